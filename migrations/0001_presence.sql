@@ -1,0 +1,120 @@
+-- presenced: who was in which DingTalk meeting, as seen by polling.
+-- All *_ms are milliseconds since 1970-01-01 UTC. Look through the v_* views; the tables are the daemon's.
+
+CREATE TABLE installation (
+  one           INTEGER PRIMARY KEY CHECK (one = 1),   -- there is one row
+  source        TEXT    NOT NULL,                      -- urn:presenced:..., in every event
+  created_ms    INTEGER NOT NULL,
+  time_zone     TEXT    NOT NULL DEFAULT 'UTC'         -- the daemon's, for *_local
+) STRICT;
+
+-- One row for each organisation ever watched.
+CREATE TABLE organisations (
+  org           TEXT    PRIMARY KEY,                   -- by the config's name; '' for the daemon itself
+  counts        TEXT    NOT NULL DEFAULT '{}'          -- system events so far by type, JSON: part of their ids
+) STRICT, WITHOUT ROWID;
+
+-- One row for each person ever watched.
+CREATE TABLE people (
+  person_id     INTEGER PRIMARY KEY,
+  org           TEXT    NOT NULL,                      -- organisation, by the config's name
+  union_id      TEXT    NOT NULL,                      -- DingTalk unionId
+  name          TEXT    NOT NULL,                      -- from the config; else the unionId
+  watched       INTEGER NOT NULL DEFAULT 1 CHECK (watched IN (0, 1)),
+  presence      TEXT    NOT NULL DEFAULT 'unknown' CHECK (presence IN ('inside', 'outside', 'unknown')),
+  belief        TEXT    NOT NULL DEFAULT '{}',         -- what is believed, JSON; the daemon's own
+  next_poll_ms  INTEGER,                               -- when the next look is due
+  last_poll_ms  INTEGER,                               -- the last look, good or not
+  last_ok_ms    INTEGER,                               -- the last good look
+  last_error    TEXT,                                  -- class and text of the last failure
+  last_error_ms INTEGER,
+  UNIQUE (org, union_id)
+) STRICT;
+
+-- Failures a person and hour: what "errors in the last 24 hours" is counted from.
+CREATE TABLE poll_errors (
+  person_id     INTEGER NOT NULL REFERENCES people (person_id) ON DELETE CASCADE,
+  org           TEXT    NOT NULL,
+  hour_ms       INTEGER NOT NULL,                      -- start of the hour
+  class         TEXT    NOT NULL,                      -- throttled, banned, unreachable, ...
+  errors        INTEGER NOT NULL,
+  PRIMARY KEY (person_id, hour_ms, class)
+) STRICT, WITHOUT ROWID;
+
+-- Answers, folded: an answer that repeats only stretches its row.
+CREATE TABLE snapshots (
+  snapshot_id   INTEGER PRIMARY KEY,
+  person_id     INTEGER NOT NULL REFERENCES people (person_id) ON DELETE CASCADE,
+  org           TEXT    NOT NULL,
+  first_ms      INTEGER NOT NULL,                      -- first poll that gave this answer
+  last_ms       INTEGER NOT NULL CHECK (last_ms >= first_ms),
+  polls         INTEGER NOT NULL CHECK (polls >= 1),   -- how many polls gave it
+  meetings      INTEGER NOT NULL CHECK (meetings >= 0),
+  digest        INTEGER NOT NULL,                      -- of the answer without what ticks
+  body          TEXT    NOT NULL                       -- the answer as JSON
+) STRICT;
+CREATE INDEX snapshots_by_person ON snapshots (person_id, last_ms);
+
+-- A visit: one continuous stay of one person in one meeting.
+CREATE TABLE visits (
+  visit_id      TEXT    PRIMARY KEY,                   -- vis_...
+  person_id     INTEGER NOT NULL REFERENCES people (person_id) ON DELETE CASCADE,
+  org           TEXT    NOT NULL,
+  conference_id TEXT    NOT NULL,
+  ordinal       INTEGER NOT NULL CHECK (ordinal >= 1), -- the n-th visit of this person to this meeting
+  anchor_ms     INTEGER NOT NULL,                      -- joinTime as reported, else the poll that saw it
+  joined_ms     INTEGER NOT NULL,
+  joined_local  TEXT    NOT NULL,                      -- in the daemon's time_zone
+  join_basis    TEXT    NOT NULL CHECK (join_basis IN ('reported', 'observed', 'inferred')),
+  left_ms       INTEGER CHECK (left_ms >= joined_ms),  -- NULL while inside
+  left_local    TEXT,
+  left_reason   TEXT    CHECK (left_reason IN ('left', 'removed', 'meeting_ended', 'vanished', 'rejoined', 'unobserved', 'unwatched')),
+  leave_basis   TEXT    CHECK (leave_basis IN ('reported', 'observed', 'inferred')),
+  leave_earliest_ms INTEGER,                           -- the leave lies between these two
+  leave_latest_ms   INTEGER,
+  role          TEXT    NOT NULL CHECK (role IN ('attendee', 'co_host', 'host')),
+  external      INTEGER NOT NULL CHECK (external IN (0, 1)),
+  by_phone      INTEGER NOT NULL CHECK (by_phone IN (0, 1)),
+  device        TEXT,
+  nick          TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX visits_by_person ON visits (person_id, joined_ms);
+CREATE INDEX visits_by_meeting ON visits (conference_id, joined_ms);
+CREATE INDEX visits_open ON visits (person_id) WHERE left_ms IS NULL;
+
+-- Events as sent: id and body never change.
+CREATE TABLE events (
+  sequence      INTEGER PRIMARY KEY,                   -- strictly growing
+  id            TEXT    NOT NULL UNIQUE,               -- evt_...
+  org           TEXT,                                  -- NULL: about the daemon itself
+  type          TEXT    NOT NULL,
+  person_id     INTEGER REFERENCES people (person_id) ON DELETE CASCADE,
+  conference_id TEXT,
+  time_ms       INTEGER NOT NULL,                      -- when it happened, as far as known
+  recorded_ms   INTEGER NOT NULL,                      -- when it was written down
+  body          TEXT    NOT NULL                       -- the bytes that are signed and sent
+) STRICT;
+CREATE INDEX events_by_person ON events (person_id, sequence) WHERE person_id IS NOT NULL;
+CREATE INDEX events_by_time ON events (recorded_ms);
+
+-- When nobody looked, and why.
+CREATE TABLE gaps (
+  gap_id        INTEGER PRIMARY KEY,
+  org           TEXT    NOT NULL,
+  person_id     INTEGER REFERENCES people (person_id) ON DELETE CASCADE,  -- NULL: everybody of the organisation
+  from_ms       INTEGER NOT NULL,
+  to_ms         INTEGER NOT NULL CHECK (to_ms >= from_ms),
+  why           TEXT    NOT NULL
+) STRICT;
+CREATE INDEX gaps_by_person ON gaps (person_id, from_ms);
+
+-- Calls spent, by organisation and calendar month of its month_time_zone.
+CREATE TABLE usage (
+  org           TEXT    NOT NULL,
+  month         TEXT    NOT NULL,                      -- 2026-11
+  used          INTEGER NOT NULL DEFAULT 0 CHECK (used >= 0),      -- charged calls, reserved ones included
+  throttled     INTEGER NOT NULL DEFAULT 0 CHECK (throttled >= 0), -- refused by a rate limit, not charged
+  call_limit    INTEGER,                               -- NULL: no limit
+  projected     INTEGER,                               -- by the end of the month, at the present pace
+  PRIMARY KEY (org, month)
+) STRICT, WITHOUT ROWID;

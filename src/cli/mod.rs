@@ -1,0 +1,152 @@
+//! The command line: what can be asked, where the answer goes, and with which exit code it ends.
+//!
+//! Guards: exit codes as documented; one file a command. Deliberately not here: the work itself (`app` and below).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub mod check;
+pub mod completions;
+pub mod demo;
+pub mod events;
+pub mod history;
+pub mod now;
+pub mod output;
+pub mod poll;
+pub mod run;
+pub mod simulate;
+
+/// How a command ended, beside 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// `check --strict` found warnings.
+    Warnings = 3,
+    /// Nothing matched.
+    Nothing = 4,
+    /// The daemon does not answer.
+    Unreachable = 69,
+    /// Throttled or the budget is spent.
+    TryLater = 75,
+    /// DingTalk refused credentials or permission.
+    Refused = 77,
+    /// The config is invalid.
+    Config = 78,
+}
+
+/// A failure that knows its exit code. Its text is printed as `error: ...`.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// With what code to end.
+    pub exit: Exit,
+    /// What to say.
+    pub message: String,
+}
+
+impl Failure {
+    /// One with this code and text.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+}
+
+/// The shape of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// A JSON object a line.
+    Jsonl,
+    /// Comma-separated, with a header.
+    Csv,
+}
+
+/// Know who is in a DingTalk meeting, and tell other systems.
+#[derive(Debug, Parser)]
+#[command(name = "presenced", version, about, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Globals {
+    /// The config file; else ./config.toml, then /etc/presenced/config.toml
+    #[arg(short, long, global = true, value_name = "FILE", env = "PRESENCED_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The shape of the output: table, json, jsonl or csv
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
+    pub output: Option<OutputFormat>,
+    /// No colours (`NO_COLOR` does the same)
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Say less
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Show times in this zone (IANA name); default: the config's
+    #[arg(long, global = true, value_name = "ZONE")]
+    pub tz: Option<chrono_tz::Tz>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon, in the foreground
+    Run(run::Args),
+    /// Everything at once, no account needed: a built-in DingTalk, a scripted day, a receiver that verifies
+    Demo(demo::Args),
+    /// The built-in DingTalk alone, for anybody's tests
+    Simulate(simulate::Args),
+    /// Check the config: all problems at once, with their places
+    Check(check::Args),
+    /// Who is in a meeting now
+    Now(now::Args),
+    /// Somebody's visits
+    History(history::Args),
+    /// The events so far
+    Events(events::Args),
+    /// Look at somebody now: request, answer, difference
+    Poll(poll::Args),
+    /// Completions for a shell
+    Completions(completions::Args),
+}
+
+/// Parses the command line, runs the command, prints its failure, gives its exit code.
+pub fn main() -> ExitCode {
+    let Cli { globals, command } = Cli::parse();
+    if globals.no_color {
+        anstream::ColorChoice::Never.write_global();
+    }
+    let ended = match command {
+        Command::Run(args) => run::run(&globals, args),
+        Command::Demo(args) => demo::run(&globals, args),
+        Command::Simulate(args) => simulate::run(&globals, args),
+        Command::Check(args) => check::run(&globals, args),
+        Command::Now(args) => now::run(&globals, args),
+        Command::History(args) => history::run(&globals, args),
+        Command::Events(args) => events::run(&globals, args),
+        Command::Poll(args) => poll::run(&globals, args),
+        Command::Completions(args) => completions::run(&globals, args),
+    };
+    let exit = ended.unwrap_or_else(|error| {
+        anstream::eprintln!("{}error:{} {error:#}", output::ERROR.render(), output::ERROR.render_reset());
+        error.downcast_ref::<Failure>().map_or(Exit::Failed, |failure| failure.exit)
+    });
+    ExitCode::from(exit as u8)
+}

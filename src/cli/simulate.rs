@@ -1,0 +1,12 @@
+//! `presenced simulate`: being built.
+
+use super::{Exit, Failure, Globals};
+
+/// Options of `simulate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs it.
+pub fn run(_globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
+    Err(Failure::new(Exit::Failed, "not built yet").into())
+}

@@ -1,0 +1,157 @@
+//! One person's record in one meeting, as reported, and what it says: inside, not inside, pending, or nothing.
+//!
+//! Guards: `attendStatus` outranks `leaveTime`, because a stale `leaveTime` can linger after a rejoin.
+//! Deliberately not here: what the record changes (`presence::diff`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::ConferenceId;
+use crate::time::Timestamp;
+
+/// DingTalk's `attendStatus` ("Query the list of ongoing meetings for a user").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "i64", into = "i64")]
+pub enum AttendStatus {
+    /// 1: on the list, not yet called.
+    Initialized,
+    /// 2: being called.
+    Calling,
+    /// 3: in the meeting.
+    Active,
+    /// 4: failed to join, the call was rejected for example.
+    JoinFailed,
+    /// 5: removed by the host.
+    Removed,
+    /// 6: left.
+    Left,
+    /// Any other number; the sibling batch call has 0. Carried through, never decided upon.
+    Unrecognized(i64),
+}
+
+impl AttendStatus {
+    /// The number on the wire.
+    pub fn code(self) -> i64 {
+        match self {
+            Self::Initialized => 1,
+            Self::Calling => 2,
+            Self::Active => 3,
+            Self::JoinFailed => 4,
+            Self::Removed => 5,
+            Self::Left => 6,
+            Self::Unrecognized(code) => code,
+        }
+    }
+
+    /// The name in events and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Initialized => "initialized",
+            Self::Calling => "calling",
+            Self::Active => "active",
+            Self::JoinFailed => "join_failed",
+            Self::Removed => "removed",
+            Self::Left => "left",
+            Self::Unrecognized(_) => "unrecognized",
+        }
+    }
+}
+
+impl From<i64> for AttendStatus {
+    fn from(code: i64) -> Self {
+        match code {
+            1 => Self::Initialized,
+            2 => Self::Calling,
+            3 => Self::Active,
+            4 => Self::JoinFailed,
+            5 => Self::Removed,
+            6 => Self::Left,
+            other => Self::Unrecognized(other),
+        }
+    }
+}
+
+impl From<AttendStatus> for i64 {
+    fn from(status: AttendStatus) -> Self {
+        status.code()
+    }
+}
+
+/// What somebody is in a meeting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Anybody else.
+    #[default]
+    Attendee,
+    /// Helps the host.
+    CoHost,
+    /// Runs the meeting.
+    Host,
+}
+
+impl Role {
+    /// The name in events and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Attendee => "attendee",
+            Self::CoHost => "co_host",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// One member record, already freed of its wire shape. Times that were absent, null or 0 are `None`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Attendance {
+    /// The meeting.
+    pub conference_id: ConferenceId,
+    /// `attendStatus`, when the record had one.
+    pub status: Option<AttendStatus>,
+    /// `joinTime`.
+    pub joined: Option<Timestamp>,
+    /// `leaveTime`; may be stale while `status` is active.
+    pub left: Option<Timestamp>,
+    /// `duration` in milliseconds; may tick with every poll and is never compared.
+    pub duration_ms: Option<i64>,
+    /// From `host` and `coHost`.
+    pub role: Role,
+    /// `outerOrgMember`: of another organisation.
+    pub external: bool,
+    /// `pstnJoin`: by telephone.
+    pub by_phone: bool,
+    /// `deviceType`, free text.
+    pub device: Option<String>,
+    /// `userNick`.
+    pub nick: Option<String>,
+}
+
+/// What a record says about being in the meeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Invited or being called.
+    Pending,
+    /// In the meeting.
+    Inside,
+    /// Not in the meeting: never joined, removed, or left.
+    Outside,
+    /// The record does not say; the previous belief stands.
+    Unknown,
+}
+
+impl Attendance {
+    /// The phase this record reports. A status decides alone; without one the times do.
+    pub fn phase(&self) -> Phase {
+        match self.status {
+            Some(AttendStatus::Active) => Phase::Inside,
+            Some(AttendStatus::JoinFailed | AttendStatus::Removed | AttendStatus::Left) => Phase::Outside,
+            Some(AttendStatus::Initialized | AttendStatus::Calling) => Phase::Pending,
+            Some(AttendStatus::Unrecognized(_)) => Phase::Unknown,
+            None => match (self.joined, self.left) {
+                (Some(joined), Some(left)) if left >= joined => Phase::Outside,
+                (Some(_), _) => Phase::Inside,
+                (None, _) => Phase::Unknown,
+            },
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Events: what is told to others, with ids that the same facts always give again.
+//!
+//! Guards: the catalogue, the JSON of the envelope (version 1), deterministic ids. Deliberately not here: which
+//! changes there are (`presence::diff`), signing and sending (`signature`, `webhook`).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ConferenceId, EventId, Identity};
+use crate::time::Timestamp;
+
+macro_rules! event_types {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)+) => {
+        /// The catalogue.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum EventType {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)+
+        }
+
+        impl EventType {
+            /// All of them, in the catalogue's order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name on the wire.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+        }
+    };
+}
+
+event_types! {
+    /// Not inside -> inside.
+    ParticipantJoined => "meeting.participant_joined",
+    /// Inside -> not inside.
+    ParticipantLeft => "meeting.participant_left",
+    /// Status 4 without having been inside.
+    ParticipantJoinFailed => "meeting.participant_join_failed",
+    /// Status became 1 or 2.
+    ParticipantInvited => "meeting.participant_invited",
+    /// The role differs inside an open visit.
+    ParticipantRoleChanged => "meeting.participant_role_changed",
+    /// Later evidence changes an event already sent.
+    ParticipantCorrected => "meeting.participant_corrected",
+    /// `in_meeting` turned true, false or unknown.
+    PresenceChanged => "user.presence_changed",
+    /// On request: how somebody stands now.
+    PresenceSnapshot => "user.presence_snapshot",
+    /// No good poll of this person for too long.
+    WatchStale => "watch.stale",
+    /// The first good one again.
+    WatchRecovered => "watch.recovered",
+    /// Upstream says this person is invalid.
+    WatchRejected => "watch.rejected",
+    /// Nobody looked for a while.
+    SystemGap => "system.gap",
+    /// The daemon's own health turned.
+    SystemAlert => "system.alert",
+    /// The operator asked for one.
+    WebhookTest => "webhook.test",
+}
+
+/// What the config says about a person, for `data.user`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// Who.
+    pub identity: Identity,
+    /// By the config.
+    pub name: String,
+    /// By the config.
+    pub groups: Vec<String>,
+    /// By the config.
+    pub tags: BTreeMap<String, String>,
+    /// `privacy.store_nick`: whether `data.user.nick` may be there.
+    pub store_nick: bool,
+}
+
+/// What is only known when the event is committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    /// `urn:presenced:...`
+    pub source: &'a str,
+    /// The counter given in the commit.
+    pub sequence: u64,
+    /// When it is written down.
+    pub recorded_at: Timestamp,
+}
+
+/// An event that waits for its sequence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// The same facts give the same id.
+    pub id: EventId,
+    /// From the catalogue.
+    pub event_type: EventType,
+    /// When it happened, as far as known.
+    pub time: Timestamp,
+    /// Whom it is about; `None` for `system.*` and `webhook.test`.
+    pub identity: Option<Identity>,
+    /// The meeting, where there is one.
+    pub conference_id: Option<ConferenceId>,
+    /// `timing.late`: for the filter `skip_late`.
+    pub late: bool,
+    /// The person hosts the meeting: for the filter `only_hosts`.
+    pub host: bool,
+    /// The envelope's `data`, already in its final shape.
+    pub data: serde_json::Value,
+}
