@@ -1,1 +1,6 @@
-//! tasks: being built.
+//! The shell in motion: what runs for as long as the daemon does.
+//!
+//! Guards: the database is the queue between tasks, channels carry wake-ups and requests of the operator only; every task
+//! ends when told to. Deliberately not here: who starts and supervises them (`app`).
+
+pub mod poller;

@@ -1,0 +1,130 @@
+//! When to look at somebody next.
+//!
+//! Guards: the next look is strictly later; people with one interval are spread over it by a fixed hash, so calls never
+//! bunch, not after a restart and not on the hour (DingTalk's own congestion peak). Deliberately not here: how many
+//! calls are left (`policy::quota`), when a window is open.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::ids::Identity;
+use crate::time::{Timestamp, duration_ms};
+
+/// Where in an interval somebody's looks fall: a fixed fraction, from a hash of who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase(u32);
+
+impl Phase {
+    /// The same for ever for the same person.
+    pub fn of(identity: &Identity) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(identity.org.as_str());
+        hash.update([0]);
+        hash.update(identity.union_id.as_str());
+        let digest = hash.finalize();
+        Self(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
+    }
+
+    /// A number to derive jitter from.
+    pub fn key(self) -> u64 {
+        u64::from(self.0)
+    }
+
+    /// This fraction of `interval`.
+    pub fn within(self, interval: Duration) -> Duration {
+        let share = u128::from(interval_ms(interval).unsigned_abs()) * u128::from(self.0) >> 32;
+        Duration::from_millis(u64::try_from(share).unwrap_or(u64::MAX))
+    }
+}
+
+/// The next look after one at `now`: the person's place in the interval's grid that lies half to one and a half
+/// intervals ahead. With a fixed interval the looks are exactly one interval apart.
+pub fn next_look(now: Timestamp, interval: Duration, phase: Phase) -> Timestamp {
+    let step = interval_ms(interval);
+    let offset = duration_ms(phase.within(interval));
+    let soonest = now.as_ms().saturating_add(step / 2).saturating_sub(offset);
+    let slot = soonest.div_euclid(step) + 1;
+    let next = slot.saturating_mul(step).saturating_add(offset);
+    Timestamp::from_ms(next.max(now.as_ms().saturating_add(1)))
+}
+
+/// The first look at somebody never seen: soon, but spread over the time that `people` calls take at `rate` a second,
+/// or over one interval where that is shorter.
+pub fn first_look(now: Timestamp, interval: Duration, phase: Phase, people: usize, rate: u32) -> Timestamp {
+    let all_ms = (people as u64).saturating_mul(1000) / u64::from(rate.max(1));
+    now.plus(phase.within(interval.min(Duration::from_millis(all_ms))))
+}
+
+/// The interval that spreads `calls_left` evenly over `time_left` for `people`, never under `min_interval`. Even where it
+/// comes out very long it stands: the calls win.
+pub fn even_interval(people: usize, time_left: Duration, calls_left: u64, min_interval: Duration) -> Duration {
+    if calls_left == 0 {
+        return time_left.max(min_interval);
+    }
+    let ms = time_left.as_millis().saturating_mul(people as u128).div_ceil(u128::from(calls_left));
+    let affordable = Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX));
+    affordable.max(min_interval)
+}
+
+fn interval_ms(interval: Duration) -> i64 {
+    duration_ms(interval).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::{OrgName, UnionId};
+
+    fn phase(n: u32) -> Phase {
+        Phase::of(&Identity {
+            org: OrgName::default_name(),
+            union_id: UnionId::parse(&format!("user{n}")).expect("a valid id"),
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn the_next_look_is_later_and_within_one_and_a_half_intervals(
+            now in 0_i64..4_000_000_000_000, ms in 1_u64..100_000_000, n in 0_u32..1000,
+        ) {
+            let (now, interval) = (Timestamp::from_ms(now), Duration::from_millis(ms));
+            let next = next_look(now, interval, phase(n));
+            prop_assert!(next > now);
+            prop_assert!(next <= now.plus(interval + interval / 2).plus(Duration::from_millis(1)));
+        }
+
+        #[test]
+        fn a_fixed_interval_is_kept_exactly(now in 0_i64..4_000_000_000_000, ms in 2_u64..100_000_000, n in 0_u32..1000) {
+            let interval = Duration::from_millis(ms);
+            let first = next_look(Timestamp::from_ms(now), interval, phase(n));
+            // The look itself may be a little late; the grid does not move.
+            let second = next_look(first.plus(interval / 4), interval, phase(n));
+            prop_assert_eq!(second, first.plus(interval));
+        }
+
+        #[test]
+        fn even_spending_never_exceeds_the_calls(
+            people in 1_usize..1000, left_s in 1_u64..2_678_400, calls in 1_u64..1_000_000,
+        ) {
+            let left = Duration::from_secs(left_s);
+            let interval = even_interval(people, left, calls, Duration::ZERO);
+            let spent = people as u128 * left.as_millis() / interval.as_millis().max(1);
+            prop_assert!(spent <= u128::from(calls));
+        }
+    }
+
+    #[test]
+    fn a_thousand_people_on_one_minute_never_share_a_tenth_of_it_unduly() {
+        let mut tenths = [0_u32; 10];
+        for n in 0..1000 {
+            let next = next_look(Timestamp::from_ms(0), Duration::from_mins(1), phase(n)).as_ms();
+            tenths[usize::try_from(next.rem_euclid(60_000) / 6_000).expect("below ten")] += 1;
+        }
+        assert!(tenths.iter().all(|&n| (60..=140).contains(&n)), "{tenths:?}");
+    }
+}

@@ -1,0 +1,82 @@
+//! Writing down what did not change: stretched snapshots and failures, in one go a second.
+//!
+//! Guards: an unchanged poll costs no database work of its own; a crash loses at most a second of it, and nothing that
+//! anybody was told. Deliberately not here: changes (`settle`).
+
+use super::{Done, FLUSH_EVERY, Poller};
+use crate::store::{Miss, StoreError, Stretch};
+use crate::time::Timestamp;
+
+/// More failures than this are not kept while the database refuses them; the newest are.
+const MOST_MISSES: usize = 10_000;
+
+impl Poller {
+    /// Flushes when it is time; returns when it will be.
+    pub(super) fn flush_if_due(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if self.flushing || (self.stretched.is_empty() && self.misses.is_empty()) {
+            return None;
+        }
+        let due = *self.next_flush.get_or_insert(now.plus(FLUSH_EVERY));
+        if due > now {
+            return Some(due);
+        }
+        self.next_flush = None;
+        self.flushing = true;
+        let (stretches, misses) = self.take_pending();
+        let store = self.tools.store.clone();
+        self.running.spawn(async move {
+            let retry = misses.clone();
+            let result = store.flush(stretches, misses).await;
+            Done::Flushed { retry, result }
+        });
+        None
+    }
+
+    pub(super) fn flushed(&mut self, retry: Vec<Miss>, result: Result<(), StoreError>) {
+        self.flushing = false;
+        match result {
+            Ok(()) => self.tools.health.database_works(self.tools.clock.now()),
+            Err(error) => {
+                // A lost stretch heals with the next one; failures are counted, so they are tried again.
+                self.misses.splice(0..0, retry);
+                let excess = self.misses.len().saturating_sub(MOST_MISSES);
+                self.misses.drain(..excess);
+                self.database_failed(&error);
+            }
+        }
+    }
+
+    /// At the end: everything that is still only in memory.
+    pub(super) async fn last_flush(&mut self) -> Result<(), StoreError> {
+        let (stretches, misses) = self.take_pending();
+        if !stretches.is_empty() || !misses.is_empty() {
+            self.tools.store.flush(stretches, misses).await?;
+        }
+        let now = self.tools.clock.now();
+        for upstream in &mut self.upstreams {
+            // What was reserved and not spent is given back.
+            let usage = crate::store::Usage { used: upstream.budget.used(now), throttled: upstream.throttled };
+            let (month, limit) = (upstream.budget.month(now), upstream.budget.limit());
+            let projected = upstream.budget.projected(now);
+            self.tools.store.set_usage(upstream.name.clone(), month, usage, limit, projected).await?;
+        }
+        Ok(())
+    }
+
+    fn take_pending(&mut self) -> (Vec<Stretch>, Vec<Miss>) {
+        let mut stretches = Vec::with_capacity(self.stretched.len());
+        for person in self.stretched.drain(..) {
+            let watched = &mut self.people[person as usize];
+            let polls = std::mem::take(&mut watched.polls);
+            if let Some(last_ok) = watched.last_ok.filter(|_| polls > 0) {
+                stretches.push(Stretch {
+                    person_id: watched.person_id,
+                    last_ok,
+                    polls,
+                    next_poll: watched.due,
+                });
+            }
+        }
+        (stretches, std::mem::take(&mut self.misses))
+    }
+}

@@ -1,0 +1,189 @@
+//! The poller: who is due is asked, what changed is recorded, the rest is stretched.
+//!
+//! Guards: looks at one person never overlap; one slow or failing person never delays the others; a failure changes
+//! nobody's presence; next looks are stored, so a restart makes no burst. One loop owns all state, so there is no lock;
+//! calls and commits run beside it and report back. Deliberately not here: what an answer means (`dingtalk`), what it
+//! changes (`presence`), how often to look (`policy::pace`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+use crate::dingtalk::client::Answer;
+use crate::dingtalk::error::CallError;
+use crate::policy::routing::Subscription;
+use crate::presence::diff::Rules;
+use crate::presence::event::EventType;
+use crate::store::{Miss, Store, StoreError};
+use crate::telemetry::health::Health;
+use crate::time::Timestamp;
+
+mod ask;
+mod flush;
+pub mod report;
+pub mod roster;
+mod settle;
+pub mod start;
+pub mod upstream;
+mod watchfulness;
+
+use report::{LookNow, LookReport};
+use roster::Watched;
+use upstream::Upstream;
+
+/// Due people are started in ticks: one wake-up for several calls is cheaper than one for each.
+const TICK: Duration = Duration::from_millis(5);
+/// Stretched snapshots are written at least this often.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// What the operator decided about polling.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// For the diff.
+    pub rules: Rules,
+    /// How soon a confirmation is looked for.
+    pub min_interval: Duration,
+    /// No good look for so long = unknown; `None`: three intervals, at least five minutes.
+    pub stale_after: Option<Duration>,
+    /// Between failed looks.
+    pub backoff: crate::config::Backoff,
+}
+
+/// What the poller works with.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// Where everything is written.
+    pub store: Store,
+    /// The time.
+    pub clock: SharedClock,
+    /// Woken when there is something to deliver.
+    pub outbox_wake: Arc<Notify>,
+    /// Who gets which events.
+    pub subscriptions: Arc<[Subscription]>,
+    /// What readiness is judged by.
+    pub health: Arc<Health>,
+}
+
+/// How the poller ends when it was not told to.
+#[derive(Debug, thiserror::Error)]
+pub enum PollerError {
+    /// The database failed at the start.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A task inside it panicked.
+    #[error("a task of the poller died: {0}")]
+    Died(#[from] tokio::task::JoinError),
+}
+
+/// The poller.
+#[derive(Debug)]
+pub struct Poller {
+    tools: Tools,
+    settings: Settings,
+    upstreams: Vec<Upstream>,
+    people: Vec<Watched>,
+    requests: mpsc::Receiver<LookNow>,
+    running: JoinSet<Done>,
+    /// People with unchanged looks since the last flush.
+    stretched: Vec<u32>,
+    misses: Vec<Miss>,
+    flushing: bool,
+    next_flush: Option<Timestamp>,
+    next_stale_check: Timestamp,
+    stopping: bool,
+    totals: Totals,
+}
+
+/// Since the start, for people in a hurry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Answered looks.
+    pub good: u64,
+    /// Failed ones.
+    pub failed: u64,
+    /// Events recorded.
+    pub events: u64,
+}
+
+/// What ran beside the loop and is done.
+#[derive(Debug)]
+enum Done {
+    Asked { person: u32, suspect: bool, result: Result<Answer, CallError>, manual: Option<LookNow> },
+    Recorded(Box<settle::Recorded>),
+    Flushed { retry: Vec<Miss>, result: Result<(), StoreError> },
+    Reserved { upstream: usize, result: Result<(), StoreError> },
+}
+
+impl Poller {
+    /// Runs until `stop`, then lets calls in flight end and writes down what is known.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<Totals, PollerError> {
+        while !(self.stopping && self.running.is_empty()) {
+            let wake = self.step();
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if !self.stopping => self.begin_stop(),
+                Some(done) = self.running.join_next() => self.take(done?),
+                Some(request) = self.requests.recv(), if !self.stopping => self.look_now(request),
+                () = self.tools.clock.sleep_until(wake.unwrap_or_default()), if wake.is_some() => {}
+            }
+            while let Some(done) = self.running.try_join_next() {
+                self.take(done?);
+            }
+        }
+        self.last_flush().await?;
+        Ok(self.totals)
+    }
+
+    /// Starts what is due. Returns when to be called again, if nothing else happens before.
+    fn step(&mut self) -> Option<Timestamp> {
+        if self.stopping {
+            return None;
+        }
+        let now = self.tools.clock.now();
+        let mut wake: Option<Timestamp> = None;
+        for upstream in 0..self.upstreams.len() {
+            wake = earliest(wake, self.start_due(upstream, now));
+        }
+        wake = earliest(wake, self.flush_if_due(now));
+        wake = earliest(wake, Some(self.check_stale(now)));
+        wake.map(|at| at.max(now.plus(TICK)))
+    }
+
+    fn take(&mut self, done: Done) {
+        match done {
+            Done::Asked { person, suspect, result, manual } => self.asked(person, suspect, result, manual),
+            Done::Recorded(recorded) => self.recorded(*recorded),
+            Done::Flushed { retry, result } => self.flushed(retry, result),
+            Done::Reserved { upstream, result } => self.reserved(upstream, result),
+        }
+    }
+
+    fn begin_stop(&mut self) {
+        self.stopping = true;
+        self.requests.close();
+    }
+
+    /// Ends a manual look, if one waits.
+    fn reply(manual: Option<LookNow>, report: impl FnOnce() -> LookReport) {
+        if let Some(request) = manual {
+            // Nobody listening any more means nobody to tell.
+            let _ = request.reply.send(Ok(report()));
+        }
+    }
+}
+
+fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Names of the event types, for a report.
+fn names(types: impl Iterator<Item = EventType>) -> Vec<String> {
+    types.map(|event_type| event_type.name().to_owned()).collect()
+}

@@ -1,0 +1,135 @@
+//! Who is watched, and whose look is due when.
+//!
+//! Guards: a person is in the due-queue, or being asked, or being recorded: never in two of these, so looks at one person
+//! never overlap. Who failed lately waits in a line of their own, so that slow and failing people cannot take every place.
+//! Deliberately not here: asking (`poller`), deciding (`presence`).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::policy::pace::Phase;
+use crate::presence::belief::Belief;
+use crate::presence::event::Card;
+use crate::time::Timestamp;
+
+/// How often somebody is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rhythm {
+    /// By the calls that are left.
+    Auto,
+    /// At this interval.
+    Every(Duration),
+}
+
+/// Somebody on the watch list.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) person_id: i64,
+    pub(super) card: Box<Card>,
+    /// Index of the organisation.
+    pub(super) upstream: usize,
+    pub(super) rhythm: Rhythm,
+    pub(super) phase: Phase,
+    pub(super) belief: Belief,
+    /// Of the newest stored snapshot.
+    pub(super) digest: Option<i64>,
+    /// Of the bytes of the newest answer; `None` after a restart.
+    pub(super) bytes_digest: Option<u64>,
+    pub(super) last_ok: Option<Timestamp>,
+    pub(super) due: Timestamp,
+    /// Failed looks in a row.
+    pub(super) failures: u32,
+    /// Good unchanged looks since the last flush.
+    pub(super) polls: u32,
+    /// No good look for so long that presence was declared unknown.
+    pub(super) stale: bool,
+    /// Not in the queue: being asked or recorded.
+    pub(super) busy: bool,
+}
+
+/// The people of one organisation whose look lies ahead, soonest first. All operations are O(log people).
+#[derive(Debug, Default)]
+pub(super) struct DueQueue {
+    steady: BTreeSet<(Timestamp, u32)>,
+    suspect: BTreeSet<(Timestamp, u32)>,
+}
+
+impl DueQueue {
+    /// Puts somebody in. `suspect`: their last look failed.
+    pub(super) fn insert(&mut self, due: Timestamp, person: u32, suspect: bool) {
+        self.line(suspect).insert((due, person));
+    }
+
+    /// Takes somebody out, whichever line they wait in.
+    pub(super) fn remove(&mut self, due: Timestamp, person: u32) -> bool {
+        self.steady.remove(&(due, person)) || self.suspect.remove(&(due, person))
+    }
+
+    /// The person who has waited longest, if due; suspects only where there is room for them. The flag says which line.
+    pub(super) fn pop_due(&mut self, now: Timestamp, room_for_suspects: bool) -> Option<(u32, bool)> {
+        let steady = self.steady.first().copied().filter(|(due, _)| *due <= now);
+        let suspect =
+            self.suspect.first().copied().filter(|(due, _)| *due <= now && room_for_suspects);
+        match (steady, suspect) {
+            (Some(first), Some(other)) if other < first => self.take(other, true),
+            (Some(first), _) => self.take(first, false),
+            (None, Some(other)) => self.take(other, true),
+            (None, None) => None,
+        }
+    }
+
+    /// When the next look is due.
+    pub(super) fn next_due(&self, room_for_suspects: bool) -> Option<Timestamp> {
+        let suspect = self.suspect.first().filter(|_| room_for_suspects);
+        self.steady.first().into_iter().chain(suspect).map(|(due, _)| *due).min()
+    }
+
+    fn take(&mut self, entry: (Timestamp, u32), suspect: bool) -> Option<(u32, bool)> {
+        self.line(suspect).remove(&entry);
+        Some((entry.1, suspect))
+    }
+
+    fn line(&mut self, suspect: bool) -> &mut BTreeSet<(Timestamp, u32)> {
+        if suspect { &mut self.suspect } else { &mut self.steady }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_ms(ms)
+    }
+
+    #[test]
+    fn the_longest_waiting_comes_first_and_nobody_early() {
+        let mut queue = DueQueue::default();
+        queue.insert(at(20), 1, false);
+        queue.insert(at(10), 2, false);
+        assert_eq!(queue.next_due(true), Some(at(10)));
+        assert_eq!(queue.pop_due(at(9), true), None);
+        assert_eq!(queue.pop_due(at(30), true), Some((2, false)));
+        assert_eq!(queue.pop_due(at(30), true), Some((1, false)));
+        assert_eq!(queue.pop_due(at(30), true), None);
+    }
+
+    #[test]
+    fn suspects_wait_when_there_is_no_room_and_hold_nobody_up() {
+        let mut queue = DueQueue::default();
+        queue.insert(at(1), 7, true);
+        queue.insert(at(5), 8, false);
+        assert_eq!(queue.next_due(false), Some(at(5)));
+        assert_eq!(queue.pop_due(at(9), false), Some((8, false)));
+        assert_eq!(queue.pop_due(at(9), false), None);
+        assert_eq!(queue.pop_due(at(9), true), Some((7, true)));
+    }
+
+    #[test]
+    fn somebody_can_be_pulled_out_of_either_line() {
+        let mut queue = DueQueue::default();
+        queue.insert(at(1), 7, true);
+        assert!(queue.remove(at(1), 7));
+        assert!(!queue.remove(at(1), 7));
+    }
+}

@@ -1,0 +1,254 @@
+//! Good answers: unchanged ones stretch, the others are compared and recorded.
+//!
+//! Guards: a belief changes in memory only after its commit; until then the person is not looked at again. A commit that
+//! fails leaves the old belief standing, and the next look finds the same difference again, with the same event ids.
+//! Deliberately not here: what differs (`presence::diff`), how it is written (`store`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::report::{LookNow, LookReport};
+use super::{Done, Poller, names};
+use crate::dingtalk::client::Answer;
+use crate::ids::WebhookName;
+use crate::policy::{backoff, pace};
+use crate::presence::belief::Belief;
+use crate::presence::diff::{self, Outcome};
+use crate::presence::event::{Card, Draft};
+use crate::presence::observation::Observation;
+use crate::store::{NewSnapshot, Outgoing, Recording, StoreError};
+use crate::time::Timestamp;
+
+/// A commit that came back.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    person: u32,
+    result: Result<(), StoreError>,
+    belief: Belief,
+    seen: Option<Seen>,
+    events: usize,
+    next: Timestamp,
+    reply: Option<(LookNow, LookReport)>,
+}
+
+/// What a good answer was, for the next comparison.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: Timestamp,
+    digest: i64,
+    bytes_digest: u64,
+}
+
+impl Poller {
+    pub(super) fn answered(&mut self, person: u32, answer: Answer, manual: Option<LookNow>) {
+        let now = self.tools.clock.now();
+        self.totals.good += 1;
+        self.tools.health.poll_succeeded(now);
+        let watched = &mut self.people[person as usize];
+        let upstream = &mut self.upstreams[watched.upstream];
+        upstream.budget.settle(1, answer.calls);
+        if let Some(trouble) = upstream.trouble.take() {
+            tracing::info!(org = %upstream.name, after = trouble, "looks succeed again");
+        }
+        upstream.troubles = 0;
+        upstream.limiter.recover(now);
+        watched.failures = 0;
+        match answer.seen {
+            None => self.stretch(person, now),
+            Some((observation, bytes_digest)) => self.compare(person, observation, bytes_digest, manual),
+        }
+    }
+
+    /// Nothing new: only times move, in memory.
+    fn stretch(&mut self, person: u32, at: Timestamp) {
+        let next = self.next_regular(person, at);
+        let watched = &mut self.people[person as usize];
+        watched.belief.saw_again(at);
+        watched.last_ok = Some(at);
+        if watched.polls == 0 {
+            self.stretched.push(person);
+        }
+        watched.polls += 1;
+        self.requeue(person, next);
+    }
+
+    fn compare(&mut self, person: u32, observation: Observation, bytes_digest: u64, manual: Option<LookNow>) {
+        let at = observation.observed_at;
+        let seen = Seen { at, digest: observation.digest(), bytes_digest };
+        let folded = self.folds(person, seen.digest, at);
+        let watched = &mut self.people[person as usize];
+        if folded && watched.belief.settled() {
+            watched.bytes_digest = Some(bytes_digest);
+            let who = watched.card.identity.to_string();
+            Self::reply(manual, || report(who, &observation, true, Vec::new(), false));
+            return self.stretch(person, at);
+        }
+        let outcome =
+            diff::observe(&watched.belief, &observation, &watched.card, self.tools.store.source(), &self.settings.rules);
+        let events = names(outcome.events.iter().map(|draft| draft.event_type));
+        let dry_run = manual.as_ref().is_some_and(|request| request.dry_run);
+        let report = report(watched.card.identity.to_string(), &observation, folded, events, !dry_run);
+        if dry_run {
+            let next = self.next_regular(person, at);
+            Self::reply(manual, || report);
+            return self.requeue(person, next);
+        }
+        let mut next = self.next_regular(person, at);
+        if outcome.confirm {
+            next = next.min(at.plus(self.settings.min_interval));
+        }
+        let snapshot = (!folded).then(|| NewSnapshot {
+            at,
+            digest: seen.digest,
+            meetings: u32::try_from(observation.entries.len()).unwrap_or(u32::MAX),
+            // An observation is strings and numbers; writing those as JSON cannot fail.
+            body: serde_json::to_string(&observation.entries).unwrap_or_default(),
+        });
+        self.record(person, outcome, snapshot, Some(seen), next, manual.map(|request| (request, report)));
+    }
+
+    /// Whether an answer only stretches the newest snapshot: the same, and not after a hole in the looking.
+    fn folds(&self, person: u32, digest: i64, at: Timestamp) -> bool {
+        let watched = &self.people[person as usize];
+        watched.digest == Some(digest)
+            && watched.last_ok.is_some_and(|last| at.since(last) <= self.stale_after(person, at))
+    }
+
+    /// Something happened to a belief that no answer is behind.
+    pub(super) fn record_outcome(&mut self, person: u32, outcome: Outcome, next: Timestamp) {
+        self.people[person as usize].busy = true;
+        self.record(person, outcome, None, None, next, None);
+    }
+
+    fn record(
+        &mut self,
+        person: u32,
+        outcome: Outcome,
+        snapshot: Option<NewSnapshot>,
+        seen: Option<Seen>,
+        next: Timestamp,
+        reply: Option<(LookNow, LookReport)>,
+    ) {
+        let watched = &self.people[person as usize];
+        let belief = outcome.belief.clone();
+        let events = outgoing(&self.tools.subscriptions, outcome.events, &watched.card);
+        let count = events.len();
+        let recording = Recording {
+            person_id: watched.person_id,
+            org: watched.card.identity.org.clone(),
+            snapshot,
+            belief: outcome.belief,
+            visits: outcome.visits,
+            events,
+            watched: true,
+            looked_at: seen.map(|seen| seen.at),
+            next_poll: Some(next),
+        };
+        let store = self.tools.store.clone();
+        self.running.spawn(async move {
+            let result = store.record(recording).await;
+            Done::Recorded(Box::new(Recorded { person, result, belief, seen, events: count, next, reply }))
+        });
+    }
+
+    pub(super) fn recorded(&mut self, done: Recorded) {
+        let now = self.tools.clock.now();
+        let Recorded { person, result, belief, seen, events, next, reply } = done;
+        let mut next = next;
+        let watched = &mut self.people[person as usize];
+        match result {
+            Ok(()) => {
+                watched.belief = belief;
+                if let Some(seen) = seen {
+                    watched.digest = Some(seen.digest);
+                    watched.bytes_digest = Some(seen.bytes_digest);
+                    watched.last_ok = Some(seen.at);
+                    watched.stale = false;
+                }
+                self.totals.events += events as u64;
+                self.tools.health.database_works(now);
+                if events > 0 {
+                    self.tools.outbox_wake.notify_one();
+                }
+                Self::reply_with(reply, None);
+            }
+            Err(error) => {
+                watched.bytes_digest = None;
+                watched.failures += 1;
+                let step = &self.settings.backoff;
+                let key = watched.phase.key();
+                next = now.plus(backoff::delay(watched.failures, step.initial, step.max, step.factor, key));
+                self.database_failed(&error);
+                Self::reply_with(reply, Some(&error));
+            }
+        }
+        self.requeue(person, next);
+    }
+
+    fn reply_with(reply: Option<(LookNow, LookReport)>, failure: Option<&StoreError>) {
+        if let Some((request, mut report)) = reply {
+            if let Some(error) = failure {
+                report.recorded = false;
+                report.error = Some(format!("the database did not take it: {error}"));
+            }
+            Self::reply(Some(request), || report);
+        }
+    }
+
+    /// The next look that is nobody's fault.
+    pub(super) fn next_regular(&self, person: u32, now: Timestamp) -> Timestamp {
+        pace::next_look(now, self.interval(person, now), self.people[person as usize].phase)
+    }
+
+    pub(super) fn interval(&self, person: u32, now: Timestamp) -> Duration {
+        let watched = &self.people[person as usize];
+        self.upstreams[watched.upstream].interval(watched.rhythm, now, self.settings.min_interval)
+    }
+
+    /// Back into the due-queue.
+    pub(super) fn requeue(&mut self, person: u32, next: Timestamp) {
+        let watched = &mut self.people[person as usize];
+        watched.busy = false;
+        watched.due = next;
+        self.upstreams[watched.upstream].due.insert(next, person, watched.failures > 0);
+    }
+
+    /// One line when the database stops taking what it is given.
+    pub(super) fn database_failed(&self, error: &StoreError) {
+        if self.tools.health.database_fails(&error.to_string()) {
+            tracing::error!(%error, "the database does not take it; looks are repeated until it does");
+        }
+    }
+}
+
+/// Each event with the webhooks that want it.
+pub(super) fn outgoing(
+    subscriptions: &[crate::policy::routing::Subscription],
+    events: Vec<Draft>,
+    card: &Card,
+) -> Vec<Outgoing> {
+    events
+        .into_iter()
+        .map(|draft| {
+            let webhooks: Arc<[WebhookName]> = subscriptions
+                .iter()
+                .filter(|subscription| subscription.wants(&draft, Some(card)))
+                .map(|subscription| subscription.webhook.clone())
+                .collect();
+            Outgoing { draft, webhooks }
+        })
+        .collect()
+}
+
+fn report(who: String, seen: &Observation, unchanged: bool, events: Vec<String>, recorded: bool) -> LookReport {
+    LookReport {
+        who,
+        at: seen.observed_at.rfc3339(),
+        observation: Some(seen.clone()),
+        unchanged,
+        error: None,
+        error_class: None,
+        events,
+        recorded,
+    }
+}

@@ -1,0 +1,173 @@
+//! Taking up where the last run ended: the watch list is matched with what is stored, who left the list is ended, the time
+//! nobody looked is told, and every next look is found again.
+//!
+//! Guards: a restart makes no burst, loses no belief and hides no gap. Deliberately not here: running (`poller`).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::report::LookNow;
+use super::roster::{Rhythm, Watched};
+use super::settle::outgoing;
+use super::upstream::Upstream;
+use super::{Poller, PollerError, Settings, Tools, Totals};
+use crate::ids::OrgName;
+use crate::policy::pace::{self, Phase};
+use crate::presence::diff;
+use crate::presence::event::{Card, EventType};
+use crate::store::{Enrolled, Enrolment, Recording};
+use crate::time::Timestamp;
+
+/// Somebody to watch, as the config says.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// Who, and what is told about them.
+    pub card: Card,
+    /// How often.
+    pub rhythm: Rhythm,
+}
+
+impl Poller {
+    /// Matches the watch list with the database. `upstreams`: one for each organisation named in `list`.
+    pub async fn start(
+        tools: Tools,
+        settings: Settings,
+        upstreams: Vec<Upstream>,
+        list: Vec<Assignment>,
+        requests: mpsc::Receiver<LookNow>,
+    ) -> Result<Self, PollerError> {
+        let now = tools.clock.now();
+        let enrolments = list
+            .iter()
+            .map(|a| Enrolment { identity: a.card.identity.clone(), name: a.card.name.clone() })
+            .collect();
+        let (mut enrolled, departed) = tools.store.enroll(enrolments).await?;
+        for person in departed {
+            end_watch(&tools, person, now).await?;
+        }
+        tell_gaps(&tools, &mut enrolled, now).await?;
+        let mut poller = Self {
+            tools,
+            settings,
+            upstreams,
+            people: Vec::with_capacity(list.len()),
+            requests,
+            running: JoinSet::new(),
+            stretched: Vec::new(),
+            misses: Vec::new(),
+            flushing: false,
+            next_flush: None,
+            next_stale_check: now,
+            stopping: false,
+            totals: Totals::default(),
+        };
+        poller.fill(list, enrolled, now);
+        Ok(poller)
+    }
+
+    fn fill(&mut self, list: Vec<Assignment>, enrolled: Vec<Enrolled>, now: Timestamp) {
+        let by_name: HashMap<OrgName, usize> =
+            self.upstreams.iter().enumerate().map(|(i, upstream)| (upstream.name.clone(), i)).collect();
+        for (assignment, stored) in list.into_iter().zip(enrolled) {
+            // The config guarantees that every person's organisation exists.
+            let Some(&upstream) = by_name.get(&assignment.card.identity.org) else { continue };
+            self.upstreams[upstream].paced += usize::from(assignment.rhythm == Rhythm::Auto);
+            self.people.push(Watched {
+                person_id: stored.person_id,
+                phase: Phase::of(&assignment.card.identity),
+                card: Box::new(assignment.card),
+                upstream,
+                rhythm: assignment.rhythm,
+                belief: stored.belief,
+                digest: stored.digest,
+                bytes_digest: None,
+                last_ok: stored.last_ok,
+                due: stored.next_poll.unwrap_or_default(),
+                failures: 0,
+                polls: 0,
+                stale: false,
+                busy: false,
+            });
+        }
+        let mut members = vec![0_usize; self.upstreams.len()];
+        self.people.iter().for_each(|watched| members[watched.upstream] += 1);
+        for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
+            let due = self.first_due(person, members[self.people[person as usize].upstream], now);
+            self.requeue(person, due);
+        }
+    }
+
+    /// The stored time where it lies ahead within an interval; else soon, spread over the time that all calls take.
+    fn first_due(&self, person: u32, members: usize, now: Timestamp) -> Timestamp {
+        let watched = &self.people[person as usize];
+        let interval = self.interval(person, now);
+        let stored = watched.due;
+        if stored > now && stored <= now.plus(interval.saturating_mul(2).max(Duration::from_hours(24))) {
+            return stored;
+        }
+        let rate = self.upstreams[watched.upstream].limiter.rate();
+        pace::first_look(now, interval, watched.phase, members, rate)
+    }
+}
+
+/// Somebody was taken off the list while the daemon was down.
+async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -> Result<(), PollerError> {
+    let card = Card {
+        identity: person.identity,
+        name: person.name,
+        groups: Vec::new(),
+        tags: std::collections::BTreeMap::new(),
+        store_nick: true,
+    };
+    let outcome = diff::unwatch(&person.belief, now, &card, tools.store.source());
+    let events = outgoing(&tools.subscriptions, outcome.events, &card);
+    let recording = Recording {
+        person_id: person.person_id,
+        org: card.identity.org,
+        snapshot: None,
+        belief: outcome.belief,
+        visits: outcome.visits,
+        events,
+        watched: false,
+        looked_at: None,
+        next_poll: None,
+    };
+    Ok(tools.store.record(recording).await?)
+}
+
+/// One `system.gap` for each organisation that was looked at before, and a mark on each belief that a stay may have ended
+/// unseen.
+async fn tell_gaps(tools: &Tools, enrolled: &mut [Enrolled], now: Timestamp) -> Result<(), PollerError> {
+    let mut last_looks: HashMap<OrgName, Timestamp> = HashMap::new();
+    for person in enrolled.iter() {
+        if let Some(last) = person.last_poll {
+            let newest = last_looks.entry(person.identity.org.clone()).or_insert(last);
+            *newest = last.max(*newest);
+        }
+    }
+    let mut organisations: Vec<(OrgName, Timestamp)> = last_looks.into_iter().collect();
+    organisations.sort();
+    for (org, from) in organisations {
+        let from = from.min(now);
+        let counts = tools.store.system_counts(Some(org.clone())).await?;
+        let earlier = counts.get(&EventType::SystemGap).copied().unwrap_or(0);
+        let draft = diff::system_gap(tools.store.source(), &org, earlier, from, now, "restart");
+        let webhooks = tools
+            .subscriptions
+            .iter()
+            .filter(|subscription| subscription.wants(&draft, None))
+            .map(|subscription| subscription.webhook.clone())
+            .collect();
+        let event = crate::store::Outgoing { draft, webhooks };
+        tools.store.record_system(Some(org.clone()), vec![event]).await?;
+        tools.store.note_gap(org.clone(), None, from, now, "restart").await?;
+        for person in enrolled.iter_mut().filter(|person| person.identity.org == org) {
+            person.belief.interrupt(from, now);
+        }
+    }
+    tools.outbox_wake.notify_one();
+    Ok(())
+}

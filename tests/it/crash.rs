@@ -1,0 +1,113 @@
+//! kill -9 at random moments under load.
+//!
+//! Guards: what was committed is delivered with one body for each id and in each person's order; nothing is sent that is
+//! not in the history; joins and lefts still alternate. Deliberately not here: power loss.
+
+use std::collections::HashMap;
+
+use crate::harness::daemon::{Site, sqlite3};
+use crate::harness::fake::{Fake, inside};
+use crate::harness::http::response;
+use crate::harness::receiver::Receiver;
+
+const PEOPLE: usize = 20;
+const KILLS: u64 = 50;
+
+#[test]
+fn fifty_kills_lose_nothing_and_invent_nothing() {
+    let seed = seed();
+    let fake = Fake::scripted(|union_id, call| Some(response(200, "application/json", &script(union_id, call))));
+    let receiver = Receiver::start();
+    let people: Vec<String> = (0..PEOPLE).map(|n| format!("user{n:02}")).collect();
+    let names: Vec<&str> = people.iter().map(String::as_str).collect();
+    let poll = "interval = \"20ms\"\nmin_interval = \"10ms\"\nbackoff = { initial = \"10ms\", max = \"20ms\" }";
+    let site = Site::new(&fake.base(), &receiver.url(), &names, poll, "events = [\"*\"]\nconcurrency = 4");
+    let mut random = seed;
+    for _ in 0..KILLS {
+        let daemon = site.start();
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        fake.wait_any(1 + (random >> 33) % 200);
+        daemon.kill();
+    }
+    let daemon = site.start();
+    fake.wait_any(100);
+    assert_eq!(daemon.terminate(), Some(0));
+    let daemon = site.start();
+    let events = events(&site);
+    // What was still waiting is sent by the last run; more may be recorded meanwhile.
+    for id in events.keys() {
+        receiver.wait_for(id);
+    }
+    assert_eq!(daemon.terminate(), Some(0));
+    verify(&receiver, &self::events(&site), seed);
+    let integrity = sqlite3(&site.database(), "PRAGMA integrity_check");
+    assert_eq!(integrity, "ok");
+}
+
+/// Printed with every failure, and settable, so that a failure can be run again.
+fn seed() -> u64 {
+    let given = std::env::var("PRESENCED_TEST_SEED").ok().and_then(|text| text.parse().ok());
+    given.unwrap_or_else(|| {
+        let since = std::time::UNIX_EPOCH.elapsed().expect("a clock after 1970");
+        u64::try_from(since.as_micros() & u128::from(u64::MAX >> 1)).expect("63 bits")
+    })
+}
+
+/// Everybody goes in and out all the time, each visit a meeting of its own.
+fn script(union_id: &str, call: u64) -> String {
+    let visit = call / 6;
+    let joined = 1_700_000_000_000 + i64::try_from(visit).expect("few visits") * 60_000;
+    let conference = format!("meeting{visit:06}");
+    match call % 6 {
+        0..=2 => inside(union_id, &conference, 3, joined, ""),
+        3..=4 => inside(union_id, &conference, 6, joined, &format!(",\"leaveTime\":{}", joined + 30_000)),
+        _ => r#"{"onGoingConfIdList":[],"memberModelMap":{}}"#.to_owned(),
+    }
+}
+
+/// Every event in the history: id -> (sequence, body).
+fn events(site: &Site) -> HashMap<String, (i64, String)> {
+    let rows = sqlite3(&site.database(), "SELECT id || ' ' || sequence || ' ' || body FROM events ORDER BY sequence");
+    rows.lines()
+        .map(|row| {
+            let mut words = row.splitn(3, ' ');
+            let mut word = || words.next().expect("three columns").to_owned();
+            let (id, sequence, body) = (word(), word(), word());
+            (id, (sequence.parse().expect("a number"), body))
+        })
+        .collect()
+}
+
+fn verify(receiver: &Receiver, events: &HashMap<String, (i64, String)>, seed: u64) {
+    let deliveries = receiver.all();
+    let mut newest: HashMap<String, i64> = HashMap::new();
+    let mut inside: HashMap<String, bool> = HashMap::new();
+    let mut first_seen: HashMap<String, Vec<u8>> = HashMap::new();
+    for delivery in &deliveries {
+        assert!(delivery.verified, "a signature that does not verify (seed {seed})");
+        if let Some(body) = first_seen.get(&delivery.id) {
+            assert_eq!(*body, delivery.body, "one id, two bodies: {} (seed {seed})", delivery.id);
+            continue;
+        }
+        first_seen.insert(delivery.id.clone(), delivery.body.clone());
+        let Some((sequence, body)) = events.get(&delivery.id) else {
+            panic!("sent but not in the history: {} (seed {seed})", delivery.id)
+        };
+        assert_eq!(body.as_bytes(), delivery.body, "stored and sent bytes differ (seed {seed})");
+        let subject = delivery.json["subject"].as_str().expect("a subject").to_owned();
+        let before = newest.insert(subject.clone(), *sequence).unwrap_or(0);
+        assert!(before < *sequence, "order of {subject} broken (seed {seed})");
+        let joined = match delivery.event_type() {
+            "meeting.participant_joined" => true,
+            "meeting.participant_left" => false,
+            _ => continue,
+        };
+        let visit = delivery.json["data"]["visit"]["id"].as_str().expect("a visit").to_owned();
+        let was = inside.insert(visit.clone(), joined).unwrap_or(false);
+        assert_ne!(was, joined, "joins and lefts of {visit} do not alternate (seed {seed})");
+    }
+    for id in events.keys() {
+        assert!(first_seen.contains_key(id), "recorded but never sent: {id} (seed {seed})");
+    }
+    assert!(events.len() > PEOPLE, "the load made events (seed {seed})");
+}

@@ -1,0 +1,162 @@
+//! The binary, run as its user runs it: a config file, READY over the notify socket, signals.
+//!
+//! Guards: no test process is left behind. Deliberately not here: anything in-process.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use super::LIMIT;
+use super::receiver::SECRET;
+
+/// A folder with a config, and the commands run on it.
+#[derive(Debug)]
+pub(crate) struct Site {
+    dir: tempfile::TempDir,
+}
+
+impl Site {
+    /// With everything pointed at loopback: `base` is DingTalk, `hook` the receiver.
+    pub(crate) fn new(base: &str, hook: &str, users: &[&str], poll: &str, webhook: &str) -> Self {
+        let people: String =
+            users.iter().map(|id| format!("[[user]]\nunion_id = \"{id}\"\nname = \"{id}\"\n")).collect();
+        Self::with_config(&format!(
+            r#"
+time_zone = "UTC"
+[dingtalk]
+api_base = "{base}"
+app_key = "key"
+app_secret = "secret-of-the-app"
+calls_per_month = 0
+rate = 10000
+concurrency = 8
+timeout = "2s"
+[poll]
+{poll}
+[[webhook]]
+name = "hook"
+url = "{hook}"
+secret = "{SECRET}"
+{webhook}
+rate = 10000
+[history]
+path = "presence.db"
+[http]
+listen = ""
+{people}
+"#
+        ))
+    }
+
+    /// With this config as it stands.
+    pub(crate) fn with_config(text: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(dir.path().join("config.toml"), text).expect("a writable folder");
+        Self { dir }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path("presence.db")
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Output {
+        self.prepared().args(arguments).output().expect("the binary starts")
+    }
+
+    /// Starts the daemon and waits until it says READY.
+    pub(crate) fn start(&self) -> Daemon {
+        let socket_path = self.path("notify");
+        // A socket file that a killed daemon's start left behind is in the way.
+        let _ = std::fs::remove_file(&socket_path);
+        let socket = UnixDatagram::bind(&socket_path).expect("a notify socket");
+        socket.set_read_timeout(Some(LIMIT)).expect("a time limit");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log file");
+        let child = self
+            .prepared()
+            .arg("run")
+            .env("NOTIFY_SOCKET", &socket_path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        let daemon = Daemon { child, log: self.path("log") };
+        wait_for(&socket, "READY=1", &daemon);
+        daemon
+    }
+
+    fn prepared(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_presenced"));
+        command
+            .current_dir(self.dir.path())
+            .env("PRESENCED_CONFIG", self.path("config.toml"))
+            .env("XDG_RUNTIME_DIR", self.dir.path())
+            .env_remove("RUNTIME_DIRECTORY")
+            .env_remove("NOTIFY_SOCKET")
+            .env("NO_COLOR", "1");
+        command
+    }
+}
+
+#[track_caller]
+fn wait_for(socket: &UnixDatagram, word: &str, daemon: &Daemon) {
+    let mut buffer = [0_u8; 4096];
+    loop {
+        let length = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("no {word}: {error}\n{}", daemon.log()));
+        if String::from_utf8_lossy(&buffer[..length]).contains(word) {
+            return;
+        }
+    }
+}
+
+/// A running daemon; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// SIGTERM, then its exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        signal(&self.child, "TERM");
+        self.child.wait().expect("a child to wait for").code()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("a child to kill");
+        self.child.wait().expect("a child to wait for");
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // An error means it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+    assert!(sent.expect("`kill` is there").success(), "SIG{name} could not be sent");
+}
+
+/// Runs a read-only query with the system's own sqlite3.
+#[track_caller]
+pub(crate) fn sqlite3(database: &Path, query: &str) -> String {
+    let output =
+        Command::new("sqlite3").arg("-readonly").arg(database).arg(query).output().expect("sqlite3 is installed");
+    assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}

@@ -1,0 +1,88 @@
+//! A webhook receiver that remembers every request and checks its signature with its own few lines.
+//!
+//! Guards: what is asserted about deliveries is what came over the wire. Deliberately not here: the crate's own signing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::Watched;
+use super::http::{Request, response, serve};
+
+/// The signing secret that the tests' configs use.
+pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+/// One delivery.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) id: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) json: serde_json::Value,
+    pub(crate) verified: bool,
+    pub(crate) request: Request,
+}
+
+impl Delivery {
+    pub(crate) fn event_type(&self) -> &str {
+        self.json["type"].as_str().unwrap_or_default()
+    }
+}
+
+/// The receiver.
+#[derive(Clone, Debug)]
+pub(crate) struct Receiver {
+    address: SocketAddr,
+    seen: Arc<Watched<Vec<Delivery>>>,
+}
+
+impl Receiver {
+    pub(crate) fn start() -> Self {
+        let seen = Arc::new(Watched::<Vec<Delivery>>::default());
+        let shared = Arc::clone(&seen);
+        let address = serve(move |request| {
+            let delivery = read(request);
+            shared.with(|seen| seen.push(delivery));
+            Some(response(204, "text/plain", ""))
+        });
+        Self { address, seen }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/hook", self.address)
+    }
+
+    /// Waits for the first `n` deliveries and gives all that are there.
+    #[track_caller]
+    pub(crate) fn wait(&self, n: usize) -> Vec<Delivery> {
+        self.seen.until(&format!("{n} deliveries"), |seen| (seen.len() >= n).then(|| seen.clone()))
+    }
+
+    /// Waits until an event has come.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, id: &str) {
+        self.seen.until(&format!("event {id}"), |seen| seen.iter().any(|d| d.id == id).then_some(()));
+    }
+
+    /// What came so far.
+    pub(crate) fn all(&self) -> Vec<Delivery> {
+        self.seen.with(|seen| seen.clone())
+    }
+}
+
+fn read(request: Request) -> Delivery {
+    let id = request.header("webhook-id").unwrap_or_default().to_owned();
+    let timestamp = request.header("webhook-timestamp").unwrap_or_default();
+    let signatures = request.header("webhook-signature").unwrap_or_default();
+    let key = STANDARD.decode(SECRET.trim_start_matches("whsec_")).expect("a valid test secret");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any key length will do");
+    mac.update(format!("{id}.{timestamp}.").as_bytes());
+    mac.update(&request.body);
+    let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+    let verified = signatures.split(' ').any(|signature| signature == expected);
+    let json = serde_json::from_slice(&request.body).unwrap_or_default();
+    Delivery { id, body: request.body.clone(), json, verified, request }
+}
