@@ -33,9 +33,7 @@ use self::writer::Queue;
 
 pub use self::error::StoreError;
 pub use self::readonly::ReadOnlyStore;
-pub use self::records::{
-    Enrolled, Enrolment, Miss, NewSnapshot, Outgoing, Recording, Stretch, Usage,
-};
+pub use self::records::{Enrolled, Enrolment, Miss, NewSnapshot, Outgoing, Recording, Stretch, Usage};
 pub use self::schema::{APPLICATION_ID, SCHEMA_VERSION};
 
 /// An open database. Cloning shares it. Dropping the last clone without [`Store::close`] is a crash on purpose: what

@@ -85,7 +85,9 @@ impl LockFile {
         let file = open_0640(&path, false).map_err(|error| StoreError::file("create", &path, error))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: database.to_owned(), lock: path }),
+            Err(TryLockError::WouldBlock) => {
+                Err(StoreError::Locked { path: database.to_owned(), lock: path })
+            }
             Err(TryLockError::Error(error)) => Err(StoreError::file("lock", &path, error)),
         }
     }
@@ -217,7 +219,9 @@ async fn assert_settings(connection: &mut SqliteConnection) -> Result<(), StoreE
         return Err(StoreError::Unsafe(format!("it is {version}, 3.51.3 or newer is needed")));
     }
     if journal != "wal" {
-        return Err(StoreError::Unsafe(format!("journal_mode is {journal}, not wal (a network file system?)")));
+        return Err(StoreError::Unsafe(format!(
+            "journal_mode is {journal}, not wal (a network file system?)"
+        )));
     }
     if synchronous != 2 {
         return Err(StoreError::Unsafe(format!("synchronous is {synchronous}, not 2 (FULL)")));

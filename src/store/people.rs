@@ -26,8 +26,7 @@ SELECT person_id, org, union_id, name, watched, belief, \
      ORDER BY first_ms DESC, snapshot_id DESC LIMIT 1), \
     next_poll_ms, last_poll_ms, last_ok_ms \
 FROM people";
-const ORGANISATIONS: &str =
-    "INSERT INTO organisations (org) SELECT DISTINCT value ->> 'org' FROM jsonb_each(?1) WHERE true ON CONFLICT DO NOTHING";
+const ORGANISATIONS: &str = "INSERT INTO organisations (org) SELECT DISTINCT value ->> 'org' FROM jsonb_each(?1) WHERE true ON CONFLICT DO NOTHING";
 const ENROLL: &str = "\
 INSERT INTO people (org, union_id, name) \
 SELECT value ->> 'org', value ->> 'union_id', value ->> 'name' FROM jsonb_each(?1) WHERE true \
@@ -210,8 +209,10 @@ async fn stretch(connection: &mut SqliteConnection, stretches: Vec<Stretch>) -> 
         }
     }
     let rows: Vec<_> = looks.values().collect();
-    let snapshots: Vec<_> =
-        looks.values().map(|look| StretchRow { person: look.person, at: look.at, polls: look.polls }).collect();
+    let snapshots: Vec<_> = looks
+        .values()
+        .map(|look| StretchRow { person: look.person, at: look.at, polls: look.polls })
+        .collect();
     bulk(connection, STRETCH_SNAPSHOTS, &snapshots).await?;
     bulk(connection, STRETCH_PEOPLE, &rows).await?;
     Ok(())

@@ -54,13 +54,13 @@ impl super::Store {
         // make to share it.
         let at_rest = in_wal_mode(&path)? && is_empty_or_missing(&open::beside(&path, "-wal"));
         let options = open::read_only(&path).immutable(at_rest);
-        let readers =
-            open::pool(CONNECTIONS).connect_with(options).await.map_err(|error| needs_recovery(error, &path))?;
+        let readers = open::pool(CONNECTIONS)
+            .connect_with(options)
+            .await
+            .map_err(|error| needs_recovery(error, &path))?;
         let mut connection = readers.acquire().await?;
         let versions = schema::inspect(&mut connection, &path).await.map_err(|error| match error {
-            StoreError::Sqlite(error) => {
-                StoreError::NeedsRecovery { path: path.clone(), error }
-            }
+            StoreError::Sqlite(error) => StoreError::NeedsRecovery { path: path.clone(), error },
             other => other,
         })?;
         drop(connection);

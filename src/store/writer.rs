@@ -42,7 +42,10 @@ struct Ran {
 
 /// A job whose result type is forgotten, so that different ones share a queue.
 trait Job: Send {
-    fn run(self: Box<Self>, connection: &mut SqliteConnection) -> Pin<Box<dyn Future<Output = Ran> + Send + '_>>;
+    fn run(
+        self: Box<Self>,
+        connection: &mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + '_>>;
     fn fail(self: Box<Self>, error: StoreError);
 }
 
@@ -56,7 +59,10 @@ where
     T: Send + 'static,
     F: for<'c> FnOnce(&'c mut SqliteConnection) -> JobFuture<'c, T> + Send + 'static,
 {
-    fn run(self: Box<Self>, connection: &mut SqliteConnection) -> Pin<Box<dyn Future<Output = Ran> + Send + '_>> {
+    fn run(
+        self: Box<Self>,
+        connection: &mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + '_>> {
         Box::pin(async move {
             let result = (self.job)(connection).await;
             let failure = result.as_ref().err().cloned();
