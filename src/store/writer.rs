@@ -7,6 +7,7 @@
 //!
 //! Order inside a group: jobs first, as they came; then the recordings together. A caller that has its answer is always
 //! ahead of one that asks later.
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "SQL lives in `store`"))]
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -326,5 +327,157 @@ async fn note(
             Ok(Err(error))
         }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::store::Outgoing;
+
+    const INSERT: &str = "INSERT INTO usage (org, month) VALUES (?1, '2026-11')";
+    const COUNT: &str = "SELECT count(*) FROM usage";
+
+    async fn store(folder: &TempDir) -> Store {
+        let clock = Arc::new(ManualClock::default());
+        Store::open(&folder.path().join("presence.db"), chrono_tz::UTC, clock).await.unwrap()
+    }
+
+    /// Writes a row and then runs `after` on the same connection.
+    async fn insert(store: &Store, org: &'static str, after: &'static str) -> Result<(), StoreError> {
+        store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(INSERT).bind(org).execute(&mut *connection).await?;
+                    sqlx::query(after).execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn count(store: &Store) -> i64 {
+        sqlx::query_scalar(COUNT).fetch_one(store.readers()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_job_returns_its_value_after_the_commit() {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let written = store
+            .write(|connection| {
+                Box::pin(async move {
+                    Ok(sqlx::query(INSERT).bind("a").execute(connection).await?.rows_affected())
+                })
+            })
+            .await
+            .unwrap();
+        assert_eq!((written, count(&store).await), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_failed_job_is_undone_alone() {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let (first, second, third) = tokio::join!(
+            insert(&store, "a", "SELECT 1"),
+            insert(&store, "b", "SELECT no_such_thing"),
+            insert(&store, "c", "SELECT 1"),
+        );
+        first.unwrap();
+        assert!(matches!(second, Err(StoreError::Sqlite(_))));
+        third.unwrap();
+        let orgs: Vec<String> = sqlx::query_scalar("SELECT org FROM usage ORDER BY org")
+            .fetch_all(store.readers())
+            .await
+            .unwrap();
+        assert_eq!(orgs, ["a", "c"]);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_fails_fails_everybody_and_leaves_nothing() {
+        // A foreign key that is checked only by COMMIT: nothing before it notices.
+        const ORPHAN: &str =
+            "INSERT INTO deliveries (webhook, org, person_id, sequence, next_ms) VALUES ('w', '', 0, 99, 0)";
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let deferred = store.write(|connection| {
+            Box::pin(async move {
+                sqlx::query("PRAGMA defer_foreign_keys = ON").execute(&mut *connection).await?;
+                sqlx::query(ORPHAN).execute(connection).await?;
+                Ok(())
+            })
+        });
+        let system = Note::System { org: None, events: Vec::<Outgoing>::new() };
+        let (before, orphan, after, note) = tokio::join!(
+            insert(&store, "a", "SELECT 1"),
+            deferred,
+            insert(&store, "b", "SELECT 1"),
+            store.note(system),
+        );
+        for result in [before, orphan, after, note] {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("FOREIGN KEY"), "{error}");
+        }
+        assert_eq!(count(&store).await, 0);
+        insert(&store, "a", "SELECT 1").await.unwrap();
+        assert_eq!(count(&store).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_who_needed_room_and_room_makes_it_work_again() {
+        const FILL: &str = "UPDATE installation SET source = hex(zeroblob(3000000))";
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let (small, large) = tokio::join!(
+            insert(&store, "a", "PRAGMA max_page_count = 1"), // as small as the file is
+            insert(&store, "b", FILL),
+        );
+        small.unwrap();
+        let error = large.unwrap_err().to_string();
+        assert!(error.contains("full"), "{error}");
+        assert_eq!(count(&store).await, 1);
+        insert(&store, "c", "PRAGMA max_page_count = 1000000").await.unwrap();
+        insert(&store, "d", FILL).await.unwrap();
+        assert_eq!(count(&store).await, 3);
+    }
+
+    #[tokio::test]
+    async fn a_rollback_by_sqlite_itself_fails_everybody_with_its_cause() {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let (first, second, third) = tokio::join!(
+            insert(&store, "a", "SELECT 1"),
+            insert(&store, "b", "ROLLBACK; SELECT the_cause"),
+            insert(&store, "c", "SELECT 1"),
+        );
+        for result in [first, second, third] {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("the_cause"), "{error}");
+        }
+        assert_eq!(count(&store).await, 0);
+        insert(&store, "a", "SELECT 1").await.unwrap();
+        store.close().await.unwrap();
+        assert!(matches!(insert(&store, "b", "SELECT 1").await, Err(StoreError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn what_was_queued_before_closing_is_written() {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let (first, second, closed) =
+            tokio::join!(insert(&store, "a", "SELECT 1"), insert(&store, "b", "SELECT 1"), store.close());
+        first.unwrap();
+        second.unwrap();
+        closed.unwrap();
+        let path = folder.path().join("presence.db");
+        let again = Store::open_readonly(&path).await.unwrap();
+        let written: i64 = sqlx::query_scalar(COUNT).fetch_one(again.readers()).await.unwrap();
+        assert_eq!(written, 2);
     }
 }
