@@ -4,3 +4,7 @@
 //! Deliberately not here: carrying a decision out (`tasks`).
 
 pub mod pace;
+//! When to call, and how often: decisions without a clock, without IO and without randomness.
+
+pub mod backoff;
+pub mod quota;
