@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(printable(b"a\r\n\tb\x1b[31m\0\x7f"), "a\\r\\n\\tb\\u{1b}[31m\\u{0}\\u{7f}");
-        assert_eq!(printable("王 \u{202e}evil\u{85}".as_bytes()), "王 \\u{202e}evil\\u{85}");
+        assert_eq!(printable("王 \u{202e}evil\u{85}.".as_bytes()), "王 \\u{202e}evil\\u{85}.");
         assert_eq!(printable(b"ok\n"), "ok");
         assert_eq!(printable(b"\xff\xfe"), "\u{fffd}\u{fffd}");
     }
