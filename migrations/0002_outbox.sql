@@ -33,6 +33,7 @@ CREATE TABLE deliveries (
   trigger       TEXT    NOT NULL DEFAULT 'event' CHECK (trigger IN ('event', 'replay', 'test')),
   state         TEXT    NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'dead', 'expired')),
   attempts      INTEGER NOT NULL DEFAULT 0,
+  strikes       INTEGER NOT NULL DEFAULT 0,            -- attempts that count towards giving it up
   next_ms       INTEGER NOT NULL,                      -- when it may be tried (again)
   last_status   INTEGER,                               -- HTTP status of the last attempt
   last_error    TEXT,                                  -- why the last attempt failed

@@ -8,3 +8,10 @@ pub mod pace;
 
 pub mod backoff;
 pub mod quota;
+//! Rules the operator sets, as pure decisions: when to look, when to send, to whom, when to give up.
+//!
+//! Guards: no IO, no clock, no randomness; whoever calls brings the time. Deliberately not here: who is in which
+//! meeting (`presence`), doing what was decided (`tasks`).
+
+pub mod delivery;
+pub mod routing;

@@ -1,0 +1,339 @@
+//! Which webhook wants which event. Evaluated when the event is committed, and stored with it.
+//!
+//! Guards: a test event goes only where it was asked for, and nobody is told about its own ill health. Deliberately not
+//! here: the age of an event, which only matters when it is sent (`policy::delivery`).
+
+use std::fmt;
+
+use crate::ids::{OrgName, WebhookName};
+use crate::presence::event::{Card, Draft, EventType};
+
+/// Which event types are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// `*`: everything but `webhook.test`.
+    All,
+    /// `meeting.*`: by the part in front of the dot, dot included.
+    Family(&'static str),
+    /// By name.
+    Exact(EventType),
+}
+
+/// The families of the catalogue.
+const FAMILIES: [&str; 5] = ["meeting.", "user.", "watch.", "system.", "webhook."];
+
+/// A pattern that matches no event type there is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no event type and no pattern like `meeting.*`")]
+pub struct PatternError(pub String);
+
+impl Pattern {
+    /// Parses one, as it stands in `events`.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if text == "*" {
+            return Ok(Self::All);
+        }
+        if let Some(family) = text.strip_suffix('*') {
+            let family = FAMILIES.into_iter().find(|&known| known == family);
+            return family.map(Self::Family).ok_or_else(|| PatternError(text.to_owned()));
+        }
+        let exact = EventType::ALL.iter().copied().find(|known| known.name() == text);
+        exact.map(Self::Exact).ok_or_else(|| PatternError(text.to_owned()))
+    }
+
+    fn matches(self, event_type: EventType) -> bool {
+        match self {
+            Self::All => event_type != EventType::WebhookTest,
+            Self::Family(family) => event_type.name().starts_with(family),
+            Self::Exact(exact) => exact == event_type,
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::Family(family) => write!(f, "{family}*"),
+            Self::Exact(exact) => f.write_str(exact.name()),
+        }
+    }
+}
+
+/// What a webhook wants.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// Who wants it.
+    pub webhook: WebhookName,
+    /// Any of these; empty: joined and left.
+    pub patterns: Vec<Pattern>,
+    /// unionIds or names; empty: everybody.
+    pub users: Vec<String>,
+    /// Any of these; empty: everybody.
+    pub groups: Vec<String>,
+    /// Any of these; empty: all.
+    pub orgs: Vec<OrgName>,
+    /// Only about who hosts.
+    pub only_hosts: bool,
+    /// Not what was noticed late.
+    pub skip_late: bool,
+}
+
+/// Why an event does not go to a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unwanted {
+    /// No pattern matches.
+    #[error("no pattern in `events` matches the type")]
+    Type,
+    /// It is about this webhook's own health.
+    #[error("the alert is about this webhook itself")]
+    Itself,
+    /// Not in `orgs`.
+    #[error("the organisation is not in `orgs`")]
+    Org,
+    /// Not in `users`.
+    #[error("the person is not in `users`")]
+    User,
+    /// In none of `groups`.
+    #[error("the person is in none of `groups`")]
+    Group,
+    /// `only_hosts`.
+    #[error("`only_hosts` is set and the person does not host the meeting")]
+    NoHost,
+    /// `skip_late`.
+    #[error("`skip_late` is set and the event was noticed late")]
+    Late,
+}
+
+impl Subscription {
+    /// One that wants what a webhook without any filter wants.
+    pub fn new(webhook: WebhookName) -> Self {
+        Self {
+            webhook,
+            patterns: Vec::new(),
+            users: Vec::new(),
+            groups: Vec::new(),
+            orgs: Vec::new(),
+            only_hosts: false,
+            skip_late: false,
+        }
+    }
+
+    /// Whether it wants this event. `card` is whom the event is about; `None` for events about nobody, which pass the
+    /// filters on people.
+    pub fn wants(&self, draft: &Draft, card: Option<&Card>) -> bool {
+        self.judge(draft, card).is_ok()
+    }
+
+    /// The same, with the first reason against.
+    pub fn judge(&self, draft: &Draft, card: Option<&Card>) -> Result<(), Unwanted> {
+        if !self.wants_type(draft.event_type) {
+            return Err(Unwanted::Type);
+        }
+        if draft.event_type == EventType::SystemAlert && self.is_about_me(draft) {
+            return Err(Unwanted::Itself);
+        }
+        self.judge_org(draft)?;
+        if let Some(card) = card {
+            self.judge_person(draft, card)?;
+        }
+        if self.skip_late && draft.late { Err(Unwanted::Late) } else { Ok(()) }
+    }
+
+    fn wants_type(&self, event_type: EventType) -> bool {
+        if self.patterns.is_empty() {
+            return matches!(event_type, EventType::ParticipantJoined | EventType::ParticipantLeft);
+        }
+        self.patterns.iter().any(|pattern| pattern.matches(event_type))
+    }
+
+    /// A `webhook` alert names the webhook it is about in `data.alert.webhook`.
+    fn is_about_me(&self, draft: &Draft) -> bool {
+        draft.data.pointer("/alert/webhook").and_then(|about| about.as_str()) == Some(self.webhook.as_str())
+    }
+
+    /// An event of the daemon itself belongs to no organisation and passes.
+    fn judge_org(&self, draft: &Draft) -> Result<(), Unwanted> {
+        let named = draft.data.get("org").and_then(|org| org.as_str()).filter(|org| !org.is_empty());
+        let org = draft.identity.as_ref().map(|identity| identity.org.as_str()).or(named);
+        let fits = |org: &str| self.orgs.iter().any(|wanted| wanted.as_str() == org);
+        if self.orgs.is_empty() || org.is_none_or(fits) { Ok(()) } else { Err(Unwanted::Org) }
+    }
+
+    fn judge_person(&self, draft: &Draft, card: &Card) -> Result<(), Unwanted> {
+        let is_named = |user: &String| *user == card.name || user == card.identity.union_id.as_str();
+        if !self.users.is_empty() && !self.users.iter().any(is_named) {
+            return Err(Unwanted::User);
+        }
+        if !self.groups.is_empty() && !self.groups.iter().any(|group| card.groups.contains(group)) {
+            return Err(Unwanted::Group);
+        }
+        if self.only_hosts && !draft.host { Err(Unwanted::NoHost) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::ids::{EventId, Identity, UnionId};
+    use crate::time::Timestamp;
+
+    fn card() -> Card {
+        Card {
+            identity: Identity {
+                org: OrgName::parse("acme").unwrap(),
+                union_id: UnionId::parse("union-1").unwrap(),
+            },
+            name: "Li Wei".to_owned(),
+            groups: vec!["ops".to_owned(), "night".to_owned()],
+            tags: BTreeMap::new(),
+            store_nick: true,
+        }
+    }
+
+    fn draft(event_type: EventType) -> Draft {
+        let about_person =
+            !matches!(event_type, EventType::SystemAlert | EventType::SystemGap | EventType::WebhookTest);
+        Draft {
+            id: EventId::parse("evt_1").unwrap(),
+            event_type,
+            time: Timestamp::from_ms(0),
+            identity: about_person.then(|| card().identity),
+            conference_id: None,
+            late: false,
+            host: false,
+            data: json!({}),
+        }
+    }
+
+    fn subscription(patterns: &[&str]) -> Subscription {
+        let patterns = patterns.iter().map(|p| Pattern::parse(p).unwrap()).collect();
+        Subscription { patterns, ..Subscription::new(WebhookName::parse("crm").unwrap()) }
+    }
+
+    fn wanted(subscription: &Subscription) -> Vec<&'static str> {
+        let wants = |t: &EventType| {
+            let draft = draft(*t);
+            let card = draft.identity.is_some().then(card);
+            subscription.wants(&draft, card.as_ref())
+        };
+        EventType::ALL.iter().filter(|t| wants(t)).map(|t| t.name()).collect()
+    }
+
+    #[test]
+    fn without_events_it_gets_joined_and_left() {
+        assert_eq!(wanted(&subscription(&[])), ["meeting.participant_joined", "meeting.participant_left"]);
+    }
+
+    #[test]
+    fn star_gets_everything_but_tests() {
+        let all = wanted(&subscription(&["*"]));
+        assert_eq!(all.len(), EventType::ALL.len() - 1);
+        assert!(!all.contains(&"webhook.test"));
+    }
+
+    #[test]
+    fn families_and_names() {
+        assert_eq!(wanted(&subscription(&["watch.*"])), ["watch.stale", "watch.recovered", "watch.rejected"]);
+        assert_eq!(
+            wanted(&subscription(&["system.gap", "user.presence_changed"])),
+            ["user.presence_changed", "system.gap"]
+        );
+    }
+
+    #[test]
+    fn a_pattern_that_matches_nothing_is_refused() {
+        for text in
+            ["", "meeting", "meeting.", "meet*", "**", "*.joined", "meeting.participant_joned", "Meeting.*"]
+        {
+            assert_eq!(Pattern::parse(text), Err(PatternError(text.to_owned())));
+        }
+        for text in ["*", "meeting.*", "meeting.participant_left"] {
+            assert_eq!(Pattern::parse(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_alert_about_a_webhook_goes_to_the_others_only() {
+        let about = |webhook: Value| Draft {
+            data: json!({ "alert": { "name": "webhook", "state": "firing", "webhook": webhook } }),
+            ..draft(EventType::SystemAlert)
+        };
+        for patterns in [["*"], ["system.*"], ["system.alert"]] {
+            let mine = subscription(&patterns);
+            assert_eq!(mine.judge(&about(json!("crm")), None), Err(Unwanted::Itself));
+            assert!(mine.wants(&about(json!("other")), None));
+            assert!(mine.wants(&about(Value::Null), None));
+        }
+    }
+
+    #[test]
+    fn people_are_chosen_by_id_name_and_group() {
+        let (joined, card) = (draft(EventType::ParticipantJoined), card());
+        for (users, groups, expected) in [
+            (vec!["union-1"], vec![], Ok(())),
+            (vec!["Li Wei", "x"], vec![], Ok(())),
+            (vec!["li wei"], vec![], Err(Unwanted::User)),
+            (vec![], vec!["night"], Ok(())),
+            (vec![], vec!["day"], Err(Unwanted::Group)),
+            (vec!["union-1"], vec!["day"], Err(Unwanted::Group)),
+        ] {
+            let mut subscription = subscription(&["*"]);
+            subscription.users = users.into_iter().map(str::to_owned).collect();
+            subscription.groups = groups.into_iter().map(str::to_owned).collect();
+            assert_eq!(subscription.judge(&joined, Some(&card)), expected);
+            assert!(
+                subscription.wants(&draft(EventType::SystemGap), None),
+                "nobody passes filters on people"
+            );
+        }
+    }
+
+    #[test]
+    fn organisations_are_chosen_by_name() {
+        let mut subscription = subscription(&["*"]);
+        subscription.orgs = vec![OrgName::parse("other").unwrap()];
+        assert_eq!(
+            subscription.judge(&draft(EventType::ParticipantJoined), Some(&card())),
+            Err(Unwanted::Org)
+        );
+        let gap = |org: &str| Draft { data: json!({ "org": org }), ..draft(EventType::SystemGap) };
+        assert_eq!(subscription.judge(&gap("acme"), None), Err(Unwanted::Org));
+        assert!(subscription.wants(&gap("other"), None));
+        assert!(subscription.wants(&gap(""), None), "the daemon's own belong to no organisation");
+    }
+
+    #[test]
+    fn only_hosts_and_skip_late() {
+        let (mut subscription, card) = (subscription(&[]), card());
+        subscription.only_hosts = true;
+        subscription.skip_late = true;
+        for (host, late, expected) in
+            [(true, false, Ok(())), (false, false, Err(Unwanted::NoHost)), (true, true, Err(Unwanted::Late))]
+        {
+            let joined = Draft { late, host, ..draft(EventType::ParticipantJoined) };
+            assert_eq!(subscription.judge(&joined, Some(&card)), expected);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn a_further_filter_never_lets_more_through(
+            t in 0..EventType::ALL.len(), host: bool, late: bool, only_hosts: bool, skip_late: bool,
+            users in proptest::collection::vec("union-[12]", 0..2), groups in proptest::collection::vec("ops|day", 0..2),
+        ) {
+            let draft = Draft { late, host, ..draft(EventType::ALL[t]) };
+            let card = draft.identity.is_some().then(card);
+            let open = subscription(&["*"]);
+            let narrow = Subscription { users, groups, only_hosts, skip_late, ..open.clone() };
+            prop_assert!(!narrow.wants(&draft, card.as_ref()) || open.wants(&draft, card.as_ref()));
+        }
+    }
+}

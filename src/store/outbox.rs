@@ -1,0 +1,478 @@
+//! The outbox: which deliveries wait, who has taken them, what became of them.
+//!
+//! Guards: a lane's head is taken once, and finished once, by who took it; a lane is freed, moved on or removed in the
+//! transaction that finishes its head; nothing here scans a table while deliveries flow, so a backlog of a million
+//! costs no more per delivery than one of ten. Deliberately not here: times and outcomes (`policy::delivery` decides,
+//! SQL only compares), the writing of new deliveries (`recording`), requests (a transaction never spans one).
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use sqlx::{FromRow, SqliteConnection};
+
+use super::recording::bulk;
+use super::{Store, StoreError};
+use crate::ids::{OrgName, WebhookName};
+use crate::policy::delivery::{Health, Standing, Trigger};
+use crate::time::Timestamp;
+
+const FREE_ALL: &str = "UPDATE lanes SET lease_ms = NULL WHERE lease_ms IS NOT NULL";
+
+const STATES: &str =
+    "SELECT webhook, state, failures, down_since_ms, probe_ms, probes, reason FROM webhooks ORDER BY webhook";
+
+const SET_STATE: &str = "\
+INSERT INTO webhooks (webhook, state, failures, down_since_ms, probe_ms, probes, reason) \
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
+FROM jsonb_each(?1) WHERE true \
+ON CONFLICT (webhook) DO UPDATE SET state = excluded.state, failures = excluded.failures, \
+    down_since_ms = excluded.down_since_ms, probe_ms = excluded.probe_ms, probes = excluded.probes, \
+    reason = excluded.reason";
+
+/// The heads of the lanes that are free and ready, longest waiting first. The head is looked up lane by lane in the
+/// index that is ordered as a lane is: live traffic first, then by sequence.
+const HEADS: &str = "\
+SELECT lane.person_id, lane.org, head.delivery_id, head.trigger, head.attempts, head.strikes, \
+    events.id AS event_id, events.type AS event_type, events.body, events.recorded_ms \
+FROM (SELECT person_id, org, ready_ms FROM lanes \
+      WHERE webhook = ?1 AND lease_ms IS NULL AND ready_ms <= ?2 ORDER BY ready_ms LIMIT ?3) AS lane \
+LEFT JOIN deliveries AS head ON head.delivery_id = \
+    (SELECT delivery_id FROM deliveries WHERE webhook = ?1 AND person_id = lane.person_id AND org = lane.org \
+        AND state = 'pending' ORDER BY (trigger <> 'event'), sequence LIMIT 1) \
+LEFT JOIN events ON events.sequence = head.sequence";
+
+const LEASE: &str = "\
+UPDATE lanes SET lease_ms = ?2 \
+WHERE (webhook, person_id, org) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(?1)) \
+    AND lease_ms IS NULL";
+
+const NEXT_READY: &str = "SELECT min(ready_ms) FROM lanes WHERE webhook = ?1 AND lease_ms IS NULL";
+
+const FINISH: &str = "\
+UPDATE deliveries SET state = done.state, attempts = done.attempts, strikes = deliveries.strikes + done.strike, \
+    next_ms = coalesce(done.next, deliveries.next_ms), last_status = done.status, last_error = done.error, \
+    finished_ms = done.finished \
+FROM (SELECT value ->> 0 AS id, value ->> 1 AS state, value ->> 2 AS attempts, value ->> 3 AS strike, \
+             value ->> 4 AS next, value ->> 5 AS status, value ->> 6 AS error, value ->> 7 AS finished \
+      FROM jsonb_each(?1)) AS done \
+WHERE deliveries.delivery_id = done.id AND deliveries.state = 'pending'";
+
+const FORGIVE: &str = "\
+UPDATE deliveries SET strikes = max(strikes - 1, 0) \
+WHERE delivery_id IN (SELECT value FROM json_each(?1)) AND state = 'pending'";
+
+const REMOVE_EMPTY_LANES: &str = "\
+DELETE FROM lanes \
+WHERE (webhook, person_id, org) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(?1)) \
+    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.webhook = lanes.webhook \
+        AND deliveries.person_id = lanes.person_id AND deliveries.org = lanes.org AND deliveries.state = 'pending')";
+
+const MOVE_LANES_ON: &str = "\
+UPDATE lanes SET lease_ms = NULL, ready_ms = \
+    (SELECT next_ms FROM deliveries WHERE deliveries.webhook = lanes.webhook \
+        AND deliveries.person_id = lanes.person_id AND deliveries.org = lanes.org AND deliveries.state = 'pending' \
+     ORDER BY (trigger <> 'event'), sequence LIMIT 1) \
+WHERE (webhook, person_id, org) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(?1))";
+
+const BURY: &str = "\
+UPDATE deliveries SET state = 'dead', last_error = ?2, finished_ms = ?3 \
+WHERE delivery_id IN (SELECT delivery_id FROM deliveries WHERE webhook = ?1 AND state = 'pending' LIMIT ?4)";
+
+const REMOVE_LANES: &str = "DELETE FROM lanes WHERE webhook = ?1";
+
+/// How many deliveries one transaction buries, so that nobody waits long for the writer.
+const BURIED_AT_ONCE: u64 = 5_000;
+
+/// Which delivery was taken, and from which lane. Only [`Store::turn`] makes one, and [`Finished`] takes it away.
+#[derive(Debug)]
+pub struct Ticket {
+    /// Whose delivery.
+    pub webhook: WebhookName,
+    /// The row.
+    pub delivery_id: i64,
+    /// Requests so far.
+    pub attempts: u32,
+    /// Those that count towards giving up.
+    pub strikes: u32,
+    org: String,
+    person_id: i64,
+}
+
+/// A delivery that was taken: it is sent, then finished.
+#[derive(Debug)]
+pub struct Claimed {
+    /// To finish it with.
+    pub ticket: Ticket,
+    /// The event's id.
+    pub event_id: String,
+    /// The event's type, by name.
+    pub event_type: String,
+    /// Why it is sent.
+    pub trigger: Trigger,
+    /// When the event was written down.
+    pub recorded: Timestamp,
+    /// The stored bytes.
+    pub body: Vec<u8>,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The receiver has it.
+    Delivered,
+    /// Given up.
+    Dead,
+    /// Too old to be sent.
+    Expired,
+    /// Not ended: again, not before this.
+    Retry(Timestamp),
+}
+
+/// A delivery to be written back.
+#[derive(Debug)]
+pub struct Finished {
+    /// Which.
+    pub ticket: Ticket,
+    /// How.
+    pub ending: Ending,
+    /// A request was made.
+    pub attempted: bool,
+    /// Strikes from now on.
+    pub strikes: u32,
+    /// HTTP status of the attempt.
+    pub status: Option<u16>,
+    /// Why the attempt failed.
+    pub error: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A webhook that could send more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Which.
+    pub webhook: WebhookName,
+    /// At most so many.
+    pub max: u32,
+    /// Leases run until then.
+    pub lease_until: Timestamp,
+    /// It is down: one head is taken as a probe, ready or not.
+    pub probe: bool,
+}
+
+/// Everything a dispatcher has to say and to ask at one moment: one transaction.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// Deliveries to write back.
+    pub finished: Vec<Finished>,
+    /// Deliveries that get a strike back.
+    pub forgiven: Vec<i64>,
+    /// Webhooks whose state changed.
+    pub states: Vec<(WebhookName, Health)>,
+    /// Webhooks that could send more.
+    pub asks: Vec<Ask>,
+}
+
+/// The answer to an [`Ask`].
+#[derive(Debug)]
+pub struct Granted {
+    /// Who asked.
+    pub webhook: WebhookName,
+    /// Longest waiting first.
+    pub claimed: Vec<Claimed>,
+    /// When the next free lane is ready; may be past when there was more than asked for. `None`: no lane is free.
+    pub next_ready: Option<Timestamp>,
+}
+
+/// What a turn did.
+#[derive(Debug, Default)]
+pub struct Turned {
+    /// In the order of the asks.
+    pub granted: Vec<Granted>,
+    /// Finished deliveries that were not there any more (erased, pruned or buried meanwhile).
+    pub missing: u64,
+}
+
+/// A turn that was not written. It changed nothing, and can be tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct TurnFailed {
+    /// Why.
+    pub error: StoreError,
+    /// The turn itself, unless somebody still holds it.
+    pub turn: Option<Turn>,
+}
+
+impl Store {
+    /// Frees what an earlier daemon had taken. For the start only: the lock file says that nobody else sends.
+    pub async fn free_leases(&self) -> Result<u64, StoreError> {
+        self.write(|connection| {
+            Box::pin(async move { Ok(sqlx::query(FREE_ALL).execute(connection).await?.rows_affected()) })
+        })
+        .await
+    }
+
+    /// The state of every webhook that ever had one.
+    pub async fn webhook_states(&self) -> Result<Vec<(WebhookName, Health)>, StoreError> {
+        let rows: Vec<StateRow> = sqlx::query_as(STATES).fetch_all(self.readers()).await?;
+        rows.into_iter().map(StateRow::into_health).collect()
+    }
+
+    /// Writes back what is finished, then takes what is asked for, in one transaction.
+    pub async fn turn(&self, turn: Turn) -> Result<Turned, TurnFailed> {
+        let turn = Arc::new(turn);
+        let shared = Arc::clone(&turn);
+        let job = self.write(move |connection| Box::pin(async move { take_turn(connection, &shared).await }));
+        job.await.map_err(|error| TurnFailed { error, turn: Arc::into_inner(turn) })
+    }
+
+    /// Takes up to `max` heads of free lanes that are ready at `now`.
+    pub async fn claim(
+        &self,
+        webhook: WebhookName,
+        now: Timestamp,
+        lease_until: Timestamp,
+        max: u32,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        let ask = Ask { webhook, max, lease_until, probe: false };
+        self.write(move |connection| Box::pin(async move { Ok(grant(connection, &ask, now).await?.claimed) })).await
+    }
+
+    /// Writes back what is finished; returns how many of them were not there any more.
+    pub async fn finish(&self, finished: Vec<Finished>) -> Result<u64, StoreError> {
+        self.write(move |connection| Box::pin(async move { write_back(connection, &finished).await })).await
+    }
+
+    /// When the next free lane of a webhook is ready; `None` when nothing waits.
+    pub async fn next_ready(&self, webhook: &WebhookName) -> Result<Option<Timestamp>, StoreError> {
+        let ready: Option<i64> =
+            sqlx::query_scalar(NEXT_READY).bind(webhook.as_str()).fetch_one(self.readers()).await?;
+        Ok(ready.map(Timestamp::from_ms))
+    }
+
+    /// Makes everything that waits for a webhook a dead letter; returns how many. Nothing of it may be in flight.
+    pub async fn bury(&self, webhook: WebhookName, reason: String, at: Timestamp) -> Result<u64, StoreError> {
+        let mut buried = 0;
+        loop {
+            let (webhook, reason) = (webhook.clone(), reason.clone());
+            let some = self
+                .write(move |connection| Box::pin(async move { bury_some(connection, &webhook, &reason, at).await }))
+                .await?;
+            buried += some;
+            if some < BURIED_AT_ONCE {
+                return Ok(buried);
+            }
+        }
+    }
+}
+
+async fn take_turn(connection: &mut SqliteConnection, turn: &Turn) -> Result<Turned, StoreError> {
+    let missing = write_back(connection, &turn.finished).await?;
+    bulk(connection, FORGIVE, &turn.forgiven).await?;
+    let states: Vec<_> = turn.states.iter().map(|(webhook, health)| state_row(webhook, health)).collect();
+    bulk(connection, SET_STATE, &states).await?;
+    let now = turn.at();
+    let mut granted = Vec::with_capacity(turn.asks.len());
+    for ask in &turn.asks {
+        granted.push(grant(connection, ask, now).await?);
+    }
+    Ok(Turned { granted, missing })
+}
+
+async fn write_back(connection: &mut SqliteConnection, finished: &[Finished]) -> Result<u64, StoreError> {
+    if finished.is_empty() {
+        return Ok(0);
+    }
+    let rows: Vec<_> = finished.iter().map(finished_row).collect();
+    let written = bulk(connection, FINISH, &rows).await?;
+    let lanes: Vec<_> = finished.iter().map(|done| done.ticket.lane()).collect();
+    bulk(connection, REMOVE_EMPTY_LANES, &lanes).await?;
+    bulk(connection, MOVE_LANES_ON, &lanes).await?;
+    Ok((finished.len() as u64).saturating_sub(written))
+}
+
+async fn grant(connection: &mut SqliteConnection, ask: &Ask, now: Timestamp) -> Result<Granted, StoreError> {
+    let (ready_by, max) = if ask.probe { (i64::MAX, 1) } else { (now.as_ms(), ask.max) };
+    let heads: Vec<HeadRow> = sqlx::query_as(HEADS)
+        .bind(ask.webhook.as_str())
+        .bind(ready_by)
+        .bind(max)
+        .fetch_all(&mut *connection)
+        .await?;
+    let full = u32::try_from(heads.len()).is_ok_and(|found| found >= max);
+    let (mut claimed, mut abandoned) = (Vec::with_capacity(heads.len()), Vec::new());
+    for head in heads {
+        match head.into_claimed(&ask.webhook)? {
+            Ok(one) => claimed.push(one),
+            Err((org, person_id)) => abandoned.push((ask.webhook.clone(), person_id, org)),
+        }
+    }
+    // Retention or an erasure took what waited there.
+    bulk(connection, REMOVE_EMPTY_LANES, &abandoned).await?;
+    lease(connection, &claimed, ask.lease_until).await?;
+    let next_ready = if full { Some(now) } else { next_ready(connection, &ask.webhook).await? };
+    Ok(Granted { webhook: ask.webhook.clone(), claimed, next_ready })
+}
+
+async fn lease(
+    connection: &mut SqliteConnection,
+    claimed: &[Claimed],
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    if claimed.is_empty() {
+        return Ok(());
+    }
+    let lanes = serde_json::to_string(&claimed.iter().map(|one| one.ticket.lane()).collect::<Vec<_>>())?;
+    let leased = sqlx::query(LEASE).bind(lanes).bind(until.as_ms()).execute(connection).await?.rows_affected();
+    if leased == claimed.len() as u64 {
+        return Ok(());
+    }
+    Err(corrupt("lanes", &claimed[0].ticket.webhook, format!("{leased} of {} lanes could be leased", claimed.len())))
+}
+
+async fn next_ready(
+    connection: &mut SqliteConnection,
+    webhook: &WebhookName,
+) -> Result<Option<Timestamp>, StoreError> {
+    let ready: Option<i64> =
+        sqlx::query_scalar(NEXT_READY).bind(webhook.as_str()).fetch_one(connection).await?;
+    Ok(ready.map(Timestamp::from_ms))
+}
+
+async fn bury_some(
+    connection: &mut SqliteConnection,
+    webhook: &WebhookName,
+    reason: &str,
+    at: Timestamp,
+) -> Result<u64, StoreError> {
+    let buried = sqlx::query(BURY)
+        .bind(webhook.as_str())
+        .bind(reason)
+        .bind(at.as_ms())
+        .bind(i64::try_from(BURIED_AT_ONCE).unwrap_or(i64::MAX))
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+    if buried < BURIED_AT_ONCE {
+        sqlx::query(REMOVE_LANES).bind(webhook.as_str()).execute(connection).await?;
+    }
+    Ok(buried)
+}
+
+impl Ticket {
+    fn lane(&self) -> (&str, i64, &str) {
+        (self.webhook.as_str(), self.person_id, &self.org)
+    }
+}
+
+type FinishedRow<'a> =
+    (i64, &'static str, u32, u32, Option<Timestamp>, Option<u16>, Option<&'a str>, Option<Timestamp>);
+
+fn finished_row(done: &Finished) -> FinishedRow<'_> {
+    let (state, next, finished) = match done.ending {
+        Ending::Delivered => ("delivered", None, Some(done.at)),
+        Ending::Dead => ("dead", None, Some(done.at)),
+        Ending::Expired => ("expired", None, Some(done.at)),
+        Ending::Retry(at) => ("pending", Some(at), None),
+    };
+    let ticket = &done.ticket;
+    let attempts = ticket.attempts.saturating_add(u32::from(done.attempted));
+    // Relative, because a strike may have been given back while the request was out.
+    let strike = done.strikes.saturating_sub(ticket.strikes);
+    (ticket.delivery_id, state, attempts, strike, next, done.status, done.error.as_deref(), finished)
+}
+
+#[derive(FromRow)]
+struct HeadRow {
+    person_id: i64,
+    org: String,
+    delivery_id: Option<i64>,
+    trigger: Option<String>,
+    attempts: Option<u32>,
+    strikes: Option<u32>,
+    event_id: Option<String>,
+    event_type: Option<String>,
+    body: Option<String>,
+    recorded_ms: Option<i64>,
+}
+
+impl HeadRow {
+    /// `Err` with the lane's key when nothing waits in it.
+    fn into_claimed(self, webhook: &WebhookName) -> Result<Result<Claimed, (String, i64)>, StoreError> {
+        let (Some(delivery_id), Some(event_id), Some(event_type), Some(body), Some(recorded_ms)) =
+            (self.delivery_id, self.event_id, self.event_type, self.body, self.recorded_ms)
+        else {
+            return Ok(Err((self.org, self.person_id)));
+        };
+        let trigger = self.trigger.unwrap_or_default();
+        let Some(trigger) = Trigger::parse(&trigger) else {
+            return Err(corrupt("deliveries", &delivery_id, format!("its trigger is {trigger:?}")));
+        };
+        let ticket = Ticket {
+            webhook: webhook.clone(),
+            delivery_id,
+            attempts: self.attempts.unwrap_or(0),
+            strikes: self.strikes.unwrap_or(0),
+            org: self.org,
+            person_id: self.person_id,
+        };
+        let recorded = Timestamp::from_ms(recorded_ms);
+        Ok(Ok(Claimed { ticket, event_id, event_type, trigger, recorded, body: body.into_bytes() }))
+    }
+}
+
+#[derive(Serialize)]
+struct StateOut<'a>(
+    &'a str,
+    &'static str,
+    u32,
+    Option<Timestamp>,
+    Option<Timestamp>,
+    u32,
+    Option<&'a str>,
+);
+
+fn state_row<'a>(webhook: &'a WebhookName, health: &'a Health) -> StateOut<'a> {
+    let (state, since, probe_at, probes, reason) = match &health.standing {
+        Standing::Up => ("up", None, None, 0, None),
+        Standing::Down { since, probe_at, probes } => ("down", Some(*since), Some(*probe_at), *probes, None),
+        Standing::Disabled { reason } => ("disabled", None, None, 0, Some(reason.as_str())),
+        Standing::Paused { reason } => ("paused", None, None, 0, Some(reason.as_str())),
+    };
+    StateOut(webhook.as_str(), state, health.failures, since, probe_at, probes, reason)
+}
+
+#[derive(FromRow)]
+struct StateRow {
+    webhook: String,
+    state: String,
+    failures: u32,
+    down_since_ms: Option<i64>,
+    probe_ms: Option<i64>,
+    probes: u32,
+    reason: Option<String>,
+}
+
+impl StateRow {
+    fn into_health(self) -> Result<(WebhookName, Health), StoreError> {
+        let odd = |what: &str| corrupt("webhooks", &self.webhook, what.to_owned());
+        let webhook = WebhookName::parse(&self.webhook).map_err(|e| odd(&e.to_string()))?;
+        let reason = self.reason.clone().unwrap_or_default();
+        let standing = match (self.state.as_str(), self.down_since_ms, self.probe_ms) {
+            ("up", ..) => Standing::Up,
+            ("down", Some(since), Some(probe_at)) => Standing::Down {
+                since: Timestamp::from_ms(since),
+                probe_at: Timestamp::from_ms(probe_at),
+                probes: self.probes,
+            },
+            ("disabled", ..) => Standing::Disabled { reason },
+            ("paused", ..) => Standing::Paused { reason },
+            _ => return Err(odd("it is down, but since when and when next is missing")),
+        };
+        Ok((webhook, Health { standing, failures: self.failures, struck: Vec::new() }))
+    }
+}
+
+fn corrupt(table: &'static str, row: &impl ToString, what: String) -> StoreError {
+    StoreError::Corrupt { table, row: row.to_string(), what }
+}

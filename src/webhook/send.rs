@@ -1,0 +1,360 @@
+//! One webhook's requests: signed, sent, answered.
+//!
+//! Guards: the headers of the contract on every request, the operator's never over them; one time-out over all of it;
+//! one instant retry, and only where no receiver can have seen the first try's answer go wrong. Deliberately not here:
+//! the order of requests and their attempts (`tasks::dispatcher`, `policy::delivery`).
+
+use std::error::Error;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, Request, Response, Url};
+
+use super::address::{CheckedResolver, Forbidden, Reach};
+use super::answer::{self, Answer};
+use super::format;
+use crate::clock::SharedClock;
+use crate::config::Format;
+use crate::ids::WebhookName;
+use crate::net::{self, ClientError, Limits};
+use crate::policy::delivery::{self, Outcome, Trigger};
+use crate::secret::Secret;
+use crate::signature::{self, SigningKey};
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const PRESENCED_EVENT: HeaderName = HeaderName::from_static("presenced-event");
+const PRESENCED_WEBHOOK: HeaderName = HeaderName::from_static("presenced-webhook");
+const PRESENCED_ATTEMPT: HeaderName = HeaderName::from_static("presenced-attempt");
+const PRESENCED_TRIGGER: HeaderName = HeaderName::from_static("presenced-trigger");
+
+/// An idle connection older than this is closed by the client itself (`net`).
+const IDLE_CONNECTION: Duration = Duration::from_secs(50);
+
+/// Where a webhook's requests go, secrets resolved.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// Its name; travels as `presenced-webhook`.
+    pub webhook: WebhookName,
+    /// Where to. It may be a secret as a whole.
+    pub url: Secret,
+    /// The body format.
+    pub format: Format,
+    /// Newest first; empty: unsigned.
+    pub keys: Vec<SigningKey>,
+    /// The operator's extra headers.
+    pub headers: Vec<(String, Secret)>,
+    /// For a whole request.
+    pub timeout: Duration,
+    /// For a connection.
+    pub connect_timeout: Duration,
+    /// Requests in flight, so also connections kept.
+    pub concurrency: usize,
+    /// Which addresses may be connected to.
+    pub reach: Reach,
+}
+
+/// Why a destination cannot be sent to. Never holds the URL or a header's value.
+#[derive(Debug, thiserror::Error)]
+pub enum SenderError {
+    /// The URL is not one for this.
+    #[error("the URL is not usable: {0}")]
+    Url(&'static str),
+    /// A header's name or value is not one.
+    #[error("the header `{0}` is not usable")]
+    Header(String),
+    /// No HTTP client.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// An event on its way.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// `webhook-id`: the event's.
+    pub event_id: String,
+    /// `presenced-event`.
+    pub event_type: String,
+    /// `presenced-trigger`.
+    pub trigger: Trigger,
+    /// `presenced-attempt`: 1 for the first.
+    pub attempt: u32,
+    /// The stored bytes.
+    pub body: Vec<u8>,
+}
+
+/// What became of a message.
+#[derive(Debug)]
+pub struct Sent {
+    /// What was answered.
+    pub answer: Answer,
+    /// What is left of an accepted answer; reading it lets the connection be used again.
+    pub leftover: Option<Leftover>,
+}
+
+/// Sends to one webhook. Cloning shares connections.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    client: reqwest::Client,
+    url: Url,
+    keys: Vec<SigningKey>,
+    /// What every request carries.
+    headers: HeaderMap,
+    timeout: Duration,
+    forbidden: Option<Forbidden>,
+    clock: SharedClock,
+    pool: Arc<Pool>,
+}
+
+impl Sender {
+    /// Builds the client. A URL whose address is forbidden is no error here: every message to it is answered so.
+    pub fn new(destination: Destination, clock: SharedClock) -> Result<Self, SenderError> {
+        let url = parse_url(destination.url.reveal())?;
+        let limits = Limits {
+            connect_timeout: destination.connect_timeout,
+            timeout: destination.timeout,
+            idle_per_host: destination.concurrency,
+            proxy: None,
+            extra_roots_pem: None,
+        };
+        let client = net::http_client(&limits)?
+            .dns_resolver(CheckedResolver(destination.reach))
+            .build()
+            .map_err(|e| ClientError::Build(net::describe(e)))?;
+        let inner = Inner {
+            client,
+            forbidden: destination.reach.judge_literal(&url).err(),
+            url,
+            headers: shared_headers(&destination)?,
+            keys: destination.keys,
+            timeout: destination.timeout,
+            clock,
+            pool: Arc::new(Pool::new(destination.concurrency)),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Sends once (twice where a kept connection turned out dead). Never fails: trouble is an outcome.
+    pub async fn send(&self, message: Message) -> Sent {
+        let inner = &*self.inner;
+        if let Some(forbidden) = inner.forbidden {
+            return Answer::missing(forbidden.to_string()).into();
+        }
+        let Some(request) = inner.request(message) else {
+            return Answer::missing("the event's id or type cannot be sent as a header".to_owned()).into();
+        };
+        match tokio::time::timeout(inner.timeout, inner.exchange(request)).await {
+            Ok(sent) => sent,
+            Err(_) => {
+                Answer::missing(format!("no answer within {}", humantime::format_duration(inner.timeout)))
+                    .into()
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn request(&self, message: Message) -> Option<Request> {
+        let now = self.clock.now();
+        let seconds = now.as_ms().div_euclid(1000);
+        let mut request = Request::new(Method::POST, self.url.clone());
+        let headers = request.headers_mut();
+        headers.clone_from(&self.headers);
+        if !self.keys.is_empty() {
+            let signed = signature::sign(&self.keys, &message.event_id, seconds, &message.body);
+            headers.insert(WEBHOOK_SIGNATURE, HeaderValue::try_from(signed).ok()?);
+        }
+        headers.insert(WEBHOOK_ID, HeaderValue::try_from(message.event_id).ok()?);
+        headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(seconds));
+        headers.insert(PRESENCED_EVENT, HeaderValue::try_from(message.event_type).ok()?);
+        headers.insert(PRESENCED_ATTEMPT, HeaderValue::from(message.attempt));
+        headers.insert(PRESENCED_TRIGGER, HeaderValue::from_static(message.trigger.name()));
+        *request.body_mut() = Some(message.body.into());
+        Some(request)
+    }
+
+    async fn exchange(&self, request: Request) -> Sent {
+        let pooled = self.pool.take(self.clock.now().as_ms());
+        // A body of bytes is counted, not copied.
+        let spare = if pooled { request.try_clone() } else { None };
+        let first = self.client.execute(request).await;
+        let result = match (first, spare) {
+            (Err(error), Some(spare)) if died_before_an_answer(&error) => self.client.execute(spare).await,
+            (result, _) => result,
+        };
+        match result {
+            Ok(response) => self.read(response).await,
+            Err(error) => Answer::missing(net::describe(error)).into(),
+        }
+    }
+
+    async fn read(&self, mut response: Response) -> Sent {
+        let status = response.status().as_u16();
+        let outcome = delivery::outcome_of_status(status);
+        if outcome == Outcome::Accepted {
+            let empty = status == 204 || response.content_length() == Some(0);
+            let leftover =
+                Leftover { response, pool: Arc::clone(&self.pool), clock: Arc::clone(&self.clock) };
+            let leftover = if empty {
+                leftover.give_back();
+                None
+            } else {
+                Some(leftover)
+            };
+            let answer = Answer {
+                outcome,
+                status: Some(status),
+                excerpt: String::new(),
+                error: None,
+                retry_after: None,
+            };
+            return Sent { answer, leftover };
+        }
+        let now = self.clock.now();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| delivery::retry_after(value, now));
+        let (body, whole) = answer::read_body(&mut response).await;
+        if whole {
+            self.pool.give(now.as_ms());
+        }
+        Answer::unaccepted(outcome, status, &body, retry_after).into()
+    }
+}
+
+impl From<Answer> for Sent {
+    fn from(answer: Answer) -> Self {
+        Self { answer, leftover: None }
+    }
+}
+
+/// The body of an accepted answer. Nobody waits for it; dropping it closes the connection.
+#[derive(Debug)]
+pub struct Leftover {
+    response: Response,
+    pool: Arc<Pool>,
+    clock: SharedClock,
+}
+
+impl Leftover {
+    /// Reads it within the bounds of [`answer`], so that the connection can be used again.
+    pub async fn drain(mut self) {
+        let (_, whole) = answer::read_body(&mut self.response).await;
+        if whole {
+            self.give_back();
+        }
+    }
+
+    fn give_back(self) {
+        self.pool.give(self.clock.now().as_ms());
+    }
+}
+
+/// How many idle connections there can be at most, as far as one can tell from outside the client: a request that
+/// starts with none of them has a connection of its own, and is never retried at once.
+#[derive(Debug)]
+struct Pool {
+    idle: AtomicUsize,
+    most: usize,
+    last_given_ms: AtomicI64,
+}
+
+impl Pool {
+    fn new(most: usize) -> Self {
+        Self { idle: AtomicUsize::new(0), most, last_given_ms: AtomicI64::new(0) }
+    }
+
+    /// Whether the request that starts now finds a connection.
+    fn take(&self, now_ms: i64) -> bool {
+        let age_ms = now_ms.saturating_sub(self.last_given_ms.load(Ordering::Relaxed));
+        if u128::try_from(age_ms).is_ok_and(|age_ms| age_ms > IDLE_CONNECTION.as_millis()) {
+            self.idle.store(0, Ordering::Relaxed);
+        }
+        self.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |idle| idle.checked_sub(1)).is_ok()
+    }
+
+    fn give(&self, now_ms: i64) {
+        self.last_given_ms.store(now_ms, Ordering::Relaxed);
+        let more = |idle: usize| (idle < self.most).then_some(idle + 1);
+        // An error means there are as many as are kept.
+        let _ = self.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+    }
+}
+
+/// Whether the connection ended before a head arrived, not while connecting and not by a time-out.
+fn died_before_an_answer(error: &reqwest::Error) -> bool {
+    if !error.is_request() || error.is_connect() || error.is_timeout() {
+        return false;
+    }
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            let ended = [
+                ErrorKind::ConnectionReset,
+                ErrorKind::ConnectionAborted,
+                ErrorKind::BrokenPipe,
+                ErrorKind::NotConnected,
+                ErrorKind::UnexpectedEof,
+            ];
+            return ended.contains(&io.kind());
+        }
+        // hyper's own error has no public kind for an end between two messages that can be named here.
+        if error.to_string().contains("connection closed before message completed") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn parse_url(text: &str) -> Result<Url, SenderError> {
+    let url = Url::parse(text).map_err(|_| SenderError::Url("it does not parse"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(SenderError::Url("it starts with neither https:// nor http://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(SenderError::Url(
+            "it holds a user name or a password; send an `Authorization` header instead",
+        ));
+    }
+    Ok(url)
+}
+
+fn shared_headers(destination: &Destination) -> Result<HeaderMap, SenderError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &destination.headers {
+        let refused = || SenderError::Header(name.clone());
+        let parsed = HeaderName::try_from(name.as_str()).map_err(|_| refused())?;
+        let mut value = HeaderValue::try_from(value.reveal()).map_err(|_| refused())?;
+        value.set_sensitive(true);
+        headers.append(parsed, value);
+    }
+    // After the operator's, so that nothing can pretend to be one of these.
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format::content_type(destination.format)));
+    for ours in [
+        WEBHOOK_ID,
+        WEBHOOK_TIMESTAMP,
+        WEBHOOK_SIGNATURE,
+        PRESENCED_EVENT,
+        PRESENCED_ATTEMPT,
+        PRESENCED_TRIGGER,
+    ] {
+        headers.remove(ours);
+    }
+    // A webhook's name has only characters that are fine in a header.
+    let name = HeaderValue::try_from(destination.webhook.as_str())
+        .map_err(|_| SenderError::Header(PRESENCED_WEBHOOK.to_string()))?;
+    headers.insert(PRESENCED_WEBHOOK, name);
+    Ok(headers)
+}
