@@ -316,10 +316,9 @@ fn invocation(line: &str) -> Option<Vec<&str>> {
 
 /// Why an invocation is refused; its subcommand and options are looked up in `--help`.
 fn unknown(words: &[&str]) -> Option<String> {
-    let mut help_of = Vec::from_iter(words.iter().take(1).filter(|word| !word.starts_with('-')));
-    help_of.push(&"--help");
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_presenced")).args(help_of).output().expect("the binary runs");
+    let subcommand = words.iter().take(1).filter(|word| !word.starts_with('-'));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_presenced"));
+    let output = command.args(subcommand).arg("--help").output().expect("the binary runs");
     if !output.status.success() {
         return Some("no such command".to_owned());
     }

@@ -73,7 +73,7 @@ fn the_layer_check_lets_good_code_pass() {
             "use crate::time::Timestamp; use super::belief; use crate::presence::visit;",
         ),
         ("src/presence/diff.rs", "//! See `crate::store`.\n/* crate::cli /* nested */ crate::app */"),
-        ("src/ids.rs", r####"const A: &str = "crate::store"; const B: &str = r#"use "crate::cli""#;"####),
+        ("src/ids.rs", "const A: &str = \"crate::store\"; const B: &str = r#\"use \"crate::cli\"\"#;"),
         (
             "src/ids.rs",
             "fn f<'a>(c: char) -> &'a str { if c == '\"' || c == '\\'' { \"crate::app\" } else { \"\" } }",
