@@ -1,0 +1,139 @@
+//! One measurement: a server, a subject, a warm-up, two looks at both.
+//!
+//! Guards: bare loop and daemon are measured by the same code. Deliberately not here: what is printed.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::machine::{self, Owned, Usage};
+use crate::{Load, daemon};
+
+/// Who is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Subject {
+    /// reqwest and serde in a loop, nothing else.
+    Bare,
+    /// The real binary.
+    Daemon,
+}
+
+/// What was seen between two looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figures {
+    polls: f64,
+    posts: f64,
+    pub(crate) wall_seconds: f64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) rss_bytes: f64,
+}
+
+impl Figures {
+    pub(crate) fn polls_per_second(&self) -> f64 {
+        self.polls / self.wall_seconds
+    }
+
+    pub(crate) fn posts_per_second(&self) -> f64 {
+        self.posts / self.wall_seconds
+    }
+
+    pub(crate) fn cpu_us_per_poll(&self) -> f64 {
+        1e6 * self.cpu_seconds / self.polls
+    }
+}
+
+/// Runs a subject under a load and looks at it for `window`, after everybody was polled once.
+pub(crate) fn run(subject: Subject, load: &Load, window: Duration) -> Result<Figures> {
+    machine::settle();
+    let (_server, address) = start_server(load.changing)?;
+    let folder = tempfile::tempdir()?;
+    let base_url = format!("http://{address}");
+    let mut subject = Owned(match subject {
+        Subject::Bare => start_bare(&base_url, load)?,
+        Subject::Daemon => daemon::start(&base_url, load, folder.path())?,
+    });
+    warm_up(&mut subject.0, &address, load)?;
+    let pid = subject.0.id();
+    let (before, began, from) = (counts(&address)?, Instant::now(), Usage::of(pid)?);
+    sleep(window);
+    let (after, wall, to) = (counts(&address)?, began.elapsed(), Usage::of(pid)?);
+    Ok(Figures {
+        polls: (after.0 - before.0) as f64,
+        posts: (after.1 - before.1) as f64,
+        wall_seconds: wall.as_secs_f64(),
+        cpu_seconds: to.cpu_seconds_since(&from),
+        rss_bytes: to.rss_bytes as f64,
+    })
+}
+
+/// Until as many polls as people were counted, and two seconds more; gives up when nothing moves for a minute.
+fn warm_up(subject: &mut Child, address: &str, load: &Load) -> Result<()> {
+    let (mut most, mut moved) = (0, Instant::now());
+    loop {
+        let (polls, _) = counts(address)?;
+        if polls >= load.users as u64 {
+            sleep(Duration::from_secs(2));
+            return Ok(());
+        }
+        if polls > most {
+            (most, moved) = (polls, Instant::now());
+        }
+        if let Some(status) = subject.try_wait()? {
+            let mut said = String::new();
+            if let Some(mut stderr) = subject.stderr.take() {
+                stderr.read_to_string(&mut said)?;
+            }
+            bail!("it ended at once ({status}): {said}");
+        }
+        if moved.elapsed() > Duration::from_mins(1) {
+            bail!("no poll for a minute, after {polls} of them");
+        }
+        sleep(Duration::from_millis(50));
+    }
+}
+
+fn start_server(changing: bool) -> Result<(Owned, String)> {
+    let kind = if changing { "changing" } else { "unchanged" };
+    let child = machine::pinned(machine::SERVER_CORE, &std::env::current_exe()?)
+        .args(["--role", "server", kind])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("`taskset` (package util-linux) binds a process to a core")?;
+    let mut child = Owned(child);
+    let stdout = child.0.stdout.take().context("its output is piped")?;
+    let mut address = String::new();
+    BufReader::new(stdout).read_line(&mut address)?;
+    if address.is_empty() {
+        bail!("the mock server did not start; two cores are needed");
+    }
+    Ok((child, address.trim().to_owned()))
+}
+
+fn start_bare(base_url: &str, load: &Load) -> Result<Child> {
+    Ok(machine::pinned(machine::CLIENT_CORE, &std::env::current_exe()?)
+        .args(["--role", "bare", base_url, &serde_json::to_string(load)?])
+        .stderr(Stdio::piped())
+        .spawn()?)
+}
+
+/// Polls and posts the server has answered.
+fn counts(address: &str) -> Result<(u64, u64)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(b"GET /counts HTTP/1.1\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("an answer has a head")?;
+    let (polls, posts) = body.trim().split_once(' ').context("two counts")?;
+    Ok((polls.parse()?, posts.parse()?))
+}
+
+/// The middle one; of an even number the upper middle.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
