@@ -67,6 +67,12 @@ pub fn even_interval(people: usize, time_left: Duration, calls_left: u64, min_in
     affordable.max(min_interval)
 }
 
+/// What `used` calls since `began` come to by `ends`, if spending goes on as it did.
+pub fn projection(used: u64, began: Timestamp, ends: Timestamp, now: Timestamp) -> u64 {
+    let (passed, whole) = (now.since(began).as_millis().max(1), ends.since(began).as_millis());
+    u64::try_from(u128::from(used).saturating_mul(whole.max(passed)) / passed).unwrap_or(u64::MAX)
+}
+
 fn interval_ms(interval: Duration) -> i64 {
     duration_ms(interval).max(1)
 }
@@ -116,6 +122,13 @@ mod tests {
             let spent = people as u128 * left.as_millis() / interval.as_millis().max(1);
             prop_assert!(spent <= u128::from(calls));
         }
+    }
+
+    #[test]
+    fn spending_half_in_a_third_of_the_month_is_one_and_a_half_times_too_much() {
+        let (began, ends) = (Timestamp::from_ms(0), Timestamp::from_ms(30_000));
+        assert_eq!(projection(2_500, began, ends, Timestamp::from_ms(10_000)), 7_500);
+        assert_eq!(projection(0, began, ends, began), 0);
     }
 
     #[test]

@@ -5,13 +5,14 @@
 
 use std::time::Duration;
 
-use super::report::{LookNow, LookReport};
+use super::report::{Found, LookNow, LookReport};
 use super::roster::Watched;
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::{CallError, Verdict};
+use crate::policy::quota::{Refusal, Reservation, Ticket};
 use crate::policy::{backoff, pace};
-use crate::presence::diff;
+use crate::presence::upkeep;
 use crate::store::{Miss, StoreError, Usage};
 use crate::time::Timestamp;
 
@@ -21,6 +22,19 @@ const BAN: Duration = Duration::from_mins(5);
 const PARKED: Duration = Duration::from_hours(24);
 /// After "the month's calls are used up", one probe in so long.
 const QUOTA_PROBE: Duration = Duration::from_hours(6);
+
+/// A call in flight.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Whose look.
+    pub(super) person: u32,
+    /// Their last look failed.
+    pub(super) suspect: bool,
+    /// What it takes from the month.
+    pub(super) ticket: Ticket,
+    /// Who waits for it.
+    pub(super) manual: Option<LookNow>,
+}
 
 impl Poller {
     /// Starts calls of one organisation while its limits allow; returns when the next one may start.
@@ -41,21 +55,23 @@ impl Poller {
             if free > now {
                 return Some(free);
             }
-            if let Err(until) = self.affordable(index, now) {
-                return until;
-            }
+            let ticket = match self.affordable(index, now) {
+                Ok(ticket) => ticket,
+                Err(until) => return until,
+            };
             let upstream = &mut self.upstreams[index];
+            // Somebody is due: `next_due` said so with the same room for suspects.
             let (person, suspect) = upstream.due.pop_due(now, upstream.room_for_suspects())?;
-            self.ask(person, suspect, now, None);
+            self.ask(Call { person, suspect, ticket, manual: None }, now);
         }
     }
 
     /// Whether one more call may be made: `Err(None)` while a reservation is being written.
-    fn affordable(&mut self, index: usize, now: Timestamp) -> Result<(), Option<Timestamp>> {
+    fn affordable(&mut self, index: usize, now: Timestamp) -> Result<Ticket, Option<Timestamp>> {
         let upstream = &mut self.upstreams[index];
         match upstream.budget.try_take(now) {
-            Ok(()) => Ok(()),
-            Err(crate::policy::quota::Refusal::Spent { until }) => {
+            Ok(ticket) => Ok(ticket),
+            Err(Refusal::SpentUntil(until)) => {
                 if upstream.trouble != Some("budget") {
                     upstream.trouble = Some("budget");
                     tracing::warn!(org = %upstream.name, until = %until, "the month's calls are spent; polling stops until the month turns");
@@ -63,7 +79,7 @@ impl Poller {
                 upstream.pause_until(until);
                 Err(Some(until))
             }
-            Err(crate::policy::quota::Refusal::Unreserved) => {
+            Err(Refusal::ReserveFirst) => {
                 self.reserve(index, now);
                 Err(None)
             }
@@ -73,26 +89,24 @@ impl Poller {
     /// Writes down that more calls are about to be made, before they are.
     fn reserve(&mut self, index: usize, now: Timestamp) {
         let upstream = &mut self.upstreams[index];
-        let used = upstream.budget.reserve(now);
-        let usage = Usage { used, throttled: upstream.throttled };
+        let Some(reservation) = upstream.budget.reserve(now) else { return };
         upstream.reserving = true;
-        let (store, org) = (self.tools.store.clone(), upstream.name.clone());
-        let (month, limit) = (upstream.budget.month(now), upstream.budget.limit());
-        let projected = upstream.budget.projected(now);
+        let usage = Usage { used: reservation.calls, throttled: upstream.throttled };
+        let (store, org, limit) = (self.tools.store.clone(), upstream.name.clone(), upstream.budget.limit());
+        let projected = upstream.projected(now);
         self.running.spawn(async move {
-            let result = store.set_usage(org, month, usage, limit, projected).await;
-            Done::Reserved { upstream: index, result }
+            let result = store.set_usage(org, reservation.month.to_string(), usage, limit, projected).await;
+            Done::Reserved { upstream: index, reservation, result }
         });
     }
 
-    pub(super) fn reserved(&mut self, index: usize, result: Result<(), StoreError>) {
+    pub(super) fn reserved(&mut self, index: usize, reservation: Reservation, result: Result<(), StoreError>) {
         let now = self.tools.clock.now();
         let upstream = &mut self.upstreams[index];
         upstream.reserving = false;
         match result {
-            Ok(()) => upstream.budget.reserved(),
+            Ok(()) => upstream.budget.reserved(reservation),
             Err(error) => {
-                upstream.budget.reservation_failed();
                 upstream.pause_until(now.plus(super::FLUSH_EVERY));
                 self.database_failed(&error);
             }
@@ -100,7 +114,8 @@ impl Poller {
     }
 
     /// Sends one call on its way.
-    pub(super) fn ask(&mut self, person: u32, suspect: bool, now: Timestamp, manual: Option<LookNow>) {
+    pub(super) fn ask(&mut self, call: Call, now: Timestamp) {
+        let person = call.person;
         // Only a settled belief is indifferent to seeing the same bytes again, and only without a hole in the looking.
         let fresh = self.people[person as usize]
             .last_ok
@@ -108,40 +123,40 @@ impl Poller {
         let watched = &mut self.people[person as usize];
         watched.busy = true;
         let upstream = &mut self.upstreams[watched.upstream];
-        upstream.limiter.take(now);
+        // A look by hand may be one too many for the second; it counts all the same.
+        let _ = upstream.limiter.try_start(now);
         upstream.in_flight += 1;
-        upstream.suspects_in_flight += usize::from(suspect);
+        upstream.suspects_in_flight += usize::from(call.suspect);
         let client = upstream.client.clone();
         let union_id = watched.card.identity.union_id.clone();
-        let same_as = watched.bytes_digest.filter(|_| fresh && watched.belief.settled() && manual.is_none());
+        let same_as = watched.bytes_digest.filter(|_| fresh && watched.belief.settled() && call.manual.is_none());
         self.running.spawn(async move {
             let result = client.ongoing(&union_id, same_as).await;
-            Done::Asked { person, suspect, result, manual }
+            Done::Asked { call, result }
         });
     }
 
-    pub(super) fn asked(
-        &mut self,
-        person: u32,
-        suspect: bool,
-        result: Result<Answer, CallError>,
-        manual: Option<LookNow>,
-    ) {
+    pub(super) fn asked(&mut self, call: Call, result: Result<Answer, CallError>) {
+        let Call { person, suspect, ticket, manual } = call;
         let index = self.people[person as usize].upstream;
         let upstream = &mut self.upstreams[index];
         upstream.in_flight -= 1;
         upstream.suspects_in_flight -= usize::from(suspect);
         match result {
-            Ok(answer) => self.answered(person, answer, manual),
-            Err(error) => self.failed(person, error, manual),
+            Ok(answer) => {
+                upstream.budget.settle(ticket, answer.calls());
+                self.answered(person, answer, manual);
+            }
+            Err(error) => {
+                upstream.budget.settle(ticket, error.calls);
+                self.failed(person, error, manual);
+            }
         }
     }
 
     fn failed(&mut self, person: u32, error: CallError, manual: Option<LookNow>) {
         let now = self.tools.clock.now();
         self.totals.failed += 1;
-        let index = self.people[person as usize].upstream;
-        self.upstreams[index].budget.settle(1, error.calls);
         let next = self.after_failure(person, &error, now);
         let watched = &mut self.people[person as usize];
         self.misses.push(Miss {
@@ -152,19 +167,11 @@ impl Poller {
             text: error.text.clone(),
             next_poll: next,
         });
-        let who = watched.card.identity.to_string();
-        Self::reply(manual, || LookReport {
-            who,
-            at: now.rfc3339(),
-            observation: None,
-            unchanged: false,
-            error: Some(error.to_string()),
-            error_class: Some(error.class.to_owned()),
-            events: Vec::new(),
-            recorded: false,
-        });
-        if error.verdict == Verdict::UnknownUser {
-            let outcome = diff::rejected(&watched.belief, now, &error.text, &watched.card, self.tools.store.source());
+        let rejected = error.verdict == Verdict::UnknownUser && !watched.belief.is_rejected();
+        let identity = watched.card.identity.clone();
+        Self::reply(manual, || LookReport { identity, recorded: false, found: Found::Failure(error) });
+        if rejected {
+            let outcome = upkeep::rejected(&watched.belief, now, &watched.card, self.tools.store.source());
             self.record_outcome(person, outcome, next);
         } else {
             self.requeue(person, next);
@@ -194,9 +201,12 @@ impl Poller {
         };
         if matches!(error.verdict, Verdict::Throttled { .. } | Verdict::ThrottledThisMinute) {
             upstream.throttled += 1;
+            upstream.limiter.throttled(now);
         }
         log_trouble(upstream, watched, error);
-        self.tools.health.poll_failed(now, error.class);
+        if matches!(error.verdict, Verdict::Unauthorised | Verdict::Forbidden | Verdict::Misconfigured) {
+            upstream.health.token(Err(error.class.to_owned()));
+        }
         match whole_organisation {
             Some(until) if error.verdict == Verdict::Banned => {
                 // The address is banned, not the organisation: everybody waits.

@@ -4,7 +4,7 @@
 //! anybody was told. Deliberately not here: changes (`settle`).
 
 use super::{Done, FLUSH_EVERY, Poller};
-use crate::store::{Miss, StoreError, Stretch};
+use crate::store::{Miss, StoreError, Stretch, Usage};
 use crate::time::Timestamp;
 
 /// More failures than this are not kept while the database refuses them; the newest are.
@@ -35,7 +35,7 @@ impl Poller {
     pub(super) fn flushed(&mut self, retry: Vec<Miss>, result: Result<(), StoreError>) {
         self.flushing = false;
         match result {
-            Ok(()) => self.tools.health.database_works(self.tools.clock.now()),
+            Ok(()) => self.tools.health.database(Ok(())),
             Err(error) => {
                 // A lost stretch heals with the next one; failures are counted, so they are tried again.
                 self.misses.splice(0..0, retry);
@@ -55,10 +55,10 @@ impl Poller {
         let now = self.tools.clock.now();
         for upstream in &mut self.upstreams {
             // What was reserved and not spent is given back.
-            let usage = crate::store::Usage { used: upstream.budget.used(now), throttled: upstream.throttled };
-            let (month, limit) = (upstream.budget.month(now), upstream.budget.limit());
-            let projected = upstream.budget.projected(now);
-            self.tools.store.set_usage(upstream.name.clone(), month, usage, limit, projected).await?;
+            let exact = upstream.budget.exact(now);
+            let usage = Usage { used: exact.calls, throttled: upstream.throttled };
+            let (limit, projected) = (upstream.budget.limit(), upstream.projected(now));
+            self.tools.store.set_usage(upstream.name.clone(), exact.month.to_string(), usage, limit, projected).await?;
         }
         Ok(())
     }

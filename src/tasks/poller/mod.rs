@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::CallError;
+use crate::policy::quota::Reservation;
 use crate::policy::routing::Subscription;
 use crate::presence::diff::Rules;
-use crate::presence::event::EventType;
 use crate::store::{Miss, Store, StoreError};
 use crate::telemetry::health::Health;
 use crate::time::Timestamp;
@@ -112,10 +112,10 @@ pub struct Totals {
 /// What ran beside the loop and is done.
 #[derive(Debug)]
 enum Done {
-    Asked { person: u32, suspect: bool, result: Result<Answer, CallError>, manual: Option<LookNow> },
+    Asked { call: ask::Call, result: Result<Answer, CallError> },
     Recorded(Box<settle::Recorded>),
     Flushed { retry: Vec<Miss>, result: Result<(), StoreError> },
-    Reserved { upstream: usize, result: Result<(), StoreError> },
+    Reserved { upstream: usize, reservation: Reservation, result: Result<(), StoreError> },
 }
 
 impl Poller {
@@ -155,10 +155,10 @@ impl Poller {
 
     fn take(&mut self, done: Done) {
         match done {
-            Done::Asked { person, suspect, result, manual } => self.asked(person, suspect, result, manual),
+            Done::Asked { call, result } => self.asked(call, result),
             Done::Recorded(recorded) => self.recorded(*recorded),
             Done::Flushed { retry, result } => self.flushed(retry, result),
-            Done::Reserved { upstream, result } => self.reserved(upstream, result),
+            Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
         }
     }
 
@@ -181,9 +181,4 @@ fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
-}
-
-/// Names of the event types, for a report.
-fn names(types: impl Iterator<Item = EventType>) -> Vec<String> {
-    types.map(|event_type| event_type.name().to_owned()).collect()
 }

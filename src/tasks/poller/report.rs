@@ -3,30 +3,38 @@
 //! Guards: such a look is a look like any other: it is charged, it is diffed, it moves the next one. Deliberately not here:
 //! the socket it is asked through (`control`).
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::dingtalk::error::CallError;
+use crate::ids::Identity;
+use crate::presence::event::EventType;
 use crate::presence::observation::Observation;
 
 /// What came of a look.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct LookReport {
-    /// Who, as `org/unionId`.
-    pub who: String,
-    /// When the answer was there, RFC 3339.
-    pub at: String,
-    /// The answer, if it was understood.
-    pub observation: Option<Observation>,
-    /// Byte for byte as last time.
-    pub unchanged: bool,
-    /// The failure, if it was one: class and text.
-    pub error: Option<String>,
-    /// The class of the failure alone.
-    pub error_class: Option<String>,
-    /// Types of the events that follow.
-    pub events: Vec<String>,
-    /// Whether anything was written down.
+    /// Who.
+    pub identity: Identity,
+    /// Whether it was written down.
     pub recorded: bool,
+    /// What came back.
+    pub found: Found,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// A good answer.
+    Answer {
+        /// What it says.
+        observation: Observation,
+        /// The same as the newest stored snapshot.
+        unchanged: bool,
+        /// What follows from it, in order.
+        events: Vec<EventType>,
+    },
+    /// No good answer; nobody's presence changed.
+    Failure(CallError),
 }
 
 /// A look that somebody waits for.

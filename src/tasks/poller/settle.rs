@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::report::{LookNow, LookReport};
-use super::{Done, Poller, names};
+use super::report::{Found, LookNow, LookReport};
+use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
 use crate::ids::WebhookName;
 use crate::policy::{backoff, pace};
@@ -43,19 +43,17 @@ impl Poller {
     pub(super) fn answered(&mut self, person: u32, answer: Answer, manual: Option<LookNow>) {
         let now = self.tools.clock.now();
         self.totals.good += 1;
-        self.tools.health.poll_succeeded(now);
         let watched = &mut self.people[person as usize];
         let upstream = &mut self.upstreams[watched.upstream];
-        upstream.budget.settle(1, answer.calls);
         if let Some(trouble) = upstream.trouble.take() {
             tracing::info!(org = %upstream.name, after = trouble, "looks succeed again");
         }
         upstream.troubles = 0;
-        upstream.limiter.recover(now);
+        upstream.health.token(Ok(()));
         watched.failures = 0;
-        match answer.seen {
-            None => self.stretch(person, now),
-            Some((observation, bytes_digest)) => self.compare(person, observation, bytes_digest, manual),
+        match answer {
+            Answer::Same { .. } => self.stretch(person, now),
+            Answer::Seen { observation, bytes_digest, .. } => self.compare(person, observation, bytes_digest, manual),
         }
     }
 
@@ -79,18 +77,30 @@ impl Poller {
         let watched = &mut self.people[person as usize];
         if folded && watched.belief.settled() {
             watched.bytes_digest = Some(bytes_digest);
-            let who = watched.card.identity.to_string();
-            Self::reply(manual, || report(who, &observation, true, Vec::new(), false));
+            let identity = watched.card.identity.clone();
+            Self::reply(manual, || LookReport {
+                identity,
+                recorded: true,
+                found: Found::Answer { observation, unchanged: true, events: Vec::new() },
+            });
             return self.stretch(person, at);
         }
         let outcome =
             diff::observe(&watched.belief, &observation, &watched.card, self.tools.store.source(), &self.settings.rules);
-        let events = names(outcome.events.iter().map(|draft| draft.event_type));
         let dry_run = manual.as_ref().is_some_and(|request| request.dry_run);
-        let report = report(watched.card.identity.to_string(), &observation, folded, events, !dry_run);
+        let report = manual.as_ref().map(|_| LookReport {
+            identity: watched.card.identity.clone(),
+            recorded: !dry_run,
+            found: Found::Answer {
+                observation: observation.clone(),
+                unchanged: folded,
+                events: outcome.events.iter().map(|draft| draft.event_type).collect(),
+            },
+        });
+        let reply = manual.zip(report);
         if dry_run {
             let next = self.next_regular(person, at);
-            Self::reply(manual, || report);
+            Self::reply_with(reply, None);
             return self.requeue(person, next);
         }
         let mut next = self.next_regular(person, at);
@@ -104,7 +114,7 @@ impl Poller {
             // An observation is strings and numbers; writing those as JSON cannot fail.
             body: serde_json::to_string(&observation.entries).unwrap_or_default(),
         });
-        self.record(person, outcome, snapshot, Some(seen), next, manual.map(|request| (request, report)));
+        self.record(person, outcome, snapshot, Some(seen), next, reply);
     }
 
     /// Whether an answer only stretches the newest snapshot: the same, and not after a hole in the looking.
@@ -166,7 +176,7 @@ impl Poller {
                     watched.stale = false;
                 }
                 self.totals.events += events as u64;
-                self.tools.health.database_works(now);
+                self.tools.health.database(Ok(()));
                 if events > 0 {
                     self.tools.outbox_wake.notify_one();
                 }
@@ -186,10 +196,10 @@ impl Poller {
     }
 
     fn reply_with(reply: Option<(LookNow, LookReport)>, failure: Option<&StoreError>) {
-        if let Some((request, mut report)) = reply {
+        if let Some((request, report)) = reply {
             if let Some(error) = failure {
-                report.recorded = false;
-                report.error = Some(format!("the database did not take it: {error}"));
+                drop(request.reply.send(Err(format!("the database did not take it: {error}"))));
+                return;
             }
             Self::reply(Some(request), || report);
         }
@@ -215,9 +225,8 @@ impl Poller {
 
     /// One line when the database stops taking what it is given.
     pub(super) fn database_failed(&self, error: &StoreError) {
-        if self.tools.health.database_fails(&error.to_string()) {
-            tracing::error!(%error, "the database does not take it; looks are repeated until it does");
-        }
+        tracing::error!(%error, "the database does not take it; looks are repeated until it does");
+        self.tools.health.database(Err(error.to_string()));
     }
 }
 
@@ -238,17 +247,4 @@ pub(super) fn outgoing(
             Outgoing { draft, webhooks }
         })
         .collect()
-}
-
-fn report(who: String, seen: &Observation, unchanged: bool, events: Vec<String>, recorded: bool) -> LookReport {
-    LookReport {
-        who,
-        at: seen.observed_at.rfc3339(),
-        observation: Some(seen.clone()),
-        unchanged,
-        error: None,
-        error_class: None,
-        events,
-        recorded,
-    }
 }

@@ -16,7 +16,8 @@ use super::upstream::Upstream;
 use super::{Poller, PollerError, Settings, Tools, Totals};
 use crate::ids::OrgName;
 use crate::policy::pace::{self, Phase};
-use crate::presence::diff;
+use crate::presence::system::GapCause;
+use crate::presence::{system, upkeep};
 use crate::presence::event::{Card, EventType};
 use crate::store::{Enrolled, Enrolment, Recording};
 use crate::time::Timestamp;
@@ -108,7 +109,7 @@ impl Poller {
         if stored > now && stored <= now.plus(interval.saturating_mul(2).max(Duration::from_hours(24))) {
             return stored;
         }
-        let rate = self.upstreams[watched.upstream].limiter.rate();
+        let rate = self.upstreams[watched.upstream].limiter.effective_rate(now);
         pace::first_look(now, interval, watched.phase, members, rate)
     }
 }
@@ -122,7 +123,7 @@ async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -> Result<()
         tags: std::collections::BTreeMap::new(),
         store_nick: true,
     };
-    let outcome = diff::unwatch(&person.belief, now, &card, tools.store.source());
+    let outcome = upkeep::unwatch(&person.belief, now, &card, tools.store.source());
     let events = outgoing(&tools.subscriptions, outcome.events, &card);
     let recording = Recording {
         person_id: person.person_id,
@@ -154,7 +155,8 @@ async fn tell_gaps(tools: &Tools, enrolled: &mut [Enrolled], now: Timestamp) -> 
         let from = from.min(now);
         let counts = tools.store.system_counts(Some(org.clone())).await?;
         let earlier = counts.get(&EventType::SystemGap).copied().unwrap_or(0);
-        let draft = diff::system_gap(tools.store.source(), &org, earlier, from, now, "restart");
+        let source = tools.store.source();
+        let draft = system::system_gap(source, Some(&org), (from, now), GapCause::Restart, earlier);
         let webhooks = tools
             .subscriptions
             .iter()
@@ -165,7 +167,7 @@ async fn tell_gaps(tools: &Tools, enrolled: &mut [Enrolled], now: Timestamp) -> 
         tools.store.record_system(Some(org.clone()), vec![event]).await?;
         tools.store.note_gap(org.clone(), None, from, now, "restart").await?;
         for person in enrolled.iter_mut().filter(|person| person.identity.org == org) {
-            person.belief.interrupt(from, now);
+            person.belief = upkeep::interrupt(&person.belief, from, now);
         }
     }
     tools.outbox_wake.notify_one();

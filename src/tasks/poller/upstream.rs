@@ -3,18 +3,22 @@
 //! Guards: never more than `concurrency` in flight, never more than `rate` a second, never past the month's calls; a call
 //! is made only under a reservation that is already on disk. Deliberately not here: what answers mean (`dingtalk`).
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use chrono_tz::Tz;
 
 use super::roster::{DueQueue, Rhythm};
 use crate::dingtalk::client::Client;
 use crate::ids::OrgName;
 use crate::policy::pace;
 use crate::policy::quota::{MonthBudget, RateLimiter};
+use crate::telemetry::health::OrgHealth;
 use crate::time::Timestamp;
 
-/// One organisation's half of the poller.
+/// What an organisation's half of the poller is made of.
 #[derive(Debug)]
-pub struct Upstream {
+pub struct Parts {
     /// By the config's name.
     pub name: OrgName,
     /// Who asks.
@@ -25,6 +29,24 @@ pub struct Upstream {
     pub budget: MonthBudget,
     /// Calls in flight.
     pub concurrency: usize,
+    /// When the month turns.
+    pub month_time_zone: Tz,
+    /// Calls refused by a rate limit this month, as stored.
+    pub throttled: u64,
+    /// What readiness is judged by.
+    pub health: Arc<OrgHealth>,
+}
+
+/// One organisation's half of the poller.
+#[derive(Debug)]
+pub struct Upstream {
+    pub(super) name: OrgName,
+    pub(super) client: Client,
+    pub(super) limiter: RateLimiter,
+    pub(super) budget: MonthBudget,
+    pub(super) concurrency: usize,
+    pub(super) month_time_zone: Tz,
+    pub(super) health: Arc<OrgHealth>,
     pub(super) due: DueQueue,
     pub(super) in_flight: usize,
     pub(super) suspects_in_flight: usize,
@@ -42,21 +64,17 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// One that nobody belongs to yet. `throttled`: as stored for this month.
-    pub fn new(
-        name: OrgName,
-        client: Client,
-        limiter: RateLimiter,
-        budget: MonthBudget,
-        concurrency: usize,
-        throttled: u64,
-    ) -> Self {
+    /// One that nobody belongs to yet.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { name, client, limiter, budget, concurrency, month_time_zone, throttled, health } = parts;
         Self {
             name,
             client,
             limiter,
             budget,
             concurrency: concurrency.max(1),
+            month_time_zone,
+            health,
             due: DueQueue::default(),
             in_flight: 0,
             suspects_in_flight: 0,
@@ -73,14 +91,17 @@ impl Upstream {
     pub(super) fn interval(&self, rhythm: Rhythm, now: Timestamp, min_interval: Duration) -> Duration {
         match rhythm {
             Rhythm::Every(interval) => interval,
-            Rhythm::Auto => match self.budget.left(now) {
-                None => min_interval,
-                Some(calls) => {
-                    let left = self.budget.month_ends_at(now).since(now);
-                    pace::even_interval(self.paced.max(1), left, calls, min_interval)
-                }
-            },
+            Rhythm::Auto => {
+                self.budget.even_interval(self.paced.max(1), now).map_or(min_interval, |even| even.max(min_interval))
+            }
         }
+    }
+
+    /// Calls by the end of the month, if spending goes on as it did since the month began.
+    pub(super) fn projected(&self, now: Timestamp) -> Option<u64> {
+        let began = self.budget.month(now).begins_at(self.month_time_zone);
+        self.budget.limit()?;
+        Some(pace::projection(self.budget.used(now), began, self.budget.month_ends_at(now), now))
     }
 
     /// Suspects get at most half of the places, and at least one.

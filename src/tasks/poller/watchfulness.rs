@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use super::Poller;
+use super::ask::Call;
 use super::report::LookNow;
-use crate::presence::diff;
+use crate::presence::upkeep;
+use crate::policy::quota::{Refusal, Ticket};
 use crate::time::Timestamp;
 
 /// How often staleness is looked for; a small part of the shortest automatic bound.
@@ -37,7 +39,7 @@ impl Poller {
             let watched = &mut self.people[person as usize];
             watched.stale = true;
             let due = watched.due;
-            let outcome = diff::stale(&watched.belief, now, &watched.card, self.tools.store.source());
+            let outcome = upkeep::stale(&watched.belief, now, &watched.card, self.tools.store.source());
             self.upstreams[watched.upstream].due.remove(due, person);
             self.record_outcome(person, outcome, due);
         }
@@ -47,19 +49,19 @@ impl Poller {
     /// A look that the operator asked for: at once, outside the queue, but under the month's calls.
     pub(super) fn look_now(&mut self, request: LookNow) {
         match self.startable(&request.who) {
-            Ok(person) => {
+            Ok((person, ticket)) => {
                 let now = self.tools.clock.now();
                 let watched = &self.people[person as usize];
                 let (due, suspect) = (watched.due, watched.failures > 0);
                 self.upstreams[watched.upstream].due.remove(due, person);
-                self.ask(person, suspect, now, Some(request));
+                self.ask(Call { person, suspect, ticket, manual: Some(request) }, now);
             }
             // Nobody listening any more means nobody to tell.
             Err(reason) => drop(request.reply.send(Err(reason))),
         }
     }
 
-    fn startable(&mut self, who: &str) -> Result<u32, String> {
+    fn startable(&mut self, who: &str) -> Result<(u32, Ticket), String> {
         let now = self.tools.clock.now();
         let matches = |w: &super::Watched| w.card.identity.union_id.as_str() == who || w.card.name == who;
         let mut found = self.people.iter().enumerate().filter(|(_, watched)| matches(watched));
@@ -76,7 +78,10 @@ impl Poller {
         if let Some(until) = upstream.paused(now) {
             return Err(format!("`{}` is paused until {until}: {}", upstream.name, upstream.trouble.unwrap_or("waiting")));
         }
-        upstream.budget.try_take(now).map_err(|_| "no call is left for it this month, or none is reserved yet".to_owned())?;
-        Ok(u32::try_from(index).unwrap_or(u32::MAX))
+        let ticket = upstream.budget.try_take(now).map_err(|refusal| match refusal {
+            Refusal::SpentUntil(until) => format!("the month's calls are spent; there are new ones from {until} on"),
+            Refusal::ReserveFirst => "the next calls are being reserved: ask again in a moment".to_owned(),
+        })?;
+        Ok((u32::try_from(index).unwrap_or(u32::MAX), ticket))
     }
 }
