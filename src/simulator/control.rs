@@ -1,0 +1,128 @@
+//! The way to steer a simulator that runs, over HTTP: `/_simulator/...`.
+//!
+//! Guards: nothing outside that prefix is ours, so everything else answers as the real host does. Who reaches the
+//! port may steer; it listens on loopback unless somebody says otherwise. Deliberately not here: the faults.
+//!
+//! | call | does |
+//! |---|---|
+//! | `GET /_simulator/people` | who there is |
+//! | `GET /_simulator/inside` | who is in which meetings |
+//! | `GET /_simulator/changes?after=MS&until=MS` | every true join and leave |
+//! | `GET /_simulator/counts` | what was called, refused, issued |
+//! | `POST /_simulator/faults` | adds faults: `[[fault]]` as in a scenario |
+//! | `DELETE /_simulator/faults` | nothing goes wrong any more |
+//! | `PUT /_simulator/knobs` | the truth is told like this: the keys of `[knobs]` |
+//! | `POST /_simulator/revoke-tokens` | makes every token worthless |
+
+use std::collections::BTreeMap;
+
+use axum::http::Method;
+use axum::http::request::Parts;
+
+use super::api::{Shared, parameter};
+use super::faults::Answer;
+use super::json::{Object, array, quote};
+use super::ledger::Counts;
+use super::scenario::{parse_faults, parse_knobs};
+use super::world::Change;
+use crate::time::Timestamp;
+
+/// Where it starts.
+pub(super) const PREFIX: &str = "/_simulator/";
+
+pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8]) -> Answer {
+    let what = parts.uri.path().trim_start_matches(PREFIX);
+    let text = String::from_utf8_lossy(body);
+    let done = || Answer::json(200, Object::new().raw("ok", "true").end());
+    let wrong = |why: &str| Answer::json(400, Object::new().text("error", why).end());
+    match (&parts.method, what) {
+        (&Method::GET, "people") => Answer::json(200, people(shared)),
+        (&Method::GET, "inside") => Answer::json(200, inside(shared)),
+        (&Method::GET, "counts") => Answer::json(200, counts(&shared.ledger().counts)),
+        (&Method::GET, "changes") => Answer::json(200, changes(shared, parts.uri.query())),
+        (&Method::POST, "revoke-tokens") => {
+            shared.tokens().revoke_all();
+            done()
+        }
+        (&Method::DELETE, "faults") => {
+            shared.faults().clear();
+            done()
+        }
+        (&Method::POST, "faults") => match parse_faults(&text, &shared.world) {
+            Ok(faults) => {
+                for fault in faults {
+                    shared.faults().add(fault);
+                }
+                done()
+            }
+            Err(error) => wrong(&error.to_string()),
+        },
+        (&Method::PUT, "knobs") => match parse_knobs(&text) {
+            Ok(knobs) => {
+                shared.set_knobs(knobs);
+                done()
+            }
+            Err(error) => wrong(&error.to_string()),
+        },
+        _ => Answer::json(404, Object::new().text("error", "there is no such control").end()),
+    }
+}
+
+fn people(shared: &Shared) -> String {
+    array(
+        shared
+            .world
+            .people()
+            .iter()
+            .map(|person| Object::new().text("unionId", &person.union_id).text("nick", &person.nick).end()),
+    )
+}
+
+fn inside(shared: &Shared) -> String {
+    let inside = shared.world.inside(shared.clock.now());
+    inside
+        .iter()
+        .fold(Object::new(), |object, (union_id, conferences)| {
+            object.raw(union_id, &array(conferences.iter().map(|id| quote(id))))
+        })
+        .end()
+}
+
+fn changes(shared: &Shared, query: Option<&str>) -> String {
+    let instant = |name| {
+        let ms = parameter(query, name).and_then(|text| text.parse().ok());
+        ms.map(Timestamp::from_ms)
+    };
+    let after = instant("after").unwrap_or(Timestamp::from_ms(shared.world.origin().as_ms() - 1));
+    let now = shared.clock.now();
+    // The future of a looping scenario has no end.
+    let until = instant("until").unwrap_or(now).min(now);
+    array(shared.world.changes(after, until).into_iter().map(|change| {
+        let word = match change.change {
+            Change::Joined => "joined",
+            Change::Left => "left",
+            Change::Kicked => "kicked",
+            Change::Ended => "ended",
+        };
+        Object::new()
+            .number("at", change.at.as_ms())
+            .text("unionId", &change.union_id)
+            .text("conferenceId", &change.conference_id)
+            .text("change", word)
+            .end()
+    }))
+}
+
+fn counts(counts: &Counts) -> String {
+    let map = |map: &BTreeMap<String, u64>| {
+        map.iter().fold(Object::new(), |object, (name, count)| object.raw(name, &count.to_string())).end()
+    };
+    Object::new()
+        .raw("calls", &map(&counts.calls))
+        .raw("answers", &map(&counts.answers))
+        .raw("refusals", &map(&counts.refusals))
+        .raw("busiestSecond", &map(&counts.busiest_second))
+        .raw("tokens", &counts.tokens.to_string())
+        .raw("charged", &counts.charged.to_string())
+        .end()
+}

@@ -1,0 +1,186 @@
+//! How the truth is told: one knob for every question about live answers that the documents leave open.
+//!
+//! Guards: each default is the most plausible reading, each other position one that a client must survive.
+//! Deliberately not here: the truth (`world`), errors and outages (`faults`).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+/// The key of a record in `memberModelMap`. The documented example has the word `key`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MapKey {
+    /// The record's conference id.
+    #[default]
+    ConferenceId,
+    /// The word `key`; further records get `key1`, `key2`.
+    Key,
+    /// The person's unionId; further records as above.
+    UnionId,
+    /// Something that says nothing.
+    Random,
+}
+
+/// What `attendStatus` holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum AttendStatus {
+    /// 1 to 6.
+    #[default]
+    #[serde(rename = "on")]
+    On,
+    /// It is absent, as in the documented example.
+    #[serde(rename = "off")]
+    Off,
+    /// Always 0, which a sibling call documents as "undefined".
+    #[serde(rename = "0")]
+    Zero,
+    /// Always 99.
+    #[serde(rename = "99")]
+    NinetyNine,
+}
+
+/// What `leaveTime` holds while the person is inside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaveTime {
+    /// It is absent.
+    #[default]
+    Absent,
+    /// `null`.
+    Null,
+    /// 0.
+    Zero,
+    /// Something left over: the leave before the rejoin, else a moment after the join.
+    Stale,
+}
+
+/// What `duration` holds while the person is inside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DurationInside {
+    /// It is absent.
+    #[default]
+    Absent,
+    /// 0.
+    Zero,
+    /// The time since the join: different in every answer.
+    Growing,
+}
+
+/// Somebody who left a meeting that goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leavers {
+    /// Keeps a record with status 5 or 6.
+    #[default]
+    Kept,
+    /// Has neither id nor record.
+    Dropped,
+}
+
+/// How "no meeting" is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoMeeting {
+    /// With an empty list and an empty map.
+    #[default]
+    Lists,
+    /// `{}`.
+    Empty,
+    /// With two nulls.
+    Nulls,
+}
+
+/// How numbers and booleans of a record are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Numbers {
+    /// As JSON has them.
+    #[default]
+    Plain,
+    /// As strings: `"3"`, `"true"`.
+    Strings,
+    /// Numbers with a fraction of zero: `3.0`.
+    Fractions,
+}
+
+/// `joinTime` after a rejoin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejoinTime {
+    /// The rejoin's.
+    #[default]
+    New,
+    /// The first join's.
+    Kept,
+}
+
+/// Whether ids and records come together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Records {
+    /// They do.
+    #[default]
+    Full,
+    /// The id is listed, its record is missing.
+    Missing,
+    /// The record is there, its id is not listed.
+    Unlisted,
+}
+
+/// A unionId that nobody has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stranger {
+    /// 400 `param.error`, as documented.
+    #[default]
+    Error,
+    /// No meetings.
+    Empty,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Knobs {
+    /// The key of a record.
+    pub map_key: MapKey,
+    /// `attendStatus`.
+    pub attend_status: AttendStatus,
+    /// `leaveTime` while inside.
+    pub leave_time: LeaveTime,
+    /// `duration` while inside.
+    pub duration: DurationInside,
+    /// Somebody who left.
+    pub leavers: Leavers,
+    /// No meeting.
+    pub no_meeting: NoMeeting,
+    /// Numbers.
+    pub numbers: Numbers,
+    /// `joinTime` after a rejoin.
+    pub rejoin_time: RejoinTime,
+    /// Ids and records.
+    pub records: Records,
+    /// Unknown people.
+    pub stranger: Stranger,
+    /// Answers are so old.
+    pub lag: Lag,
+    /// The lag differs from second to second, between none and all of it, so that answers go back in time.
+    pub lag_varies: bool,
+    /// `deviceType` says another device every minute.
+    pub device_flips: bool,
+    /// Every answer and record has a member that no document names.
+    pub extra_members: bool,
+}
+
+/// A duration as people write it; none by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag(pub Duration);
+
+impl<'de> Deserialize<'de> for Lag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map(Self).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,211 @@
+//! What the gateway counts: calls in a second, calls in a month, and what it said to whom.
+//!
+//! Guards: 20 calls a second for one app and path in fixed one-second windows; a call that this refuses does not
+//! count for the month; the month turns in Shanghai. All by the clock the simulator was given.
+//! Deliberately not here: the refusals themselves (`api`).
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Datelike};
+use serde::Deserialize;
+
+use crate::time::Timestamp;
+
+/// What an app may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Calls of one app to one path in one second; 0 = no limit. The standard edition has 20.
+    pub per_second: u32,
+    /// Calls of all apps together in one calendar month; 0 = no limit. The standard edition has 5,000.
+    pub per_month: u64,
+    /// For how long a token holds, in seconds.
+    pub token_seconds: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { per_second: 20, per_month: 0, token_seconds: 7200 }
+    }
+}
+
+/// What has happened so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests by path, everything that arrived.
+    pub calls: BTreeMap<String, u64>,
+    /// List calls by unionId that got as far as being answered.
+    pub answers: BTreeMap<String, u64>,
+    /// Refusals by their `code`, and faults by their name.
+    pub refusals: BTreeMap<String, u64>,
+    /// Answers to token calls.
+    pub tokens: u64,
+    /// The most calls one path got within one second.
+    pub busiest_second: BTreeMap<String, u64>,
+    /// Calls charged to the month that goes on.
+    pub charged: u64,
+}
+
+impl Counts {
+    /// Requests to this path.
+    pub fn calls_to(&self, path: &str) -> u64 {
+        self.calls.get(path).copied().unwrap_or(0)
+    }
+
+    /// Refusals with this `code`, or faults of this name.
+    pub fn refused(&self, code: &str) -> u64 {
+        self.refusals.get(code).copied().unwrap_or(0)
+    }
+}
+
+/// Whether a call goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Granted,
+    /// Too many in this second.
+    TooFast,
+    /// The month is spent.
+    MonthSpent,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) counts: Counts,
+    seconds: HashMap<String, Second>,
+    apps: HashMap<(String, &'static str), Second>,
+    month: (i32, u32),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Second {
+    starts_s: i64,
+    calls: u64,
+}
+
+impl Second {
+    /// One more call; how many this second has seen with it.
+    fn count(&mut self, now: Timestamp) -> u64 {
+        let second_s = now.as_ms().div_euclid(1000);
+        if self.starts_s != second_s {
+            *self = Self { starts_s: second_s, calls: 0 };
+        }
+        self.calls += 1;
+        self.calls
+    }
+}
+
+impl Ledger {
+    /// A request came in. Paths that nobody knows are counted as one, so that a scan does not fill the memory.
+    pub(super) fn arrived(&mut self, path: &str, now: Timestamp) {
+        if let Some(calls) = self.counts.calls.get_mut(path) {
+            *calls += 1;
+        } else {
+            self.counts.calls.insert(path.to_owned(), 1);
+        }
+        if !self.seconds.contains_key(path) {
+            self.seconds.insert(path.to_owned(), Second::default());
+            self.counts.busiest_second.insert(path.to_owned(), 0);
+        }
+        if let (Some(second), Some(busiest)) =
+            (self.seconds.get_mut(path), self.counts.busiest_second.get_mut(path))
+        {
+            *busiest = (*busiest).max(second.count(now));
+        }
+    }
+
+    /// A call of this app to this path, if it may; then it is charged.
+    pub(super) fn admit(
+        &mut self,
+        app: &str,
+        path: &'static str,
+        now: Timestamp,
+        limits: Limits,
+    ) -> Admission {
+        if limits.per_second > 0 {
+            let calls = self.apps.entry((app.to_owned(), path)).or_default().count(now);
+            if calls > u64::from(limits.per_second) {
+                return Admission::TooFast;
+            }
+        }
+        let month = month_in_shanghai(now);
+        if month != self.month {
+            self.month = month;
+            self.counts.charged = 0;
+        }
+        if limits.per_month > 0 && self.counts.charged >= limits.per_month {
+            return Admission::MonthSpent;
+        }
+        self.counts.charged += 1;
+        Admission::Granted
+    }
+
+    pub(super) fn refused(&mut self, code: &str) {
+        *self.counts.refusals.entry(code.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn answered(&mut self, union_id: &str) {
+        if let Some(answers) = self.counts.answers.get_mut(union_id) {
+            *answers += 1;
+        } else {
+            self.counts.answers.insert(union_id.to_owned(), 1);
+        }
+    }
+}
+
+/// China has had one zone without summer time since 1991, so eight hours are all there is to it.
+fn month_in_shanghai(now: Timestamp) -> (i32, u32) {
+    const EIGHT_HOURS_MS: i64 = 8 * 3_600_000;
+    let there =
+        DateTime::from_timestamp_millis(now.as_ms().saturating_add(EIGHT_HOURS_MS)).unwrap_or_default();
+    (there.year(), there.month())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { per_second: 2, per_month: 5, token_seconds: 7200 };
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_ms(1_700_000_000_000 + ms)
+    }
+
+    #[test]
+    fn a_second_has_its_calls_and_not_one_more() {
+        let mut ledger = Ledger::default();
+        let mut admit = |app: &str, path, ms| ledger.admit(app, path, at(ms), LIMITS);
+        assert_eq!(admit("a", "/x", 998), Admission::Granted);
+        assert_eq!(admit("a", "/x", 999), Admission::Granted);
+        assert_eq!(admit("a", "/x", 999), Admission::TooFast);
+        assert_eq!(admit("b", "/x", 999), Admission::Granted);
+        assert_eq!(admit("a", "/y", 999), Admission::Granted);
+        assert_eq!(admit("a", "/x", 1000), Admission::Granted);
+    }
+
+    #[test]
+    fn a_month_is_spent_and_turns_in_shanghai_and_refusals_are_free() {
+        let mut ledger = Ledger::default();
+        // 2023-11-30T15:59:59Z is the last second of November in Shanghai.
+        let last = Timestamp::from_ms(1_701_359_999_000);
+        for second in 0..10 {
+            for _ in 0..3 {
+                ledger.admit("a", "/x", last.minus(std::time::Duration::from_secs(second)), LIMITS);
+            }
+        }
+        assert_eq!(ledger.counts.charged, 5);
+        assert_eq!(ledger.admit("b", "/x", last, LIMITS), Admission::MonthSpent);
+        let next = last.plus(std::time::Duration::from_secs(1));
+        assert_eq!(ledger.admit("b", "/x", next, LIMITS), Admission::Granted);
+        assert_eq!(ledger.counts.charged, 1);
+    }
+
+    #[test]
+    fn the_busiest_second_is_remembered() {
+        let mut ledger = Ledger::default();
+        for ms in [0, 1, 2, 1000, 2000, 2001] {
+            ledger.arrived("/x", at(ms));
+        }
+        assert_eq!(ledger.counts.busiest_second["/x"], 3);
+        assert_eq!(ledger.counts.calls_to("/x"), 6);
+    }
+}
