@@ -11,12 +11,14 @@
 //! recording  one look: snapshot, visits, events, deliveries
 //! people     the watch list, stretches and misses
 //! accounts   gaps, spending, events about nobody
+//! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
 //! ```
 
 mod accounts;
 mod error;
 mod open;
+pub mod outbox;
 mod people;
 mod readonly;
 mod recording;
@@ -33,9 +35,7 @@ use self::writer::Queue;
 
 pub use self::error::StoreError;
 pub use self::readonly::ReadOnlyStore;
-pub use self::records::{
-    Enrolled, Enrolment, Miss, NewSnapshot, Outgoing, Recording, Stretch, Usage,
-};
+pub use self::records::{Enrolled, Enrolment, Miss, NewSnapshot, Outgoing, Recording, Stretch, Usage};
 pub use self::schema::{APPLICATION_ID, SCHEMA_VERSION};
 
 /// An open database. Cloning shares it. Dropping the last clone without [`Store::close`] is a crash on purpose: what
