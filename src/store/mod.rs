@@ -11,12 +11,14 @@
 //! recording  one look: snapshot, visits, events, deliveries
 //! people     the watch list, stretches and misses
 //! accounts   gaps, spending, events about nobody
+//! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
 //! ```
 
 mod accounts;
 mod error;
 mod open;
+pub mod outbox;
 mod people;
 mod readonly;
 mod recording;

@@ -4,15 +4,16 @@
 //! transaction that finishes its head; nothing here scans a table while deliveries flow, so a backlog of a million
 //! costs no more per delivery than one of ten. Deliberately not here: times and outcomes (`policy::delivery` decides,
 //! SQL only compares), the writing of new deliveries (`recording`), requests (a transaction never spans one).
+#![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::sync::Arc;
 
 use serde::Serialize;
-use sqlx::{FromRow, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::recording::bulk;
 use super::{Store, StoreError};
-use crate::ids::{OrgName, WebhookName};
+use crate::ids::WebhookName;
 use crate::policy::delivery::{Health, Standing, Trigger};
 use crate::time::Timestamp;
 
@@ -163,6 +164,8 @@ pub struct Ask {
 /// Everything a dispatcher has to say and to ask at one moment: one transaction.
 #[derive(Debug, Default)]
 pub struct Turn {
+    /// The present.
+    pub at: Timestamp,
     /// Deliveries to write back.
     pub finished: Vec<Finished>,
     /// Deliveries that get a strike back.
@@ -215,7 +218,7 @@ impl Store {
     /// The state of every webhook that ever had one.
     pub async fn webhook_states(&self) -> Result<Vec<(WebhookName, Health)>, StoreError> {
         let rows: Vec<StateRow> = sqlx::query_as(STATES).fetch_all(self.readers()).await?;
-        rows.into_iter().map(StateRow::into_health).collect()
+        rows.into_iter().map(health).collect()
     }
 
     /// Writes back what is finished, then takes what is asked for, in one transaction.
@@ -235,7 +238,8 @@ impl Store {
         max: u32,
     ) -> Result<Vec<Claimed>, StoreError> {
         let ask = Ask { webhook, max, lease_until, probe: false };
-        self.write(move |connection| Box::pin(async move { Ok(grant(connection, &ask, now).await?.claimed) })).await
+        self.write(move |connection| Box::pin(async move { Ok(grant(connection, &ask, now).await?.claimed) }))
+            .await
     }
 
     /// Writes back what is finished; returns how many of them were not there any more.
@@ -256,7 +260,9 @@ impl Store {
         loop {
             let (webhook, reason) = (webhook.clone(), reason.clone());
             let some = self
-                .write(move |connection| Box::pin(async move { bury_some(connection, &webhook, &reason, at).await }))
+                .write(move |connection| {
+                    Box::pin(async move { bury_some(connection, &webhook, &reason, at).await })
+                })
                 .await?;
             buried += some;
             if some < BURIED_AT_ONCE {
@@ -271,10 +277,9 @@ async fn take_turn(connection: &mut SqliteConnection, turn: &Turn) -> Result<Tur
     bulk(connection, FORGIVE, &turn.forgiven).await?;
     let states: Vec<_> = turn.states.iter().map(|(webhook, health)| state_row(webhook, health)).collect();
     bulk(connection, SET_STATE, &states).await?;
-    let now = turn.at();
     let mut granted = Vec::with_capacity(turn.asks.len());
     for ask in &turn.asks {
-        granted.push(grant(connection, ask, now).await?);
+        granted.push(grant(connection, ask, turn.at).await?);
     }
     Ok(Turned { granted, missing })
 }
@@ -300,18 +305,18 @@ async fn grant(connection: &mut SqliteConnection, ask: &Ask, now: Timestamp) -> 
         .fetch_all(&mut *connection)
         .await?;
     let full = u32::try_from(heads.len()).is_ok_and(|found| found >= max);
-    let (mut claimed, mut abandoned) = (Vec::with_capacity(heads.len()), Vec::new());
+    let (mut taken, mut abandoned) = (Vec::with_capacity(heads.len()), Vec::new());
     for head in heads {
-        match head.into_claimed(&ask.webhook)? {
-            Ok(one) => claimed.push(one),
-            Err((org, person_id)) => abandoned.push((ask.webhook.clone(), person_id, org)),
+        match claimed(head, &ask.webhook)? {
+            Ok(one) => taken.push(one),
+            Err((person_id, org)) => abandoned.push((ask.webhook.clone(), person_id, org)),
         }
     }
     // Retention or an erasure took what waited there.
     bulk(connection, REMOVE_EMPTY_LANES, &abandoned).await?;
-    lease(connection, &claimed, ask.lease_until).await?;
+    lease(connection, &taken, ask.lease_until).await?;
     let next_ready = if full { Some(now) } else { next_ready(connection, &ask.webhook).await? };
-    Ok(Granted { webhook: ask.webhook.clone(), claimed, next_ready })
+    Ok(Granted { webhook: ask.webhook.clone(), claimed: taken, next_ready })
 }
 
 async fn lease(
@@ -323,11 +328,16 @@ async fn lease(
         return Ok(());
     }
     let lanes = serde_json::to_string(&claimed.iter().map(|one| one.ticket.lane()).collect::<Vec<_>>())?;
-    let leased = sqlx::query(LEASE).bind(lanes).bind(until.as_ms()).execute(connection).await?.rows_affected();
+    let leased =
+        sqlx::query(LEASE).bind(lanes).bind(until.as_ms()).execute(connection).await?.rows_affected();
     if leased == claimed.len() as u64 {
         return Ok(());
     }
-    Err(corrupt("lanes", &claimed[0].ticket.webhook, format!("{leased} of {} lanes could be leased", claimed.len())))
+    Err(corrupt(
+        "lanes",
+        &claimed[0].ticket.webhook,
+        format!("{leased} of {} lanes could be leased", claimed.len()),
+    ))
 }
 
 async fn next_ready(
@@ -382,55 +392,41 @@ fn finished_row(done: &Finished) -> FinishedRow<'_> {
     (ticket.delivery_id, state, attempts, strike, next, done.status, done.error.as_deref(), finished)
 }
 
-#[derive(FromRow)]
-struct HeadRow {
-    person_id: i64,
-    org: String,
-    delivery_id: Option<i64>,
-    trigger: Option<String>,
-    attempts: Option<u32>,
-    strikes: Option<u32>,
-    event_id: Option<String>,
-    event_type: Option<String>,
-    body: Option<String>,
-    recorded_ms: Option<i64>,
-}
+/// A lane and its head; all of the head is missing when nothing waits in the lane.
+type HeadRow = (
+    i64,
+    String,
+    Option<i64>,
+    Option<String>,
+    Option<u32>,
+    Option<u32>,
+    Option<String>,
+    Option<String>,
+    Option<Vec<u8>>,
+    Option<i64>,
+);
 
-impl HeadRow {
-    /// `Err` with the lane's key when nothing waits in it.
-    fn into_claimed(self, webhook: &WebhookName) -> Result<Result<Claimed, (String, i64)>, StoreError> {
-        let (Some(delivery_id), Some(event_id), Some(event_type), Some(body), Some(recorded_ms)) =
-            (self.delivery_id, self.event_id, self.event_type, self.body, self.recorded_ms)
-        else {
-            return Ok(Err((self.org, self.person_id)));
-        };
-        let trigger = self.trigger.unwrap_or_default();
-        let Some(trigger) = Trigger::parse(&trigger) else {
-            return Err(corrupt("deliveries", &delivery_id, format!("its trigger is {trigger:?}")));
-        };
-        let ticket = Ticket {
-            webhook: webhook.clone(),
-            delivery_id,
-            attempts: self.attempts.unwrap_or(0),
-            strikes: self.strikes.unwrap_or(0),
-            org: self.org,
-            person_id: self.person_id,
-        };
-        let recorded = Timestamp::from_ms(recorded_ms);
-        Ok(Ok(Claimed { ticket, event_id, event_type, trigger, recorded, body: body.into_bytes() }))
-    }
+/// The inner `Err` holds the rest of the lane's key when nothing waits in it.
+fn claimed(row: HeadRow, webhook: &WebhookName) -> Result<Result<Claimed, (i64, String)>, StoreError> {
+    let (person_id, org, delivery_id, trigger, attempts, strikes, event_id, event_type, body, recorded_ms) =
+        row;
+    let (Some(delivery_id), Some(event_id), Some(event_type), Some(body), Some(recorded_ms)) =
+        (delivery_id, event_id, event_type, body, recorded_ms)
+    else {
+        return Ok(Err((person_id, org)));
+    };
+    let trigger = trigger.unwrap_or_default();
+    let Some(trigger) = Trigger::parse(&trigger) else {
+        return Err(corrupt("deliveries", &delivery_id, format!("its trigger is {trigger:?}")));
+    };
+    let (attempts, strikes) = (attempts.unwrap_or(0), strikes.unwrap_or(0));
+    let ticket = Ticket { webhook: webhook.clone(), delivery_id, attempts, strikes, org, person_id };
+    let recorded = Timestamp::from_ms(recorded_ms);
+    Ok(Ok(Claimed { ticket, event_id, event_type, trigger, recorded, body }))
 }
 
 #[derive(Serialize)]
-struct StateOut<'a>(
-    &'a str,
-    &'static str,
-    u32,
-    Option<Timestamp>,
-    Option<Timestamp>,
-    u32,
-    Option<&'a str>,
-);
+struct StateOut<'a>(&'a str, &'static str, u32, Option<Timestamp>, Option<Timestamp>, u32, Option<&'a str>);
 
 fn state_row<'a>(webhook: &'a WebhookName, health: &'a Health) -> StateOut<'a> {
     let (state, since, probe_at, probes, reason) = match &health.standing {
@@ -442,35 +438,25 @@ fn state_row<'a>(webhook: &'a WebhookName, health: &'a Health) -> StateOut<'a> {
     StateOut(webhook.as_str(), state, health.failures, since, probe_at, probes, reason)
 }
 
-#[derive(FromRow)]
-struct StateRow {
-    webhook: String,
-    state: String,
-    failures: u32,
-    down_since_ms: Option<i64>,
-    probe_ms: Option<i64>,
-    probes: u32,
-    reason: Option<String>,
-}
+type StateRow = (String, String, u32, Option<i64>, Option<i64>, u32, Option<String>);
 
-impl StateRow {
-    fn into_health(self) -> Result<(WebhookName, Health), StoreError> {
-        let odd = |what: &str| corrupt("webhooks", &self.webhook, what.to_owned());
-        let webhook = WebhookName::parse(&self.webhook).map_err(|e| odd(&e.to_string()))?;
-        let reason = self.reason.clone().unwrap_or_default();
-        let standing = match (self.state.as_str(), self.down_since_ms, self.probe_ms) {
-            ("up", ..) => Standing::Up,
-            ("down", Some(since), Some(probe_at)) => Standing::Down {
-                since: Timestamp::from_ms(since),
-                probe_at: Timestamp::from_ms(probe_at),
-                probes: self.probes,
-            },
-            ("disabled", ..) => Standing::Disabled { reason },
-            ("paused", ..) => Standing::Paused { reason },
-            _ => return Err(odd("it is down, but since when and when next is missing")),
-        };
-        Ok((webhook, Health { standing, failures: self.failures, struck: Vec::new() }))
-    }
+fn health(row: StateRow) -> Result<(WebhookName, Health), StoreError> {
+    let (name, state, failures, since_ms, probe_ms, probes, reason) = row;
+    let odd = |what: String| corrupt("webhooks", &name, what);
+    let webhook = WebhookName::parse(&name).map_err(|e| odd(format!("the name {e}")))?;
+    let reason = reason.unwrap_or_default();
+    let standing = match (state.as_str(), since_ms, probe_ms) {
+        ("up", ..) => Standing::Up,
+        ("down", Some(since), Some(probe_at)) => Standing::Down {
+            since: Timestamp::from_ms(since),
+            probe_at: Timestamp::from_ms(probe_at),
+            probes,
+        },
+        ("disabled", ..) => Standing::Disabled { reason },
+        ("paused", ..) => Standing::Paused { reason },
+        _ => return Err(odd("it is down, but since when or until when is missing".to_owned())),
+    };
+    Ok((webhook, Health { standing, failures, struck: Vec::new() }))
 }
 
 fn corrupt(table: &'static str, row: &impl ToString, what: String) -> StoreError {

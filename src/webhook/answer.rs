@@ -69,7 +69,7 @@ pub async fn read_body(response: &mut Response) -> (Vec<u8>, bool) {
         while body.len() < MAX_BODY_BYTES {
             match response.chunk().await {
                 Ok(Some(chunk)) => {
-                    body.extend_from_slice(&chunk[..chunk.len().min(MAX_BODY_BYTES - body.len())])
+                    body.extend_from_slice(&chunk[..chunk.len().min(MAX_BODY_BYTES - body.len())]);
                 }
                 Ok(None) => return true,
                 // The head decided already; a body cut short changes nothing.
