@@ -4,6 +4,8 @@
 //! schema is refused untouched; times are UTC milliseconds. Deliberately not here: what is written (`presence`), when
 //! deliveries are tried (`policy::delivery`).
 
+pub mod history;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +24,9 @@ pub enum StoreError {
     /// Not there yet.
     #[error("not built")]
     NotBuilt,
+    /// SQLite said no.
+    #[error("database: {0}")]
+    Sqlite(#[from] sqlx::Error),
 }
 
 /// An open database. Cloning shares it.
