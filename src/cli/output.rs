@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use chrono::{DateTime, Utc};
@@ -87,7 +88,7 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
 /// One column of an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
-    key: &'static str,
+    key: Option<&'static str>,
     header: Option<&'static str>,
     shrinks: bool,
 }
@@ -95,12 +96,17 @@ pub struct Column {
 impl Column {
     /// One that is in every format; `header` heads it in tables.
     pub const fn new(key: &'static str, header: &'static str) -> Self {
-        Self { key, header: Some(header), shrinks: false }
+        Self { key: Some(key), header: Some(header), shrinks: false }
     }
 
     /// One that is not in tables: they have no room for everything.
     pub const fn data_only(key: &'static str) -> Self {
-        Self { key, header: None, shrinks: false }
+        Self { key: Some(key), header: None, shrinks: false }
+    }
+
+    /// One that is in tables only: what people read better than programs.
+    pub const fn table_only(header: &'static str) -> Self {
+        Self { key: None, header: Some(header), shrinks: false }
     }
 
     /// May be cut, with an ellipsis, when the table is too wide.
@@ -181,6 +187,15 @@ impl Printer {
             // Data goes out byte for byte: nothing in it is a colour.
             write_out(std::io::stdout().lock(), &text)
         }
+    }
+
+    /// Says that there is nothing, and why: in words where people read, else as an empty answer with the words beside.
+    pub fn print_nothing(&self, columns: &[Column], why: &str) -> std::io::Result<()> {
+        if self.is_table() {
+            return write_out(anstream::stdout().lock(), &format!("{why}\n"));
+        }
+        self.remark(why);
+        self.print(columns, &[])
     }
 
     /// Says something beside the answer, to the standard error: a hint, a summary. Not with `-q`.
@@ -296,6 +311,16 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
+/// How long ago, in words: `35 s ago`, `12 min ago`, `3 h ago`, `2 days ago`.
+pub fn ago(since: Duration) -> String {
+    match since.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s ago"),
+        seconds @ 120..7200 => format!("{} min ago", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h ago", seconds / 3600),
+        seconds => format!("{} days ago", seconds / 86_400),
+    }
+}
+
 /// `1 person`, `2 people`.
 pub fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
@@ -306,7 +331,7 @@ fn json(columns: &[Column], row: &Row) -> String {
         return stored.clone();
     }
     let mut object = String::from("{");
-    for (column, cell) in columns.iter().zip(&row.cells) {
+    for (key, cell) in keyed(columns, row) {
         if object.len() > 1 {
             object.push(',');
         }
@@ -318,16 +343,17 @@ fn json(columns: &[Column], row: &Row) -> String {
             Cell::At(at) => at.rfc3339().into(),
         };
         // Writing to a `String` cannot fail.
-        let _ = write!(object, "{}:{value}", serde_json::Value::from(column.key));
+        let _ = write!(object, "{}:{value}", serde_json::Value::from(key));
     }
     object.push('}');
     object
 }
 
 fn csv(columns: &[Column], rows: &[Row]) -> String {
-    let mut text = columns.iter().map(|column| quoted(column.key)).collect::<Vec<_>>().join(",") + "\n";
+    let keys = columns.iter().filter_map(|column| column.key);
+    let mut text = keys.map(quoted).collect::<Vec<_>>().join(",") + "\n";
     for row in rows {
-        let fields = row.cells.iter().map(|cell| match cell {
+        let fields = keyed(columns, row).map(|(_, cell)| match cell {
             Cell::Nothing => String::new(),
             Cell::Text(text) => quoted(text),
             Cell::Number(number) => number.to_string(),
@@ -338,6 +364,10 @@ fn csv(columns: &[Column], rows: &[Row]) -> String {
         text.push('\n');
     }
     text
+}
+
+fn keyed<'a>(columns: &'a [Column], row: &'a Row) -> impl Iterator<Item = (&'static str, &'a Cell)> {
+    columns.iter().zip(&row.cells).filter_map(|(column, cell)| Some((column.key?, cell)))
 }
 
 /// RFC 4180, section 2: quotes around what holds a comma, a quote or a line end; quotes inside are doubled.
@@ -439,6 +469,23 @@ mod tests {
     #[test]
     fn csv_quotes_what_needs_it() {
         insta::assert_snapshot!(printer(OutputFormat::Csv, 80).render(COLUMNS, &rows()));
+    }
+
+    #[test]
+    fn ages_are_said_in_the_unit_that_fits() {
+        let ages = [0, 119, 120, 7199, 7200, 172_799, 172_800].map(|s| ago(Duration::from_secs(s)));
+        let said = ["0 s ago", "119 s ago", "2 min ago", "119 min ago", "2 h ago", "47 h ago", "2 days ago"];
+        assert_eq!(ages, said);
+    }
+
+    #[test]
+    fn what_is_for_people_only_is_not_in_the_data() {
+        let columns = [Column::table_only("CHECKED"), Column::data_only("checked_s_ago")];
+        let rows = [Row::new(vec!["5 s ago".into(), 5.into()])];
+        let render = |format| plain(&printer(format, 80).render(&columns, &rows));
+        assert_eq!(render(OutputFormat::Table), "CHECKED\n5 s ago\n");
+        assert_eq!(render(OutputFormat::Jsonl), "{\"checked_s_ago\":5}\n");
+        assert_eq!(render(OutputFormat::Csv), "checked_s_ago\n5\n");
     }
 
     #[test]

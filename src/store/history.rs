@@ -8,6 +8,7 @@
 use sqlx::{FromRow, Row, SqlitePool};
 
 use super::StoreError;
+use crate::presence::event::EventType;
 use crate::time::Timestamp;
 
 pub mod who;
@@ -21,6 +22,9 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
 const PEOPLE: &str = "SELECT person_id, org, union_id, name, watched FROM people ORDER BY name, org, union_id";
+
+const CALLED: &str = "SELECT person_id FROM people \
+    WHERE union_id = ?1 OR name = ?1 OR org || '/' || union_id = ?1 ORDER BY person_id LIMIT ?2";
 
 const STANDINGS: &str = "SELECT p.person_id, p.org, p.union_id, p.name, p.presence, p.last_ok_ms, \
         v.conference_id, v.joined_ms, v.role, v.device, v.external, v.by_phone \
@@ -263,6 +267,12 @@ impl History {
         Ok(who::find(&people, who).cloned())
     }
 
+    /// All who have exactly this unionId, name or `org/unionId`: for programs, which write no half names.
+    pub async fn people_called(&self, who: &str) -> Result<Vec<i64>, StoreError> {
+        let rows = sqlx::query_scalar(CALLED).bind(who).bind(MAX_ROWS);
+        Ok(rows.fetch_all(&self.readers).await?)
+    }
+
     /// How people stand: one person, or everybody on the list who is in a meeting, or (`everybody`) the whole list.
     pub async fn now(
         &self,
@@ -336,6 +346,21 @@ impl History {
     pub async fn budget(&self, limit: u32) -> Result<Vec<BudgetRow>, StoreError> {
         Ok(sqlx::query_as(BUDGET).bind(limit.min(MAX_ROWS)).fetch_all(&self.readers).await?)
     }
+}
+
+/// Whether a type or pattern (`meeting.*`) means anything in the catalogue; if not, why.
+pub fn check_event_type(pattern: &str) -> Result<(), String> {
+    let names = || EventType::ALL.iter().map(|event_type| event_type.name());
+    let known = match pattern.split_once('*') {
+        None => names().any(|name| name == pattern),
+        Some((start, "")) => names().any(|name| name.starts_with(start)),
+        Some(_) => return Err(format!("`{pattern}`: a `*` stands only at the end, as in `meeting.*`")),
+    };
+    if known {
+        return Ok(());
+    }
+    let near = names().max_by(|a, b| strsim::jaro(a, pattern).total_cmp(&strsim::jaro(b, pattern)));
+    Err(format!("there is no event type `{pattern}`; did you mean `{}`?", near.unwrap_or("*")))
 }
 
 type Stored = sqlx::sqlite::SqliteRow;

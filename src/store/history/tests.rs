@@ -123,6 +123,9 @@ async fn somebody_is_found_and_the_connection_cannot_write() {
     let (_dir, history) = history().await;
     assert_eq!(history.find("wang").await.unwrap().unwrap().person_id, 2);
     assert!(matches!(history.find("Wong").await.unwrap(), Err(WhoError::Nobody { like, .. }) if like.len() == 1));
+    for (who, ids) in [("u1", vec![1, 4]), ("other/u1", vec![4]), ("李伟", vec![1]), ("李", vec![])] {
+        assert_eq!(history.people_called(who).await.unwrap(), ids, "{who}");
+    }
     history.ping().await.unwrap();
     assert!(history.readers.execute("DELETE FROM people").await.is_err());
 }
@@ -130,7 +133,7 @@ async fn somebody_is_found_and_the_connection_cannot_write() {
 #[tokio::test]
 async fn every_statement_is_understood_and_none_reads_all_events_for_a_few() {
     let (_dir, history) = history().await;
-    for statement in [PEOPLE, STANDINGS, COUNTS, VISITS, HEALTH, BUDGET] {
+    for statement in [PEOPLE, CALLED, STANDINGS, COUNTS, VISITS, HEALTH, BUDGET] {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
         plan.fetch_all(&history.readers).await.unwrap();
     }
@@ -141,5 +144,17 @@ async fn every_statement_is_understood_and_none_reads_all_events_for_a_few() {
         let indexed = plan.iter().any(|step| step.starts_with("SEARCH e "));
         let in_order = plan.iter().any(|step| step == "SCAN e") && !plan.iter().any(|step| step.contains("TEMP"));
         assert!(indexed || in_order, "{statement}\n{plan:?}");
+    }
+}
+
+#[test]
+fn a_type_that_matches_nothing_ever_is_refused() {
+    for known in ["meeting.participant_left", "meeting.*", "*", "webhook.test"] {
+        assert_eq!(check_event_type(known), Ok(()), "{known}");
+    }
+    let error = check_event_type("participant_left").unwrap_err();
+    assert!(error.ends_with("did you mean `meeting.participant_left`?"), "{error}");
+    for wrong in ["", "meetings.*", "*.test", "meeting.[a-z]*", "meeting.participant_lef?"] {
+        assert!(check_event_type(wrong).is_err(), "{wrong}");
     }
 }
