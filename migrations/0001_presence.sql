@@ -1,21 +1,25 @@
--- presenced: who was in which DingTalk meeting, as seen by polling.
--- All *_ms are milliseconds since 1970-01-01 UTC. Look through the v_* views; the tables are the daemon's.
+-- Comments stand inside the statements, because only those are kept by SQLite and shown by `.schema`.
+
+PRAGMA application_id = 1886282596;                    -- "pncd"
 
 CREATE TABLE installation (
+  -- presenced: who was in which DingTalk meeting, as seen by polling.
+  -- Look through the v_* views and at example_queries; the tables are the daemon's.
+  -- Every *_ms is milliseconds since 1970-01-01 UTC.
   one           INTEGER PRIMARY KEY CHECK (one = 1),   -- there is one row
   source        TEXT    NOT NULL,                      -- urn:presenced:..., in every event
   created_ms    INTEGER NOT NULL,
   time_zone     TEXT    NOT NULL DEFAULT 'UTC'         -- the daemon's, for *_local
 ) STRICT;
 
--- One row for each organisation ever watched.
 CREATE TABLE organisations (
+  -- One row for each organisation ever watched.
   org           TEXT    PRIMARY KEY,                   -- by the config's name; '' for the daemon itself
   counts        TEXT    NOT NULL DEFAULT '{}'          -- system events so far by type, JSON: part of their ids
 ) STRICT, WITHOUT ROWID;
 
--- One row for each person ever watched.
 CREATE TABLE people (
+  -- One row for each person ever watched.
   person_id     INTEGER PRIMARY KEY,
   org           TEXT    NOT NULL,                      -- organisation, by the config's name
   union_id      TEXT    NOT NULL,                      -- DingTalk unionId
@@ -31,8 +35,8 @@ CREATE TABLE people (
   UNIQUE (org, union_id)
 ) STRICT;
 
--- Failures a person and hour: what "errors in the last 24 hours" is counted from.
 CREATE TABLE poll_errors (
+  -- Failures a person and hour: what "errors in the last 24 hours" is counted from.
   person_id     INTEGER NOT NULL REFERENCES people (person_id) ON DELETE CASCADE,
   org           TEXT    NOT NULL,
   hour_ms       INTEGER NOT NULL,                      -- start of the hour
@@ -41,8 +45,8 @@ CREATE TABLE poll_errors (
   PRIMARY KEY (person_id, hour_ms, class)
 ) STRICT, WITHOUT ROWID;
 
--- Answers, folded: an answer that repeats only stretches its row.
 CREATE TABLE snapshots (
+  -- Answers, folded: an answer that repeats only stretches its row.
   snapshot_id   INTEGER PRIMARY KEY,
   person_id     INTEGER NOT NULL REFERENCES people (person_id) ON DELETE CASCADE,
   org           TEXT    NOT NULL,
@@ -53,10 +57,10 @@ CREATE TABLE snapshots (
   digest        INTEGER NOT NULL,                      -- of the answer without what ticks
   body          TEXT    NOT NULL                       -- the answer as JSON
 ) STRICT;
-CREATE INDEX snapshots_by_person ON snapshots (person_id, last_ms);
+CREATE INDEX snapshots_by_person ON snapshots (person_id, first_ms); -- not last_ms: that one moves with every poll
 
--- A visit: one continuous stay of one person in one meeting.
 CREATE TABLE visits (
+  -- A visit: one continuous stay of one person in one meeting.
   visit_id      TEXT    PRIMARY KEY,                   -- vis_...
   person_id     INTEGER NOT NULL REFERENCES people (person_id) ON DELETE CASCADE,
   org           TEXT    NOT NULL,
@@ -82,9 +86,9 @@ CREATE INDEX visits_by_person ON visits (person_id, joined_ms);
 CREATE INDEX visits_by_meeting ON visits (conference_id, joined_ms);
 CREATE INDEX visits_open ON visits (person_id) WHERE left_ms IS NULL;
 
--- Events as sent: id and body never change.
 CREATE TABLE events (
-  sequence      INTEGER PRIMARY KEY,                   -- strictly growing
+  -- Events as sent: id and body never change.
+  sequence      INTEGER PRIMARY KEY AUTOINCREMENT,     -- strictly growing, never given twice
   id            TEXT    NOT NULL UNIQUE,               -- evt_...
   org           TEXT,                                  -- NULL: about the daemon itself
   type          TEXT    NOT NULL,
@@ -97,8 +101,8 @@ CREATE TABLE events (
 CREATE INDEX events_by_person ON events (person_id, sequence) WHERE person_id IS NOT NULL;
 CREATE INDEX events_by_time ON events (recorded_ms);
 
--- When nobody looked, and why.
 CREATE TABLE gaps (
+  -- When nobody looked, and why.
   gap_id        INTEGER PRIMARY KEY,
   org           TEXT    NOT NULL,
   person_id     INTEGER REFERENCES people (person_id) ON DELETE CASCADE,  -- NULL: everybody of the organisation
@@ -108,8 +112,8 @@ CREATE TABLE gaps (
 ) STRICT;
 CREATE INDEX gaps_by_person ON gaps (person_id, from_ms);
 
--- Calls spent, by organisation and calendar month of its month_time_zone.
 CREATE TABLE usage (
+  -- Calls spent, by organisation and calendar month of its month_time_zone.
   org           TEXT    NOT NULL,
   month         TEXT    NOT NULL,                      -- 2026-11
   used          INTEGER NOT NULL DEFAULT 0 CHECK (used >= 0),      -- charged calls, reserved ones included

@@ -1,7 +1,7 @@
 -- What is to be sent where, and what became of it.
 
--- A receiver's own state.
 CREATE TABLE webhooks (
+  -- A receiver's own state.
   webhook       TEXT    PRIMARY KEY,                   -- by the config's name
   state         TEXT    NOT NULL DEFAULT 'up' CHECK (state IN ('up', 'down', 'disabled', 'paused')),
   failures      INTEGER NOT NULL DEFAULT 0,            -- unavailable in a row, over all lanes
@@ -11,9 +11,9 @@ CREATE TABLE webhooks (
   reason        TEXT                                   -- why disabled or paused
 ) STRICT, WITHOUT ROWID;
 
--- A lane is one receiver's queue for one person (person_id 0: events about nobody).
--- Only its head is ever in flight, so order is kept; a lane without pending deliveries has no row.
 CREATE TABLE lanes (
+  -- A lane is one receiver's queue for one person (person_id 0: events about nobody).
+  -- Only its head is ever in flight, so order is kept; a lane without pending deliveries has no row.
   webhook       TEXT    NOT NULL,
   org           TEXT    NOT NULL,
   person_id     INTEGER NOT NULL,
@@ -23,8 +23,8 @@ CREATE TABLE lanes (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX lanes_ready ON lanes (webhook, ready_ms) WHERE lease_ms IS NULL;
 
--- One row for each event and receiver.
 CREATE TABLE deliveries (
+  -- One row for each event and receiver.
   delivery_id   INTEGER PRIMARY KEY,
   webhook       TEXT    NOT NULL,
   org           TEXT    NOT NULL,

@@ -306,7 +306,8 @@ pub fn write_out(mut out: impl std::io::Write, text: &str) -> std::io::Result<()
 /// The text without what would steer a terminal or turn the reading direction: a nick is anybody's text.
 pub fn harmless(text: &str) -> String {
     let steers = |c: char| {
-        c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+        c.is_control()
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
     };
     text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }

@@ -163,10 +163,7 @@ mod tests {
     #[test]
     fn the_lines_on_the_wire_keep_their_shape() {
         let ask = Request::Poll { who: "Li Wei".into(), dry_run: true };
-        assert_eq!(
-            serde_json::to_string(&ask).unwrap(),
-            r#"{"ask":"poll","who":"Li Wei","dry_run":true}"#
-        );
+        assert_eq!(serde_json::to_string(&ask).unwrap(), r#"{"ask":"poll","who":"Li Wei","dry_run":true}"#);
         let answer = Response::Refused { advice: Advice::TryLater, message: "spent".into() };
         assert_eq!(
             serde_json::to_string(&answer).unwrap(),

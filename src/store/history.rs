@@ -21,7 +21,8 @@ pub const MAX_ROWS: u32 = 100_000;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-const PEOPLE: &str = "SELECT person_id, org, union_id, name, watched FROM people ORDER BY name, org, union_id";
+const PEOPLE: &str =
+    "SELECT person_id, org, union_id, name, watched FROM people ORDER BY name, org, union_id";
 
 const CALLED: &str = "SELECT person_id FROM people \
     WHERE union_id = ?1 OR name = ?1 OR org || '/' || union_id = ?1 ORDER BY person_id LIMIT ?2";
@@ -244,9 +245,23 @@ pub struct BudgetRow {
     pub projected: Option<i64>,
 }
 
+impl super::Store {
+    /// What was written, for those who only read.
+    pub fn history(&self) -> History {
+        History::over(self.inner.readers.clone())
+    }
+}
+
+impl super::ReadOnlyStore {
+    /// What was written.
+    pub fn history(&self) -> History {
+        History::over(self.readers().clone())
+    }
+}
+
 impl History {
     /// Over connections that cannot write.
-    pub(super) fn over(readers: SqlitePool) -> Self {
+    fn over(readers: SqlitePool) -> Self {
         Self { readers }
     }
 

@@ -41,11 +41,7 @@ pub struct OrgHealth {
 
 impl Default for OrgHealth {
     fn default() -> Self {
-        Self {
-            last_ok_ms: AtomicI64::new(NEVER),
-            due_ms: AtomicI64::new(IDLE),
-            token: Mutex::new(None),
-        }
+        Self { last_ok_ms: AtomicI64::new(NEVER), due_ms: AtomicI64::new(IDLE), token: Mutex::new(None) }
     }
 }
 

@@ -66,10 +66,7 @@ impl LogHandle {
 pub fn init(level: &str, format: LogFormat, verbosity: i8) -> Result<LogHandle, LogError> {
     let (filter, handle) = reload::Layer::new(targets(level, verbosity)?);
     let lines = lines(resolved(format), std::io::stderr);
-    tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
-        .try_init()
-        .map_err(|_| LogError::Begun)?;
+    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().map_err(|_| LogError::Begun)?;
     Ok(LogHandle { filter: handle })
 }
 

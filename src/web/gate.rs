@@ -25,7 +25,8 @@ pub(super) async fn known_host(Shared(state): Shared<State>, request: Request, n
     if named && line {
         next.run(request).await
     } else {
-        let text = "this listener does not go by that name: ask by its address or as localhost, with the port";
+        let text =
+            "this listener does not go by that name: ask by its address or as localhost, with the port";
         problem(StatusCode::MISDIRECTED_REQUEST, text)
     }
 }

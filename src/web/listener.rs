@@ -172,7 +172,9 @@ mod tests {
         server.write_all(b"ok").await.unwrap();
         let waker = std::task::Waker::noop();
         let mut byte = [0];
-        for (advance, late) in [(PATIENCE - Duration::from_millis(1), false), (Duration::from_millis(1), true)] {
+        for (advance, late) in
+            [(PATIENCE - Duration::from_millis(1), false), (Duration::from_millis(1), true)]
+        {
             clock.advance(advance);
             let mut reading = std::pin::pin!(server.read(&mut byte));
             let polled = reading.as_mut().poll(&mut Context::from_waker(waker));

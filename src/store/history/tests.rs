@@ -32,7 +32,8 @@ INSERT INTO usage (org, month, used, throttled, call_limit, projected) VALUES
 
 async fn history() -> (tempfile::TempDir, History) {
     let dir = tempfile::tempdir().unwrap();
-    let options = SqliteConnectOptions::new().filename(dir.path().join("presence.db")).create_if_missing(true);
+    let options =
+        SqliteConnectOptions::new().filename(dir.path().join("presence.db")).create_if_missing(true);
     let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.unwrap();
     for script in [include_str!("../../../migrations/0001_presence.sql"), ROWS] {
         writer.execute(script).await.unwrap();
@@ -102,7 +103,8 @@ async fn events_come_oldest_first_from_where_one_was_or_from_the_end() {
 #[tokio::test]
 async fn a_body_comes_out_as_it_was_stored() {
     let (_dir, history) = history().await;
-    let events = history.events(&EventQuery { limit: 1, after: Some(0), ..EventQuery::default() }).await.unwrap();
+    let events =
+        history.events(&EventQuery { limit: 1, after: Some(0), ..EventQuery::default() }).await.unwrap();
     assert_eq!(events[0].body, "{\"n\": 1}");
     assert_eq!((events[0].name.as_deref(), events[0].union_id.as_deref()), (Some("李伟"), Some("u1")));
 }
@@ -122,7 +124,9 @@ async fn health_counts_the_errors_of_a_day_and_budget_has_the_newest_month_first
 async fn somebody_is_found_and_the_connection_cannot_write() {
     let (_dir, history) = history().await;
     assert_eq!(history.find("wang").await.unwrap().unwrap().person_id, 2);
-    assert!(matches!(history.find("Wong").await.unwrap(), Err(WhoError::Nobody { like, .. }) if like.len() == 1));
+    assert!(
+        matches!(history.find("Wong").await.unwrap(), Err(WhoError::Nobody { like, .. }) if like.len() == 1)
+    );
     for (who, ids) in [("u1", vec![1, 4]), ("other/u1", vec![4]), ("李伟", vec![1]), ("李", vec![])] {
         assert_eq!(history.people_called(who).await.unwrap(), ids, "{who}");
     }
@@ -142,7 +146,8 @@ async fn every_statement_is_understood_and_none_reads_all_events_for_a_few() {
         let rows = plan.fetch_all(&history.readers).await.unwrap();
         let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
         let indexed = plan.iter().any(|step| step.starts_with("SEARCH e "));
-        let in_order = plan.iter().any(|step| step == "SCAN e") && !plan.iter().any(|step| step.contains("TEMP"));
+        let in_order =
+            plan.iter().any(|step| step == "SCAN e") && !plan.iter().any(|step| step.contains("TEMP"));
         assert!(indexed || in_order, "{statement}\n{plan:?}");
     }
 }

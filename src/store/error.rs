@@ -1,0 +1,158 @@
+//! Why the database did not do what was asked.
+//!
+//! Guards: every refusal names the file and says what to do; an error can be given to every caller of a failed group.
+//! Deliberately not here: retries (the caller knows whether the work still makes sense).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why the database did not do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another daemon has it.
+    #[error(
+        "{path} is in use by another presenced (it holds {lock}); stop that one, or give this one another history.path"
+    )]
+    Locked {
+        /// The database.
+        path: PathBuf,
+        /// Its lock file.
+        lock: PathBuf,
+    },
+    /// The folder of the database is not there.
+    #[error("{folder} does not exist: create it, or change history.path")]
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder or a file in it does not let us in.
+    #[error("cannot {doing} {path}: {error}")]
+    File {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        error: Arc<io::Error>,
+    },
+    /// There is no database.
+    #[error("{path} does not exist: `presenced run` creates it")]
+    Missing {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("{path} is not a presenced database ({what}); it was not touched")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// How one sees that.
+        what: String,
+    },
+    /// Made by a later release.
+    #[error(
+        "{path} was written by a newer presenced (schema {found}, this one knows {known}); it was not touched. Use the newer release, or restore a backup made before the upgrade"
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema known here.
+        known: i64,
+    },
+    /// Made by an earlier release and not opened by this one's daemon yet.
+    #[error(
+        "{path} has the older schema {found} (this presenced has {known}): start the daemon once, it brings the file up to date"
+    )]
+    Older {
+        /// The database.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The schema known here.
+        known: i64,
+    },
+    /// Left by a crash in a state that only a writer can tidy.
+    #[error(
+        "{path} was not closed cleanly and cannot be recovered from here ({error}): start the daemon once, or look as the user it runs as"
+    )]
+    NeedsRecovery {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        error: Arc<sqlx::Error>,
+    },
+    /// The schema could not be brought up to date.
+    #[error("{path}: the schema cannot be brought up to date: {error}")]
+    Migration {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        error: Arc<sqlx::migrate::MigrateError>,
+    },
+    /// SQLite does not do what durability needs.
+    #[error("SQLite will not do: {0}")]
+    Unsafe(String),
+    /// A row that nobody wrote so.
+    #[error(
+        "{table} row {row} cannot be read: {what}; restore a backup, or delete that row with the daemon stopped"
+    )]
+    Corrupt {
+        /// Where.
+        table: &'static str,
+        /// Which.
+        row: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Nobody with that row: erased meanwhile.
+    #[error("there is no person {person_id} in the database")]
+    NoPerson {
+        /// The row that is not there.
+        person_id: i64,
+    },
+    /// What was to be written has no JSON form.
+    #[error("cannot be written as JSON: {0}")]
+    Json(Arc<serde_json::Error>),
+    /// SQLite said no.
+    #[error("database: {0}")]
+    Sqlite(Arc<sqlx::Error>),
+    /// Closed, or its writer is gone.
+    #[error("the database is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// An operating system's refusal.
+    pub(super) fn file(doing: &'static str, path: &Path, error: io::Error) -> Self {
+        Self::File { doing, path: path.to_owned(), error: Arc::new(error) }
+    }
+
+    /// Whether SQLite refused what was to be written, rather than failed to write: only then is there sense in
+    /// trying the rest of a group without it.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } | Self::NoPerson { .. } | Self::Json(_) => true,
+            Self::Sqlite(error) => error.as_database_error().is_some_and(|error| {
+                error.is_unique_violation() || error.is_foreign_key_violation() || error.is_check_violation()
+                    // 19 with anything above it: a NOT NULL, a trigger, a type of a STRICT table.
+                    || error.code().is_some_and(|code| code.parse::<i32>().is_ok_and(|code| code & 0xff == 19))
+            }),
+            _ => false,
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sqlite(Arc::new(error))
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json(Arc::new(error))
+    }
+}

@@ -1,0 +1,250 @@
+//! Opening and closing: the lock file, the file's permissions, the pragmas that durability rests on.
+//!
+//! Guards: one daemon a file; nothing is written to a file that is foreign or newer; what SQLite was asked for
+//! (WAL, `synchronous=FULL`, its version) is read back; the file is never writable by its group; a cleanly closed
+//! database is one plain file that a reader without write permission can open. Deliberately not here: what is written.
+#![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+
+use super::recording::Scribe;
+use super::writer::{Queue, Writer};
+use super::{Inner, Store, StoreError, schema};
+use crate::clock::SharedClock;
+
+/// Read and write for the owner, read for the group: looking by hand needs no more, and presence is personal data.
+const FILE_MODE: u32 = 0o640;
+
+/// How long a statement waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections that read. Two cores' worth of page views and one to spare.
+const READERS: u32 = 3;
+
+/// The first release without the WAL-reset defect (3.7.0 to 3.51.2 can corrupt a file with two connections).
+const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
+
+const SETTINGS: &str = "SELECT sqlite_version(), \
+    (SELECT journal_mode FROM pragma_journal_mode), \
+    (SELECT synchronous FROM pragma_synchronous), \
+    (SELECT foreign_keys FROM pragma_foreign_keys)";
+const INSTALL: &str = "INSERT INTO installation (one, source, created_ms, time_zone) VALUES (1, ?1, ?2, ?3) \
+    ON CONFLICT (one) DO UPDATE SET time_zone = excluded.time_zone";
+const SOURCE: &str = "SELECT source FROM installation WHERE one = 1";
+const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+const PLAIN_JOURNAL: &str = "PRAGMA journal_mode=DELETE";
+
+impl Store {
+    /// Opens or creates the database for writing: takes the lock file, refuses a newer schema, migrates. `time_zone` is
+    /// what `*_local` columns are written in from now on.
+    pub async fn open(path: &Path, time_zone: Tz, clock: SharedClock) -> Result<Self, StoreError> {
+        let path = resolve(path)?;
+        let lock = LockFile::take(&path)?;
+        create_or_inspect(&path).await?;
+        let mut connection = connect(&path).await?;
+        assert_settings(&mut connection).await?;
+        schema::migrate(&mut connection, &path).await?;
+        let source = install(&mut connection, time_zone, &clock).await?;
+        let readers = readers(&path).await?;
+        let scribe = Scribe::new(source.as_str().into(), time_zone, clock);
+        let queue = Queue::start(Writer::new(path.clone(), connection, scribe));
+        Ok(Self { inner: Arc::new(Inner { path, source, queue, readers, lock }) })
+    }
+
+    /// Checkpoints, leaves the file readable by hand (`journal_mode=DELETE`), releases the lock. What was queued before
+    /// is written first; whoever comes later gets [`StoreError::Closed`]. The second call does nothing.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.inner.readers.close().await;
+        let closed = self.inner.queue.close().await;
+        self.inner.lock.release();
+        closed
+    }
+}
+
+/// The file beside the database that the one daemon holds. The system frees it when the process dies, however it
+/// dies, and the file itself stays: removing it would let two daemons lock two files of one name.
+#[derive(Debug)]
+pub(super) struct LockFile(File);
+
+impl LockFile {
+    fn take(database: &Path) -> Result<Self, StoreError> {
+        let path = beside(database, ".lock");
+        let file = open_0640(&path, false).map_err(|error| StoreError::file("create", &path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => {
+                Err(StoreError::Locked { path: database.to_owned(), lock: path })
+            }
+            Err(TryLockError::Error(error)) => Err(StoreError::file("lock", &path, error)),
+        }
+    }
+
+    fn release(&self) {
+        // The lock ends with the file anyway; there is nobody left to tell.
+        let _ = self.0.unlock();
+    }
+}
+
+/// The writing connection, with what every one of them needs.
+pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        // 16 MiB of pages: the indices of a hundred thousand people stay in memory.
+        .pragma("cache_size", "-16000")
+        .pragma("temp_store", "memory")
+        // After a burst the WAL is cut back to 64 MiB.
+        .pragma("journal_size_limit", "67108864")
+        // Freed pages are wiped as far as it costs no extra write, so that what was forgotten is gone.
+        .pragma("secure_delete", "fast")
+        .thread_name(|_| "store-writer".to_owned())
+        .disable_statement_logging();
+    Ok(options.connect().await?)
+}
+
+/// Says goodbye to the file: the WAL goes into it and the WAL's own files go away.
+pub(super) async fn disconnect(mut connection: SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query(CHECKPOINT).execute(&mut connection).await?;
+    // Somebody who looks by hand at this very moment keeps the WAL mode alive. Nothing is lost by that, and the next
+    // clean stop tries again; so it is said, and no error.
+    if let Err(error) = sqlx::query(PLAIN_JOURNAL).execute(&mut connection).await {
+        tracing::warn!(%error, "the database is being read by another program and stays in WAL mode");
+    }
+    Ok(connection.close().await?)
+}
+
+/// Options of a connection that cannot write.
+pub(super) fn read_only(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .thread_name(|n| format!("store-reader-{n}"))
+        .disable_statement_logging()
+}
+
+/// A pool that keeps its connections: a file has no reason to be opened anew.
+pub(super) fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .min_connections(1)
+        .max_connections(connections)
+        .test_before_acquire(false)
+        .max_lifetime(None)
+        .idle_timeout(None)
+}
+
+/// `presence.db` -> `presence.db<suffix>`.
+pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(database);
+    name.push(suffix);
+    name.into()
+}
+
+async fn readers(path: &Path) -> Result<SqlitePool, StoreError> {
+    Ok(pool(READERS).connect_with(read_only(path)).await?)
+}
+
+/// The path without links, so that two names of one file are one lock.
+fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+    if let Ok(real) = path.canonicalize() {
+        return Ok(real);
+    }
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let real = folder.canonicalize().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => StoreError::NoFolder { folder: folder.to_owned() },
+        _ => StoreError::file("open", folder, error),
+    })?;
+    let Some(name) = path.file_name() else {
+        let what = "it is a folder".to_owned();
+        return Err(StoreError::Foreign { path: path.to_owned(), what });
+    };
+    Ok(real.join(name))
+}
+
+/// Makes an empty file with the right mode, or looks at the one that is there without writing to it.
+async fn create_or_inspect(path: &Path) -> Result<(), StoreError> {
+    match open_0640(path, true) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(StoreError::file("create", path, error)),
+    }
+    // SQLite would fall back to reading; better to say it here, by name.
+    OpenOptions::new().write(true).open(path).map_err(|error| StoreError::file("write to", path, error))?;
+    let mut connection = read_only(path).connect().await?;
+    let inspected = schema::inspect(&mut connection, path).await;
+    connection.close().await?;
+    inspected.map(|_| ())
+}
+
+/// Opens for writing and sets the mode whatever the umask says, but only on what was created here: an operator's
+/// `chmod` stays.
+fn open_0640(path: &Path, must_be_new: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(FILE_MODE);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !must_be_new => options.open(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// What was asked for is not always what one gets (a file system without shared memory has no WAL).
+async fn assert_settings(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let (version, journal, synchronous, foreign_keys): (String, String, i64, i64) =
+        sqlx::query_as(SETTINGS).fetch_one(connection).await?;
+    let parts: Vec<u32> = version.split('.').filter_map(|part| part.parse().ok()).collect();
+    if parts.as_slice() < OLDEST_SQLITE.as_slice() {
+        return Err(StoreError::Unsafe(format!("it is {version}, 3.51.3 or newer is needed")));
+    }
+    if journal != "wal" {
+        return Err(StoreError::Unsafe(format!(
+            "journal_mode is {journal}, not wal (a network file system?)"
+        )));
+    }
+    if synchronous != 2 {
+        return Err(StoreError::Unsafe(format!("synchronous is {synchronous}, not 2 (FULL)")));
+    }
+    if foreign_keys != 1 {
+        return Err(StoreError::Unsafe("foreign keys are off".to_owned()));
+    }
+    Ok(())
+}
+
+async fn install(
+    connection: &mut SqliteConnection,
+    time_zone: Tz,
+    clock: &SharedClock,
+) -> Result<String, StoreError> {
+    // Not a decision: only a name that no other installation has. `RandomState` takes its keys from the system.
+    let random = RandomState::new().hash_one(clock.now().as_ms());
+    let source = format!("urn:presenced:{:08x}", (random >> 32) ^ (random & 0xffff_ffff));
+    sqlx::query(INSTALL)
+        .bind(source)
+        .bind(clock.now().as_ms())
+        .bind(time_zone.name())
+        .execute(&mut *connection)
+        .await?;
+    Ok(sqlx::query_scalar(SOURCE).fetch_one(connection).await?)
+}

@@ -1,0 +1,90 @@
+//! The same file for commands that only look: with the daemon up, down, or dead.
+//!
+//! Guards: nothing is written, nothing is created, and a state that only a writer can tidy is said and not shown half.
+//! Deliberately not here: what is read (`history`).
+
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sqlx::SqlitePool;
+
+use super::{SCHEMA_VERSION, StoreError, open, schema};
+
+/// A command asks one thing after the other.
+const CONNECTIONS: u32 = 2;
+
+/// Where SQLite's header says "WAL" (2) or not (1), by its file format, section 1.3.3.
+const HEADER_BYTES: usize = 20;
+const READ_VERSION_AT: usize = 19;
+
+/// A database that is only looked at. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct ReadOnlyStore {
+    path: Arc<PathBuf>,
+    readers: SqlitePool,
+}
+
+impl ReadOnlyStore {
+    /// The database file, with links resolved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Connections that cannot write.
+    pub(super) fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Lets go of the file. Dropping does it too, a little later.
+    pub async fn close(&self) {
+        self.readers.close().await;
+    }
+}
+
+impl super::Store {
+    /// Opens what a daemon wrote for looking only. Takes no lock, creates nothing, works while the daemon runs, after a
+    /// clean stop and, where the WAL's index is still there or can be made, after a crash.
+    pub async fn open_readonly(path: &Path) -> Result<ReadOnlyStore, StoreError> {
+        let path = path.canonicalize().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => StoreError::Missing { path: path.to_owned() },
+            _ => StoreError::file("open", path, error),
+        })?;
+        // A WAL database without a WAL is at rest: nobody has it open, and nobody needs the files that SQLite would
+        // make to share it.
+        let at_rest = in_wal_mode(&path)? && is_empty_or_missing(&open::beside(&path, "-wal"));
+        let options = open::read_only(&path).immutable(at_rest);
+        let readers = open::pool(CONNECTIONS)
+            .connect_with(options)
+            .await
+            .map_err(|error| needs_recovery(error, &path))?;
+        let mut connection = readers.acquire().await?;
+        let versions = schema::inspect(&mut connection, &path).await.map_err(|error| match error {
+            StoreError::Sqlite(error) => StoreError::NeedsRecovery { path: path.clone(), error },
+            other => other,
+        })?;
+        drop(connection);
+        if versions.schema < SCHEMA_VERSION {
+            return Err(StoreError::Older { path, found: versions.schema, known: SCHEMA_VERSION });
+        }
+        Ok(ReadOnlyStore { path: Arc::new(path), readers })
+    }
+}
+
+fn in_wal_mode(path: &Path) -> Result<bool, StoreError> {
+    let mut header = [0; HEADER_BYTES];
+    let mut file = std::fs::File::open(path).map_err(|error| StoreError::file("read", path, error))?;
+    match file.read_exact(&mut header) {
+        Ok(()) => Ok(header.get(READ_VERSION_AT) == Some(&2)),
+        // Shorter than a header: whatever it is, `inspect` says so.
+        Err(_) => Ok(false),
+    }
+}
+
+fn is_empty_or_missing(path: &Path) -> bool {
+    path.metadata().map_or(true, |metadata| metadata.len() == 0)
+}
+
+fn needs_recovery(error: sqlx::Error, path: &Path) -> StoreError {
+    StoreError::NeedsRecovery { path: path.to_owned(), error: Arc::new(error) }
+}

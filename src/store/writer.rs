@@ -1,0 +1,483 @@
+//! The one writing connection and its queue.
+//!
+//! Guards: whatever is ready when the connection is free becomes one `BEGIN IMMEDIATE` transaction (one `fsync` for
+//! all of it, and no waiting when idle); callers hear of it after the commit and not before; a failed group leaves
+//! nothing behind, and the connection works afterwards. No database future is ever cancelled half-way: only the
+//! writer's own task awaits them. Deliberately not here: what is written.
+//!
+//! Order inside a group: jobs first, as they came; then the recordings together. A caller that has its answer is always
+//! ahead of one that asks later.
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "SQL lives in `store`"))]
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+
+use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::recording::{Note, Scribe};
+use super::{Store, StoreError, open};
+
+/// How much may wait before callers wait for a place: a few groups.
+const QUEUE: usize = 4096;
+
+/// How much one transaction takes: beyond this the `fsync` is no longer what costs.
+const GROUP: usize = 1024;
+
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// What a job is while it runs, on the connection it is given.
+pub(super) type JobFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
+
+type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+type Answer = oneshot::Sender<Result<(), StoreError>>;
+
+/// A job that has run, but is not committed.
+struct Ran {
+    failure: Option<StoreError>,
+    reply: Reply,
+}
+
+/// A job whose result type is forgotten, so that different ones share a queue.
+trait Job: Send {
+    fn run(
+        self: Box<Self>,
+        connection: &mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + '_>>;
+    fn fail(self: Box<Self>, error: StoreError);
+}
+
+struct Asked<T, F> {
+    job: F,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Asked<T, F>
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut SqliteConnection) -> JobFuture<'c, T> + Send + 'static,
+{
+    fn run(
+        self: Box<Self>,
+        connection: &mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + '_>> {
+        Box::pin(async move {
+            let result = (self.job)(connection).await;
+            let failure = result.as_ref().err().cloned();
+            let answer = self.answer;
+            // A caller that went away does not mind; its work is committed all the same.
+            let reply = move |committed: Result<(), StoreError>| {
+                drop(answer.send(result.and_then(|value| committed.map(|()| value))));
+            };
+            Ran { failure, reply: Box::new(reply) }
+        })
+    }
+
+    fn fail(self: Box<Self>, error: StoreError) {
+        drop(self.answer.send(Err(error)));
+    }
+}
+
+enum Work {
+    Job(Box<dyn Job>),
+    Note(Box<Note>, Answer),
+    Close(Answer),
+}
+
+impl Store {
+    /// Runs `job` on the writing connection and returns its result once it is committed. It shares a transaction with
+    /// whatever else is ready (inside a savepoint, so its own failure undoes only itself); it must not commit, and it
+    /// must not wait for anything but the connection, because everybody else waits for it.
+    pub(super) async fn write<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> JobFuture<'c, T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.inner.queue.push(Work::Job(Box::new(Asked { job, answer }))).await?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Writes what only the scribe can write: it keeps the sequence.
+    pub(super) async fn note(&self, note: Note) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.inner.queue.push(Work::Note(Box::new(note), answer)).await?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// The callers' end.
+#[derive(Debug)]
+pub(super) struct Queue {
+    sender: mpsc::Sender<Work>,
+    /// Holds the writer's task: it ends with the store.
+    task: Mutex<JoinSet<()>>,
+}
+
+impl std::fmt::Debug for Work {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Job(_) => "Job",
+            Self::Note(..) => "Note",
+            Self::Close(_) => "Close",
+        })
+    }
+}
+
+impl Queue {
+    /// Sets the writer to work.
+    pub(super) fn start(writer: Writer) -> Self {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let mut task = JoinSet::new();
+        task.spawn(writer.run(receiver));
+        Self { sender, task: Mutex::new(task) }
+    }
+
+    async fn push(&self, work: Work) -> Result<(), StoreError> {
+        self.sender.send(work).await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Writes what is queued, closes the connection, ends the task.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        let (answer, answered) = oneshot::channel();
+        if self.push(Work::Close(answer)).await.is_err() {
+            return Ok(());
+        }
+        let closed = answered.await.unwrap_or(Ok(()));
+        let mut task = std::mem::take(&mut *self.task.lock().unwrap_or_else(PoisonError::into_inner));
+        while task.join_next().await.is_some() {}
+        closed
+    }
+}
+
+/// The writing end.
+#[derive(Debug)]
+pub(super) struct Writer {
+    path: PathBuf,
+    /// `None` after a failure that left the connection in doubt; the next group opens a new one.
+    connection: Option<SqliteConnection>,
+    scribe: Scribe,
+}
+
+impl Writer {
+    pub(super) fn new(path: PathBuf, connection: SqliteConnection, scribe: Scribe) -> Self {
+        Self { path, connection: Some(connection), scribe }
+    }
+
+    async fn run(mut self, mut queue: mpsc::Receiver<Work>) {
+        let mut ready = Vec::new();
+        let mut closing = Vec::new();
+        while queue.recv_many(&mut ready, GROUP).await > 0 {
+            let mut group = Group::default();
+            for work in ready.drain(..) {
+                match work {
+                    Work::Job(job) => group.jobs.push(job),
+                    Work::Note(note, answer) => {
+                        group.notes.push(*note);
+                        group.answers.push(answer);
+                    }
+                    Work::Close(answer) => {
+                        // What is queued already is still taken; nothing new is.
+                        queue.close();
+                        closing.push(answer);
+                    }
+                }
+            }
+            self.write(group).await;
+        }
+        let closed = match self.connection.take() {
+            Some(connection) => open::disconnect(connection).await,
+            None => Ok(()),
+        };
+        for answer in closing {
+            drop(answer.send(closed.clone()));
+        }
+    }
+
+    async fn write(&mut self, group: Group) {
+        if group.is_empty() {
+            return;
+        }
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => match open::connect(&self.path).await {
+                Ok(connection) => connection,
+                Err(error) => return group.fail(&error),
+            },
+        };
+        if group.commit(&mut connection, &mut self.scribe).await {
+            self.connection = Some(connection);
+        } else {
+            // SQLite may have rolled back by itself (a full disk), which sqlx does not see.
+            self.scribe.forget_sequence();
+            drop(connection.close().await);
+        }
+    }
+}
+
+/// What goes into one transaction.
+#[derive(Default)]
+struct Group {
+    jobs: Vec<Box<dyn Job>>,
+    notes: Vec<Note>,
+    answers: Vec<Answer>,
+}
+
+impl Group {
+    fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.notes.is_empty()
+    }
+
+    /// Everybody gets the same bad news.
+    fn fail(self, error: &StoreError) {
+        for job in self.jobs {
+            job.fail(error.clone());
+        }
+        for answer in self.answers {
+            drop(answer.send(Err(error.clone())));
+        }
+    }
+
+    /// Writes, commits, answers. `false` when the connection should not be used any more.
+    async fn commit(self, connection: &mut SqliteConnection, scribe: &mut Scribe) -> bool {
+        let mut jobs = self.jobs.into_iter();
+        let mut replies = Vec::new();
+        match write_all(connection, scribe, &mut jobs, &self.notes, &mut replies).await {
+            Ok(refused) => {
+                for reply in replies {
+                    reply(Ok(()));
+                }
+                for (answer, refusal) in self.answers.into_iter().zip(refused) {
+                    drop(answer.send(refusal));
+                }
+                true
+            }
+            Err(error) => {
+                for reply in replies {
+                    reply(Err(error.clone()));
+                }
+                Self { jobs: jobs.collect(), notes: Vec::new(), answers: self.answers }.fail(&error);
+                false
+            }
+        }
+    }
+}
+
+/// The transaction. On success: what became of each note, in order.
+async fn write_all(
+    connection: &mut SqliteConnection,
+    scribe: &mut Scribe,
+    jobs: &mut std::vec::IntoIter<Box<dyn Job>>,
+    notes: &[Note],
+    replies: &mut Vec<Reply>,
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    let mut transaction = connection.begin_with(BEGIN).await?;
+    // Not `for`: what a failure leaves in the iterator is answered by the caller.
+    while let Some(job) = jobs.next() {
+        let mut savepoint = transaction.begin().await?;
+        let ran = job.run(&mut savepoint).await;
+        replies.push(ran.reply);
+        match ran.failure {
+            None => savepoint.commit().await?,
+            // Where there is no savepoint to go back to, SQLite has rolled back everything, for this failure.
+            Some(failure) => savepoint.rollback().await.map_err(|_| failure)?,
+        }
+    }
+    let noted = note_all(&mut transaction, scribe, notes).await?;
+    transaction.commit().await?;
+    Ok(noted)
+}
+
+/// All notes at once; when one of them is refused, one by one, so that it hurts nobody else.
+async fn note_all(
+    transaction: &mut Transaction<'_, Sqlite>,
+    scribe: &mut Scribe,
+    notes: &[Note],
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    if notes.is_empty() {
+        return Ok(Vec::new());
+    }
+    match note(transaction, scribe, notes).await? {
+        Ok(()) => return Ok(vec![Ok(()); notes.len()]),
+        Err(error) if notes.len() == 1 => return Ok(vec![Err(error)]),
+        Err(_) => {}
+    }
+    let mut noted = Vec::with_capacity(notes.len());
+    for one in notes {
+        noted.push(note(transaction, scribe, std::slice::from_ref(one)).await?);
+    }
+    Ok(noted)
+}
+
+/// The inner error is a refusal of these notes and leaves the transaction as it was; the outer one ends it.
+async fn note(
+    transaction: &mut Transaction<'_, Sqlite>,
+    scribe: &mut Scribe,
+    notes: &[Note],
+) -> Result<Result<(), StoreError>, StoreError> {
+    let mut savepoint = transaction.begin().await?;
+    match scribe.write(&mut savepoint, notes).await {
+        Ok(()) => Ok(Ok(savepoint.commit().await?)),
+        Err(error) if error.is_refusal() => {
+            savepoint.rollback().await?;
+            scribe.forget_sequence();
+            Ok(Err(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::store::Outgoing;
+
+    const INSERT: &str = "INSERT INTO usage (org, month) VALUES (?1, '2026-11')";
+    const COUNT: &str = "SELECT count(*) FROM usage";
+
+    async fn store(folder: &TempDir) -> Store {
+        let clock = Arc::new(ManualClock::default());
+        Store::open(&folder.path().join("presence.db"), chrono_tz::UTC, clock).await.unwrap()
+    }
+
+    /// Writes a row and then runs `after` on the same connection.
+    async fn insert(store: &Store, org: &'static str, after: &'static str) -> Result<(), StoreError> {
+        store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(INSERT).bind(org).execute(&mut *connection).await?;
+                    sqlx::query(after).execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn count(store: &Store) -> i64 {
+        sqlx::query_scalar(COUNT).fetch_one(store.readers()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_job_returns_its_value_after_the_commit() {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let written = store
+            .write(|connection| {
+                Box::pin(async move {
+                    Ok(sqlx::query(INSERT).bind("a").execute(connection).await?.rows_affected())
+                })
+            })
+            .await
+            .unwrap();
+        assert_eq!((written, count(&store).await), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_failed_job_is_undone_alone() {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let (first, second, third) = tokio::join!(
+            insert(&store, "a", "SELECT 1"),
+            insert(&store, "b", "SELECT no_such_thing"),
+            insert(&store, "c", "SELECT 1"),
+        );
+        first.unwrap();
+        assert!(matches!(second, Err(StoreError::Sqlite(_))));
+        third.unwrap();
+        let orgs: Vec<String> = sqlx::query_scalar("SELECT org FROM usage ORDER BY org")
+            .fetch_all(store.readers())
+            .await
+            .unwrap();
+        assert_eq!(orgs, ["a", "c"]);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_fails_fails_everybody_and_leaves_nothing() {
+        // A foreign key that is checked only by COMMIT: nothing before it notices.
+        const ORPHAN: &str =
+            "INSERT INTO deliveries (webhook, org, person_id, sequence, next_ms) VALUES ('w', '', 0, 99, 0)";
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let deferred = store.write(|connection| {
+            Box::pin(async move {
+                sqlx::query("PRAGMA defer_foreign_keys = ON").execute(&mut *connection).await?;
+                sqlx::query(ORPHAN).execute(connection).await?;
+                Ok(())
+            })
+        });
+        let system = Note::System { org: None, events: Vec::<Outgoing>::new() };
+        let (before, orphan, after, note) = tokio::join!(
+            insert(&store, "a", "SELECT 1"),
+            deferred,
+            insert(&store, "b", "SELECT 1"),
+            store.note(system),
+        );
+        for result in [before, orphan, after, note] {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("FOREIGN KEY"), "{error}");
+        }
+        assert_eq!(count(&store).await, 0);
+        insert(&store, "a", "SELECT 1").await.unwrap();
+        assert_eq!(count(&store).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_who_needed_room_and_room_makes_it_work_again() {
+        const FILL: &str = "UPDATE installation SET source = hex(zeroblob(3000000))";
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let (small, large) = tokio::join!(
+            insert(&store, "a", "PRAGMA max_page_count = 1"), // as small as the file is
+            insert(&store, "b", FILL),
+        );
+        small.unwrap();
+        let error = large.unwrap_err().to_string();
+        assert!(error.contains("full"), "{error}");
+        assert_eq!(count(&store).await, 1);
+        insert(&store, "c", "PRAGMA max_page_count = 1000000").await.unwrap();
+        insert(&store, "d", FILL).await.unwrap();
+        assert_eq!(count(&store).await, 3);
+    }
+
+    #[tokio::test]
+    async fn a_rollback_by_sqlite_itself_fails_everybody_with_its_cause() {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let (first, second, third) = tokio::join!(
+            insert(&store, "a", "SELECT 1"),
+            insert(&store, "b", "ROLLBACK; SELECT the_cause"),
+            insert(&store, "c", "SELECT 1"),
+        );
+        for result in [first, second, third] {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("the_cause"), "{error}");
+        }
+        assert_eq!(count(&store).await, 0);
+        insert(&store, "a", "SELECT 1").await.unwrap();
+        store.close().await.unwrap();
+        assert!(matches!(insert(&store, "b", "SELECT 1").await, Err(StoreError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn what_was_queued_before_closing_is_written() {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let (first, second, closed) =
+            tokio::join!(insert(&store, "a", "SELECT 1"), insert(&store, "b", "SELECT 1"), store.close());
+        first.unwrap();
+        second.unwrap();
+        closed.unwrap();
+        let path = folder.path().join("presence.db");
+        let again = Store::open_readonly(&path).await.unwrap();
+        let written: i64 = sqlx::query_scalar(COUNT).fetch_one(again.readers()).await.unwrap();
+        assert_eq!(written, 2);
+    }
+}
