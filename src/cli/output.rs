@@ -1,10 +1,502 @@
 //! How answers are printed: tables, JSON, JSON lines, CSV; colours.
 //!
-//! Guards: every command prints the same way. Deliberately not here: what is printed.
+//! Guards: every command prints the same way; tables hold one line a row, fit the terminal and stay straight with
+//! Chinese names; what came from outside cannot steer the terminal; a reader that hangs up is no error.
+//! Deliberately not here: what is printed.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ColumnConstraint, Row as TableRow, Table, Width};
+
+use super::{Globals, OutputFormat};
+use crate::time::Timestamp;
 
 /// The word `error:`.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
 /// The word `warning:`.
 pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+/// Good news, and who is in.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// What matters less.
+pub const FAINT: Style = Style::new().dimmed();
+
+const HEADER: Style = Style::new().bold();
+/// The width of a table whose reader's width is not known.
+const USUAL_WIDTH: usize = 80;
+/// No text column is made narrower than this: less is not readable.
+const NARROWEST: usize = 8;
+/// Blanks between columns.
+const BETWEEN: u16 = 2;
+
+/// A value in an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Not known, or not applicable: `null`, an empty field, `-`.
+    Nothing,
+    /// A text.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+    /// Yes or no.
+    Flag(bool),
+    /// An instant: local in tables, RFC 3339 UTC elsewhere.
+    At(Timestamp),
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Cell {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<bool> for Cell {
+    fn from(flag: bool) -> Self {
+        Self::Flag(flag)
+    }
+}
+
+impl From<Timestamp> for Cell {
+    fn from(at: Timestamp) -> Self {
+        Self::At(at)
+    }
+}
+
+impl<T: Into<Cell>> From<Option<T>> for Cell {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Nothing, Into::into)
+    }
+}
+
+/// One column of an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    key: Option<&'static str>,
+    header: Option<&'static str>,
+    shrinks: bool,
+}
+
+impl Column {
+    /// One that is in every format; `header` heads it in tables.
+    pub const fn new(key: &'static str, header: &'static str) -> Self {
+        Self { key: Some(key), header: Some(header), shrinks: false }
+    }
+
+    /// One that is not in tables: they have no room for everything.
+    pub const fn data_only(key: &'static str) -> Self {
+        Self { key: Some(key), header: None, shrinks: false }
+    }
+
+    /// One that is in tables only: what people read better than programs.
+    pub const fn table_only(header: &'static str) -> Self {
+        Self { key: None, header: Some(header), shrinks: false }
+    }
+
+    /// May be cut, with an ellipsis, when the table is too wide.
+    #[must_use]
+    pub const fn shrinking(mut self) -> Self {
+        self.shrinks = true;
+        self
+    }
+}
+
+/// One row of an answer: a cell for each column.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// In the columns' order.
+    pub cells: Vec<Cell>,
+    /// Its colour in tables.
+    pub style: Style,
+    /// Printed as it is in place of the JSON object of the cells: a stored body, whose bytes may not change.
+    pub json: Option<String>,
+}
+
+impl Row {
+    /// A row without colour.
+    pub fn new(cells: Vec<Cell>) -> Self {
+        Self { cells, style: Style::new(), json: None }
+    }
+
+    /// In this colour.
+    #[must_use]
+    pub fn styled(mut self, style: Style) -> Self {
+        self.style = style;
+        self
+    }
+
+    /// With this JSON in place of the cells'.
+    #[must_use]
+    pub fn with_json(mut self, json: String) -> Self {
+        self.json = Some(json);
+        self
+    }
+}
+
+/// How to print: decided once a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Printer {
+    /// The shape.
+    pub format: OutputFormat,
+    /// For the times in tables.
+    pub time_zone: Tz,
+    /// How wide a table may be, in cells of the terminal.
+    pub width: usize,
+    /// `-q`: no words beside the answer.
+    pub quiet: bool,
+}
+
+impl Printer {
+    /// As the command line says; `time_zone` is the config's, for when the command line names none.
+    pub fn new(globals: &Globals, time_zone: Tz) -> Self {
+        Self {
+            format: globals.output.unwrap_or(OutputFormat::Table),
+            time_zone: globals.tz.unwrap_or(time_zone),
+            width: table_width(),
+            quiet: globals.quiet,
+        }
+    }
+
+    /// Whether people read it.
+    pub fn is_table(&self) -> bool {
+        self.format == OutputFormat::Table
+    }
+
+    /// Prints an answer to the standard output.
+    pub fn print(&self, columns: &[Column], rows: &[Row]) -> std::io::Result<()> {
+        let text = self.render(columns, rows);
+        if self.is_table() {
+            write_out(anstream::stdout().lock(), &text)
+        } else {
+            // Data goes out byte for byte: nothing in it is a colour.
+            write_out(std::io::stdout().lock(), &text)
+        }
+    }
+
+    /// Says that there is nothing, and why: in words where people read, else as an empty answer with the words beside.
+    pub fn print_nothing(&self, columns: &[Column], why: &str) -> std::io::Result<()> {
+        if self.is_table() {
+            return write_out(anstream::stdout().lock(), &format!("{why}\n"));
+        }
+        self.remark(why);
+        self.print(columns, &[])
+    }
+
+    /// Says something beside the answer, to the standard error: a hint, a summary. Not with `-q`.
+    pub fn remark(&self, text: &str) {
+        if !self.quiet {
+            anstream::eprintln!("{}{text}{}", FAINT.render(), FAINT.render_reset());
+        }
+    }
+
+    /// The answer as it would be printed, colours included.
+    pub fn render(&self, columns: &[Column], rows: &[Row]) -> String {
+        match self.format {
+            OutputFormat::Table => self.table(columns, rows),
+            OutputFormat::Json if rows.is_empty() => "[]\n".to_owned(),
+            OutputFormat::Json => {
+                let objects: Vec<String> = rows.iter().map(|row| json(columns, row)).collect();
+                format!("[\n{}\n]\n", objects.join(",\n"))
+            }
+            OutputFormat::Jsonl => rows.iter().map(|row| json(columns, row) + "\n").collect(),
+            OutputFormat::Csv => csv(columns, rows),
+        }
+    }
+
+    /// An instant as tables show it.
+    pub fn local(&self, at: Timestamp) -> String {
+        DateTime::<Utc>::from_timestamp_millis(at.as_ms()).map_or_else(
+            || at.rfc3339(),
+            |utc| utc.with_timezone(&self.time_zone).format("%Y-%m-%d %H:%M:%S").to_string(),
+        )
+    }
+
+    fn table(&self, columns: &[Column], rows: &[Row]) -> String {
+        if rows.is_empty() {
+            return String::new();
+        }
+        let shown: Vec<usize> = (0..columns.len()).filter(|&i| columns[i].header.is_some()).collect();
+        let mut table = Table::new();
+        // Cut between any two characters, not only between words.
+        table.load_style(NOTHING).set_delimiter('\u{0}');
+        table.set_header(shown.iter().filter_map(|&i| columns[i].header).collect::<Vec<_>>());
+        for row in rows {
+            let texts: Vec<String> = shown.iter().map(|&i| self.text(row.cells.get(i))).collect();
+            let mut line = TableRow::from(texts);
+            line.max_height(1);
+            table.add_row(line);
+        }
+        let widths = self.fitted(&table.column_max_content_widths(), &shown, columns);
+        for (n, (&i, width)) in shown.iter().zip(widths).enumerate() {
+            let padding = if n + 1 == shown.len() { 0 } else { BETWEEN };
+            // The table has exactly the columns of its header.
+            let Some(column) = table.column_mut(n) else { continue };
+            column.set_padding((0, padding));
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + padding)));
+            if rows.iter().any(|row| matches!(row.cells.get(i), Some(Cell::Number(_)))) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        let styles = std::iter::once(HEADER).chain(rows.iter().map(|row| row.style));
+        let mut printed = String::new();
+        for (line, style) in table.lines().zip(styles) {
+            let line = line.trim_end();
+            // Writing to a `String` cannot fail.
+            let _ = if style.is_plain() {
+                writeln!(printed, "{line}")
+            } else {
+                writeln!(printed, "{}{line}{}", style.render(), style.render_reset())
+            };
+        }
+        printed
+    }
+
+    /// Takes from the widest column that may shrink, until the table fits or nothing can give any more.
+    fn fitted(&self, natural: &[u16], shown: &[usize], columns: &[Column]) -> Vec<u16> {
+        let mut widths = natural.to_vec();
+        let gaps = usize::from(BETWEEN) * widths.len().saturating_sub(1);
+        while widths.iter().map(|w| usize::from(*w)).sum::<usize>() + gaps > self.width {
+            let widest = (0..widths.len())
+                .filter(|&n| columns[shown[n]].shrinks && usize::from(widths[n]) > NARROWEST)
+                .max_by_key(|&n| widths[n]);
+            match widest {
+                Some(n) => widths[n] -= 1,
+                None => break,
+            }
+        }
+        widths
+    }
+
+    fn text(&self, cell: Option<&Cell>) -> String {
+        match cell {
+            None | Some(Cell::Nothing) => "-".to_owned(),
+            Some(Cell::Text(text)) => harmless(text),
+            Some(Cell::Number(number)) => number.to_string(),
+            Some(Cell::Flag(true)) => "yes".to_owned(),
+            Some(Cell::Flag(false)) => "no".to_owned(),
+            Some(Cell::At(at)) => self.local(*at),
+        }
+    }
+}
+
+/// Writes all of it. A reader that has gone (`| head`) has read enough: that is no error.
+pub fn write_out(mut out: impl std::io::Write, text: &str) -> std::io::Result<()> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// The text without what would steer a terminal or turn the reading direction: a nick is anybody's text.
+pub fn harmless(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
+    };
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// How long ago, in words: `35 s ago`, `12 min ago`, `3 h ago`, `2 days ago`.
+pub fn ago(since: Duration) -> String {
+    match since.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s ago"),
+        seconds @ 120..7200 => format!("{} min ago", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h ago", seconds / 3600),
+        seconds => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+/// `1 person`, `2 people`.
+pub fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn json(columns: &[Column], row: &Row) -> String {
+    if let Some(stored) = &row.json {
+        return stored.clone();
+    }
+    let mut object = String::from("{");
+    for (key, cell) in keyed(columns, row) {
+        if object.len() > 1 {
+            object.push(',');
+        }
+        let value = match cell {
+            Cell::Nothing => serde_json::Value::Null,
+            Cell::Text(text) => text.as_str().into(),
+            Cell::Number(number) => (*number).into(),
+            Cell::Flag(flag) => (*flag).into(),
+            Cell::At(at) => at.rfc3339().into(),
+        };
+        // Writing to a `String` cannot fail.
+        let _ = write!(object, "{}:{value}", serde_json::Value::from(key));
+    }
+    object.push('}');
+    object
+}
+
+fn csv(columns: &[Column], rows: &[Row]) -> String {
+    let keys = columns.iter().filter_map(|column| column.key);
+    let mut text = keys.map(quoted).collect::<Vec<_>>().join(",") + "\n";
+    for row in rows {
+        let fields = keyed(columns, row).map(|(_, cell)| match cell {
+            Cell::Nothing => String::new(),
+            Cell::Text(text) => quoted(text),
+            Cell::Number(number) => number.to_string(),
+            Cell::Flag(flag) => flag.to_string(),
+            Cell::At(at) => at.rfc3339(),
+        });
+        text.push_str(&fields.collect::<Vec<_>>().join(","));
+        text.push('\n');
+    }
+    text
+}
+
+fn keyed<'a>(columns: &'a [Column], row: &'a Row) -> impl Iterator<Item = (&'static str, &'a Cell)> {
+    columns.iter().zip(&row.cells).filter_map(|(column, cell)| Some((column.key?, cell)))
+}
+
+/// RFC 4180, section 2: quotes around what holds a comma, a quote or a line end; quotes inside are doubled.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+/// `COLUMNS` wins, then the terminal's own width, then what is usual.
+fn table_width() -> usize {
+    let by_hand = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|&n| n > 0);
+    let measured = || {
+        let terminal = std::io::stdout().is_terminal();
+        terminal.then(terminal_size::terminal_size).flatten().map(|(width, _)| usize::from(width.0))
+    };
+    by_hand.or_else(measured).unwrap_or(USUAL_WIDTH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: &[Column] = &[
+        Column::new("who", "WHO").shrinking(),
+        Column::data_only("union_id"),
+        Column::new("joined_at", "SINCE"),
+        Column::new("minutes", "MIN"),
+        Column::new("meeting", "MEETING").shrinking(),
+        Column::new("external", "EXTERNAL"),
+    ];
+
+    fn printer(format: OutputFormat, width: usize) -> Printer {
+        Printer { format, time_zone: chrono_tz::Asia::Shanghai, width, quiet: false }
+    }
+
+    fn rows() -> Vec<Row> {
+        let row = |name: &str, id: &str, minutes: i64, left: Cell| {
+            Row::new(vec![
+                name.into(),
+                id.into(),
+                Timestamp::from_ms(1_699_347_295_876).into(),
+                minutes.into(),
+                left,
+                false.into(),
+            ])
+        };
+        vec![
+            row("李伟", "u1", 5, "654058f2411fe90147e68780".into()).styled(GOOD),
+            row("Zoë \"Z\", the one with a very long name indeed", "u2", 1234, "65".into()),
+            row("王小明王小明王小明王小明王小明王小明", "u3", 61, Cell::Nothing),
+            row("evil\u{1b}[31m\nnick", "u4", 0, "x\u{202e}y".into()),
+        ]
+    }
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn a_table_at_80_columns() {
+        insta::assert_snapshot!(plain(&printer(OutputFormat::Table, 80).render(COLUMNS, &rows())));
+    }
+
+    #[test]
+    fn a_table_with_room() {
+        insta::assert_snapshot!(plain(&printer(OutputFormat::Table, 200).render(COLUMNS, &rows())));
+    }
+
+    #[test]
+    fn a_table_too_narrow_for_its_columns_keeps_readable_ones() {
+        insta::assert_snapshot!(plain(&printer(OutputFormat::Table, 20).render(COLUMNS, &rows())));
+    }
+
+    #[test]
+    fn every_line_of_a_table_is_one_row_in_its_colour() {
+        let text = printer(OutputFormat::Table, 80).render(COLUMNS, &rows());
+        assert_eq!(text.lines().count(), 5);
+        assert!(text.lines().nth(1).unwrap().starts_with(&GOOD.render().to_string()));
+    }
+
+    #[test]
+    fn json_is_an_array_with_the_columns_order_and_utc_times() {
+        insta::assert_snapshot!(printer(OutputFormat::Json, 80).render(COLUMNS, &rows()));
+    }
+
+    #[test]
+    fn json_lines_and_stored_bodies_are_left_alone() {
+        let body = r#"{"z":1.0, "a":2}"#;
+        let mut rows = rows();
+        rows[1].json = Some(body.to_owned());
+        let text = printer(OutputFormat::Jsonl, 80).render(COLUMNS, &rows);
+        assert_eq!(text.lines().nth(1), Some(body));
+        assert_eq!(text.lines().count(), 4);
+    }
+
+    #[test]
+    fn csv_quotes_what_needs_it() {
+        insta::assert_snapshot!(printer(OutputFormat::Csv, 80).render(COLUMNS, &rows()));
+    }
+
+    #[test]
+    fn ages_are_said_in_the_unit_that_fits() {
+        let ages = [0, 119, 120, 7199, 7200, 172_799, 172_800].map(|s| ago(Duration::from_secs(s)));
+        let said = ["0 s ago", "119 s ago", "2 min ago", "119 min ago", "2 h ago", "47 h ago", "2 days ago"];
+        assert_eq!(ages, said);
+    }
+
+    #[test]
+    fn what_is_for_people_only_is_not_in_the_data() {
+        let columns = [Column::table_only("CHECKED"), Column::data_only("checked_s_ago")];
+        let rows = [Row::new(vec!["5 s ago".into(), 5.into()])];
+        let render = |format| plain(&printer(format, 80).render(&columns, &rows));
+        assert_eq!(render(OutputFormat::Table), "CHECKED\n5 s ago\n");
+        assert_eq!(render(OutputFormat::Jsonl), "{\"checked_s_ago\":5}\n");
+        assert_eq!(render(OutputFormat::Csv), "checked_s_ago\n5\n");
+    }
+
+    #[test]
+    fn nothing_is_still_an_answer_for_programs() {
+        assert_eq!(printer(OutputFormat::Json, 80).render(COLUMNS, &[]), "[]\n");
+        assert_eq!(printer(OutputFormat::Jsonl, 80).render(COLUMNS, &[]), "");
+        assert_eq!(
+            printer(OutputFormat::Csv, 80).render(COLUMNS, &[]),
+            "who,union_id,joined_at,minutes,meeting,external\n"
+        );
+        assert_eq!(printer(OutputFormat::Table, 80).render(COLUMNS, &[]), "");
+    }
+}

@@ -17,6 +17,7 @@
 
 mod accounts;
 mod error;
+pub mod history;
 mod open;
 pub mod outbox;
 mod people;

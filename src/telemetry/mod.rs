@@ -1,1 +1,7 @@
-//! telemetry: being built.
+//! What the daemon says about itself: log lines, and whether it is well.
+//!
+//! Guards: neither a secret nor a URL stands in a log line or in a reason. Deliberately not here: who asks for it
+//! (`web`, `cli`).
+
+pub mod health;
+pub mod log;

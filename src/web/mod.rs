@@ -1,1 +1,115 @@
-//! web: being built.
+//! The listener: whether the daemon is well, and its events for who catches up.
+//!
+//! Guards: reads only (`GET` and `HEAD`); whatever is about people needs the token; a page of another origin cannot
+//! read it through the reader's browser (`Host` is checked); a limit on connections, time, and rows. Deliberately not
+//! here: what is read (`store::history`), what is well (`telemetry::health`).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{SharedClock, SystemClock};
+use crate::secret::Secret;
+use crate::store::history::History;
+use crate::telemetry::health::Health;
+
+mod api;
+mod gate;
+mod listener;
+mod probe;
+pub mod token;
+
+pub use listener::Peer;
+
+/// Connections at once: dashboards, probes and receivers that catch up, on one machine.
+const MAX_CONNECTIONS: usize = 64;
+/// For answers under way when the daemon stops.
+const DRAIN_TIME: Duration = Duration::from_secs(3);
+
+/// What the listener answers from. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct State(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    history: History,
+    health: Arc<Health>,
+    token: Secret,
+    clock: SharedClock,
+    listen: SocketAddr,
+}
+
+impl State {
+    /// `token` guards what is about people; `listen` is the address the listener is bound to, with its real port.
+    pub fn new(
+        history: History,
+        health: Arc<Health>,
+        token: Secret,
+        clock: SharedClock,
+        listen: SocketAddr,
+    ) -> Self {
+        Self(Arc::new(Inner { history, health, token, clock, listen }))
+    }
+}
+
+/// Answers until `stop`; then lets answers under way be finished, within 3 s.
+pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken) -> std::io::Result<()> {
+    // The network has no other time than the machine's, whatever the daemon's own clock shows.
+    let listener = listener::Bounded::new(listener, MAX_CONNECTIONS, Arc::new(SystemClock));
+    let service = router(state).into_make_service_with_connect_info::<Peer>();
+    let stopping = stop.clone();
+    let serving = axum::serve(listener, service)
+        .with_graceful_shutdown(async move { stopping.cancelled().await })
+        .into_future();
+    let drained = async {
+        stop.cancelled().await;
+        // A client that reads slowly does not keep the daemon alive.
+        timeout(DRAIN_TIME, std::future::pending::<()>()).await
+    };
+    tokio::select! {
+        served = serving => served,
+        _ = drained => Ok(()),
+    }
+}
+
+fn router(state: State) -> Router {
+    let people = Router::new()
+        .route("/api/v1/events", get(api::events))
+        .route_layer(middleware::from_fn_with_state(state.clone(), gate::needs_token));
+    Router::new()
+        .route("/healthz", get(probe::healthz))
+        .route("/readyz", get(probe::readyz))
+        .merge(people)
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing here") })
+        .layer(middleware::from_fn_with_state(state.clone(), gate::known_host))
+        .layer(middleware::map_response(harden))
+        .with_state(state)
+}
+
+async fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    let policy = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
+}
+
+/// `{"error":"..."}`
+fn problem(status: StatusCode, message: &str) -> Response {
+    json(status, serde_json::json!({ "error": message }).to_string())
+}
+
+fn json(status: StatusCode, body: String) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

@@ -1,0 +1,282 @@
+//! One line asked, one line answered, over a Unix socket.
+//!
+//! Guards: the socket is 0600 from its first moment; a socket left behind by a dead daemon is replaced, a living
+//! one is not; a client that says nothing or too much costs one slot for a few seconds. Deliberately not here: where
+//! the socket is (`place`).
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{Advice, Request, Response};
+
+/// The longest line in either direction; an answer of DingTalk's has at most 1 MiB.
+const MAX_LINE_BYTES: u64 = 2 << 20;
+/// A question is a few hundred bytes from this machine.
+const QUESTION_TIME: Duration = Duration::from_secs(5);
+/// A look may fetch a token, wait its turn and call, each with its own time-out.
+const ANSWER_TIME: Duration = Duration::from_mins(1);
+/// Commands by hand and timers; nobody needs more at once.
+const MAX_CONNECTIONS: usize = 16;
+/// After a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// For answers under way when the daemon stops.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// Why there was no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody listens.
+    #[error("the daemon does not answer (looked for {})", list(.tried))]
+    Unreachable {
+        /// Where.
+        tried: Vec<PathBuf>,
+    },
+    /// Somebody listens, but this user may not ask.
+    #[error("the daemon's socket {} is not open to this user: ask as the daemon's user or as root", .path.display())]
+    Denied {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// It took the question and did not answer in time.
+    #[error("the daemon did not answer within {} s", ANSWER_TIME.as_secs())]
+    Slow,
+    /// The answer made no sense; usually daemon and command are of different versions.
+    #[error("the daemon's answer is not understood (is it another version?): {0}")]
+    Garbled(String),
+}
+
+/// The daemon's end, bound.
+#[derive(Debug)]
+pub struct Endpoint {
+    listener: UnixListener,
+    path: PathBuf,
+    inode: u64,
+}
+
+impl Endpoint {
+    /// Listens at `path`. A living daemon there is an error (`AddrInUse`).
+    pub async fn bind(path: &Path) -> io::Result<Self> {
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                let text = format!("{} is there and is no socket: remove it", path.display());
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+            }
+            Ok(_) if UnixStream::connect(path).await.is_ok() => {
+                let text = format!("another daemon listens at {}", path.display());
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+            }
+            _ => {}
+        }
+        // Made in a closed folder and moved: never open to others, not even before its mode is set.
+        let folder = path.with_extension(format!("{}.tmp", std::process::id()));
+        // One may be left of a killed process that had our number.
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+        let bound = bind_closed(&folder.join("s"), path);
+        let removed = std::fs::remove_dir_all(&folder);
+        let listener = bound?;
+        removed?;
+        let inode = std::fs::symlink_metadata(path)?.ino();
+        Ok(Self { listener, path: path.to_owned(), inode })
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Answers until `stop`; then removes the socket and lets the answers under way be finished, within 5 s.
+    pub async fn serve<H, F>(self, handler: H, stop: CancellationToken)
+    where
+        H: Fn(Request) -> F + Send + Sync + 'static,
+        F: Future<Output = Response> + Send + 'static,
+    {
+        let handler = Arc::new(handler);
+        let mut open = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(_) = open.join_next() => {}
+                accepted = self.listener.accept(), if open.len() < MAX_CONNECTIONS => match accepted {
+                    Ok((stream, _)) => {
+                        open.spawn(converse(stream, Arc::clone(&handler)));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a control connection could not be accepted");
+                        // Usually there are no file descriptors left; that takes a moment to pass.
+                        let _ = timeout(ACCEPT_PAUSE, stop.cancelled()).await;
+                    }
+                },
+            }
+        }
+        // Nobody new; a successor's socket at the same place is left alone.
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
+            // If it cannot be removed, the next daemon replaces it.
+            let _ = std::fs::remove_file(&self.path);
+        }
+        drop(self.listener);
+        // What is not done by then is dropped with the set; who asked sees the connection close.
+        let _ = timeout(DRAIN_TIME, async { while open.join_next().await.is_some() {} }).await;
+    }
+}
+
+/// Asks the daemon that listens at the first of these places where one does.
+pub async fn ask(places: &[PathBuf], request: &Request) -> Result<Response, ControlError> {
+    for path in places {
+        match UnixStream::connect(path).await {
+            Ok(stream) => {
+                let answer = timeout(ANSWER_TIME, async {
+                    let (reader, mut writer) = stream.into_split();
+                    send(&mut writer, request).await?;
+                    receive(reader).await
+                });
+                return match answer.await {
+                    Err(_) => Err(ControlError::Slow),
+                    Ok(answer) => answer.map_err(|error| ControlError::Garbled(error.to_string())),
+                };
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && path.exists() => {
+                return Err(ControlError::Denied { path: path.clone() });
+            }
+            Err(_) => {}
+        }
+    }
+    Err(ControlError::Unreachable { tried: places.to_vec() })
+}
+
+fn bind_closed(at: &Path, then_move_to: &Path) -> io::Result<UnixListener> {
+    let listener = UnixListener::bind(at)?;
+    std::fs::set_permissions(at, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(at, then_move_to)?;
+    Ok(listener)
+}
+
+async fn converse<H, F>(stream: UnixStream, handler: Arc<H>)
+where
+    H: Fn(Request) -> F,
+    F: Future<Output = Response>,
+{
+    let (reader, mut writer) = stream.into_split();
+    let response = match timeout(QUESTION_TIME, receive::<Request>(reader)).await {
+        Ok(Ok(request)) => match timeout(ANSWER_TIME, handler(request)).await {
+            Ok(response) => response,
+            Err(_) => Response::Refused {
+                advice: Advice::TryLater,
+                message: format!("it was not done within {} s", ANSWER_TIME.as_secs()),
+            },
+        },
+        Ok(Err(error)) => Response::Refused {
+            advice: Advice::Usage,
+            message: format!("the question is not understood (is the command another version?): {error}"),
+        },
+        Err(_) => return,
+    };
+    if let Ok(Err(error)) = timeout(QUESTION_TIME, send(&mut writer, &response)).await {
+        tracing::debug!(%error, "who asked did not wait for the answer");
+    }
+}
+
+async fn send(writer: &mut (impl AsyncWriteExt + Unpin), message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    writer.write_all(&line).await?;
+    writer.flush().await
+}
+
+async fn receive<T: DeserializeOwned>(reader: impl AsyncReadExt + Unpin) -> io::Result<T> {
+    let mut line = Vec::new();
+    BufReader::new(reader.take(MAX_LINE_BYTES)).read_until(b'\n', &mut line).await?;
+    if line.last() != Some(&b'\n') {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the line has no end"));
+    }
+    Ok(serde_json::from_slice(&line)?)
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn echo(request: Request) -> Response {
+        match request {
+            Request::Ping => Response::Pong { version: "1".into() },
+            Request::Poll { who, .. } => Response::Refused { advice: Advice::Nothing, message: who },
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_is_answered_until_the_stop() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.sock");
+        let endpoint = Endpoint::bind(&path).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left there");
+        let stop = CancellationToken::new();
+        let places = [dir.path().join("elsewhere.sock"), path.clone()];
+        let asking = async {
+            let pong = ask(&places, &Request::Ping).await.unwrap();
+            assert_eq!(pong, Response::Pong { version: "1".into() });
+            let poll = Request::Poll { who: "李伟".into(), dry_run: false };
+            let refused = ask(&places, &poll).await.unwrap();
+            assert_eq!(refused, Response::Refused { advice: Advice::Nothing, message: "李伟".into() });
+            stop.cancel();
+        };
+        tokio::join!(endpoint.serve(echo, stop.clone()), asking);
+        assert!(!path.exists(), "the socket goes with the daemon");
+        assert!(matches!(ask(&places, &Request::Ping).await, Err(ControlError::Unreachable { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_dead_daemons_socket_is_replaced_and_a_living_ones_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "left behind");
+        let living = Endpoint::bind(&path).await.unwrap();
+        let second = Endpoint::bind(&path).await.unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+        drop(living);
+        assert!(Endpoint::bind(&path).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.sock");
+        std::fs::write(&path, "precious").unwrap();
+        assert!(Endpoint::bind(&path).await.is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[tokio::test]
+    async fn nonsense_gets_a_refusal() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.sock");
+        let endpoint = Endpoint::bind(&path).await.unwrap();
+        let stop = CancellationToken::new();
+        let asking = async {
+            for nonsense in [&b"{\"ask\":\"dance\"}\n"[..], b"\xff\n", b"\n"] {
+                let mut stream = UnixStream::connect(&path).await.unwrap();
+                stream.write_all(nonsense).await.unwrap();
+                let answer: Response = receive(stream).await.unwrap();
+                assert!(matches!(answer, Response::Refused { advice: Advice::Usage, .. }), "{answer:?}");
+            }
+            stop.cancel();
+        };
+        tokio::join!(endpoint.serve(echo, stop.clone()), asking);
+    }
+}

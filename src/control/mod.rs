@@ -1,0 +1,173 @@
+//! The control socket: how a command reaches the running daemon, and what the two say to each other.
+//!
+//! Guards: only the daemon's own user (and root) can speak here; the socket's place follows from the config file's
+//! path alone; one JSON line is asked, one is answered, both bounded in size and time; no secret crosses it.
+//! Deliberately not here: what is done when asked (`app`), how an answer is printed (`cli`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::dingtalk::error::{CallError, Verdict};
+use crate::presence::event::EventType;
+use crate::presence::observation::Observation;
+
+mod channel;
+mod place;
+
+pub use channel::{ControlError, Endpoint, ask};
+pub use place::{ask_places, serve_place};
+
+/// What a command asks of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// Whether anybody is there.
+    Ping,
+    /// Look at somebody now.
+    Poll {
+        /// As the operator wrote it: a name, a unionId, or enough of one.
+        who: String,
+        /// Look, but change nothing.
+        dry_run: bool,
+    },
+}
+
+/// What the daemon answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Response {
+    /// It is there.
+    Pong {
+        /// Of the daemon.
+        version: String,
+    },
+    /// What the look gave.
+    Poll(Box<PollReport>),
+    /// It was not done.
+    Refused {
+        /// What that means for who asked.
+        advice: Advice,
+        /// Why, for a person.
+        message: String,
+    },
+}
+
+/// One look at one person, as told to who asked for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PollReport {
+    /// The organisation's name.
+    pub org: String,
+    /// The unionId.
+    pub union_id: String,
+    /// The name, by the config.
+    pub name: String,
+    /// Method and URL; the token is a header and stays out.
+    pub request: String,
+    /// How long the answer took, in milliseconds.
+    pub took_ms: u64,
+    /// Whether anything was kept: not on a dry run, not without the daemon.
+    pub recorded: bool,
+    /// What came back.
+    pub outcome: PollOutcome,
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum PollOutcome {
+    /// A good answer.
+    Seen {
+        /// What it says.
+        observation: Observation,
+        /// The events that followed (on a dry run: that would follow); `None` when nobody could compare.
+        events: Option<Vec<EventType>>,
+    },
+    /// No good answer; nobody's presence changed.
+    Failed(PollFailure),
+}
+
+/// A failed call, as `dingtalk::error` classified it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollFailure {
+    /// The short fixed word.
+    pub class: String,
+    /// For a person.
+    pub text: String,
+    /// DingTalk's `code`.
+    pub code: Option<String>,
+    /// DingTalk's request id: what its support asks for.
+    pub request_id: Option<String>,
+    /// The HTTP status.
+    pub status: Option<u16>,
+    /// What it means for who asked.
+    pub advice: Advice,
+}
+
+/// What a failure means for who asked; the command line has an exit code for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Advice {
+    /// Throttled, ill or spent: the same request may succeed later.
+    TryLater,
+    /// Credentials or permissions are refused.
+    Refused,
+    /// Nobody answered.
+    Unreachable,
+    /// The configuration is wrong.
+    Misconfigured,
+    /// Nobody is called that.
+    Nothing,
+    /// The question fits several, or cannot be asked.
+    Usage,
+    /// Anything else.
+    Failed,
+}
+
+impl From<&Verdict> for Advice {
+    fn from(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Throttled { .. }
+            | Verdict::ThrottledThisMinute
+            | Verdict::QuotaSpent
+            | Verdict::Banned
+            | Verdict::Outage => Self::TryLater,
+            Verdict::Unauthorised | Verdict::Forbidden => Self::Refused,
+            Verdict::Unreachable => Self::Unreachable,
+            Verdict::Misconfigured => Self::Misconfigured,
+            Verdict::UnknownUser => Self::Failed,
+        }
+    }
+}
+
+impl From<&CallError> for PollFailure {
+    fn from(error: &CallError) -> Self {
+        Self {
+            class: error.class.to_owned(),
+            text: error.text.clone(),
+            code: error.code.clone(),
+            request_id: error.request_id.clone(),
+            status: error.status,
+            advice: Advice::from(&error.verdict),
+        }
+    }
+}
+
+/// The request line of a look, for people: what `dingtalk::client` sends, without its headers.
+pub fn request_line(api_base: &str, union_id: &str) -> String {
+    format!("GET {api_base}/v1.0/conference/users/lists?unionId={union_id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_on_the_wire_keep_their_shape() {
+        let ask = Request::Poll { who: "Li Wei".into(), dry_run: true };
+        assert_eq!(serde_json::to_string(&ask).unwrap(), r#"{"ask":"poll","who":"Li Wei","dry_run":true}"#);
+        let answer = Response::Refused { advice: Advice::TryLater, message: "spent".into() };
+        assert_eq!(
+            serde_json::to_string(&answer).unwrap(),
+            r#"{"answer":"refused","advice":"try_later","message":"spent"}"#
+        );
+    }
+}

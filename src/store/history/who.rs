@@ -1,0 +1,182 @@
+//! WHO: from what an operator writes to the one person meant.
+//!
+//! Guards: an exact match outranks a likeness, and a likeness counts only if it fits one person; nobody is guessed.
+//! Deliberately not here: where the people come from (the database, or the config with no daemon).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// At most so many candidates are named.
+const NAMED: usize = 8;
+/// Likenesses below this are noise (Jaro-Winkler, 0 to 1).
+const LIKE_ENOUGH: f64 = 0.8;
+
+/// Somebody who is or was watched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// The row.
+    pub person_id: i64,
+    /// The organisation.
+    pub org: String,
+    /// The unionId.
+    pub union_id: String,
+    /// By the config.
+    pub name: String,
+    /// Still on the list.
+    pub watched: bool,
+}
+
+impl fmt::Display for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}/{})", self.name, self.org, self.union_id)
+    }
+}
+
+/// Why nobody was found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WhoError {
+    /// Nobody fits.
+    #[error("nobody is called `{who}`{}", did_you_mean(.like))]
+    Nobody {
+        /// As it was written.
+        who: String,
+        /// Who comes near, nearest first.
+        like: Vec<Person>,
+    },
+    /// Several fit.
+    #[error("`{who}` fits {}: write more of it, or org/unionId", several(.fits))]
+    Several {
+        /// As it was written.
+        who: String,
+        /// All who fit.
+        fits: Vec<Person>,
+    },
+}
+
+/// The person meant: by `org/unionId`, unionId or name; else by name whatever the case; else by the only name (or
+/// unionId) that begins so; else by the only name that holds it. Somebody who is still watched outranks somebody of the
+/// same standing who is not.
+pub fn find<'a>(people: &'a [Person], who: &str) -> Result<&'a Person, WhoError> {
+    let who = who.trim();
+    let wanted = who.to_lowercase();
+    let lower = |text: &str| text.to_lowercase();
+    let tests: [&dyn Fn(&Person) -> bool; 6] = [
+        &|p| who.split_once('/').is_some_and(|(org, id)| p.org == org && p.union_id == id),
+        &|p| p.union_id == who,
+        &|p| p.name == who,
+        &|p| lower(&p.name) == wanted,
+        &|p| lower(&p.name).starts_with(&wanted) || p.union_id.starts_with(who),
+        &|p| lower(&p.name).contains(&wanted),
+    ];
+    let tests = if wanted.is_empty() { &tests[..0] } else { &tests[..] };
+    for test in tests {
+        let fits: Vec<&Person> = people.iter().filter(|p| test(p)).collect();
+        let watched: Vec<&Person> = fits.iter().filter(|p| p.watched).copied().collect();
+        match (watched.as_slice(), fits.as_slice()) {
+            ([one], _) | ([], [one]) => return Ok(one),
+            ([], []) => {}
+            _ => {
+                let fits = fits.into_iter().cloned().collect();
+                return Err(WhoError::Several { who: who.to_owned(), fits });
+            }
+        }
+    }
+    Err(WhoError::Nobody { who: who.to_owned(), like: alike(people, &wanted) })
+}
+
+fn alike(people: &[Person], wanted: &str) -> Vec<Person> {
+    let likeness = |p: &Person| {
+        let by_name = strsim::jaro_winkler(&p.name.to_lowercase(), wanted);
+        by_name.max(strsim::jaro_winkler(&p.union_id.to_lowercase(), wanted))
+    };
+    let mut near: Vec<(f64, &Person)> =
+        people.iter().map(|p| (likeness(p), p)).filter(|(likeness, _)| *likeness >= LIKE_ENOUGH).collect();
+    near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    // The same name twice tells nothing more.
+    near.dedup_by(|(_, a), (_, b)| a.name == b.name);
+    near.into_iter().take(3).map(|(_, p)| p.clone()).collect()
+}
+
+fn did_you_mean(like: &[Person]) -> String {
+    if like.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = like.iter().map(|p| format!("`{}`", p.name)).collect();
+    format!("; did you mean {}?", names.join(" or "))
+}
+
+fn several(fits: &[Person]) -> String {
+    let mut names: Vec<String> = fits.iter().take(NAMED).map(ToString::to_string).collect();
+    if fits.len() > NAMED {
+        names.push(format!("{} more", fits.len() - NAMED));
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn people() -> Vec<Person> {
+        let person = |person_id, org: &str, union_id: &str, name: &str, watched| Person {
+            person_id,
+            org: org.into(),
+            union_id: union_id.into(),
+            name: name.into(),
+            watched,
+        };
+        vec![
+            person(1, "acme", "uLiWei", "Li Wei", true),
+            person(2, "acme", "uLiWeimin", "Li Weimin", true),
+            person(3, "acme", "uWang", "王小明", true),
+            person(4, "beta", "uWang", "Wang Xiaoming", true),
+            person(5, "acme", "uOld", "Anna Schmidt", false),
+            person(6, "acme", "uNew", "Anna Schmidt", true),
+        ]
+    }
+
+    fn found(who: &str) -> i64 {
+        find(&people(), who).map_or(0, |p| p.person_id)
+    }
+
+    #[test]
+    fn exact_matches_outrank_likenesses() {
+        assert_eq!(found("Li Wei"), 1, "though it begins another name too");
+        assert_eq!(found("li wei"), 1);
+        assert_eq!(found("uLiWei"), 1);
+        assert_eq!(found("beta/uWang"), 4);
+    }
+
+    #[test]
+    fn enough_of_a_name_is_enough() {
+        assert_eq!(found("wang"), 4);
+        assert_eq!(found("weimin"), 2);
+        assert_eq!(found("小明"), 3);
+        assert_eq!(found(" uLiWeim "), 2);
+    }
+
+    #[test]
+    fn who_is_still_watched_is_meant() {
+        assert_eq!(found("Anna Schmidt"), 6);
+        assert_eq!(found("uOld"), 5);
+    }
+
+    #[test]
+    fn several_are_listed_and_not_guessed() {
+        let error = find(&people(), "li").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "`li` fits Li Wei (acme/uLiWei), Li Weimin (acme/uLiWeimin): write more of it, or org/unionId"
+        );
+        assert!(matches!(find(&people(), "uWang"), Err(WhoError::Several { fits, .. }) if fits.len() == 2));
+    }
+
+    #[test]
+    fn nobody_comes_with_who_is_near() {
+        let error = find(&people(), "Anna Schmitt").unwrap_err().to_string();
+        assert_eq!(error, "nobody is called `Anna Schmitt`; did you mean `Anna Schmidt`?");
+        assert_eq!(find(&people(), "xyzzy").unwrap_err().to_string(), "nobody is called `xyzzy`");
+        assert!(matches!(find(&people(), " "), Err(WhoError::Nobody { .. })));
+    }
+}

@@ -1,0 +1,233 @@
+//! Whether the daemon is well: what the tasks report, what `/readyz` answers.
+//!
+//! Guards: ready means that presence is really being looked at and written down: the database takes writes, every
+//! organisation has a token, and its newest good look is fresh while anybody is to be looked at. A good look costs two
+//! atomic stores. Deliberately not here: alerts and metrics.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+use crate::ids::OrgName;
+use crate::time::Timestamp;
+
+/// No instant.
+const NEVER: i64 = i64::MIN;
+/// Nobody is to be looked at: there is nothing to be late with.
+const IDLE: i64 = i64::MAX;
+
+/// The whole daemon's health. Shared by an `Arc`.
+#[derive(Debug, Default)]
+pub struct Health {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// `None`: nothing was written yet.
+    database: Option<Result<(), String>>,
+    orgs: BTreeMap<OrgName, Arc<OrgHealth>>,
+}
+
+/// One organisation's. Tasks keep it by `Arc`.
+#[derive(Debug)]
+pub struct OrgHealth {
+    last_ok_ms: AtomicI64,
+    due_ms: AtomicI64,
+    token: Mutex<Option<Result<(), String>>>,
+}
+
+impl Default for OrgHealth {
+    fn default() -> Self {
+        Self { last_ok_ms: AtomicI64::new(NEVER), due_ms: AtomicI64::new(IDLE), token: Mutex::new(None) }
+    }
+}
+
+/// What `/readyz` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// All checks are well.
+    pub ready: bool,
+    /// One a line of the answer.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that must be well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// `database`, `token` or `poll`.
+    pub name: &'static str,
+    /// The organisation, where it is one's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub org: Option<OrgName>,
+    /// Whether it is well.
+    pub ok: bool,
+    /// Why, for a person.
+    pub reason: String,
+}
+
+impl Health {
+    /// Nothing is known yet: not ready.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// What the newest write came to; an error in words without paths or values.
+    pub fn database(&self, outcome: Result<(), String>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).database = Some(outcome);
+    }
+
+    /// An organisation's part, made when it is first asked for.
+    pub fn org(&self, name: &OrgName) -> Arc<OrgHealth> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(state.orgs.entry(name.clone()).or_default())
+    }
+
+    /// An organisation that is not in the config any more.
+    pub fn forget(&self, name: &OrgName) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).orgs.remove(name);
+    }
+
+    /// How things stand at `now`.
+    pub fn readiness(&self, now: Timestamp) -> Readiness {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut checks = vec![match &state.database {
+            Some(Ok(())) => check("database", None, true, "takes writes"),
+            Some(Err(why)) => check("database", None, false, why),
+            None => check("database", None, false, "nothing was written yet"),
+        }];
+        if state.orgs.is_empty() {
+            checks.push(check("poll", None, false, "polling has not begun"));
+        }
+        for (name, org) in &state.orgs {
+            checks.push(org.token_check(name));
+            checks.push(org.poll_check(name, now));
+        }
+        Readiness { ready: checks.iter().all(|check| check.ok), checks }
+    }
+}
+
+impl OrgHealth {
+    /// A good look at somebody; the next one is late after `due`.
+    pub fn looked(&self, at: Timestamp, due: Timestamp) {
+        self.last_ok_ms.fetch_max(at.as_ms(), Ordering::Relaxed);
+        self.due_ms.store(due.as_ms(), Ordering::Relaxed);
+    }
+
+    /// Without a look: a window opened, the next good look is late after `due`.
+    pub fn expect_look(&self, due: Timestamp) {
+        self.due_ms.store(due.as_ms(), Ordering::Relaxed);
+    }
+
+    /// Nobody is to be looked at (windows closed, nobody on the list): no look is late.
+    pub fn idle(&self) {
+        self.due_ms.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// What the newest call said about the token; an error in words without the token.
+    pub fn token(&self, outcome: Result<(), String>) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+
+    /// The newest good look at anybody.
+    pub fn last_ok(&self) -> Option<Timestamp> {
+        let ms = self.last_ok_ms.load(Ordering::Relaxed);
+        (ms != NEVER).then(|| Timestamp::from_ms(ms))
+    }
+
+    fn token_check(&self, name: &OrgName) -> Check {
+        let org = Some(name.clone());
+        match &*self.token.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(Ok(())) => check("token", org, true, "is valid"),
+            Some(Err(why)) => check("token", org, false, why),
+            // Without anybody to look at there is no call that would have needed one.
+            None if self.due_ms.load(Ordering::Relaxed) == IDLE => {
+                check("token", org, true, "was not needed yet")
+            }
+            None => check("token", org, false, "was not had yet"),
+        }
+    }
+
+    fn poll_check(&self, name: &OrgName, now: Timestamp) -> Check {
+        let org = Some(name.clone());
+        let due_ms = self.due_ms.load(Ordering::Relaxed);
+        let seen = match self.last_ok() {
+            Some(at) => format!("the newest good look was {} s ago", now.since(at).as_secs()),
+            None => "there was no good look yet".to_owned(),
+        };
+        if due_ms == IDLE {
+            check("poll", org, true, "nobody is to be looked at now")
+        } else if now.as_ms() <= due_ms {
+            check("poll", org, self.last_ok().is_some(), &seen)
+        } else {
+            let late = now.since(Timestamp::from_ms(due_ms)).as_secs();
+            check("poll", org, false, &format!("{seen}; the next one is {late} s late"))
+        }
+    }
+}
+
+fn check(name: &'static str, org: Option<OrgName>, ok: bool, reason: &str) -> Check {
+    Check { name, org, ok, reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_ms(seconds * 1000)
+    }
+
+    fn failing(health: &Health, now: Timestamp) -> Vec<&'static str> {
+        let readiness = health.readiness(now);
+        assert_eq!(readiness.ready, readiness.checks.iter().all(|check| check.ok));
+        readiness.checks.iter().filter(|check| !check.ok).map(|check| check.name).collect()
+    }
+
+    #[test]
+    fn a_daemon_that_did_nothing_yet_is_not_ready() {
+        assert_eq!(failing(&Health::default(), at(0)), ["database", "poll"]);
+    }
+
+    #[test]
+    fn ready_while_looks_are_good_and_in_time() {
+        let health = Health::new();
+        health.database(Ok(()));
+        let org = health.org(&OrgName::default_name());
+        org.expect_look(at(10));
+        assert_eq!(failing(&health, at(0)), ["token", "poll"]);
+        org.token(Ok(()));
+        org.looked(at(5), at(65));
+        assert!(failing(&health, at(65)).is_empty());
+        assert_eq!(failing(&health, at(66)), ["poll"]);
+        let text = serde_json::to_string(&health.readiness(at(70))).unwrap();
+        assert!(text.contains("65 s ago; the next one is 5 s late"), "{text}");
+        org.token(Err("refused".into()));
+        health.database(Err("disk full".into()));
+        assert_eq!(failing(&health, at(60)), ["database", "token"]);
+    }
+
+    #[test]
+    fn with_all_windows_closed_nothing_is_late() {
+        let health = Health::new();
+        health.database(Ok(()));
+        health.org(&OrgName::default_name()).idle();
+        assert!(failing(&health, at(1_000_000)).is_empty());
+    }
+
+    #[test]
+    fn one_organisation_that_is_ill_makes_the_daemon_not_ready() {
+        let health = Health::new();
+        health.database(Ok(()));
+        for name in ["a", "b"] {
+            let org = health.org(&OrgName::parse(name).unwrap());
+            org.token(Ok(()));
+            org.looked(at(0), at(if name == "a" { 100 } else { 10 }));
+        }
+        assert_eq!(failing(&health, at(50)), ["poll"]);
+        health.forget(&OrgName::parse("b").unwrap());
+        assert!(failing(&health, at(50)).is_empty());
+    }
+}

@@ -1,0 +1,239 @@
+//! Log lines: which are written, and how they look.
+//!
+//! Guards: for journald and as JSON one event is one line; libraries that would print URLs are held at warnings;
+//! journald gets priorities and no second time stamp. Deliberately not here: what is logged.
+
+use std::fmt;
+use std::io::IsTerminal;
+use std::os::unix::fs::MetadataExt;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::{FmtContext, MakeWriter};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::LogFormat;
+
+/// Their finer lines hold URLs, headers or SQL.
+const CAPPED: [&str; 7] = ["hyper", "reqwest", "sqlx", "rustls", "tower", "axum", "h2"];
+
+/// Why logging could not begin, or be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter does not parse.
+    #[error("log level `{text}` is not understood ({why}): write `info`, or `info,presenced::tasks=debug`")]
+    Level {
+        /// What was written.
+        text: String,
+        /// What the parser says.
+        why: String,
+    },
+    /// There is a logger already.
+    #[error("logging has begun already")]
+    Begun,
+    /// The logger is gone.
+    #[error("logging has ended")]
+    Ended,
+}
+
+/// Changes the level of a running daemon.
+#[derive(Clone)]
+pub struct LogHandle {
+    filter: reload::Handle<Targets, tracing_subscriber::Registry>,
+}
+
+impl fmt::Debug for LogHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogHandle").finish_non_exhaustive()
+    }
+}
+
+impl LogHandle {
+    /// From now on with this filter. `verbosity` as in [`init`].
+    pub fn set_level(&self, level: &str, verbosity: i8) -> Result<(), LogError> {
+        let filter = targets(level, verbosity)?;
+        self.filter.reload(filter).map_err(|_| LogError::Ended)
+    }
+}
+
+/// Begins to log to the standard error, for the life of the process. `level`: a filter as in `[log] level`;
+/// `verbosity`: how often `-v` was given, or -1 for `-q`.
+pub fn init(level: &str, format: LogFormat, verbosity: i8) -> Result<LogHandle, LogError> {
+    let (filter, handle) = reload::Layer::new(targets(level, verbosity)?);
+    let lines = lines(resolved(format), std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().map_err(|_| LogError::Begun)?;
+    Ok(LogHandle { filter: handle })
+}
+
+/// The filter a text stands for, with the libraries capped.
+pub fn targets(level: &str, verbosity: i8) -> Result<Targets, LogError> {
+    let wrong = |why: &dyn fmt::Display| LogError::Level { text: level.to_owned(), why: why.to_string() };
+    let asked: Targets = level.parse().map_err(|error| wrong(&error))?;
+    let usual = asked.default_level().unwrap_or(LevelFilter::INFO);
+    let usual = match verbosity {
+        ..=-1 => usual.min(LevelFilter::WARN),
+        0 => usual,
+        1 => usual.max(LevelFilter::DEBUG),
+        2.. => LevelFilter::TRACE,
+    };
+    let cap = usual.min(LevelFilter::WARN);
+    let is_capped = |name: &str| CAPPED.iter().any(|capped| name.starts_with(capped));
+    let named = asked.into_iter().filter(|(name, _)| !name.is_empty()).map(|(name, level)| {
+        let level = if is_capped(&name) { level.min(LevelFilter::WARN) } else { level };
+        (name, level)
+    });
+    Ok(Targets::new()
+        .with_default(usual)
+        .with_targets(CAPPED.map(|name| (name, cap)))
+        .with_targets(named.collect::<Vec<_>>()))
+}
+
+fn resolved(format: LogFormat) -> LogFormat {
+    match format {
+        LogFormat::Auto if goes_to_journal() => LogFormat::Journald,
+        LogFormat::Auto => LogFormat::Text,
+        given => given,
+    }
+}
+
+/// systemd names the journal's socket by device and inode, so that a redirected stream is told apart.
+fn goes_to_journal() -> bool {
+    let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
+    match std::fs::metadata("/proc/self/fd/2") {
+        Ok(stream) => named == format!("{}:{}", stream.dev(), stream.ino()),
+        // Without /proc there is no telling; the variable alone is a good sign.
+        Err(_) => !std::io::stderr().is_terminal(),
+    }
+}
+
+fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    match format {
+        LogFormat::Json => layer.json().flatten_event(true).with_ansi(false).boxed(),
+        LogFormat::Journald => layer.with_ansi(false).event_format(Journald).boxed(),
+        LogFormat::Text | LogFormat::Auto => {
+            let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+            layer.with_ansi(colours).boxed()
+        }
+    }
+}
+
+/// `<6>presenced::tasks: message field=value`: the prefix journald takes its priority from (sd-daemon(3)).
+struct Journald;
+
+impl<S, N> FormatEvent<S, N> for Journald
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        let mut text = String::new();
+        context.field_format().format_fields(Writer::new(&mut text), event)?;
+        // A line end would begin a second entry, with a priority of its own.
+        let text = text.replace(['\n', '\r'], " ");
+        writeln!(writer, "<{priority}>{}: {text}", event.metadata().target())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sheet(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Sheet {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(format: LogFormat, log: impl FnOnce()) -> String {
+        let sheet = Sheet::default();
+        let writer = sheet.clone();
+        let layer = lines(format, move || writer.clone());
+        let filter = targets("info", 0).unwrap();
+        let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
+        tracing::subscriber::with_default(subscriber, log);
+        let bytes = sheet.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn journald_gets_one_line_with_a_priority_and_no_time() {
+        let text = written(LogFormat::Journald, || {
+            tracing::warn!(target: "presenced::tasks", org = "acme", "throttled\nfor a while");
+            tracing::error!(target: "presenced::store", "disk full");
+        });
+        assert_eq!(
+            text,
+            "<4>presenced::tasks: throttled for a while org=\"acme\"\n<3>presenced::store: disk full\n"
+        );
+    }
+
+    #[test]
+    fn json_lines_are_json() {
+        let text = written(LogFormat::Json, || tracing::info!(polls = 3, "a\n\"line\""));
+        assert_eq!(text.lines().count(), 1);
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&line["message"], &line["polls"]), (&"a\n\"line\"".into(), &3.into()));
+    }
+
+    #[test]
+    fn libraries_that_know_urls_say_little_whatever_is_asked() {
+        for (level, verbosity) in [("trace", 0), ("info", 2), ("info,hyper_util=trace,reqwest=debug", 0)] {
+            let filter = targets(level, verbosity).unwrap();
+            for library in ["hyper_util::client", "reqwest::connect", "sqlx::query", "hyper"] {
+                assert!(!filter.would_enable(library, &Level::INFO), "{library} at {level}");
+                assert!(filter.would_enable(library, &Level::WARN), "{library} at {level}");
+            }
+        }
+    }
+
+    #[test]
+    fn verbosity_moves_the_usual_level_only() {
+        let enabled = |level: &str, verbosity, target: &str, at: Level| {
+            targets(level, verbosity).unwrap().would_enable(target, &at)
+        };
+        assert!(enabled("info", 0, "presenced", Level::INFO));
+        assert!(!enabled("info", 0, "presenced", Level::DEBUG));
+        assert!(enabled("info", 1, "presenced", Level::DEBUG));
+        assert!(enabled("info", 2, "presenced", Level::TRACE));
+        assert!(!enabled("info", -1, "presenced", Level::INFO));
+        assert!(enabled("info,presenced::tasks=debug", 0, "presenced::tasks::poller", Level::DEBUG));
+        assert!(!enabled("off", 0, "hyper", Level::ERROR));
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_refused_with_an_example() {
+        let error = targets("presenced=chatty", 0).unwrap_err().to_string();
+        assert!(error.contains("presenced=chatty") && error.contains("`info`"), "{error}");
+    }
+}

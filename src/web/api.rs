@@ -1,0 +1,81 @@
+//! `/api/v1/...`: what programs read.
+//!
+//! Guards: an event's body goes out byte for byte as it was signed and sent; a page has an end, and says where the
+//! next one begins. Deliberately not here: who may ask (`gate`).
+
+use std::time::Duration;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State as Shared};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{State, json, problem};
+use crate::store::StoreError;
+use crate::store::history::{EventQuery, EventRow, History, check_event_type};
+
+/// Without `limit=`.
+const USUAL_PAGE: u32 = 100;
+/// The most on one page, whatever is asked for.
+const MAX_PAGE: u32 = 1000;
+/// A page that takes longer helps nobody.
+const READ_TIME: Duration = Duration::from_secs(10);
+
+/// `?after=&org=&user=&type=&limit=`; another name is a mistake, and is said.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventsAsked {
+    after: Option<u64>,
+    org: Option<String>,
+    user: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<String>,
+    limit: Option<u32>,
+}
+
+/// The events after a sequence, oldest first.
+pub(super) async fn events(
+    Shared(state): Shared<State>,
+    asked: Result<Query<EventsAsked>, QueryRejection>,
+) -> Response {
+    let Query(asked) = match asked {
+        Ok(asked) => asked,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.body_text()),
+    };
+    if let Some(Err(error)) = asked.event_type.as_deref().map(check_event_type) {
+        return problem(StatusCode::BAD_REQUEST, &error);
+    }
+    let after = i64::try_from(asked.after.unwrap_or(0)).unwrap_or(i64::MAX);
+    match timeout(READ_TIME, read(&state.0.history, asked, after)).await {
+        Ok(Ok(rows)) => json(StatusCode::OK, page(&rows, after)),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "events could not be read");
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "the database did not answer; the log says why")
+        }
+        Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the database is too slow just now; ask again"),
+    }
+}
+
+async fn read(history: &History, asked: EventsAsked, after: i64) -> Result<Vec<EventRow>, StoreError> {
+    let people = match &asked.user {
+        Some(user) => Some(history.people_called(user).await?),
+        None => None,
+    };
+    let query = EventQuery {
+        after: Some(after),
+        org: asked.org,
+        people,
+        event_type: asked.event_type,
+        limit: asked.limit.unwrap_or(USUAL_PAGE).clamp(1, MAX_PAGE),
+    };
+    history.events(&query).await
+}
+
+/// The stored bodies between brackets: parsing and printing them again could change their bytes.
+fn page(rows: &[EventRow], after: i64) -> String {
+    let bodies: Vec<&str> = rows.iter().map(|row| row.body.as_str()).collect();
+    let next_after = rows.last().map_or(after, |row| row.sequence);
+    format!("{{\"events\":[{}],\"next_after\":{next_after}}}", bodies.join(","))
+}

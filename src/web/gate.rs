@@ -1,0 +1,130 @@
+//! Who may ask: the `Host` that was meant, and the token.
+//!
+//! Guards: a web page elsewhere whose name was turned to this address (DNS rebinding) is refused, also from a browser
+//! on this machine; the token is compared in constant time and never repeated. Deliberately not here: what is answered.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{Request, State as Shared};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::{State, problem};
+use crate::secret::Secret;
+
+/// Answers 421 unless the request names this listener.
+pub(super) async fn known_host(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let named = match (hosts.next().map(HeaderValue::to_str), hosts.next()) {
+        (Some(Ok(host)), None) => is_ours(host, state.0.listen),
+        _ => false,
+    };
+    // In the absolute form the request line names the host too, and outranks the header (RFC 9112, 3.2.2).
+    let line = request.uri().authority().is_none_or(|host| is_ours(host.as_str(), state.0.listen));
+    if named && line {
+        next.run(request).await
+    } else {
+        let text =
+            "this listener does not go by that name: ask by its address or as localhost, with the port";
+        problem(StatusCode::MISDIRECTED_REQUEST, text)
+    }
+}
+
+/// Answers 401 unless the token came with the request.
+pub(super) async fn needs_token(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
+    if has_token(request.headers(), &state.0.token) {
+        return next.run(request).await;
+    }
+    let text = "this needs the token: `Authorization: Bearer ...`";
+    let mut response = problem(StatusCode::UNAUTHORIZED, text);
+    let challenge = HeaderValue::from_static("Bearer realm=\"presenced\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    response
+}
+
+/// Whether the request carries the token.
+pub(super) fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some((scheme, given)) = given.and_then(|value| value.split_once(' ')) else { return false };
+    // An empty token would let everybody in; there is none, but the check costs nothing.
+    scheme.eq_ignore_ascii_case("bearer") && !token.reveal().is_empty() && token.matches(given.trim())
+}
+
+/// The names of this machine for itself, and the address listened at. Listening at every address, any of them: a
+/// literal address cannot be turned elsewhere.
+fn is_ours(host: &str, listen: SocketAddr) -> bool {
+    let (name, port) = match host.rsplit_once(':') {
+        // In `[::1]` without a port the last colon is inside the brackets.
+        Some((name, port)) if !port.ends_with(']') => (name, port.parse().ok()),
+        _ => (host, Some(80)),
+    };
+    if port != Some(listen.port()) {
+        return false;
+    }
+    if name.eq_ignore_ascii_case("localhost") {
+        return true;
+    }
+    let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    literal.parse::<IpAddr>().is_ok_and(|address| {
+        let address = address.to_canonical();
+        address.is_loopback() || address == listen.ip().to_canonical() || listen.ip().is_unspecified()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_mean_this_listener_pass() {
+        let loopback: SocketAddr = "127.0.0.1:8787".parse().unwrap();
+        for ours in ["127.0.0.1:8787", "localhost:8787", "LocalHost:8787", "[::1]:8787", "127.0.0.2:8787"] {
+            assert!(is_ours(ours, loopback), "{ours}");
+        }
+        for foreign in [
+            "",
+            "127.0.0.1",
+            "localhost",
+            "127.0.0.1:80",
+            "evil.example:8787",
+            "localhost.evil.example:8787",
+            "192.0.2.7:8787",
+            "[::1]",
+            ":8787",
+            "127.0.0.1:8787:8787",
+            "localhost:+8787x",
+        ] {
+            assert!(!is_ours(foreign, loopback), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn port_80_may_go_unsaid() {
+        let listen: SocketAddr = "127.0.0.1:80".parse().unwrap();
+        assert!(is_ours("localhost", listen) && is_ours("[::1]", listen) && is_ours("127.0.0.1:80", listen));
+    }
+
+    #[test]
+    fn at_every_address_any_literal_one_is_ours_and_no_name() {
+        let every: SocketAddr = "0.0.0.0:8787".parse().unwrap();
+        assert!(is_ours("192.0.2.7:8787", every) && is_ours("[2001:db8::7]:8787", every));
+        assert!(!is_ours("evil.example:8787", every));
+    }
+
+    #[test]
+    fn the_token_is_taken_as_a_whole_and_only_as_a_bearer() {
+        let token = Secret::new("abc123");
+        let with = |value: &'static str| {
+            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))])
+        };
+        for right in ["Bearer abc123", "bearer abc123", "Bearer  abc123"] {
+            assert!(has_token(&with(right), &token), "{right}");
+        }
+        for wrong in ["abc123", "Basic abc123", "Bearer abc12", "Bearer abc1234", "Bearer", "Bearer ", ""] {
+            assert!(!has_token(&with(wrong), &token), "{wrong}");
+        }
+        assert!(!has_token(&HeaderMap::new(), &token));
+        assert!(!has_token(&with("Bearer "), &Secret::new("")));
+    }
+}

@@ -1,0 +1,51 @@
+//! `/healthz` and `/readyz`: for supervisors, balancers and probes.
+//!
+//! Guards: alive says nothing but that; ready says why not, to who may know: on this machine, or with the token.
+//! Deliberately not here: what makes the daemon ready (`telemetry::health`).
+
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, State as Shared};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use tokio::time::timeout;
+
+use super::{Peer, State, gate, json};
+use crate::telemetry::health::{Check, Readiness};
+
+/// A database that is slower than this serves nobody.
+const DATABASE_TIME: Duration = Duration::from_secs(2);
+
+/// The process turns.
+pub(super) async fn healthz() -> Response {
+    json(StatusCode::OK, r#"{"alive":true}"#.to_owned())
+}
+
+/// 200 or 503, with the reasons.
+pub(super) async fn readyz(
+    Shared(state): Shared<State>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    let Readiness { mut ready, mut checks } = state.0.health.readiness(state.0.clock.now());
+    let answers = timeout(DATABASE_TIME, state.0.history.ping()).await;
+    if !matches!(answers, Ok(Ok(()))) {
+        ready = false;
+        checks.push(Check { name: "database", org: None, ok: false, reason: "does not answer".to_owned() });
+    }
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let may_know = peer.ip().to_canonical().is_loopback() || gate::has_token(&headers, &state.0.token);
+    if !may_know {
+        return json(status, serde_json::json!({ "ready": ready }).to_string());
+    }
+    let reasons: Vec<String> = checks
+        .iter()
+        .filter(|check| !check.ok)
+        .map(|check| match &check.org {
+            Some(org) => format!("{} of {org}: {}", check.name, check.reason),
+            None => format!("{}: {}", check.name, check.reason),
+        })
+        .collect();
+    let body = serde_json::json!({ "ready": ready, "reasons": reasons, "checks": checks });
+    json(status, body.to_string())
+}
