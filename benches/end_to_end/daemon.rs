@@ -10,6 +10,7 @@ use std::process::{Child, Stdio};
 
 use anyhow::Result;
 
+use crate::measure::STDERR;
 use crate::{Load, machine};
 
 /// High enough never to be the limit.
@@ -35,7 +36,7 @@ pub(crate) fn start(base_url: &str, load: &Load, folder: &Path) -> Result<Child>
         .env_remove("PRESENCED_CONFIG")
         .env("RUNTIME_DIRECTORY", folder)
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
+        .stderr(fs::File::create(folder.join(STDERR))?)
         .spawn()?)
 }
 

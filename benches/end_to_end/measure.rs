@@ -2,8 +2,10 @@
 //!
 //! Guards: bare loop and daemon are measured by the same code. Deliberately not here: what is printed.
 
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,6 +14,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::machine::{self, Owned, Usage};
 use crate::{Load, daemon};
+
+/// Where a subject's complaints go: a file, because nobody empties a pipe while it is measured.
+pub(crate) const STDERR: &str = "stderr";
 
 /// Who is measured.
 #[derive(Clone, Copy, Debug)]
@@ -53,10 +58,10 @@ pub(crate) fn run(subject: Subject, load: &Load, window: Duration) -> Result<Fig
     let folder = tempfile::tempdir()?;
     let base_url = format!("http://{address}");
     let mut subject = Owned(match subject {
-        Subject::Bare => start_bare(&base_url, load)?,
+        Subject::Bare => start_bare(&base_url, load, folder.path())?,
         Subject::Daemon => daemon::start(&base_url, load, folder.path())?,
     });
-    warm_up(&mut subject.0, &address, load)?;
+    warm_up(&mut subject.0, &address, load, folder.path())?;
     let pid = subject.0.id();
     let (before, began, from) = (counts(&address)?, Instant::now(), Usage::of(pid)?);
     sleep(window);
@@ -71,7 +76,7 @@ pub(crate) fn run(subject: Subject, load: &Load, window: Duration) -> Result<Fig
 }
 
 /// Until as many polls as people were counted, and two seconds more; gives up when nothing moves for a minute.
-fn warm_up(subject: &mut Child, address: &str, load: &Load) -> Result<()> {
+fn warm_up(subject: &mut Child, address: &str, load: &Load, folder: &Path) -> Result<()> {
     let (mut most, mut moved) = (0, Instant::now());
     loop {
         let (polls, _) = counts(address)?;
@@ -83,10 +88,7 @@ fn warm_up(subject: &mut Child, address: &str, load: &Load) -> Result<()> {
             (most, moved) = (polls, Instant::now());
         }
         if let Some(status) = subject.try_wait()? {
-            let mut said = String::new();
-            if let Some(mut stderr) = subject.stderr.take() {
-                stderr.read_to_string(&mut said)?;
-            }
+            let said = fs::read_to_string(folder.join(STDERR)).unwrap_or_default();
             bail!("it ended at once ({status}): {said}");
         }
         if moved.elapsed() > Duration::from_mins(1) {
@@ -113,10 +115,10 @@ fn start_server(changing: bool) -> Result<(Owned, String)> {
     Ok((child, address.trim().to_owned()))
 }
 
-fn start_bare(base_url: &str, load: &Load) -> Result<Child> {
+fn start_bare(base_url: &str, load: &Load, folder: &Path) -> Result<Child> {
     Ok(machine::pinned(machine::CLIENT_CORE, &std::env::current_exe()?)
         .args(["--role", "bare", base_url, &serde_json::to_string(load)?])
-        .stderr(Stdio::piped())
+        .stderr(File::create(folder.join(STDERR))?)
         .spawn()?)
 }
 

@@ -50,6 +50,16 @@ fn the_manners_check_finds_what_it_looks_for() {
 }
 
 #[test]
+fn no_room_is_empty() {
+    let empty: Vec<String> = rust_files(&["src"])
+        .iter()
+        .filter(|path| read(path).lines().next().is_some_and(|head| head.ends_with("being built.")))
+        .map(|path| relative(path))
+        .collect();
+    assert!(empty.is_empty(), "laid out and never built: {empty:?}");
+}
+
+#[test]
 fn every_migration_is_part_of_the_binary() {
     let sources: String = rust_files(&["src/store"]).iter().map(|path| read(path)).collect();
     let mut missing = Vec::new();
