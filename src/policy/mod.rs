@@ -5,6 +5,7 @@
 
 pub mod backoff;
 pub mod cadence;
+pub mod civil;
 pub mod delivery;
 pub mod pace;
 pub mod quota;

@@ -147,17 +147,15 @@ impl Subscription {
         self.patterns.iter().any(|pattern| pattern.matches(event_type))
     }
 
-    /// A `webhook` alert names the webhook it is about in `data.alert.webhook`.
     fn is_about_me(&self, draft: &Draft) -> bool {
-        draft.data.pointer("/alert/webhook").and_then(|about| about.as_str()) == Some(self.webhook.as_str())
+        draft.about_webhook.as_ref() == Some(&self.webhook)
     }
 
     /// An event of the daemon itself belongs to no organisation and passes.
     fn judge_org(&self, draft: &Draft) -> Result<(), Unwanted> {
-        let named = draft.data.get("org").and_then(|org| org.as_str()).filter(|org| !org.is_empty());
-        let org = draft.identity.as_ref().map(|identity| identity.org.as_str()).or(named);
-        let fits = |org: &str| self.orgs.iter().any(|wanted| wanted.as_str() == org);
-        if self.orgs.is_empty() || org.is_none_or(fits) { Ok(()) } else { Err(Unwanted::Org) }
+        let named = draft.data.org.as_ref();
+        let org = draft.identity.as_ref().map(|identity| &identity.org).or(named);
+        if self.orgs.is_empty() || org.is_none_or(|org| self.orgs.contains(org)) { Ok(()) } else { Err(Unwanted::Org) }
     }
 
     fn judge_person(&self, draft: &Draft, card: &Card) -> Result<(), Unwanted> {
@@ -177,10 +175,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
-    use serde_json::{Value, json};
 
     use super::*;
-    use crate::ids::{EventId, Identity, UnionId};
+    use crate::ids::{Identity, UnionId};
+    use crate::presence::system::{self, GapCause};
     use crate::time::Timestamp;
 
     fn card() -> Card {
@@ -200,20 +198,19 @@ mod tests {
         let about_person =
             !matches!(event_type, EventType::SystemAlert | EventType::SystemGap | EventType::WebhookTest);
         Draft {
-            id: EventId::parse("evt_1").unwrap(),
             event_type,
-            time: Timestamp::from_ms(0),
             identity: about_person.then(|| card().identity),
-            conference_id: None,
-            late: false,
-            host: false,
-            data: json!({}),
+            ..system::webhook_test("urn:presenced:test", &crm(), Timestamp::from_ms(0), 0)
         }
+    }
+
+    fn crm() -> WebhookName {
+        WebhookName::parse("crm").unwrap()
     }
 
     fn subscription(patterns: &[&str]) -> Subscription {
         let patterns = patterns.iter().map(|p| Pattern::parse(p).unwrap()).collect();
-        Subscription { patterns, ..Subscription::new(WebhookName::parse("crm").unwrap()) }
+        Subscription { patterns, ..Subscription::new(crm()) }
     }
 
     fn wanted(subscription: &Subscription) -> Vec<&'static str> {
@@ -260,15 +257,15 @@ mod tests {
 
     #[test]
     fn an_alert_about_a_webhook_goes_to_the_others_only() {
-        let about = |webhook: Value| Draft {
-            data: json!({ "alert": { "name": "webhook", "state": "firing", "webhook": webhook } }),
+        let about = |webhook: Option<&str>| Draft {
+            about_webhook: webhook.map(|name| WebhookName::parse(name).unwrap()),
             ..draft(EventType::SystemAlert)
         };
         for patterns in [["*"], ["system.*"], ["system.alert"]] {
             let mine = subscription(&patterns);
-            assert_eq!(mine.judge(&about(json!("crm")), None), Err(Unwanted::Itself));
-            assert!(mine.wants(&about(json!("other")), None));
-            assert!(mine.wants(&about(Value::Null), None));
+            assert_eq!(mine.judge(&about(Some("crm")), None), Err(Unwanted::Itself));
+            assert!(mine.wants(&about(Some("other")), None));
+            assert!(mine.wants(&about(None), None));
         }
     }
 
@@ -302,10 +299,14 @@ mod tests {
             subscription.judge(&draft(EventType::ParticipantJoined), Some(&card())),
             Err(Unwanted::Org)
         );
-        let gap = |org: &str| Draft { data: json!({ "org": org }), ..draft(EventType::SystemGap) };
-        assert_eq!(subscription.judge(&gap("acme"), None), Err(Unwanted::Org));
-        assert!(subscription.wants(&gap("other"), None));
-        assert!(subscription.wants(&gap(""), None), "the daemon's own belong to no organisation");
+        let gap = |org: Option<&str>| {
+            let org = org.map(|name| OrgName::parse(name).unwrap());
+            let span = (Timestamp::from_ms(0), Timestamp::from_ms(1));
+            system::system_gap("urn:presenced:test", org.as_ref(), span, GapCause::Restart, 0)
+        };
+        assert_eq!(subscription.judge(&gap(Some("acme")), None), Err(Unwanted::Org));
+        assert!(subscription.wants(&gap(Some("other")), None));
+        assert!(subscription.wants(&gap(None), None), "the daemon's own belong to no organisation");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::data::Data;
-use crate::ids::{ConferenceId, EventId, Identity};
+use crate::ids::{ConferenceId, EventId, Identity, WebhookName};
 use crate::time::Timestamp;
 
 macro_rules! event_types {
@@ -106,6 +106,8 @@ pub struct Draft {
     pub late: bool,
     /// The person hosts the meeting: for the filter `only_hosts`.
     pub host: bool,
+    /// The webhook that an alert is about: it is told to the others.
+    pub about_webhook: Option<WebhookName>,
     /// The envelope's `data`.
     pub data: Box<Data>,
 }
@@ -166,17 +168,4 @@ struct Body<'a> {
     partitionkey: &'a str,
     datacontenttype: &'static str,
     data: &'a Data,
-}
-
-impl Draft {
-    /// The envelope as bytes, once the commit gives its sequence.
-    pub fn body(&self, envelope: &Envelope<'_>) -> Vec<u8> {
-        serde_json::json!({
-            "id": self.id, "source": envelope.source, "type": self.event_type, "time": self.time.rfc3339(),
-            "recordedtime": envelope.recorded_at.rfc3339(), "sequence": format!("{:020}", envelope.sequence),
-            "data": self.data,
-        })
-        .to_string()
-        .into_bytes()
-    }
 }
