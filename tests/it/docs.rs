@@ -18,13 +18,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use presenced::presence::event::EventType;
+
 use crate::tidy::{read, relative, root, walk};
+
+mod transcript;
 
 /// Fills a folder with what a short demo leaves behind; its database must be the only `*.db` below the folder.
 const DEMO: &[&str] = &["demo", "--seconds", "5", "--keep"];
-
-/// Stands between the outputs of two commands of a transcript, followed by the exit code of the first.
-const MARK: char = '\u{1e}';
 
 #[test]
 fn every_shown_command_is_run_or_says_why_not() {
@@ -55,7 +56,7 @@ fn the_transcripts_in_the_docs_are_true() {
         for block in blocks.iter().filter(|block| block.is_transcript()) {
             let place = format!("{}:{}", relative(&page), block.line);
             problems.extend(
-                transcript_problems(folder.path(), &block.text).iter().map(|p| format!("{place}: {p}")),
+                transcript::problems(folder.path(), &block.text).iter().map(|p| format!("{place}: {p}")),
             );
         }
     }
@@ -74,6 +75,36 @@ fn commands_that_are_not_run_exist_at_least() {
         }
     }
     assert!(problems.is_empty(), "\n{}\n", problems.into_iter().collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn every_shown_json_and_toml_can_be_read() {
+    let mut problems = Vec::new();
+    for page in pages() {
+        for block in blocks(&read(&page)).unwrap_or_default() {
+            let refused = match block.language.as_str() {
+                "json" => serde_json::from_str::<serde_json::Value>(&block.text).err().map(|e| e.to_string()),
+                "toml" => toml::from_str::<toml::Table>(&block.text).err().map(|e| e.to_string()),
+                _ => None,
+            };
+            problems.extend(refused.map(|why| format!("{}:{}: {why}", relative(&page), block.line)));
+        }
+    }
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
+
+#[test]
+fn every_event_of_the_catalogue_is_described() {
+    let page = read(&root().join("docs/events.md"));
+    let described: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|name| name.contains('.'))
+        .collect();
+    let sent: BTreeSet<&str> = EventType::ALL.iter().map(|event| event.name()).collect();
+    assert!(described.is_superset(&sent), "not described: {:?}", sent.difference(&described));
+    let gone: Vec<_> = described.difference(&sent).filter(|name| !name.starts_with("data.")).collect();
+    assert!(gone.is_empty(), "described, but not sent: {gone:?}");
 }
 
 #[test]
@@ -114,27 +145,6 @@ fn the_convention_refuses_what_nobody_would_run() {
     }
     assert!(blocks("text\n```console\n$ ls\n").is_err());
     assert!(blocks("```console\nno command\n```").expect("closed")[0].problem().is_some());
-}
-
-#[test]
-fn a_transcript_that_lies_is_found_out() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    for lie in
-        ["$ false", "$ echo yes\nno", "$ echo yes\nyes\nmore", "$ printf 'a\\nb\\n'\na", "$ echo x; exit 3"]
-    {
-        assert!(!transcript_problems(folder.path(), lie).is_empty(), "{lie}");
-    }
-    for truth in [
-        "$ true",
-        "$ echo unshown",
-        "$ echo 2026-11-23 evt_4q7m2x\n2023-11-07 evt_9z",
-        "$ printf 'a\\nb\\nc\\n'\na\n...",
-        "$ printf 'a\\nb\\nc\\n'\n...\nc",
-        "$ export A=kept\n$ echo $A\nkept",
-        "$ echo one \\\n>   two\none two",
-    ] {
-        assert_eq!(transcript_problems(folder.path(), truth), Vec::<String>::new(), "{truth}");
-    }
 }
 
 /// A fenced block of a page.
@@ -205,102 +215,6 @@ fn opened(line: usize, info: &str) -> Block {
     });
     let file = (note.is_none() && !rest.is_empty()).then(|| rest.to_owned());
     Block { line, language: language.to_owned(), file, note, text: String::new() }
-}
-
-/// A command of a transcript and the lines shown below it.
-struct Exchange {
-    command: String,
-    shown: Vec<String>,
-}
-
-fn exchanges(text: &str) -> Vec<Exchange> {
-    let mut exchanges: Vec<Exchange> = Vec::new();
-    for line in text.lines() {
-        if let Some(command) = line.strip_prefix("$ ") {
-            exchanges.push(Exchange { command: command.to_owned(), shown: Vec::new() });
-        } else if let Some(last) = exchanges.last_mut() {
-            match line.strip_prefix("> ") {
-                Some(more) if last.shown.is_empty() && last.command.ends_with('\\') => {
-                    last.command.extend(["\n", more]);
-                }
-                _ => last.shown.push(line.to_owned()),
-            }
-        }
-    }
-    exchanges
-}
-
-/// Runs a transcript, in one shell, and tells where it is not true.
-fn transcript_problems(folder: &Path, text: &str) -> Vec<String> {
-    let exchanges = exchanges(text);
-    let mut script = String::from("exec 2>&1\n");
-    for exchange in &exchanges {
-        script.push_str(&exchange.command);
-        script.push_str("\nprintf '\\036%s\\036' \"$?\"\n");
-    }
-    let output = in_folder("timeout", folder)
-        .args(["120", "sh", "-c", &script])
-        .output()
-        .expect("`timeout` and `sh` are part of every Debian");
-    let printed = String::from_utf8_lossy(&output.stdout).replace(&*folder.to_string_lossy(), "~");
-    let mut parts = printed.split(MARK);
-    let mut problems = Vec::new();
-    for exchange in &exchanges {
-        let (said, code) = (parts.next().unwrap_or_default(), parts.next());
-        if code != Some("0") {
-            let code =
-                code.map_or("it ended the shell, or hung".to_owned(), |code| format!("exit code {code}"));
-            problems.push(format!("`{}`: {code}\n{said}", exchange.command));
-        } else if !exchange.shown.is_empty() {
-            let (shown, said) = (shapes(exchange.shown.iter().map(String::as_str)), shapes(said.lines()));
-            if !agrees(&shown, &said) {
-                let (shown, said) = (shown.join("\n"), said.join("\n"));
-                problems.push(format!("`{}` says\n{said}\nbut shown is\n{shown}", exchange.command));
-            }
-        }
-    }
-    problems
-}
-
-/// Whether `said` is what `shown` promises, `...` standing for any lines.
-fn agrees(shown: &[String], said: &[String]) -> bool {
-    match shown {
-        [] => said.is_empty(),
-        [dots, rest @ ..] if dots == "..." => (0..=said.len()).any(|skip| agrees(rest, &said[skip..])),
-        [line, rest @ ..] => said.first() == Some(line) && agrees(rest, &said[1..]),
-    }
-}
-
-/// Lines without what differs from run to run: figures, ids, column widths, rules; without empty lines at the end.
-fn shapes<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut shapes: Vec<String> = lines.map(shape).collect();
-    while shapes.last().is_some_and(String::is_empty) {
-        shapes.pop();
-    }
-    shapes
-}
-
-fn shape(line: &str) -> String {
-    let mut shape = String::new();
-    for word in line.split_whitespace() {
-        let word = match word.find("evt_").or_else(|| word.find("vis_")) {
-            Some(at) => {
-                let end =
-                    word[at + 4..].find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(word.len() - at - 4);
-                format!("{}0{}", &word[..at + 4], &word[at + 4 + end..])
-            }
-            None => word.to_owned(),
-        };
-        shape.push(' ');
-        for c in word.chars() {
-            let c = if c.is_ascii_digit() { '0' } else { c };
-            let repeats = matches!(c, '0' | '-' | '─' | '═' | '┄') && shape.ends_with(c);
-            if !repeats {
-                shape.push(c);
-            }
-        }
-    }
-    shape.trim().to_owned()
 }
 
 /// The arguments of a line that starts the program, by name or through cargo.

@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use proptest::prelude::*;
+
 use self::Token::{Lifetime, Mark, Word};
 use super::{read, relative, root, rust_files};
 
@@ -85,6 +87,27 @@ fn the_layer_check_lets_good_code_pass() {
         ("src/main.rs", "fn main() { presenced::cli::main() }"),
     ] {
         assert_eq!(layer_problems(path, text), Vec::<String>::new(), "in {path}: {text}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn no_text_stops_the_layer_check(text in "([a-z:{}\"'/*#\\\\ \n]|crate::|super::|r#\"|//|/\\*)*") {
+        layer_problems("src/presence/diff.rs", &text);
+    }
+
+    #[test]
+    fn what_is_quoted_is_never_taken_for_a_path(text in "([ -~\n]|crate::store|\"|/\\*|//)*") {
+        let source = format!("const A: &str = {text:?}; use crate::time; const B: char = '\"';");
+        prop_assert_eq!(layer_problems("src/presence/diff.rs", &source), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_follows_a_literal_is_not_overlooked(text in "([ -~\n]|\"|/\\*|//)*") {
+        let source = format!("const A: &str = {text:?}; use crate::store;");
+        prop_assert_eq!(layer_problems("src/presence/diff.rs", &source).len(), 1);
     }
 }
 
