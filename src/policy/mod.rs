@@ -9,5 +9,4 @@ pub mod civil;
 pub mod delivery;
 pub mod pace;
 pub mod quota;
-pub mod routing;
 pub mod window;

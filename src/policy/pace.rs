@@ -58,7 +58,12 @@ pub fn first_look(now: Timestamp, interval: Duration, phase: Phase, people: usiz
 
 /// The interval that spreads `calls_left` evenly over `time_left` for `people`, never under `min_interval`. Even where it
 /// comes out very long it stands: the calls win.
-pub fn even_interval(people: usize, time_left: Duration, calls_left: u64, min_interval: Duration) -> Duration {
+pub fn even_interval(
+    people: usize,
+    time_left: Duration,
+    calls_left: u64,
+    min_interval: Duration,
+) -> Duration {
     if calls_left == 0 {
         return time_left.max(min_interval);
     }

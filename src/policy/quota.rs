@@ -64,9 +64,8 @@ impl RateLimiter {
         let rate = self.effective_rate(now) as usize;
         let by_rate = self.starts.len().checked_sub(rate).and_then(|oldest| self.starts.get(oldest));
         // A start that lies ahead is one from before the clock was set back: it counts as one of now.
-        let by_rate = by_rate.map_or(now, |start| {
-            Timestamp::from_ms((*start).min(now).as_ms().saturating_add(WINDOW_MS))
-        });
+        let by_rate = by_rate
+            .map_or(now, |start| Timestamp::from_ms((*start).min(now).as_ms().saturating_add(WINDOW_MS)));
         now.max(by_rate).max(self.paused_until)
     }
 
@@ -130,7 +129,8 @@ impl Month {
 
     /// Its first instant in `zone`.
     pub fn begins_at(self, zone: Tz) -> Timestamp {
-        let Some(midnight) = NaiveDate::from_ymd_opt(self.year, self.month, 1).map(NaiveDateTime::from) else {
+        let Some(midnight) = NaiveDate::from_ymd_opt(self.year, self.month, 1).map(NaiveDateTime::from)
+        else {
             return Timestamp::from_ms(i64::MAX);
         };
         // Where clocks jump over midnight the month begins at the jump; the longest jump known is a day.

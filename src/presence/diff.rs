@@ -180,9 +180,7 @@ fn doubts(known: &Known, now: &Now<'_>) -> Vec<Flag> {
     let mut flags = Vec::new();
     flags.extend(known.unreported.then_some(Flag::MemberRecordMissing));
     flags.extend(known.unrecognized.then_some(Flag::StatusUnrecognized));
-    flags.extend(
-        now.record().is_some_and(|record| record.status.is_none()).then_some(Flag::StatusMissing),
-    );
+    flags.extend(now.record().is_some_and(|record| record.status.is_none()).then_some(Flag::StatusMissing));
     flags
 }
 
@@ -265,7 +263,8 @@ fn told(was: &Belief, next: &mut Belief, look: &Look<'_>, facts: Vec<Fact>, sour
     let teller = Teller::new(look.card, source, look.now, look.previous, next);
     let mut events = Vec::new();
     for fact in facts {
-        let visit = fact.meeting.as_ref().and_then(|about| about.visit.as_ref()).map(|visit| visit.id.clone());
+        let visit =
+            fact.meeting.as_ref().and_then(|about| about.visit.as_ref()).map(|visit| visit.id.clone());
         let event = teller.draft(&mut next.counts, fact);
         if let Some(visit) = visit {
             next.note_event(event.event_type, &visit, &event.id);

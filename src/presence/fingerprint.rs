@@ -87,9 +87,14 @@ mod tests {
 
     #[test]
     fn base32_agrees_with_the_vectors_of_rfc_4648() {
-        for (plain, coded) in
-            [("", ""), ("f", "my"), ("fo", "mzxq"), ("foo", "mzxw6"), ("foob", "mzxw6yq"), ("fooba", "mzxw6ytb")]
-        {
+        for (plain, coded) in [
+            ("", ""),
+            ("f", "my"),
+            ("fo", "mzxq"),
+            ("foo", "mzxw6"),
+            ("foob", "mzxw6yq"),
+            ("fooba", "mzxw6ytb"),
+        ] {
             assert_eq!(base32(plain.as_bytes()), coded);
         }
     }

@@ -58,16 +58,18 @@ impl super::Store {
             .connect_with(options)
             .await
             .map_err(|error| needs_recovery(error, &path))?;
-        let mut connection = readers.acquire().await?;
-        let versions = schema::inspect(&mut connection, &path).await.map_err(|error| match error {
-            StoreError::Sqlite(error) => StoreError::NeedsRecovery { path: path.clone(), error },
+        let store = ReadOnlyStore { path: Arc::new(path), readers };
+        let mut connection = store.readers().acquire().await?;
+        let versions = schema::inspect(&mut connection, store.path()).await.map_err(|error| match error {
+            StoreError::Sqlite(error) => StoreError::NeedsRecovery { path: store.path().to_owned(), error },
             other => other,
         })?;
         drop(connection);
         if versions.schema < SCHEMA_VERSION {
-            return Err(StoreError::Older { path, found: versions.schema, known: SCHEMA_VERSION });
+            let (path, found) = (store.path().to_owned(), versions.schema);
+            return Err(StoreError::Older { path, found, known: SCHEMA_VERSION });
         }
-        Ok(ReadOnlyStore { path: Arc::new(path), readers })
+        Ok(store)
     }
 }
 

@@ -15,7 +15,7 @@ use sqlx::SqliteConnection;
 
 use super::{Outgoing, Recording, Store, StoreError, accounts};
 use crate::clock::SharedClock;
-use crate::ids::OrgName;
+use crate::ids::{ConferenceId, OrgName};
 use crate::presence::event::{Draft, Envelope};
 use crate::presence::visit::Visit;
 use crate::time::Timestamp;
@@ -320,7 +320,7 @@ impl Scribe {
             org,
             r#type: draft.event_type.name(),
             person,
-            conference: draft.conference_id.as_ref().map(|id| id.as_str()),
+            conference: draft.conference_id.as_ref().map(ConferenceId::as_str),
             time: draft.time,
             body,
         })

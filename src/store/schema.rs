@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{SqlSafeStr, SqliteConnection};
 
@@ -72,7 +73,7 @@ fn migrator() -> Migrator {
 
 /// 26 is `SQLITE_NOTADB`.
 fn not_ours(error: sqlx::Error, path: &Path) -> StoreError {
-    let foreign = error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "26");
+    let foreign = error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "26");
     if foreign {
         return StoreError::Foreign { path: path.to_owned(), what: "it is no SQLite file".to_owned() };
     }

@@ -8,4 +8,5 @@
 pub mod address;
 pub mod answer;
 pub mod format;
+pub mod routing;
 pub mod send;

@@ -1,4 +1,6 @@
 //! A database in a folder that is thrown away, a clock that stands still, and short ways to say "she joined".
+#![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
+#![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -83,7 +85,7 @@ pub(crate) fn look(person_id: i64) -> Recording {
         person_id,
         org: org(),
         snapshot: None,
-        belief: Belief { presence: Presence::Outside, ..Belief::default() },
+        belief: believing(Presence::Outside),
         visits: Vec::new(),
         events: Vec::new(),
         watched: true,
@@ -96,11 +98,16 @@ pub(crate) fn look(person_id: i64) -> Recording {
 pub(crate) fn joined(person_id: i64, union_id: &str, key: &str) -> Recording {
     Recording {
         snapshot: Some(snapshot(START, 1)),
-        belief: Belief { presence: Presence::Inside, ..Belief::default() },
+        belief: believing(Presence::Inside),
         visits: vec![visit(&format!("vis_{key}"))],
         events: vec![outgoing(&format!("evt_{key}"), union_id, &["crm"])],
         ..look(person_id)
     }
+}
+
+/// What else a belief holds is not the store's affair.
+fn believing(presence: Presence) -> Belief {
+    serde_json::from_value(serde_json::json!({ "presence": presence })).unwrap()
 }
 
 pub(crate) fn snapshot(at: Timestamp, digest: i64) -> NewSnapshot {

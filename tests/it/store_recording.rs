@@ -1,4 +1,5 @@
 //! Looks, stretches, misses and the daemon's own books in the tables.
+#![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
 
 use presenced::presence::belief::Presence;
 use presenced::presence::event::EventType;

@@ -1,4 +1,6 @@
 //! What one finds with `sqlite3 -readonly`: the views, their columns, the example queries.
+#![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
+#![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
 
 use sqlx::{AssertSqlSafe, Column, Row, SqlSafeStr};
 

@@ -1,4 +1,5 @@
 //! Many callers at once, and commits that fail.
+#![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
 
 use presenced::store::{Recording, StoreError};
 use tokio::task::JoinSet;

@@ -100,7 +100,12 @@ impl Poller {
         });
     }
 
-    pub(super) fn reserved(&mut self, index: usize, reservation: Reservation, result: Result<(), StoreError>) {
+    pub(super) fn reserved(
+        &mut self,
+        index: usize,
+        reservation: Reservation,
+        result: Result<(), StoreError>,
+    ) {
         let now = self.tools.clock.now();
         let upstream = &mut self.upstreams[index];
         upstream.reserving = false;
@@ -129,7 +134,8 @@ impl Poller {
         upstream.suspects_in_flight += usize::from(call.suspect);
         let client = upstream.client.clone();
         let union_id = watched.card.identity.union_id.clone();
-        let same_as = watched.bytes_digest.filter(|_| fresh && watched.belief.settled() && call.manual.is_none());
+        let same_as =
+            watched.bytes_digest.filter(|_| fresh && watched.belief.settled() && call.manual.is_none());
         self.running.spawn(async move {
             let result = client.ongoing(&union_id, same_as).await;
             Done::Asked { call, result }

@@ -58,7 +58,10 @@ impl Poller {
             let exact = upstream.budget.exact(now);
             let usage = Usage { used: exact.calls, throttled: upstream.throttled };
             let (limit, projected) = (upstream.budget.limit(), upstream.projected(now));
-            self.tools.store.set_usage(upstream.name.clone(), exact.month.to_string(), usage, limit, projected).await?;
+            self.tools
+                .store
+                .set_usage(upstream.name.clone(), exact.month.to_string(), usage, limit, projected)
+                .await?;
         }
         Ok(())
     }

@@ -16,11 +16,11 @@ use crate::clock::SharedClock;
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::CallError;
 use crate::policy::quota::Reservation;
-use crate::policy::routing::Subscription;
 use crate::presence::diff::Rules;
 use crate::store::{Miss, Store, StoreError};
 use crate::telemetry::health::Health;
 use crate::time::Timestamp;
+use crate::webhook::routing::Subscription;
 
 mod ask;
 mod flush;

@@ -68,8 +68,7 @@ impl DueQueue {
     /// The person who has waited longest, if due; suspects only where there is room for them. The flag says which line.
     pub(super) fn pop_due(&mut self, now: Timestamp, room_for_suspects: bool) -> Option<(u32, bool)> {
         let steady = self.steady.first().copied().filter(|(due, _)| *due <= now);
-        let suspect =
-            self.suspect.first().copied().filter(|(due, _)| *due <= now && room_for_suspects);
+        let suspect = self.suspect.first().copied().filter(|(due, _)| *due <= now && room_for_suspects);
         match (steady, suspect) {
             (Some(first), Some(other)) if other < first => self.take(other, true),
             (Some(first), _) => self.take(first, false),

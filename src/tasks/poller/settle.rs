@@ -53,7 +53,9 @@ impl Poller {
         watched.failures = 0;
         match answer {
             Answer::Same { .. } => self.stretch(person, now),
-            Answer::Seen { observation, bytes_digest, .. } => self.compare(person, observation, bytes_digest, manual),
+            Answer::Seen { observation, bytes_digest, .. } => {
+                self.compare(person, observation, bytes_digest, manual)
+            }
         }
     }
 
@@ -85,8 +87,13 @@ impl Poller {
             });
             return self.stretch(person, at);
         }
-        let outcome =
-            diff::observe(&watched.belief, &observation, &watched.card, self.tools.store.source(), &self.settings.rules);
+        let outcome = diff::observe(
+            &watched.belief,
+            &observation,
+            &watched.card,
+            self.tools.store.source(),
+            &self.settings.rules,
+        );
         let dry_run = manual.as_ref().is_some_and(|request| request.dry_run);
         let report = manual.as_ref().map(|_| LookReport {
             identity: watched.card.identity.clone(),
@@ -232,7 +239,7 @@ impl Poller {
 
 /// Each event with the webhooks that want it.
 pub(super) fn outgoing(
-    subscriptions: &[crate::policy::routing::Subscription],
+    subscriptions: &[crate::webhook::routing::Subscription],
     events: Vec<Draft>,
     card: &Card,
 ) -> Vec<Outgoing> {

@@ -16,9 +16,9 @@ use super::upstream::Upstream;
 use super::{Poller, PollerError, Settings, Tools, Totals};
 use crate::ids::OrgName;
 use crate::policy::pace::{self, Phase};
+use crate::presence::event::{Card, EventType};
 use crate::presence::system::GapCause;
 use crate::presence::{system, upkeep};
-use crate::presence::event::{Card, EventType};
 use crate::store::{Enrolled, Enrolment, Recording};
 use crate::time::Timestamp;
 

@@ -91,9 +91,10 @@ impl Upstream {
     pub(super) fn interval(&self, rhythm: Rhythm, now: Timestamp, min_interval: Duration) -> Duration {
         match rhythm {
             Rhythm::Every(interval) => interval,
-            Rhythm::Auto => {
-                self.budget.even_interval(self.paced.max(1), now).map_or(min_interval, |even| even.max(min_interval))
-            }
+            Rhythm::Auto => self
+                .budget
+                .even_interval(self.paced.max(1), now)
+                .map_or(min_interval, |even| even.max(min_interval)),
         }
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::Poller;
 use super::ask::Call;
 use super::report::LookNow;
-use crate::presence::upkeep;
 use crate::policy::quota::{Refusal, Ticket};
+use crate::presence::upkeep;
 use crate::time::Timestamp;
 
 /// How often staleness is looked for; a small part of the shortest automatic bound.
@@ -28,7 +28,10 @@ impl Poller {
         if now < self.next_stale_check {
             return self.next_stale_check;
         }
-        let every = self.settings.stale_after.map_or(CHECK_EVERY, |bound| (bound / 4).clamp(super::TICK, CHECK_EVERY));
+        let every = self
+            .settings
+            .stale_after
+            .map_or(CHECK_EVERY, |bound| (bound / 4).clamp(super::TICK, CHECK_EVERY));
         self.next_stale_check = now.plus(every);
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
             let watched = &self.people[person as usize];
@@ -76,10 +79,16 @@ impl Poller {
         }
         let upstream = &mut self.upstreams[watched.upstream];
         if let Some(until) = upstream.paused(now) {
-            return Err(format!("`{}` is paused until {until}: {}", upstream.name, upstream.trouble.unwrap_or("waiting")));
+            return Err(format!(
+                "`{}` is paused until {until}: {}",
+                upstream.name,
+                upstream.trouble.unwrap_or("waiting")
+            ));
         }
         let ticket = upstream.budget.try_take(now).map_err(|refusal| match refusal {
-            Refusal::SpentUntil(until) => format!("the month's calls are spent; there are new ones from {until} on"),
+            Refusal::SpentUntil(until) => {
+                format!("the month's calls are spent; there are new ones from {until} on")
+            }
             Refusal::ReserveFirst => "the next calls are being reserved: ask again in a moment".to_owned(),
         })?;
         Ok((u32::try_from(index).unwrap_or(u32::MAX), ticket))

@@ -155,7 +155,11 @@ impl Subscription {
     fn judge_org(&self, draft: &Draft) -> Result<(), Unwanted> {
         let named = draft.data.org.as_ref();
         let org = draft.identity.as_ref().map(|identity| &identity.org).or(named);
-        if self.orgs.is_empty() || org.is_none_or(|org| self.orgs.contains(org)) { Ok(()) } else { Err(Unwanted::Org) }
+        if self.orgs.is_empty() || org.is_none_or(|org| self.orgs.contains(org)) {
+            Ok(())
+        } else {
+            Err(Unwanted::Org)
+        }
     }
 
     fn judge_person(&self, draft: &Draft, card: &Card) -> Result<(), Unwanted> {
