@@ -16,11 +16,13 @@ const KILLS: u64 = 50;
 #[test]
 fn fifty_kills_lose_nothing_and_invent_nothing() {
     let seed = seed();
-    let fake = Fake::scripted(|union_id, call| Some(response(200, "application/json", &script(union_id, call))));
+    let fake =
+        Fake::scripted(|union_id, call| Some(response(200, "application/json", &script(union_id, call))));
     let receiver = Receiver::start();
     let people: Vec<String> = (0..PEOPLE).map(|n| format!("user{n:02}")).collect();
     let names: Vec<&str> = people.iter().map(String::as_str).collect();
-    let poll = "interval = \"20ms\"\nmin_interval = \"10ms\"\nbackoff = { initial = \"10ms\", max = \"20ms\" }";
+    let poll =
+        "interval = \"20ms\"\nmin_interval = \"10ms\"\nbackoff = { initial = \"10ms\", max = \"20ms\" }";
     let site = Site::new(&fake.base(), &receiver.url(), &names, poll, "events = [\"*\"]\nconcurrency = 4");
     let mut random = seed;
     for _ in 0..KILLS {
@@ -67,7 +69,10 @@ fn script(union_id: &str, call: u64) -> String {
 
 /// Every event in the history: id -> (sequence, body).
 fn events(site: &Site) -> HashMap<String, (i64, String)> {
-    let rows = sqlite3(&site.database(), "SELECT id || ' ' || sequence || ' ' || body FROM events ORDER BY sequence");
+    let rows = sqlite3(
+        &site.database(),
+        "SELECT id || ' ' || sequence || ' ' || body FROM events ORDER BY sequence",
+    );
     rows.lines()
         .map(|row| {
             let mut words = row.splitn(3, ' ');

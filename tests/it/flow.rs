@@ -10,7 +10,8 @@ use crate::harness::receiver::{Delivery, Receiver};
 
 const USER: &str = "2iPOLbpUNMLzB5LuwggiiqiPwiEiE";
 const MEETING: &str = "654058f2411fe90147e68780";
-const QUICK: &str = "interval = \"50ms\"\nmin_interval = \"20ms\"\nbackoff = { initial = \"20ms\", max = \"50ms\" }";
+const QUICK: &str =
+    "interval = \"50ms\"\nmin_interval = \"20ms\"\nbackoff = { initial = \"20ms\", max = \"50ms\" }";
 const EVERYTHING_OF_MEETINGS: &str = "events = [\"meeting.*\"]";
 
 fn empty() -> &'static str {
@@ -198,14 +199,20 @@ fn the_history_reads_well_by_hand() {
     fake.say(USER, &inside(USER, MEETING, 3, joined, ""));
     receiver.wait(1);
     let database = site.database();
-    assert_eq!(sqlite3(&database, "SELECT who, org, meeting, role, device FROM v_now"), format!("{USER}|default|{MEETING}|attendee|Mac"));
+    assert_eq!(
+        sqlite3(&database, "SELECT who, org, meeting, role, device FROM v_now"),
+        format!("{USER}|default|{MEETING}|attendee|Mac")
+    );
     fake.say(USER, empty());
     receiver.wait(2);
     assert_eq!(daemon.terminate(), Some(0));
     for (view, columns) in COLUMNS {
         sqlite3(&database, &format!("SELECT {columns} FROM {view}"));
     }
-    assert_eq!(sqlite3(&database, "SELECT state, attempts, last_status FROM v_deliveries"), "delivered|1|204\ndelivered|1|204");
+    assert_eq!(
+        sqlite3(&database, "SELECT state, attempts, last_status FROM v_deliveries"),
+        "delivered|1|204\ndelivered|1|204"
+    );
     assert_eq!(sqlite3(&database, "SELECT left_reason, ongoing FROM v_visits"), "vanished|0");
 }
 

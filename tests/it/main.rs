@@ -1,13 +1,14 @@
-//! What crosses rooms, in one binary: linking once is most of the cost of a test.
+//! All tests that cross rooms, in one binary: one link, one process, tests side by side.
+//!
+//! Guards: the house as a whole. Deliberately not here: tests of one room, which stand at the end of its files.
 
+mod crash;
+mod docs;
+mod flow;
+mod harness;
 mod store_fixture;
 mod store_open;
 mod store_recording;
 mod store_views;
 mod store_writer;
-//! All tests that cross rooms, in one binary: one link, one process, tests side by side.
-//!
-//! Guards: the house as a whole. Deliberately not here: tests of one room, which stand at the end of its files.
-
-mod docs;
 mod tidy;

@@ -75,7 +75,8 @@ listen = ""
         let _ = std::fs::remove_file(&socket_path);
         let socket = UnixDatagram::bind(&socket_path).expect("a notify socket");
         socket.set_read_timeout(Some(LIMIT)).expect("a time limit");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log file");
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log file");
         let child = self
             .prepared()
             .arg("run")
@@ -107,7 +108,8 @@ listen = ""
 fn wait_for(socket: &UnixDatagram, word: &str, daemon: &Daemon) {
     let mut buffer = [0_u8; 4096];
     loop {
-        let length = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("no {word}: {error}\n{}", daemon.log()));
+        let length =
+            socket.recv(&mut buffer).unwrap_or_else(|error| panic!("no {word}: {error}\n{}", daemon.log()));
         if String::from_utf8_lossy(&buffer[..length]).contains(word) {
             return;
         }
@@ -155,8 +157,12 @@ fn signal(child: &Child, name: &str) {
 /// Runs a read-only query with the system's own sqlite3.
 #[track_caller]
 pub(crate) fn sqlite3(database: &Path, query: &str) -> String {
-    let output =
-        Command::new("sqlite3").arg("-readonly").arg(database).arg(query).output().expect("sqlite3 is installed");
+    let output = Command::new("sqlite3")
+        .arg("-readonly")
+        .arg(database)
+        .arg(query)
+        .output()
+        .expect("sqlite3 is installed");
     assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
