@@ -3,5 +3,7 @@
 //! Guards: no task outlives `run`; the first task that ends without being asked to ends the whole with a failure; what is
 //! known is written down before the process ends. Deliberately not here: what the tasks do (`tasks`, `web`, `control`).
 
+pub mod build;
+pub mod daemon;
 pub mod signals;
 pub mod supervise;

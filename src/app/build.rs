@@ -1,0 +1,313 @@
+//! From a config to a daemon that is ready: secrets, database, clients, webhooks, listeners.
+//!
+//! Guards: whatever can fail fails here, before READY, and says what to do; nothing polls or sends before everything is
+//! there. Deliberately not here: checking the config (`config`), running (`app::daemon`).
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+use crate::clock::SharedClock;
+use crate::config::secrets::{self, SecretError};
+use crate::config::{App, Cadence, Config, Org, SecretSource, Text, User, Webhook};
+use crate::control::{self, Endpoint};
+use crate::dingtalk::client::{Client, Credentials};
+use crate::net::ClientError;
+use crate::policy::delivery::Rules as DeliveryRules;
+use crate::policy::quota::{Month, MonthBudget, RateLimiter};
+use crate::presence::diff::Rules;
+use crate::presence::event::Card;
+use crate::secret::Secret;
+use crate::signature::SigningKey;
+use crate::store::{Store, StoreError};
+use crate::tasks::dispatcher::{Dispatcher, Target};
+use crate::tasks::poller::report::PollerHandle;
+use crate::tasks::poller::roster::Rhythm;
+use crate::tasks::poller::start::Assignment;
+use crate::tasks::poller::upstream::{Parts, Upstream};
+use crate::tasks::poller::{Poller, PollerError, Settings, Tools};
+use crate::telemetry::health::Health;
+use crate::web;
+use crate::webhook::address::Reach;
+use crate::webhook::routing::{Pattern, PatternError, Subscription};
+use crate::webhook::send::{Destination, Sender, SenderError};
+
+use super::daemon::Daemon;
+
+/// Why the daemon could not be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A secret is not where the config says.
+    #[error("{what}: {error}")]
+    Secret {
+        /// Whose.
+        what: String,
+        /// Why.
+        error: SecretError,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An HTTP client.
+    #[error("organisation `{org}`: {error}")]
+    Client {
+        /// Which.
+        org: String,
+        /// Why.
+        error: ClientError,
+    },
+    /// A webhook.
+    #[error("webhook `{webhook}`: {reason}")]
+    Webhook {
+        /// Which.
+        webhook: String,
+        /// Why.
+        reason: String,
+    },
+    /// The poller's start.
+    #[error(transparent)]
+    Poller(#[from] PollerError),
+    /// The listener's address.
+    #[error("cannot listen on {address}: {error} (is something else using it?)")]
+    Listen {
+        /// From the config.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The token file or the control socket.
+    #[error("{what}: {error}")]
+    File {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+/// Builds everything. `with_control`: also a control socket (the demo has none).
+pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> Result<Daemon, BuildError> {
+    let targets = targets(&config, &clock).await?;
+    let subscriptions = subscriptions(&config.webhooks)?;
+    let mut clients = Vec::with_capacity(config.orgs.len());
+    for org in &config.orgs {
+        clients.push(client(org, &clock).await?);
+    }
+    let listener = listener(&config).await?;
+    let store = Store::open(&config.history.path, config.time_zone, Arc::clone(&clock)).await?;
+    let health = Health::new();
+    let outbox_wake = Arc::new(Notify::new());
+    let upstreams = upstreams(&config, clients, &store, &health, &clock).await?;
+    let dispatcher = Dispatcher::new(store.clone(), targets, Arc::clone(&clock), Arc::clone(&outbox_wake));
+    let (looks, requests) = PollerHandle::pair();
+    let tools =
+        Tools { store: store.clone(), clock: Arc::clone(&clock), outbox_wake, subscriptions, health: Arc::clone(&health) };
+    let poller = Poller::start(tools, settings(&config), upstreams, assignments(&config), requests).await?;
+    let web = match listener {
+        None => None,
+        Some(listener) => Some(web_state(&config, listener, &store, &health, &clock).await?),
+    };
+    let control = if with_control { Some(control_endpoint(&config.file).await?) } else { None };
+    Ok(Daemon { config, store, poller, looks, dispatcher, web, control })
+}
+
+async fn secret(what: impl Fn() -> String, source: &SecretSource) -> Result<Secret, BuildError> {
+    secrets::resolve(source).await.map_err(|error| BuildError::Secret { what: what(), error })
+}
+
+async fn client(org: &Org, clock: &SharedClock) -> Result<Client, BuildError> {
+    let whose = |key: &'static str| move || format!("organisation `{}`: {key}", org.name);
+    let credentials = match &org.app {
+        App::Internal { secret: source, .. } => {
+            Credentials { secret: secret(whose("app_secret"), source).await?, suite_ticket: None }
+        }
+        App::ThirdParty { secret: source, suite_ticket, .. } => {
+            let suite_ticket = match suite_ticket {
+                None => None,
+                Some(ticket) => Some(secret(whose("suite_ticket"), ticket).await?),
+            };
+            Credentials { secret: secret(whose("app_secret"), source).await?, suite_ticket }
+        }
+        App::Token { access_token } => {
+            Credentials { secret: secret(whose("access_token"), access_token).await?, suite_ticket: None }
+        }
+    };
+    Client::new(org, credentials, Arc::clone(clock))
+        .map_err(|error| BuildError::Client { org: org.name.to_string(), error })
+}
+
+async fn upstreams(
+    config: &Config,
+    clients: Vec<Client>,
+    store: &Store,
+    health: &Health,
+    clock: &SharedClock,
+) -> Result<Vec<Upstream>, BuildError> {
+    let now = clock.now();
+    let mut upstreams = Vec::with_capacity(clients.len());
+    for (org, client) in config.orgs.iter().zip(clients) {
+        let month = Month::of(now, org.month_time_zone).to_string();
+        let usage = store.usage(org.name.clone(), month).await?;
+        upstreams.push(Upstream::new(Parts {
+            name: org.name.clone(),
+            client,
+            limiter: RateLimiter::new(org.rate),
+            budget: MonthBudget::new(org.month_time_zone, org.calls_per_month, now, usage.used),
+            concurrency: org.concurrency,
+            month_time_zone: org.month_time_zone,
+            throttled: usage.throttled,
+            health: health.org(&org.name),
+        }));
+    }
+    Ok(upstreams)
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        rules: Rules {
+            leave_after_misses: config.poll.leave_after_misses,
+            first_poll_silent: config.poll.first_poll_silent,
+        },
+        min_interval: config.poll.min_interval,
+        stale_after: config.poll.stale_after,
+        backoff: config.poll.backoff,
+    }
+}
+
+fn assignments(config: &Config) -> Vec<Assignment> {
+    config.users.iter().map(|user| Assignment { card: card(user, config.store_nick), rhythm: rhythm(user) }).collect()
+}
+
+fn card(user: &User, store_nick: bool) -> Card {
+    Card {
+        identity: user.identity.clone(),
+        name: user.name.clone(),
+        groups: user.groups.clone(),
+        tags: user.tags.clone(),
+        store_nick,
+    }
+}
+
+/// `cron` is parsed but not carried out yet, and `check` warns so; until it is, the calls are spread evenly.
+fn rhythm(user: &User) -> Rhythm {
+    match user.cadence {
+        Cadence::Every(interval) => Rhythm::Every(interval),
+        Cadence::Auto | Cadence::Cron(_) => Rhythm::Auto,
+    }
+}
+
+fn subscriptions(webhooks: &[Webhook]) -> Result<Arc<[Subscription]>, BuildError> {
+    webhooks
+        .iter()
+        .map(|webhook| {
+            let patterns: Result<Vec<Pattern>, PatternError> =
+                webhook.events.iter().map(|text| Pattern::parse(text)).collect();
+            Ok(Subscription {
+                webhook: webhook.name.clone(),
+                patterns: patterns.map_err(|error| refused(webhook, &error))?,
+                users: webhook.users.clone(),
+                groups: webhook.groups.clone(),
+                orgs: webhook.orgs.clone(),
+                only_hosts: webhook.only_hosts,
+                skip_late: webhook.skip_late,
+            })
+        })
+        .collect()
+}
+
+async fn targets(config: &Config, clock: &SharedClock) -> Result<Vec<Target>, BuildError> {
+    let mut targets = Vec::with_capacity(config.webhooks.len());
+    for webhook in &config.webhooks {
+        let destination = destination(webhook).await?;
+        let sender = Sender::new(destination, Arc::clone(clock)).map_err(|error: SenderError| refused(webhook, &error))?;
+        targets.push(Target {
+            name: webhook.name.clone(),
+            sender,
+            rules: DeliveryRules {
+                initial: webhook.backoff.initial,
+                max: webhook.backoff.max,
+                factor: webhook.backoff.factor,
+                attempts: webhook.attempts,
+                give_up_after: webhook.give_up_after,
+                max_age: webhook.max_age,
+            },
+            concurrency: u32::try_from(webhook.concurrency).unwrap_or(u32::MAX),
+            rate: webhook.rate,
+            timeout: webhook.timeout,
+        });
+    }
+    Ok(targets)
+}
+
+async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
+    let whose = |key: &str| format!("webhook `{}`: {key}", webhook.name);
+    let mut keys = Vec::with_capacity(webhook.secrets.len());
+    for source in &webhook.secrets {
+        let text = secret(|| whose("secret"), source).await?;
+        keys.push(SigningKey::parse(text.reveal()).map_err(|error| refused(webhook, &error))?);
+    }
+    let mut headers = Vec::with_capacity(webhook.headers.len());
+    for (name, value) in &webhook.headers {
+        headers.push((name.clone(), text(value, || whose(name)).await?));
+    }
+    Ok(Destination {
+        webhook: webhook.name.clone(),
+        url: text(&webhook.url, || whose("url")).await?,
+        format: webhook.format,
+        keys,
+        headers,
+        timeout: webhook.timeout,
+        connect_timeout: webhook.connect_timeout,
+        concurrency: webhook.concurrency,
+        reach: Reach { allow_link_local: webhook.allow_link_local, public_only: webhook.public_only },
+    })
+}
+
+async fn text(text: &Text, what: impl Fn() -> String) -> Result<Secret, BuildError> {
+    match text {
+        Text::Plain(plain) => Ok(Secret::new(plain)),
+        Text::Secret(source) => secret(what, source).await,
+    }
+}
+
+fn refused(webhook: &Webhook, error: &impl std::fmt::Display) -> BuildError {
+    BuildError::Webhook { webhook: webhook.name.to_string(), reason: error.to_string() }
+}
+
+async fn listener(config: &Config) -> Result<Option<TcpListener>, BuildError> {
+    match config.http.listen {
+        None => Ok(None),
+        Some(address) => TcpListener::bind(address)
+            .await
+            .map(Some)
+            .map_err(|error| BuildError::Listen { address, error }),
+    }
+}
+
+async fn web_state(
+    config: &Config,
+    listener: TcpListener,
+    store: &Store,
+    health: &Arc<Health>,
+    clock: &SharedClock,
+) -> Result<(TcpListener, web::State), BuildError> {
+    let token = match &config.http.token {
+        Some(source) => secret(|| "[http] token".to_owned(), source).await?,
+        None => {
+            let folder = config.history.path.parent().unwrap_or(Path::new("."));
+            web::token::load_or_create(folder).map_err(|error| BuildError::File { what: "the HTTP token's file", error })?
+        }
+    };
+    let address = listener.local_addr().map_err(|error| BuildError::File { what: "the listener", error })?;
+    let state = web::State::new(store.history(), Arc::clone(health), token, Arc::clone(clock), address);
+    Ok((listener, state))
+}
+
+async fn control_endpoint(config_file: &Path) -> Result<Endpoint, BuildError> {
+    let what = "the control socket";
+    let place = control::serve_place(config_file).map_err(|error| BuildError::File { what, error })?;
+    Endpoint::bind(&place).await.map_err(|error| BuildError::File { what, error })
+}
