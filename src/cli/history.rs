@@ -1,12 +1,211 @@
-//! `presenced history`: being built.
+//! `presenced history`: somebody's visits.
+//!
+//! Guards: a stay that goes on is not given an end, and an end that is only concluded says so. Deliberately not here:
+//! how visits come to be (`presence`).
 
-use super::{Exit, Failure, Globals};
+use super::output::{Cell, Column, FAINT, GOOD, Printer, Row, Style, counted};
+use super::reading::{Reading, read};
+use super::{Exit, Globals, when};
+use crate::store::history::{Person, VisitRow};
+use crate::time::{Timestamp, duration_ms};
 
 /// Options of `history`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// A name, a unionId, or enough of one
+    #[arg(value_name = "WHO")]
+    who: String,
+    /// From then on: `7d` ago, a day, or an instant
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Until then: `1h` ago, a day (included), or an instant
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// The newest so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+const COLUMNS: &[Column] = &[
+    Column::data_only("id"),
+    Column::data_only("who"),
+    Column::data_only("org"),
+    Column::data_only("union_id"),
+    Column::new("joined_at", "JOINED"),
+    Column::data_only("left_at"),
+    Column::table_only("LEFT"),
+    Column::new("minutes", "MIN"),
+    Column::data_only("ongoing"),
+    Column::new("meeting", "MEETING").shrinking(),
+    Column::new("role", "ROLE"),
+    Column::new("left_reason", "WHY LEFT"),
+    Column::data_only("basis"),
+    Column::data_only("leave_error_s"),
+    Column::data_only("ordinal"),
+    Column::data_only("external"),
+    Column::data_only("by_phone"),
+    Column::data_only("device"),
+    Column::data_only("nick"),
+];
 
 /// Runs it.
-pub fn run(_globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
-    Err(Failure::new(Exit::Failed, "not built yet").into())
+pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+    read(globals, async |reading: &Reading| {
+        let zone = reading.printer.time_zone;
+        let since = args.since.as_deref().map(|text| when::since(text, reading.now, zone)).transpose()?;
+        let until = args.until.as_deref().map(|text| when::until(text, reading.now, zone)).transpose()?;
+        let person = reading.person(&args.who).await?;
+        let visits = reading.history.visits(person.person_id, since, until, args.limit).await?;
+        if visits.is_empty() {
+            let bounded = since.is_some() || until.is_some();
+            reading.printer.print_nothing(COLUMNS, &nothing(&person, bounded))?;
+            return Ok(Exit::Nothing);
+        }
+        let rows: Vec<Row> =
+            visits.iter().map(|visit| row(visit, &person, reading.now, &reading.printer)).collect();
+        reading.printer.print(COLUMNS, &rows)?;
+        reading.printer.remark(&summary(&visits, &person, reading.now, zone, args.limit));
+        Ok(Exit::Done)
+    })
+}
+
+fn row(visit: &VisitRow, person: &Person, now: Timestamp, printer: &Printer) -> Row {
+    let left = match visit.left {
+        // A leave that nobody reported is known to an interval only.
+        Some(at) if visit.leave_basis.as_deref() == Some("reported") => printer.local(at),
+        Some(at) => format!("~{}", printer.local(at)),
+        None => "still in".to_owned(),
+    };
+    let error_ms =
+        visit.leave_latest.zip(visit.leave_earliest).map(|(latest, earliest)| latest.since(earliest));
+    Row::new(vec![
+        visit.visit_id.as_str().into(),
+        person.name.as_str().into(),
+        person.org.as_str().into(),
+        person.union_id.as_str().into(),
+        visit.joined.into(),
+        visit.left.into(),
+        left.into(),
+        Cell::Tenths(length_ms(visit, now) / 6000),
+        visit.left.is_none().into(),
+        visit.conference_id.as_str().into(),
+        visit.role.as_str().into(),
+        visit.left_reason.as_deref().into(),
+        visit.leave_basis.as_deref().unwrap_or(&visit.join_basis).into(),
+        error_ms.map_or(Cell::Nothing, |error| Cell::Tenths(duration_ms(error) / 100)),
+        visit.ordinal.into(),
+        visit.external.into(),
+        visit.by_phone.into(),
+        visit.device.as_deref().into(),
+        visit.nick.as_deref().into(),
+    ])
+    .styled(if visit.left.is_none() { GOOD } else { Style::new() })
+}
+
+fn length_ms(visit: &VisitRow, now: Timestamp) -> i64 {
+    duration_ms(visit.left.unwrap_or(now).since(visit.joined))
+}
+
+fn nothing(person: &Person, bounded: bool) -> String {
+    let hint = match (bounded, person.watched) {
+        (true, _) => "try a longer time, or none",
+        (false, true) => "nothing was seen yet; `presenced now` says how fresh that is",
+        (false, false) => "nothing was seen while this person was watched",
+    };
+    format!("No visits of {person}{}: {hint}.", if bounded { " in that time" } else { "" })
+}
+
+fn summary(visits: &[VisitRow], person: &Person, now: Timestamp, zone: chrono_tz::Tz, limit: u32) -> String {
+    let minutes = visits.iter().map(|visit| length_ms(visit, now)).sum::<i64>() / 60_000;
+    let mut text = format!(
+        "{}: {}, {minutes} minutes; times in {zone}",
+        person.name,
+        counted(visits.len(), "visit", "visits")
+    );
+    if visits.iter().any(|visit| visit.leave_basis.as_deref().is_some_and(|basis| basis != "reported")) {
+        text += "; ~ is as far as known";
+    }
+    if u32::try_from(visits.len()).is_ok_and(|count| count == limit) {
+        text += &format!("; only the newest {limit}, more by --limit");
+    }
+    text + "."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::OutputFormat;
+
+    const JOINED: Timestamp = Timestamp::from_ms(1_699_347_295_876);
+
+    fn person() -> Person {
+        Person {
+            person_id: 1,
+            org: "default".into(),
+            union_id: "u1".into(),
+            name: "李伟".into(),
+            watched: true,
+        }
+    }
+
+    fn visit(left_s: Option<u64>, reason: Option<&str>, basis: Option<&str>) -> VisitRow {
+        let left = left_s.map(|s| JOINED.plus(std::time::Duration::from_secs(s)));
+        VisitRow {
+            visit_id: "vis_a".into(),
+            conference_id: "654058f2411fe90147e68780".into(),
+            ordinal: 1,
+            joined: JOINED,
+            join_basis: "reported".into(),
+            left,
+            left_reason: reason.map(str::to_owned),
+            leave_basis: basis.map(str::to_owned),
+            leave_earliest: left.map(|_| JOINED),
+            leave_latest: left,
+            role: "attendee".into(),
+            external: false,
+            by_phone: false,
+            device: None,
+            nick: None,
+        }
+    }
+
+    fn visits() -> [VisitRow; 3] {
+        [
+            visit(Some(5400), Some("meeting_ended"), Some("reported")),
+            visit(Some(30), Some("vanished"), Some("inferred")),
+            visit(None, None, None),
+        ]
+    }
+
+    fn rendered(format: OutputFormat) -> String {
+        let printer = Printer { format, time_zone: chrono_tz::Asia::Shanghai, width: 80, quiet: false };
+        let now = JOINED.plus(std::time::Duration::from_mins(2));
+        let rows = visits().map(|visit| row(&visit, &person(), now, &printer));
+        anstream::adapter::strip_str(&printer.render(COLUMNS, &rows)).to_string()
+    }
+
+    #[test]
+    fn as_a_table() {
+        insta::assert_snapshot!(rendered(OutputFormat::Table));
+    }
+
+    #[test]
+    fn as_csv() {
+        insta::assert_snapshot!(rendered(OutputFormat::Csv));
+    }
+
+    #[test]
+    fn the_summary_adds_up_and_says_what_is_cut() {
+        let now = JOINED.plus(std::time::Duration::from_mins(2));
+        let text = summary(&visits(), &person(), now, chrono_tz::Asia::Shanghai, 3);
+        let expected = "李伟: 3 visits, 92 minutes; times in Asia/Shanghai; ~ is as far as known; \
+            only the newest 3, more by --limit.";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn no_visits_come_with_a_hint() {
+        assert!(nothing(&person(), true).contains("in that time: try a longer time"));
+        assert!(nothing(&person(), false).contains("`presenced now`"));
+    }
 }

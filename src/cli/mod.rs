@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::config::Config;
+
 pub mod check;
 pub mod completions;
 pub mod demo;
@@ -15,8 +17,10 @@ pub mod history;
 pub mod now;
 pub mod output;
 pub mod poll;
+mod reading;
 pub mod run;
 pub mod simulate;
+mod when;
 
 /// How a command ended, beside 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,11 @@ impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into() }
     }
+}
+
+/// The config that the command line means. The one place where a command gets it.
+pub fn load_config(_globals: &Globals) -> anyhow::Result<Config> {
+    Err(Failure::new(Exit::Config, "the config cannot be read yet").into())
 }
 
 /// The shape of what is printed.

@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::AnsiColor;
+pub use anstyle::Style;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use comfy_table::presets::NOTHING;
@@ -43,6 +44,8 @@ pub enum Cell {
     Text(String),
     /// A whole number.
     Number(i64),
+    /// A number with one decimal, in tenths.
+    Tenths(i64),
     /// Yes or no.
     Flag(bool),
     /// An instant: local in tables, RFC 3339 UTC elsewhere.
@@ -249,7 +252,7 @@ impl Printer {
             let Some(column) = table.column_mut(n) else { continue };
             column.set_padding((0, padding));
             column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + padding)));
-            if rows.iter().any(|row| matches!(row.cells.get(i), Some(Cell::Number(_)))) {
+            if rows.iter().any(|row| matches!(row.cells.get(i), Some(Cell::Number(_) | Cell::Tenths(_)))) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
@@ -288,6 +291,7 @@ impl Printer {
             None | Some(Cell::Nothing) => "-".to_owned(),
             Some(Cell::Text(text)) => harmless(text),
             Some(Cell::Number(number)) => number.to_string(),
+            Some(Cell::Tenths(tenths)) => decimal(*tenths),
             Some(Cell::Flag(true)) => "yes".to_owned(),
             Some(Cell::Flag(false)) => "no".to_owned(),
             Some(Cell::At(at)) => self.local(*at),
@@ -327,6 +331,11 @@ pub fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
+fn decimal(tenths: i64) -> String {
+    let sign = if tenths < 0 { "-" } else { "" };
+    format!("{sign}{}.{}", tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10)
+}
+
 fn json(columns: &[Column], row: &Row) -> String {
     if let Some(stored) = &row.json {
         return stored.clone();
@@ -340,6 +349,11 @@ fn json(columns: &[Column], row: &Row) -> String {
             Cell::Nothing => serde_json::Value::Null,
             Cell::Text(text) => text.as_str().into(),
             Cell::Number(number) => (*number).into(),
+            Cell::Tenths(tenths) => {
+                // Printed by ourselves: what a float makes of 0.1 is nobody's business.
+                let _ = write!(object, "{}:{}", serde_json::Value::from(key), decimal(*tenths));
+                continue;
+            }
             Cell::Flag(flag) => (*flag).into(),
             Cell::At(at) => at.rfc3339().into(),
         };
@@ -358,6 +372,7 @@ fn csv(columns: &[Column], rows: &[Row]) -> String {
             Cell::Nothing => String::new(),
             Cell::Text(text) => quoted(text),
             Cell::Number(number) => number.to_string(),
+            Cell::Tenths(tenths) => decimal(*tenths),
             Cell::Flag(flag) => flag.to_string(),
             Cell::At(at) => at.rfc3339(),
         });

@@ -1,0 +1,63 @@
+//! What the commands that only look have in common: the config, the database, the people.
+//!
+//! Guards: nothing is written and no daemon is needed. Deliberately not here: what is looked at.
+
+use super::output::Printer;
+use super::{Exit, Failure, Globals, load_config};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::store::Store;
+use crate::store::history::{History, Person, WhoError};
+use crate::time::Timestamp;
+
+/// What such a command works with.
+pub(super) struct Reading {
+    /// The config.
+    pub(super) config: Config,
+    /// The database.
+    pub(super) history: History,
+    /// The way to print.
+    pub(super) printer: Printer,
+    /// The present.
+    pub(super) now: Timestamp,
+}
+
+impl Reading {
+    /// The one person meant.
+    pub(super) async fn person(&self, who: &str) -> anyhow::Result<Person> {
+        Ok(self.history.find(who).await?.map_err(|error| unfound(&error))?)
+    }
+}
+
+/// Opens what the config names, and looks.
+pub(super) fn read(
+    globals: &Globals,
+    look: impl AsyncFnOnce(&Reading) -> anyhow::Result<Exit>,
+) -> anyhow::Result<Exit> {
+    let config = load_config(globals)?;
+    let printer = Printer::new(globals, config.time_zone);
+    runtime()?.block_on(async {
+        let store = Store::open_readonly(&config.history.path).await?;
+        let history = store.history();
+        let reading = Reading { config, history, printer, now: SystemClock.now() };
+        let ended = look(&reading).await;
+        store.close().await;
+        ended
+    })
+}
+
+/// One thread is enough for one question.
+pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Nobody found is "nothing matched"; several are a command line that does not say enough.
+pub(super) fn unfound(error: &WhoError) -> Failure {
+    match error {
+        WhoError::Nobody { .. } => {
+            let text = format!("{error}\n`presenced now --all` lists everybody who is watched");
+            Failure::new(Exit::Nothing, text)
+        }
+        WhoError::Several { .. } => Failure::new(Exit::Usage, error.to_string()),
+    }
+}

@@ -1,0 +1,115 @@
+//! WHEN: `7d`, `2026-11-23`, `2026-11-23 09:05`, `2026-11-23T09:05:00Z`.
+//!
+//! Guards: a length of time is counted back from now; a day is the reader's, in the zone that is shown; months and
+//! years, whose length nobody knows, are refused. Deliberately not here: what happened then.
+
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
+use chrono_tz::Tz;
+
+use super::{Exit, Failure};
+use crate::time::Timestamp;
+
+/// The begin of what is meant; a day begins at midnight.
+pub(super) fn since(text: &str, now: Timestamp, zone: Tz) -> Result<Timestamp, Failure> {
+    parse(text, now, zone, 0)
+}
+
+/// The end of what is meant; a day is included.
+pub(super) fn until(text: &str, now: Timestamp, zone: Tz) -> Result<Timestamp, Failure> {
+    parse(text, now, zone, 1)
+}
+
+fn parse(text: &str, now: Timestamp, zone: Tz, days_after: u64) -> Result<Timestamp, Failure> {
+    let text = text.trim();
+    if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
+        return Ok(Timestamp::from_ms(instant.timestamp_millis()));
+    }
+    if let Ok(day) = text.parse::<NaiveDate>() {
+        let day = day.checked_add_days(Days::new(days_after)).unwrap_or(day);
+        return Ok(local(day.and_time(NaiveTime::MIN), zone));
+    }
+    for format in ["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"] {
+        if let Ok(civil) = NaiveDateTime::parse_from_str(text, format) {
+            return Ok(local(civil, zone));
+        }
+    }
+    if has_vague_unit(text) {
+        let hint = "months and years have no fixed length; write days, as in `30d`";
+        return Err(Failure::new(Exit::Usage, format!("`{text}`: {hint}")));
+    }
+    match humantime::parse_duration(text) {
+        Ok(length) => Ok(now.minus(length)),
+        Err(_) => {
+            let hint =
+                "write a length of time (`7d`), a day (`2026-11-23`) or an instant (`2026-11-23 09:05`)";
+            Err(Failure::new(Exit::Usage, format!("`{text}` is no time; {hint}")))
+        }
+    }
+}
+
+fn has_vague_unit(text: &str) -> bool {
+    let units = text.split(|c: char| !c.is_ascii_alphabetic());
+    units
+        .into_iter()
+        .any(|unit| matches!(unit, "M" | "month" | "months" | "y" | "yr" | "yrs" | "year" | "years"))
+}
+
+/// The instant at which the clocks there show this; the earlier one where they show it twice, and where they skip it
+/// the first one after.
+fn local(civil: NaiveDateTime, zone: Tz) -> Timestamp {
+    // No zone ever skipped more than a day.
+    let minutes_skipped = (0..=24 * 60).map(chrono::TimeDelta::minutes);
+    let instant = minutes_skipped
+        .filter_map(|skipped| zone.from_local_datetime(&civil.checked_add_signed(skipped)?).earliest())
+        .next();
+    Timestamp::from_ms(instant.map_or_else(|| civil.and_utc().timestamp_millis(), |i| i.timestamp_millis()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_ms(1_800_000_000_000);
+
+    fn utc(parse: fn(&str, Timestamp, Tz) -> Result<Timestamp, Failure>, text: &str) -> String {
+        parse(text, NOW, chrono_tz::Asia::Shanghai).unwrap().rfc3339()
+    }
+
+    #[test]
+    fn lengths_count_back_from_now() {
+        assert_eq!(utc(since, "0s"), NOW.rfc3339());
+        assert_eq!(utc(since, "1h 30m"), NOW.minus(std::time::Duration::from_mins(90)).rfc3339());
+        assert_eq!(utc(until, "7d"), NOW.minus(std::time::Duration::from_hours(168)).rfc3339());
+    }
+
+    #[test]
+    fn a_day_is_the_readers_and_is_included() {
+        assert_eq!(utc(since, "2026-11-23"), "2026-11-22T16:00:00.000Z");
+        assert_eq!(utc(until, "2026-11-23"), "2026-11-23T16:00:00.000Z");
+    }
+
+    #[test]
+    fn instants_with_and_without_a_zone() {
+        assert_eq!(utc(since, "2026-11-23 09:05"), "2026-11-23T01:05:00.000Z");
+        assert_eq!(utc(until, "2026-11-23T09:05:07"), "2026-11-23T01:05:07.000Z");
+        assert_eq!(utc(since, "2026-11-23T09:05:00Z"), "2026-11-23T09:05:00.000Z");
+    }
+
+    #[test]
+    fn a_midnight_that_the_clocks_skip_is_the_first_instant_after() {
+        // Cairo, 2026-04-24: the clocks go from 00:00 to 01:00.
+        let begin = since("2026-04-24", NOW, chrono_tz::Africa::Cairo).unwrap();
+        assert_eq!(begin.rfc3339(), "2026-04-23T22:00:00.000Z");
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused_with_what_is() {
+        for (wrong, hint) in
+            [("5M", "30d"), ("1 month", "30d"), ("yesterday", "`7d`"), ("", "`7d`"), ("7", "`7d`")]
+        {
+            let failure = since(wrong, NOW, Tz::UTC).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.message.contains(hint), "{}", failure.message);
+        }
+    }
+}
