@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::config::Config;
+use crate::config::{self, Config, Loaded};
 
 pub mod check;
 pub mod completions;
@@ -54,18 +54,32 @@ pub struct Failure {
     pub exit: Exit,
     /// What to say.
     pub message: String,
+    /// The text has its own `error:` in front of each problem.
+    pub complete: bool,
 }
 
 impl Failure {
     /// One with this code and text.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), complete: false }
     }
 }
 
 /// The config that the command line means. The one place where a command gets it.
-pub fn load_config(_globals: &Globals) -> anyhow::Result<Config> {
-    Err(Failure::new(Exit::Config, "the config cannot be read yet").into())
+pub fn load_config(globals: &Globals) -> anyhow::Result<Config> {
+    load_checked(globals).map(|loaded| loaded.config)
+}
+
+/// The same with its warnings. What is wrong with it is the failure's text, each problem with its place.
+pub fn load_checked(globals: &Globals) -> anyhow::Result<Loaded> {
+    let not_found = |error: config::NotFound| Failure::new(Exit::Config, error.to_string());
+    let path = config::locate(globals.config.as_deref()).map_err(not_found)?;
+    config::load(&path).map_err(|refused| Failure { exit: Exit::Config, message: refused.to_string(), complete: true }.into())
+}
+
+/// `-q` and `-v` as a number.
+pub fn log_level(globals: &Globals) -> i8 {
+    if globals.quiet { -1 } else { i8::try_from(globals.verbose).unwrap_or(i8::MAX) }
 }
 
 /// The shape of what is printed.
@@ -154,8 +168,13 @@ pub fn main() -> ExitCode {
         Command::Completions(args) => completions::run(&globals, args),
     };
     let exit = ended.unwrap_or_else(|error| {
-        anstream::eprintln!("{}error:{} {error:#}", output::ERROR.render(), output::ERROR.render_reset());
-        error.downcast_ref::<Failure>().map_or(Exit::Failed, |failure| failure.exit)
+        let failure = error.downcast_ref::<Failure>();
+        if failure.is_some_and(|failure| failure.complete) {
+            anstream::eprintln!("{error:#}");
+        } else {
+            anstream::eprintln!("{}error:{:#} {error:#}", output::ERROR, output::ERROR);
+        }
+        failure.map_or(Exit::Failed, |failure| failure.exit)
     });
     ExitCode::from(exit as u8)
 }

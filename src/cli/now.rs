@@ -9,7 +9,7 @@ use crate::store::history::{Counts, MAX_ROWS, Standing};
 use crate::time::Timestamp;
 
 /// Options of `now`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// One person: a name, a unionId, or enough of one
     #[arg(value_name = "WHO", conflicts_with = "all")]

@@ -316,6 +316,22 @@ pub fn harmless(text: &str) -> String {
     text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
+/// The text cut or filled to `width` columns; a Chinese character takes two.
+pub fn padded(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let wide = unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
+        if used + wide > width {
+            break;
+        }
+        out.push(c);
+        used += wide;
+    }
+    out.extend(std::iter::repeat_n(' ', width - used));
+    out
+}
+
 /// How long ago, in words: `35 s ago`, `12 min ago`, `3 h ago`, `2 days ago`.
 pub fn ago(since: Duration) -> String {
     match since.as_secs() {

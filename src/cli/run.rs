@@ -1,12 +1,84 @@
-//! `presenced run`: being built.
+//! `presenced run`: the daemon, in the foreground.
+//!
+//! Guards: a bad config ends with 78 before anything starts; READY and STOPPING are told to the service manager; a signal
+//! ends it with 0. Deliberately not here: the daemon (`app`).
 
-use super::{Exit, Failure, Globals};
+use std::sync::Arc;
+
+use sd_notify::NotifyState;
+use tokio_util::sync::CancellationToken;
+
+use super::{Exit, Failure, Globals, load_checked, log_level};
+use crate::app::build::{self, BuildError};
+use crate::app::signals;
+use crate::clock::SystemClock;
+use crate::config::{Config, Loaded};
+use crate::telemetry::log;
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
 /// Runs it.
-pub fn run(_globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
-    Err(Failure::new(Exit::Failed, "not built yet").into())
+pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
+    let Loaded { config, warnings, sources } = load_checked(globals)?;
+    log::init(&config.log.level, config.log.format, log_level(globals))?;
+    for warning in &warnings {
+        let place = warning.place.as_ref().and_then(|place| sources.position(place));
+        let place = place.map(|position| format!("{}:{}", position.file, position.line));
+        tracing::warn!(at = place, "config: {}", warning.message);
+    }
+    // Two threads: one polls and delivers, the other is there when a commit or a signature takes its time.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<Exit> {
+    let (people, webhooks, database) = (config.users.len(), config.webhooks.len(), config.history.path.clone());
+    let stop = CancellationToken::new();
+    let daemon = build::daemon(config, Arc::new(SystemClock), true).await.map_err(|error| failed(&error))?;
+    let ready = || {
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), people, webhooks, database = %database.display(), "ready");
+        tell(&[NotifyState::Ready, NotifyState::Status(&format!("watching {people} people"))]);
+    };
+    let stopping = stop.clone();
+    let ended = tokio::select! {
+        ended = daemon.run(stop.clone(), ready) => ended,
+        // Ends only when signals cannot be had; then nobody could ever stop it in order.
+        broken = watch(stopping) => return Err(broken.into()),
+    };
+    tracing::info!("stopped");
+    ended.map(|()| Exit::Done).map_err(Into::into)
+}
+
+/// Signals, and the service manager's word that stopping is under way. Never ends without an error.
+async fn watch(stop: CancellationToken) -> std::io::Error {
+    let told = stop.clone();
+    tokio::select! {
+        ended = signals::watch(stop) => match ended {
+            Ok(()) => std::io::Error::other("signals ended"),
+            Err(error) => error,
+        },
+        () = async {
+            told.cancelled().await;
+            tell(&[NotifyState::Stopping]);
+            std::future::pending::<()>().await;
+        } => std::io::Error::other("unreachable"),
+    }
+}
+
+/// Without a service manager there is nobody to tell.
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// What is wrong with the config's surroundings ends with the config's code, so that nobody restarts it in vain.
+fn failed(error: &BuildError) -> Failure {
+    let exit = match error {
+        BuildError::Secret { .. } | BuildError::Webhook { .. } | BuildError::Client { .. } => Exit::Config,
+        BuildError::Store(_) | BuildError::Poller(_) | BuildError::Listen { .. } | BuildError::File { .. } => Exit::Failed,
+    };
+    Failure::new(exit, error.to_string())
 }

@@ -1,0 +1,63 @@
+//! The demo's own folder: a config like anybody's, pointed at loopback.
+//!
+//! Guards: nothing outside the folder is touched, nobody else can read it. Deliberately not here: running it (`demo`).
+
+use std::fmt::Write as _;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::simulator::world::Person;
+
+/// Signs the demo's deliveries; it guards nothing but the demo's own loopback.
+pub(super) const SECRET: &str = "whsec_cHJlc2VuY2VkLWRlbW8tc2VjcmV0LTIwMjYtb25seQ==";
+
+/// A new folder in the temporary directory.
+pub(super) fn folder() -> anyhow::Result<PathBuf> {
+    let parent = std::env::temp_dir();
+    let pid = std::process::id();
+    // A crashed demo may have left a folder of the same number behind.
+    for n in 0..100 {
+        let folder = parent.join(format!("presenced-demo-{pid}-{n}"));
+        match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).with_context(|| format!("making a folder in {}", parent.display())),
+        }
+    }
+    anyhow::bail!("{} is full of old demos: remove presenced-demo-{pid}-*", parent.display())
+}
+
+/// Writes the config; gives its path.
+pub(super) fn write(folder: &Path, dingtalk: &str, receiver: &str, people: &[Person]) -> anyhow::Result<PathBuf> {
+    let mut text = format!(
+        r#"# The demo's config: everybody is looked at every 10 seconds of the scripted time.
+[dingtalk]
+api_base = "{dingtalk}"
+app_key = "ding-demo"
+app_secret = "demo"
+calls_per_month = 0
+[poll]
+interval = "10s"
+min_interval = "5s"
+[[webhook]]
+name = "demo"
+url = "{receiver}"
+secret = "{SECRET}"
+events = ["meeting.*"]
+rate = 1000
+[history]
+path = "presence.db"
+[http]
+listen = ""
+"#
+    );
+    for person in people {
+        // A `String` takes whatever is written to it.
+        let _ = writeln!(text, "[[user]]\nunion_id = \"{}\"\nname = \"{}\"", person.union_id, person.nick);
+    }
+    let file = folder.join("config.toml");
+    std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+    Ok(file)
+}
