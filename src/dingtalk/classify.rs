@@ -107,13 +107,16 @@ pub fn token_failure(reply: &Reply<'_>, unified: bool) -> CallError {
         error.text = match &*code {
             "invalidsuiteticket" => "the suite ticket is refused: it expires, use the latest".into(),
             "invalidauthinfo" => "the organisation has not authorised this app (corp_id)".into(),
-            _ => "the app's key or secret is refused (credentials of one site are unknown on the other)".into(),
+            _ => {
+                "the app's key or secret is refused (credentials of one site are unknown on the other)".into()
+            }
         };
     } else if unified && code == "unknownerror" {
         error.class = class::MISCONFIGURED;
         error.verdict = Verdict::Misconfigured;
         error.text =
-            "DingTalk answers `unknownError`, as it does when corp_id and app_key do not belong together".into();
+            "DingTalk answers `unknownError`, as it does when corp_id and app_key do not belong together"
+                .into();
     } else if matches!(error.class, class::REFUSED | class::UNKNOWN_USER) {
         error.class = class::MISCONFIGURED;
         error.verdict = Verdict::Misconfigured;
@@ -197,7 +200,9 @@ fn not_json(status: u16, body: &[u8]) -> Meaning {
         500..=599 => is(class::OUTAGE, Verdict::Outage, format!("HTTP {status} without a JSON body")),
         _ if page && matches!(status, 200..=299 | 403 | 405 | 429) => banned(),
         429 => busy(),
-        _ if body.is_empty() => is(class::NOT_JSON, Verdict::Outage, format!("HTTP {status} with an empty body")),
+        _ if body.is_empty() => {
+            is(class::NOT_JSON, Verdict::Outage, format!("HTTP {status} with an empty body"))
+        }
         _ => is(class::NOT_JSON, Verdict::Outage, format!("HTTP {status} with a body that is not JSON")),
     }
 }
@@ -315,7 +320,9 @@ fn by_status(status: u16, code: Option<&str>) -> Meaning {
         (401, _) => unauthorised(),
         (429, _) => busy(),
         (500.., _) => is(class::OUTAGE, Verdict::Outage, format!("HTTP {status}")),
-        (404, Some("roomNotFound")) => is(class::REFUSED, Verdict::UnknownUser, "DingTalk finds no such meeting"),
+        (404, Some("roomNotFound")) => {
+            is(class::REFUSED, Verdict::UnknownUser, "DingTalk finds no such meeting")
+        }
         (404, _) => is(class::MISCONFIGURED, Verdict::Misconfigured, "no such path: is the base URL right?"),
         (407, _) => is(class::MISCONFIGURED, Verdict::Misconfigured, "the proxy wants credentials"),
         (408 | 425, _) => is(class::OUTAGE, Verdict::Outage, format!("HTTP {status}")),

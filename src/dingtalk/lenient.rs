@@ -59,7 +59,10 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the range and the fraction are checked in the same line")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the range and the fraction are checked in the same line"
+)]
 fn integral(value: f64) -> Number {
     // 2^53: up to here every integer has its own float.
     if value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0 {

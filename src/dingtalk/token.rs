@@ -290,7 +290,13 @@ impl Tokens {
         let end = Timestamp::from_ms(i64::MAX);
         if let Some(header) = header_value(secret.reveal()) {
             let accepted = AtomicBool::new(false);
-            self.hold(Some(Arc::new(Token { header, generation, refresh_at: end, expires_at: end, accepted })));
+            self.hold(Some(Arc::new(Token {
+                header,
+                generation,
+                refresh_at: end,
+                expires_at: end,
+                accepted,
+            })));
         }
     }
 
@@ -368,9 +374,8 @@ fn good(body: &[u8]) -> Option<(HeaderValue, Duration)> {
 }
 
 fn header_value(token: &str) -> Option<HeaderValue> {
-    let mut header = (!token.is_empty() && token.len() <= 4096)
-        .then(|| HeaderValue::from_str(token).ok())
-        .flatten()?;
+    let mut header =
+        (!token.is_empty() && token.len() <= 4096).then(|| HeaderValue::from_str(token).ok()).flatten()?;
     header.set_sensitive(true);
     Some(header)
 }

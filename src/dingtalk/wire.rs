@@ -333,8 +333,11 @@ impl<'de> Record<'de> {
     fn field<A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<Option<u8>, A::Error> {
         macro_rules! take {
             ($number:literal, $field:ident, $name:literal) => {{
-                self.$field =
-                    map.next_value().map_err(at(concat!("memberModelMap: ", $name, " is of the wrong kind")))?;
+                self.$field = map.next_value().map_err(at(concat!(
+                    "memberModelMap: ",
+                    $name,
+                    " is of the wrong kind"
+                )))?;
                 Some($number)
             }};
         }
