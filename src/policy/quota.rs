@@ -204,6 +204,8 @@ pub struct MonthBudget {
     /// What is known to be written down for `month`.
     persisted: u64,
     in_flight: u64,
+    /// DingTalk said that this month is spent.
+    exhausted: Option<Month>,
     pace: Pace,
 }
 
@@ -217,6 +219,7 @@ impl MonthBudget {
             used: persisted,
             persisted,
             in_flight: 0,
+            exhausted: None,
             pace: Pace::default(),
         }
     }
@@ -243,6 +246,9 @@ impl MonthBudget {
 
     /// Calls left in the month of `now`; `None`: no limit.
     pub fn left(&self, now: Timestamp) -> Option<u64> {
+        if self.exhausted == Some(self.month(now)) {
+            return Some(0);
+        }
         self.limit.map(|limit| limit.saturating_sub(self.used(now)))
     }
 
@@ -297,12 +303,14 @@ impl MonthBudget {
     }
 
     /// DingTalk says that the month is spent, whatever was counted here: others spend from the same calls. Nothing is
-    /// left until the month turns, or until `set_limit`.
+    /// left until the month turns, or until [`resume`](Self::resume). What was used stays as it was counted.
     pub fn exhausted(&mut self, now: Timestamp) {
-        self.turn(now);
-        if let Some(limit) = self.limit {
-            self.used = self.used.max(limit);
-        }
+        self.exhausted = Some(self.month(now));
+    }
+
+    /// Takes `exhausted` back: to probe, or because more calls were bought.
+    pub fn resume(&mut self) {
+        self.exhausted = None;
     }
 
     /// The exact number, to be written down at a clean stop.

@@ -199,7 +199,15 @@ fn a_call_over_the_turn_is_not_given_back_to_the_new_month() {
 fn when_dingtalk_says_spent_it_is_spent() {
     let mut budget = MonthBudget::new(SHANGHAI, Some(100), NOW, 5);
     budget.exhausted(NOW);
-    assert!(matches!(take(&mut budget, NOW), Err(Refusal::SpentUntil(_))));
+    let turn = budget.month_ends_at(NOW);
+    assert_eq!(take(&mut budget, NOW), Err(Refusal::SpentUntil(turn)));
+    assert_eq!(budget.used(NOW), 5);
+    assert!(take(&mut budget.clone(), turn).is_ok());
+    budget.resume();
+    assert!(take(&mut budget, NOW).is_ok());
+    let mut boundless = MonthBudget::new(SHANGHAI, None, NOW, 5);
+    boundless.exhausted(NOW);
+    assert_eq!(take(&mut boundless, NOW), Err(Refusal::SpentUntil(turn)));
 }
 
 #[test]
