@@ -1,12 +1,122 @@
-//! `presenced simulate`: being built.
+//! `presenced simulate`: the built-in DingTalk alone, for anybody's tests.
+//!
+//! Guards: the first line of the output is its URL and nothing else, so that a script can read it; a scenario that
+//! cannot be played is refused with every problem and its line. Deliberately not here: what it answers (`simulator`).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, Globals};
+use crate::clock::{Clock as _, ScaledClock, SharedClock, SystemClock};
+use crate::simulator::{Running, Scenario, Simulator, api};
 
 /// Options of `simulate`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
+    listen: SocketAddr,
+    /// A scenario file, or one of: working-day, demo, calls, two-devices, chaos
+    #[arg(long, value_name = "FILE", default_value = "working-day")]
+    scenario: String,
+    /// How many times as fast as real time it plays
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed)]
+    speed: f64,
+}
 
-/// Runs it.
-pub fn run(_globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
-    Err(Failure::new(Exit::Failed, "not built yet").into())
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if (0.001..=1e6).contains(&speed) => Ok(speed),
+        _ => Err("a number between 0.001 and 1000000".into()),
+    }
+}
+
+/// Runs it until SIGINT or SIGTERM.
+pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+    let scenario = load(&args.scenario)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime could not be started")?;
+    let ended = runtime.block_on(serve(globals, &args, scenario));
+    // Connections that a client keeps open are no reason to stay.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    ended
+}
+
+fn load(name: &str) -> anyhow::Result<Scenario> {
+    if let Some(built_in) = Scenario::built_in(name) {
+        return Ok(built_in.map_err(|error| Failure::new(Exit::Config, error.to_string()))?);
+    }
+    let text = std::fs::read_to_string(name).map_err(|error| {
+        let known: Vec<&str> = Scenario::built_in_names().collect();
+        let message = format!("{name}: {error} (the built-in scenarios are {})", known.join(", "));
+        Failure::new(Exit::Config, message)
+    })?;
+    Ok(Scenario::parse(&text, name).map_err(|error| Failure::new(Exit::Config, error.to_string()))?)
+}
+
+async fn serve(globals: &Globals, args: &Args, scenario: Scenario) -> anyhow::Result<Exit> {
+    let clock: SharedClock = if (args.speed - 1.0).abs() < f64::EPSILON {
+        Arc::new(SystemClock)
+    } else {
+        Arc::new(ScaledClock::starting(SystemClock.now(), args.speed))
+    };
+    // Before the first line is out, so that who has read it can already end us.
+    let end = end_signal()?;
+    let title = scenario.title.clone();
+    let running = Simulator::start(args.listen, scenario, clock, CancellationToken::new())
+        .await
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    anstream::println!("{}", running.base_url());
+    if !globals.quiet {
+        explain(&running, &title, args.speed);
+    }
+    end.await;
+    let stopped = running.stop();
+    // An answer under way gets a moment; a client that does not take it gets no more.
+    let clock = SystemClock;
+    tokio::select! {
+        () = stopped => {}
+        () = clock.sleep_until(clock.now().plus(Duration::from_secs(2))) => {}
+    }
+    Ok(Exit::Done)
+}
+
+fn explain(running: &Running, title: &str, speed: f64) {
+    let base = running.base_url();
+    let somebody = running.world().people().first().map_or("u", |person| person.union_id.as_str());
+    anstream::println!(
+        "plays {title:?} at {speed} times real time; any app key and secret will do unless it names its apps"
+    );
+    for person in running.world().people().iter().take(10) {
+        anstream::println!("  {:<34} {}", person.union_id, person.nick);
+    }
+    anstream::println!("try:");
+    anstream::println!(
+        "  TOKEN=$(curl -s {base}{} -H 'content-type: application/json' -d '{{\"appKey\":\"k\",\"appSecret\":\"s\"}}' | cut -d'\"' -f4)",
+        api::ACCESS_TOKEN
+    );
+    anstream::println!(
+        "  curl -s '{base}{}?unionId={somebody}' -H \"x-acs-dingtalk-access-token: $TOKEN\"",
+        api::LISTS
+    );
+    anstream::println!("  curl -s {base}/_simulator/inside    # who is in which meetings; ctrl-c ends it");
+}
+
+/// Ends when somebody wants us to; listening starts at once, not at the first poll.
+fn end_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).context("no signal handler")?;
+    let mut terminate = signal(SignalKind::terminate()).context("no signal handler")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

@@ -12,3 +12,8 @@ mod store_recording;
 mod store_views;
 mod store_writer;
 mod tidy;
+//! What crosses rooms, in one binary: each file is a story over real sockets and real files.
+
+mod simulator_api;
+mod simulator_faults;
+mod simulator_receiver;
