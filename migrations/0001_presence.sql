@@ -27,6 +27,7 @@ CREATE TABLE people (
   watched       INTEGER NOT NULL DEFAULT 1 CHECK (watched IN (0, 1)),
   presence      TEXT    NOT NULL DEFAULT 'unknown' CHECK (presence IN ('inside', 'outside', 'unknown')),
   belief        TEXT    NOT NULL DEFAULT '{}',         -- what is believed, JSON; the daemon's own
+  digest        INTEGER,                               -- of the newest answer; NULL: whatever comes next is new
   next_poll_ms  INTEGER,                               -- when the next look is due
   last_poll_ms  INTEGER,                               -- the last look, good or not
   last_ok_ms    INTEGER,                               -- the last good look

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnectOptions;
 
 use super::{SCHEMA_VERSION, StoreError, open, schema};
 
@@ -50,10 +51,7 @@ impl super::Store {
             ErrorKind::NotFound => StoreError::Missing { path: path.to_owned() },
             _ => StoreError::file("open", path, error),
         })?;
-        // A WAL database without a WAL is at rest: nobody has it open, and nobody needs the files that SQLite would
-        // make to share it.
-        let at_rest = in_wal_mode(&path)? && is_empty_or_missing(&open::beside(&path, "-wal"));
-        let options = open::read_only(&path).immutable(at_rest);
+        let options = options(&path)?;
         let readers = open::pool(CONNECTIONS)
             .connect_with(options)
             .await
@@ -71,6 +69,13 @@ impl super::Store {
         }
         Ok(store)
     }
+}
+
+/// How to look at a file without leaving anything beside it. A WAL database without a WAL is at rest: nobody has it open,
+/// and nobody needs the files that SQLite would make to share it.
+pub(super) fn options(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
+    let at_rest = in_wal_mode(path)? && is_empty_or_missing(&open::beside(path, "-wal"));
+    Ok(open::read_only(path).immutable(at_rest))
 }
 
 fn in_wal_mode(path: &Path) -> Result<bool, StoreError> {

@@ -16,7 +16,8 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::group::{Answer, Asked, Group, Job, JobFuture};
+pub(super) use super::group::JobFuture;
+use super::group::{Answer, Asked, Group, Job};
 use super::recording::{Note, Scribe};
 use super::{Store, StoreError, open};
 

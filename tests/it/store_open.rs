@@ -125,6 +125,30 @@ async fn a_foreign_file_is_refused_untouched() {
 }
 
 #[tokio::test]
+async fn another_programs_unstamped_database_is_refused_too() {
+    let place = Place::new();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(place.file()).create_if_missing(true);
+    let mut other =
+        sqlx::ConnectOptions::connect(&options.journal_mode(sqlx::sqlite::SqliteJournalMode::Wal))
+            .await
+            .unwrap();
+    sqlx::query("CREATE TABLE _sqlx_migrations (version INTEGER)").execute(&mut other).await.unwrap();
+    sqlx::query("CREATE TABLE recipes (name TEXT)").execute(&mut other).await.unwrap();
+    sqlx::Connection::close(other).await.unwrap();
+    let error = place.try_open().await.unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    let names: Vec<_> = fs::read_dir(place.folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "the file and our lock: {names:?}");
+}
+
+#[tokio::test]
+async fn an_empty_file_is_as_good_as_none() {
+    let place = Place::new();
+    fs::write(place.file(), "").unwrap();
+    place.open().await;
+}
+
+#[tokio::test]
 async fn a_clean_stop_leaves_one_plain_file() {
     let place = Place::new();
     let store = place.open().await;

@@ -266,6 +266,8 @@ async fn who_leaves_the_list_is_named_once_and_comes_back_as_new() {
     let (_, dropped) = store.enroll(list(&["zhao", "li"])).await.unwrap();
     assert!(dropped.is_empty());
 
+    store.enroll(list(&["wang", "li", "zhao"])).await.unwrap();
+    // Also when the daemon died before the first look.
     let (third, _) = store.enroll(list(&["wang", "li", "zhao"])).await.unwrap();
     assert_eq!(third[0].person_id, wang.person_id);
     assert_eq!((third[0].digest, third[0].next_poll), (None, None));
