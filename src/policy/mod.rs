@@ -5,3 +5,4 @@
 
 pub mod delivery;
 pub mod routing;
+pub mod send_rate;
