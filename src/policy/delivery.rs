@@ -132,6 +132,23 @@ pub enum Standing {
     },
 }
 
+impl Standing {
+    /// Down, with a probe now and then.
+    pub fn is_down(&self) -> bool {
+        matches!(self, Self::Down { .. })
+    }
+
+    /// The word in the database and in texts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down { .. } => "down",
+            Self::Disabled { .. } => "disabled",
+            Self::Paused { .. } => "paused",
+        }
+    }
+}
+
 /// A webhook's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -190,7 +207,7 @@ pub fn decide(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Verd
     match attempt.outcome {
         Outcome::Accepted => {
             answered(health);
-            if matches!(health.standing, Standing::Down { .. }) {
+            if health.standing.is_down() {
                 health.standing = Standing::Up;
             }
             Verdict { next: Next::Delivered, strikes: attempt.strikes, forgiven: Vec::new() }

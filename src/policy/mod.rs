@@ -10,3 +10,5 @@ pub mod delivery;
 pub mod pace;
 pub mod quota;
 pub mod window;
+pub mod routing;
+pub mod send_rate;

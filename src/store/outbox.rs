@@ -50,10 +50,11 @@ WHERE (webhook, person_id, org) IN (SELECT value ->> 0, value ->> 1, value ->> 2
 const NEXT_READY: &str = "SELECT min(ready_ms) FROM lanes WHERE webhook = ?1 AND lease_ms IS NULL";
 
 const FINISH: &str = "\
-UPDATE deliveries SET state = done.state, attempts = done.attempts, strikes = deliveries.strikes + done.strike, \
-    next_ms = coalesce(done.next, deliveries.next_ms), last_status = done.status, last_error = done.error, \
-    finished_ms = done.finished \
-FROM (SELECT value ->> 0 AS id, value ->> 1 AS state, value ->> 2 AS attempts, value ->> 3 AS strike, \
+UPDATE deliveries SET state = done.state, attempts = deliveries.attempts + done.attempted, \
+    strikes = deliveries.strikes + done.strike, next_ms = coalesce(done.next, deliveries.next_ms), \
+    last_status = iif(done.attempted, done.status, deliveries.last_status), \
+    last_error = iif(done.attempted, done.error, deliveries.last_error), finished_ms = done.finished \
+FROM (SELECT value ->> 0 AS id, value ->> 1 AS state, value ->> 2 AS attempted, value ->> 3 AS strike, \
              value ->> 4 AS next, value ->> 5 AS status, value ->> 6 AS error, value ->> 7 AS finished \
       FROM jsonb_each(?1)) AS done \
 WHERE deliveries.delivery_id = done.id AND deliveries.state = 'pending'";
@@ -127,6 +128,17 @@ pub enum Ending {
     Expired,
     /// Not ended: again, not before this.
     Retry(Timestamp),
+    /// Not ended: given back as it was taken.
+    Released,
+}
+
+/// What a request led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempted {
+    /// HTTP status, where a head arrived.
+    pub status: Option<u16>,
+    /// Why it failed, where it did.
+    pub error: Option<String>,
 }
 
 /// A delivery to be written back.
@@ -136,14 +148,10 @@ pub struct Finished {
     pub ticket: Ticket,
     /// How.
     pub ending: Ending,
-    /// A request was made.
-    pub attempted: bool,
+    /// `None`: no request was made.
+    pub attempt: Option<Attempted>,
     /// Strikes from now on.
     pub strikes: u32,
-    /// HTTP status of the attempt.
-    pub status: Option<u16>,
-    /// Why the attempt failed.
-    pub error: Option<String>,
     /// When.
     pub at: Timestamp,
 }
@@ -174,6 +182,13 @@ pub struct Turn {
     pub states: Vec<(WebhookName, Health)>,
     /// Webhooks that could send more.
     pub asks: Vec<Ask>,
+}
+
+impl Turn {
+    /// Nothing to say and nothing to ask.
+    pub fn is_empty(&self) -> bool {
+        self.finished.is_empty() && self.forgiven.is_empty() && self.states.is_empty() && self.asks.is_empty()
+    }
 }
 
 /// The answer to an [`Ask`].
@@ -384,12 +399,14 @@ fn finished_row(done: &Finished) -> FinishedRow<'_> {
         Ending::Dead => ("dead", None, Some(done.at)),
         Ending::Expired => ("expired", None, Some(done.at)),
         Ending::Retry(at) => ("pending", Some(at), None),
+        Ending::Released => ("pending", None, None),
     };
-    let ticket = &done.ticket;
-    let attempts = ticket.attempts.saturating_add(u32::from(done.attempted));
     // Relative, because a strike may have been given back while the request was out.
-    let strike = done.strikes.saturating_sub(ticket.strikes);
-    (ticket.delivery_id, state, attempts, strike, next, done.status, done.error.as_deref(), finished)
+    let strike = done.strikes.saturating_sub(done.ticket.strikes);
+    let attempt = done.attempt.as_ref();
+    let status = attempt.and_then(|attempt| attempt.status);
+    let error = attempt.and_then(|attempt| attempt.error.as_deref());
+    (done.ticket.delivery_id, state, u32::from(attempt.is_some()), strike, next, status, error, finished)
 }
 
 /// A lane and its head; all of the head is missing when nothing waits in the lane.
@@ -429,13 +446,12 @@ fn claimed(row: HeadRow, webhook: &WebhookName) -> Result<Result<Claimed, (i64, 
 struct StateOut<'a>(&'a str, &'static str, u32, Option<Timestamp>, Option<Timestamp>, u32, Option<&'a str>);
 
 fn state_row<'a>(webhook: &'a WebhookName, health: &'a Health) -> StateOut<'a> {
-    let (state, since, probe_at, probes, reason) = match &health.standing {
-        Standing::Up => ("up", None, None, 0, None),
-        Standing::Down { since, probe_at, probes } => ("down", Some(*since), Some(*probe_at), *probes, None),
-        Standing::Disabled { reason } => ("disabled", None, None, 0, Some(reason.as_str())),
-        Standing::Paused { reason } => ("paused", None, None, 0, Some(reason.as_str())),
+    let (since, probe_at, probes, reason) = match &health.standing {
+        Standing::Up => (None, None, 0, None),
+        Standing::Down { since, probe_at, probes } => (Some(*since), Some(*probe_at), *probes, None),
+        Standing::Disabled { reason } | Standing::Paused { reason } => (None, None, 0, Some(reason.as_str())),
     };
-    StateOut(webhook.as_str(), state, health.failures, since, probe_at, probes, reason)
+    StateOut(webhook.as_str(), health.standing.name(), health.failures, since, probe_at, probes, reason)
 }
 
 type StateRow = (String, String, u32, Option<i64>, Option<i64>, u32, Option<String>);

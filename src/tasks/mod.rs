@@ -4,3 +4,9 @@
 //! ends when told to. Deliberately not here: who starts and supervises them (`app`).
 
 pub mod poller;
+//! The shell in motion.
+//!
+//! Guards: whatever is started here is waited for or stopped here. Deliberately not here: decisions (`presence`,
+//! `policy`) and the outside (`store`, `dingtalk`, `webhook`).
+
+pub mod dispatcher;

@@ -1,0 +1,211 @@
+//! One webhook at the dispatcher: what it may do now, what it has in hand.
+//!
+//! Guards: never more than `concurrency` requests in flight and `rate` starts a second; nothing but a probe goes to a
+//! webhook that is down; what was taken and will not be sent is given back. Deliberately not here: IO; a desk only says
+//! what should be done.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::ids::WebhookName;
+use crate::policy::delivery::{Health, Rules, Standing};
+use crate::policy::send_rate::SendRate;
+use crate::store::outbox::{Ask, Claimed, Ending, Finished, Granted};
+use crate::time::Timestamp;
+use crate::webhook::send::Sender;
+
+/// The most deliveries one webhook has in hand, sent or waiting for their turn: enough to keep a fast receiver busy
+/// while the database works, few enough to be given back quickly.
+const MOST_IN_HAND: u32 = 256;
+
+/// How much longer than a request a lease lasts: the answer has to be written back.
+const LEASE_MARGIN: Duration = Duration::from_mins(1);
+
+/// A webhook to deliver to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name.
+    pub name: WebhookName,
+    /// Sends to it.
+    pub sender: Sender,
+    /// When to try again and when to give up.
+    pub rules: Rules,
+    /// Requests in flight.
+    pub concurrency: u32,
+    /// Requests a second.
+    pub rate: u32,
+    /// For a whole request, as the sender has it.
+    pub timeout: Duration,
+}
+
+/// A taken delivery that waits for its request.
+#[derive(Debug)]
+pub(super) struct InHand {
+    pub(super) claimed: Claimed,
+    pub(super) probe: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) target: Target,
+    pub(super) health: Health,
+    /// `health` is not written down yet.
+    pub(super) changed: bool,
+    pub(super) in_flight: u32,
+    waiting: VecDeque<InHand>,
+    rate: SendRate,
+    /// There may be work nobody has looked at.
+    look: bool,
+    /// When the next free lane is ready, as of the last look.
+    next_ready: Option<Timestamp>,
+    /// An ask is on its way: whether for a probe.
+    asked: Option<bool>,
+}
+
+impl Desk {
+    pub(super) fn new(target: Target, health: Health) -> Self {
+        let rate = SendRate::new(target.rate);
+        Self {
+            target,
+            health,
+            changed: false,
+            in_flight: 0,
+            waiting: VecDeque::new(),
+            rate,
+            look: true,
+            next_ready: None,
+            asked: None,
+        }
+    }
+
+    /// There may be new work.
+    pub(super) fn look_again(&mut self) {
+        self.look = true;
+    }
+
+    /// What should be asked for at `now`, if anything. Counts as asked.
+    pub(super) fn ask(&mut self, now: Timestamp) -> Option<Ask> {
+        if self.asked.is_some() {
+            return None;
+        }
+        let (max, probe) = match self.health.standing {
+            Standing::Up if self.look || self.next_ready.is_some_and(|ready| ready <= now) => (self.room(), false),
+            Standing::Down { probe_at, .. } if self.is_empty() && self.has_lanes() && probe_at <= now => (1, true),
+            _ => (0, false),
+        };
+        if max == 0 {
+            return None;
+        }
+        self.look = false;
+        self.asked = Some(probe);
+        // Everything in hand may have to wait for a slow request in front of it.
+        let turns = MOST_IN_HAND.div_ceil(self.target.concurrency.max(1)).saturating_add(1);
+        let lease_until = now.plus(self.target.timeout.saturating_mul(turns)).plus(LEASE_MARGIN);
+        Some(Ask { webhook: self.target.name.clone(), max, lease_until, probe })
+    }
+
+    /// An ask was answered.
+    pub(super) fn granted(&mut self, granted: Granted) {
+        let probe = self.asked.take().unwrap_or(false);
+        self.next_ready = granted.next_ready;
+        self.waiting.extend(granted.claimed.into_iter().map(|claimed| InHand { claimed, probe }));
+    }
+
+    /// An ask was lost.
+    pub(super) fn ask_failed(&mut self) {
+        self.asked = None;
+        self.look = true;
+    }
+
+    /// The next delivery whose request may start at `now`. Counts as in flight.
+    pub(super) fn start(&mut self, now: Timestamp) -> Option<InHand> {
+        if self.in_flight >= self.target.concurrency.max(1) || self.waiting.is_empty() || !self.may_send() {
+            return None;
+        }
+        self.rate.start(now).ok()?;
+        self.in_flight += 1;
+        self.waiting.pop_front()
+    }
+
+    /// What was taken and will not be sent: everything when the webhook is not up any more, and what is too old.
+    pub(super) fn put_down(&mut self, now: Timestamp) -> Vec<Finished> {
+        let (may_send, rules) = (self.may_send(), self.target.rules);
+        let too_old = |one: &InHand| rules.expired(one.claimed.recorded, now);
+        if may_send && !self.waiting.iter().any(too_old) {
+            return Vec::new();
+        }
+        let (mut kept, mut down) = (VecDeque::new(), Vec::new());
+        for one in self.waiting.drain(..) {
+            if too_old(&one) {
+                down.push(unsent(one.claimed, Ending::Expired, now));
+            } else if may_send || (one.probe && self.health.standing.is_down()) {
+                kept.push_back(one);
+            } else {
+                down.push(unsent(one.claimed, Ending::Released, now));
+            }
+        }
+        self.waiting = kept;
+        down
+    }
+
+    /// Everything that was taken and not sent, given back: the dispatcher stops.
+    pub(super) fn release(&mut self, now: Timestamp) -> Vec<Finished> {
+        self.waiting.drain(..).map(|one| unsent(one.claimed, Ending::Released, now)).collect()
+    }
+
+    /// Disabled, and everything that waits is to be buried now.
+    pub(super) fn bury_reason(&mut self) -> Option<String> {
+        match &self.health.standing {
+            Standing::Disabled { reason } if self.look && self.is_empty() && self.asked.is_none() && !self.changed => {
+                self.look = false;
+                Some(reason.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// When something is to be done without anybody's wake-up.
+    pub(super) fn due(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if !self.waiting.is_empty() {
+            // Without a free place the next answer is the wake-up.
+            let free = self.in_flight < self.target.concurrency.max(1);
+            return if free { self.rate.free_at(now) } else { None };
+        }
+        match self.health.standing {
+            Standing::Up if self.asked.is_none() && self.room() > 0 => self.next_ready,
+            Standing::Down { probe_at, .. } if self.asked.is_none() && self.is_empty() && self.has_lanes() => {
+                Some(probe_at)
+            }
+            _ => None,
+        }
+    }
+
+    fn room(&self) -> u32 {
+        let in_hand = self.in_flight.saturating_add(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
+        // A slow rate needs no more in hand than it sends in a second beside what is in flight.
+        let most = self.target.concurrency.max(1).saturating_add(self.target.rate).min(MOST_IN_HAND);
+        most.max(self.target.concurrency).saturating_sub(in_hand)
+    }
+
+    /// Up; or down with the probe, and nothing else, at the front.
+    fn may_send(&self) -> bool {
+        match self.health.standing {
+            Standing::Up => true,
+            Standing::Down { .. } => self.in_flight == 0 && self.waiting.front().is_some_and(|one| one.probe),
+            Standing::Disabled { .. } | Standing::Paused { .. } => false,
+        }
+    }
+
+    fn has_lanes(&self) -> bool {
+        self.look || self.next_ready.is_some()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.in_flight == 0 && self.waiting.is_empty()
+    }
+}
+
+fn unsent(claimed: Claimed, ending: Ending, at: Timestamp) -> Finished {
+    let strikes = claimed.ticket.strikes;
+    Finished { ticket: claimed.ticket, ending, attempt: None, strikes, at }
+}

@@ -1,0 +1,410 @@
+//! The dispatcher: takes what waits, sends it, writes back what became of it.
+//!
+//! Guards: one delivery of a lane in flight, whatever else goes on; no webhook waits for another; no transaction spans
+//! a request; whatever is ready to be written when the database is free goes into one transaction, together with the
+//! next claims. Deliberately not here: what an answer means (`policy::delivery`), how a request is made (`webhook`).
+//!
+//! Everything is decided by one task, on events: an answer, a finished transaction, a wake-up, an instant that came.
+//! Requests run in a `JoinSet`; the database is asked by one future at a time, beside them.
+
+mod desk;
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use self::desk::{Desk, InHand};
+use crate::clock::{SharedClock, Sleep};
+use crate::ids::WebhookName;
+use crate::policy::delivery::{self, Attempt, Next, Outcome};
+use crate::store::outbox::{Attempted, Ending, Finished, Ticket, Turn, TurnFailed, Turned};
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+use crate::webhook::send::{Message, Sent};
+
+pub use self::desk::Target;
+
+/// How long requests in flight may take once the dispatcher is told to stop. Less than the ten seconds in which the
+/// whole daemon stops.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// How long to leave a database alone that would not write.
+const DATABASE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Answers nobody needs any more that are read to the end so that their connections can be used again.
+const MOST_LEFTOVERS: usize = 256;
+
+/// Sends what the outbox holds.
+#[derive(Debug)]
+pub struct Dispatcher {
+    clock: SharedClock,
+    wake: Arc<Notify>,
+    store: Store,
+    desks: Vec<Desk>,
+    by_name: HashMap<WebhookName, usize>,
+    requests: JoinSet<Returned>,
+    leftovers: JoinSet<()>,
+    database: Database,
+    finished: Vec<Finished>,
+    forgiven: Vec<i64>,
+    /// After a failure: when the database is asked again.
+    database_from: Option<Timestamp>,
+}
+
+/// A request that came back.
+#[derive(Debug)]
+struct Returned {
+    desk: usize,
+    ticket: Ticket,
+    probe: bool,
+    sent: Sent,
+}
+
+/// What the database was asked, and is working on.
+#[derive(Default)]
+struct Database(Option<Pin<Box<dyn Future<Output = Done> + Send>>>);
+
+enum Done {
+    Turn(Result<Turned, TurnFailed>),
+    Bury(usize, Result<u64, StoreError>),
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "busy" } else { "free" })
+    }
+}
+
+impl Dispatcher {
+    /// `wake` is notified (`notify_one`) after every commit that made deliveries.
+    pub fn new(store: Store, webhooks: Vec<Target>, clock: SharedClock, wake: Arc<Notify>) -> Self {
+        let by_name = webhooks.iter().enumerate().map(|(i, target)| (target.name.clone(), i)).collect();
+        let desks = webhooks.into_iter().map(|target| Desk::new(target, delivery::Health::default())).collect();
+        Self {
+            clock,
+            wake,
+            store,
+            desks,
+            by_name,
+            requests: JoinSet::new(),
+            leftovers: JoinSet::new(),
+            database: Database::default(),
+            finished: Vec::new(),
+            forgiven: Vec::new(),
+            database_from: None,
+        }
+    }
+
+    /// Delivers until told to stop; then claims nothing more, waits a bounded time for the answers that are out, writes
+    /// them down, and gives back the rest.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
+        self.resume().await?;
+        let wake = Arc::clone(&self.wake);
+        let mut alarm = Alarm::default();
+        loop {
+            // Registered before looking, so that a commit in between is not slept through.
+            let woken = wake.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            alarm.set(self.act(), &self.clock);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.progress() => {}
+                () = woken => self.look_everywhere(),
+                () = alarm.rings() => {}
+            }
+        }
+        self.stop().await
+    }
+
+    /// Takes up where an earlier daemon ended: frees its leases, reads the state of the webhooks. `run` does it.
+    pub async fn resume(&mut self) -> Result<(), StoreError> {
+        let freed = self.store.free_leases().await?;
+        if freed > 0 {
+            tracing::info!(freed, "deliveries that were in flight when the daemon ended are sent again");
+        }
+        for (webhook, health) in self.store.webhook_states().await? {
+            if let Some(&at) = self.by_name.get(&webhook) {
+                self.desks[at].health = health;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does everything that can be done at this instant, and returns when nothing is under way any more: when to come
+    /// back, if not by a wake-up.
+    pub async fn settle(&mut self) -> Option<Timestamp> {
+        self.look_everywhere();
+        loop {
+            let due = self.act();
+            if !self.is_busy() {
+                return due;
+            }
+            self.progress().await;
+        }
+    }
+
+    fn look_everywhere(&mut self) {
+        self.desks.iter_mut().for_each(Desk::look_again);
+    }
+
+    fn is_busy(&self) -> bool {
+        self.database.0.is_some() || !self.requests.is_empty()
+    }
+
+    /// Starts what may be started now; says when there is more.
+    fn act(&mut self) -> Option<Timestamp> {
+        let now = self.clock.now();
+        for at in 0..self.desks.len() {
+            let put_down = self.desks[at].put_down(now);
+            self.finished.extend(put_down);
+            while let Some(next) = self.desks[at].start(now) {
+                self.send(at, next);
+            }
+        }
+        let blocked = self.database_from.filter(|&from| from > now);
+        if self.database.0.is_none() && blocked.is_none() {
+            self.ask_database(now);
+        }
+        let due = self.desks.iter_mut().filter_map(|desk| desk.due(now)).min();
+        match blocked {
+            Some(from) => Some(due.map_or(from, |due| due.max(from))),
+            None => due,
+        }
+    }
+
+    fn send(&mut self, desk: usize, next: InHand) {
+        let InHand { claimed, probe } = next;
+        let sender = self.desks[desk].target.sender.clone();
+        let message = Message {
+            event_id: claimed.event_id,
+            event_type: claimed.event_type,
+            trigger: claimed.trigger,
+            attempt: claimed.ticket.attempts.saturating_add(1),
+            body: claimed.body,
+        };
+        let ticket = claimed.ticket;
+        self.requests.spawn(async move { Returned { desk, ticket, probe, sent: sender.send(message).await } });
+    }
+
+    fn ask_database(&mut self, now: Timestamp) {
+        let finished = std::mem::take(&mut self.finished);
+        for done in &finished {
+            // A lane moves on in this very transaction; its next head may be taken in it, too.
+            if let Some(&at) = self.by_name.get(&done.ticket.webhook) {
+                self.desks[at].look_again();
+            }
+        }
+        let mut turn = Turn { at: now, finished, forgiven: std::mem::take(&mut self.forgiven), ..Turn::default() };
+        for desk in &mut self.desks {
+            if std::mem::take(&mut desk.changed) {
+                turn.states.push((desk.target.name.clone(), desk.health.clone()));
+            }
+            turn.asks.extend(desk.ask(now));
+        }
+        if !turn.is_empty() {
+            let store = self.store.clone();
+            self.database.0 = Some(Box::pin(async move { Done::Turn(store.turn(turn).await) }));
+            return;
+        }
+        let bury = self.desks.iter_mut().enumerate().find_map(|(at, desk)| Some((at, desk.bury_reason()?)));
+        if let Some((at, reason)) = bury {
+            let (store, name) = (self.store.clone(), self.desks[at].target.name.clone());
+            self.database.0 = Some(Box::pin(async move { Done::Bury(at, store.bury(name, reason, now).await) }));
+        }
+    }
+
+    /// Waits for the next thing that was started to end, and takes it in. Dropping it loses nothing.
+    async fn progress(&mut self) {
+        let database = &mut self.database;
+        tokio::select! {
+            Some(returned) = self.requests.join_next() => {
+                self.returned(returned);
+                // Whatever else is back already goes into the same transaction.
+                while let Some(returned) = self.requests.try_join_next() {
+                    self.returned(returned);
+                }
+            }
+            done = database.done() => self.took(done),
+            Some(_) = self.leftovers.join_next() => {}
+        }
+    }
+
+    fn returned(&mut self, returned: Result<Returned, JoinError>) {
+        let Returned { desk: at, ticket, probe, sent } = match returned {
+            Ok(returned) => returned,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // Only `stop` aborts requests, and it looks at none of them any more.
+            Err(_) => return,
+        };
+        if let Some(leftover) = sent.leftover
+            && self.leftovers.len() < MOST_LEFTOVERS
+        {
+            self.leftovers.spawn(leftover.drain());
+        }
+        let now = self.clock.now();
+        let desk = &mut self.desks[at];
+        desk.in_flight -= 1;
+        let answer = sent.answer;
+        let key = if answer.outcome == Outcome::Accepted {
+            String::new()
+        } else {
+            format!("{}/{}", ticket.webhook, ticket.delivery_id)
+        };
+        let attempt = Attempt {
+            delivery_id: ticket.delivery_id,
+            key: &key,
+            strikes: ticket.strikes,
+            probe,
+            outcome: answer.outcome,
+            retry_after: answer.retry_after,
+            at: now,
+        };
+        let (standing, failures) = (desk.health.standing.clone(), desk.health.failures);
+        let verdict = delivery::decide(&mut desk.health, &attempt, &desk.target.rules);
+        if desk.health.standing != standing || desk.health.failures != failures {
+            desk.changed = true;
+        }
+        if desk.health.standing.name() != standing.name() {
+            desk.look_again();
+            let (webhook, state) = (&ticket.webhook, desk.health.standing.name());
+            tracing::warn!(%webhook, state, why = answer.error.as_deref().unwrap_or("accepted"), "webhook state changed");
+        }
+        let ending = match verdict.next {
+            Next::Delivered => Ending::Delivered,
+            Next::Retry(at) => Ending::Retry(at),
+            Next::Dead => Ending::Dead,
+        };
+        if ending == Ending::Dead {
+            let (webhook, delivery) = (&ticket.webhook, ticket.delivery_id);
+            tracing::warn!(%webhook, delivery, why = answer.error.as_deref(), "delivery given up");
+        }
+        self.forgiven.extend(verdict.forgiven);
+        let attempt = Some(Attempted { status: answer.status, error: answer.error });
+        self.finished.push(Finished { ticket, ending, attempt, strikes: verdict.strikes, at: now });
+    }
+
+    fn took(&mut self, done: Done) {
+        let error = match done {
+            Done::Turn(Ok(turned)) => {
+                self.turned(turned);
+                None
+            }
+            Done::Turn(Err(failed)) => {
+                self.put_back(failed.turn);
+                Some(failed.error)
+            }
+            Done::Bury(_, Ok(0)) => None,
+            Done::Bury(at, Ok(buried)) => {
+                let webhook = &self.desks[at].target.name;
+                tracing::warn!(%webhook, buried, "webhook is disabled: what waited for it is dead letters now");
+                None
+            }
+            Done::Bury(at, Err(error)) => {
+                self.desks[at].look_again();
+                Some(error)
+            }
+        };
+        match error {
+            Some(error) => {
+                if self.database_from.is_none() {
+                    tracing::error!(%error, "the outbox cannot be written; trying again every second");
+                }
+                self.database_from = Some(self.clock.now().plus(DATABASE_PAUSE));
+            }
+            None => self.database_from = None,
+        }
+    }
+
+    fn turned(&mut self, turned: Turned) {
+        if turned.missing > 0 {
+            tracing::info!(missing = turned.missing, "deliveries were erased while in flight");
+        }
+        for granted in turned.granted {
+            if let Some(&at) = self.by_name.get(&granted.webhook) {
+                self.desks[at].granted(granted);
+            }
+        }
+    }
+
+    /// A turn that was not written is written with the next one.
+    fn put_back(&mut self, turn: Option<Turn>) {
+        self.desks.iter_mut().for_each(Desk::ask_failed);
+        let Some(turn) = turn else { return };
+        self.finished.extend(turn.finished);
+        self.forgiven.extend(turn.forgiven);
+        for (webhook, _) in turn.states {
+            if let Some(&at) = self.by_name.get(&webhook) {
+                self.desks[at].changed = true;
+            }
+        }
+    }
+
+    async fn stop(mut self) -> Result<(), StoreError> {
+        let deadline = self.clock.sleep_until(self.clock.now().plus(LAST_ANSWERS));
+        tokio::pin!(deadline);
+        while self.is_busy() {
+            tokio::select! {
+                () = self.progress() => {}
+                () = &mut deadline => break,
+            }
+        }
+        self.requests.shutdown().await;
+        if self.database.0.is_some() {
+            let done = self.database.done().await;
+            self.took(done);
+        }
+        let now = self.clock.now();
+        for desk in &mut self.desks {
+            self.finished.extend(desk.release(now));
+        }
+        let changed = self.desks.iter_mut().filter(|desk| desk.changed);
+        let states = changed.map(|desk| (desk.target.name.clone(), desk.health.clone())).collect();
+        let turn = Turn { at: now, finished: self.finished, forgiven: self.forgiven, states, asks: Vec::new() };
+        if turn.is_empty() {
+            return Ok(());
+        }
+        self.store.turn(turn).await.map(drop).map_err(|failed| failed.error)
+    }
+}
+
+impl Database {
+    /// Waits for what was asked; for ever when nothing was.
+    async fn done(&mut self) -> Done {
+        match &mut self.0 {
+            Some(asked) => {
+                let done = asked.await;
+                self.0 = None;
+                done
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// A sleep that is kept while its instant stays the same.
+#[derive(Default)]
+struct Alarm(Option<(Timestamp, Sleep)>);
+
+impl Alarm {
+    fn set(&mut self, at: Option<Timestamp>, clock: &SharedClock) {
+        if self.0.as_ref().map(|(set, _)| *set) != at {
+            self.0 = at.map(|at| (at, clock.sleep_until(at)));
+        }
+    }
+
+    async fn rings(&mut self) {
+        match &mut self.0 {
+            Some((_, sleep)) => {
+                sleep.await;
+                self.0 = None;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
