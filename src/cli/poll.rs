@@ -18,7 +18,7 @@ use crate::control::{
     request_line,
 };
 use crate::dingtalk::client::{Answer, Client, Credentials};
-use crate::presence::attendance::Attendance;
+use crate::presence::attendance::{AttendStatus, Attendance};
 use crate::presence::event::EventType;
 use crate::presence::observation::{Entry, Observation};
 use crate::secret::Secret;
@@ -40,7 +40,9 @@ pub struct Args {
 
 const COLUMNS: &[Column] = &[
     Column::new("meeting", "MEETING").shrinking(),
-    Column::new("status", "STATUS"),
+    Column::table_only("STATUS"),
+    Column::data_only("status"),
+    Column::data_only("status_code"),
     Column::new("joined_at", "JOINED"),
     Column::new("left_at", "LEFT"),
     Column::new("role", "ROLE"),
@@ -243,6 +245,8 @@ fn rows(report: &PollReport) -> Vec<Row> {
             Row::new(vec![
                 conference.as_str().into(),
                 record.map_or_else(|| "listed, no record".to_owned(), status).into(),
+                record.and_then(|r| r.status).map(AttendStatus::name).into(),
+                record.and_then(|r| r.status).map(AttendStatus::code).into(),
                 record.and_then(|r| r.joined).into(),
                 record.and_then(|r| r.left).into(),
                 record.map(|r| r.role.name()).into(),
@@ -271,7 +275,7 @@ fn status(record: &Attendance) -> String {
 mod tests {
     use super::*;
     use crate::ids::ConferenceId;
-    use crate::presence::attendance::{AttendStatus, Role};
+    use crate::presence::attendance::Role;
     use crate::presence::observation::Evidence;
     use crate::time::Timestamp;
 

@@ -5,3 +5,4 @@ mod store_open;
 mod store_recording;
 mod store_views;
 mod store_writer;
+mod web_api;
