@@ -3,7 +3,7 @@
 //! Guards: a stay that goes on is not given an end, and an end that is only concluded says so. Deliberately not here:
 //! how visits come to be (`presence`).
 
-use super::output::{Cell, Column, FAINT, GOOD, Printer, Row, Style, counted};
+use super::output::{Cell, Column, GOOD, Printer, Row, Style, counted};
 use super::reading::{Reading, read};
 use super::{Exit, Globals, when};
 use crate::store::history::{Person, VisitRow};

@@ -95,12 +95,12 @@ fn nobody(counts: Counts, now: Timestamp) -> String {
     if counts.watched == 0 {
         return "Nobody is watched yet: add a [[user]] to the config, and start `presenced run`.".to_owned();
     }
-    format!("Nobody is in a meeting. {}", summary(counts, now))
+    format!("Nobody is in a meeting: {}", summary(counts, now))
 }
 
 fn summary(counts: Counts, now: Timestamp) -> String {
     let watched = counted(usize::try_from(counts.watched).unwrap_or(0), "person", "people");
-    let mut text = format!("{} of {watched} in a meeting", counts.inside);
+    let mut text = format!("{} of {watched} inside", counts.inside);
     if counts.unknown > 0 {
         text += &format!("; {} not known (`presenced now --all`)", counts.unknown);
     }
@@ -166,7 +166,7 @@ mod tests {
         let counts = Counts { watched: 5, inside: 0, unknown: 2, last_ok: Some(JOINED) };
         let now = JOINED.plus(std::time::Duration::from_secs(12));
         let said = nobody(counts, now);
-        let expected = "Nobody is in a meeting. 0 of 5 people in a meeting; 2 not known (`presenced now --all`); \
+        let expected = "Nobody is in a meeting: 0 of 5 people inside; 2 not known (`presenced now --all`); \
             newest look 12 s ago.";
         assert_eq!(said, expected);
         assert!(nobody(Counts::default(), now).contains("[[user]]"));

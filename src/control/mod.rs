@@ -67,6 +67,7 @@ pub struct PollReport {
     /// Whether anything was kept: not on a dry run, not without the daemon.
     pub recorded: bool,
     /// What came back.
+    #[serde(flatten)]
     pub outcome: PollOutcome,
 }
 
@@ -159,12 +160,53 @@ pub fn request_line(api_base: &str, union_id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::ConferenceId;
+    use crate::presence::attendance::{AttendStatus, Attendance, Role};
+    use crate::presence::observation::{Entry, Evidence};
+    use crate::time::Timestamp;
+
+    fn seen() -> Observation {
+        let conference = ConferenceId::parse("654058f2411fe90147e68780").unwrap();
+        let record = Attendance {
+            conference_id: conference.clone(),
+            status: Some(AttendStatus::Unrecognized(17)),
+            joined: Some(Timestamp::from_ms(1_699_347_295_876)),
+            left: None,
+            duration_ms: Some(-1),
+            role: Role::Host,
+            external: true,
+            by_phone: false,
+            device: None,
+            nick: Some("李\"伟".into()),
+        };
+        let listed = ConferenceId::parse("listed").unwrap();
+        Observation {
+            observed_at: Timestamp::from_ms(1_699_347_312_301),
+            entries: [(conference, Entry::Record(record)), (listed, Entry::ListedOnly)].into(),
+            evidence: Evidence::Weak,
+        }
+    }
 
     #[test]
     fn the_lines_on_the_wire_keep_their_shape() {
         let ask = Request::Poll { who: "Li Wei".into(), dry_run: true };
         assert_eq!(serde_json::to_string(&ask).unwrap(), r#"{"ask":"poll","who":"Li Wei","dry_run":true}"#);
         let answer = Response::Refused { advice: Advice::TryLater, message: "spent".into() };
+        let report = PollReport {
+            org: "default".into(),
+            union_id: "u1".into(),
+            name: "Li Wei".into(),
+            request: request_line("https://api.dingtalk.io", "u1"),
+            took_ms: 1,
+            recorded: true,
+            outcome: PollOutcome::Seen {
+                observation: seen(),
+                events: Some(vec![EventType::ParticipantJoined, EventType::PresenceChanged]),
+            },
+        };
+        let poll = Response::Poll(Box::new(report));
+        let line = serde_json::to_string(&poll).unwrap();
+        assert_eq!(serde_json::from_str::<Response>(&line).unwrap(), poll, "{line}");
         assert_eq!(
             serde_json::to_string(&answer).unwrap(),
             r#"{"answer":"refused","advice":"try_later","message":"spent"}"#

@@ -17,3 +17,4 @@ mod tidy;
 mod simulator_api;
 mod simulator_faults;
 mod simulator_receiver;
+mod web_api;
