@@ -11,8 +11,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::clock::SharedClock;
+use crate::config::secrets::SecretSource;
 use crate::config::secrets::{self, SecretError};
-use crate::config::{App, Cadence, Config, Org, SecretSource, Text, User, Webhook};
+use crate::config::{App, Cadence, Config, Org, Text, User, Webhook};
 use crate::control::{self, Endpoint};
 use crate::dingtalk::client::{Client, Credentials};
 use crate::net::ClientError;
@@ -103,8 +104,13 @@ pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> R
     let upstreams = upstreams(&config, clients, &store, &health, &clock).await?;
     let dispatcher = Dispatcher::new(store.clone(), targets, Arc::clone(&clock), Arc::clone(&outbox_wake));
     let (looks, requests) = PollerHandle::pair();
-    let tools =
-        Tools { store: store.clone(), clock: Arc::clone(&clock), outbox_wake, subscriptions, health: Arc::clone(&health) };
+    let tools = Tools {
+        store: store.clone(),
+        clock: Arc::clone(&clock),
+        outbox_wake,
+        subscriptions,
+        health: Arc::clone(&health),
+    };
     let poller = Poller::start(tools, settings(&config), upstreams, assignments(&config), requests).await?;
     let web = match listener {
         None => None,
@@ -178,7 +184,11 @@ fn settings(config: &Config) -> Settings {
 }
 
 fn assignments(config: &Config) -> Vec<Assignment> {
-    config.users.iter().map(|user| Assignment { card: card(user, config.store_nick), rhythm: rhythm(user) }).collect()
+    config
+        .users
+        .iter()
+        .map(|user| Assignment { card: card(user, config.store_nick), rhythm: rhythm(user) })
+        .collect()
 }
 
 fn card(user: &User, store_nick: bool) -> Card {
@@ -222,7 +232,8 @@ async fn targets(config: &Config, clock: &SharedClock) -> Result<Vec<Target>, Bu
     let mut targets = Vec::with_capacity(config.webhooks.len());
     for webhook in &config.webhooks {
         let destination = destination(webhook).await?;
-        let sender = Sender::new(destination, Arc::clone(clock)).map_err(|error: SenderError| refused(webhook, &error))?;
+        let sender = Sender::new(destination, Arc::clone(clock))
+            .map_err(|error: SenderError| refused(webhook, &error))?;
         targets.push(Target {
             name: webhook.name.clone(),
             sender,
@@ -280,10 +291,9 @@ fn refused(webhook: &Webhook, error: &impl std::fmt::Display) -> BuildError {
 async fn listener(config: &Config) -> Result<Option<TcpListener>, BuildError> {
     match config.http.listen {
         None => Ok(None),
-        Some(address) => TcpListener::bind(address)
-            .await
-            .map(Some)
-            .map_err(|error| BuildError::Listen { address, error }),
+        Some(address) => {
+            TcpListener::bind(address).await.map(Some).map_err(|error| BuildError::Listen { address, error })
+        }
     }
 }
 
@@ -298,7 +308,8 @@ async fn web_state(
         Some(source) => secret(|| "[http] token".to_owned(), source).await?,
         None => {
             let folder = config.history.path.parent().unwrap_or(Path::new("."));
-            web::token::load_or_create(folder).map_err(|error| BuildError::File { what: "the HTTP token's file", error })?
+            web::token::load_or_create(folder)
+                .map_err(|error| BuildError::File { what: "the HTTP token's file", error })?
         }
     };
     let address = listener.local_addr().map_err(|error| BuildError::File { what: "the listener", error })?;

@@ -61,7 +61,11 @@ impl Daemon {
         if let Some(endpoint) = self.control {
             let (looks, config) = (self.looks.clone(), Arc::new(self.config));
             let handler = move |request| answer(request, looks.clone(), Arc::clone(&config));
-            tasks.spawn("the control socket", endpoint.serve(handler, stop.clone()));
+            let token = stop.clone();
+            tasks.spawn("the control socket", async move {
+                endpoint.serve(handler, token).await;
+                Ok::<(), Fault>(())
+            });
         }
         ready();
         let ended = tasks.run(stop).await;
@@ -101,7 +105,9 @@ fn told(report: LookReport, config: &Config, took_ms: u128) -> PollReport {
         took_ms: u64::try_from(took_ms).unwrap_or(u64::MAX),
         recorded,
         outcome: match found {
-            Found::Answer { observation, events, .. } => PollOutcome::Seen { observation, events: Some(events) },
+            Found::Answer { observation, events, .. } => {
+                PollOutcome::Seen { observation, events: Some(events) }
+            }
             Found::Failure(error) => PollOutcome::Failed((&error).into()),
         },
     }

@@ -79,7 +79,8 @@ async fn play(args: &Args, folder: &Path) -> anyhow::Result<(PathBuf, story::Sum
     let scenario = Scenario::built_in("demo").context("the demo's scenario is missing")??;
     let people = scenario.people().to_vec();
     let dingtalk = Simulator::start(any_port(), scenario, Arc::clone(&clock), stop.child_token()).await?;
-    let receiver = Receiver::start(any_port(), &[setting::SECRET], Arc::clone(&clock), stop.child_token()).await?;
+    let receiver =
+        Receiver::start(any_port(), &[setting::SECRET], Arc::clone(&clock), stop.child_token()).await?;
     let file = setting::write(folder, dingtalk.base_url(), &receiver.url(), &people)?;
     let config = config::load(&file)?.config;
     let mut story = story::Story::begin(args.speed, config.time_zone, folder);

@@ -74,7 +74,9 @@ pub fn load_config(globals: &Globals) -> anyhow::Result<Config> {
 pub fn load_checked(globals: &Globals) -> anyhow::Result<Loaded> {
     let not_found = |error: config::NotFound| Failure::new(Exit::Config, error.to_string());
     let path = config::locate(globals.config.as_deref()).map_err(not_found)?;
-    config::load(&path).map_err(|refused| Failure { exit: Exit::Config, message: refused.to_string(), complete: true }.into())
+    config::load(&path).map_err(|refused| {
+        Failure { exit: Exit::Config, message: refused.to_string(), complete: true }.into()
+    })
 }
 
 /// `-q` and `-v` as a number.

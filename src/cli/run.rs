@@ -34,7 +34,8 @@ pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<Exit> {
-    let (people, webhooks, database) = (config.users.len(), config.webhooks.len(), config.history.path.clone());
+    let (people, webhooks, database) =
+        (config.users.len(), config.webhooks.len(), config.history.path.clone());
     let stop = CancellationToken::new();
     let daemon = build::daemon(config, Arc::new(SystemClock), true).await.map_err(|error| failed(&error))?;
     let ready = || {
@@ -78,7 +79,10 @@ fn tell(state: &[NotifyState<'_>]) {
 fn failed(error: &BuildError) -> Failure {
     let exit = match error {
         BuildError::Secret { .. } | BuildError::Webhook { .. } | BuildError::Client { .. } => Exit::Config,
-        BuildError::Store(_) | BuildError::Poller(_) | BuildError::Listen { .. } | BuildError::File { .. } => Exit::Failed,
+        BuildError::Store(_)
+        | BuildError::Poller(_)
+        | BuildError::Listen { .. }
+        | BuildError::File { .. } => Exit::Failed,
     };
     Failure::new(exit, error.to_string())
 }

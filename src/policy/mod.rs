@@ -9,6 +9,5 @@ pub mod civil;
 pub mod delivery;
 pub mod pace;
 pub mod quota;
-pub mod window;
-pub mod routing;
 pub mod send_rate;
+pub mod window;

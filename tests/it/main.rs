@@ -6,15 +6,13 @@ mod crash;
 mod docs;
 mod flow;
 mod harness;
+mod simulator_api;
+mod simulator_faults;
+mod simulator_receiver;
 mod store_fixture;
 mod store_open;
 mod store_recording;
 mod store_views;
 mod store_writer;
 mod tidy;
-//! What crosses rooms, in one binary: each file is a story over real sockets and real files.
-
-mod simulator_api;
-mod simulator_faults;
-mod simulator_receiver;
 mod web_api;

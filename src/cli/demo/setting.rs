@@ -23,14 +23,21 @@ pub(super) fn folder() -> anyhow::Result<PathBuf> {
         match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| format!("making a folder in {}", parent.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("making a folder in {}", parent.display()));
+            }
         }
     }
     anyhow::bail!("{} is full of old demos: remove presenced-demo-{pid}-*", parent.display())
 }
 
 /// Writes the config; gives its path.
-pub(super) fn write(folder: &Path, dingtalk: &str, receiver: &str, people: &[Person]) -> anyhow::Result<PathBuf> {
+pub(super) fn write(
+    folder: &Path,
+    dingtalk: &str,
+    receiver: &str,
+    people: &[Person],
+) -> anyhow::Result<PathBuf> {
     let mut text = format!(
         r#"# The demo's config: everybody is looked at every 10 seconds of the scripted time.
 [dingtalk]

@@ -35,7 +35,9 @@ pub(super) struct Summary {
 impl Story {
     /// Prints the head.
     pub(super) fn begin(speed: f64, time_zone: Tz, folder: &Path) -> Self {
-        anstream::println!("A scripted half hour of meetings at {speed} times its pace, on this machine alone:");
+        anstream::println!(
+            "A scripted half hour of meetings at {speed} times its pace, on this machine alone:"
+        );
         anstream::println!("a built-in DingTalk, the daemon that polls it, a receiver that verifies.");
         anstream::println!("database: {}\n", folder.join("presence.db").display());
         let head = line("TIME", "WHO", "WHAT HAPPENED", "MEETING", "NOTICED");
@@ -91,7 +93,9 @@ pub(super) fn look_yourself(database: &Path, kept: bool) -> String {
     if kept {
         format!("look for yourself:\n  {command}")
     } else {
-        format!("look for yourself: run it again with --keep, then\n  {command}\n(with the path it prints; this one is removed now)")
+        format!(
+            "look for yourself: run it again with --keep, then\n  {command}\n(with the path it prints; this one is removed now)"
+        )
     }
 }
 

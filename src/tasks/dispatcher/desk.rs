@@ -89,8 +89,12 @@ impl Desk {
             return None;
         }
         let (max, probe) = match self.health.standing {
-            Standing::Up if self.look || self.next_ready.is_some_and(|ready| ready <= now) => (self.room(), false),
-            Standing::Down { probe_at, .. } if self.is_empty() && self.has_lanes() && probe_at <= now => (1, true),
+            Standing::Up if self.look || self.next_ready.is_some_and(|ready| ready <= now) => {
+                (self.room(), false)
+            }
+            Standing::Down { probe_at, .. } if self.is_empty() && self.has_lanes() && probe_at <= now => {
+                (1, true)
+            }
             _ => (0, false),
         };
         if max == 0 {
@@ -156,7 +160,9 @@ impl Desk {
     /// Disabled, and everything that waits is to be buried now.
     pub(super) fn bury_reason(&mut self) -> Option<String> {
         match &self.health.standing {
-            Standing::Disabled { reason } if self.look && self.is_empty() && self.asked.is_none() && !self.changed => {
+            Standing::Disabled { reason }
+                if self.look && self.is_empty() && self.asked.is_none() && !self.changed =>
+            {
                 self.look = false;
                 Some(reason.clone())
             }
@@ -173,7 +179,9 @@ impl Desk {
         }
         match self.health.standing {
             Standing::Up if self.asked.is_none() && self.room() > 0 => self.next_ready,
-            Standing::Down { probe_at, .. } if self.asked.is_none() && self.is_empty() && self.has_lanes() => {
+            Standing::Down { probe_at, .. }
+                if self.asked.is_none() && self.is_empty() && self.has_lanes() =>
+            {
                 Some(probe_at)
             }
             _ => None,

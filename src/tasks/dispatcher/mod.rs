@@ -84,7 +84,8 @@ impl Dispatcher {
     /// `wake` is notified (`notify_one`) after every commit that made deliveries.
     pub fn new(store: Store, webhooks: Vec<Target>, clock: SharedClock, wake: Arc<Notify>) -> Self {
         let by_name = webhooks.iter().enumerate().map(|(i, target)| (target.name.clone(), i)).collect();
-        let desks = webhooks.into_iter().map(|target| Desk::new(target, delivery::Health::default())).collect();
+        let desks =
+            webhooks.into_iter().map(|target| Desk::new(target, delivery::Health::default())).collect();
         Self {
             clock,
             wake,
@@ -189,7 +190,8 @@ impl Dispatcher {
             body: claimed.body,
         };
         let ticket = claimed.ticket;
-        self.requests.spawn(async move { Returned { desk, ticket, probe, sent: sender.send(message).await } });
+        self.requests
+            .spawn(async move { Returned { desk, ticket, probe, sent: sender.send(message).await } });
     }
 
     fn ask_database(&mut self, now: Timestamp) {
@@ -200,7 +202,8 @@ impl Dispatcher {
                 self.desks[at].look_again();
             }
         }
-        let mut turn = Turn { at: now, finished, forgiven: std::mem::take(&mut self.forgiven), ..Turn::default() };
+        let mut turn =
+            Turn { at: now, finished, forgiven: std::mem::take(&mut self.forgiven), ..Turn::default() };
         for desk in &mut self.desks {
             if std::mem::take(&mut desk.changed) {
                 turn.states.push((desk.target.name.clone(), desk.health.clone()));
@@ -215,7 +218,8 @@ impl Dispatcher {
         let bury = self.desks.iter_mut().enumerate().find_map(|(at, desk)| Some((at, desk.bury_reason()?)));
         if let Some((at, reason)) = bury {
             let (store, name) = (self.store.clone(), self.desks[at].target.name.clone());
-            self.database.0 = Some(Box::pin(async move { Done::Bury(at, store.bury(name, reason, now).await) }));
+            self.database.0 =
+                Some(Box::pin(async move { Done::Bury(at, store.bury(name, reason, now).await) }));
         }
     }
 
@@ -365,7 +369,8 @@ impl Dispatcher {
         }
         let changed = self.desks.iter_mut().filter(|desk| desk.changed);
         let states = changed.map(|desk| (desk.target.name.clone(), desk.health.clone())).collect();
-        let turn = Turn { at: now, finished: self.finished, forgiven: self.forgiven, states, asks: Vec::new() };
+        let turn =
+            Turn { at: now, finished: self.finished, forgiven: self.forgiven, states, asks: Vec::new() };
         if turn.is_empty() {
             return Ok(());
         }
