@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
 #![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use presenced::clock::ManualClock;
 use presenced::ids::{ConferenceId, EventId, Identity, OrgName, UnionId, VisitId, WebhookName};
 use presenced::presence::attendance::Role;
 use presenced::presence::belief::{Belief, Presence};
+use presenced::presence::data::User;
 use presenced::presence::event::{Draft, EventType};
+use presenced::presence::system::webhook_test;
 use presenced::presence::visit::{Basis, End, LeftReason, Visit};
 use presenced::store::{Enrolled, Enrolment, NewSnapshot, Outgoing, Recording, Store};
 use presenced::time::Timestamp;
@@ -141,16 +144,24 @@ pub(crate) fn conference() -> ConferenceId {
 }
 
 pub(crate) fn outgoing(id: &str, union_id: &str, webhooks: &[&str]) -> Outgoing {
+    let base = webhook_test("urn:presenced:test", &WebhookName::parse("any").unwrap(), START, 0);
+    let mut data = base.data.clone();
+    data.user = Some(User {
+        union_id: UnionId::parse(union_id).unwrap(),
+        name: "李 微".to_owned(),
+        nick: Some("李\"微\"\u{1F600}\n\\ \u{0}".to_owned()),
+        groups: Vec::new(),
+        tags: BTreeMap::new(),
+    });
     Outgoing {
         draft: Draft {
             id: EventId::parse(id).unwrap(),
             event_type: EventType::ParticipantJoined,
-            time: START,
             identity: Some(identity(union_id)),
             conference_id: Some(conference()),
-            late: false,
             host: true,
-            data: serde_json::json!({"v": 1, "user": {"nick": "李\"微\"\u{1F600}\n\\ \u{0}"}}),
+            data,
+            ..base
         },
         webhooks: webhooks.iter().map(|name| WebhookName::parse(name).unwrap()).collect(),
     }
