@@ -73,8 +73,8 @@ pub fn failure(reply: &Reply<'_>) -> CallError {
     CallError {
         class,
         text,
-        code,
-        request_id,
+        code: code.map(String::into_boxed_str),
+        request_id: request_id.map(String::into_boxed_str),
         status: Some(reply.status),
         retry_after,
         charged,
@@ -319,13 +319,12 @@ fn by_status(status: u16, code: Option<&str>) -> Meaning {
     match (status, code) {
         (401, _) => unauthorised(),
         (429, _) => busy(),
-        (500.., _) => is(class::OUTAGE, Verdict::Outage, format!("HTTP {status}")),
+        (500.. | 408 | 425, _) => is(class::OUTAGE, Verdict::Outage, format!("HTTP {status}")),
         (404, Some("roomNotFound")) => {
             is(class::REFUSED, Verdict::UnknownUser, "DingTalk finds no such meeting")
         }
         (404, _) => is(class::MISCONFIGURED, Verdict::Misconfigured, "no such path: is the base URL right?"),
         (407, _) => is(class::MISCONFIGURED, Verdict::Misconfigured, "the proxy wants credentials"),
-        (408 | 425, _) => is(class::OUTAGE, Verdict::Outage, format!("HTTP {status}")),
         (403, None) => is(class::FORBIDDEN, Verdict::Forbidden, "refused, without a reason"),
         // A business rule we have no row for, `acrossOrgAccessForbidden` for example: about this person only.
         (_, Some(code)) => is(class::REFUSED, Verdict::UnknownUser, format!("refused: {code}")),

@@ -86,9 +86,9 @@ pub struct CallError {
     /// For a person; without ids, secrets or URLs.
     pub text: String,
     /// DingTalk's `code`, where there was one.
-    pub code: Option<String>,
+    pub code: Option<Box<str>>,
     /// DingTalk's request id, where there was one.
-    pub request_id: Option<String>,
+    pub request_id: Option<Box<str>>,
     /// The HTTP status, where there was one.
     pub status: Option<u16>,
     /// `Retry-After`, where there was one.

@@ -389,3 +389,55 @@ fn refused_fresh() -> CallError {
     let text = "fresh access tokens are refused too".to_owned();
     failed(class::UNAUTHORISED, text, Verdict::Unauthorised, false, None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(body: &str) -> Option<u64> {
+        good(body.as_bytes()).map(|(_, life)| life.as_secs())
+    }
+
+    #[test]
+    fn a_token_comes_in_both_spellings() {
+        assert_eq!(life(r#"{"accessToken":"t","expireIn":7200}"#), Some(7200));
+        assert_eq!(life(r#"{"access_token":"t","expires_in":"3600"}"#), Some(3600));
+    }
+
+    #[test]
+    fn a_life_that_is_missing_or_absurd_is_made_sensible() {
+        assert_eq!(life(r#"{"accessToken":"t"}"#), Some(7200));
+        assert_eq!(life(r#"{"accessToken":"t","expireIn":-5}"#), Some(7200));
+        assert_eq!(life(r#"{"accessToken":"t","expireIn":0}"#), Some(12));
+        assert_eq!(life(r#"{"accessToken":"t","expireIn":99999999999}"#), Some(30 * 24 * 3600));
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused() {
+        let long = format!(r#"{{"accessToken":"{}"}}"#, "x".repeat(5000));
+        for body in
+            ["", "{}", r#"{"accessToken":""}"#, r#"{"accessToken":7}"#, r#"{"accessToken":"a\r\nb"}"#, &long]
+        {
+            assert_eq!(life(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_token_does_not_print() {
+        let (header, _) = good(br#"{"accessToken":"hunter2"}"#).unwrap();
+        assert!(header.is_sensitive());
+        assert!(!format!("{header:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_closed_gate_opens_by_itself_also_when_the_clock_is_set_back() {
+        let now = Timestamp::from_ms(1_795_413_600_000);
+        let mut gate = Gate::default();
+        for _ in 0..40 {
+            gate.close(now, 7, Some(Duration::from_hours(9)));
+        }
+        assert!(gate.closed(now));
+        assert!(!gate.closed(now.plus(LONGEST_WAIT)));
+        assert!(!gate.closed(now.minus(Duration::from_hours(1))));
+    }
+}

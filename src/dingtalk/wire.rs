@@ -121,16 +121,15 @@ fn unite(
     let sole = if entries.len() == 1 && records.len() == 1 { entries.keys().next().cloned() } else { None };
     for (key, record) in records {
         let own = record.as_ref().and_then(|r| r.conference_id.as_ref()).filter(|id| !id.0.is_empty());
-        let id = match own {
-            Some(own) => conference(&own.0, "memberModelMap: conferenceId")?,
-            None if entries.contains_key(&*key.0) => conference(&key.0, "memberModelMap: a key")?,
-            None => match &sole {
-                Some(id) => id.clone(),
-                None => {
-                    *oddities += 1;
-                    conference(&key.0, "memberModelMap: a key")?
-                }
-            },
+        let id = if let Some(own) = own {
+            conference(&own.0, "memberModelMap: conferenceId")?
+        } else if entries.contains_key(&*key.0) {
+            conference(&key.0, "memberModelMap: a key")?
+        } else if let Some(sole) = &sole {
+            sole.clone()
+        } else {
+            *oddities += 1;
+            conference(&key.0, "memberModelMap: a key")?
         };
         let entry = match record {
             Some(record) => Entry::Record(record.attendance(id.clone(), asked, oddities)?),

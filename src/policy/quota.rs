@@ -291,6 +291,7 @@ impl MonthBudget {
     }
 
     /// The call is over and cost so many (0: never sent or throttled; 2: repeated with a fresh token).
+    #[expect(clippy::needless_pass_by_value, reason = "a ticket is settled once: it is taken away")]
     pub fn settle(&mut self, ticket: Ticket, calls: u32) {
         let Ticket { month } = ticket;
         self.in_flight = self.in_flight.saturating_sub(1);

@@ -29,11 +29,12 @@ fn entry_of(body: &Value, conference: &str) -> Entry {
 }
 
 /// One meeting with this record.
-fn with(record: Value) -> Value {
+fn with(record: impl Into<Value>) -> Value {
+    let record: Value = record.into();
     json!({ "onGoingConfIdList": [CONFERENCE], "memberModelMap": { CONFERENCE: record } })
 }
 
-fn record(record: Value) -> Attendance {
+fn record(record: impl Into<Value>) -> Attendance {
     match entry_of(&with(record), CONFERENCE) {
         Entry::Record(record) => record,
         Entry::ListedOnly => panic!("no record"),
