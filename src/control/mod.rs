@@ -130,6 +130,7 @@ impl From<&Verdict> for Advice {
             | Verdict::ThrottledThisMinute
             | Verdict::QuotaSpent
             | Verdict::Banned
+            | Verdict::MaybeBanned
             | Verdict::Outage => Self::TryLater,
             Verdict::Unauthorised | Verdict::Forbidden => Self::Refused,
             Verdict::Unreachable => Self::Unreachable,
@@ -144,8 +145,8 @@ impl From<&CallError> for PollFailure {
         Self {
             class: error.class.to_owned(),
             text: error.text.clone(),
-            code: error.code.clone(),
-            request_id: error.request_id.clone(),
+            code: error.code.as_deref().map(str::to_owned),
+            request_id: error.request_id.as_deref().map(str::to_owned),
             status: error.status,
             advice: Advice::from(&error.verdict),
         }

@@ -198,7 +198,10 @@ fn not_json(status: u16, body: &[u8]) -> Meaning {
         404 => is(class::MISCONFIGURED, Verdict::Misconfigured, "no such path: is the base URL right?"),
         407 => is(class::MISCONFIGURED, Verdict::Misconfigured, "the proxy wants credentials"),
         500..=599 => is(class::OUTAGE, Verdict::Outage, format!("HTTP {status} without a JSON body")),
-        _ if page && matches!(status, 200..=299 | 403 | 405 | 429) => banned(),
+        _ if page && matches!(status, 200..=299 | 403 | 405 | 429) => {
+            let text = "a page instead of JSON: this address may be banned, or a portal is in between";
+            is(class::BANNED, Verdict::MaybeBanned, text)
+        }
         429 => busy(),
         _ if body.is_empty() => {
             is(class::NOT_JSON, Verdict::Outage, format!("HTTP {status} with an empty body"))

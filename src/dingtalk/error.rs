@@ -25,6 +25,9 @@ pub enum Verdict {
     UnknownUser,
     /// This IP is banned: everything from here waits five minutes.
     Banned,
+    /// A page instead of JSON: the ban's other form, or a portal in between. Everything from here waits for the first
+    /// step of the backoff, and up to five minutes when it comes again.
+    MaybeBanned,
     /// DingTalk is ill, or answers what nobody understands: back off.
     Outage,
     /// No answer: name, connection, TLS, time-out.

@@ -111,6 +111,8 @@ pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, StoreError>
         // 16 MiB of pages: the indices of a hundred thousand people stay in memory.
         .pragma("cache_size", "-16000")
         .pragma("temp_store", "memory")
+        // 16 MiB: under load a page that changes in every commit is copied into the file once for many.
+        .pragma("wal_autocheckpoint", "4000")
         // After a burst the WAL is cut back to 64 MiB.
         .pragma("journal_size_limit", "67108864")
         // Freed pages are wiped as far as it costs no extra write, so that what was forgotten is gone.

@@ -31,7 +31,7 @@ pub struct Enrolled {
     pub name: String,
     /// What was believed last.
     pub belief: Belief,
-    /// The digest of the newest snapshot.
+    /// The digest of the newest answer; `None`: whatever comes next is new.
     pub digest: Option<i64>,
     /// When the next look is due.
     pub next_poll: Option<Timestamp>,
@@ -70,7 +70,7 @@ pub struct Recording {
     pub person_id: i64,
     /// The organisation.
     pub org: OrgName,
-    /// `None` when the answer itself was not new.
+    /// `None` when the answer itself was not new: then the newest row is stretched to `looked_at`.
     pub snapshot: Option<NewSnapshot>,
     /// The belief from now on.
     pub belief: Belief,

@@ -3,6 +3,9 @@
 //! Guards: the house as a whole. Deliberately not here: tests of one room, which stand at the end of its files.
 
 mod crash;
+mod dingtalk_fake;
+mod dingtalk_hostile;
+mod dingtalk_token;
 mod docs;
 mod flow;
 mod harness;
@@ -16,11 +19,3 @@ mod store_views;
 mod store_writer;
 mod tidy;
 mod web_api;
-//! What crosses rooms, or needs real sockets and files, in one binary: one link, one start.
-//!
-//! Guards: no test here sleeps, retries or depends on another. Deliberately not here: rules of one room, which are
-//! tested in their own files.
-
-mod dingtalk_fake;
-mod dingtalk_hostile;
-mod dingtalk_token;

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
 #![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +10,7 @@ use presenced::clock::ManualClock;
 use presenced::ids::{ConferenceId, EventId, Identity, OrgName, UnionId, VisitId, WebhookName};
 use presenced::presence::attendance::Role;
 use presenced::presence::belief::{Belief, Presence};
-use presenced::presence::data::User;
-use presenced::presence::event::{Draft, EventType};
+use presenced::presence::event::EventType;
 use presenced::presence::system::webhook_test;
 use presenced::presence::visit::{Basis, End, LeftReason, Visit};
 use presenced::store::{Enrolled, Enrolment, NewSnapshot, Outgoing, Recording, Store};
@@ -144,27 +142,14 @@ pub(crate) fn conference() -> ConferenceId {
 }
 
 pub(crate) fn outgoing(id: &str, union_id: &str, webhooks: &[&str]) -> Outgoing {
-    let base = webhook_test("urn:presenced:test", &WebhookName::parse("any").unwrap(), START, 0);
-    let mut data = base.data.clone();
-    data.user = Some(User {
-        union_id: UnionId::parse(union_id).unwrap(),
-        name: "李 微".to_owned(),
-        nick: Some("李\"微\"\u{1F600}\n\\ \u{0}".to_owned()),
-        groups: Vec::new(),
-        tags: BTreeMap::new(),
-    });
-    Outgoing {
-        draft: Draft {
-            id: EventId::parse(id).unwrap(),
-            event_type: EventType::ParticipantJoined,
-            identity: Some(identity(union_id)),
-            conference_id: Some(conference()),
-            host: true,
-            data,
-            ..base
-        },
-        webhooks: webhooks.iter().map(|name| WebhookName::parse(name).unwrap()).collect(),
-    }
+    let webhook = WebhookName::parse("crm").unwrap();
+    let mut draft = webhook_test("urn:presenced:00000000", &webhook, START, 0);
+    draft.id = EventId::parse(id).unwrap();
+    draft.event_type = EventType::ParticipantJoined;
+    draft.identity = Some(identity(union_id));
+    draft.conference_id = Some(conference());
+    draft.data.cause = Some("李\"微\"\u{1F600}\n\\ \u{0}".to_owned());
+    Outgoing { draft, webhooks: webhooks.iter().map(|name| WebhookName::parse(name).unwrap()).collect() }
 }
 
 pub(crate) fn system(id: &str, webhooks: &[&str]) -> Outgoing {

@@ -201,7 +201,7 @@ mod the_gateways_errors {
     fn a_page_is_the_ban_where_no_failing_server_explains_it() {
         for status in [200, 403, 405, 429] {
             for page in ["<!DOCTYPE html><html></html>", "\u{FEFF} \n<html>"] {
-                check(&list(status, page), class::BANNED, &Verdict::Banned, true);
+                check(&list(status, page), class::BANNED, &Verdict::MaybeBanned, true);
             }
         }
     }

@@ -199,6 +199,11 @@ impl Poller {
             Verdict::ThrottledThisMinute => Some(next_minute(now)),
             Verdict::QuotaSpent => Some(upstream.budget.month_ends_at(now).min(now.plus(QUOTA_PROBE))),
             Verdict::Banned => Some(now.plus(BAN)),
+            Verdict::MaybeBanned => {
+                upstream.troubles += 1;
+                let once = upstream.troubles == 1;
+                Some(if once { now.plus(step.initial.min(BAN)) } else { now.plus(step.max.min(BAN)) })
+            }
             Verdict::Unauthorised | Verdict::Forbidden | Verdict::Misconfigured => {
                 upstream.troubles += 1;
                 Some(wait(upstream.troubles, key))
@@ -214,7 +219,7 @@ impl Poller {
             upstream.health.token(Err(error.class.to_owned()));
         }
         match whole_organisation {
-            Some(until) if error.verdict == Verdict::Banned => {
+            Some(until) if matches!(error.verdict, Verdict::Banned | Verdict::MaybeBanned) => {
                 // The address is banned, not the organisation: everybody waits.
                 self.upstreams.iter_mut().for_each(|upstream| upstream.pause_until(until));
                 until

@@ -127,7 +127,12 @@ impl Daemon {
     /// SIGTERM, then its exit code.
     pub(crate) fn terminate(mut self) -> Option<i32> {
         signal(&self.child, "TERM");
-        self.child.wait().expect("a child to wait for").code()
+        let code = self.child.wait().expect("a child to wait for").code();
+        if code != Some(0) {
+            // Shown with a failing test only.
+            println!("{}", self.log());
+        }
+        code
     }
 
     /// SIGKILL.
