@@ -61,6 +61,8 @@ impl Supervisor {
     /// Waits until `stop` is cancelled, or cancels it at the first fault; then waits for all tasks.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Fault> {
         let mut fault = tokio::select! {
+            // First, because a task that ended since it was asked to is no fault.
+            biased;
             () = stop.cancelled() => None,
             Some(ended) = self.tasks.join_next() => Some(match ended {
                 Ok((task, Ok(()))) => Fault::Ended(task),
@@ -112,6 +114,25 @@ mod tests {
         tasks.spawn("hasty", async { Ok::<(), Fault>(()) });
         let fault = tasks.run(stop).await.expect_err("must end with a fault");
         assert_eq!(fault.to_string(), "hasty ended by itself");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_at_once_when_asked_is_no_fault() {
+        for _ in 0..100 {
+            let (stop, mut tasks) = (CancellationToken::new(), supervisor());
+            let child = stop.clone();
+            tasks.spawn("quick", async move {
+                child.cancelled().await;
+                Ok::<(), Fault>(())
+            });
+            let asks = stop.clone();
+            let (ended, ()) = tokio::join!(tasks.run(stop), async move {
+                tokio::task::yield_now().await;
+                asks.cancel();
+                tokio::task::yield_now().await;
+            });
+            assert!(ended.is_ok());
+        }
     }
 
     #[tokio::test]

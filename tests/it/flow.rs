@@ -246,7 +246,11 @@ fn a_restart_takes_up_where_it_ended() {
     assert_eq!(daemon.terminate(), Some(0));
     let daemon = site.start();
     fake.wait_looks(USER, 2);
-    assert_eq!(types(&receiver.all()), ["meeting.participant_joined"], "who was inside before is no new join");
+    assert_eq!(
+        types(&receiver.all()),
+        ["meeting.participant_joined"],
+        "who was inside before is no new join"
+    );
     fake.say(USER, &inside(USER, MEETING, 6, joined, &format!(",\"leaveTime\":{}", now_ms())));
     let seen = receiver.wait(2);
     assert_eq!(daemon.terminate(), Some(0));
