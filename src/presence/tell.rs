@@ -139,10 +139,11 @@ impl Fact {
     /// stay of no length before its own left.
     pub(super) fn order(&self) -> (u8, Timestamp, u8) {
         let no_length = self.flags.contains(&Flag::ShortVisit)
-            && self.meeting
-            .as_ref()
-            .and_then(|about| about.visit.as_ref())
-            .is_some_and(|visit| visit.end.is_some_and(|end| end.at == visit.joined));
+            && self
+                .meeting
+                .as_ref()
+                .and_then(|about| about.visit.as_ref())
+                .is_some_and(|visit| visit.end.is_some_and(|end| end.at == visit.joined));
         match self.event_type {
             EventType::WatchStale | EventType::WatchRecovered | EventType::WatchRejected => {
                 (0, Timestamp::default(), 0)
