@@ -41,11 +41,10 @@ pub struct Outcome {
 }
 
 /// One look. `source` is the installation's; it is part of every id.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "rules may grow, and callers share one")]
 pub fn observe(belief: &Belief, seen: &Observation, card: &Card, source: &str, rules: &Rules) -> Outcome {
     let mut next = belief.clone();
     let trouble = next.trouble.take();
-    let look = look_of(belief, trouble.as_deref(), seen, card, rules);
+    let look = look_of(belief, trouble.as_deref(), seen, card, *rules);
     let mut step = Step::default();
 
     enlist(&mut next, seen);
@@ -69,7 +68,7 @@ fn look_of<'a>(
     trouble: Option<&Trouble>,
     seen: &Observation,
     card: &'a Card,
-    rules: &Rules,
+    rules: Rules,
 ) -> Look<'a> {
     let previous = belief.last_look;
     // A watch that went stale is a stretch in which nobody looked, like a restart.
@@ -290,7 +289,7 @@ fn told(was: &Belief, next: &mut Belief, look: &Look<'_>, facts: Vec<Fact>, sour
     };
     if turned {
         let fact = presence_fact(next, look, &events);
-        events.push(teller.draft(&mut next.counts, fact));
+        events.push(teller.draft_after(&mut next.counts, fact, &events));
     }
     next.told_unknown = next.presence == Presence::Unknown && (turned || was.told_unknown);
     events

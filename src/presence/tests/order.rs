@@ -52,6 +52,14 @@ fn every_event_of_a_look_holds_the_resulting_presence() {
 }
 
 #[test]
+fn presence_is_about_a_host_if_its_cause_is() {
+    let mut watch = Watch::idle();
+    let host = Attendance { role: Role::Host, ..active("a", 5) };
+    assert!(watch.look(10, &[host]).events.iter().all(|event| event.host));
+    assert!(Watch::idle().look(10, &[active("a", 5)]).events.iter().all(|event| !event.host));
+}
+
+#[test]
 fn the_same_facts_give_the_same_id_and_others_another() {
     let join = |source: &str, org: &str, seconds, conference: &str| {
         let mut card = card();
