@@ -234,7 +234,11 @@ fn correct_end(
     let Some(old) = closed.visit.end else { return Stage::Outside(None) };
     let usable =
         |at: &Timestamp| closed.visit.joined <= *at && *at <= look.now && closed.leave_time != Some(*at);
-    let Some(at) = record.left.filter(usable) else { return Stage::Outside(Some(closed)) };
+    let Some(at) = record.left.filter(usable) else {
+        // What was not believed now is not believed later for the mere passing of time.
+        closed.leave_time = record.left.or(closed.leave_time);
+        return Stage::Outside(Some(closed));
+    };
     let reason = reason_of(record.status);
     let end = End { at, reason, basis: Basis::Reported, earliest: at, latest: at };
     closed.visit.end = Some(end);

@@ -26,14 +26,12 @@ impl Fingerprint {
 
     /// Adds a text that may be absent.
     pub(super) fn text_option(mut self, field: Option<&str>) -> Self {
-        match field {
-            Some(field) => self.text(field),
-            None => {
-                // No text is that long, so absence is told from every text.
-                self.0.update(u64::MAX.to_be_bytes());
-                self
-            }
+        if let Some(field) = field {
+            return self.text(field);
         }
+        // No text is that long, so absence is told from every text.
+        self.0.update(u64::MAX.to_be_bytes());
+        self
     }
 
     /// Adds a number.

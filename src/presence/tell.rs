@@ -252,6 +252,12 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// The event of a fact whose cause is among `earlier`: about a host if that is.
+    pub(super) fn draft_after(&self, counts: &mut Counts, fact: Fact, earlier: &[Draft]) -> Draft {
+        let host = earlier.iter().any(|event| event.host && Some(&event.id) == fact.cause.as_ref());
+        Draft { host, ..self.draft(counts, fact) }
+    }
+
     fn id(&self, fact: &Fact, earlier: u32) -> EventId {
         let visit = fact.meeting.as_ref().and_then(|about| about.visit.as_ref());
         let conference = fact.meeting.as_ref().map(|about| about.conference_id.as_str());

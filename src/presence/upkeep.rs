@@ -135,7 +135,7 @@ fn turn_unknown(
     if turned {
         let what = "presence:unknown".to_owned();
         let fact = presence_changed(at, was.last_look, what, events.last(), Vec::new());
-        events.push(teller.draft(&mut next.counts, fact));
+        events.push(teller.draft_after(&mut next.counts, fact, &events));
     }
     next.told_unknown = turned || was.told_unknown;
     events
