@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::audience::Watched;
 use super::credentials::Context;
 use super::file::Document;
-use super::hooks::{Watched, webhooks};
+use super::hooks::webhooks;
 use super::problem::{Place, Problem, Sources};
-use super::section::{Report, Section, Spot};
 use super::secrets::Surroundings;
+use super::section::{Report, Section, Spot};
 use super::{Config, dingtalk, housekeeping, people, plan, poll, value};
 
 /// Keys that are read and checked, but whose work is not built in this version: each warns when it is set to
@@ -51,28 +52,35 @@ const INCLUDED: [&str; 3] = ["user", "group", "org"];
 
 /// All the files of one config.
 #[derive(Debug)]
-pub struct Files<'a> {
+pub(super) struct Files<'a> {
     /// The main one, canonical.
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
     /// Its folder.
-    pub folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// The main one's text.
-    pub main: &'a Document<'a>,
+    pub(super) main: &'a Document<'a>,
     /// The others, in order.
-    pub included: &'a [Document<'a>],
+    pub(super) included: &'a [Document<'a>],
     /// The main one's top.
-    pub root: &'a Section<'a>,
+    pub(super) root: &'a Section<'a>,
 }
 
 /// Reads everything. `None`, or an error in the report: there is no config.
-pub fn config(files: &Files<'_>, around: &Surroundings, sources: &Sources, report: &Report) -> Option<Config> {
+pub(super) fn config(
+    files: &Files<'_>,
+    around: &Surroundings,
+    sources: &Sources,
+    report: &Report,
+) -> Option<Config> {
     let root = files.root;
     let context = Context { report, folder: &files.folder, around };
     let mut tops = Vec::new();
     for document in files.included {
         tops.push(Section::root(&document.table, document.source, report, &INCLUDED));
     }
-    let everywhere = |key| -> Vec<Section<'_>> { [root].into_iter().chain(&tops).flat_map(|top| top.tables(key)).collect() };
+    let everywhere = |key| -> Vec<Section<'_>> {
+        [root].into_iter().chain(&tops).flat_map(|top| top.tables(key)).collect()
+    };
 
     let time_zone = match root.take("time_zone", value::zone) {
         Some(spot) => Some(spot.value),
@@ -81,11 +89,19 @@ pub fn config(files: &Files<'_>, around: &Surroundings, sources: &Sources, repor
     };
     let zone = time_zone.unwrap_or_default();
     let (poll, poll_cadence) = poll::poll(root.table("poll", "poll").as_ref());
-    let (windows, window_groups): (Vec<_>, Vec<_>) = poll::windows(&root.tables("window"), zone).into_iter().unzip();
+    let (windows, window_groups): (Vec<_>, Vec<_>) =
+        poll::windows(&root.tables("window"), zone).into_iter().unzip();
     let blackouts = poll::blackouts(&root.tables("blackout"), zone);
-    let (orgs, org_names) = dingtalk::orgs(root.table("dingtalk", "dingtalk").as_ref(), &everywhere("org"), context);
+    let (orgs, org_names) =
+        dingtalk::orgs(root.table("dingtalk", "dingtalk").as_ref(), &everywhere("org"), context);
     let groups = people::groups(&everywhere("group"), report);
-    let users = people::users(&everywhere("user"), &org_names, &groups, (&poll.cadence, poll_cadence.as_ref()), report);
+    let users = people::users(
+        &everywhere("user"),
+        &org_names,
+        &groups,
+        (&poll.cadence, poll_cadence.as_ref()),
+        report,
+    );
     let watched = Watched { users: &users, groups: &groups, orgs: &org_names };
     let defaults = root.table("webhook_defaults", "webhook_defaults");
     let webhooks = webhooks(defaults.as_ref(), &root.tables("webhook"), watched, context);
@@ -107,24 +123,44 @@ pub fn config(files: &Files<'_>, around: &Surroundings, sources: &Sources, repor
     let orgs = orgs.into_iter().map(|at| at.org).collect();
     let file = files.path.clone();
     let time_zone = time_zone?;
-    Some(Config { file, time_zone, orgs, poll, windows, blackouts, users, webhooks, history, store_nick, http, log })
+    Some(Config {
+        file,
+        time_zone,
+        orgs,
+        poll,
+        windows,
+        blackouts,
+        users,
+        webhooks,
+        history,
+        store_nick,
+        http,
+        log,
+    })
 }
 
 fn local_zone(report: &Report) -> Option<chrono_tz::Tz> {
     match value::local_zone() {
         Ok(zone) => Some(zone),
         Err(trouble) => {
-            report.push(Problem::error("no-time-zone", None, trouble.message).help(format!("`time_zone`: {}", trouble.help)));
+            report.push(
+                Problem::error("no-time-zone", None, trouble.message)
+                    .help(format!("`time_zone`: {}", trouble.help)),
+            );
             None
         }
     }
 }
 
-fn warn_of_window_groups<'a>(named: impl Iterator<Item = &'a Spot<String>>, users: &[people::UserAt], report: &Report) {
+fn warn_of_window_groups<'a>(
+    named: impl Iterator<Item = &'a Spot<String>>,
+    users: &[people::UserAt],
+    report: &Report,
+) {
     for word in named {
         let names = || users.iter().flat_map(|at| at.user.groups.iter().map(String::as_str));
         if !names().any(|name| name == word.value) {
-            let near = super::section::nearest(&word.value, names());
+            let near = super::keys::nearest(&word.value, names());
             let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
             let message = format!("a window names the group `{}`, which nobody is in", word.value);
             report.warning("matches-nobody", &word.place, message, &help);
@@ -162,7 +198,9 @@ fn warn_of_interpolation(files: &Files<'_>, report: &Report) {
                 let place = Place { source: document.source, span };
                 let message = format!("`${{{variable}}}` is kept as text: nothing is replaced in this file");
                 let problem = Problem::warning("kept-as-text", Some(place), message);
-                report.push(problem.help(format!("where a secret may stand, write `{{ env = \"{variable}\" }}`")));
+                report.push(
+                    problem.help(format!("where a secret may stand, write `{{ env = \"{variable}\" }}`")),
+                );
             }
         });
     }
@@ -189,7 +227,8 @@ fn warn_of_open_files(files: &Files<'_>, sources: &Sources, report: &Report) {
         if document.world_readable && report.has_plain_secret(document.source) {
             let name = sources.all().get(document.source).map_or("", |source| source.name.as_str());
             let message = format!("everybody on this machine can read {name}, and secrets stand in it");
-            report.push(Problem::warning("world-readable", None, message).help(format!("chmod o-rwx {name}")));
+            report
+                .push(Problem::warning("world-readable", None, message).help(format!("chmod o-rwx {name}")));
         }
     }
 }
@@ -197,8 +236,9 @@ fn warn_of_open_files(files: &Files<'_>, sources: &Sources, report: &Report) {
 fn warn_of_what_is_not_built(report: &Report) {
     for (path, note) in NOT_BUILT_YET {
         if let Some(place) = report.first_use(path) {
-            let key = path.rsplit('.').next().unwrap_or(path);
-            let message = format!("`{key}` has no effect in this version: {note}");
+            let key =
+                path.rsplit_once('.').map_or_else(|| format!("[[{path}]]"), |(_, key)| format!("`{key}`"));
+            let message = format!("{key} has no effect in this version: {note}");
             report.push(Problem::warning("not-built-yet", Some(place), message));
         }
     }

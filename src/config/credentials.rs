@@ -9,29 +9,31 @@ use std::path::Path;
 
 use toml::de::DeValue;
 
+use super::keys::nearest;
 use super::problem::{Place, Problem};
-use super::section::{Raw, Report, Spot, Trouble, kind, nearest};
 use super::secrets::{SecretError, SecretSource, Surroundings, add_credential, read, signing_secret_trouble};
+use super::section::{Raw, Report, Spot, Trouble, kind};
 use super::{Text, file, value};
 use crate::secret::Secret;
 
 const SOURCES: [&str; 4] = ["credential", "file", "env", "command"];
-const EXAMPLE: &str = "for example `{ credential = \"app-secret\" }` or `{ file = \"/etc/presenced/app-secret\" }`";
+const EXAMPLE: &str =
+    "for example `{ credential = \"app-secret\" }` or `{ file = \"/etc/presenced/app-secret\" }`";
 
 /// What every reader of secrets needs to know.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
+pub(super) struct Context<'a> {
     /// What the reading has come to.
-    pub report: &'a Report,
+    pub(super) report: &'a Report,
     /// The config file's folder, from which relative paths count.
-    pub folder: &'a Path,
+    pub(super) folder: &'a Path,
     /// Where credentials and variables are looked up.
-    pub around: &'a Surroundings,
+    pub(super) around: &'a Surroundings,
 }
 
 /// What a secret is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(super) enum Purpose {
     /// Anything.
     General,
     /// Standard Webhooks signatures: it has a form.
@@ -40,7 +42,7 @@ pub enum Purpose {
 
 impl Context<'_> {
     /// Reads a reference: `{ credential = ".." }` and its like, or the secret itself.
-    pub fn source(&self, raw: Raw<'_>) -> Result<SecretSource, Trouble> {
+    pub(super) fn source(&self, raw: Raw<'_>) -> Result<SecretSource, Trouble> {
         let pairs = match raw.value {
             DeValue::String(text) if text.trim().is_empty() => return Err(Trouble::new("is empty", EXAMPLE)),
             DeValue::String(text) => return Ok(SecretSource::Plain(Secret::new(text))),
@@ -52,7 +54,10 @@ impl Context<'_> {
         };
         let texts = || -> Result<Vec<String>, Trouble> {
             let items = from.items().ok_or_else(|| {
-                Trouble::new("a command is a list of words", "for example `{ command = [\"pass\", \"show\", \"crm\"] }`")
+                Trouble::new(
+                    "a command is a list of words",
+                    "for example `{ command = [\"pass\", \"show\", \"crm\"] }`",
+                )
             })?;
             items.into_iter().map(value::text).collect()
         };
@@ -60,16 +65,20 @@ impl Context<'_> {
             "credential" => {
                 let name = value::some_text(*from)?;
                 if name.contains('/') || name.starts_with('.') {
-                    return Err(Trouble::new(format!("`{name}` is no name of a credential"), "a name without `/`"));
+                    return Err(Trouble::new(
+                        format!("`{name}` is no name of a credential"),
+                        "a name without `/`",
+                    ));
                 }
                 Ok(SecretSource::Credential(name))
             }
             "file" => Ok(SecretSource::File(self.folder.join(value::some_text(*from)?))),
             "env" => Ok(SecretSource::Env(value::some_text(*from)?)),
             "command" => match texts()? {
-                words if words.first().is_none_or(String::is_empty) => {
-                    Err(Trouble::new("the command is empty", "for example `{ command = [\"pass\", \"show\", \"crm\"] }`"))
-                }
+                words if words.first().is_none_or(String::is_empty) => Err(Trouble::new(
+                    "the command is empty",
+                    "for example `{ command = [\"pass\", \"show\", \"crm\"] }`",
+                )),
                 words => Ok(SecretSource::Command(words)),
             },
             other => Err(Trouble::new(
@@ -83,7 +92,7 @@ impl Context<'_> {
     }
 
     /// Reads a text that may be a secret.
-    pub fn text(&self, raw: Raw<'_>) -> Result<Text, Trouble> {
+    pub(super) fn text(&self, raw: Raw<'_>) -> Result<Text, Trouble> {
         match raw.value {
             DeValue::String(text) => Ok(Text::Plain(text.to_string())),
             _ => self.source(raw).map(Text::Secret),
@@ -91,13 +100,14 @@ impl Context<'_> {
     }
 
     /// Says what can be said about a secret without running anything.
-    pub fn examine(&self, spot: &Spot<SecretSource>, purpose: Purpose) {
+    pub(super) fn examine(&self, spot: &Spot<SecretSource>, purpose: Purpose) {
         self.examine_permissions(&spot.value, &spot.place);
         match &spot.value {
             SecretSource::Plain(_) => {
                 let message = "a secret stands in the config as plain text";
                 let problem = Problem::warning("plain-secret", Some(spot.place.clone()), message).aside("");
-                self.report.push(problem.help("keep it in a file or a credential: `{ credential = \"NAME\" }`"));
+                self.report
+                    .push(problem.help("keep it in a file or a credential: `{ credential = \"NAME\" }`"));
             }
             // Outside of the unit nobody knows which credentials the unit loads.
             SecretSource::Credential(_) if self.around.credentials().is_none() => return,
@@ -130,7 +140,12 @@ impl Context<'_> {
             }
             SecretError::Env(name) => {
                 let message = format!("the environment variable {name} is not set here");
-                self.report.warning("missing-secret", place, message, "the daemon needs it in its own environment");
+                self.report.warning(
+                    "missing-secret",
+                    place,
+                    message,
+                    "the daemon needs it in its own environment",
+                );
             }
             other => self.report.error("missing-secret", place, other.to_string(), ""),
         }

@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+use super::keys::KEYS;
 use super::problem::{Place, Problem, Severity, Source, Sources, render, sort};
-use super::section::{KEYS, Report, Section, within};
 use super::secrets::Surroundings;
+use super::section::{Report, Section, within};
 use super::{Config, check};
 
 /// Where a config is looked for when none is named.
@@ -50,7 +51,9 @@ impl std::error::Error for Refused {}
 
 /// No config file was named, and none is where one usually is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no config file: give one by `--config FILE` or PRESENCED_CONFIG, or make ./config.toml or /etc/presenced/config.toml")]
+#[error(
+    "no config file: give one by `--config FILE` or PRESENCED_CONFIG, or make ./config.toml or /etc/presenced/config.toml"
+)]
 pub struct NotFound;
 
 /// The config file: the one that was named, else the first of `./config.toml` and `/etc/presenced/config.toml` that
@@ -73,6 +76,12 @@ pub fn load_in(path: &Path, around: &Surroundings) -> Result<Loaded, Refused> {
     let report = Report::default();
     let config = read_all(path, around, &mut sources, &report);
     let mut problems = report.into_problems();
+    if problems.iter().any(|problem| problem.code == "syntax") {
+        // What seems to be missing may stand in the part that could not be read.
+        problems.retain(|problem| {
+            !matches!(problem.code, "missing-key" | "plan" | "nobody-watched" | "never-open")
+        });
+    }
     sort(&mut problems);
     match config {
         Some(config) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
@@ -84,13 +93,13 @@ pub fn load_in(path: &Path, around: &Surroundings) -> Result<Loaded, Refused> {
 
 /// One parsed file.
 #[derive(Debug)]
-pub struct Document<'t> {
+pub(super) struct Document<'t> {
     /// Its table; where the syntax was wrong, what could be saved.
-    pub table: DeTable<'t>,
+    pub(super) table: DeTable<'t>,
     /// Its index among the sources.
-    pub source: usize,
+    pub(super) source: usize,
     /// Whether it can be read by everybody on the machine.
-    pub world_readable: bool,
+    pub(super) world_readable: bool,
 }
 
 /// One file as it was read.
@@ -107,7 +116,11 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
     let main = match read(path, path.display().to_string(), sources) {
         Ok(text) => text,
         Err(error) => {
-            report.push(Problem::error("unreadable", None, format!("{} cannot be read: {error}", path.display())));
+            report.push(Problem::error(
+                "unreadable",
+                None,
+                format!("{} cannot be read: {error}", path.display()),
+            ));
             return None;
         }
     };
@@ -139,7 +152,9 @@ fn read(path: &Path, name: String, sources: &mut Sources) -> std::io::Result<Tex
         return Err(std::io::Error::from(std::io::ErrorKind::FileTooLarge));
     }
     let text: Arc<str> = String::from_utf8(bytes)
-        .map_err(|error| std::io::Error::other(format!("not UTF-8 from byte {}", error.utf8_error().valid_up_to())))?
+        .map_err(|error| {
+            std::io::Error::other(format!("not UTF-8 from byte {}", error.utf8_error().valid_up_to()))
+        })?
         .into();
     let source = sources.add(Source { name, text: Arc::clone(&text) });
     Ok(Text { text, source, world_readable: world_readable(&metadata) })
@@ -155,7 +170,7 @@ fn parse<'t>(file: &'t Text, report: &Report) -> Document<'t> {
 }
 
 /// Whether anybody on the machine may read it.
-pub fn world_readable(metadata: &std::fs::Metadata) -> bool {
+pub(super) fn world_readable(metadata: &std::fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o004 != 0
 }
@@ -163,7 +178,8 @@ pub fn world_readable(metadata: &std::fs::Metadata) -> bool {
 /// The included files in the order of their names, each with how the operator would name it.
 fn includes(root: &Section<'_>, folder: &Path) -> Vec<(PathBuf, String, Place)> {
     let watch = root.table("watch", "watch");
-    let patterns = watch.as_ref().and_then(|watch| watch.take_list("include", false, super::value::some_text));
+    let patterns =
+        watch.as_ref().and_then(|watch| watch.take_list("include", false, super::value::some_text));
     let patterns: Vec<(String, Place)> = match patterns {
         Some(spot) => spot.value.into_iter().map(|item| (item.value, item.place)).collect(),
         None => vec![("watch.d/*.toml".to_owned(), root.place.clone())],

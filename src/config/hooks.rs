@@ -8,11 +8,13 @@ use std::time::Duration;
 use reqwest::header::{HeaderName, HeaderValue};
 use toml::de::DeValue;
 
+use super::address;
+use super::audience::{Filters, Watched, check_audience};
 use super::credentials::{Context, Purpose};
-use super::people::{Group, UserAt};
+use super::keys::nearest;
 use super::problem::Problem;
 use super::secrets::SecretSource;
-use super::section::{Raw, Section, Spot, Trouble, kind, nearest};
+use super::section::{Raw, Section, Spot, Trouble, kind};
 use super::{Backoff, Format, Text, Webhook, poll, value};
 use crate::ids::{OrgName, WebhookName};
 use crate::presence::event::EventType;
@@ -41,17 +43,6 @@ const RESERVED_PREFIXES: [&str; 2] = ["webhook-", "presenced-"];
 /// Headers whose plain value is a secret for sure.
 const SECRET_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token", "x-token"];
-
-/// Whom filters can name.
-#[derive(Clone, Copy, Debug)]
-pub struct Watched<'a> {
-    /// All users.
-    pub users: &'a [UserAt],
-    /// All groups with a table of their own.
-    pub groups: &'a [Group],
-    /// All organisations.
-    pub orgs: &'a [OrgName],
-}
 
 /// The keys that both tables have, as far as they are there and right.
 #[derive(Debug, Default)]
@@ -84,7 +75,7 @@ const BACKOFF: Backoff =
     Backoff { initial: Duration::from_secs(5), max: Duration::from_hours(1), factor: 4.0 };
 
 /// All webhooks; one that lacks a name or a URL is reported and left out.
-pub fn webhooks(
+pub(super) fn webhooks(
     shared: Option<&Section<'_>>,
     sections: &[Section<'_>],
     watched: Watched<'_>,
@@ -103,7 +94,12 @@ pub fn webhooks(
         for (key, there) in [("name", name.is_some()), ("url", url.is_some())] {
             if !there && !section.has(key) {
                 let message = format!("`{key}` is missing in [[webhook]]");
-                context.report.error("missing-key", &section.place, message, &format!("write `{key} = \"...\"`"));
+                context.report.error(
+                    "missing-key",
+                    &section.place,
+                    message,
+                    &format!("write `{key} = \"...\"`"),
+                );
             }
         }
         let own = read(section, context);
@@ -112,13 +108,14 @@ pub fn webhooks(
         let (Some(name), Some(url)) = (name, url) else { continue };
         if let Some(first) = names.iter().find(|other| other.value == name.value) {
             let message = format!("two webhooks are named `{}`", name.value);
-            let problem = Problem::error("duplicate-webhook", Some(name.place.clone()), message).help("the second");
+            let problem =
+                Problem::error("duplicate-webhook", Some(name.place.clone()), message).help("the second");
             context.report.push(problem.also(first.place.clone(), "the first"));
         }
         let merged = merge(own, &base);
         check_secrets(&merged, context);
         check_template(&merged, section, context);
-        check_filters(&merged, &name, watched, context);
+        check_audience(&filters(&merged), &name, watched, context.report);
         webhooks.push(build(name.value.clone(), url, merged, backoff));
         names.push(name);
     }
@@ -127,7 +124,7 @@ pub fn webhooks(
 
 fn url(section: &Section<'_>, context: Context<'_>) -> Option<Text> {
     let spot = section.take("url", |raw| match raw.value {
-        DeValue::String(text) => value::url(text).map(|_| Text::Plain(text.to_string())),
+        DeValue::String(text) => address::url(text).map(|_| Text::Plain(text.to_string())),
         _ => context.text(raw),
     })?;
     if let Text::Secret(source) = &spot.value {
@@ -176,12 +173,8 @@ const MAX_AGE: Duration = Duration::from_hours(7 * 24);
 fn events(section: &Section<'_>) -> Option<Vec<String>> {
     let list = section.take_list("events", false, pattern)?;
     if list.value.is_empty() {
-        let written_empty = !section.report.has_error_within(&list.place);
-        if written_empty {
-            let help = "leave `events` out for joins and lefts, or write `[\"*\"]` for everything";
-            section.report.error("bad-value", &list.place, "no event at all is listed", help);
-        }
-        return None;
+        let help = "leave `events` out for joins and lefts, or write `[\"*\"]` for everything";
+        section.report.error("bad-value", &list.place, "no event at all is listed", help);
     }
     Some(list.value.into_iter().map(|spot| spot.value).collect())
 }
@@ -209,7 +202,10 @@ fn pattern(raw: Raw<'_>) -> Result<String, Trouble> {
 fn headers(section: &Section<'_>, context: Context<'_>) -> Option<Vec<(String, Text)>> {
     let spot = section.take("headers", |raw| {
         raw.pairs().ok_or_else(|| {
-            Trouble::new(format!("expected a table, found {}", kind(raw.value)), "for example `{ \"X-Site\" = \"HZ\" }`")
+            Trouble::new(
+                format!("expected a table, found {}", kind(raw.value)),
+                "for example `{ \"X-Site\" = \"HZ\" }`",
+            )
         })
     })?;
     let mut headers = Vec::new();
@@ -225,7 +221,9 @@ fn headers(section: &Section<'_>, context: Context<'_>) -> Option<Vec<(String, T
                 } else if SECRET_HEADERS.contains(&name.value.to_lowercase().as_str()) {
                     let message = format!("the header `{}` holds a secret as plain text", name.value);
                     let problem = Problem::warning("plain-secret", Some(place), message).aside("");
-                    context.report.push(problem.help("keep it in a file or a credential: `{ credential = \"NAME\" }`"));
+                    context
+                        .report
+                        .push(problem.help("keep it in a file or a credential: `{ credential = \"NAME\" }`"));
                 }
                 headers.push((name.value, text));
             }
@@ -253,8 +251,12 @@ fn header_name_trouble(name: &str) -> Option<Trouble> {
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
         return Some(Trouble::new(format!("`{name}` is no name of a header"), "letters, digits and `-`"));
     }
-    if RESERVED.contains(&lower.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
-        return Some(Trouble::new(format!("the header `{name}` is set by this program"), "choose another name"));
+    if RESERVED.contains(&lower.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+    {
+        return Some(Trouble::new(
+            format!("the header `{name}` is set by this program"),
+            "choose another name",
+        ));
     }
     None
 }
@@ -282,15 +284,20 @@ fn success(section: &Section<'_>) -> Option<(String, serde_json::Value)> {
     let pointer = table.take("json", |raw| {
         let pointer = value::text(raw)?;
         let is_pointer = pointer.is_empty() || pointer.starts_with('/');
-        is_pointer.then_some(pointer).ok_or_else(|| {
-            Trouble::new("is no JSON pointer", "it begins with `/`, for example `/errcode`")
-        })
+        is_pointer
+            .then_some(pointer)
+            .ok_or_else(|| Trouble::new("is no JSON pointer", "it begins with `/`, for example `/errcode`"))
     });
     let equals = table.take("equals", plain_json);
     for (key, there) in [("json", pointer.is_some()), ("equals", equals.is_some())] {
         if !there && !table.has(key) {
             let message = format!("`{key}` is missing in {}", table.label());
-            table.report.error("missing-key", &table.place, message, "write `{ json = \"/errcode\", equals = 0 }`");
+            table.report.error(
+                "missing-key",
+                &table.place,
+                message,
+                "write `{ json = \"/errcode\", equals = 0 }`",
+            );
         }
     }
     Some((pointer?.value, equals?.value))
@@ -305,7 +312,9 @@ fn plain_json(raw: Raw<'_>) -> Result<serde_json::Value, Trouble> {
         DeValue::Float(float) => number(float.as_str()),
         _ => None,
     }
-    .ok_or_else(|| Trouble::new(format!("cannot be compared with {}", kind(raw.value)), "a text, a number or a flag"))
+    .ok_or_else(|| {
+        Trouble::new(format!("cannot be compared with {}", kind(raw.value)), "a text, a number or a flag")
+    })
 }
 
 /// Own keys before the shared ones.
@@ -340,7 +349,8 @@ fn build(name: WebhookName, url: Text, keys: Keys, backoff: Backoff) -> Webhook 
     fn values<T>(spots: Option<Vec<Spot<T>>>) -> Vec<T> {
         spots.unwrap_or_default().into_iter().map(|spot| spot.value).collect()
     }
-    let usual = || [EventType::ParticipantJoined, EventType::ParticipantLeft].map(|event| event.name().to_owned());
+    let usual =
+        || [EventType::ParticipantJoined, EventType::ParticipantLeft].map(|event| event.name().to_owned());
     Webhook {
         name,
         url,
@@ -370,6 +380,14 @@ fn build(name: WebhookName, url: Text, keys: Keys, backoff: Backoff) -> Webhook 
     }
 }
 
+fn filters(keys: &Keys) -> Filters<'_> {
+    Filters {
+        users: keys.users.as_deref().unwrap_or_default(),
+        groups: keys.groups.as_deref().unwrap_or_default(),
+        orgs: keys.orgs.as_deref().unwrap_or_default(),
+    }
+}
+
 /// Signing keys have a form only in the formats that are signed by Standard Webhooks.
 fn check_secrets(keys: &Keys, context: Context<'_>) {
     let signed = !matches!(keys.format.as_ref().map(|spot| spot.value), Some(Format::DingtalkRobot));
@@ -386,49 +404,5 @@ fn check_template(keys: &Keys, section: &Section<'_>, context: Context<'_>) {
     {
         let help = "write `template = \"slack\"`, or a file";
         context.report.error("missing-key", &format.place, "`template` is missing for this format", help);
-    }
-}
-
-/// Names that nobody has, and filters that leave nobody together.
-fn check_filters(keys: &Keys, name: &Spot<WebhookName>, watched: Watched<'_>, context: Context<'_>) {
-    let users = keys.users.as_deref().unwrap_or_default();
-    let groups = keys.groups.as_deref().unwrap_or_default();
-    let orgs = keys.orgs.as_deref().unwrap_or_default();
-    let mut all_known = true;
-    let mut unknown = |what: &str, word: &Spot<String>, near: Option<&str>| {
-        all_known = false;
-        let message = format!("webhook `{}` names {what} `{}`, which nobody is in or has", name.value, word.value);
-        let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-        context.report.warning("matches-nobody", &word.place, message, &help);
-    };
-    for word in users {
-        let names = || watched.users.iter().flat_map(|at| [at.user.name.as_str(), at.user.identity.union_id.as_str()]);
-        if !names().any(|name| name == word.value) {
-            unknown("the user", word, nearest(&word.value, names()));
-        }
-    }
-    for word in groups {
-        let names = || watched.users.iter().flat_map(|at| at.user.groups.iter().map(String::as_str));
-        if !names().any(|name| name == word.value) {
-            let declared = watched.groups.iter().map(|group| group.name.value.as_str());
-            unknown("the group", word, nearest(&word.value, names().chain(declared).filter(|name| *name != word.value)));
-        }
-    }
-    for word in orgs {
-        if !watched.orgs.contains(&word.value) {
-            let near = nearest(word.value.as_str(), watched.orgs.iter().map(OrgName::as_str));
-            unknown("the organisation", &Spot { value: word.value.to_string(), place: word.place.clone() }, near);
-        }
-    }
-    let chosen = |at: &&UserAt| {
-        let (user, identity) = (&at.user, &at.user.identity);
-        (users.is_empty() || users.iter().any(|w| w.value == user.name || w.value == identity.union_id.as_str()))
-            && (groups.is_empty() || groups.iter().any(|w| user.groups.contains(&w.value)))
-            && (orgs.is_empty() || orgs.iter().any(|w| w.value == identity.org))
-    };
-    if all_known && !watched.users.is_empty() && !watched.users.iter().filter(|at| at.enabled).any(|at| chosen(&at)) {
-        let message = format!("webhook `{}` matches nobody", name.value);
-        let help = "`users`, `groups` and `orgs` must all hold for somebody who is enabled";
-        context.report.warning("matches-nobody", &name.place, message, help);
     }
 }

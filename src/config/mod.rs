@@ -15,18 +15,21 @@ use crate::policy::cadence::Cron;
 use crate::policy::window::{self, OpenTime};
 use secrets::SecretSource;
 
+mod address;
+mod audience;
 mod check;
 mod credentials;
 mod dingtalk;
 mod file;
 mod hooks;
 mod housekeeping;
+mod keys;
 mod people;
 mod plan;
 mod poll;
 pub mod problem;
-mod section;
 pub mod secrets;
+mod section;
 mod value;
 
 pub use check::NOT_BUILT_YET;
