@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::keys::nearest;
+
 /// Whether the config can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -210,32 +212,42 @@ fn excerpt(out: &mut String, sources: &Sources, place: &Place, label: &str) {
     let _ = writeln!(out, "{}", below.trim_end());
 }
 
-/// The same line with what may be a secret starred out, character for character.
+/// The same line with what may be a secret starred out, character for character: quoted texts after a key that
+/// sounds like one, also misspelt, and signing keys wherever they stand.
 fn without_secrets(line: &str) -> String {
-    const SECRET_KEYS: [&str; 6] = ["secret", "token", "ticket", "password", "authorization", "key"];
-    let (key, value) = line.split_once('=').unwrap_or(("", line));
-    let key = key.to_ascii_lowercase();
-    let is_secret = SECRET_KEYS.iter().any(|word| key.contains(word)) && !key.contains("app_key");
-    let mut out = line[..line.len() - value.len()].to_owned();
+    let mut out = String::with_capacity(line.len());
+    // The key that the next value belongs to, and those around it; the last word, which may turn out to be a key.
+    let (mut key, mut around, mut word) = (String::new(), Vec::new(), String::new());
     let mut quote = None;
-    // The text inside the quotes so far, to find signing keys wherever they stand.
-    for (at, c) in value.char_indices() {
+    for (at, c) in line.char_indices() {
         match quote {
             None if c == '"' || c == '\'' => {
-                let inside = &value[at + 1..];
-                let by_reference = value.trim_start().starts_with('{');
-                quote = Some((c, inside.starts_with("whsec_") || (is_secret && !by_reference)));
-                out.push(c);
+                quote = Some((c, line[at + 1..].starts_with("whsec_") || names_a_secret(&key)));
+                word.clear();
             }
-            Some((open, _)) if c == open => {
-                quote = None;
-                out.push(c);
+            Some((open, _)) if c == open => quote = None,
+            Some((_, hidden)) => {
+                word.push(c);
+                out.push(if hidden { '*' } else { c });
+                continue;
             }
-            Some((_, true)) => out.push('*'),
-            _ => out.push(c),
+            None if c.is_alphanumeric() || matches!(c, '_' | '-') => word.push(c),
+            None if c == '=' => key = std::mem::take(&mut word),
+            None if c == '{' => around.push(std::mem::take(&mut key)),
+            None if c == '}' => key = around.pop().unwrap_or_default(),
+            None if c == ',' || c == '#' => word.clear(),
+            None => {}
         }
+        out.push(c);
     }
     out
+}
+
+fn names_a_secret(key: &str) -> bool {
+    const WORDS: [&str; 7] = ["secret", "token", "ticket", "passw", "auth", "cookie", "key"];
+    const KEYS: [&str; 6] = ["app_secret", "access_token", "suite_ticket", "secret", "token", "password"];
+    let key = key.to_lowercase();
+    key != "app_key" && (WORDS.iter().any(|word| key.contains(word)) || nearest(&key, KEYS).is_some())
 }
 
 /// White space as wide as `c` on a terminal.
@@ -292,5 +304,14 @@ mod tests {
         assert_eq!(without_secrets("  \"whsec_abc\","), "  \"*********\",");
         assert_eq!(without_secrets("secret = { file = \"a\" }"), "secret = { file = \"a\" }");
         assert_eq!(without_secrets("app_key = \"ding\""), "app_key = \"ding\"");
+        assert_eq!(
+            without_secrets("secret = [{ file = \"a\" }, \"SEC1\"]"),
+            "secret = [{ file = \"a\" }, \"****\"]"
+        );
+        assert_eq!(
+            without_secrets("h = { \"X-Auth\" = \"a\", b = \"c\" }"),
+            "h = { \"X-Auth\" = \"*\", b = \"c\" }"
+        );
+        assert_eq!(without_secrets("tokken = \"a\""), "tokken = \"*\"");
     }
 }
