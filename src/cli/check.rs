@@ -19,6 +19,7 @@ pub struct Args {
 }
 
 /// Runs it.
+#[expect(clippy::needless_pass_by_value, reason = "every command takes its options by value")]
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let path =
         locate(globals.config.as_deref()).map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
@@ -100,8 +101,8 @@ mod tests {
     fn errors_and_strictness_decide_the_exit_code() {
         let (error, warning) = (Problem::error("a", None, "m"), Problem::warning("b", None, "m"));
         assert_eq!(ending(&[], true), Exit::Done);
-        assert_eq!(ending(&[warning.clone()], false), Exit::Done);
-        assert_eq!(ending(&[warning.clone()], true), Exit::Warnings);
+        assert_eq!(ending(std::slice::from_ref(&warning), false), Exit::Done);
+        assert_eq!(ending(std::slice::from_ref(&warning), true), Exit::Warnings);
         assert_eq!(ending(&[warning, error], true), Exit::Config);
     }
 
@@ -112,6 +113,27 @@ mod tests {
         let place = Place { source: 0, span: 8..9 };
         let problem = Problem::error("unknown-key", Some(place), "unknown key `y` in the file")
             .help("did you mean `x`?");
-        insta::assert_snapshot!(json(&[problem, Problem::warning("b", None, "m")], &sources).expect("JSON"), @"");
+        let expected = r#"[
+  {
+    "code": "unknown-key",
+    "severity": "error",
+    "file": "config.toml",
+    "line": 2,
+    "column": 3,
+    "message": "unknown key `y` in the file",
+    "help": "did you mean `x`?"
+  },
+  {
+    "code": "b",
+    "severity": "warning",
+    "file": null,
+    "line": null,
+    "column": null,
+    "message": "m",
+    "help": null
+  }
+]"#;
+        let shown = json(&[problem, Problem::warning("b", None, "m")], &sources).expect("JSON");
+        assert_eq!(shown, expected);
     }
 }

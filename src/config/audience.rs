@@ -39,10 +39,9 @@ pub(super) fn check_audience(
 ) {
     let Filters { users, groups, orgs } = *filters;
     let mut all_known = true;
-    let mut unknown = |what: &str, word: &Spot<String>, near: Option<&str>| {
+    let mut unknown = |(what, why): (&str, &str), word: &Spot<String>, near: Option<&str>| {
         all_known = false;
-        let message =
-            format!("webhook `{}` names {what} `{}`, which nobody is in or has", name.value, word.value);
+        let message = format!("webhook `{}` names the {what} `{}`: {why}", name.value, word.value);
         let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
         report.warning("matches-nobody", &word.place, message, &help);
     };
@@ -51,7 +50,7 @@ pub(super) fn check_audience(
             watched.users.iter().flat_map(|at| [at.user.name.as_str(), at.user.identity.union_id.as_str()])
         };
         if !names().any(|name| name == word.value) {
-            unknown("the user", word, nearest(&word.value, names()));
+            unknown(("user", "nobody is called that"), word, nearest(&word.value, names()));
         }
     }
     for word in groups {
@@ -59,7 +58,7 @@ pub(super) fn check_audience(
         if !names().any(|name| name == word.value) {
             let declared = watched.groups.iter().map(|group| group.name.value.as_str());
             unknown(
-                "the group",
+                ("group", "nobody is in it"),
                 word,
                 nearest(&word.value, names().chain(declared).filter(|name| *name != word.value)),
             );
@@ -69,7 +68,7 @@ pub(super) fn check_audience(
         if !watched.orgs.contains(&word.value) {
             let near = nearest(word.value.as_str(), watched.orgs.iter().map(OrgName::as_str));
             unknown(
-                "the organisation",
+                ("organisation", "there is none"),
                 &Spot { value: word.value.to_string(), place: word.place.clone() },
                 near,
             );

@@ -158,9 +158,9 @@ fn warn_of_window_groups<'a>(
     report: &Report,
 ) {
     for word in named {
-        let names = || users.iter().flat_map(|at| at.user.groups.iter().map(String::as_str));
-        if !names().any(|name| name == word.value) {
-            let near = super::keys::nearest(&word.value, names());
+        let groups = || users.iter().flat_map(|at| at.user.groups.iter().map(String::as_str));
+        if !groups().any(|group| group == word.value) {
+            let near = super::keys::nearest(&word.value, groups());
             let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
             let message = format!("a window names the group `{}`, which nobody is in", word.value);
             report.warning("matches-nobody", &word.place, message, &help);
@@ -216,7 +216,7 @@ fn walk(table: &DeTable<'_>, see: &mut impl FnMut(&str, &DeValue<'_>, Range<usiz
             _ => {}
         }
     }
-    for (key, value) in table.iter() {
+    for (key, value) in table {
         one(key.get_ref(), value, see);
     }
 }

@@ -105,7 +105,7 @@ pub(super) struct Document<'t> {
 /// One file as it was read.
 #[derive(Debug)]
 struct Text {
-    text: Arc<str>,
+    whole: Arc<str>,
     source: usize,
     world_readable: bool,
 }
@@ -157,13 +157,13 @@ fn read(path: &Path, name: String, sources: &mut Sources) -> std::io::Result<Tex
         })?
         .into();
     let source = sources.add(Source { name, text: Arc::clone(&text) });
-    Ok(Text { text, source, world_readable: world_readable(&metadata) })
+    Ok(Text { whole: text, source, world_readable: world_readable(&metadata) })
 }
 
 fn parse<'t>(file: &'t Text, report: &Report) -> Document<'t> {
-    let (parsed, errors) = DeTable::parse_recoverable(&file.text);
+    let (parsed, errors) = DeTable::parse_recoverable(&file.whole);
     for error in errors {
-        let place = Place { source: file.source, span: within(error.span(), &file.text) };
+        let place = Place { source: file.source, span: within(error.span(), &file.whole) };
         report.push(Problem::error("syntax", Some(place), error.message()));
     }
     Document { table: parsed.into_inner(), source: file.source, world_readable: file.world_readable }

@@ -20,17 +20,17 @@ const FORMATS: &[(&str, LogFormat)] = &[
 ];
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-const fn days(count: u64) -> Option<Duration> {
-    Some(Duration::from_hours(24 * count))
+const fn days(count: u64) -> Duration {
+    Duration::from_hours(24 * count)
 }
 
 /// `[history]`.
 pub(super) fn history(section: Option<&Section<'_>>, folder: &Path) -> History {
     let mut history = History {
         path: "/var/lib/presenced/presence.db".into(),
-        snapshots: days(90),
-        visits: days(365),
-        events: days(30),
+        snapshots: Some(days(90)),
+        visits: Some(days(365)),
+        events: Some(days(30)),
         backup_dir: None,
         backup_keep: 7,
     };

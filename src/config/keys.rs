@@ -226,16 +226,19 @@ mod tests {
     fn the_example_shows_every_key() {
         let example = include_str!("../../config.example.toml");
         for (path, keys) in KEYS {
-            // What stands between this table's header, commented out or not, and the next one.
+            // From this table's header, commented out or not, to the next one.
             let shown = |header: &str| {
-                example.split(header).nth(1).map(|rest| rest.split("\n[").next().unwrap_or(""))
+                let rest = example.split_once(&format!("\n{header}\n")).map(|(_, rest)| rest)?;
+                Some(rest.split("\n[").next()?.split("\n# [[").next().unwrap_or(""))
             };
             let part = match *path {
                 "" => Some(example),
                 "org" | "webhook" => continue,
                 "webhook.backoff" => shown("[webhook_defaults.backoff]"),
                 "webhook.success" => Some("json = \nequals = "),
-                path => shown(&format!("[{path}]")).or_else(|| shown(&format!("[[{path}]]"))),
+                path => ["", "# "].iter().find_map(|hash| {
+                    shown(&format!("{hash}[{path}]")).or_else(|| shown(&format!("{hash}[[{path}]]")))
+                }),
             };
             let part = part.unwrap_or_else(|| panic!("[{path}] is not in the example"));
             for key in *keys {

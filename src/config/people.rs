@@ -100,8 +100,8 @@ pub(super) fn users(
             continue;
         }
         seen.insert(identity.clone(), union_id.place);
-        let of_group = groups.iter().rev().filter(|group| own_groups.contains(&group.name.value));
-        let inherited = of_group.filter_map(|group| group.cadence.as_ref()).next().or(poll.1);
+        let mut of_group = groups.iter().rev().filter(|group| own_groups.contains(&group.name.value));
+        let inherited = of_group.find_map(|group| group.cadence.as_ref()).or(poll.1);
         let held = cadence.as_ref().or(inherited);
         users.push(UserAt {
             user: User {

@@ -86,7 +86,10 @@ fn cron(raw: Raw<'_>) -> Result<Cadence, Trouble> {
 fn sweep(raw: Raw<'_>) -> Result<Option<Cadence>, Trouble> {
     match raw.value {
         DeValue::String(word) if word == "off" => Ok(None),
-        _ => interval(raw).map(Some),
+        _ => interval(raw).map(Some).map_err(|trouble| Trouble {
+            help: trouble.help.replace("write `auto` or", "write `auto`, `off` or"),
+            ..trouble
+        }),
     }
 }
 
@@ -98,7 +101,11 @@ pub(super) fn backoff(own: Option<&Section<'_>>, shared: Option<&Section<'_>>, d
         backoff.max = section.take_or("max", backoff.max, value::wait);
         backoff.factor = section.take_or("factor", backoff.factor, value::factor);
         if backoff.initial > backoff.max {
-            let message = format!("`initial` is longer than `max` in {}", section.label());
+            let (initial, max) = [backoff.initial, backoff.max]
+                .map(|wait| humantime::format_duration(wait).to_string())
+                .into();
+            let message =
+                format!("`initial` ({initial}) is longer than `max` ({max}) in {}", section.label());
             section.report.error("bad-value", &section.place, message, "exchange the two");
         }
     }
@@ -107,10 +114,10 @@ pub(super) fn backoff(own: Option<&Section<'_>>, shared: Option<&Section<'_>>, d
 
 /// The windows; one without a zone has the file's.
 pub(super) fn windows(sections: &[Section<'_>], file_zone: Tz) -> Vec<(Window, Vec<Spot<String>>)> {
-    sections.iter().enumerate().filter_map(|(at, section)| one_window(section, at, file_zone)).collect()
+    sections.iter().enumerate().map(|(at, section)| one_window(section, at, file_zone)).collect()
 }
 
-fn one_window(section: &Section<'_>, at: usize, file_zone: Tz) -> Option<(Window, Vec<Spot<String>>)> {
+fn one_window(section: &Section<'_>, at: usize, file_zone: Tz) -> (Window, Vec<Spot<String>>) {
     let name = section
         .take("name", value::some_text)
         .map_or_else(|| format!("window {}", at + 1), |spot| spot.value);
@@ -145,7 +152,7 @@ fn one_window(section: &Section<'_>, at: usize, file_zone: Tz) -> Option<(Window
         time_zone,
     };
     let names = groups.iter().map(|spot| spot.value.clone()).collect();
-    Some((Window { name, hours, groups: names }, groups))
+    (Window { name, hours, groups: names }, groups)
 }
 
 /// The days off, in the file's zone.

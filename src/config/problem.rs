@@ -199,7 +199,7 @@ fn shown(position: Option<&Position<'_>>) -> String {
 /// A place, its line, and carets below it.
 fn excerpt(out: &mut String, sources: &Sources, place: &Place, label: &str) {
     let Some(position) = sources.position(place) else { return };
-    let line = without_secrets(sources.line(place));
+    let line = without_users(&without_secrets(sources.line(place)));
     let number = position.line.to_string();
     let width = number.len().max(2);
     let before: String = line.chars().take(position.column - 1).map(blank).collect();
@@ -233,14 +233,35 @@ fn without_secrets(line: &str) -> String {
             }
             None if c.is_alphanumeric() || matches!(c, '_' | '-') => word.push(c),
             None if c == '=' => key = std::mem::take(&mut word),
-            None if c == '{' => around.push(std::mem::take(&mut key)),
-            None if c == '}' => key = around.pop().unwrap_or_default(),
-            None if c == ',' || c == '#' => word.clear(),
+            None if c == '{' => around.push((c, std::mem::take(&mut key))),
+            None if c == '[' => around.push((c, key.clone())),
+            None if c == '}' || c == ']' => key = around.pop().map(|(_, key)| key).unwrap_or_default(),
+            None if c == ',' || c == '#' => {
+                word.clear();
+                if around.last().is_none_or(|(open, _)| *open == '{') {
+                    key.clear();
+                }
+            }
             None => {}
         }
         out.push(c);
     }
     out
+}
+
+/// Stars out the user and the password of every URL.
+fn without_users(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find("://") {
+        let (before, authority) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end = authority.find(['/', '"', '\'', ' ']).unwrap_or(authority.len());
+        let user = authority[..end].rfind('@').unwrap_or(0);
+        out.extend(authority[..user].chars().map(|_| '*'));
+        rest = &authority[user..];
+    }
+    out + rest
 }
 
 fn names_a_secret(key: &str) -> bool {
@@ -272,17 +293,20 @@ mod tests {
         sources
     }
 
-    fn place(text: &str, part: &str) -> Option<Place> {
+    fn place(text: &str, part: &str) -> Place {
         let start = text.find(part).expect("the part");
-        Some(Place { source: 0, span: start..start + part.len() })
+        Place { source: 0, span: start..start + part.len() }
     }
 
     #[test]
     fn shows_the_line_and_what_to_write() {
         let text = "\n".repeat(26) + "intervall = \"2m\"\n";
-        let problem =
-            Problem::error("unknown-key", place(&text, "intervall"), "unknown key `intervall` in [poll]")
-                .help("did you mean `interval`?");
+        let problem = Problem::error(
+            "unknown-key",
+            Some(place(&text, "intervall")),
+            "unknown key `intervall` in [poll]",
+        )
+        .help("did you mean `interval`?");
         let expected = "error: unknown key `intervall` in [poll]\n  --> config.toml:27:1\n27 | intervall = \
             \"2m\"\n   | ^^^^^^^^^ did you mean `interval`?\n";
         assert_eq!(render(&[problem], &sources(&text)), expected);
@@ -291,7 +315,7 @@ mod tests {
     #[test]
     fn carets_stand_below_wide_characters() {
         let text = "name = \"李\" # 李雷\nx = 1";
-        let problem = Problem::error("x", place(text, "\"李\""), "m");
+        let problem = Problem::error("x", Some(place(text, "\"李\"")), "m");
         let shown = render(&[problem], &sources(text));
         assert!(shown.ends_with(" 1 | name = \"李\" # 李雷\n   |        ^^^^\n"), "{shown}");
     }
@@ -312,6 +336,7 @@ mod tests {
             without_secrets("h = { \"X-Auth\" = \"a\", b = \"c\" }"),
             "h = { \"X-Auth\" = \"*\", b = \"c\" }"
         );
+        assert_eq!(without_users("u = \"https://me:pw@x.de/@\""), "u = \"https://*****@x.de/@\"");
         assert_eq!(without_secrets("tokken = \"a\""), "tokken = \"*\"");
     }
 }

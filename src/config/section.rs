@@ -146,7 +146,7 @@ impl<'a> Section<'a> {
     pub(super) fn root(table: &'a DeTable<'a>, source: usize, report: &'a Report, allowed: &[&str]) -> Self {
         let root =
             Self { path: "", label: "the file".into(), table, place: Place { source, span: 0..0 }, report };
-        for (key, _) in table.iter() {
+        for (key, _) in table {
             let name = key.get_ref().as_ref();
             if keys_of("").contains(&name) && !allowed.contains(&name) {
                 let place = Place { source, span: key.span() };
@@ -172,7 +172,7 @@ impl<'a> Section<'a> {
 
     fn report_unknown(&self) {
         let known = keys_of(self.path);
-        for (key, _) in self.table.iter() {
+        for (key, _) in self.table {
             let name = key.get_ref().as_ref();
             if !known.contains(&name) {
                 let place = Place { source: self.place.source, span: key.span() };

@@ -131,9 +131,9 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, Trouble> {
                 format!("write `{value}s`, `{value}m` or `{value}h`"),
             ))
         }
-        Err(humantime::DurationError::UnknownUnit { unit, value, .. }) => Err(Trouble::new(
+        Err(humantime::DurationError::UnknownUnit { unit, .. }) => Err(Trouble::new(
             format!("`{unit}` is not a unit of time"),
-            format!("ms, s, m, h, d or w: `{value}s` is {value} seconds, `{value}m` minutes"),
+            "ms, s, m, h, d or w; for example `30s`",
         )),
         Err(_) => {
             Err(Trouble::new(format!("`{text}` is not a duration"), "for example `30s`, `5m` or `1h 30m`"))
@@ -181,6 +181,10 @@ pub(super) fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(Ra
     }
 }
 
+/// What people write for China's one zone.
+const IN_CHINA: [&str; 7] =
+    ["beijing", "asia/beijing", "asia/hangzhou", "asia/shenzhen", "cst", "utc+8", "gmt+8"];
+
 /// A time zone by its IANA name; `local` is the machine's.
 pub(super) fn zone(raw: Raw<'_>) -> Result<Tz, Trouble> {
     let name = text(raw)?;
@@ -195,6 +199,7 @@ pub(super) fn zone(raw: Raw<'_>) -> Result<Tz, Trouble> {
                 .and_then(|city| names().find(|zone| zone.ends_with(&format!("/{city}"))))
         });
         let help = match near {
+            _ if IN_CHINA.contains(&name.to_lowercase().as_str()) => "China's is `Asia/Shanghai`".to_owned(),
             Some(near) => format!("did you mean `{near}`?"),
             None => "an IANA name such as `Asia/Shanghai`, or `local`".to_owned(),
         };

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use presenced::config::secrets::Surroundings;
 use presenced::config::{Config, load_in};
+use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
@@ -44,4 +45,26 @@ fn the_defaults_stay_what_they_are() {
     let mut config = clean(folder.path(), &format!("time_zone = \"Asia/Shanghai\"\n{REQUIRED}{WEBHOOK}"));
     config.file = "/etc/presenced/config.toml".into();
     insta::assert_snapshot!(format!("{config:#?}"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn no_damage_to_a_config_makes_the_check_panic(
+        at in 0..EXAMPLE.len(), taken in 0..40_usize, put in "[\\PC\n]{0,6}",
+        // Commented keys come to life too.
+        uncomment in any::<bool>(),
+    ) {
+        let example = if uncomment { EXAMPLE.replace("\n# ", "\n") } else { EXAMPLE.to_owned() };
+        let (start, end) = (example.floor_char_boundary(at), example.floor_char_boundary(at + taken));
+        let text = format!("{}{put}{}", &example[..start], &example[end.max(start)..]);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, text).expect("written");
+        match load_in(&path, &Surroundings::Fixed([].into())) {
+            Ok(loaded) => drop(presenced::config::problem::render(&loaded.warnings, &loaded.sources)),
+            Err(refused) => prop_assert!(refused.to_string().starts_with("error: ") || refused.to_string().contains("\nerror: ")),
+        }
+    }
 }
