@@ -55,7 +55,7 @@ struct Keys {
 /// Keys that some kind of app cannot do without.
 const NEEDED: [&str; 5] = ["app_key", "app_secret", "corp_id", "access_token", "calls_per_month"];
 
-/// An organisation, where its table is, and where it says what may be spent.
+/// An organisation, and where its table is.
 #[derive(Debug)]
 pub(super) struct OrgAt {
     /// The organisation.

@@ -112,7 +112,9 @@ struct Text {
 
 fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &Report) -> Option<Config> {
     let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let folder = canonical.parent().unwrap_or(Path::new("/")).to_owned();
+    // Not of the canonical path: where the file is a link into a store, its neighbours are beside the link.
+    let folder = std::path::absolute(path).unwrap_or_else(|_| canonical.clone());
+    let folder = folder.parent().unwrap_or(Path::new("/")).to_owned();
     let main = match read(path, path.display().to_string(), sources) {
         Ok(text) => text,
         Err(error) => {

@@ -57,7 +57,6 @@ pub(super) fn store_nick(section: Option<&Section<'_>>) -> bool {
 
 /// `[http]`.
 pub(super) fn http(section: Option<&Section<'_>>, context: Context<'_>) -> Http {
-    // 8787: free in IANA's registry for what matters here, and easy to type.
     let mut http = Http { listen: Some(([127, 0, 0, 1], 8787).into()), token: None, metrics_per_user: false };
     let Some(section) = section else { return http };
     let listen = section.take_unless("listen", &http.listen, address::listen);

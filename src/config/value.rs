@@ -216,10 +216,17 @@ pub(super) fn local_zone() -> Result<Tz, Trouble> {
 
 /// A time of day in minutes; `24:00` is the end of the day.
 pub(super) fn time_of_day(raw: Raw<'_>) -> Result<u16, Trouble> {
-    let text = match raw.value {
-        DeValue::Datetime(time) => time.to_string(),
-        _ => text(raw)?,
-    };
+    match raw.value {
+        DeValue::Datetime(time) => {
+            // TOML has times of its own, whose seconds must be none here.
+            let text = time.to_string();
+            parse_time_of_day(text.strip_suffix(":00").filter(|short| short.contains(':')).unwrap_or(&text))
+        }
+        _ => parse_time_of_day(&text(raw)?),
+    }
+}
+
+fn parse_time_of_day(text: &str) -> Result<u16, Trouble> {
     let wrong = || {
         Trouble::new(format!("`{text}` is not a time of day"), "for example `08:30`; `24:00` ends the day")
     };
@@ -313,6 +320,17 @@ mod tests {
             [("30s", 30_000), ("5m", 300_000), ("1h 30m", 5_400_000), ("100ms", 100), ("2days", 172_800_000)]
         {
             assert_eq!(parse_duration(text).expect(text), Duration::from_millis(ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_of_day_are_minutes() {
+        for (text, minutes) in [("00:00", 0), ("8:30", 510), ("08:30", 510), ("23:59", 1439), ("24:00", 1440)]
+        {
+            assert_eq!(parse_time_of_day(text).ok(), Some(minutes), "{text}");
+        }
+        for text in ["", "8", "8:5", "24:01", "08:60", "-1:00", "+8:30", "08:30:15", "8 :30", "١:30"] {
+            assert!(parse_time_of_day(text).is_err(), "{text}");
         }
     }
 

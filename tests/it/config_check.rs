@@ -562,6 +562,40 @@ headers = {}
 }
 
 #[test]
+fn includes_are_patterns_in_one_folder() {
+    let text = format!(
+        "{HEAD}[watch]\ninclude = [\"people/*.toml\", \"people/a.toml\", \"*/x.toml\", \"absent.toml\", \"none/*.toml\"]\n"
+    );
+    let folder = Folder::new()
+        .with("config.toml", &text)
+        .with("people/b.toml", "[[user]]\nunion_id = \"b\"\n")
+        .with("people/a.toml", "[[user]]\nunion_id = \"a\"\n")
+        .with("people/.a.toml.swp", "rubbish")
+        .with("watch.d/not-asked-for.toml", "rubbish");
+    insta::assert_snapshot!(folder.said());
+    let folder = folder.with("config.toml", &format!("{HEAD}[watch]\ninclude = [\"people/*.toml\"]\n"));
+    let config = folder.load(&[]).unwrap_or_else(|error| panic!("{error}")).config;
+    assert_eq!(config.users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn times_and_dates_may_be_tomls_own() {
+    let text = "[[window]]\nfrom = 08:30:00\nto = 19:30:00\n[[blackout]]\ndates = [2027-02-05]\n";
+    let config = Folder::new().with("config.toml", &format!("{HEAD}{ONE_USER}{text}")).load(&[]);
+    let config = config.unwrap_or_else(|error| panic!("{error}")).config;
+    assert_eq!((config.windows[0].hours.from_minute, config.windows[0].hours.to_minute), (510, 1170));
+    assert_eq!(config.blackouts[0].dates[0].first.to_string(), "2027-02-05");
+}
+
+#[test]
+fn a_byte_order_mark_and_crlf_do_no_harm() {
+    let text = format!("\u{feff}{HEAD}{ONE_USER}").replace('\n', "\r\n");
+    assert_eq!(said(&text), "-- accepted\n");
+    let text = format!("{HEAD}{ONE_USER}[poll]\nintervall = 1\n").replace('\n', "\r\n");
+    assert!(said(&text).contains("\n 9 | intervall = 1\n   | ^^^^^^^^^ did you mean"));
+}
+
+#[test]
 fn relative_paths_count_from_the_configs_folder() {
     let text = format!("{HEAD}{ONE_USER}[history]\npath = \"data/presence.db\"\n");
     let folder = Folder::new().with("config.toml", &text);
@@ -603,6 +637,15 @@ fn the_command_ends_with_the_documented_codes() {
     let ended = wrong.presenced(&["check", "-c", "other.toml", "-o", "json"]);
     assert_eq!(ended.status.code(), Some(78));
     insta::assert_snapshot!(String::from_utf8(ended.stdout).expect("text"));
+
+    let ended = Command::new(env!("CARGO_BIN_EXE_presenced"))
+        .arg("check")
+        .current_dir(wrong.path())
+        .env("PRESENCED_CONFIG", "other.toml")
+        .output()
+        .expect("it runs");
+    assert_eq!(ended.status.code(), Some(78));
+    assert!(String::from_utf8(ended.stdout).expect("text").contains("other.toml:9:1"));
 
     let ended = wrong.presenced(&["-c", "absent.toml", "check"]);
     assert_eq!(ended.status.code(), Some(78));
