@@ -1,12 +1,139 @@
-//! `presenced check`: being built.
+//! `presenced check`: everything that is wrong with the config, with its place and what to write instead.
+//!
+//! Guards: needs no network, no root and no daemon; silent when there is nothing to say. Deliberately not here: the
+//! rules (`config`).
 
-use super::{Exit, Failure, Globals};
+use serde::Serialize;
+
+use super::output::{ERROR, WARNING};
+use super::{Exit, Failure, Globals, OutputFormat};
+use crate::config::problem::{Problem, Severity, Sources, render_one};
+use crate::config::{load, locate};
 
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Exit with 3 when there are warnings
+    #[arg(long)]
+    pub strict: bool,
+}
 
 /// Runs it.
-pub fn run(_globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
-    Err(Failure::new(Exit::Failed, "not built yet").into())
+#[expect(clippy::needless_pass_by_value, reason = "every command takes its options by value")]
+pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+    let path =
+        locate(globals.config.as_deref()).map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    let (problems, sources) = match load(&path) {
+        Ok(loaded) => (loaded.warnings, loaded.sources),
+        Err(refused) => (refused.problems, refused.sources),
+    };
+    match globals.output {
+        Some(OutputFormat::Json) => anstream::println!("{}", json(&problems, &sources)?),
+        Some(OutputFormat::Jsonl | OutputFormat::Csv) => {
+            return Err(Failure::new(Exit::Usage, "`check` prints text, or JSON by `-o json`").into());
+        }
+        None | Some(OutputFormat::Table) => show(globals, &problems, &sources),
+    }
+    Ok(ending(&problems, args.strict))
+}
+
+/// Errors decide, then warnings if they count.
+fn ending(problems: &[Problem], strict: bool) -> Exit {
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        Exit::Config
+    } else if strict && !problems.is_empty() {
+        Exit::Warnings
+    } else {
+        Exit::Done
+    }
+}
+
+/// To the standard output: it is what was asked for. `-q` leaves warnings out.
+fn show(globals: &Globals, problems: &[Problem], sources: &Sources) {
+    for problem in problems {
+        let style = match problem.severity {
+            Severity::Error => ERROR,
+            Severity::Warning if globals.quiet => continue,
+            Severity::Warning => WARNING,
+        };
+        let (on, off) = (style.render().to_string(), style.render_reset().to_string());
+        anstream::print!("{}", render_one(problem, sources, (&on, &off)));
+    }
+}
+
+/// One problem as programs read it. Part of the contract of `-o json`.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    code: &'a str,
+    severity: &'a str,
+    file: Option<&'a str>,
+    line: Option<usize>,
+    column: Option<usize>,
+    message: &'a str,
+    help: Option<&'a str>,
+}
+
+fn json(problems: &[Problem], sources: &Sources) -> serde_json::Result<String> {
+    let rows: Vec<Row<'_>> = problems
+        .iter()
+        .map(|problem| {
+            let position = problem.place.as_ref().and_then(|place| sources.position(place));
+            Row {
+                code: problem.code,
+                severity: problem.severity.name(),
+                file: position.as_ref().map(|at| at.file),
+                line: position.as_ref().map(|at| at.line),
+                column: position.as_ref().map(|at| at.column),
+                message: &problem.message,
+                help: problem.help.as_deref(),
+            }
+        })
+        .collect();
+    serde_json::to_string_pretty(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::problem::{Place, Source};
+
+    #[test]
+    fn errors_and_strictness_decide_the_exit_code() {
+        let (error, warning) = (Problem::error("a", None, "m"), Problem::warning("b", None, "m"));
+        assert_eq!(ending(&[], true), Exit::Done);
+        assert_eq!(ending(std::slice::from_ref(&warning), false), Exit::Done);
+        assert_eq!(ending(std::slice::from_ref(&warning), true), Exit::Warnings);
+        assert_eq!(ending(&[warning, error], true), Exit::Config);
+    }
+
+    #[test]
+    fn json_keeps_its_shape() {
+        let mut sources = Sources::default();
+        sources.add(Source { name: "config.toml".into(), text: "x = 1\n  y = 2\n".into() });
+        let place = Place { source: 0, span: 8..9 };
+        let problem = Problem::error("unknown-key", Some(place), "unknown key `y` in the file")
+            .help("did you mean `x`?");
+        let expected = r#"[
+  {
+    "code": "unknown-key",
+    "severity": "error",
+    "file": "config.toml",
+    "line": 2,
+    "column": 3,
+    "message": "unknown key `y` in the file",
+    "help": "did you mean `x`?"
+  },
+  {
+    "code": "b",
+    "severity": "warning",
+    "file": null,
+    "line": null,
+    "column": null,
+    "message": "m",
+    "help": null
+  }
+]"#;
+        let shown = json(&[problem, Problem::warning("b", None, "m")], &sources).expect("JSON");
+        assert_eq!(shown, expected);
+    }
 }

@@ -9,9 +9,10 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::audience::Watched;
 use super::credentials::Context;
 use super::file::Document;
-use super::hooks::{Watched, webhooks};
+use super::hooks::webhooks;
 use super::problem::{Place, Problem, Sources};
 use super::secrets::Surroundings;
 use super::section::{Report, Section, Spot};
@@ -51,21 +52,21 @@ const INCLUDED: [&str; 3] = ["user", "group", "org"];
 
 /// All the files of one config.
 #[derive(Debug)]
-pub struct Files<'a> {
+pub(super) struct Files<'a> {
     /// The main one, canonical.
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
     /// Its folder.
-    pub folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// The main one's text.
-    pub main: &'a Document<'a>,
+    pub(super) main: &'a Document<'a>,
     /// The others, in order.
-    pub included: &'a [Document<'a>],
+    pub(super) included: &'a [Document<'a>],
     /// The main one's top.
-    pub root: &'a Section<'a>,
+    pub(super) root: &'a Section<'a>,
 }
 
 /// Reads everything. `None`, or an error in the report: there is no config.
-pub fn config(
+pub(super) fn config(
     files: &Files<'_>,
     around: &Surroundings,
     sources: &Sources,
@@ -157,9 +158,9 @@ fn warn_of_window_groups<'a>(
     report: &Report,
 ) {
     for word in named {
-        let names = || users.iter().flat_map(|at| at.user.groups.iter().map(String::as_str));
-        if !names().any(|name| name == word.value) {
-            let near = super::section::nearest(&word.value, names());
+        let groups = || users.iter().flat_map(|at| at.user.groups.iter().map(String::as_str));
+        if !groups().any(|group| group == word.value) {
+            let near = super::keys::nearest(&word.value, groups());
             let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
             let message = format!("a window names the group `{}`, which nobody is in", word.value);
             report.warning("matches-nobody", &word.place, message, &help);
@@ -215,7 +216,7 @@ fn walk(table: &DeTable<'_>, see: &mut impl FnMut(&str, &DeValue<'_>, Range<usiz
             _ => {}
         }
     }
-    for (key, value) in table.iter() {
+    for (key, value) in table {
         one(key.get_ref(), value, see);
     }
 }
@@ -235,8 +236,9 @@ fn warn_of_open_files(files: &Files<'_>, sources: &Sources, report: &Report) {
 fn warn_of_what_is_not_built(report: &Report) {
     for (path, note) in NOT_BUILT_YET {
         if let Some(place) = report.first_use(path) {
-            let key = path.rsplit('.').next().unwrap_or(path);
-            let message = format!("`{key}` has no effect in this version: {note}");
+            let key =
+                path.rsplit_once('.').map_or_else(|| format!("[[{path}]]"), |(_, key)| format!("`{key}`"));
+            let message = format!("{key} has no effect in this version: {note}");
             report.push(Problem::warning("not-built-yet", Some(place), message));
         }
     }

@@ -9,9 +9,10 @@ use std::path::Path;
 
 use toml::de::DeValue;
 
+use super::keys::nearest;
 use super::problem::{Place, Problem};
 use super::secrets::{SecretError, SecretSource, Surroundings, add_credential, read, signing_secret_trouble};
-use super::section::{Raw, Report, Spot, Trouble, kind, nearest};
+use super::section::{Raw, Report, Spot, Trouble, kind};
 use super::{Text, file, value};
 use crate::secret::Secret;
 
@@ -21,18 +22,18 @@ const EXAMPLE: &str =
 
 /// What every reader of secrets needs to know.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
+pub(super) struct Context<'a> {
     /// What the reading has come to.
-    pub report: &'a Report,
+    pub(super) report: &'a Report,
     /// The config file's folder, from which relative paths count.
-    pub folder: &'a Path,
+    pub(super) folder: &'a Path,
     /// Where credentials and variables are looked up.
-    pub around: &'a Surroundings,
+    pub(super) around: &'a Surroundings,
 }
 
 /// What a secret is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(super) enum Purpose {
     /// Anything.
     General,
     /// Standard Webhooks signatures: it has a form.
@@ -41,7 +42,7 @@ pub enum Purpose {
 
 impl Context<'_> {
     /// Reads a reference: `{ credential = ".." }` and its like, or the secret itself.
-    pub fn source(&self, raw: Raw<'_>) -> Result<SecretSource, Trouble> {
+    pub(super) fn source(&self, raw: Raw<'_>) -> Result<SecretSource, Trouble> {
         let pairs = match raw.value {
             DeValue::String(text) if text.trim().is_empty() => return Err(Trouble::new("is empty", EXAMPLE)),
             DeValue::String(text) => return Ok(SecretSource::Plain(Secret::new(text))),
@@ -91,7 +92,7 @@ impl Context<'_> {
     }
 
     /// Reads a text that may be a secret.
-    pub fn text(&self, raw: Raw<'_>) -> Result<Text, Trouble> {
+    pub(super) fn text(&self, raw: Raw<'_>) -> Result<Text, Trouble> {
         match raw.value {
             DeValue::String(text) => Ok(Text::Plain(text.to_string())),
             _ => self.source(raw).map(Text::Secret),
@@ -99,7 +100,7 @@ impl Context<'_> {
     }
 
     /// Says what can be said about a secret without running anything.
-    pub fn examine(&self, spot: &Spot<SecretSource>, purpose: Purpose) {
+    pub(super) fn examine(&self, spot: &Spot<SecretSource>, purpose: Purpose) {
         self.examine_permissions(&spot.value, &spot.place);
         match &spot.value {
             SecretSource::Plain(_) => {

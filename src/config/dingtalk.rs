@@ -12,7 +12,7 @@ use super::credentials::{Context, Purpose};
 use super::problem::{Place, Problem};
 use super::secrets::SecretSource;
 use super::section::{Section, Spot};
-use super::{App, Org, value};
+use super::{App, Org, address, value};
 use crate::ids::OrgName;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,17 +55,17 @@ struct Keys {
 /// Keys that some kind of app cannot do without.
 const NEEDED: [&str; 5] = ["app_key", "app_secret", "corp_id", "access_token", "calls_per_month"];
 
-/// An organisation, where its table is, and where it says what may be spent.
+/// An organisation, and where its table is.
 #[derive(Debug)]
-pub struct OrgAt {
+pub(super) struct OrgAt {
     /// The organisation.
-    pub org: Org,
+    pub(super) org: Org,
     /// Its table.
-    pub place: Place,
+    pub(super) place: Place,
 }
 
 /// All organisations. Where something is missing, it is reported and the organisation left out.
-pub fn orgs(
+pub(super) fn orgs(
     shared: Option<&Section<'_>>,
     own: &[Section<'_>],
     context: Context<'_>,
@@ -114,8 +114,8 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
             "site",
             value::choice(&[("international", Site::International), ("mainland", Site::Mainland)]),
         ),
-        api_base: section.take("api_base", value::api_base),
-        legacy_base: section.take("legacy_base", value::api_base),
+        api_base: section.take("api_base", address::api_base),
+        legacy_base: section.take("legacy_base", address::api_base),
         kind: section.take_unless(
             "app",
             &Kind::Internal,
@@ -136,7 +136,7 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
         concurrency: section.take("concurrency", value::number(1)),
         timeout: section.take("timeout", value::wait),
         connect_timeout: section.take("connect_timeout", value::wait),
-        proxy: section.take("proxy", value::proxy),
+        proxy: section.take("proxy", address::proxy),
         ca_file: ca_file(section, context),
         present: NEEDED.into_iter().filter(|key| section.has(key)).collect(),
     }
@@ -168,41 +168,43 @@ fn build(
             context.report.push(if place.span.is_empty() { problem.aside("") } else { problem });
         }
     };
-    let pick = |of: fn(&Keys) -> Option<Duration>, default| of(own).or(of(base)).unwrap_or(default);
     let calls = own.calls_per_month.as_ref().or(base.calls_per_month.as_ref());
     if calls.is_none() {
         missing("calls_per_month", "calls_per_month = 5000");
     }
     let app = app(own, base, missing)?;
-    let (api, legacy) = match one(&own.site, &base.site).unwrap_or(Site::International) {
+    let (api, legacy) = match one(own.site.as_ref(), base.site.as_ref()).unwrap_or(Site::International) {
         Site::International => ("https://api.dingtalk.io", "https://oapi.dingtalk.io"),
         Site::Mainland => ("https://api.dingtalk.com", "https://oapi.dingtalk.com"),
     };
     Some(Org {
         name: name.clone(),
-        api_base: one(&own.api_base, &base.api_base).unwrap_or_else(|| api.to_owned()),
-        legacy_base: one(&own.legacy_base, &base.legacy_base).unwrap_or_else(|| legacy.to_owned()),
+        api_base: one(own.api_base.as_ref(), base.api_base.as_ref()).unwrap_or_else(|| api.to_owned()),
+        legacy_base: one(own.legacy_base.as_ref(), base.legacy_base.as_ref())
+            .unwrap_or_else(|| legacy.to_owned()),
         app,
         calls_per_month: Some(calls?.value).filter(|calls| *calls > 0),
-        month_time_zone: one(&own.month_time_zone, &base.month_time_zone).unwrap_or(Tz::Asia__Shanghai),
-        rate: one(&own.rate, &base.rate).unwrap_or(5),
-        concurrency: one(&own.concurrency, &base.concurrency).unwrap_or(4),
-        timeout: pick(|keys| keys.timeout.as_ref().map(|spot| spot.value), Duration::from_secs(10)),
-        connect_timeout: pick(
-            |keys| keys.connect_timeout.as_ref().map(|spot| spot.value),
-            Duration::from_secs(5),
-        ),
-        proxy: one(&own.proxy, &base.proxy),
-        ca_file: one(&own.ca_file, &base.ca_file),
+        month_time_zone: one(own.month_time_zone.as_ref(), base.month_time_zone.as_ref())
+            .unwrap_or(Tz::Asia__Shanghai),
+        rate: one(own.rate.as_ref(), base.rate.as_ref()).unwrap_or(5),
+        concurrency: one(own.concurrency.as_ref(), base.concurrency.as_ref()).unwrap_or(4),
+        timeout: one(own.timeout.as_ref(), base.timeout.as_ref()).unwrap_or(Duration::from_secs(10)),
+        connect_timeout: one(own.connect_timeout.as_ref(), base.connect_timeout.as_ref())
+            .unwrap_or(Duration::from_secs(5)),
+        proxy: one(own.proxy.as_ref(), base.proxy.as_ref()),
+        ca_file: one(own.ca_file.as_ref(), base.ca_file.as_ref()),
     })
 }
 
 fn app(own: &Keys, base: &Keys, missing: impl Fn(&str, &str)) -> Option<App> {
-    let (key, secret) = (one(&own.app_key, &base.app_key), one(&own.app_secret, &base.app_secret));
-    let corp_id = one(&own.corp_id, &base.corp_id);
-    let kind = one(&own.kind, &base.kind).unwrap_or(Kind::Internal);
+    let (key, secret) = (
+        one(own.app_key.as_ref(), base.app_key.as_ref()),
+        one(own.app_secret.as_ref(), base.app_secret.as_ref()),
+    );
+    let corp_id = one(own.corp_id.as_ref(), base.corp_id.as_ref());
+    let kind = one(own.kind.as_ref(), base.kind.as_ref()).unwrap_or(Kind::Internal);
     if kind == Kind::Token {
-        let access_token = one(&own.access_token, &base.access_token);
+        let access_token = one(own.access_token.as_ref(), base.access_token.as_ref());
         if access_token.is_none() {
             missing("access_token", "access_token = { file = \"...\" }");
         }
@@ -220,10 +222,10 @@ fn app(own: &Keys, base: &Keys, missing: impl Fn(&str, &str)) -> Option<App> {
     if corp_id.is_none() {
         missing("corp_id", "corp_id = \"...\"");
     }
-    let suite_ticket = one(&own.suite_ticket, &base.suite_ticket);
+    let suite_ticket = one(own.suite_ticket.as_ref(), base.suite_ticket.as_ref());
     Some(App::ThirdParty { key: key?, secret: secret?, corp_id: corp_id?, suite_ticket })
 }
 
-fn one<T: Clone>(own: &Option<Spot<T>>, base: &Option<Spot<T>>) -> Option<T> {
-    own.as_ref().or(base.as_ref()).map(|spot| spot.value.clone())
+fn one<T: Clone>(own: Option<&Spot<T>>, base: Option<&Spot<T>>) -> Option<T> {
+    own.or(base).map(|spot| spot.value.clone())
 }

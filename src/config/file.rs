@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+use super::keys::KEYS;
 use super::problem::{Place, Problem, Severity, Source, Sources, render, sort};
 use super::secrets::Surroundings;
-use super::section::{KEYS, Report, Section, within};
+use super::section::{Report, Section, within};
 use super::{Config, check};
 
 /// Where a config is looked for when none is named.
@@ -75,6 +76,12 @@ pub fn load_in(path: &Path, around: &Surroundings) -> Result<Loaded, Refused> {
     let report = Report::default();
     let config = read_all(path, around, &mut sources, &report);
     let mut problems = report.into_problems();
+    if problems.iter().any(|problem| problem.code == "syntax") {
+        // What seems to be missing may stand in the part that could not be read.
+        problems.retain(|problem| {
+            !matches!(problem.code, "missing-key" | "plan" | "nobody-watched" | "never-open")
+        });
+    }
     sort(&mut problems);
     match config {
         Some(config) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
@@ -86,26 +93,28 @@ pub fn load_in(path: &Path, around: &Surroundings) -> Result<Loaded, Refused> {
 
 /// One parsed file.
 #[derive(Debug)]
-pub struct Document<'t> {
+pub(super) struct Document<'t> {
     /// Its table; where the syntax was wrong, what could be saved.
-    pub table: DeTable<'t>,
+    pub(super) table: DeTable<'t>,
     /// Its index among the sources.
-    pub source: usize,
+    pub(super) source: usize,
     /// Whether it can be read by everybody on the machine.
-    pub world_readable: bool,
+    pub(super) world_readable: bool,
 }
 
 /// One file as it was read.
 #[derive(Debug)]
 struct Text {
-    text: Arc<str>,
+    whole: Arc<str>,
     source: usize,
     world_readable: bool,
 }
 
 fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &Report) -> Option<Config> {
     let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let folder = canonical.parent().unwrap_or(Path::new("/")).to_owned();
+    // Not of the canonical path: where the file is a link into a store, its neighbours are beside the link.
+    let folder = std::path::absolute(path).unwrap_or_else(|_| canonical.clone());
+    let folder = folder.parent().unwrap_or(Path::new("/")).to_owned();
     let main = match read(path, path.display().to_string(), sources) {
         Ok(text) => text,
         Err(error) => {
@@ -150,20 +159,20 @@ fn read(path: &Path, name: String, sources: &mut Sources) -> std::io::Result<Tex
         })?
         .into();
     let source = sources.add(Source { name, text: Arc::clone(&text) });
-    Ok(Text { text, source, world_readable: world_readable(&metadata) })
+    Ok(Text { whole: text, source, world_readable: world_readable(&metadata) })
 }
 
 fn parse<'t>(file: &'t Text, report: &Report) -> Document<'t> {
-    let (parsed, errors) = DeTable::parse_recoverable(&file.text);
+    let (parsed, errors) = DeTable::parse_recoverable(&file.whole);
     for error in errors {
-        let place = Place { source: file.source, span: within(error.span(), &file.text) };
+        let place = Place { source: file.source, span: within(error.span(), &file.whole) };
         report.push(Problem::error("syntax", Some(place), error.message()));
     }
     Document { table: parsed.into_inner(), source: file.source, world_readable: file.world_readable }
 }
 
 /// Whether anybody on the machine may read it.
-pub fn world_readable(metadata: &std::fs::Metadata) -> bool {
+pub(super) fn world_readable(metadata: &std::fs::Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o004 != 0
 }

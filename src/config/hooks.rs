@@ -8,11 +8,13 @@ use std::time::Duration;
 use reqwest::header::{HeaderName, HeaderValue};
 use toml::de::DeValue;
 
+use super::address;
+use super::audience::{Filters, Watched, check_audience};
 use super::credentials::{Context, Purpose};
-use super::people::{Group, UserAt};
+use super::keys::nearest;
 use super::problem::Problem;
 use super::secrets::SecretSource;
-use super::section::{Raw, Section, Spot, Trouble, kind, nearest};
+use super::section::{Raw, Section, Spot, Trouble, kind};
 use super::{Backoff, Format, Text, Webhook, poll, value};
 use crate::ids::{OrgName, WebhookName};
 use crate::presence::event::EventType;
@@ -42,17 +44,6 @@ const RESERVED_PREFIXES: [&str; 2] = ["webhook-", "presenced-"];
 const SECRET_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token", "x-token"];
 
-/// Whom filters can name.
-#[derive(Clone, Copy, Debug)]
-pub struct Watched<'a> {
-    /// All users.
-    pub users: &'a [UserAt],
-    /// All groups with a table of their own.
-    pub groups: &'a [Group],
-    /// All organisations.
-    pub orgs: &'a [OrgName],
-}
-
 /// The keys that both tables have, as far as they are there and right.
 #[derive(Debug, Default)]
 struct Keys {
@@ -72,7 +63,7 @@ struct Keys {
     connect_timeout: Option<Duration>,
     attempts: Option<u32>,
     give_up_after: Option<Duration>,
-    max_age: Option<Option<Duration>>,
+    max_age: Option<Spot<Option<Duration>>>,
     public_only: Option<bool>,
     allow_link_local: Option<bool>,
     template: Option<String>,
@@ -84,7 +75,7 @@ const BACKOFF: Backoff =
     Backoff { initial: Duration::from_secs(5), max: Duration::from_hours(1), factor: 4.0 };
 
 /// All webhooks; one that lacks a name or a URL is reported and left out.
-pub fn webhooks(
+pub(super) fn webhooks(
     shared: Option<&Section<'_>>,
     sections: &[Section<'_>],
     watched: Watched<'_>,
@@ -124,7 +115,7 @@ pub fn webhooks(
         let merged = merge(own, &base);
         check_secrets(&merged, context);
         check_template(&merged, section, context);
-        check_filters(&merged, &name, watched, context);
+        check_audience(&filters(&merged), &name, watched, context.report);
         webhooks.push(build(name.value.clone(), url, merged, backoff));
         names.push(name);
     }
@@ -133,7 +124,7 @@ pub fn webhooks(
 
 fn url(section: &Section<'_>, context: Context<'_>) -> Option<Text> {
     let spot = section.take("url", |raw| match raw.value {
-        DeValue::String(text) => value::url(text).map(|_| Text::Plain(text.to_string())),
+        DeValue::String(text) => address::url(text).map(|_| Text::Plain(text.to_string())),
         _ => context.text(raw),
     })?;
     if let Text::Secret(source) = &spot.value {
@@ -165,9 +156,7 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
         connect_timeout: waits("connect_timeout", Duration::from_secs(5)),
         attempts: section.take("attempts", value::number(1)).map(|spot| spot.value),
         give_up_after: waits("give_up_after", GIVE_UP_AFTER),
-        max_age: section
-            .take_unless("max_age", &Some(MAX_AGE), value::or_word("forever"))
-            .map(|spot| spot.value),
+        max_age: section.take_unless("max_age", &Some(MAX_AGE), value::or_word("forever")),
         public_only: section.take_unless("network", &false, value::choice(NETWORKS)).map(|spot| spot.value),
         allow_link_local: flag("allow_link_local"),
         template: template(section, context),
@@ -182,12 +171,8 @@ const MAX_AGE: Duration = Duration::from_hours(7 * 24);
 fn events(section: &Section<'_>) -> Option<Vec<String>> {
     let list = section.take_list("events", false, pattern)?;
     if list.value.is_empty() {
-        let written_empty = !section.report.has_error_within(&list.place);
-        if written_empty {
-            let help = "leave `events` out for joins and lefts, or write `[\"*\"]` for everything";
-            section.report.error("bad-value", &list.place, "no event at all is listed", help);
-        }
-        return None;
+        let help = "leave `events` out for joins and lefts, or write `[\"*\"]` for everything";
+        section.report.error("bad-value", &list.place, "no event at all is listed", help);
     }
     Some(list.value.into_iter().map(|spot| spot.value).collect())
 }
@@ -349,7 +334,7 @@ fn merge(own: Keys, base: &Keys) -> Keys {
         connect_timeout: own.connect_timeout.or(base.connect_timeout),
         attempts: own.attempts.or(base.attempts),
         give_up_after: own.give_up_after.or(base.give_up_after),
-        max_age: own.max_age.or(base.max_age),
+        max_age: own.max_age.or_else(|| base.max_age.clone()),
         public_only: own.public_only.or(base.public_only),
         allow_link_local: own.allow_link_local.or(base.allow_link_local),
         template: own.template.or_else(|| base.template.clone()),
@@ -384,12 +369,20 @@ fn build(name: WebhookName, url: Text, keys: Keys, backoff: Backoff) -> Webhook 
         backoff,
         attempts: keys.attempts.unwrap_or(5),
         give_up_after: keys.give_up_after.unwrap_or(GIVE_UP_AFTER),
-        max_age: keys.max_age.unwrap_or(Some(MAX_AGE)),
+        max_age: keys.max_age.map_or(Some(MAX_AGE), |spot| spot.value),
         public_only: keys.public_only.unwrap_or(false),
         allow_link_local: keys.allow_link_local.unwrap_or(false),
         template: keys.template,
         success: keys.success,
         batch: keys.batch,
+    }
+}
+
+fn filters(keys: &Keys) -> Filters<'_> {
+    Filters {
+        users: keys.users.as_deref().unwrap_or_default(),
+        groups: keys.groups.as_deref().unwrap_or_default(),
+        orgs: keys.orgs.as_deref().unwrap_or_default(),
     }
 }
 
@@ -409,64 +402,5 @@ fn check_template(keys: &Keys, section: &Section<'_>, context: Context<'_>) {
     {
         let help = "write `template = \"slack\"`, or a file";
         context.report.error("missing-key", &format.place, "`template` is missing for this format", help);
-    }
-}
-
-/// Names that nobody has, and filters that leave nobody together.
-fn check_filters(keys: &Keys, name: &Spot<WebhookName>, watched: Watched<'_>, context: Context<'_>) {
-    let users = keys.users.as_deref().unwrap_or_default();
-    let groups = keys.groups.as_deref().unwrap_or_default();
-    let orgs = keys.orgs.as_deref().unwrap_or_default();
-    let mut all_known = true;
-    let mut unknown = |what: &str, word: &Spot<String>, near: Option<&str>| {
-        all_known = false;
-        let message =
-            format!("webhook `{}` names {what} `{}`, which nobody is in or has", name.value, word.value);
-        let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-        context.report.warning("matches-nobody", &word.place, message, &help);
-    };
-    for word in users {
-        let names = || {
-            watched.users.iter().flat_map(|at| [at.user.name.as_str(), at.user.identity.union_id.as_str()])
-        };
-        if !names().any(|name| name == word.value) {
-            unknown("the user", word, nearest(&word.value, names()));
-        }
-    }
-    for word in groups {
-        let names = || watched.users.iter().flat_map(|at| at.user.groups.iter().map(String::as_str));
-        if !names().any(|name| name == word.value) {
-            let declared = watched.groups.iter().map(|group| group.name.value.as_str());
-            unknown(
-                "the group",
-                word,
-                nearest(&word.value, names().chain(declared).filter(|name| *name != word.value)),
-            );
-        }
-    }
-    for word in orgs {
-        if !watched.orgs.contains(&word.value) {
-            let near = nearest(word.value.as_str(), watched.orgs.iter().map(OrgName::as_str));
-            unknown(
-                "the organisation",
-                &Spot { value: word.value.to_string(), place: word.place.clone() },
-                near,
-            );
-        }
-    }
-    let chosen = |at: &&UserAt| {
-        let (user, identity) = (&at.user, &at.user.identity);
-        (users.is_empty()
-            || users.iter().any(|w| w.value == user.name || w.value == identity.union_id.as_str()))
-            && (groups.is_empty() || groups.iter().any(|w| user.groups.contains(&w.value)))
-            && (orgs.is_empty() || orgs.iter().any(|w| w.value == identity.org))
-    };
-    if all_known
-        && !watched.users.is_empty()
-        && !watched.users.iter().filter(|at| at.enabled).any(|at| chosen(&at))
-    {
-        let message = format!("webhook `{}` matches nobody", name.value);
-        let help = "`users`, `groups` and `orgs` must all hold for somebody who is enabled";
-        context.report.warning("matches-nobody", &name.place, message, help);
     }
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::credentials::{Context, Purpose};
+use super::keys::nearest;
 use super::problem::Problem;
-use super::section::{Raw, Section, Trouble, nearest};
-use super::{History, Http, Log, LogFormat, value};
+use super::section::{Raw, Section, Trouble};
+use super::{History, Http, Log, LogFormat, address, value};
 
 const FORMATS: &[(&str, LogFormat)] = &[
     ("auto", LogFormat::Auto),
@@ -19,17 +20,17 @@ const FORMATS: &[(&str, LogFormat)] = &[
 ];
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-const fn days(count: u64) -> Option<Duration> {
-    Some(Duration::from_hours(24 * count))
+const fn days(count: u64) -> Duration {
+    Duration::from_hours(24 * count)
 }
 
 /// `[history]`.
-pub fn history(section: Option<&Section<'_>>, folder: &Path) -> History {
+pub(super) fn history(section: Option<&Section<'_>>, folder: &Path) -> History {
     let mut history = History {
         path: "/var/lib/presenced/presence.db".into(),
-        snapshots: days(90),
-        visits: days(365),
-        events: days(30),
+        snapshots: Some(days(90)),
+        visits: Some(days(365)),
+        events: Some(days(30)),
         backup_dir: None,
         backup_keep: 7,
     };
@@ -50,16 +51,15 @@ pub fn history(section: Option<&Section<'_>>, folder: &Path) -> History {
 }
 
 /// `[privacy] store_nick`.
-pub fn store_nick(section: Option<&Section<'_>>) -> bool {
+pub(super) fn store_nick(section: Option<&Section<'_>>) -> bool {
     section.is_none_or(|section| section.take_or("store_nick", true, value::flag))
 }
 
 /// `[http]`.
-pub fn http(section: Option<&Section<'_>>, context: Context<'_>) -> Http {
-    // 8787: free in IANA's registry for what matters here, and easy to type.
+pub(super) fn http(section: Option<&Section<'_>>, context: Context<'_>) -> Http {
     let mut http = Http { listen: Some(([127, 0, 0, 1], 8787).into()), token: None, metrics_per_user: false };
     let Some(section) = section else { return http };
-    let listen = section.take_unless("listen", &http.listen, value::listen);
+    let listen = section.take_unless("listen", &http.listen, address::listen);
     let token = section.take("token", |raw| context.source(raw));
     if let Some(token) = &token {
         context.examine(token, Purpose::General);
@@ -80,7 +80,7 @@ pub fn http(section: Option<&Section<'_>>, context: Context<'_>) -> Http {
 }
 
 /// `[log]`.
-pub fn log(section: Option<&Section<'_>>) -> Log {
+pub(super) fn log(section: Option<&Section<'_>>) -> Log {
     let mut log = Log { level: "info".into(), format: LogFormat::Auto };
     if let Some(section) = section {
         log.level = section.take_or("level", log.level, level);

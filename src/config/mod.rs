@@ -15,12 +15,15 @@ use crate::policy::cadence::Cron;
 use crate::policy::window::{self, OpenTime};
 use secrets::SecretSource;
 
+mod address;
+mod audience;
 mod check;
 mod credentials;
 mod dingtalk;
 mod file;
 mod hooks;
 mod housekeeping;
+mod keys;
 mod people;
 mod plan;
 mod poll;
@@ -75,10 +78,8 @@ impl Config {
 }
 
 fn open_time(windows: &[Window], blackouts: &[Blackout], user: &User) -> OpenTime {
-    let mine = |window: &&Window| {
-        window.groups.is_empty() || window.groups.iter().any(|group| user.groups.contains(group))
-    };
-    let hours = || windows.iter().filter(mine).map(|window| window.hours.clone()).collect();
+    let hours =
+        || windows.iter().filter(|window| window.is_for(user)).map(|window| window.hours.clone()).collect();
     let days_off = blackouts.iter().flat_map(|blackout| blackout.dates.iter().copied()).collect();
     OpenTime::new((!windows.is_empty()).then(hours), days_off)
 }
@@ -198,6 +199,13 @@ pub struct Window {
     pub hours: window::Window,
     /// Whom it is for; empty = everybody.
     pub groups: Vec<String>,
+}
+
+impl Window {
+    /// Whether it is one of this user's.
+    pub fn is_for(&self, user: &User) -> bool {
+        self.groups.is_empty() || self.groups.iter().any(|group| user.groups.contains(group))
+    }
 }
 
 /// `[[blackout]]`: no polls on these days.

@@ -12,26 +12,26 @@ use crate::ids::{IdError, Identity, OrgName, UnionId};
 
 /// A group as far as the config knows it.
 #[derive(Debug)]
-pub struct Group {
+pub(super) struct Group {
     /// Its name.
-    pub name: Spot<String>,
+    pub(super) name: Spot<String>,
     /// Its own cadence.
-    pub cadence: Option<Spot<Cadence>>,
+    pub(super) cadence: Option<Spot<Cadence>>,
 }
 
 /// Somebody, where they stand in the file, and where their cadence comes from.
 #[derive(Debug)]
-pub struct UserAt {
+pub(super) struct UserAt {
     /// The user.
-    pub user: User,
+    pub(super) user: User,
     /// Their cadence's place; `None`: nobody set one.
-    pub cadence_place: Option<Place>,
+    pub(super) cadence_place: Option<Place>,
     /// `enabled`.
-    pub enabled: bool,
+    pub(super) enabled: bool,
 }
 
 /// Reads a name of some kind.
-pub fn name<T>(raw: Raw<'_>, parse: impl Fn(&str) -> Result<T, IdError>) -> Result<T, Trouble> {
+pub(super) fn name<T>(raw: Raw<'_>, parse: impl Fn(&str) -> Result<T, IdError>) -> Result<T, Trouble> {
     let text = value::text(raw)?;
     parse(&text).map_err(|error| {
         let help = match error {
@@ -45,7 +45,7 @@ pub fn name<T>(raw: Raw<'_>, parse: impl Fn(&str) -> Result<T, IdError>) -> Resu
 }
 
 /// The groups of all files.
-pub fn groups(sections: &[Section<'_>], report: &Report) -> Vec<Group> {
+pub(super) fn groups(sections: &[Section<'_>], report: &Report) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for section in sections {
         let name = section.take("name", value::some_text);
@@ -67,7 +67,7 @@ pub fn groups(sections: &[Section<'_>], report: &Report) -> Vec<Group> {
 }
 
 /// The users of all files, disabled ones too, each with the cadence that holds.
-pub fn users(
+pub(super) fn users(
     sections: &[Section<'_>],
     orgs: &[OrgName],
     groups: &[Group],
@@ -100,8 +100,8 @@ pub fn users(
             continue;
         }
         seen.insert(identity.clone(), union_id.place);
-        let of_group = groups.iter().rev().filter(|group| own_groups.contains(&group.name.value));
-        let inherited = of_group.filter_map(|group| group.cadence.as_ref()).next().or(poll.1);
+        let mut of_group = groups.iter().rev().filter(|group| own_groups.contains(&group.name.value));
+        let inherited = of_group.find_map(|group| group.cadence.as_ref()).or(poll.1);
         let held = cadence.as_ref().or(inherited);
         users.push(UserAt {
             user: User {
@@ -124,7 +124,7 @@ fn org_of(section: &Section<'_>, orgs: &[OrgName], report: &Report) -> Option<Or
     match (named, orgs) {
         (Some(named), _) if orgs.contains(&named.value) => Some(named.value),
         (Some(named), _) => {
-            let near = super::section::nearest(named.value.as_str(), orgs.iter().map(OrgName::as_str));
+            let near = super::keys::nearest(named.value.as_str(), orgs.iter().map(OrgName::as_str));
             let known: Vec<&str> = orgs.iter().map(OrgName::as_str).collect();
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),

@@ -4,6 +4,7 @@
 //! the same: 30 days from a Monday, 22 of them working days, no days off; so a config does not turn invalid because
 //! a longer month begins. Deliberately not here: pacing `auto` (`policy`).
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -27,15 +28,15 @@ const COUNTED_INSTANTS: u32 = 20_000;
 
 /// What the arithmetic needs to know.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan<'a> {
+pub(super) struct Plan<'a> {
     /// The windows.
-    pub windows: &'a [Window],
+    pub(super) windows: &'a [Window],
     /// Days off, which an ordinary month has none of.
-    pub blackouts: &'a [Blackout],
+    pub(super) blackouts: &'a [Blackout],
     /// The bounds of `auto`.
-    pub poll: &'a Poll,
+    pub(super) poll: &'a Poll,
     /// The file's zone, for instants and for the month.
-    pub time_zone: Tz,
+    pub(super) time_zone: Tz,
 }
 
 /// People who share a cadence and open hours.
@@ -43,14 +44,13 @@ pub struct Plan<'a> {
 struct Row {
     place: Option<Place>,
     cadence: Cadence,
-    open: OpenTime,
     people: u64,
     open_seconds: f64,
     calls: f64,
 }
 
 /// Checks every organisation by itself: each has its own calls.
-pub fn check(plan: Plan<'_>, orgs: &[OrgAt], users: &[UserAt], sources: &Sources, report: &Report) {
+pub(super) fn check(plan: Plan<'_>, orgs: &[OrgAt], users: &[UserAt], sources: &Sources, report: &Report) {
     for at in orgs {
         let Some(limit) = at.org.calls_per_month else { continue };
         let watched = users.iter().filter(|user| user.enabled && user.user.identity.org == at.org.name);
@@ -73,23 +73,32 @@ fn month(zone: Tz) -> (Timestamp, Timestamp) {
 fn rows<'a>(plan: Plan<'_>, users: impl Iterator<Item = &'a UserAt>) -> Vec<Row> {
     let (from, to) = month(plan.time_zone);
     let mut rows: Vec<Row> = Vec::new();
+    // Everybody may have a cadence of their own, and a hundred thousand people are a legal list: no search in it.
+    let mut row_of: HashMap<(Option<Place>, Vec<bool>), usize> = HashMap::new();
+    let mut open_of: HashMap<Vec<bool>, (OpenTime, f64)> = HashMap::new();
+    let mut instants_of: HashMap<(String, Vec<bool>), f64> = HashMap::new();
     for at in users {
-        let open = open_time(plan.windows, plan.blackouts, &at.user).without_blackouts();
-        let same = |row: &&mut Row| {
-            row.place == at.cadence_place && row.open == open && row.cadence == at.user.cadence
-        };
-        if let Some(row) = rows.iter_mut().find(same) {
+        let mine: Vec<bool> = plan.windows.iter().map(|window| window.is_for(&at.user)).collect();
+        let key = (at.cadence_place.clone(), mine.clone());
+        if let Some(row) = row_of.get(&key).and_then(|at| rows.get_mut(*at)) {
             row.people += 1;
             continue;
         }
-        let open_seconds = open.open_between(from, to).as_secs_f64();
+        let (open, open_seconds) = open_of.entry(mine.clone()).or_insert_with(|| {
+            let open = open_time(plan.windows, plan.blackouts, &at.user).without_blackouts();
+            let seconds = open.open_between(from, to).as_secs_f64();
+            (open, seconds)
+        });
         let calls = match &at.user.cadence {
-            Cadence::Auto => open_seconds / plan.poll.max_interval.as_secs_f64(),
-            Cadence::Every(interval) => open_seconds / interval.as_secs_f64(),
-            Cadence::Cron(cron) => instants(cron, &open, plan.time_zone),
+            Cadence::Auto => *open_seconds / plan.poll.max_interval.as_secs_f64(),
+            Cadence::Every(interval) => *open_seconds / interval.as_secs_f64(),
+            Cadence::Cron(cron) => *instants_of
+                .entry((cron.as_str().to_owned(), mine))
+                .or_insert_with(|| instants(cron, open, plan.time_zone)),
         };
-        let cadence = at.user.cadence.clone();
-        rows.push(Row { place: at.cadence_place.clone(), cadence, open, people: 1, open_seconds, calls });
+        row_of.insert(key, rows.len());
+        let (place, cadence) = (at.cadence_place.clone(), at.user.cadence.clone());
+        rows.push(Row { place, cadence, people: 1, open_seconds: *open_seconds, calls });
     }
     for row in &mut rows {
         row.calls *= count(row.people);

@@ -17,7 +17,7 @@ use crate::policy::window;
 const FIRST_POLL: &[(&str, bool)] = &[("emit", false), ("silent", true)];
 
 /// `[poll]`, and where its cadence stands.
-pub fn poll(section: Option<&Section<'_>>) -> (Poll, Option<Spot<Cadence>>) {
+pub(super) fn poll(section: Option<&Section<'_>>) -> (Poll, Option<Spot<Cadence>>) {
     let mut poll = defaults();
     let Some(section) = section else { return (poll, None) };
     let cadence = cadence(section);
@@ -58,7 +58,7 @@ fn defaults() -> Poll {
 }
 
 /// `interval` or `cron` of a table that has both keys.
-pub fn cadence(section: &Section<'_>) -> Option<Spot<Cadence>> {
+pub(super) fn cadence(section: &Section<'_>) -> Option<Spot<Cadence>> {
     let interval = section.take_unless("interval", &Cadence::Auto, interval);
     let cron = section.take("cron", cron);
     match (interval, cron) {
@@ -86,19 +86,26 @@ fn cron(raw: Raw<'_>) -> Result<Cadence, Trouble> {
 fn sweep(raw: Raw<'_>) -> Result<Option<Cadence>, Trouble> {
     match raw.value {
         DeValue::String(word) if word == "off" => Ok(None),
-        _ => interval(raw).map(Some),
+        _ => interval(raw).map(Some).map_err(|trouble| Trouble {
+            help: trouble.help.replace("write `auto` or", "write `auto`, `off` or"),
+            ..trouble
+        }),
     }
 }
 
 /// Growing waits: own keys, else the shared table's, else `default`.
-pub fn backoff(own: Option<&Section<'_>>, shared: Option<&Section<'_>>, default: Backoff) -> Backoff {
+pub(super) fn backoff(own: Option<&Section<'_>>, shared: Option<&Section<'_>>, default: Backoff) -> Backoff {
     let mut backoff = default;
     for section in [shared, own].into_iter().flatten() {
         backoff.initial = section.take_or("initial", backoff.initial, value::wait);
         backoff.max = section.take_or("max", backoff.max, value::wait);
         backoff.factor = section.take_or("factor", backoff.factor, value::factor);
         if backoff.initial > backoff.max {
-            let message = format!("`initial` is longer than `max` in {}", section.label());
+            let (initial, max) = [backoff.initial, backoff.max]
+                .map(|wait| humantime::format_duration(wait).to_string())
+                .into();
+            let message =
+                format!("`initial` ({initial}) is longer than `max` ({max}) in {}", section.label());
             section.report.error("bad-value", &section.place, message, "exchange the two");
         }
     }
@@ -106,11 +113,11 @@ pub fn backoff(own: Option<&Section<'_>>, shared: Option<&Section<'_>>, default:
 }
 
 /// The windows; one without a zone has the file's.
-pub fn windows(sections: &[Section<'_>], file_zone: Tz) -> Vec<(Window, Vec<Spot<String>>)> {
-    sections.iter().enumerate().filter_map(|(at, section)| one_window(section, at, file_zone)).collect()
+pub(super) fn windows(sections: &[Section<'_>], file_zone: Tz) -> Vec<(Window, Vec<Spot<String>>)> {
+    sections.iter().enumerate().map(|(at, section)| one_window(section, at, file_zone)).collect()
 }
 
-fn one_window(section: &Section<'_>, at: usize, file_zone: Tz) -> Option<(Window, Vec<Spot<String>>)> {
+fn one_window(section: &Section<'_>, at: usize, file_zone: Tz) -> (Window, Vec<Spot<String>>) {
     let name = section
         .take("name", value::some_text)
         .map_or_else(|| format!("window {}", at + 1), |spot| spot.value);
@@ -145,11 +152,11 @@ fn one_window(section: &Section<'_>, at: usize, file_zone: Tz) -> Option<(Window
         time_zone,
     };
     let names = groups.iter().map(|spot| spot.value.clone()).collect();
-    Some((Window { name, hours, groups: names }, groups))
+    (Window { name, hours, groups: names }, groups)
 }
 
 /// The days off, in the file's zone.
-pub fn blackouts(sections: &[Section<'_>], time_zone: Tz) -> Vec<Blackout> {
+pub(super) fn blackouts(sections: &[Section<'_>], time_zone: Tz) -> Vec<Blackout> {
     let mut blackouts = Vec::new();
     for (at, section) in sections.iter().enumerate() {
         let name = section.take("name", value::some_text);

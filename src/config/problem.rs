@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::keys::nearest;
+
 /// Whether the config can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -197,7 +199,7 @@ fn shown(position: Option<&Position<'_>>) -> String {
 /// A place, its line, and carets below it.
 fn excerpt(out: &mut String, sources: &Sources, place: &Place, label: &str) {
     let Some(position) = sources.position(place) else { return };
-    let line = without_secrets(sources.line(place));
+    let line = without_users(&without_secrets(sources.line(place)));
     let number = position.line.to_string();
     let width = number.len().max(2);
     let before: String = line.chars().take(position.column - 1).map(blank).collect();
@@ -210,32 +212,63 @@ fn excerpt(out: &mut String, sources: &Sources, place: &Place, label: &str) {
     let _ = writeln!(out, "{}", below.trim_end());
 }
 
-/// The same line with what may be a secret starred out, character for character.
+/// The same line with what may be a secret starred out, character for character: quoted texts after a key that
+/// sounds like one, also misspelt, and signing keys wherever they stand.
 fn without_secrets(line: &str) -> String {
-    const SECRET_KEYS: [&str; 6] = ["secret", "token", "ticket", "password", "authorization", "key"];
-    let (key, value) = line.split_once('=').unwrap_or(("", line));
-    let key = key.to_ascii_lowercase();
-    let is_secret = SECRET_KEYS.iter().any(|word| key.contains(word)) && !key.contains("app_key");
-    let mut out = line[..line.len() - value.len()].to_owned();
+    let mut out = String::with_capacity(line.len());
+    // The key that the next value belongs to, and those around it; the last word, which may turn out to be a key.
+    let (mut key, mut around, mut word) = (String::new(), Vec::new(), String::new());
     let mut quote = None;
-    // The text inside the quotes so far, to find signing keys wherever they stand.
-    for (at, c) in value.char_indices() {
+    for (at, c) in line.char_indices() {
         match quote {
             None if c == '"' || c == '\'' => {
-                let inside = &value[at + 1..];
-                let by_reference = value.trim_start().starts_with('{');
-                quote = Some((c, inside.starts_with("whsec_") || (is_secret && !by_reference)));
-                out.push(c);
+                quote = Some((c, line[at + 1..].starts_with("whsec_") || names_a_secret(&key)));
+                word.clear();
             }
-            Some((open, _)) if c == open => {
-                quote = None;
-                out.push(c);
+            Some((open, _)) if c == open => quote = None,
+            Some((_, hidden)) => {
+                word.push(c);
+                out.push(if hidden { '*' } else { c });
+                continue;
             }
-            Some((_, true)) => out.push('*'),
-            _ => out.push(c),
+            None if c.is_alphanumeric() || matches!(c, '_' | '-') => word.push(c),
+            None if c == '=' => key = std::mem::take(&mut word),
+            None if c == '{' => around.push((c, std::mem::take(&mut key))),
+            None if c == '[' => around.push((c, key.clone())),
+            None if c == '}' || c == ']' => key = around.pop().map(|(_, key)| key).unwrap_or_default(),
+            None if c == ',' || c == '#' => {
+                word.clear();
+                if around.last().is_none_or(|(open, _)| *open == '{') {
+                    key.clear();
+                }
+            }
+            None => {}
         }
+        out.push(c);
     }
     out
+}
+
+/// Stars out the user and the password of every URL.
+fn without_users(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find("://") {
+        let (before, authority) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end = authority.find(['/', '"', '\'', ' ']).unwrap_or(authority.len());
+        let user = authority[..end].rfind('@').unwrap_or(0);
+        out.extend(authority[..user].chars().map(|_| '*'));
+        rest = &authority[user..];
+    }
+    out + rest
+}
+
+fn names_a_secret(key: &str) -> bool {
+    const WORDS: [&str; 7] = ["secret", "token", "ticket", "passw", "auth", "cookie", "key"];
+    const KEYS: [&str; 6] = ["app_secret", "access_token", "suite_ticket", "secret", "token", "password"];
+    let key = key.to_lowercase();
+    key != "app_key" && (WORDS.iter().any(|word| key.contains(word)) || nearest(&key, KEYS).is_some())
 }
 
 /// White space as wide as `c` on a terminal.
@@ -260,17 +293,20 @@ mod tests {
         sources
     }
 
-    fn place(text: &str, part: &str) -> Option<Place> {
+    fn place(text: &str, part: &str) -> Place {
         let start = text.find(part).expect("the part");
-        Some(Place { source: 0, span: start..start + part.len() })
+        Place { source: 0, span: start..start + part.len() }
     }
 
     #[test]
     fn shows_the_line_and_what_to_write() {
         let text = "\n".repeat(26) + "intervall = \"2m\"\n";
-        let problem =
-            Problem::error("unknown-key", place(&text, "intervall"), "unknown key `intervall` in [poll]")
-                .help("did you mean `interval`?");
+        let problem = Problem::error(
+            "unknown-key",
+            Some(place(&text, "intervall")),
+            "unknown key `intervall` in [poll]",
+        )
+        .help("did you mean `interval`?");
         let expected = "error: unknown key `intervall` in [poll]\n  --> config.toml:27:1\n27 | intervall = \
             \"2m\"\n   | ^^^^^^^^^ did you mean `interval`?\n";
         assert_eq!(render(&[problem], &sources(&text)), expected);
@@ -279,7 +315,7 @@ mod tests {
     #[test]
     fn carets_stand_below_wide_characters() {
         let text = "name = \"李\" # 李雷\nx = 1";
-        let problem = Problem::error("x", place(text, "\"李\""), "m");
+        let problem = Problem::error("x", Some(place(text, "\"李\"")), "m");
         let shown = render(&[problem], &sources(text));
         assert!(shown.ends_with(" 1 | name = \"李\" # 李雷\n   |        ^^^^\n"), "{shown}");
     }
@@ -292,5 +328,15 @@ mod tests {
         assert_eq!(without_secrets("  \"whsec_abc\","), "  \"*********\",");
         assert_eq!(without_secrets("secret = { file = \"a\" }"), "secret = { file = \"a\" }");
         assert_eq!(without_secrets("app_key = \"ding\""), "app_key = \"ding\"");
+        assert_eq!(
+            without_secrets("secret = [{ file = \"a\" }, \"SEC1\"]"),
+            "secret = [{ file = \"a\" }, \"****\"]"
+        );
+        assert_eq!(
+            without_secrets("h = { \"X-Auth\" = \"a\", b = \"c\" }"),
+            "h = { \"X-Auth\" = \"*\", b = \"c\" }"
+        );
+        assert_eq!(without_users("u = \"https://me:pw@x.de/@\""), "u = \"https://*****@x.de/@\"");
+        assert_eq!(without_secrets("tokken = \"a\""), "tokken = \"*\"");
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use tokio::io::AsyncReadExt;
 
+use super::Text;
 use crate::secret::Secret;
 
 /// No secret is longer; a path that names a device or a log must not fill the memory.
@@ -98,6 +99,14 @@ impl Surroundings {
     /// Where systemd put the credentials, when it did.
     pub fn credentials(&self) -> Option<PathBuf> {
         self.var("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty()).map(PathBuf::from)
+    }
+}
+
+/// Gets a text that may be a secret, from the environment of this process.
+pub async fn resolve_text(text: &Text) -> Result<Secret, SecretError> {
+    match text {
+        Text::Plain(plain) => Ok(Secret::new(plain)),
+        Text::Secret(source) => resolve(source).await,
     }
 }
 

@@ -1,21 +1,21 @@
-//! Reading one value: texts, numbers, durations, zones, addresses, each with advice when it is not one.
+//! Reading one value: texts, numbers, durations, zones, days, each with advice when it is not one.
 //!
 //! Guards: what a value must be like by itself. No floors beyond what makes sense at all. Deliberately not here:
 //! how values fit together (`check`).
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use toml::de::DeValue;
 
-use super::section::{Raw, Trouble, kind, nearest};
+use super::keys::nearest;
+use super::section::{Raw, Trouble, kind};
 
 /// Longer durations overflow somewhere below; nobody means them.
 const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// Any text.
-pub fn text(raw: Raw<'_>) -> Result<String, Trouble> {
+pub(super) fn text(raw: Raw<'_>) -> Result<String, Trouble> {
     match raw.value {
         DeValue::String(text) => Ok(text.to_string()),
         other => Err(Trouble::new(format!("expected a text, found {}", kind(other)), "write it in quotes")),
@@ -23,7 +23,7 @@ pub fn text(raw: Raw<'_>) -> Result<String, Trouble> {
 }
 
 /// A text with something in it.
-pub fn some_text(raw: Raw<'_>) -> Result<String, Trouble> {
+pub(super) fn some_text(raw: Raw<'_>) -> Result<String, Trouble> {
     let text = text(raw)?;
     if text.trim().is_empty() {
         Err(Trouble::new("is empty", "write something or leave the key out"))
@@ -33,14 +33,14 @@ pub fn some_text(raw: Raw<'_>) -> Result<String, Trouble> {
 }
 
 /// `true` or `false`.
-pub fn flag(raw: Raw<'_>) -> Result<bool, Trouble> {
+pub(super) fn flag(raw: Raw<'_>) -> Result<bool, Trouble> {
     raw.value.as_bool().ok_or_else(|| {
         Trouble::new(format!("expected true or false, found {}", kind(raw.value)), "write `true` or `false`")
     })
 }
 
 /// A whole number, `least` or more.
-pub fn number<T: TryFrom<u64>>(least: u64) -> impl Fn(Raw<'_>) -> Result<T, Trouble> {
+pub(super) fn number<T: TryFrom<u64>>(least: u64) -> impl Fn(Raw<'_>) -> Result<T, Trouble> {
     move |raw| {
         let DeValue::Integer(integer) = raw.value else {
             let help = if raw.value.is_str() { "write it without quotes" } else { "write a whole number" };
@@ -58,7 +58,7 @@ pub fn number<T: TryFrom<u64>>(least: u64) -> impl Fn(Raw<'_>) -> Result<T, Trou
 }
 
 /// A number of 1.0 or more, as a factor of growing waits.
-pub fn factor(raw: Raw<'_>) -> Result<f64, Trouble> {
+pub(super) fn factor(raw: Raw<'_>) -> Result<f64, Trouble> {
     let number = match raw.value {
         DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
         DeValue::Integer(integer) => integer.as_str().parse::<f64>().ok(),
@@ -72,7 +72,7 @@ pub fn factor(raw: Raw<'_>) -> Result<f64, Trouble> {
 }
 
 /// A duration, zero included.
-pub fn duration(raw: Raw<'_>) -> Result<Duration, Trouble> {
+pub(super) fn duration(raw: Raw<'_>) -> Result<Duration, Trouble> {
     match raw.value {
         DeValue::String(text) => parse_duration(text),
         DeValue::Integer(number) => Err(Trouble::new(
@@ -86,7 +86,7 @@ pub fn duration(raw: Raw<'_>) -> Result<Duration, Trouble> {
 }
 
 /// A duration of a millisecond or more.
-pub fn wait(raw: Raw<'_>) -> Result<Duration, Trouble> {
+pub(super) fn wait(raw: Raw<'_>) -> Result<Duration, Trouble> {
     let duration = duration(raw)?;
     if duration < Duration::from_millis(1) {
         return Err(Trouble::new("is shorter than a millisecond", "for example `\"100ms\"` or `\"30s\"`"));
@@ -95,7 +95,7 @@ pub fn wait(raw: Raw<'_>) -> Result<Duration, Trouble> {
 }
 
 /// A word that stands for `None`, or a duration of a millisecond or more.
-pub fn or_word(word: &'static str) -> impl Fn(Raw<'_>) -> Result<Option<Duration>, Trouble> {
+pub(super) fn or_word(word: &'static str) -> impl Fn(Raw<'_>) -> Result<Option<Duration>, Trouble> {
     move |raw| match raw.value.as_str() {
         Some(text) if text == word => Ok(None),
         Some(text) if text.parse::<f64>().is_err() && !text.contains(|c: char| c.is_ascii_digit()) => {
@@ -109,7 +109,7 @@ pub fn or_word(word: &'static str) -> impl Fn(Raw<'_>) -> Result<Option<Duration
 }
 
 /// Reads `1h 30m`. Months and years have no fixed length, and `M` is a month where most people mean minutes.
-pub fn parse_duration(text: &str) -> Result<Duration, Trouble> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, Trouble> {
     let mut rest = text;
     while let Some(at) = rest.find(|c: char| c.is_ascii_alphabetic()) {
         let (number, from_unit) = rest.split_at(at);
@@ -131,9 +131,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, Trouble> {
                 format!("write `{value}s`, `{value}m` or `{value}h`"),
             ))
         }
-        Err(humantime::DurationError::UnknownUnit { unit, value, .. }) => Err(Trouble::new(
+        Err(humantime::DurationError::UnknownUnit { unit, .. }) => Err(Trouble::new(
             format!("`{unit}` is not a unit of time"),
-            format!("ms, s, m, h, d or w: `{value}s` is {value} seconds, `{value}m` minutes"),
+            "ms, s, m, h, d or w; for example `30s`",
         )),
         Err(_) => {
             Err(Trouble::new(format!("`{text}` is not a duration"), "for example `30s`, `5m` or `1h 30m`"))
@@ -165,7 +165,7 @@ fn calendar_unit(number: &str, unit: &str) -> Option<Trouble> {
 }
 
 /// One of a few words.
-pub fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(Raw<'_>) -> Result<T, Trouble> {
+pub(super) fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(Raw<'_>) -> Result<T, Trouble> {
     move |raw| {
         let word = text(raw)?;
         words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value).ok_or_else(|| {
@@ -181,8 +181,12 @@ pub fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(Raw<'_>) 
     }
 }
 
+/// What people write for China's one zone.
+const IN_CHINA: [&str; 7] =
+    ["beijing", "asia/beijing", "asia/hangzhou", "asia/shenzhen", "cst", "utc+8", "gmt+8"];
+
 /// A time zone by its IANA name; `local` is the machine's.
-pub fn zone(raw: Raw<'_>) -> Result<Tz, Trouble> {
+pub(super) fn zone(raw: Raw<'_>) -> Result<Tz, Trouble> {
     let name = text(raw)?;
     if name == "local" {
         return local_zone();
@@ -195,6 +199,7 @@ pub fn zone(raw: Raw<'_>) -> Result<Tz, Trouble> {
                 .and_then(|city| names().find(|zone| zone.ends_with(&format!("/{city}"))))
         });
         let help = match near {
+            _ if IN_CHINA.contains(&name.to_lowercase().as_str()) => "China's is `Asia/Shanghai`".to_owned(),
             Some(near) => format!("did you mean `{near}`?"),
             None => "an IANA name such as `Asia/Shanghai`, or `local`".to_owned(),
         };
@@ -203,95 +208,25 @@ pub fn zone(raw: Raw<'_>) -> Result<Tz, Trouble> {
 }
 
 /// The machine's time zone.
-pub fn local_zone() -> Result<Tz, Trouble> {
+pub(super) fn local_zone() -> Result<Tz, Trouble> {
     iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok()).ok_or_else(|| {
         Trouble::new("the machine's own time zone is not known", "name one, such as `Asia/Shanghai`")
     })
 }
 
-/// An `http` or `https` URL without a user, its host in ASCII.
-pub fn url(text: &str) -> Result<reqwest::Url, Trouble> {
-    let example = "for example `https://hooks.example.com/dingtalk`";
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(Trouble::new("is not a URL", example));
-    };
-    if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
-        return Err(Trouble::new(
-            format!("`{scheme}` is not a scheme that can be called"),
-            "write `https://`",
-        ));
-    }
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-    if authority.contains('@') {
-        return Err(Trouble::new(
-            "holds a user or a password",
-            "a URL is printed and logged: send them in a header whose value is a secret",
-        ));
-    }
-    if !authority.is_ascii() {
-        return Err(Trouble::new("the host is not ASCII", "write its punycode form, `xn--...`"));
-    }
-    reqwest::Url::parse(text).map_err(|error| Trouble::new(format!("is not a URL: {error}"), example))
-}
-
-/// Whether the URL's host is this machine.
-pub fn is_loopback(url: &reqwest::Url) -> bool {
-    let host = url.host_str().unwrap_or("").trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// A base of an API: `https`, or `http` to this machine; without a slash at the end.
-pub fn api_base(raw: Raw<'_>) -> Result<String, Trouble> {
-    let text = text(raw)?;
-    let url = url(&text)?;
-    if url.scheme() == "http" && !is_loopback(&url) {
-        return Err(Trouble::new(
-            "the app's secret would travel unencrypted",
-            "write `https://`; `http` is for loopback",
-        ));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(Trouble::new("a base has no query", "leave away what follows the path"));
-    }
-    Ok(text.trim_end_matches('/').to_owned())
-}
-
-/// A proxy's URL.
-pub fn proxy(raw: Raw<'_>) -> Result<String, Trouble> {
-    let text = text(raw)?;
-    let example = "for example `http://proxy.example.com:3128`";
-    match reqwest::Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(text),
-        Ok(_) => Err(Trouble::new("is not an HTTP proxy", example)),
-        Err(error) => Err(Trouble::new(format!("is not a URL: {error}"), example)),
-    }
-}
-
-/// Where to listen; `None` is off.
-pub fn listen(raw: Raw<'_>) -> Result<Option<SocketAddr>, Trouble> {
-    let text = text(raw)?;
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let address =
-        text.strip_prefix("localhost:").map_or_else(|| text.clone(), |port| format!("127.0.0.1:{port}"));
-    address.parse().map(Some).map_err(|_| {
-        let help = match text.parse::<u16>().or_else(|_| text.trim_start_matches(':').parse()) {
-            Ok(port) => format!("write `127.0.0.1:{port}`"),
-            Err(_) => "an IP address and a port, such as `127.0.0.1:8787`; \"\" is off".to_owned(),
-        };
-        Trouble::new(format!("`{text}` is not an address to listen on"), help)
-    })
-}
-
 /// A time of day in minutes; `24:00` is the end of the day.
-pub fn time_of_day(raw: Raw<'_>) -> Result<u16, Trouble> {
-    let text = match raw.value {
-        DeValue::Datetime(time) => time.to_string(),
-        _ => text(raw)?,
-    };
+pub(super) fn time_of_day(raw: Raw<'_>) -> Result<u16, Trouble> {
+    match raw.value {
+        DeValue::Datetime(time) => {
+            // TOML has times of its own, whose seconds must be none here.
+            let text = time.to_string();
+            parse_time_of_day(text.strip_suffix(":00").filter(|short| short.contains(':')).unwrap_or(&text))
+        }
+        _ => parse_time_of_day(&text(raw)?),
+    }
+}
+
+fn parse_time_of_day(text: &str) -> Result<u16, Trouble> {
     let wrong = || {
         Trouble::new(format!("`{text}` is not a time of day"), "for example `08:30`; `24:00` ends the day")
     };
@@ -319,7 +254,7 @@ const DAYS: [(&str, &str); 7] = [
 ];
 
 /// A day or a range of days, also over the weekend: `mon-fri`, `sat`, `fri-mon`.
-pub fn days(raw: Raw<'_>) -> Result<[bool; 7], Trouble> {
+pub(super) fn days(raw: Raw<'_>) -> Result<[bool; 7], Trouble> {
     let text = text(raw)?.to_lowercase();
     let day = |name: &str| {
         let name = name.trim();
@@ -347,7 +282,7 @@ pub fn days(raw: Raw<'_>) -> Result<[bool; 7], Trouble> {
 }
 
 /// A date or a range of dates, both ends included: `2027-02-05..2027-02-12`.
-pub fn dates(raw: Raw<'_>) -> Result<(chrono::NaiveDate, chrono::NaiveDate), Trouble> {
+pub(super) fn dates(raw: Raw<'_>) -> Result<(chrono::NaiveDate, chrono::NaiveDate), Trouble> {
     let text = match raw.value {
         DeValue::Datetime(date) => date.to_string(),
         _ => text(raw)?,
@@ -389,6 +324,17 @@ mod tests {
     }
 
     #[test]
+    fn times_of_day_are_minutes() {
+        for (text, minutes) in [("00:00", 0), ("8:30", 510), ("08:30", 510), ("23:59", 1439), ("24:00", 1440)]
+        {
+            assert_eq!(parse_time_of_day(text).ok(), Some(minutes), "{text}");
+        }
+        for text in ["", "8", "8:5", "24:01", "08:60", "-1:00", "+8:30", "08:30:15", "8 :30", "١:30"] {
+            assert!(parse_time_of_day(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn months_and_years_are_refused_with_what_is_meant() {
         assert_eq!(trouble("5M"), "months have no fixed length; `5M` is five months: write `5m`");
         assert_eq!(trouble("1M"), "months have no fixed length; `1M` is one month: write `1m`");
@@ -404,33 +350,5 @@ mod tests {
         assert!(trouble("").contains("is not a duration"));
         assert!(trouble("-5m").contains("is not a duration"));
         assert!(trouble("999999999999w").contains("longer"));
-    }
-
-    #[test]
-    fn urls_are_http_without_a_user_and_ascii() {
-        assert!(url("https://crm.example.com/hooks?x=1").is_ok());
-        for (text, word) in [
-            ("crm.example.com", "is not a URL"),
-            ("ftp://crm.example.com", "scheme"),
-            ("https://me:pw@crm.example.com", "user"),
-            ("https://客户.example.com", "ASCII"),
-            ("https://", "is not a URL"),
-        ] {
-            let trouble = url(text).expect_err(text);
-            assert!(trouble.message.contains(word), "{text}: {}", trouble.message);
-        }
-    }
-
-    #[test]
-    fn loopback_is_this_machine() {
-        for (text, expected) in [
-            ("http://127.0.0.1:1", true),
-            ("http://localhost", true),
-            ("http://[::1]:8", true),
-            ("http://10.0.0.1", false),
-            ("http://127.0.0.1.example.com", false),
-        ] {
-            assert_eq!(is_loopback(&url(text).expect(text)), expected, "{text}");
-        }
     }
 }

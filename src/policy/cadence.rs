@@ -5,6 +5,7 @@
 //! intervals and pacing.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -19,11 +20,11 @@ const LONG_WEEKDAYS: [&str; 7] =
 const MONTHS: [&str; 12] =
     ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 
-/// A checked cron expression. The zone comes with the question, because the config may name it elsewhere.
+/// A checked cron expression; cloning one is a counter. The zone comes with the question, because the config may name it elsewhere.
 #[derive(Clone, Debug)]
 pub struct Cron {
-    text: String,
-    schedule: Schedule,
+    text: Arc<str>,
+    schedule: Arc<Schedule>,
     every_hour: bool,
 }
 
@@ -59,7 +60,7 @@ impl Cron {
             return Err(refused("never comes true: no month has such a day", "correct the day or the month"));
         }
         let every_hour = schedule.hours().is_all();
-        Ok(Self { text: text.trim().to_owned(), schedule, every_hour })
+        Ok(Self { text: text.trim().into(), schedule: Arc::new(schedule), every_hour })
     }
 
     /// The first instant strictly after `now`, on the wall clock of `zone`; `None` past the year 2099.

@@ -19,3 +19,7 @@ mod store_views;
 mod store_writer;
 mod tidy;
 mod web_api;
+//! The tests that cross rooms, in one binary: linking once is what makes them cheap.
+
+mod config_check;
+mod config_example;

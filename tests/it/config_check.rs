@@ -1,0 +1,653 @@
+//! What `check` says about configs with every family of mistakes, word for word, and its exit codes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use presenced::config::problem::render;
+use presenced::config::secrets::Surroundings;
+use presenced::config::{Loaded, Refused, load_in};
+use tempfile::TempDir;
+
+const HEAD: &str = r#"time_zone = "Asia/Shanghai"
+[dingtalk]
+app_key = "dingxxxx"
+app_secret = { credential = "app-secret" }
+calls_per_month = 5000
+"#;
+const ONE_USER: &str = "[[user]]\nunion_id = \"u1\"\n";
+
+/// A folder with files in it, readable by their owner only.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn with(self, name: &str, text: &str) -> Self {
+        self.with_mode(name, text, 0o600)
+    }
+
+    fn with_mode(self, name: &str, text: &str, mode: u32) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(&path, text).expect("written");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("set");
+        self
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn load(&self, variables: &[(&str, &str)]) -> Result<Loaded, Refused> {
+        let folder = self.path().display().to_string();
+        let variables: BTreeMap<_, _> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.replace("FOLDER", &folder).into()))
+            .collect();
+        load_in(&self.path().join("config.toml"), &Surroundings::Fixed(variables))
+    }
+
+    /// All problems as text, the folder's own name taken out.
+    fn said_in(&self, variables: &[(&str, &str)]) -> String {
+        let text = match self.load(variables) {
+            Ok(loaded) => format!("{}-- accepted\n", render(&loaded.warnings, &loaded.sources)),
+            Err(refused) => format!("{}-- refused\n", render(&refused.problems, &refused.sources)),
+        };
+        let canonical = self.path().canonicalize().expect("a folder");
+        text.replace(&format!("{}/", self.path().display()), "")
+            .replace(&format!("{}/", canonical.display()), "")
+    }
+
+    fn said(&self) -> String {
+        self.said_in(&[])
+    }
+
+    fn presenced(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_presenced"))
+            .args(arguments)
+            .current_dir(self.path())
+            .env_remove("PRESENCED_CONFIG")
+            .env_remove("CREDENTIALS_DIRECTORY")
+            .env("NO_COLOR", "1")
+            .output()
+            .expect("it runs")
+    }
+}
+
+fn said(text: &str) -> String {
+    Folder::new().with("config.toml", text).said()
+}
+
+/// With what every config needs, and a user.
+fn said_with(rest: &str) -> String {
+    said(&format!("{HEAD}{ONE_USER}{rest}"))
+}
+
+#[test]
+fn a_clean_file_is_silent() {
+    assert_eq!(said_with(""), "-- accepted\n");
+}
+
+#[test]
+fn syntax_errors_do_not_hide_the_rest() {
+    insta::assert_snapshot!(said(
+        "[poll]\ninterval = \nintervall = \"2m\"\n[poll]\nrate = 1\n[[user]]\nunion_id = \"u\napp_secret = \"hunter2\n"
+    ));
+}
+
+#[test]
+fn an_empty_file_lacks_what_is_required() {
+    insta::assert_snapshot!(said(""));
+}
+
+#[test]
+fn unknown_keys_are_named_with_what_was_meant() {
+    insta::assert_snapshot!(said_with(
+        r#"tag = { site = "HZ" }
+min_interval = "1m"
+[poll]
+intervall = "2m"
+stale_aftr = "5m"
+[poll.backoff]
+fctor = 2.0
+[history]
+colour = "blue"
+time_zone = "UTC"
+[history.backup]
+keeep = 3
+[webhooks]
+name = "crm"
+"#
+    ));
+}
+
+#[test]
+fn values_of_the_wrong_kind() {
+    insta::assert_snapshot!(said_with(
+        r#"groups = "ops"
+enabled = "yes"
+tags = { floor = 3 }
+[poll]
+leave_after_misses = "2"
+min_interval = 30
+confirm_calls = 1
+first_poll = "Silent"
+sweep = "never"
+max_interval = "1 fortnight"
+stale_after = "30"
+[poll.backoff]
+factor = 0.5
+initial = "1h"
+[privacy]
+store_nick = "no"
+[log]
+level = "inof"
+format = "jsn"
+[history]
+snapshots = "always"
+visits = true
+[history.backup]
+keep = 0
+"#
+    ));
+}
+
+#[test]
+fn months_and_years_are_no_durations() {
+    insta::assert_snapshot!(said_with(
+        "[poll]\ninterval = \"5M\"\nmax_interval = \"1 month\"\n[history]\nvisits = \"1y\"\n"
+    ));
+}
+
+#[test]
+fn there_are_no_hidden_floors() {
+    let text = format!(
+        "{HEAD}rate = 10000\ntimeout = \"100ms\"\n{ONE_USER}[poll]\nmin_interval = \"100ms\"\nleave_after_misses = 1\n\
+         overtime = \"2h\"\n[poll.backoff]\ninitial = \"1ms\"\nmax = \"1ms\"\nfactor = 1\n"
+    );
+    assert_eq!(said(&text), "-- accepted\n");
+}
+
+#[test]
+fn zones_and_sites_and_addresses() {
+    insta::assert_snapshot!(said(
+        r#"time_zone = "Asia/Shangai"
+[dingtalk]
+site = "Mainland"
+app = "thirdparty"
+app_key = ""
+app_secret = { fil = "x" }
+api_base = "http://api.dingtalk.io"
+legacy_base = "https://me:pw@oapi.dingtalk.io"
+calls_per_month = -1
+month_time_zone = "Beijing"
+rate = 0
+concurrency = 0
+proxy = "socks5://127.0.0.1:1"
+ca_file = "ca.pem"
+[http]
+listen = "8787"
+[[user]]
+union_id = "u 1"
+"#
+    ));
+}
+
+#[test]
+fn http_is_for_loopback() {
+    let of = |base: &str| said(&format!("{HEAD}api_base = \"{base}\"\n{ONE_USER}"));
+    for base in
+        ["http://127.0.0.1:8080", "http://localhost:8080/", "http://[::1]:8080", "https://x.example.com"]
+    {
+        assert_eq!(of(base), "-- accepted\n", "{base}");
+    }
+    assert!(of("http://10.0.0.1").ends_with("-- refused\n"));
+}
+
+#[test]
+fn a_listener_for_others_needs_a_token() {
+    insta::assert_snapshot!(said_with("[http]\nlisten = \"0.0.0.0:8787\"\n"));
+    let with_token = "[http]\nlisten = \"0.0.0.0:8787\"\ntoken = { credential = \"http-token\" }\n";
+    assert_eq!(said_with(with_token), "-- accepted\n");
+    assert_eq!(said_with("[http]\nlisten = \"\"\n"), "-- accepted\n");
+}
+
+#[test]
+fn each_kind_of_app_needs_its_keys() {
+    insta::assert_snapshot!(said(
+        r#"time_zone = "UTC"
+[dingtalk]
+app_key = "suite"
+[[org]]
+name = "internal"
+calls_per_month = 1
+[[org]]
+name = "third"
+app = "third_party"
+calls_per_month = 1
+[[org]]
+name = "token"
+app = "token"
+[[org]]
+name = "third"
+[[org]]
+calls_per_month = 1
+[[user]]
+union_id = "u1"
+[[user]]
+union_id = "u2"
+org = "tokn"
+"#
+    ));
+}
+
+#[test]
+fn people_twice_are_named_with_both_places() {
+    let text = format!(
+        "{HEAD}{ONE_USER}name = \"Li Wei\"\n[[user]]\nunion_id = \"u1\"\n[[group]]\nname = \"ops\"\n"
+    );
+    let folder = Folder::new()
+        .with("config.toml", &text)
+        .with(
+            "watch.d/10-ops.toml",
+            "[[user]]\nunion_id = \"u1\"\n[[group]]\nname = \"ops\"\ninterval = \"5m\"\n",
+        )
+        .with("watch.d/20-more.toml", "[poll]\ninterval = \"1m\"\n[[user]]\nnam = \"x\"\n")
+        .with("watch.d/notes.txt", "not a config");
+    insta::assert_snapshot!(folder.said());
+}
+
+#[test]
+fn cadences_that_cannot_be() {
+    insta::assert_snapshot!(said(&format!(
+        r#"{HEAD}[poll]
+interval = "2m"
+cron = "*/20 9-18 * * 1-5"
+min_interval = "1h"
+max_interval = "1m"
+[[group]]
+name = "ops"
+cron = "0 9 31 2 *"
+[[user]]
+union_id = "u1"
+interval = "1m"
+cron = "@hourly"
+[[user]]
+union_id = "u2"
+cron = "0 9 1 * MON"
+[[user]]
+union_id = "u3"
+cron = "every day"
+[[user]]
+union_id = "u4"
+interval = "0s"
+"#
+    )));
+}
+
+#[test]
+fn windows_and_days_off() {
+    insta::assert_snapshot!(said_with(
+        r#"[[window]]
+days = ["mon-fry", "someday"]
+from = "8:61"
+to = "25:00"
+time_zone = "UTC+8"
+[[window]]
+days = []
+from = "24:00"
+groups = ["op"]
+[[blackout]]
+name = "festival"
+dates = ["2027-02-12..2027-02-05", "2027-02-30"]
+[[blackout]]
+name = "nothing"
+"#
+    ));
+}
+
+#[test]
+fn webhooks_that_cannot_work() {
+    let folder = Folder::new().with("short.whsec", "whsec_c2hvcnQ=\n").with(
+        "config.toml",
+        &format!(
+            r#"{HEAD}{ONE_USER}[[webhook]]
+url = "crm.example.com"
+[[webhook]]
+name = "c r m"
+url = "https://me:pw@crm.example.com"
+[[webhook]]
+name = "crm"
+url = "ftp://crm.example.com"
+[[webhook]]
+name = "crm"
+url = "https://客户.example.com"
+[[webhook]]
+name = "hr"
+url = "https://hr.example.com/${{TOKEN}}"
+secret = {{ file = "short.whsec" }}
+events = ["participant_joined", "meeting.participant_jioned", "meetings.*"]
+format = "standart"
+network = "private"
+headers = {{ "webhook-id" = "1", "X-Site" = "a\u0007", "b c" = "1" }}
+[[webhook]]
+name = "hr"
+url = "https://hr.example.com"
+secret = ["whsec_###", {{ file = "absent" }}]
+events = []
+format = "template"
+success = {{ json = "errcode" }}
+rate = 0
+attempts = 0
+"#
+        ),
+    );
+    insta::assert_snapshot!(folder.said());
+}
+
+#[test]
+fn webhooks_that_match_nobody() {
+    insta::assert_snapshot!(said(&format!(
+        r#"{HEAD}[[user]]
+union_id = "u1"
+name = "Li Wei"
+groups = ["ops"]
+[[user]]
+union_id = "u2"
+groups = ["sales"]
+enabled = false
+[[webhook]]
+name = "typos"
+url = "https://crm.example.com"
+users = ["Li Wie"]
+groups = ["opps", "marketing"]
+orgs = ["acme"]
+[[webhook]]
+name = "nobody"
+url = "https://crm.example.com"
+users = ["Li Wei"]
+groups = ["sales"]
+"#
+    )));
+}
+
+#[test]
+fn secrets_that_stand_open_or_nowhere() {
+    let text = r#"time_zone = "UTC"
+[dingtalk]
+app_key = "dingxxxx"
+app_secret = "hunter2hunter2"
+calls_per_month = 0
+[[user]]
+union_id = "u1"
+name = "${NAME}"
+[[webhook]]
+name = "crm"
+url = { env = "ABSENT" }
+secret = { credential = "crm" }
+headers = { Authorization = "Bearer hunter2", "X-A" = { file = "open" } }
+[http]
+token = { command = ["echo", "${HOME}"] }
+"#;
+    let folder = Folder::new()
+        .with_mode("config.toml", text, 0o644)
+        .with_mode("open", "hunter2", 0o644)
+        .with("credentials/other", "hunter2");
+    let said = folder.said_in(&[("CREDENTIALS_DIRECTORY", "FOLDER/credentials")]);
+    assert!(!said.contains("hunter2"), "no secret is printed: {said}");
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn secrets_in_lines_with_other_mistakes_are_starred_out() {
+    let said = said(&format!(
+        "{HEAD}{ONE_USER}[http]\ntokken = \"hunter2\"\n[dingtalkk]\napp_secret = \"hunter2\"\n"
+    ));
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
+fn plan(limit: u64, interval: &str, people: usize) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!(
+        "time_zone = \"Asia/Shanghai\"\n[dingtalk]\napp_key = \"k\"\napp_secret = {{ credential = \"s\" }}\n\
+         calls_per_month = {limit}\n[poll]\n{interval}\n[[window]]\ndays = [\"mon-fri\"]\nfrom = \"09:00\"\nto = \"18:00\"\n"
+    );
+    for person in 0..people {
+        let _ = writeln!(text, "[[user]]\nunion_id = \"u{person}\"");
+    }
+    said(&text)
+}
+
+#[test]
+fn a_plan_over_the_calls_is_refused_with_one_that_fits() {
+    insta::assert_snapshot!(plan(5000, "interval = \"1m\"", 10));
+}
+
+#[test]
+fn a_plan_a_little_over_the_calls_is_a_warning() {
+    insta::assert_snapshot!(plan(100_000, "interval = \"1m\"", 10));
+}
+
+#[test]
+fn instants_are_counted_inside_the_windows() {
+    insta::assert_snapshot!(plan(1000, "cron = \"*/20 * * * *\"", 10));
+}
+
+#[test]
+fn a_plan_within_the_calls_or_without_a_limit_says_nothing_about_calls() {
+    assert!(!plan(120_000, "interval = \"1m\"", 10).contains("calls"));
+    assert!(!plan(0, "interval = \"100ms\"", 10).contains("calls"));
+    assert!(!plan(5000, "interval = \"auto\"", 10).contains("calls"));
+}
+
+#[test]
+fn what_is_not_built_yet_is_said_where_it_is_set() {
+    insta::assert_snapshot!(said(&format!(
+        r#"{HEAD}corp_id = "dingcorp"
+[poll]
+sweep = "off"
+confirm_calls = true
+overtime = "3h"
+cron = "@hourly"
+[[blackout]]
+dates = ["2027-02-05"]
+{ONE_USER}[webhook_defaults]
+format = "cloudevents"
+max_age = "forever"
+give_up_after = "1d"
+[history]
+visits = "forever"
+[history.backup]
+dir = "backups"
+[http]
+metrics_per_user = true
+"#
+    )));
+}
+
+#[test]
+fn defaults_written_out_are_no_news() {
+    let text = "[poll]\nsweep = \"auto\"\nconfirm_calls = false\novertime = \"2h\"\n[history]\nvisits = \"365d\"\n\
+        [webhook_defaults]\nformat = \"standard\"\nmax_age = \"7d\"\n";
+    assert_eq!(said_with(text), "-- accepted\n");
+}
+
+#[test]
+fn nobody_watched_and_nobody_in_the_window() {
+    insta::assert_snapshot!(said(HEAD));
+    insta::assert_snapshot!(said_with(
+        "[[group]]\nname = \"ops\"\n[[user]]\nunion_id = \"u2\"\ngroups = [\"ops\"]\n[[window]]\ngroups = [\"ops\"]\n"
+    ));
+}
+
+#[test]
+fn precedence_inheritance_and_merging() {
+    use presenced::config::{Cadence, Text};
+    use std::time::Duration;
+    let text = r#"time_zone = "UTC"
+[dingtalk]
+app_key = "shared"
+app_secret = { credential = "app-secret" }
+calls_per_month = 0
+rate = 7
+[[org]]
+name = "acme"
+app_key = "own"
+rate = 9
+[[org]]
+name = "beta"
+[poll]
+interval = "10m"
+[[group]]
+name = "ops"
+interval = "2m"
+[[group]]
+name = "late"
+interval = "3m"
+[[group]]
+name = "plain"
+[[user]]
+union_id = "own"
+org = "acme"
+groups = ["late", "ops"]
+interval = "1m"
+[[user]]
+union_id = "last-group"
+org = "acme"
+groups = ["late", "ops", "plain"]
+[[user]]
+union_id = "poll"
+org = "beta"
+groups = ["plain", "undeclared"]
+[[user]]
+union_id = "off"
+org = "beta"
+enabled = false
+[webhook_defaults]
+rate = 3
+headers = { "X-Site" = "HZ" }
+backoff = { initial = "1s", max = "1m" }
+[[webhook]]
+name = "crm"
+url = "https://crm.example.com"
+rate = 4
+backoff = { factor = 2.0 }
+[[webhook]]
+name = "hr"
+url = "https://hr.example.com"
+events = ["*"]
+headers = {}
+"#;
+    let config = Folder::new().with("config.toml", text).load(&[]).unwrap_or_else(|e| panic!("{e}")).config;
+    let minutes = |minutes| Cadence::Every(Duration::from_mins(minutes));
+    let cadences: Vec<_> =
+        config.users.iter().map(|user| (user.name.as_str(), user.cadence.clone())).collect();
+    assert_eq!(cadences, [("own", minutes(1)), ("last-group", minutes(3)), ("poll", minutes(10))]);
+    let rates: Vec<_> =
+        config.orgs.iter().map(|org| (org.name.as_str(), org.rate, org.calls_per_month)).collect();
+    assert_eq!(rates, [("acme", 9, None), ("beta", 7, None)]);
+    let [crm, hr] = config.webhooks.as_slice() else { panic!("two webhooks") };
+    assert_eq!((crm.rate, hr.rate), (4, 3));
+    assert_eq!(crm.events, ["meeting.participant_joined", "meeting.participant_left"]);
+    assert!(matches!(&crm.headers[..], [(name, Text::Plain(value))] if name == "X-Site" && value == "HZ"));
+    assert!(hr.headers.is_empty() && hr.events == ["*"]);
+    assert_eq!(crm.backoff.initial, Duration::from_secs(1));
+    assert!(
+        (crm.backoff.factor - 2.0).abs() < f64::EPSILON && (hr.backoff.factor - 4.0).abs() < f64::EPSILON
+    );
+}
+
+#[test]
+fn includes_are_patterns_in_one_folder() {
+    let text = format!(
+        "{HEAD}[watch]\ninclude = [\"people/*.toml\", \"people/a.toml\", \"*/x.toml\", \"absent.toml\", \"none/*.toml\"]\n"
+    );
+    let folder = Folder::new()
+        .with("config.toml", &text)
+        .with("people/b.toml", "[[user]]\nunion_id = \"b\"\n")
+        .with("people/a.toml", "[[user]]\nunion_id = \"a\"\n")
+        .with("people/.a.toml.swp", "rubbish")
+        .with("watch.d/not-asked-for.toml", "rubbish");
+    insta::assert_snapshot!(folder.said());
+    let folder = folder.with("config.toml", &format!("{HEAD}[watch]\ninclude = [\"people/*.toml\"]\n"));
+    let config = folder.load(&[]).unwrap_or_else(|error| panic!("{error}")).config;
+    assert_eq!(config.users.iter().map(|user| user.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn times_and_dates_may_be_tomls_own() {
+    let text = "[[window]]\nfrom = 08:30:00\nto = 19:30:00\n[[blackout]]\ndates = [2027-02-05]\n";
+    let config = Folder::new().with("config.toml", &format!("{HEAD}{ONE_USER}{text}")).load(&[]);
+    let config = config.unwrap_or_else(|error| panic!("{error}")).config;
+    assert_eq!((config.windows[0].hours.from_minute, config.windows[0].hours.to_minute), (510, 1170));
+    assert_eq!(config.blackouts[0].dates[0].first.to_string(), "2027-02-05");
+}
+
+#[test]
+fn a_byte_order_mark_and_crlf_do_no_harm() {
+    let text = format!("\u{feff}{HEAD}{ONE_USER}").replace('\n', "\r\n");
+    assert_eq!(said(&text), "-- accepted\n");
+    let text = format!("{HEAD}{ONE_USER}[poll]\nintervall = 1\n").replace('\n', "\r\n");
+    assert!(said(&text).contains("\n 9 | intervall = 1\n   | ^^^^^^^^^ did you mean"));
+}
+
+#[test]
+fn relative_paths_count_from_the_configs_folder() {
+    let text = format!("{HEAD}{ONE_USER}[history]\npath = \"data/presence.db\"\n");
+    let folder = Folder::new().with("config.toml", &text);
+    let config = folder.load(&[]).unwrap_or_else(|error| panic!("{error}")).config;
+    assert_eq!(config.history.path, folder.path().canonicalize().expect("a folder").join("data/presence.db"));
+}
+
+#[test]
+fn open_time_is_that_of_everybody_and_of_ones_groups_without_days_off() {
+    use presenced::time::Timestamp;
+    let text = format!(
+        "{HEAD}[[user]]\nunion_id = \"u1\"\n[[user]]\nunion_id = \"u2\"\ngroups = [\"night\"]\n\
+         [[window]]\nfrom = \"09:00\"\nto = \"18:00\"\n[[window]]\nfrom = \"22:00\"\nto = \"02:00\"\ngroups = [\"night\"]\n\
+         [[blackout]]\ndates = [\"2027-02-05..2027-02-06\"]\n"
+    );
+    let config = Folder::new().with("config.toml", &text).load(&[]).unwrap_or_else(|e| panic!("{e}")).config;
+    let [day, night] = config.users.as_slice() else { panic!("two users") };
+    let open = |user, ms| config.open_time(user).open_at(Timestamp::from_ms(ms));
+    let (noon, midnight, day_off) = (1_801_627_200_000, 1_801_670_400_000, 1_801_800_000_000);
+    assert_eq!((open(day, noon), open(night, noon)), (true, true));
+    assert_eq!((open(day, midnight), open(night, midnight)), (false, true));
+    assert_eq!((open(day, day_off), open(night, day_off)), (false, false));
+}
+
+#[test]
+fn the_command_ends_with_the_documented_codes() {
+    let clean = Folder::new().with("config.toml", &format!("{HEAD}{ONE_USER}"));
+    let ended = clean.presenced(&["check", "--strict"]);
+    assert_eq!((ended.status.code(), ended.stdout, ended.stderr), (Some(0), Vec::new(), Vec::new()));
+
+    let warned = Folder::new().with("config.toml", HEAD);
+    assert_eq!(warned.presenced(&["check"]).status.code(), Some(0));
+    assert_eq!(warned.presenced(&["check", "--strict"]).status.code(), Some(3));
+
+    let wrong = Folder::new().with("other.toml", &format!("{HEAD}{ONE_USER}[poll]\nintervall = \"2m\"\n"));
+    let ended = wrong.presenced(&["-c", "other.toml", "check"]);
+    assert_eq!(ended.status.code(), Some(78));
+    insta::assert_snapshot!(String::from_utf8(ended.stdout).expect("text"));
+    let ended = wrong.presenced(&["check", "-c", "other.toml", "-o", "json"]);
+    assert_eq!(ended.status.code(), Some(78));
+    insta::assert_snapshot!(String::from_utf8(ended.stdout).expect("text"));
+
+    let ended = Command::new(env!("CARGO_BIN_EXE_presenced"))
+        .arg("check")
+        .current_dir(wrong.path())
+        .env("PRESENCED_CONFIG", "other.toml")
+        .output()
+        .expect("it runs");
+    assert_eq!(ended.status.code(), Some(78));
+    assert!(String::from_utf8(ended.stdout).expect("text").contains("other.toml:9:1"));
+
+    let ended = wrong.presenced(&["-c", "absent.toml", "check"]);
+    assert_eq!(ended.status.code(), Some(78));
+    assert!(String::from_utf8(ended.stdout).expect("text").contains("absent.toml cannot be read"));
+}
