@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::control;
 use super::faults::{self, Answer, Fault, FaultKind, Faults, On};
 use super::json::Object;
-use super::knobs::{Knobs, Stranger};
+use super::knobs::{CorpToken, Knobs, Stranger};
 use super::ledger::{Admission, Counts, Ledger, Limits};
 use super::record;
 use super::scenario::{App, Scenario};
@@ -396,6 +396,11 @@ fn token(shared: &Shared, call: &Call, headers: &HeaderMap, body: &[u8], request
         let of_app = shared.app(key).and_then(|app| app.corp_id.as_deref());
         !corp.is_empty() && of_app.is_none_or(|of_app| of_app == corp)
     };
+    let corp_kind = match shared.knobs().corp_token {
+        CorpToken::New => Kind::Fresh,
+        CorpToken::Same => Kind::Internal,
+        CorpToken::Replaces => Kind::Only,
+    };
     match call {
         Call::CorpAccessToken => {
             let (key, corp, ticket) = (field("suiteKey"), field("authCorpId"), field("suiteTicket"));
@@ -409,7 +414,7 @@ fn token(shared: &Shared, call: &Call, headers: &HeaderMap, body: &[u8], request
             if !in_corp(key, corp) {
                 return refuse(400, "invalidAuthInfo", "the organisation has not authorised this app");
             }
-            issue(shared, key, Kind::Fresh, ["accessToken", "expireIn"])
+            issue(shared, key, corp_kind, ["accessToken", "expireIn"])
         }
         Call::UnifiedToken { corp_id } => {
             let key = field("client_id");
@@ -423,7 +428,7 @@ fn token(shared: &Shared, call: &Call, headers: &HeaderMap, body: &[u8], request
             if !knows(key, field("client_secret")) {
                 return refuse(400, "invalid.client", "client id or secret is not valid");
             }
-            issue(shared, key, Kind::Fresh, ["access_token", "expires_in"])
+            issue(shared, key, corp_kind, ["access_token", "expires_in"])
         }
         _ => {
             let key = field("appKey");
@@ -502,15 +507,12 @@ fn decoded(text: &str) -> String {
     let mut index = 0;
     while let Some(&byte) = bytes.get(index) {
         let escaped = text.get(index + 1..index + 3).filter(|_| byte == b'%');
-        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(value) => {
-                plain.push(value);
-                index += 3;
-            }
-            None => {
-                plain.push(if byte == b'+' { b' ' } else { byte });
-                index += 1;
-            }
+        if let Some(value) = escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            plain.push(value);
+            index += 3;
+        } else {
+            plain.push(if byte == b'+' { b' ' } else { byte });
+            index += 1;
         }
     }
     String::from_utf8_lossy(&plain).into_owned()

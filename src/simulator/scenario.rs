@@ -356,11 +356,11 @@ impl<'a> Reader<'a> {
     fn scenario(mut self) -> Result<Scenario, ScenarioError> {
         let file: File = self.read()?;
         let starts = match &file.starts {
-            Some(starts) => self.told(starts, |text| clock_time(text)).unwrap_or_default(),
+            Some(starts) => self.told(starts, clock_time).unwrap_or_default(),
             None => Duration::ZERO,
         };
         let mut period = match &file.repeat {
-            Some(repeat) => self.told(repeat, |text| span(text)),
+            Some(repeat) => self.told(repeat, span),
             None => None,
         };
         let zone = match &file.time_zone {
@@ -432,6 +432,9 @@ impl<'a> Reader<'a> {
     ) -> (BTreeMap<String, usize>, Vec<Person>) {
         let mut keys = BTreeMap::new();
         let mut people: Vec<Person> = Vec::new();
+        let mut texts: Vec<_> = texts.into_iter().collect();
+        // People come in the order of the file.
+        texts.sort_by_key(|(_, text)| text.span().start);
         for (key, text) in texts {
             let at = text.span().start;
             let text = text.into_inner();
