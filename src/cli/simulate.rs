@@ -36,6 +36,7 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 /// Runs it until SIGINT or SIGTERM.
+#[expect(clippy::needless_pass_by_value, reason = "every command takes its options the same way")]
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let scenario = load(&args.scenario)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

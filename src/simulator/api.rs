@@ -1,10 +1,8 @@
-//! The server: DingTalk's gateway, its token calls and the list of somebody's meetings.
+//! The server: which call it is, what goes wrong with it, and the handle on a simulator that runs.
 //!
-//! Guards: what is refused, in which order and with which code, is as documented: the token first, then the app's
-//! permission, the second, the month, and only then the question itself. Deliberately not here: the answer's text
-//! (`record`), the way to steer a running one (`control`).
+//! Guards: it listens where it is told, shares nothing but what [`Shared`] holds, and ends when it is asked to, also
+//! with answers under way. Deliberately not here: refusals and answers (`gateway`), the way to steer (`control`).
 
-use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,20 +12,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, Response, header};
+use axum::http::{Method, Response};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::control;
 use super::faults::{self, Answer, Fault, FaultKind, Faults, On};
-use super::json::Object;
-use super::knobs::{Knobs, Stranger};
-use super::ledger::{Admission, Counts, Ledger, Limits};
-use super::record;
+use super::gateway::{lists, token};
+use super::http::{RequestId, decoded, parameter};
+use super::knobs::Knobs;
+use super::ledger::{Counts, Ledger, Limits};
 use super::scenario::{App, Scenario};
-use super::spread;
-use super::tokens::{Kind, Tokens};
+use super::tokens::Tokens;
 use super::wire::{Fate, Listener, Switch};
 use super::world::World;
 use crate::clock::SharedClock;
@@ -164,8 +160,8 @@ impl Drop for Running {
 pub(super) struct Shared {
     pub(super) world: World,
     pub(super) clock: SharedClock,
-    apps: Vec<App>,
-    limits: Limits,
+    pub(super) apps: Vec<App>,
+    pub(super) limits: Limits,
     knobs: Mutex<Arc<Knobs>>,
     tokens: Mutex<Tokens>,
     ledger: Mutex<Ledger>,
@@ -196,18 +192,18 @@ impl Shared {
         *lock(&self.knobs) = Arc::new(knobs);
     }
 
-    fn knobs(&self) -> Arc<Knobs> {
+    pub(super) fn knobs(&self) -> Arc<Knobs> {
         Arc::clone(&lock(&self.knobs))
     }
 
-    fn app(&self, key: &str) -> Option<&App> {
+    pub(super) fn app(&self, key: &str) -> Option<&App> {
         self.apps.iter().find(|app| app.key == key)
     }
 }
 
 /// Which call it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Call {
+pub(super) enum Call {
     Lists { union_id: Option<String> },
     AccessToken,
     CorpAccessToken,
@@ -318,225 +314,9 @@ async fn suffer(shared: &Shared, fault: &Fault, line: &Switch, healthy: &Answer)
     }
 }
 
-/// `GET /v1.0/conference/users/lists`.
-fn lists(shared: &Shared, parts: &Parts, union_id: Option<&str>, other: bool, request_id: &str) -> Answer {
-    let now = shared.clock.now();
-    let refuse = |status, code: &str, message: &str| {
-        shared.ledger().refused(code);
-        Answer::refusal(status, code, message, request_id)
-    };
-    // Bearer and query tokens are no tokens here: the header is the only place.
-    let token = parts.headers.get("x-acs-dingtalk-access-token").and_then(|value| value.to_str().ok());
-    let Some(token) = token.filter(|token| !token.is_empty()) else {
-        return refuse(
-            400,
-            "AuthenticationFailed.MissingParameter",
-            "x-acs-dingtalk-access-token is mandatory",
-        );
-    };
-    let Some(app_key) = shared.tokens().owner(token, now).map(str::to_owned) else {
-        return refuse(400, "InvalidAuthentication", "the access token is not valid");
-    };
-    let app = shared.app(&app_key);
-    if app.is_some_and(|app| !app.address_allowed) {
-        let code = "Forbidden.AccessDenied.IpNotInWhiteList";
-        return refuse(403, code, "the address is not allowed, request ip=127.0.0.1");
-    }
-    if app.is_some_and(|app| !app.may_read_meetings) {
-        shared.ledger().refused("Forbidden.AccessDenied.AccessTokenPermissionDenied");
-        return faults::no_permission(request_id);
-    }
-    let admission = shared.ledger().admit(&app_key, LISTS, now, shared.limits);
-    match admission {
-        Admission::TooFast => return refuse(403, faults::QPS, "too many calls of this app in this second"),
-        Admission::MonthSpent => return refuse(403, faults::MONTH, "the calls of this month are used up"),
-        Admission::Granted => {}
-    }
-    let Some(union_id) = union_id.filter(|union_id| !union_id.is_empty()) else {
-        return refuse(400, "param.error", "missing.user.info");
-    };
-    let knobs = shared.knobs();
-    let whose = if other { somebody_else(shared, union_id) } else { union_id };
-    match (record::answer(&shared.world, whose, now, &knobs), knobs.stranger) {
-        (Some(body), _) => {
-            shared.ledger().answered(union_id);
-            Answer::json(200, body)
-        }
-        (None, Stranger::Empty) => Answer::json(200, record::nothing(&knobs)),
-        (None, Stranger::Error) => refuse(400, "param.error", "param.error"),
-    }
-}
-
-/// Another person, one in a meeting if there is one.
-fn somebody_else<'a>(shared: &'a Shared, union_id: &'a str) -> &'a str {
-    let now = shared.clock.now();
-    let others = || shared.world.people().iter().map(|p| p.union_id.as_str()).filter(|id| *id != union_id);
-    let busy = others().find(|id| shared.world.seats(id, now).is_some_and(|(_, seats)| !seats.is_empty()));
-    busy.or_else(|| others().next()).unwrap_or(union_id)
-}
-
-/// The three token calls.
-fn token(shared: &Shared, call: &Call, headers: &HeaderMap, body: &[u8], request_id: &str) -> Answer {
-    let refuse = |status, code: &str, message: &str| {
-        shared.ledger().refused(code);
-        Answer::refusal(status, code, message, request_id)
-    };
-    let is_json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.to_ascii_lowercase().starts_with("application/json"));
-    let sent: Option<serde_json::Value> = serde_json::from_slice(body).ok().filter(|_| is_json);
-    let Some(sent) = sent else { return refuse(400, "Missingbody", "the body is mandatory") };
-    let field = |name: &str| sent.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
-    let knows = |key: &str, secret: &str| {
-        let known = shared.apps.is_empty() || shared.app(key).is_some_and(|app| app.secret == secret);
-        known && !key.is_empty() && !secret.is_empty()
-    };
-    let in_corp = |key: &str, corp: &str| {
-        let of_app = shared.app(key).and_then(|app| app.corp_id.as_deref());
-        !corp.is_empty() && of_app.is_none_or(|of_app| of_app == corp)
-    };
-    match call {
-        Call::CorpAccessToken => {
-            let (key, corp, ticket) = (field("suiteKey"), field("authCorpId"), field("suiteTicket"));
-            let wanted = shared.app(key).and_then(|app| app.suite_ticket.as_deref());
-            if !knows(key, field("suiteSecret")) {
-                return refuse(400, "invalidSuiteKey", "the suite key is not valid");
-            }
-            if ticket.is_empty() || wanted.is_some_and(|wanted| wanted != ticket) {
-                return refuse(400, "invalidSuiteTicket", "the suite ticket is not valid");
-            }
-            if !in_corp(key, corp) {
-                return refuse(400, "invalidAuthInfo", "the organisation has not authorised this app");
-            }
-            issue(shared, key, Kind::Fresh, ["accessToken", "expireIn"])
-        }
-        Call::UnifiedToken { corp_id } => {
-            let key = field("client_id");
-            if field("grant_type") != "client_credentials" {
-                return refuse(400, "unsupported.grant.type", "the grant type is not supported");
-            }
-            if !in_corp(key, corp_id) {
-                // The real host takes an organisation it does not know for its own trouble.
-                return refuse(500, "unknownError", "unknown error");
-            }
-            if !knows(key, field("client_secret")) {
-                return refuse(400, "invalid.client", "client id or secret is not valid");
-            }
-            issue(shared, key, Kind::Fresh, ["access_token", "expires_in"])
-        }
-        _ => {
-            let key = field("appKey");
-            if !knows(key, field("appSecret")) {
-                return refuse(400, "invalidClientIdOrSecret", "client id or secret is not valid");
-            }
-            issue(shared, key, Kind::Internal, ["accessToken", "expireIn"])
-        }
-    }
-}
-
-fn issue(shared: &Shared, app: &str, kind: Kind, names: [&str; 2]) -> Answer {
-    let seconds = shared.limits.token_seconds;
-    let token = shared.tokens().issue(app, kind, shared.clock.now(), seconds);
-    shared.ledger().counts.tokens += 1;
-    Answer::json(200, Object::new().text(names[0], &token).number(names[1], i64::from(seconds)).end())
-}
-
-/// What names one request: the same in header and body.
-#[derive(Debug)]
-struct RequestId {
-    text: String,
-    trace: String,
-}
-
-impl RequestId {
-    /// An upper-case UUID and 32 hex digits, made of how manieth request it is.
-    fn new(number: u64) -> Self {
-        let part = |salt: &[u8]| spread(&[&number.to_be_bytes(), salt]);
-        let (high, low) = (part(b"high"), part(b"low"));
-        let mut text = String::with_capacity(36);
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "{:08X}-{:04X}-7{:03X}-A{:03X}-{:012X}",
-            high >> 32,
-            (high >> 16) & 0xffff,
-            high & 0xfff,
-            low >> 52,
-            low & 0xffff_ffff_ffff
-        );
-        Self { text, trace: format!("{:016x}{:016x}", part(b"trace"), part(b"span")) }
-    }
-
-    /// The answer with the headers that every real one has.
-    fn response(&self, answer: Answer) -> Response<Body> {
-        let mut response = Response::builder()
-            .status(answer.status)
-            .header(header::CONTENT_TYPE, answer.content_type)
-            .header(header::SERVER, "DingTalk/1.0.0")
-            .header("x-acs-request-id", &self.text)
-            .header("x-acs-trace-id", &self.trace)
-            .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")
-            .header(header::ACCESS_CONTROL_MAX_AGE, "172800");
-        if let Some(seconds) = answer.retry_after {
-            response = response.header(header::RETRY_AFTER, seconds);
-        }
-        response.body(Body::from(answer.body)).unwrap_or_else(|_| {
-            // Only a status outside 100 to 999 gets here; a scenario refuses those.
-            Response::new(Body::empty())
-        })
-    }
-}
-
-/// The first parameter of this name, decoded: `+` and `%20` are both a space.
-pub(super) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
-    query?.split('&').find_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decoded(key) == name).then(|| decoded(value))
-    })
-}
-
-fn decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut index = 0;
-    while let Some(&byte) = bytes.get(index) {
-        let escaped = text.get(index + 1..index + 3).filter(|_| byte == b'%');
-        match escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(value) => {
-                plain.push(value);
-                index += 3;
-            }
-            None => {
-                plain.push(if byte == b'+' { b' ' } else { byte });
-                index += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn both_ways_to_write_a_space_are_understood() {
-        let query = Some("x=1&unionId=a+b%2Bc%2Fd%3D%C3%A9%26x");
-        assert_eq!(parameter(query, "unionId").as_deref(), Some("a b+c/d=é&x"));
-        assert_eq!(parameter(Some("unionId=a%20b%"), "unionId").as_deref(), Some("a b%"));
-        assert_eq!(parameter(Some("unionId"), "unionId").as_deref(), Some(""));
-        assert_eq!(parameter(None, "unionId"), None);
-    }
-
-    #[test]
-    fn a_request_id_is_an_upper_case_uuid_and_repeats() {
-        let id = RequestId::new(7);
-        assert_eq!(id.text.len(), 36);
-        assert!(id.text.chars().all(|c| c == '-' || c.is_ascii_digit() || c.is_ascii_uppercase()));
-        assert_eq!(id.text, RequestId::new(7).text);
-        assert_ne!(id.text, RequestId::new(8).text);
-    }
 
     #[test]
     fn calls_are_told_apart() {

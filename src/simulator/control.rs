@@ -19,11 +19,12 @@ use std::collections::BTreeMap;
 use axum::http::Method;
 use axum::http::request::Parts;
 
-use super::api::{Shared, parameter};
+use super::api::Shared;
 use super::faults::Answer;
+use super::http::parameter;
 use super::json::{Object, array, quote};
 use super::ledger::Counts;
-use super::scenario::{parse_faults, parse_knobs};
+use super::reader::{parse_faults, parse_knobs};
 use super::world::Change;
 use crate::time::Timestamp;
 

@@ -140,6 +140,19 @@ pub enum Stranger {
     Empty,
 }
 
+/// What asking again for a third-party app's token gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CorpToken {
+    /// A new one; the older ones hold on.
+    #[default]
+    New,
+    /// The same one, renewed, as an internal app gets it.
+    Same,
+    /// A new one, and the older ones are worthless.
+    Replaces,
+}
+
 /// All of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -162,6 +175,8 @@ pub struct Knobs {
     pub rejoin_time: RejoinTime,
     /// Ids and records.
     pub records: Records,
+    /// Tokens of third-party apps.
+    pub corp_token: CorpToken,
     /// Unknown people.
     pub stranger: Stranger,
     /// Answers are so old.

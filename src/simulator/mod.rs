@@ -5,25 +5,30 @@
 //! same scenario at the same instant gives the same answer. Deliberately not here: anything that reads such answers.
 //!
 //! ```text
-//! world     people, meetings, a script; what is true at an instant      pure
-//! knobs     how an answer tells that truth, where the documents are silent
-//! scenario  both of them, and faults, from a TOML file
-//! json      the writer; record: the answer as text
-//! tokens, ledger, faults    what the gateway remembers
-//! wire      a listener that can cut, drip and drop
-//! api       the server;  control: the way to steer one that runs
-//! receiver  the other end of the demo: a webhook receiver that verifies
+//! world, script     people, meetings, steps; what is true at an instant      pure
+//! knobs             how an answer tells that truth, where the documents are silent
+//! record, json      the answer as text
+//! scenario, reader  all of it, and faults, from a TOML file
+//! tokens, ledger, faults   what the gateway remembers
+//! gateway, http     who is refused, who is answered, with which headers
+//! wire              a listener that can cut, drip and drop
+//! api, control      the server, and the way to steer one that runs
+//! receiver          the other end of the demo: a webhook receiver that verifies
 //! ```
 
 pub mod api;
 mod control;
 pub mod faults;
+mod gateway;
+mod http;
 mod json;
 pub mod knobs;
 pub mod ledger;
+mod reader;
 pub mod receiver;
 mod record;
 pub mod scenario;
+pub mod script;
 mod tokens;
 mod wire;
 pub mod world;

@@ -173,7 +173,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::knobs::Lag;
-    use super::super::world::{Act, Happening, Meeting, Step};
+    use super::super::script::{Act, Happening, Step};
+    use super::super::world::Meeting;
     use super::*;
 
     const START_MS: i64 = 1_700_000_000_000;

@@ -1,7 +1,7 @@
 //! Access tokens: who gets which, and for how long.
 //!
 //! Guards: an internal app gets the same token while it holds, and asking again renews it; the calls of third-party
-//! apps give a new one each time, older ones hold on. Tokens are made of the app's key and a count, so a run
+//! apps give a new one each time, older ones hold on (a knob says otherwise). Tokens are made of the app's key and a count, so a run
 //! repeats. Deliberately not here: whether the app's secret is right (`api`).
 
 use std::collections::HashMap;
@@ -17,6 +17,8 @@ pub(super) enum Kind {
     Internal,
     /// `POST /v1.0/oauth2/corpAccessToken` and `POST /v1.0/oauth2/{corpId}/token`: a new one each time.
     Fresh,
+    /// A new one each time, and what this app had is worthless from then on.
+    Only,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +47,7 @@ impl Tokens {
             return token.clone();
         }
         // What nobody can use any more need not be remembered.
-        self.holds.retain(|_, held| held.until > now);
+        self.holds.retain(|_, held| held.until > now && (kind != Kind::Only || held.app != app));
         self.issued += 1;
         let half = |salt: &[u8]| spread(&[app.as_bytes(), &self.issued.to_be_bytes(), salt]);
         let token = format!("{:016x}{:016x}", half(b"left"), half(b"right"));
@@ -94,6 +96,17 @@ mod tests {
         let second = tokens.issue("a", Kind::Fresh, at(1), 7200);
         assert_ne!(first, second);
         assert_eq!(tokens.owner(&first, at(2)), Some("a"));
+    }
+
+    #[test]
+    fn or_the_old_one_is_worthless() {
+        let mut tokens = Tokens::default();
+        let first = tokens.issue("a", Kind::Only, at(0), 7200);
+        let of_another = tokens.issue("b", Kind::Only, at(0), 7200);
+        let second = tokens.issue("a", Kind::Only, at(1), 7200);
+        assert_eq!(tokens.owner(&first, at(2)), None);
+        assert_eq!(tokens.owner(&second, at(2)), Some("a"));
+        assert_eq!(tokens.owner(&of_another, at(2)), Some("b"));
     }
 
     #[test]

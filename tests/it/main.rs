@@ -10,6 +10,7 @@ mod docs;
 mod flow;
 mod harness;
 mod simulator_api;
+mod simulator_cli;
 mod simulator_faults;
 mod simulator_receiver;
 mod store_fixture;

@@ -1,5 +1,7 @@
 //! The simulator over loopback: tokens, answers and refusals, as the documents have them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const START: Timestamp = Timestamp::from_ms(1_699_347_295_876);
 /// The one meeting's id.
 pub(crate) const MEETING: &str = "654058f2411fe90147e68780";
-/// Everybody, and the path of Ann's visit: in at 1 m, out at 2 m.
+/// Bob is in from the start; Ann comes after one minute and goes after two.
 pub(crate) const SCENE: &str = r#"
 [people]
 ann = { union_id = "u-ann+/=", nick = "Ann" }
@@ -163,10 +165,18 @@ async fn the_token_calls_of_third_party_apps_give_a_new_one_each_time() {
     let suite = json!({"suiteKey": "k", "suiteSecret": "s", "authCorpId": "c", "suiteTicket": "t"});
     let third = stage.post(api::CORP_ACCESS_TOKEN, &suite).await.json();
     assert_eq!(third["expireIn"], 7200);
+    let replaces = presenced::simulator::Knobs {
+        corp_token: presenced::simulator::knobs::CorpToken::Replaces,
+        ..Default::default()
+    };
     for token in [&first["access_token"], &second["access_token"], &third["accessToken"]] {
         let got = stage.lists(token.as_str().unwrap(), "u-bob").await.unwrap();
         assert_eq!(got.status, 200, "{}", got.text);
     }
+    stage.simulator.set_knobs(replaces);
+    stage.post("/v1.0/oauth2/dingcorp/token", &unified).await;
+    let got = stage.lists(second["access_token"].as_str().unwrap(), "u-bob").await.unwrap();
+    assert_eq!(got.code(), (400, "InvalidAuthentication".into()));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The verifying receiver over loopback.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,15 +69,15 @@ async fn it_verifies_remembers_and_answers_as_told() {
     receiver.always(Reply::status(410));
     assert_eq!(sender.send(&key, "evt_1", "{\"a\":2}").await.unwrap(), 410);
 
-    let received = receiver.wait_for(5).await;
-    let seen = |f: fn(&Received) -> bool| received.iter().map(f).collect::<Vec<_>>();
+    let requests = receiver.wait_for(5).await;
+    let seen = |f: fn(&Received) -> bool| requests.iter().map(f).collect::<Vec<_>>();
     assert_eq!(seen(|r| r.verdict == Verdict::Verified), [true, true, true, false, true]);
     assert_eq!(seen(|r| r.repeated), [false, true, true, false, true]);
     assert_eq!(seen(|r| r.same_bytes), [true, true, true, true, false]);
-    let answered: Vec<_> = received.iter().map(|r| r.answered).collect();
+    let answered: Vec<_> = requests.iter().map(|r| r.answered).collect();
     assert_eq!(answered, [Some(503), None, Some(204), Some(204), Some(410)]);
-    assert_eq!(received[0].json()["a"], 1);
-    assert_eq!((received[0].path.as_str(), received[0].method.as_str()), ("/hook", "POST"));
+    assert_eq!(requests[0].json()["a"], 1);
+    assert_eq!((requests[0].path.as_str(), requests[0].method.as_str()), ("/hook", "POST"));
     receiver.stop().await;
 }
 

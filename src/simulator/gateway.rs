@@ -1,0 +1,157 @@
+//! What the gateway decides: who gets a token, whose question is answered.
+//!
+//! Guards: the order of refusals: the token first, then the app's address and permission, the second, the month,
+//! and only then the question itself. Deliberately not here: connections and faults (`api`), the answer's text
+//! (`record`).
+
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+
+use super::api::{Call, LISTS, Shared};
+use super::faults::{self, Answer};
+use super::json::Object;
+use super::knobs::{CorpToken, Stranger};
+use super::ledger::Admission;
+use super::record;
+use super::tokens::Kind;
+
+/// `GET /v1.0/conference/users/lists`.
+pub(super) fn lists(
+    shared: &Shared,
+    parts: &Parts,
+    union_id: Option<&str>,
+    other: bool,
+    request_id: &str,
+) -> Answer {
+    let now = shared.clock.now();
+    let refuse = |status, code: &str, message: &str| {
+        shared.ledger().refused(code);
+        Answer::refusal(status, code, message, request_id)
+    };
+    // Bearer and query tokens are no tokens here: the header is the only place.
+    let token = parts.headers.get("x-acs-dingtalk-access-token").and_then(|value| value.to_str().ok());
+    let Some(token) = token.filter(|token| !token.is_empty()) else {
+        return refuse(
+            400,
+            "AuthenticationFailed.MissingParameter",
+            "x-acs-dingtalk-access-token is mandatory",
+        );
+    };
+    let Some(app_key) = shared.tokens().owner(token, now).map(str::to_owned) else {
+        return refuse(400, "InvalidAuthentication", "the access token is not valid");
+    };
+    let app = shared.app(&app_key);
+    if app.is_some_and(|app| !app.address_allowed) {
+        let code = "Forbidden.AccessDenied.IpNotInWhiteList";
+        return refuse(403, code, "the address is not allowed, request ip=127.0.0.1");
+    }
+    if app.is_some_and(|app| !app.may_read_meetings) {
+        shared.ledger().refused("Forbidden.AccessDenied.AccessTokenPermissionDenied");
+        return faults::no_permission(request_id);
+    }
+    let admission = shared.ledger().admit(&app_key, LISTS, now, shared.limits);
+    match admission {
+        Admission::TooFast => return refuse(403, faults::QPS, "too many calls of this app in this second"),
+        Admission::MonthSpent => return refuse(403, faults::MONTH, "the calls of this month are used up"),
+        Admission::Granted => {}
+    }
+    let Some(union_id) = union_id.filter(|union_id| !union_id.is_empty()) else {
+        return refuse(400, "param.error", "missing.user.info");
+    };
+    let knobs = shared.knobs();
+    let whose = if other { somebody_else(shared, union_id) } else { union_id };
+    match (record::answer(&shared.world, whose, now, &knobs), knobs.stranger) {
+        (Some(body), _) => {
+            shared.ledger().answered(union_id);
+            Answer::json(200, body)
+        }
+        (None, Stranger::Empty) => Answer::json(200, record::nothing(&knobs)),
+        (None, Stranger::Error) => refuse(400, "param.error", "param.error"),
+    }
+}
+
+/// Another person, one in a meeting if there is one.
+fn somebody_else<'a>(shared: &'a Shared, union_id: &'a str) -> &'a str {
+    let now = shared.clock.now();
+    let others = || shared.world.people().iter().map(|p| p.union_id.as_str()).filter(|id| *id != union_id);
+    let busy = others().find(|id| shared.world.seats(id, now).is_some_and(|(_, seats)| !seats.is_empty()));
+    busy.or_else(|| others().next()).unwrap_or(union_id)
+}
+
+/// The three token calls.
+pub(super) fn token(
+    shared: &Shared,
+    call: &Call,
+    headers: &HeaderMap,
+    body: &[u8],
+    request_id: &str,
+) -> Answer {
+    let refuse = |status, code: &str, message: &str| {
+        shared.ledger().refused(code);
+        Answer::refusal(status, code, message, request_id)
+    };
+    let is_json = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.to_ascii_lowercase().starts_with("application/json"));
+    let sent: Option<serde_json::Value> = serde_json::from_slice(body).ok().filter(|_| is_json);
+    let Some(sent) = sent else { return refuse(400, "Missingbody", "the body is mandatory") };
+    let field = |name: &str| sent.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
+    let knows = |key: &str, secret: &str| {
+        let known = shared.apps.is_empty() || shared.app(key).is_some_and(|app| app.secret == secret);
+        known && !key.is_empty() && !secret.is_empty()
+    };
+    let in_corp = |key: &str, corp: &str| {
+        let of_app = shared.app(key).and_then(|app| app.corp_id.as_deref());
+        !corp.is_empty() && of_app.is_none_or(|of_app| of_app == corp)
+    };
+    let corp_kind = match shared.knobs().corp_token {
+        CorpToken::New => Kind::Fresh,
+        CorpToken::Same => Kind::Internal,
+        CorpToken::Replaces => Kind::Only,
+    };
+    match call {
+        Call::CorpAccessToken => {
+            let (key, corp, ticket) = (field("suiteKey"), field("authCorpId"), field("suiteTicket"));
+            let wanted = shared.app(key).and_then(|app| app.suite_ticket.as_deref());
+            if !knows(key, field("suiteSecret")) {
+                return refuse(400, "invalidSuiteKey", "the suite key is not valid");
+            }
+            if ticket.is_empty() || wanted.is_some_and(|wanted| wanted != ticket) {
+                return refuse(400, "invalidSuiteTicket", "the suite ticket is not valid");
+            }
+            if !in_corp(key, corp) {
+                return refuse(400, "invalidAuthInfo", "the organisation has not authorised this app");
+            }
+            issue(shared, key, corp_kind, ["accessToken", "expireIn"])
+        }
+        Call::UnifiedToken { corp_id } => {
+            let key = field("client_id");
+            if field("grant_type") != "client_credentials" {
+                return refuse(400, "unsupported.grant.type", "the grant type is not supported");
+            }
+            if !in_corp(key, corp_id) {
+                // The real host takes an organisation it does not know for its own trouble.
+                return refuse(500, "unknownError", "unknown error");
+            }
+            if !knows(key, field("client_secret")) {
+                return refuse(400, "invalid.client", "client id or secret is not valid");
+            }
+            issue(shared, key, corp_kind, ["access_token", "expires_in"])
+        }
+        _ => {
+            let key = field("appKey");
+            if !knows(key, field("appSecret")) {
+                return refuse(400, "invalidClientIdOrSecret", "client id or secret is not valid");
+            }
+            issue(shared, key, Kind::Internal, ["accessToken", "expireIn"])
+        }
+    }
+}
+
+fn issue(shared: &Shared, app: &str, kind: Kind, names: [&str; 2]) -> Answer {
+    let seconds = shared.limits.token_seconds;
+    let token = shared.tokens().issue(app, kind, shared.clock.now(), seconds);
+    shared.ledger().counts.tokens += 1;
+    Answer::json(200, Object::new().text(names[0], &token).number(names[1], i64::from(seconds)).end())
+}

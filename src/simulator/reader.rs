@@ -1,0 +1,473 @@
+//! Reads a scenario's TOML.
+//!
+//! Guards: everything wrong with a file is said at once, each with its line; keys that nobody knows are refused.
+//! Deliberately not here: what a scenario is (`scenario`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::NaiveTime;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::faults::{Fault, FaultKind, On};
+use super::knobs::Knobs;
+use super::ledger::Limits;
+use super::scenario::{App, Scenario, ScenarioError};
+use super::script::{Act, Happening, Step};
+use super::world::{Meeting, Person, World};
+use crate::time::{Timestamp, duration_ms};
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// Reads faults (`[[fault]]`) on their own; `world` knows the people.
+pub(super) fn parse_faults(text: &str, world: &World) -> Result<Vec<Fault>, ScenarioError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Faults {
+        fault: Vec<Spanned<FaultText>>,
+    }
+    let mut reader = Reader::new(text, "faults");
+    let faults: Faults = reader.read()?;
+    let people = world.people().iter().map(|p| (p.union_id.clone(), p.union_id.clone())).collect();
+    let faults = reader.faults(faults.fault, &people, None);
+    reader.done(faults)
+}
+
+/// Reads knobs on their own.
+pub(super) fn parse_knobs(text: &str) -> Result<Knobs, ScenarioError> {
+    Reader::new(text, "knobs").read()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    title: Option<String>,
+    starts: Option<Spanned<String>>,
+    repeat: Option<Spanned<String>>,
+    #[serde(default)]
+    anchor: Anchor,
+    time_zone: Option<Spanned<String>>,
+    #[serde(default)]
+    limits: Limits,
+    #[serde(default)]
+    knobs: Knobs,
+    #[serde(default)]
+    app: Vec<App>,
+    people: BTreeMap<String, Spanned<PersonText>>,
+    #[serde(default)]
+    meetings: BTreeMap<String, MeetingText>,
+    #[serde(default)]
+    script: Script,
+    #[serde(default)]
+    fault: Vec<Spanned<FaultText>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Anchor {
+    /// It starts when the simulator starts.
+    #[default]
+    Now,
+    /// It started at the last midnight, and its times are the day's.
+    Midnight,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PersonText {
+    union_id: String,
+    nick: Option<String>,
+    device: Option<String>,
+    #[serde(default)]
+    external: bool,
+    #[serde(default)]
+    by_phone: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MeetingText {
+    id: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Script {
+    steps: Vec<Spanned<StepText>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StepText {
+    at: String,
+    #[serde(rename = "do")]
+    what: Do,
+    #[serde(default)]
+    who: Vec<String>,
+    meeting: String,
+    device: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Do {
+    Invite,
+    Call,
+    Reject,
+    Join,
+    Leave,
+    Kick,
+    Host,
+    CoHost,
+    Attendee,
+    End,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultText {
+    kind: FaultKind,
+    #[serde(default)]
+    on: On,
+    #[serde(default)]
+    who: Vec<String>,
+    from: Option<String>,
+    until: Option<String>,
+    times: Option<u64>,
+    every: Option<u64>,
+    status: Option<u16>,
+    code: Option<String>,
+    retry_after: Option<String>,
+    pause: Option<String>,
+}
+
+/// Reads a text and collects what is wrong with it.
+pub(super) struct Reader<'a> {
+    text: &'a str,
+    file: &'a str,
+    problems: Vec<(usize, String)>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str, file: &'a str) -> Self {
+        Self { text, file, problems: Vec::new() }
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, ScenarioError> {
+        toml::from_str(self.text).map_err(|error| {
+            let line = self.line(error.span().map_or(0, |span| span.start));
+            let message = error.message().trim().replace('\n', ": ");
+            ScenarioError { file: self.file.to_owned(), problems: vec![(line, message)] }
+        })
+    }
+
+    pub(super) fn scenario(mut self) -> Result<Scenario, ScenarioError> {
+        let file: File = self.read()?;
+        let starts = match &file.starts {
+            Some(starts) => self.told(starts, clock_time).unwrap_or_default(),
+            None => Duration::ZERO,
+        };
+        let mut period = match &file.repeat {
+            Some(repeat) => self.told(repeat, span),
+            None => None,
+        };
+        let zone = match &file.time_zone {
+            Some(zone) => {
+                self.told(zone, |text| text.parse().map_err(|_| format!("there is no time zone `{text}`")))
+            }
+            None => Some(chrono_tz::Asia::Shanghai),
+        };
+        if file.anchor == Anchor::Midnight && period.is_none() {
+            period = Some(DAY);
+        }
+        let origin = if file.anchor == Anchor::Midnight { Duration::ZERO } else { starts };
+        let (keys, people) = self.people(file.people);
+        let names: Vec<String> = file.meetings.keys().cloned().collect();
+        let meetings: Vec<Meeting> = file
+            .meetings
+            .into_iter()
+            .map(|(name, meeting)| Meeting { name, conference_id: meeting.id })
+            .collect();
+        let (steps, lines) = self.steps(file.script.steps, &keys, &names, origin);
+        if let Err(impossible) =
+            World::new(people.clone(), meetings.clone(), &steps, Timestamp::from_ms(0), period)
+        {
+            let problems = impossible.into_iter().map(|i| (lines[i.step], i.why));
+            self.problems.extend(problems);
+        }
+        let union_ids =
+            keys.iter().map(|(key, &index)| (key.clone(), people[index].union_id.clone())).collect();
+        let faults = self.faults(file.fault, &union_ids, Some(origin));
+        let title = file.title.unwrap_or_else(|| self.file.to_owned());
+        self.done(Scenario {
+            title,
+            knobs: file.knobs,
+            limits: file.limits,
+            apps: file.app,
+            faults,
+            people,
+            meetings,
+            steps,
+            period,
+            midnight_in: zone.filter(|_| file.anchor == Anchor::Midnight),
+        })
+    }
+
+    fn done<T>(mut self, value: T) -> Result<T, ScenarioError> {
+        if self.problems.is_empty() {
+            return Ok(value);
+        }
+        self.problems.sort();
+        Err(ScenarioError { file: self.file.to_owned(), problems: self.problems })
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+    }
+
+    fn problem(&mut self, offset: usize, message: impl Into<String>) {
+        self.problems.push((self.line(offset), message.into()));
+    }
+
+    /// The value in this place, or its problem noted.
+    fn told<T>(&mut self, text: &Spanned<String>, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        read(text.get_ref()).map_err(|why| self.problem(text.span().start, why)).ok()
+    }
+
+    fn people(
+        &mut self,
+        texts: BTreeMap<String, Spanned<PersonText>>,
+    ) -> (BTreeMap<String, usize>, Vec<Person>) {
+        let mut keys = BTreeMap::new();
+        let mut people: Vec<Person> = Vec::new();
+        let mut texts: Vec<_> = texts.into_iter().collect();
+        // People come in the order of the file.
+        texts.sort_by_key(|(_, text)| text.span().start);
+        for (key, text) in texts {
+            let at = text.span().start;
+            let text = text.into_inner();
+            if text.union_id.is_empty() {
+                self.problem(at, format!("{key} has an empty union_id"));
+            }
+            if people.iter().any(|person| person.union_id == text.union_id) {
+                self.problem(at, format!("{key} has the union_id of somebody else"));
+            }
+            people.push(Person {
+                union_id: text.union_id,
+                nick: text.nick.unwrap_or_else(|| key.clone()),
+                device: text.device.unwrap_or_else(|| "Win".into()),
+                external: text.external,
+                by_phone: text.by_phone,
+            });
+            keys.insert(key, people.len() - 1);
+        }
+        (keys, people)
+    }
+
+    /// The script, one step for each person, and the line each one is from.
+    fn steps(
+        &mut self,
+        texts: Vec<Spanned<StepText>>,
+        keys: &BTreeMap<String, usize>,
+        meetings: &[String],
+        origin: Duration,
+    ) -> (Vec<Step>, Vec<usize>) {
+        let (mut steps, mut lines) = (Vec::new(), Vec::new());
+        for text in texts {
+            let at = text.span().start;
+            let line = self.line(at);
+            let text = text.into_inner();
+            let Some(meeting) = meetings.iter().position(|name| *name == text.meeting) else {
+                self.problem(at, format!("there is no meeting `{}` in [meetings]", text.meeting));
+                continue;
+            };
+            let at_ms = match offset_ms(&text.at, origin) {
+                Ok(at_ms) => at_ms,
+                Err(why) => {
+                    self.problem(at, why);
+                    continue;
+                }
+            };
+            if text.device.is_some() && !matches!(text.what, Do::Join | Do::Leave) {
+                self.problem(at, "only a join or a leave has a device");
+            }
+            if text.who.is_empty() != (text.what == Do::End) {
+                self.problem(at, "every step but `end` says `who`, and `end` does not");
+            }
+            if text.what == Do::End {
+                steps.push(Step { at_ms, meeting, what: Happening::Ends });
+                lines.push(line);
+            }
+            for key in &text.who {
+                match keys.get(key) {
+                    None => self.problem(at, format!("there is nobody called `{key}` in [people]")),
+                    Some(&person) => {
+                        if let Some(act) = act(text.what, text.device.clone()) {
+                            steps.push(Step { at_ms, meeting, what: Happening::Does(person, act) });
+                            lines.push(line);
+                        }
+                    }
+                }
+            }
+        }
+        (steps, lines)
+    }
+
+    fn faults(
+        &mut self,
+        texts: Vec<Spanned<FaultText>>,
+        people: &BTreeMap<String, String>,
+        origin: Option<Duration>,
+    ) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for text in texts {
+            let at = text.span().start;
+            match fault(text.into_inner(), people, origin.unwrap_or_default()) {
+                Ok(fault) => faults.push(fault),
+                Err(why) => self.problem(at, why),
+            }
+        }
+        faults
+    }
+}
+
+fn fault(text: FaultText, people: &BTreeMap<String, String>, origin: Duration) -> Result<Fault, String> {
+    let offset = |at: Option<String>| at.map(|at| offset_ms(&at, origin)).transpose();
+    let wait = |text: Option<String>| text.map(|text| span(&text)).transpose();
+    let mut who = Vec::new();
+    for key in text.who {
+        // A unionId will do as well as the name in the scenario.
+        let union_id = people.get(&key).or_else(|| people.values().find(|id| **id == key));
+        who.push(union_id.ok_or_else(|| format!("there is nobody called `{key}`"))?.clone());
+    }
+    if text.status.is_some_and(|status| !(200..=599).contains(&status)) {
+        return Err("`status` is a status of an answer, 200 to 599".into());
+    }
+    Ok(Fault {
+        kind: text.kind,
+        on: text.on,
+        who,
+        from_ms: offset(text.from)?,
+        until_ms: offset(text.until)?,
+        times: text.times,
+        every: text.every.unwrap_or(1),
+        status: text.status,
+        code: text.code,
+        retry_after: wait(text.retry_after)?,
+        pause: wait(text.pause)?,
+    })
+}
+
+fn act(what: Do, device: Option<String>) -> Option<Act> {
+    Some(match what {
+        Do::Invite => Act::Invite,
+        Do::Call => Act::Call,
+        Do::Reject => Act::Reject,
+        Do::Join => Act::Join(device),
+        Do::Leave => Act::Leave(device),
+        Do::Kick => Act::Kick,
+        Do::Host => Act::Host,
+        Do::CoHost => Act::CoHost,
+        Do::Attendee => Act::Attendee,
+        Do::End => return None,
+    })
+}
+
+/// `+10m` after the start, or the time on the wall, `09:00` or `09:00:30`.
+fn offset_ms(text: &str, origin: Duration) -> Result<i64, String> {
+    if let Some(after) = text.strip_prefix('+') {
+        return span(after).map(duration_ms);
+    }
+    let time = clock_time(text)?;
+    // A time before the start is the next day's.
+    let after = if time >= origin { time } else { time + DAY };
+    Ok(duration_ms(after.saturating_sub(origin)))
+}
+
+fn clock_time(text: &str) -> Result<Duration, String> {
+    let read =
+        NaiveTime::parse_from_str(text, "%H:%M").or_else(|_| NaiveTime::parse_from_str(text, "%H:%M:%S"));
+    let time = read.map_err(|_| format!("`{text}` is no time: write `09:00`, `09:00:30` or `+10m`"))?;
+    Ok((time - NaiveTime::MIN).to_std().unwrap_or_default())
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|why| format!("`{text}` is no duration ({why}): write `90s` or `10m`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "starts = \"08:55\"\n[people]\nann = { union_id = \"u-1\" }\nbob = { union_id = \"u-2\" }\n[meetings]\nm = {}\n";
+
+    fn scenario(rest: &str) -> Result<Scenario, ScenarioError> {
+        Scenario::parse(&format!("{HEAD}{rest}"), "s.toml")
+    }
+
+    #[test]
+    fn times_are_after_the_start_or_on_the_wall() {
+        let origin = Duration::from_mins(8 * 60 + 55);
+        assert_eq!(offset_ms("+90s", origin), Ok(90_000));
+        assert_eq!(offset_ms("09:00", origin), Ok(300_000));
+        assert_eq!(offset_ms("09:00:30", origin), Ok(330_000));
+        assert_eq!(offset_ms("00:55", origin), Ok(16 * 3_600_000));
+        assert!(offset_ms("9 o'clock", origin).unwrap_err().contains("is no time"));
+    }
+
+    #[test]
+    fn every_problem_is_said_with_its_line() {
+        let error = scenario(
+            "[script]\nsteps = [\n\
+             { at = \"09:00\", do = \"join\", who = [\"ann\"], meeting = \"m\" },\n\
+             { at = \"09:01\", do = \"join\", who = [\"cid\"], meeting = \"m\" },\n\
+             { at = \"9.02\", do = \"join\", who = [\"bob\"], meeting = \"m\" },\n\
+             { at = \"09:03\", do = \"leave\", who = [\"bob\"], meeting = \"m\" },\n\
+             { at = \"09:04\", do = \"end\", meeting = \"x\" },\n]\n",
+        )
+        .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "s.toml:10: there is nobody called `cid` in [people]\n\
+             s.toml:11: `9.02` is no time: write `09:00`, `09:00:30` or `+10m`\n\
+             s.toml:12: bob is not in m then\n\
+             s.toml:13: there is no meeting `x` in [meetings]"
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_and_bad_toml_have_their_line_too() {
+        let error = scenario("[knobs]\nmap_keys = \"key\"\n").unwrap_err();
+        assert_eq!(error.problems[0].0, 8);
+        assert!(error.problems[0].1.contains("map_keys"), "{error}");
+        assert_eq!(scenario("[script\n").unwrap_err().problems[0].0, 7);
+    }
+
+    #[test]
+    fn knobs_limits_apps_and_faults_are_read() {
+        let scenario = scenario(
+            "[knobs]\nmap_key = \"key\"\nattend_status = \"99\"\nlag = \"5s\"\n[limits]\nper_second = 3\n\
+             [[app]]\nkey = \"k\"\nsecret = \"s\"\n\
+             [[fault]]\nkind = \"busy\"\nwho = [\"ann\", \"u-2\"]\nfrom = \"09:00\"\nuntil = \"+10m\"\nretry_after = \"7s\"\n",
+        )
+        .unwrap();
+        assert_eq!(scenario.knobs.lag.0, Duration::from_secs(5));
+        assert_eq!(scenario.limits, Limits { per_second: 3, ..Limits::default() });
+        assert!(scenario.apps[0].may_read_meetings);
+        let fault = &scenario.faults[0];
+        assert_eq!(fault.who, ["u-1", "u-2"]);
+        assert_eq!((fault.from_ms, fault.until_ms), (Some(300_000), Some(600_000)));
+    }
+
+    #[test]
+    fn a_scenario_bound_to_the_day_started_at_midnight() {
+        let text = HEAD.replace("starts = \"08:55\"", "anchor = \"midnight\"\ntime_zone = \"Asia/Shanghai\"");
+        let scenario = Scenario::parse(&text, "s.toml").unwrap();
+        // 2023-11-07T08:54:55.876Z is 16:54 in Shanghai.
+        let world = scenario.world(Timestamp::from_ms(1_699_347_295_876)).unwrap();
+        assert_eq!(world.origin().rfc3339(), "2023-11-06T16:00:00.000Z");
+        assert_eq!(scenario.period(), Some(DAY));
+    }
+}
