@@ -22,7 +22,7 @@ use presenced::webhook::address::Reach;
 use presenced::webhook::send::{Destination, Sender};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Barrier, Notify};
 use tokio::task::JoinSet;
 
 pub const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -55,6 +55,8 @@ pub enum Reply {
     Silence(Vec<u8>),
     /// The connection ends without an answer.
     Hangup,
+    /// [`OK`], once so many others are held, too.
+    Together(Arc<Barrier>),
 }
 
 pub const OK: Reply = Reply::Answer(204, "", "");
@@ -124,6 +126,10 @@ async fn serve(mut stream: TcpStream, connection: usize, script: Arc<Script>, ke
                 return;
             }
             Reply::Hangup => return,
+            Reply::Together(barrier) => {
+                barrier.wait().await;
+                let _ = stream.write_all(b"HTTP/1.1 204 x\r\n\r\n").await;
+            }
         }
     }
 }
@@ -240,7 +246,11 @@ impl World {
 
     pub async fn health(&self, webhook: &str) -> Health {
         let states = self.store.webhook_states().await.unwrap();
-        states.into_iter().find(|(name, _)| name.as_str() == webhook).map(|(_, health)| health).unwrap_or_default()
+        states
+            .into_iter()
+            .find(|(name, _)| name.as_str() == webhook)
+            .map(|(_, health)| health)
+            .unwrap_or_default()
     }
 
     /// Opens the same file again, as a daemon that starts after a crash does.

@@ -93,7 +93,10 @@ async fn what_is_no_http_is_unavailable() {
 #[tokio::test]
 async fn nobody_listening_and_no_such_host_are_unavailable_and_the_text_keeps_the_url_to_itself() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for url in [format!("http://{free}/path-secret?key=hush"), "http://no-such-host.invalid/path-secret?key=hush".to_owned()] {
+    for url in [
+        format!("http://{free}/path-secret?key=hush"),
+        "http://no-such-host.invalid/path-secret?key=hush".to_owned(),
+    ] {
         let answer = send_to(&url, |_| {}).await;
         assert_eq!((answer.outcome, answer.status), (Outcome::Unavailable, None));
         let text = answer.error.unwrap();
@@ -106,7 +109,8 @@ async fn nobody_listening_and_no_such_host_are_unavailable_and_the_text_keeps_th
 #[tokio::test]
 async fn a_kept_connection_that_died_is_retried_at_once_and_a_new_one_is_not() {
     // The second request of a connection finds it closed.
-    let receiver = Receiver::start(|got| if got.header("webhook-id") == "evt_dies" { Reply::Hangup } else { OK }).await;
+    let receiver =
+        Receiver::start(|got| if got.header("webhook-id") == "evt_dies" { Reply::Hangup } else { OK }).await;
     let world = World::with_people(0).await;
     let sender = world.target(&receiver).sender;
     assert_eq!(sender.send(message("evt_dies")).await.answer.outcome, Outcome::Unavailable);
@@ -122,7 +126,10 @@ async fn the_instant_retry_saves_the_delivery() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let receiver =
-        Receiver::start(move |_| if counted.fetch_add(1, Ordering::SeqCst) == 1 { Reply::Hangup } else { OK }).await;
+        Receiver::start(
+            move |_| if counted.fetch_add(1, Ordering::SeqCst) == 1 { Reply::Hangup } else { OK },
+        )
+        .await;
     let world = World::with_people(0).await;
     let sender = world.target(&receiver).sender;
     for id in ["evt_1", "evt_2"] {
@@ -203,5 +210,8 @@ async fn a_url_or_header_that_cannot_be_used_is_refused_without_showing_it() {
         assert!(!error.contains("hush"), "{error}");
     }
     let bad = Destination { headers: vec![("x".to_owned(), Secret::new("hu\nsh"))], ..good };
-    assert_eq!(Sender::new(bad, world.shared_clock()).unwrap_err().to_string(), "the header `x` is not usable");
+    assert_eq!(
+        Sender::new(bad, world.shared_clock()).unwrap_err().to_string(),
+        "the header `x` is not usable"
+    );
 }

@@ -85,23 +85,34 @@ impl Desk {
 
     /// What should be asked for at `now`, if anything. Counts as asked.
     pub(super) fn ask(&mut self, now: Timestamp) -> Option<Ask> {
-        if self.asked.is_some() {
-            return None;
-        }
-        let (max, probe) = match self.health.standing {
-            Standing::Up if self.look || self.next_ready.is_some_and(|ready| ready <= now) => (self.room(), false),
-            Standing::Down { probe_at, .. } if self.is_empty() && self.has_lanes() && probe_at <= now => (1, true),
-            _ => (0, false),
-        };
-        if max == 0 {
-            return None;
-        }
+        let (max, probe) = self.wanted(now)?;
         self.look = false;
         self.asked = Some(probe);
         // Everything in hand may have to wait for a slow request in front of it.
         let turns = MOST_IN_HAND.div_ceil(self.target.concurrency.max(1)).saturating_add(1);
         let lease_until = now.plus(self.target.timeout.saturating_mul(turns)).plus(LEASE_MARGIN);
         Some(Ask { webhook: self.target.name.clone(), max, lease_until, probe })
+    }
+
+    /// Has nothing in hand to start, and should ask.
+    pub(super) fn is_hungry(&self, now: Timestamp) -> bool {
+        self.waiting.is_empty() && self.wanted(now).is_some()
+    }
+
+    /// How many are wanted, and whether as a probe.
+    fn wanted(&self, now: Timestamp) -> Option<(u32, bool)> {
+        if self.asked.is_some() {
+            return None;
+        }
+        match self.health.standing {
+            Standing::Up if self.look || self.next_ready.is_some_and(|ready| ready <= now) => {
+                Some((self.room(), false)).filter(|&(max, _)| max > 0)
+            }
+            Standing::Down { probe_at, .. } if self.is_empty() && self.has_lanes() && probe_at <= now => {
+                Some((1, true))
+            }
+            _ => None,
+        }
     }
 
     /// An ask was answered.
@@ -131,7 +142,7 @@ impl Desk {
     pub(super) fn put_down(&mut self, now: Timestamp) -> Vec<Finished> {
         let (may_send, rules) = (self.may_send(), self.target.rules);
         let too_old = |one: &InHand| rules.expired(one.claimed.recorded, now);
-        if may_send && !self.waiting.iter().any(too_old) {
+        if may_send && (rules.max_age.is_none() || !self.waiting.iter().any(too_old)) {
             return Vec::new();
         }
         let (mut kept, mut down) = (VecDeque::new(), Vec::new());
@@ -156,7 +167,9 @@ impl Desk {
     /// Disabled, and everything that waits is to be buried now.
     pub(super) fn bury_reason(&mut self) -> Option<String> {
         match &self.health.standing {
-            Standing::Disabled { reason } if self.look && self.is_empty() && self.asked.is_none() && !self.changed => {
+            Standing::Disabled { reason }
+                if self.look && self.is_empty() && self.asked.is_none() && !self.changed =>
+            {
                 self.look = false;
                 Some(reason.clone())
             }
@@ -173,7 +186,9 @@ impl Desk {
         }
         match self.health.standing {
             Standing::Up if self.asked.is_none() && self.room() > 0 => self.next_ready,
-            Standing::Down { probe_at, .. } if self.asked.is_none() && self.is_empty() && self.has_lanes() => {
+            Standing::Down { probe_at, .. }
+                if self.asked.is_none() && self.is_empty() && self.has_lanes() =>
+            {
                 Some(probe_at)
             }
             _ => None,
