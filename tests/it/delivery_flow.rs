@@ -143,7 +143,7 @@ async fn retry_after_is_honoured() {
     let receiver = Receiver::start(|_| Reply::Answer(503, "retry-after: 120\r\n", "")).await;
     let mut dispatcher = world.dispatcher(vec![world.target(&receiver)]);
     world.event(0, "evt_1", &["crm"]).await;
-    assert_eq!(dispatcher.settle().await, Some(START.plus(Duration::from_secs(120))));
+    assert_eq!(dispatcher.settle().await, Some(START.plus(Duration::from_mins(2))));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What the delivery tests stand on: a database with people in it, a clock that moves when told, a receiver on a real
 //! socket that answers by script and keeps what it got.
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure here is a failure of the test")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,28 +26,28 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Barrier, Notify};
 use tokio::task::JoinSet;
 
-pub const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-pub const START: Timestamp = Timestamp::from_ms(1_699_347_312_301);
+pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+pub(crate) const START: Timestamp = Timestamp::from_ms(1_699_347_312_301);
 
 /// A request as it arrived.
 #[derive(Clone, Debug)]
-pub struct Got {
-    pub head: String,
-    pub headers: BTreeMap<String, String>,
-    pub body: Vec<u8>,
+pub(crate) struct Got {
+    pub(crate) head: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
     /// The connection it came on, counted from 1.
-    pub connection: usize,
+    pub(crate) connection: usize,
 }
 
 impl Got {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 }
 
 /// What the receiver does with a request.
 #[derive(Clone, Debug)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// A status, header lines and a body.
     Answer(u16, &'static str, &'static str),
     /// These bytes, then the connection ends.
@@ -59,20 +60,20 @@ pub enum Reply {
     Together(Arc<Barrier>),
 }
 
-pub const OK: Reply = Reply::Answer(204, "", "");
+pub(crate) const OK: Reply = Reply::Answer(204, "", "");
 
 type Script = Box<dyn Fn(&Got) -> Reply + Send + Sync>;
 
 /// Listens until dropped.
 #[derive(Debug)]
-pub struct Receiver {
-    pub address: SocketAddr,
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
     got: Arc<Mutex<Vec<Got>>>,
     _serving: JoinSet<()>,
 }
 
 impl Receiver {
-    pub async fn start(script: impl Fn(&Got) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(script: impl Fn(&Got) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, got) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
         let (script, kept): (Arc<Script>, _) = (Arc::new(Box::new(script)), Arc::clone(&got));
@@ -87,16 +88,16 @@ impl Receiver {
         Self { address, got, _serving: serving }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/hook?token=hush", self.address)
     }
 
-    pub fn got(&self) -> Vec<Got> {
+    pub(crate) fn got(&self) -> Vec<Got> {
         self.got.lock().unwrap().clone()
     }
 
     /// The event ids in the order of their arrival.
-    pub fn ids(&self) -> Vec<String> {
+    pub(crate) fn ids(&self) -> Vec<String> {
         self.got().iter().map(|got| got.header("webhook-id").to_owned()).collect()
     }
 }
@@ -162,17 +163,17 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, connection: 
 }
 
 /// A database, some people, a clock.
-pub struct World {
-    pub clock: ManualClock,
-    pub wake: Arc<Notify>,
-    pub store: Store,
-    pub people: Vec<i64>,
-    pub path: PathBuf,
+pub(crate) struct World {
+    pub(crate) clock: ManualClock,
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) store: Store,
+    pub(crate) people: Vec<i64>,
+    pub(crate) path: PathBuf,
     _folder: tempfile::TempDir,
 }
 
 impl World {
-    pub async fn with_people(people: usize) -> Self {
+    pub(crate) async fn with_people(people: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (clock, path) = (ManualClock::at(START), folder.path().join("presence.db"));
         let store = open(&path, &clock).await;
@@ -191,7 +192,7 @@ impl World {
     }
 
     /// An event about a person, for some webhooks.
-    pub async fn event(&self, person: usize, id: &str, webhooks: &[&str]) {
+    pub(crate) async fn event(&self, person: usize, id: &str, webhooks: &[&str]) {
         let outgoing = Outgoing { draft: draft(id, Some(person)), webhooks: names(webhooks) };
         let recording = Recording {
             person_id: self.people[person],
@@ -208,20 +209,20 @@ impl World {
         self.wake.notify_one();
     }
 
-    pub fn shared_clock(&self) -> SharedClock {
+    pub(crate) fn shared_clock(&self) -> SharedClock {
         Arc::new(self.clock.clone())
     }
 
-    pub fn dispatcher(&self, targets: Vec<Target>) -> Dispatcher {
+    pub(crate) fn dispatcher(&self, targets: Vec<Target>) -> Dispatcher {
         Dispatcher::new(self.store.clone(), targets, self.shared_clock(), Arc::clone(&self.wake))
     }
 
     /// A webhook called `crm` with the defaults.
-    pub fn target(&self, receiver: &Receiver) -> Target {
+    pub(crate) fn target(&self, receiver: &Receiver) -> Target {
         self.target_at("crm", &receiver.url(), |_| {})
     }
 
-    pub fn target_at(&self, name: &str, url: &str, change: impl FnOnce(&mut Destination)) -> Target {
+    pub(crate) fn target_at(&self, name: &str, url: &str, change: impl FnOnce(&mut Destination)) -> Target {
         let mut destination = Destination {
             webhook: WebhookName::parse(name).unwrap(),
             url: Secret::new(url),
@@ -244,7 +245,7 @@ impl World {
         }
     }
 
-    pub async fn health(&self, webhook: &str) -> Health {
+    pub(crate) async fn health(&self, webhook: &str) -> Health {
         let states = self.store.webhook_states().await.unwrap();
         states
             .into_iter()
@@ -254,13 +255,13 @@ impl World {
     }
 
     /// Opens the same file again, as a daemon that starts after a crash does.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.store.close().await.unwrap();
         self.store = open(&self.path, &self.clock).await;
     }
 
     /// Moves the clock to each instant the dispatcher wants to come back at, at most `times`.
-    pub async fn run_out(&self, dispatcher: &mut Dispatcher, times: usize) -> Vec<Timestamp> {
+    pub(crate) async fn run_out(&self, dispatcher: &mut Dispatcher, times: usize) -> Vec<Timestamp> {
         let mut instants = Vec::new();
         for _ in 0..times {
             let Some(due) = dispatcher.settle().await else { break };
