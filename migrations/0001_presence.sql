@@ -27,6 +27,7 @@ CREATE TABLE people (
   watched       INTEGER NOT NULL DEFAULT 1 CHECK (watched IN (0, 1)),
   presence      TEXT    NOT NULL DEFAULT 'unknown' CHECK (presence IN ('inside', 'outside', 'unknown')),
   belief        TEXT    NOT NULL DEFAULT '{}',         -- what is believed, JSON; the daemon's own
+  digest        INTEGER,                               -- of the newest answer; NULL: whatever comes next is new
   next_poll_ms  INTEGER,                               -- when the next look is due
   last_poll_ms  INTEGER,                               -- the last look, good or not
   last_ok_ms    INTEGER,                               -- the last good look
@@ -61,7 +62,7 @@ CREATE INDEX snapshots_by_person ON snapshots (person_id, first_ms); -- not last
 
 CREATE TABLE visits (
   -- A visit: one continuous stay of one person in one meeting.
-  visit_id      TEXT    PRIMARY KEY,                   -- vis_...
+  visit_id      TEXT    NOT NULL UNIQUE,               -- vis_...; no primary key, so that rows are appended
   person_id     INTEGER NOT NULL REFERENCES people (person_id) ON DELETE CASCADE,
   org           TEXT    NOT NULL,
   conference_id TEXT    NOT NULL,
@@ -81,7 +82,7 @@ CREATE TABLE visits (
   by_phone      INTEGER NOT NULL CHECK (by_phone IN (0, 1)),
   device        TEXT,
   nick          TEXT
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX visits_by_person ON visits (person_id, joined_ms);
 CREATE INDEX visits_by_meeting ON visits (conference_id, joined_ms);
 CREATE INDEX visits_open ON visits (person_id) WHERE left_ms IS NULL;

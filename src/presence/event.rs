@@ -1,12 +1,14 @@
 //! Events: what is told to others, with ids that the same facts always give again.
 //!
-//! Guards: the catalogue, the JSON of the envelope (version 1), deterministic ids. Deliberately not here: which
-//! changes there are (`presence::diff`), signing and sending (`signature`, `webhook`).
+//! Guards: the catalogue and the envelope around `data` (a CloudEvents 1.0 structured event); a body is bounded.
+//! Deliberately not here: which changes there are (`presence::diff`), the members of `data` (`presence::data`), how
+//! ids are made (`tell`, `fingerprint`), signing and sending (`signature`, `webhook`).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::data::Data;
 use crate::ids::{ConferenceId, EventId, Identity};
 use crate::time::Timestamp;
 
@@ -104,8 +106,66 @@ pub struct Draft {
     pub late: bool,
     /// The person hosts the meeting: for the filter `only_hosts`.
     pub host: bool,
-    /// The envelope's `data`, already in its final shape.
-    pub data: serde_json::Value,
+    /// The envelope's `data`.
+    pub data: Box<Data>,
+}
+
+/// No body is longer, whatever names, tags and meetings a person has: the bounds in `data` see to it.
+pub const MAX_BODY_BYTES: usize = 20_000;
+
+impl Draft {
+    /// `org/unionId`, or `system` for what is about nobody: the lane receivers may order by.
+    pub fn subject(&self) -> String {
+        self.identity.as_ref().map_or_else(|| "system".to_owned(), ToString::to_string)
+    }
+
+    /// The bytes that are stored, signed and sent. Members in the order of the documented sample.
+    pub fn body(&self, envelope: &Envelope<'_>) -> Vec<u8> {
+        let subject = self.subject();
+        let body = Body {
+            specversion: "1.0",
+            id: &self.id,
+            source: envelope.source,
+            event_type: self.event_type.name(),
+            subject: &subject,
+            time: Rfc3339(self.time),
+            timestamp: Rfc3339(self.time),
+            recordedtime: Rfc3339(envelope.recorded_at),
+            sequence: format!("{:020}", envelope.sequence),
+            partitionkey: &subject,
+            datacontenttype: "application/json",
+            data: &self.data,
+        };
+        // Cannot fail: no map with keys that are not text, no writer that could refuse.
+        serde_json::to_vec(&body).expect("an event is plain JSON")
+    }
+}
+
+/// An instant as events write it: RFC 3339, UTC, milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rfc3339(pub Timestamp);
+
+impl Serialize for Rfc3339 {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.rfc3339())
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    specversion: &'static str,
+    id: &'a EventId,
+    source: &'a str,
+    #[serde(rename = "type")]
+    event_type: &'static str,
+    subject: &'a str,
+    time: Rfc3339,
+    timestamp: Rfc3339,
+    recordedtime: Rfc3339,
+    sequence: String,
+    partitionkey: &'a str,
+    datacontenttype: &'static str,
+    data: &'a Data,
 }
 
 impl Draft {

@@ -3,10 +3,26 @@
 //! Guards: joins and lefts of a visit come in pairs, an unchanged answer says nothing, and only an
 //! [`Observation`](observation::Observation), one fully understood answer, can change a belief. Everything here is
 //! pure: no IO, no clock, no randomness. Deliberately not here: the wire format (`dingtalk`), storage (`store`).
+//!
+//! In reading order: what was answered (`attendance`, `observation`), what is remembered (`visit`, `belief`), how
+//! one answer changes it (`diff`, with `stay` and `ending`), how the change becomes events (`tell`, `event`, `data`,
+//! `fingerprint`), and what happens without an answer (`upkeep`, `system`).
 
 pub mod attendance;
 pub mod belief;
+mod counts;
+pub mod data;
 pub mod diff;
+mod ending;
 pub mod event;
+mod fingerprint;
 pub mod observation;
+mod stay;
+pub mod system;
+mod tell;
+mod text;
+pub mod upkeep;
 pub mod visit;
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,7 @@ use crate::ids::OrgName;
 use crate::presence::event::{Draft, EventType};
 use crate::time::Timestamp;
 
-const NOTE_GAP: &str =
-    "INSERT INTO gaps (org, person_id, from_ms, to_ms, why) VALUES (?1, ?2, ?3, ?4, ?5)";
+const NOTE_GAP: &str = "INSERT INTO gaps (org, person_id, from_ms, to_ms, why) VALUES (?1, ?2, ?3, ?4, ?5)";
 const USAGE: &str = "SELECT used, throttled FROM usage WHERE org = ?1 AND month = ?2";
 const SET_USAGE: &str = "\
 INSERT INTO usage (org, month, used, throttled, call_limit, projected) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
@@ -32,11 +31,7 @@ type Counts = BTreeMap<EventType, u64>;
 
 impl Store {
     /// Writes events about nobody (`system.*`, `webhook.test`). One whose id is stored already is left out.
-    pub async fn record_system(
-        &self,
-        org: Option<OrgName>,
-        events: Vec<Outgoing>,
-    ) -> Result<(), StoreError> {
+    pub async fn record_system(&self, org: Option<OrgName>, events: Vec<Outgoing>) -> Result<(), StoreError> {
         self.note(Note::System { org, events }).await
     }
 

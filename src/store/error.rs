@@ -11,7 +11,9 @@ use std::sync::Arc;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another daemon has it.
-    #[error("{path} is in use by another presenced (it holds {lock}); stop that one, or give this one another history.path")]
+    #[error(
+        "{path} is in use by another presenced (it holds {lock}); stop that one, or give this one another history.path"
+    )]
     Locked {
         /// The database.
         path: PathBuf,
@@ -49,7 +51,9 @@ pub enum StoreError {
         what: String,
     },
     /// Made by a later release.
-    #[error("{path} was written by a newer presenced (schema {found}, this one knows {known}); it was not touched. Use the newer release, or restore a backup made before the upgrade")]
+    #[error(
+        "{path} was written by a newer presenced (schema {found}, this one knows {known}); it was not touched. Use the newer release, or restore a backup made before the upgrade"
+    )]
     Newer {
         /// The database.
         path: PathBuf,
@@ -59,7 +63,9 @@ pub enum StoreError {
         known: i64,
     },
     /// Made by an earlier release and not opened by this one's daemon yet.
-    #[error("{path} has the older schema {found} (this presenced has {known}): start the daemon once, it brings the file up to date")]
+    #[error(
+        "{path} has the older schema {found} (this presenced has {known}): start the daemon once, it brings the file up to date"
+    )]
     Older {
         /// The database.
         path: PathBuf,
@@ -69,7 +75,9 @@ pub enum StoreError {
         known: i64,
     },
     /// Left by a crash in a state that only a writer can tidy.
-    #[error("{path} was not closed cleanly and cannot be recovered from here ({error}): start the daemon once, or look as the user it runs as")]
+    #[error(
+        "{path} was not closed cleanly and cannot be recovered from here ({error}): start the daemon once, or look as the user it runs as"
+    )]
     NeedsRecovery {
         /// The database.
         path: PathBuf,
@@ -88,7 +96,9 @@ pub enum StoreError {
     #[error("SQLite will not do: {0}")]
     Unsafe(String),
     /// A row that nobody wrote so.
-    #[error("{table} row {row} cannot be read: {what}; restore a backup, or delete that row with the daemon stopped")]
+    #[error(
+        "{table} row {row} cannot be read: {what}; restore a backup, or delete that row with the daemon stopped"
+    )]
     Corrupt {
         /// Where.
         table: &'static str,

@@ -8,6 +8,7 @@
 //! open       lock file, permissions, pragmas, close
 //! schema     migrations, versions
 //! writer     the one writing connection and its queue: whatever is ready is one transaction
+//! group      that transaction, and who hears what of it
 //! recording  one look: snapshot, visits, events, deliveries
 //! people     the watch list, stretches and misses
 //! accounts   gaps, spending, events about nobody
@@ -17,6 +18,7 @@
 
 mod accounts;
 mod error;
+mod group;
 mod open;
 pub mod outbox;
 mod people;

@@ -22,7 +22,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::recording::Scribe;
 use super::writer::{Queue, Writer};
-use super::{Inner, Store, StoreError, schema};
+use super::{Inner, Store, StoreError, readonly, schema};
 use crate::clock::SharedClock;
 
 /// Read and write for the owner, read for the group: looking by hand needs no more, and presence is personal data.
@@ -44,6 +44,8 @@ const SETTINGS: &str = "SELECT sqlite_version(), \
 const INSTALL: &str = "INSERT INTO installation (one, source, created_ms, time_zone) VALUES (1, ?1, ?2, ?3) \
     ON CONFLICT (one) DO UPDATE SET time_zone = excluded.time_zone";
 const SOURCE: &str = "SELECT source FROM installation WHERE one = 1";
+/// A stop has ten seconds for everything; a reader that does not let go gets one of them, twice.
+const HURRY: &str = "PRAGMA busy_timeout = 1000";
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 const PLAIN_JOURNAL: &str = "PRAGMA journal_mode=DELETE";
 
@@ -85,7 +87,9 @@ impl LockFile {
         let file = open_0640(&path, false).map_err(|error| StoreError::file("create", &path, error))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: database.to_owned(), lock: path }),
+            Err(TryLockError::WouldBlock) => {
+                Err(StoreError::Locked { path: database.to_owned(), lock: path })
+            }
             Err(TryLockError::Error(error)) => Err(StoreError::file("lock", &path, error)),
         }
     }
@@ -107,6 +111,8 @@ pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, StoreError>
         // 16 MiB of pages: the indices of a hundred thousand people stay in memory.
         .pragma("cache_size", "-16000")
         .pragma("temp_store", "memory")
+        // 16 MiB: under load a page that changes in every commit is copied into the file once for many.
+        .pragma("wal_autocheckpoint", "4000")
         // After a burst the WAL is cut back to 64 MiB.
         .pragma("journal_size_limit", "67108864")
         // Freed pages are wiped as far as it costs no extra write, so that what was forgotten is gone.
@@ -118,6 +124,7 @@ pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, StoreError>
 
 /// Says goodbye to the file: the WAL goes into it and the WAL's own files go away.
 pub(super) async fn disconnect(mut connection: SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query(HURRY).execute(&mut connection).await?;
     sqlx::query(CHECKPOINT).execute(&mut connection).await?;
     // Somebody who looks by hand at this very moment keeps the WAL mode alive. Nothing is lost by that, and the next
     // clean stop tries again; so it is said, and no error.
@@ -187,7 +194,7 @@ async fn create_or_inspect(path: &Path) -> Result<(), StoreError> {
     }
     // SQLite would fall back to reading; better to say it here, by name.
     OpenOptions::new().write(true).open(path).map_err(|error| StoreError::file("write to", path, error))?;
-    let mut connection = read_only(path).connect().await?;
+    let mut connection = readonly::options(path)?.connect().await?;
     let inspected = schema::inspect(&mut connection, path).await;
     connection.close().await?;
     inspected.map(|_| ())
@@ -217,7 +224,9 @@ async fn assert_settings(connection: &mut SqliteConnection) -> Result<(), StoreE
         return Err(StoreError::Unsafe(format!("it is {version}, 3.51.3 or newer is needed")));
     }
     if journal != "wal" {
-        return Err(StoreError::Unsafe(format!("journal_mode is {journal}, not wal (a network file system?)")));
+        return Err(StoreError::Unsafe(format!(
+            "journal_mode is {journal}, not wal (a network file system?)"
+        )));
     }
     if synchronous != 2 {
         return Err(StoreError::Unsafe(format!("synchronous is {synchronous}, not 2 (FULL)")));

@@ -21,13 +21,8 @@ const ERROR_TEXT: usize = 300;
 const HOUR_MS: i64 = 3_600_000;
 
 const PEOPLE: &str = "\
-SELECT person_id, org, union_id, name, watched, belief, \
-    (SELECT digest FROM snapshots WHERE snapshots.person_id = people.person_id \
-     ORDER BY first_ms DESC, snapshot_id DESC LIMIT 1), \
-    next_poll_ms, last_poll_ms, last_ok_ms \
-FROM people";
-const ORGANISATIONS: &str =
-    "INSERT INTO organisations (org) SELECT DISTINCT value ->> 'org' FROM jsonb_each(?1) WHERE true ON CONFLICT DO NOTHING";
+SELECT person_id, org, union_id, name, watched, belief, digest, next_poll_ms, last_poll_ms, last_ok_ms FROM people";
+const ORGANISATIONS: &str = "INSERT INTO organisations (org) SELECT DISTINCT value ->> 'org' FROM jsonb_each(?1) WHERE true ON CONFLICT DO NOTHING";
 const ENROLL: &str = "\
 INSERT INTO people (org, union_id, name) \
 SELECT value ->> 'org', value ->> 'union_id', value ->> 'name' FROM jsonb_each(?1) WHERE true \
@@ -128,7 +123,7 @@ async fn enroll(
         .collect();
     bulk(connection, ORGANISATIONS, &rows).await?;
     bulk(connection, ENROLL, &rows).await?;
-    let mut known = if rows.is_empty() { before } else { refreshed(connection, before).await? };
+    let mut known = if rows.is_empty() { before } else { everybody(connection).await? };
     let mut enrolled = Vec::with_capacity(list.len());
     for one in list {
         let Some((person, _)) = known.remove(&one.identity) else {
@@ -144,20 +139,6 @@ async fn enroll(
         known.into_values().filter(|(_, watched)| *watched).map(|(person, _)| person).collect();
     dropped.sort_by_key(|person| person.person_id);
     Ok((enrolled, dropped))
-}
-
-/// Everybody again, now with the new ones; who comes back is told apart by `before`.
-async fn refreshed(
-    connection: &mut SqliteConnection,
-    before: HashMap<Identity, (Enrolled, bool)>,
-) -> Result<HashMap<Identity, (Enrolled, bool)>, StoreError> {
-    let mut now = everybody(connection).await?;
-    for (identity, (_, watched)) in before {
-        if let (false, Some((person, _))) = (watched, now.get_mut(&identity)) {
-            person.digest = None;
-        }
-    }
-    Ok(now)
 }
 
 /// Everybody ever watched, and whether they still are.
@@ -210,8 +191,10 @@ async fn stretch(connection: &mut SqliteConnection, stretches: Vec<Stretch>) -> 
         }
     }
     let rows: Vec<_> = looks.values().collect();
-    let snapshots: Vec<_> =
-        looks.values().map(|look| StretchRow { person: look.person, at: look.at, polls: look.polls }).collect();
+    let snapshots: Vec<_> = looks
+        .values()
+        .map(|look| StretchRow { person: look.person, at: look.at, polls: look.polls })
+        .collect();
     bulk(connection, STRETCH_SNAPSHOTS, &snapshots).await?;
     bulk(connection, STRETCH_PEOPLE, &rows).await?;
     Ok(())

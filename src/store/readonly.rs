@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnectOptions;
 
 use super::{SCHEMA_VERSION, StoreError, open, schema};
 
@@ -50,25 +51,31 @@ impl super::Store {
             ErrorKind::NotFound => StoreError::Missing { path: path.to_owned() },
             _ => StoreError::file("open", path, error),
         })?;
-        // A WAL database without a WAL is at rest: nobody has it open, and nobody needs the files that SQLite would
-        // make to share it.
-        let at_rest = in_wal_mode(&path)? && is_empty_or_missing(&open::beside(&path, "-wal"));
-        let options = open::read_only(&path).immutable(at_rest);
-        let readers =
-            open::pool(CONNECTIONS).connect_with(options).await.map_err(|error| needs_recovery(error, &path))?;
-        let mut connection = readers.acquire().await?;
-        let versions = schema::inspect(&mut connection, &path).await.map_err(|error| match error {
-            StoreError::Sqlite(error) => {
-                StoreError::NeedsRecovery { path: path.clone(), error }
-            }
+        let options = options(&path)?;
+        let readers = open::pool(CONNECTIONS)
+            .connect_with(options)
+            .await
+            .map_err(|error| needs_recovery(error, &path))?;
+        let store = ReadOnlyStore { path: Arc::new(path), readers };
+        let mut connection = store.readers().acquire().await?;
+        let versions = schema::inspect(&mut connection, store.path()).await.map_err(|error| match error {
+            StoreError::Sqlite(error) => StoreError::NeedsRecovery { path: store.path().to_owned(), error },
             other => other,
         })?;
         drop(connection);
         if versions.schema < SCHEMA_VERSION {
-            return Err(StoreError::Older { path, found: versions.schema, known: SCHEMA_VERSION });
+            let (path, found) = (store.path().to_owned(), versions.schema);
+            return Err(StoreError::Older { path, found, known: SCHEMA_VERSION });
         }
-        Ok(ReadOnlyStore { path: Arc::new(path), readers })
+        Ok(store)
     }
+}
+
+/// How to look at a file without leaving anything beside it. A WAL database without a WAL is at rest: nobody has it open,
+/// and nobody needs the files that SQLite would make to share it.
+pub(super) fn options(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
+    let at_rest = in_wal_mode(path)? && is_empty_or_missing(&open::beside(path, "-wal"));
+    Ok(open::read_only(path).immutable(at_rest))
 }
 
 fn in_wal_mode(path: &Path) -> Result<bool, StoreError> {

@@ -15,7 +15,7 @@ use sqlx::SqliteConnection;
 
 use super::{Outgoing, Recording, Store, StoreError, accounts};
 use crate::clock::SharedClock;
-use crate::ids::OrgName;
+use crate::ids::{ConferenceId, OrgName};
 use crate::presence::event::{Draft, Envelope};
 use crate::presence::visit::Visit;
 use crate::time::Timestamp;
@@ -35,10 +35,12 @@ WHERE snapshots.snapshot_id = (SELECT newest.snapshot_id FROM snapshots AS newes
 
 const PEOPLE: &str = "\
 UPDATE people SET watched = look.watched, presence = look.presence, belief = look.belief, \
+    digest = CASE WHEN look.watched THEN coalesce(look.digest, people.digest) END, \
     last_poll_ms = coalesce(look.at, people.last_poll_ms), last_ok_ms = coalesce(look.at, people.last_ok_ms), \
     next_poll_ms = CASE WHEN look.watched THEN coalesce(look.next, people.next_poll_ms) END \
 FROM (SELECT value ->> 'person' AS person, value ->> 'watched' AS watched, value ->> 'presence' AS presence, \
-             value ->> 'belief' AS belief, value ->> 'at' AS at, value ->> 'next' AS next FROM jsonb_each(?1)) AS look \
+             value ->> 'belief' AS belief, value ->> 'digest' AS digest, value ->> 'at' AS at, \
+             value ->> 'next' AS next FROM jsonb_each(?1)) AS look \
 WHERE people.person_id = look.person";
 
 const VISITS: &str = "\
@@ -136,6 +138,7 @@ struct PersonRow {
     watched: u8,
     presence: &'static str,
     belief: String,
+    digest: Option<i64>,
     at: Option<Timestamp>,
     next: Option<Timestamp>,
 }
@@ -320,7 +323,7 @@ impl Scribe {
             org,
             r#type: draft.event_type.name(),
             person,
-            conference: draft.conference_id.as_ref().map(|id| id.as_str()),
+            conference: draft.conference_id.as_ref().map(ConferenceId::as_str),
             time: draft.time,
             body,
         })
@@ -397,6 +400,7 @@ async fn write_people(connection: &mut SqliteConnection, looks: &[&Recording]) -
                 watched: look.watched.into(),
                 presence: look.belief.presence.name(),
                 belief: serde_json::to_string(&look.belief)?,
+                digest: look.snapshot.as_ref().map(|snapshot| snapshot.digest),
                 at: look.looked_at,
                 next: look.next_poll,
             })

@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{SqlSafeStr, SqliteConnection};
 
@@ -21,7 +22,7 @@ pub const APPLICATION_ID: i64 = 0x706e_6364;
 const VERSIONS: &str = "SELECT (SELECT application_id FROM pragma_application_id), \
     (SELECT user_version FROM pragma_user_version), \
     (SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'), \
-    (SELECT count(*) FROM sqlite_schema)";
+    (SELECT count(*) FROM sqlite_schema WHERE tbl_name <> '_sqlx_migrations')";
 const NEWEST_MIGRATION: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
 
 /// What a file says about itself.
@@ -35,7 +36,8 @@ pub(super) struct Versions {
 pub(super) async fn inspect(connection: &mut SqliteConnection, path: &Path) -> Result<Versions, StoreError> {
     let (application, user_version, migrations, objects): (i64, i64, i64, i64) =
         sqlx::query_as(VERSIONS).fetch_one(&mut *connection).await.map_err(|error| not_ours(error, path))?;
-    if application != APPLICATION_ID && (application != 0 || (objects > 0 && migrations == 0)) {
+    // The first migration stamps the file; before it there may be a list of migrations, but nothing else.
+    if application != APPLICATION_ID && (application != 0 || objects > 0) {
         let what = format!("its application_id is {application}");
         return Err(StoreError::Foreign { path: path.to_owned(), what });
     }
@@ -72,7 +74,7 @@ fn migrator() -> Migrator {
 
 /// 26 is `SQLITE_NOTADB`.
 fn not_ours(error: sqlx::Error, path: &Path) -> StoreError {
-    let foreign = error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "26");
+    let foreign = error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "26");
     if foreign {
         return StoreError::Foreign { path: path.to_owned(), what: "it is no SQLite file".to_owned() };
     }

@@ -7,16 +7,17 @@
 //!
 //! Order inside a group: jobs first, as they came; then the recordings together. A caller that has its answer is always
 //! ahead of one that asks later.
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "SQL lives in `store`"))]
 
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
-use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+pub(super) use super::group::JobFuture;
+use super::group::{Answer, Asked, Group, Job};
 use super::recording::{Note, Scribe};
 use super::{Store, StoreError, open};
 
@@ -25,54 +26,6 @@ const QUEUE: usize = 4096;
 
 /// How much one transaction takes: beyond this the `fsync` is no longer what costs.
 const GROUP: usize = 1024;
-
-const BEGIN: &str = "BEGIN IMMEDIATE";
-
-/// What a job is while it runs, on the connection it is given.
-pub(super) type JobFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
-
-type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-type Answer = oneshot::Sender<Result<(), StoreError>>;
-
-/// A job that has run, but is not committed.
-struct Ran {
-    failure: Option<StoreError>,
-    reply: Reply,
-}
-
-/// A job whose result type is forgotten, so that different ones share a queue.
-trait Job: Send {
-    fn run(self: Box<Self>, connection: &mut SqliteConnection) -> Pin<Box<dyn Future<Output = Ran> + Send + '_>>;
-    fn fail(self: Box<Self>, error: StoreError);
-}
-
-struct Asked<T, F> {
-    job: F,
-    answer: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<T, F> Job for Asked<T, F>
-where
-    T: Send + 'static,
-    F: for<'c> FnOnce(&'c mut SqliteConnection) -> JobFuture<'c, T> + Send + 'static,
-{
-    fn run(self: Box<Self>, connection: &mut SqliteConnection) -> Pin<Box<dyn Future<Output = Ran> + Send + '_>> {
-        Box::pin(async move {
-            let result = (self.job)(connection).await;
-            let failure = result.as_ref().err().cloned();
-            let answer = self.answer;
-            // A caller that went away does not mind; its work is committed all the same.
-            let reply = move |committed: Result<(), StoreError>| {
-                drop(answer.send(result.and_then(|value| committed.map(|()| value))));
-            };
-            Ran { failure, reply: Box::new(reply) }
-        })
-    }
-
-    fn fail(self: Box<Self>, error: StoreError) {
-        drop(self.answer.send(Err(error)));
-    }
-}
 
 enum Work {
     Job(Box<dyn Job>),
@@ -211,114 +164,154 @@ impl Writer {
     }
 }
 
-/// What goes into one transaction.
-#[derive(Default)]
-struct Group {
-    jobs: Vec<Box<dyn Job>>,
-    notes: Vec<Note>,
-    answers: Vec<Answer>,
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-impl Group {
-    fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.notes.is_empty()
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::store::Outgoing;
+
+    const INSERT: &str = "INSERT INTO usage (org, month) VALUES (?1, '2026-11')";
+    const COUNT: &str = "SELECT count(*) FROM usage";
+
+    async fn store(folder: &TempDir) -> Store {
+        let clock = Arc::new(ManualClock::default());
+        Store::open(&folder.path().join("presence.db"), chrono_tz::UTC, clock).await.unwrap()
     }
 
-    /// Everybody gets the same bad news.
-    fn fail(self, error: &StoreError) {
-        for job in self.jobs {
-            job.fail(error.clone());
+    /// Writes a row and then runs `after` on the same connection.
+    async fn insert(store: &Store, org: &'static str, after: &'static str) -> Result<(), StoreError> {
+        store
+            .write(move |connection| {
+                Box::pin(async move {
+                    sqlx::query(INSERT).bind(org).execute(&mut *connection).await?;
+                    sqlx::query(after).execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn count(store: &Store) -> i64 {
+        sqlx::query_scalar(COUNT).fetch_one(store.readers()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_job_returns_its_value_after_the_commit() {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let written = store
+            .write(|connection| {
+                Box::pin(async move {
+                    Ok(sqlx::query(INSERT).bind("a").execute(connection).await?.rows_affected())
+                })
+            })
+            .await
+            .unwrap();
+        assert_eq!((written, count(&store).await), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_failed_job_is_undone_alone() {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let (first, second, third) = tokio::join!(
+            insert(&store, "a", "SELECT 1"),
+            insert(&store, "b", "SELECT no_such_thing"),
+            insert(&store, "c", "SELECT 1"),
+        );
+        first.unwrap();
+        assert!(matches!(second, Err(StoreError::Sqlite(_))));
+        third.unwrap();
+        let orgs: Vec<String> = sqlx::query_scalar("SELECT org FROM usage ORDER BY org")
+            .fetch_all(store.readers())
+            .await
+            .unwrap();
+        assert_eq!(orgs, ["a", "c"]);
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_fails_fails_everybody_and_leaves_nothing() {
+        // A foreign key that is checked only by COMMIT: nothing before it notices.
+        const ORPHAN: &str =
+            "INSERT INTO deliveries (webhook, org, person_id, sequence, next_ms) VALUES ('w', '', 0, 99, 0)";
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let deferred = store.write(|connection| {
+            Box::pin(async move {
+                sqlx::query("PRAGMA defer_foreign_keys = ON").execute(&mut *connection).await?;
+                sqlx::query(ORPHAN).execute(connection).await?;
+                Ok(())
+            })
+        });
+        let system = Note::System { org: None, events: Vec::<Outgoing>::new() };
+        let (before, orphan, after, note) = tokio::join!(
+            insert(&store, "a", "SELECT 1"),
+            deferred,
+            insert(&store, "b", "SELECT 1"),
+            store.note(system),
+        );
+        for result in [before, orphan, after, note] {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("FOREIGN KEY"), "{error}");
         }
-        for answer in self.answers {
-            drop(answer.send(Err(error.clone())));
-        }
+        assert_eq!(count(&store).await, 0);
+        insert(&store, "a", "SELECT 1").await.unwrap();
+        assert_eq!(count(&store).await, 1);
     }
 
-    /// Writes, commits, answers. `false` when the connection should not be used any more.
-    async fn commit(self, connection: &mut SqliteConnection, scribe: &mut Scribe) -> bool {
-        let mut jobs = self.jobs.into_iter();
-        let mut replies = Vec::new();
-        match write_all(connection, scribe, &mut jobs, &self.notes, &mut replies).await {
-            Ok(refused) => {
-                for reply in replies {
-                    reply(Ok(()));
-                }
-                for (answer, refusal) in self.answers.into_iter().zip(refused) {
-                    drop(answer.send(refusal));
-                }
-                true
-            }
-            Err(error) => {
-                for reply in replies {
-                    reply(Err(error.clone()));
-                }
-                Self { jobs: jobs.collect(), notes: Vec::new(), answers: self.answers }.fail(&error);
-                false
-            }
-        }
+    #[tokio::test]
+    async fn a_full_disk_fails_who_needed_room_and_room_makes_it_work_again() {
+        const FILL: &str = "UPDATE installation SET source = hex(zeroblob(3000000))";
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let (small, large) = tokio::join!(
+            insert(&store, "a", "PRAGMA max_page_count = 1"), // as small as the file is
+            insert(&store, "b", FILL),
+        );
+        small.unwrap();
+        let error = large.unwrap_err().to_string();
+        assert!(error.contains("full"), "{error}");
+        assert_eq!(count(&store).await, 1);
+        insert(&store, "c", "PRAGMA max_page_count = 1000000").await.unwrap();
+        insert(&store, "d", FILL).await.unwrap();
+        assert_eq!(count(&store).await, 3);
     }
-}
 
-/// The transaction. On success: what became of each note, in order.
-async fn write_all(
-    connection: &mut SqliteConnection,
-    scribe: &mut Scribe,
-    jobs: &mut std::vec::IntoIter<Box<dyn Job>>,
-    notes: &[Note],
-    replies: &mut Vec<Reply>,
-) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    let mut transaction = connection.begin_with(BEGIN).await?;
-    // Not `for`: what a failure leaves in the iterator is answered by the caller.
-    while let Some(job) = jobs.next() {
-        let mut savepoint = transaction.begin().await?;
-        let ran = job.run(&mut savepoint).await;
-        replies.push(ran.reply);
-        match ran.failure {
-            None => savepoint.commit().await?,
-            // Where there is no savepoint to go back to, SQLite has rolled back everything, for this failure.
-            Some(failure) => savepoint.rollback().await.map_err(|_| failure)?,
+    #[tokio::test]
+    async fn a_rollback_by_sqlite_itself_fails_everybody_with_its_cause() {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let (first, second, third) = tokio::join!(
+            insert(&store, "a", "SELECT 1"),
+            insert(&store, "b", "ROLLBACK; SELECT the_cause"),
+            insert(&store, "c", "SELECT 1"),
+        );
+        for result in [first, second, third] {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("the_cause"), "{error}");
         }
+        assert_eq!(count(&store).await, 0);
+        insert(&store, "a", "SELECT 1").await.unwrap();
+        store.close().await.unwrap();
+        assert!(matches!(insert(&store, "b", "SELECT 1").await, Err(StoreError::Closed)));
     }
-    let noted = note_all(&mut transaction, scribe, notes).await?;
-    transaction.commit().await?;
-    Ok(noted)
-}
 
-/// All notes at once; when one of them is refused, one by one, so that it hurts nobody else.
-async fn note_all(
-    transaction: &mut Transaction<'_, Sqlite>,
-    scribe: &mut Scribe,
-    notes: &[Note],
-) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    if notes.is_empty() {
-        return Ok(Vec::new());
-    }
-    match note(transaction, scribe, notes).await? {
-        Ok(()) => return Ok(vec![Ok(()); notes.len()]),
-        Err(error) if notes.len() == 1 => return Ok(vec![Err(error)]),
-        Err(_) => {}
-    }
-    let mut noted = Vec::with_capacity(notes.len());
-    for one in notes {
-        noted.push(note(transaction, scribe, std::slice::from_ref(one)).await?);
-    }
-    Ok(noted)
-}
-
-/// The inner error is a refusal of these notes and leaves the transaction as it was; the outer one ends it.
-async fn note(
-    transaction: &mut Transaction<'_, Sqlite>,
-    scribe: &mut Scribe,
-    notes: &[Note],
-) -> Result<Result<(), StoreError>, StoreError> {
-    let mut savepoint = transaction.begin().await?;
-    match scribe.write(&mut savepoint, notes).await {
-        Ok(()) => Ok(Ok(savepoint.commit().await?)),
-        Err(error) if error.is_refusal() => {
-            savepoint.rollback().await?;
-            scribe.forget_sequence();
-            Ok(Err(error))
-        }
-        Err(error) => Err(error),
+    #[tokio::test]
+    async fn what_was_queued_before_closing_is_written() {
+        let folder = TempDir::new().unwrap();
+        let store = store(&folder).await;
+        let (first, second, closed) =
+            tokio::join!(insert(&store, "a", "SELECT 1"), insert(&store, "b", "SELECT 1"), store.close());
+        first.unwrap();
+        second.unwrap();
+        closed.unwrap();
+        let path = folder.path().join("presence.db");
+        let again = Store::open_readonly(&path).await.unwrap();
+        let written: i64 = sqlx::query_scalar(COUNT).fetch_one(again.readers()).await.unwrap();
+        assert_eq!(written, 2);
     }
 }

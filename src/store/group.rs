@@ -1,0 +1,180 @@
+//! What goes into one transaction, and who hears what of it.
+//!
+//! Guards: everybody in a group is answered exactly once; what one of them did wrong is undone alone, what went wrong
+//! with the transaction is undone for all. Deliberately not here: who is in a group (`writer`).
+
+use std::future::Future;
+use std::pin::Pin;
+
+use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::oneshot;
+
+use super::StoreError;
+use super::recording::{Note, Scribe};
+
+/// Never a deferred one: it fails as soon as somebody else has written, whatever the busy time-out says.
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// What a job is while it runs, on the connection it is given.
+pub(super) type JobFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
+
+pub(super) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+pub(super) type Answer = oneshot::Sender<Result<(), StoreError>>;
+
+/// A job that has run, but is not committed.
+pub(super) struct Ran {
+    failure: Option<StoreError>,
+    reply: Reply,
+}
+
+/// A job whose result type is forgotten, so that different ones share a queue.
+pub(super) trait Job: Send {
+    fn run(
+        self: Box<Self>,
+        connection: &mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + '_>>;
+    fn fail(self: Box<Self>, error: StoreError);
+}
+
+pub(super) struct Asked<T, F> {
+    pub(super) job: F,
+    pub(super) answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Asked<T, F>
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut SqliteConnection) -> JobFuture<'c, T> + Send + 'static,
+{
+    fn run(
+        self: Box<Self>,
+        connection: &mut SqliteConnection,
+    ) -> Pin<Box<dyn Future<Output = Ran> + Send + '_>> {
+        Box::pin(async move {
+            let result = (self.job)(connection).await;
+            let failure = result.as_ref().err().cloned();
+            let answer = self.answer;
+            // A caller that went away does not mind; its work is committed all the same.
+            let reply = move |committed: Result<(), StoreError>| {
+                drop(answer.send(result.and_then(|value| committed.map(|()| value))));
+            };
+            Ran { failure, reply: Box::new(reply) }
+        })
+    }
+
+    fn fail(self: Box<Self>, error: StoreError) {
+        drop(self.answer.send(Err(error)));
+    }
+}
+
+/// What goes into one transaction.
+#[derive(Default)]
+pub(super) struct Group {
+    pub(super) jobs: Vec<Box<dyn Job>>,
+    pub(super) notes: Vec<Note>,
+    pub(super) answers: Vec<Answer>,
+}
+
+impl Group {
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.notes.is_empty()
+    }
+
+    /// Everybody gets the same bad news.
+    pub(super) fn fail(self, error: &StoreError) {
+        for job in self.jobs {
+            job.fail(error.clone());
+        }
+        for answer in self.answers {
+            drop(answer.send(Err(error.clone())));
+        }
+    }
+
+    /// Writes, commits, answers. `false` when the connection should not be used any more.
+    pub(super) async fn commit(self, connection: &mut SqliteConnection, scribe: &mut Scribe) -> bool {
+        let mut jobs = self.jobs.into_iter();
+        let mut replies = Vec::new();
+        match write_all(connection, scribe, &mut jobs, &self.notes, &mut replies).await {
+            Ok(refused) => {
+                for reply in replies {
+                    reply(Ok(()));
+                }
+                for (answer, refusal) in self.answers.into_iter().zip(refused) {
+                    drop(answer.send(refusal));
+                }
+                true
+            }
+            Err(error) => {
+                for reply in replies {
+                    reply(Err(error.clone()));
+                }
+                Self { jobs: jobs.collect(), notes: Vec::new(), answers: self.answers }.fail(&error);
+                false
+            }
+        }
+    }
+}
+
+/// The transaction. On success: what became of each note, in order.
+async fn write_all(
+    connection: &mut SqliteConnection,
+    scribe: &mut Scribe,
+    jobs: &mut std::vec::IntoIter<Box<dyn Job>>,
+    notes: &[Note],
+    replies: &mut Vec<Reply>,
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    let mut transaction = connection.begin_with(BEGIN).await?;
+    // What a failure leaves in the iterator is answered by the caller.
+    for job in jobs.by_ref() {
+        let mut savepoint = transaction.begin().await?;
+        let ran = job.run(&mut savepoint).await;
+        replies.push(ran.reply);
+        match ran.failure {
+            None => savepoint.commit().await?,
+            // Where there is no savepoint to go back to, SQLite has rolled back everything, for this failure.
+            Some(failure) => savepoint.rollback().await.map_err(|_| failure)?,
+        }
+    }
+    let outcomes = note_all(&mut transaction, scribe, notes).await?;
+    transaction.commit().await?;
+    Ok(outcomes)
+}
+
+/// All notes at once; when one of them is refused, one by one, so that it hurts nobody else.
+async fn note_all(
+    transaction: &mut Transaction<'_, Sqlite>,
+    scribe: &mut Scribe,
+    notes: &[Note],
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    if notes.is_empty() {
+        return Ok(Vec::new());
+    }
+    match note(transaction, scribe, notes).await? {
+        Ok(()) => return Ok(vec![Ok(()); notes.len()]),
+        Err(error) if notes.len() == 1 => return Ok(vec![Err(error)]),
+        Err(_) => {}
+    }
+    let mut outcomes = Vec::with_capacity(notes.len());
+    for one in notes {
+        outcomes.push(note(transaction, scribe, std::slice::from_ref(one)).await?);
+    }
+    Ok(outcomes)
+}
+
+/// The inner error is a refusal of these notes and leaves the transaction as it was; the outer one ends it.
+async fn note(
+    transaction: &mut Transaction<'_, Sqlite>,
+    scribe: &mut Scribe,
+    notes: &[Note],
+) -> Result<Result<(), StoreError>, StoreError> {
+    let mut savepoint = transaction.begin().await?;
+    match scribe.write(&mut savepoint, notes).await {
+        Ok(()) => Ok(Ok(savepoint.commit().await?)),
+        Err(error) if error.is_refusal() => {
+            savepoint.rollback().await?;
+            scribe.forget_sequence();
+            Ok(Err(error))
+        }
+        Err(error) => Err(error),
+    }
+}
