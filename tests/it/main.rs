@@ -1,10 +1,8 @@
-//! Tests that cross rooms, in one binary.
+//! What crosses rooms, in one binary: linking once is most of the cost of a test.
 
 mod delivery_flow;
 mod delivery_harness;
 mod delivery_receivers;
-//! What crosses rooms, in one binary: linking once is most of the cost of a test.
-
 mod store_fixture;
 mod store_open;
 mod store_recording;
