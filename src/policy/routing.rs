@@ -4,6 +4,7 @@
 //! here: the age of an event, which only matters when it is sent (`policy::delivery`).
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::ids::{OrgName, WebhookName};
 use crate::presence::event::{Card, Draft, EventType};
@@ -60,6 +61,17 @@ impl fmt::Display for Pattern {
     }
 }
 
+/// The webhooks an event goes to. `about` is the webhook whose health it tells of: that one is never told itself.
+pub fn recipients(
+    subscriptions: &[Subscription],
+    draft: &Draft,
+    card: Option<&Card>,
+    about: Option<&WebhookName>,
+) -> Arc<[WebhookName]> {
+    let wanting = subscriptions.iter().filter(|one| about != Some(&one.webhook) && one.wants(draft, card));
+    wanting.map(|one| one.webhook.clone()).collect()
+}
+
 /// What a webhook wants.
 #[derive(Clone, Debug)]
 pub struct Subscription {
@@ -85,9 +97,6 @@ pub enum Unwanted {
     /// No pattern matches.
     #[error("no pattern in `events` matches the type")]
     Type,
-    /// It is about this webhook's own health.
-    #[error("the alert is about this webhook itself")]
-    Itself,
     /// Not in `orgs`.
     #[error("the organisation is not in `orgs`")]
     Org,
@@ -130,9 +139,6 @@ impl Subscription {
         if !self.wants_type(draft.event_type) {
             return Err(Unwanted::Type);
         }
-        if draft.event_type == EventType::SystemAlert && self.is_about_me(draft) {
-            return Err(Unwanted::Itself);
-        }
         self.judge_org(draft)?;
         if let Some(card) = card {
             self.judge_person(draft, card)?;
@@ -147,17 +153,10 @@ impl Subscription {
         self.patterns.iter().any(|pattern| pattern.matches(event_type))
     }
 
-    /// A `webhook` alert names the webhook it is about in `data.alert.webhook`.
-    fn is_about_me(&self, draft: &Draft) -> bool {
-        draft.data.pointer("/alert/webhook").and_then(|about| about.as_str()) == Some(self.webhook.as_str())
-    }
-
     /// An event of the daemon itself belongs to no organisation and passes.
     fn judge_org(&self, draft: &Draft) -> Result<(), Unwanted> {
-        let named = draft.data.get("org").and_then(|org| org.as_str()).filter(|org| !org.is_empty());
-        let org = draft.identity.as_ref().map(|identity| identity.org.as_str()).or(named);
-        let fits = |org: &str| self.orgs.iter().any(|wanted| wanted.as_str() == org);
-        if self.orgs.is_empty() || org.is_none_or(fits) { Ok(()) } else { Err(Unwanted::Org) }
+        let org = draft.identity.as_ref().map(|identity| &identity.org).or(draft.data.org.as_ref());
+        if self.orgs.is_empty() || org.is_none_or(|org| self.orgs.contains(org)) { Ok(()) } else { Err(Unwanted::Org) }
     }
 
     fn judge_person(&self, draft: &Draft, card: &Card) -> Result<(), Unwanted> {
@@ -177,10 +176,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
-    use serde_json::{Value, json};
 
     use super::*;
-    use crate::ids::{EventId, Identity, UnionId};
+    use crate::ids::{Identity, UnionId};
+    use crate::presence::system::{self, AlertName, GapCause};
     use crate::time::Timestamp;
 
     fn card() -> Card {
@@ -199,16 +198,9 @@ mod tests {
     fn draft(event_type: EventType) -> Draft {
         let about_person =
             !matches!(event_type, EventType::SystemAlert | EventType::SystemGap | EventType::WebhookTest);
-        Draft {
-            id: EventId::parse("evt_1").unwrap(),
-            event_type,
-            time: Timestamp::from_ms(0),
-            identity: about_person.then(|| card().identity),
-            conference_id: None,
-            late: false,
-            host: false,
-            data: json!({}),
-        }
+        let gap = (Timestamp::from_ms(0), Timestamp::from_ms(1));
+        let gap = system::system_gap("urn:x", None, gap, GapCause::Restart, 0);
+        Draft { event_type, identity: about_person.then(|| card().identity), ..gap }
     }
 
     fn subscription(patterns: &[&str]) -> Subscription {
@@ -260,16 +252,14 @@ mod tests {
 
     #[test]
     fn an_alert_about_a_webhook_goes_to_the_others_only() {
-        let about = |webhook: Value| Draft {
-            data: json!({ "alert": { "name": "webhook", "state": "firing", "webhook": webhook } }),
-            ..draft(EventType::SystemAlert)
-        };
-        for patterns in [["*"], ["system.*"], ["system.alert"]] {
-            let mine = subscription(&patterns);
-            assert_eq!(mine.judge(&about(json!("crm")), None), Err(Unwanted::Itself));
-            assert!(mine.wants(&about(json!("other")), None));
-            assert!(mine.wants(&about(Value::Null), None));
-        }
+        let alert =
+            system::system_alert("urn:x", None, AlertName::Webhook, true, "crm is down", Timestamp::from_ms(0), 0);
+        let other = Subscription { webhook: WebhookName::parse("other").unwrap(), ..subscription(&["*"]) };
+        let none = Subscription { webhook: WebhookName::parse("none").unwrap(), ..subscription(&[]) };
+        let all = [subscription(&["system.alert"]), other.clone(), none];
+        let told = |about: Option<&WebhookName>| recipients(&all, &alert, None, about).to_vec();
+        assert_eq!(told(Some(&all[0].webhook)), std::slice::from_ref(&other.webhook));
+        assert_eq!(told(None), [all[0].webhook.clone(), other.webhook]);
     }
 
     #[test]
@@ -302,10 +292,14 @@ mod tests {
             subscription.judge(&draft(EventType::ParticipantJoined), Some(&card())),
             Err(Unwanted::Org)
         );
-        let gap = |org: &str| Draft { data: json!({ "org": org }), ..draft(EventType::SystemGap) };
-        assert_eq!(subscription.judge(&gap("acme"), None), Err(Unwanted::Org));
-        assert!(subscription.wants(&gap("other"), None));
-        assert!(subscription.wants(&gap(""), None), "the daemon's own belong to no organisation");
+        let gap = |org: Option<&str>| {
+            let mut gap = draft(EventType::SystemGap);
+            gap.data.org = org.map(|org| OrgName::parse(org).unwrap());
+            gap
+        };
+        assert_eq!(subscription.judge(&gap(Some("acme")), None), Err(Unwanted::Org));
+        assert!(subscription.wants(&gap(Some("other")), None));
+        assert!(subscription.wants(&gap(None), None), "the daemon's own belong to no organisation");
     }
 
     #[test]

@@ -167,16 +167,3 @@ struct Body<'a> {
     datacontenttype: &'static str,
     data: &'a Data,
 }
-
-impl Draft {
-    /// The envelope as bytes, once the commit gives its sequence.
-    pub fn body(&self, envelope: &Envelope<'_>) -> Vec<u8> {
-        serde_json::json!({
-            "id": self.id, "source": envelope.source, "type": self.event_type, "time": self.time.rfc3339(),
-            "recordedtime": envelope.recorded_at.rfc3339(), "sequence": format!("{:020}", envelope.sequence),
-            "data": self.data,
-        })
-        .to_string()
-        .into_bytes()
-    }
-}

@@ -38,7 +38,7 @@ async fn an_event_arrives_once_signed_with_every_header() {
     assert!(signature::verify(&keys, "evt_1", timestamp, &request.body, request.header("webhook-signature")));
     let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
     assert_eq!(body["id"], "evt_1");
-    assert_eq!(body["data"]["note"], "王伟 & \"quotes\"");
+    assert_eq!(body["data"]["alert"]["summary"], "王伟 & \"quotes\"");
     assert_eq!(dispatcher.settle().await, None);
     assert_eq!(receiver.got().len(), 1, "once");
 }

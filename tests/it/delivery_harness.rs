@@ -14,6 +14,7 @@ use presenced::ids::{EventId, Identity, OrgName, UnionId, WebhookName};
 use presenced::policy::delivery::{Health, Rules};
 use presenced::presence::belief::Belief;
 use presenced::presence::event::{Draft, EventType};
+use presenced::presence::system::{self, AlertName};
 use presenced::secret::Secret;
 use presenced::signature::SigningKey;
 use presenced::store::{Enrolment, Outgoing, Recording, Store};
@@ -281,17 +282,11 @@ fn names(webhooks: &[&str]) -> Arc<[WebhookName]> {
 }
 
 fn draft(id: &str, person: Option<usize>) -> Draft {
-    Draft {
-        id: EventId::parse(id).unwrap(),
-        event_type: EventType::ParticipantJoined,
-        time: START,
-        identity: person.map(|i| Identity {
-            org: OrgName::default_name(),
-            union_id: UnionId::parse(&format!("union-{i}")).unwrap(),
-        }),
-        conference_id: None,
-        late: false,
-        host: false,
-        data: serde_json::json!({ "v": 1, "note": "王伟 & \"quotes\"" }),
-    }
+    let note = "王伟 & \"quotes\"";
+    let alert = system::system_alert("urn:x", None, AlertName::Config, true, note, START, 0);
+    let identity = person.map(|i| Identity {
+        org: OrgName::default_name(),
+        union_id: UnionId::parse(&format!("union-{i}")).unwrap(),
+    });
+    Draft { id: EventId::parse(id).unwrap(), event_type: EventType::ParticipantJoined, identity, ..alert }
 }
