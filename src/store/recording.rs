@@ -87,7 +87,7 @@ impl Store {
     /// that look must not come again in [`Store::flush`]. An event whose id is stored already is left out, with its
     /// deliveries: the first body stands. `next_poll` of `None` keeps the stored one while somebody is watched.
     pub async fn record(&self, recording: Recording) -> Result<(), StoreError> {
-        self.note(Note::Look(recording)).await
+        self.note(Note::Look(Box::new(recording))).await
     }
 }
 
@@ -95,7 +95,7 @@ impl Store {
 #[derive(Debug)]
 pub(super) enum Note {
     /// About a person.
-    Look(Recording),
+    Look(Box<Recording>),
     /// About nobody.
     System {
         /// `None`: the daemon.
@@ -206,7 +206,7 @@ impl Scribe {
         let looks: Vec<&Recording> = notes
             .iter()
             .filter_map(|note| match note {
-                Note::Look(recording) => Some(recording),
+                Note::Look(recording) => Some(recording.as_ref()),
                 Note::System { .. } => None,
             })
             .collect();

@@ -29,7 +29,7 @@ const GROUP: usize = 1024;
 
 enum Work {
     Job(Box<dyn Job>),
-    Note(Box<Note>, Answer),
+    Note(Note, Answer),
     Close(Answer),
 }
 
@@ -50,7 +50,7 @@ impl Store {
     /// Writes what only the scribe can write: it keeps the sequence.
     pub(super) async fn note(&self, note: Note) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.inner.queue.push(Work::Note(Box::new(note), answer)).await?;
+        self.inner.queue.push(Work::Note(note, answer)).await?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -122,7 +122,7 @@ impl Writer {
                 match work {
                     Work::Job(job) => group.jobs.push(job),
                     Work::Note(note, answer) => {
-                        group.notes.push(*note);
+                        group.notes.push(note);
                         group.answers.push(answer);
                     }
                     Work::Close(answer) => {

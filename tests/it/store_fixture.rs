@@ -10,7 +10,8 @@ use presenced::clock::ManualClock;
 use presenced::ids::{ConferenceId, EventId, Identity, OrgName, UnionId, VisitId, WebhookName};
 use presenced::presence::attendance::Role;
 use presenced::presence::belief::{Belief, Presence};
-use presenced::presence::event::{Draft, EventType};
+use presenced::presence::event::EventType;
+use presenced::presence::system::webhook_test;
 use presenced::presence::visit::{Basis, End, LeftReason, Visit};
 use presenced::store::{Enrolled, Enrolment, NewSnapshot, Outgoing, Recording, Store};
 use presenced::time::Timestamp;
@@ -141,19 +142,14 @@ pub(crate) fn conference() -> ConferenceId {
 }
 
 pub(crate) fn outgoing(id: &str, union_id: &str, webhooks: &[&str]) -> Outgoing {
-    Outgoing {
-        draft: Draft {
-            id: EventId::parse(id).unwrap(),
-            event_type: EventType::ParticipantJoined,
-            time: START,
-            identity: Some(identity(union_id)),
-            conference_id: Some(conference()),
-            late: false,
-            host: true,
-            data: serde_json::json!({"v": 1, "user": {"nick": "李\"微\"\u{1F600}\n\\ \u{0}"}}),
-        },
-        webhooks: webhooks.iter().map(|name| WebhookName::parse(name).unwrap()).collect(),
-    }
+    let webhook = WebhookName::parse("crm").unwrap();
+    let mut draft = webhook_test("urn:presenced:00000000", &webhook, START, 0);
+    draft.id = EventId::parse(id).unwrap();
+    draft.event_type = EventType::ParticipantJoined;
+    draft.identity = Some(identity(union_id));
+    draft.conference_id = Some(conference());
+    draft.data.cause = Some("李\"微\"\u{1F600}\n\\ \u{0}".to_owned());
+    Outgoing { draft, webhooks: webhooks.iter().map(|name| WebhookName::parse(name).unwrap()).collect() }
 }
 
 pub(crate) fn system(id: &str, webhooks: &[&str]) -> Outgoing {
