@@ -155,3 +155,60 @@ impl Attendance {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phase(status: Option<i64>, joined: Option<i64>, left: Option<i64>) -> Phase {
+        let record = Attendance {
+            conference_id: ConferenceId::parse("a").unwrap(),
+            status: status.map(AttendStatus::from),
+            joined: joined.map(Timestamp::from_ms),
+            left: left.map(Timestamp::from_ms),
+            duration_ms: None,
+            role: Role::Attendee,
+            external: false,
+            by_phone: false,
+            device: None,
+            nick: None,
+        };
+        record.phase()
+    }
+
+    #[test]
+    fn a_status_decides_whatever_the_times_say() {
+        for (joined, left) in
+            [(None, None), (Some(5), None), (Some(5), Some(9)), (Some(9), Some(5)), (None, Some(5))]
+        {
+            for (status, expected) in [
+                (1, Phase::Pending),
+                (2, Phase::Pending),
+                (3, Phase::Inside),
+                (4, Phase::Outside),
+                (5, Phase::Outside),
+                (6, Phase::Outside),
+                (0, Phase::Unknown),
+                (99, Phase::Unknown),
+            ] {
+                assert_eq!(phase(Some(status), joined, left), expected, "{status} {joined:?} {left:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_status_the_times_decide() {
+        assert_eq!(phase(None, Some(5), Some(5)), Phase::Outside);
+        assert_eq!(phase(None, Some(5), Some(4)), Phase::Inside, "left over from before");
+        assert_eq!(phase(None, Some(5), None), Phase::Inside);
+        assert_eq!(phase(None, None, Some(5)), Phase::Unknown);
+        assert_eq!(phase(None, None, None), Phase::Unknown);
+    }
+
+    #[test]
+    fn numbers_and_statuses_are_the_same() {
+        for code in -1..10 {
+            assert_eq!(AttendStatus::from(code).code(), code);
+        }
+    }
+}

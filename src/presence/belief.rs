@@ -262,6 +262,11 @@ impl Belief {
         self.conferences.shrink_to_fit();
     }
 
+    /// The newest answer itself saw somebody inside.
+    pub(super) fn sees_inside(&self) -> bool {
+        self.conferences.iter().any(|known| known.open().is_some() && known.in_sight())
+    }
+
     /// The trouble, made if there is none.
     pub(super) fn trouble_mut(&mut self) -> &mut Trouble {
         self.trouble.get_or_insert_default()

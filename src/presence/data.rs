@@ -278,4 +278,3 @@ pub enum Flag {
     /// A name, a list or a tag was cut to fit.
     Truncated,
 }
-

@@ -44,7 +44,7 @@ pub struct Outcome {
 pub fn observe(belief: &Belief, seen: &Observation, card: &Card, source: &str, rules: &Rules) -> Outcome {
     let mut next = belief.clone();
     let trouble = next.trouble.take();
-    let look = look_of(belief, trouble.as_deref(), seen, card, rules);
+    let look = look_of(belief, trouble.as_deref(), seen, card, *rules);
     let mut step = Step::default();
 
     enlist(&mut next, seen);
@@ -53,7 +53,7 @@ pub fn observe(belief: &Belief, seen: &Observation, card: &Card, source: &str, r
     }
     next.forget();
     next.last_look = Some(look.now);
-    next.presence = presence_of(&next);
+    next.presence = presence_of(belief.presence, &next);
 
     let recovery = trouble.and_then(|trouble| recovered(&trouble, &look));
     let mut facts = step.facts;
@@ -68,7 +68,7 @@ fn look_of<'a>(
     trouble: Option<&Trouble>,
     seen: &Observation,
     card: &'a Card,
-    rules: &Rules,
+    rules: Rules,
 ) -> Look<'a> {
     let previous = belief.last_look;
     // A watch that went stale is a stretch in which nobody looked, like a restart.
@@ -139,12 +139,12 @@ impl<'a> Now<'a> {
 /// One look at one meeting: the table of the whole program.
 fn advance(known: &mut Known, now: &Now<'_>, look: &Look<'_>, step: &mut Step) {
     step.flags = doubts(known, now);
+    known.doubt = is_in_doubt(known, now, look);
     if !matches!(now, Now::Missing) {
         known.misses = 0;
         known.listed = true;
     }
     let stage = std::mem::take(&mut known.stage);
-    known.doubt = is_in_doubt(known, &stage, now, look);
     known.stage = match (stage, now) {
         (Stage::Inside(open), Now::Inside(record)) => remain(known, open, record, look, step),
         (Stage::Inside(open), Now::Outside(record)) => leave(known, open, record, look, step),
@@ -180,19 +180,19 @@ fn doubts(known: &Known, now: &Now<'_>) -> Vec<Flag> {
     let mut flags = Vec::new();
     flags.extend(known.unreported.then_some(Flag::MemberRecordMissing));
     flags.extend(known.unrecognized.then_some(Flag::StatusUnrecognized));
-    flags.extend(
-        now.record().is_some_and(|record| record.status.is_none()).then_some(Flag::StatusMissing),
-    );
+    flags.extend(now.record().is_some_and(|record| record.status.is_none()).then_some(Flag::StatusMissing));
     flags
 }
 
-/// Whether nothing at all is known: listed without a record and never known before. A status nobody knows leaves what
-/// was believed, which is "not there" unless this is the first look.
-fn is_in_doubt(known: &Known, stage: &Stage, now: &Now<'_>, look: &Look<'_>) -> bool {
-    match (stage, now) {
+/// Whether nothing at all is known: newly listed without a record. A status nobody knows leaves what was believed,
+/// which is "not there" unless this is the first look.
+fn is_in_doubt(known: &Known, now: &Now<'_>, look: &Look<'_>) -> bool {
+    let still = known.doubt || look.previous.is_none();
+    match (&known.stage, now) {
         (Stage::Nothing, Now::Unreported) => true,
-        (Stage::Nothing, Now::Unrecognized) => known.doubt || look.previous.is_none(),
-        (Stage::Pending | Stage::Inside(_) | Stage::Outside(_), Now::Unreported | Now::Unrecognized)
+        (Stage::Pending | Stage::Outside(_), Now::Unreported) => still || !known.listed,
+        (Stage::Nothing | Stage::Pending | Stage::Outside(_), Now::Unrecognized) => still,
+        (Stage::Inside(_), Now::Unreported | Now::Unrecognized)
         | (
             Stage::Nothing | Stage::Pending | Stage::Inside(_) | Stage::Outside(_),
             Now::Pending(_) | Now::Inside(_) | Now::Outside(_) | Now::Missing,
@@ -242,10 +242,14 @@ fn missing(known: &mut Known, stage: Stage, look: &Look<'_>) -> Stage {
     }
 }
 
-/// Three-valued "or" over the meetings.
-fn presence_of(belief: &Belief) -> Presence {
+/// Three-valued "or" over the meetings. After an unknown stretch, an open visit counts again once it was seen again: an
+/// answer that misses it, or has no record of it, turns nothing to true.
+fn presence_of(was: Presence, belief: &Belief) -> Presence {
     if belief.inside().next().is_some() {
-        Presence::Inside
+        match was {
+            Presence::Unknown if !belief.sees_inside() => Presence::Unknown,
+            Presence::Unknown | Presence::Inside | Presence::Outside => Presence::Inside,
+        }
     } else if belief.conferences.iter().any(|known| known.doubt) {
         Presence::Unknown
     } else {
@@ -265,7 +269,8 @@ fn told(was: &Belief, next: &mut Belief, look: &Look<'_>, facts: Vec<Fact>, sour
     let teller = Teller::new(look.card, source, look.now, look.previous, next);
     let mut events = Vec::new();
     for fact in facts {
-        let visit = fact.meeting.as_ref().and_then(|about| about.visit.as_ref()).map(|visit| visit.id.clone());
+        let visit =
+            fact.meeting.as_ref().and_then(|about| about.visit.as_ref()).map(|visit| visit.id.clone());
         let event = teller.draft(&mut next.counts, fact);
         if let Some(visit) = visit {
             next.note_event(event.event_type, &visit, &event.id);
@@ -284,7 +289,7 @@ fn told(was: &Belief, next: &mut Belief, look: &Look<'_>, facts: Vec<Fact>, sour
     };
     if turned {
         let fact = presence_fact(next, look, &events);
-        events.push(teller.draft(&mut next.counts, fact));
+        events.push(teller.draft_after(&mut next.counts, fact, &events));
     }
     next.told_unknown = next.presence == Presence::Unknown && (turned || was.told_unknown);
     events

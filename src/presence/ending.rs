@@ -166,7 +166,8 @@ pub(super) fn ended(
 ) -> Stage {
     if record.status == Some(AttendStatus::JoinFailed) {
         if look.previous.is_some() && known.status != Some(AttendStatus::JoinFailed) {
-            let fact = Fact::at(EventType::ParticipantJoinFailed, look.now, "join_failed").since(look.previous);
+            let fact =
+                Fact::at(EventType::ParticipantJoinFailed, look.now, "join_failed").since(look.previous);
             let flags = step.flags(&[]);
             step.facts.push(Fact { flags, ..fact.about(About::record(record, known.status)) });
         }
@@ -205,8 +206,13 @@ fn seen_afterwards(
     let told = look.previous.is_some_and(|previous| joined > previous);
     let look = &Look { silent: !told, ..*look };
     let mut visit: Visit = enter(known, record, look, step, true).visit;
-    let end =
-        End { at: left, reason: reason_of(record.status), basis: Basis::Reported, earliest: left, latest: left };
+    let end = End {
+        at: left,
+        reason: reason_of(record.status),
+        basis: Basis::Reported,
+        earliest: left,
+        latest: left,
+    };
     visit.end = Some(end);
     known.ended = Some(known.ended.map_or(left, |ended| ended.max(left)));
     if told {
@@ -226,10 +232,13 @@ fn correct_end(
     step: &mut Step,
 ) -> Stage {
     let Some(old) = closed.visit.end else { return Stage::Outside(None) };
-    let usable = |at: &Timestamp| {
-        closed.visit.joined <= *at && *at <= look.now && closed.leave_time != Some(*at)
+    let usable =
+        |at: &Timestamp| closed.visit.joined <= *at && *at <= look.now && closed.leave_time != Some(*at);
+    let Some(at) = record.left.filter(usable) else {
+        // What was not believed now is not believed later for the mere passing of time.
+        closed.leave_time = record.left.or(closed.leave_time);
+        return Stage::Outside(Some(closed));
     };
-    let Some(at) = record.left.filter(usable) else { return Stage::Outside(Some(closed)) };
     let reason = reason_of(record.status);
     let end = End { at, reason, basis: Basis::Reported, earliest: at, latest: at };
     closed.visit.end = Some(end);

@@ -121,23 +121,27 @@ impl Draft {
 
     /// The bytes that are stored, signed and sent. Members in the order of the documented sample.
     pub fn body(&self, envelope: &Envelope<'_>) -> Vec<u8> {
+        // Cannot fail: no map with keys that are not text, no writer that could refuse.
+        serde_json::to_vec(&self.enveloped(envelope)).expect("an event is plain JSON")
+    }
+
+    /// The same before it is bytes.
+    pub(super) fn enveloped<'a>(&'a self, envelope: &Envelope<'a>) -> impl Serialize + 'a {
         let subject = self.subject();
-        let body = Body {
+        Body {
             specversion: "1.0",
             id: &self.id,
             source: envelope.source,
             event_type: self.event_type.name(),
-            subject: &subject,
+            partitionkey: subject.clone(),
+            subject,
             time: Rfc3339(self.time),
             timestamp: Rfc3339(self.time),
             recordedtime: Rfc3339(envelope.recorded_at),
             sequence: format!("{:020}", envelope.sequence),
-            partitionkey: &subject,
             datacontenttype: "application/json",
             data: &self.data,
-        };
-        // Cannot fail: no map with keys that are not text, no writer that could refuse.
-        serde_json::to_vec(&body).expect("an event is plain JSON")
+        }
     }
 }
 
@@ -158,12 +162,12 @@ struct Body<'a> {
     source: &'a str,
     #[serde(rename = "type")]
     event_type: &'static str,
-    subject: &'a str,
+    subject: String,
     time: Rfc3339,
     timestamp: Rfc3339,
     recordedtime: Rfc3339,
     sequence: String,
-    partitionkey: &'a str,
+    partitionkey: String,
     datacontenttype: &'static str,
     data: &'a Data,
 }

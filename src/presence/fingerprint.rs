@@ -26,14 +26,12 @@ impl Fingerprint {
 
     /// Adds a text that may be absent.
     pub(super) fn text_option(mut self, field: Option<&str>) -> Self {
-        match field {
-            Some(field) => self.text(field),
-            None => {
-                // No text is that long, so absence is told from every text.
-                self.0.update(u64::MAX.to_be_bytes());
-                self
-            }
+        if let Some(field) = field {
+            return self.text(field);
         }
+        // No text is that long, so absence is told from every text.
+        self.0.update(u64::MAX.to_be_bytes());
+        self
     }
 
     /// Adds a number.
@@ -87,9 +85,14 @@ mod tests {
 
     #[test]
     fn base32_agrees_with_the_vectors_of_rfc_4648() {
-        for (plain, coded) in
-            [("", ""), ("f", "my"), ("fo", "mzxq"), ("foo", "mzxw6"), ("foob", "mzxw6yq"), ("fooba", "mzxw6ytb")]
-        {
+        for (plain, coded) in [
+            ("", ""),
+            ("f", "my"),
+            ("fo", "mzxq"),
+            ("foo", "mzxw6"),
+            ("foob", "mzxw6yq"),
+            ("fooba", "mzxw6ytb"),
+        ] {
             assert_eq!(base32(plain.as_bytes()), coded);
         }
     }

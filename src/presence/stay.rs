@@ -131,9 +131,11 @@ fn joined_fact(
         basis: begin.basis,
         late: first || seen_after || look.is_late(visit.joined, begin.basis),
         flags,
-        ..Fact::at(EventType::ParticipantJoined, latest, "joined")
-            .since(earliest)
-            .about(About::visit(visit, record.status, known.status))
+        ..Fact::at(EventType::ParticipantJoined, latest, "joined").since(earliest).about(About::visit(
+            visit,
+            record.status,
+            known.status,
+        ))
     }
 }
 

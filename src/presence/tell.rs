@@ -139,10 +139,11 @@ impl Fact {
     /// stay of no length before its own left.
     pub(super) fn order(&self) -> (u8, Timestamp, u8) {
         let no_length = self.flags.contains(&Flag::ShortVisit)
-            && self.meeting
-            .as_ref()
-            .and_then(|about| about.visit.as_ref())
-            .is_some_and(|visit| visit.end.is_some_and(|end| end.at == visit.joined));
+            && self
+                .meeting
+                .as_ref()
+                .and_then(|about| about.visit.as_ref())
+                .is_some_and(|visit| visit.end.is_some_and(|end| end.at == visit.joined));
         match self.event_type {
             EventType::WatchStale | EventType::WatchRecovered | EventType::WatchRejected => {
                 (0, Timestamp::default(), 0)
@@ -248,6 +249,12 @@ impl<'a> Teller<'a> {
             host: data.member.as_ref().is_some_and(|member| member.role == Role::Host),
             data: Box::new(data),
         }
+    }
+
+    /// The event of a fact whose cause is among `earlier`: about a host if that is.
+    pub(super) fn draft_after(&self, counts: &mut Counts, fact: Fact, earlier: &[Draft]) -> Draft {
+        let host = earlier.iter().any(|event| event.host && Some(&event.id) == fact.cause.as_ref());
+        Draft { host, ..self.draft(counts, fact) }
     }
 
     fn id(&self, fact: &Fact, earlier: u32) -> EventId {

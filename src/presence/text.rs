@@ -38,7 +38,10 @@ mod tests {
     #[test]
     fn control_and_bidi_characters_go() {
         assert_eq!(clean("a\u{202e}b\u{2066}c\n\u{1b}[31md\u{200f}", 99), "abc[31md");
-        assert_eq!(clean("\u{674e}\u{4f1f} \u{1f468}\u{200d}\u{1f469}", 99), "\u{674e}\u{4f1f} \u{1f468}\u{200d}\u{1f469}");
+        assert_eq!(
+            clean("\u{674e}\u{4f1f} \u{1f468}\u{200d}\u{1f469}", 99),
+            "\u{674e}\u{4f1f} \u{1f468}\u{200d}\u{1f469}"
+        );
     }
 
     #[test]

@@ -25,7 +25,8 @@ pub fn unwatch(belief: &Belief, at: Timestamp, card: &Card, source: &str) -> Out
                 let mut visit = open.visit;
                 let earliest = open.seen_at.max(visit.joined).min(at);
                 let reason = LeftReason::Unwatched;
-                let end = End { at: at.max(visit.joined), reason, basis: Basis::Inferred, earliest, latest: at };
+                let end =
+                    End { at: at.max(visit.joined), reason, basis: Basis::Inferred, earliest, latest: at };
                 visit.end = Some(end);
                 known.ended = Some(end.at);
                 facts.push(Fact::left(end, About::visit(&visit, None, known.status), Vec::new()));
@@ -125,8 +126,7 @@ fn turn_unknown(
 ) -> Vec<Draft> {
     next.presence = Presence::Unknown;
     let teller = Teller::new(card, source, at, was.last_look, next);
-    let mut events: Vec<Draft> =
-        facts.into_iter().map(|fact| teller.draft(&mut next.counts, fact)).collect();
+    let mut events: Vec<Draft> = facts.into_iter().map(|fact| teller.draft(&mut next.counts, fact)).collect();
     let turned = match was.presence {
         Presence::Unknown => false,
         Presence::Inside => true,
@@ -135,7 +135,7 @@ fn turn_unknown(
     if turned {
         let what = "presence:unknown".to_owned();
         let fact = presence_changed(at, was.last_look, what, events.last(), Vec::new());
-        events.push(teller.draft(&mut next.counts, fact));
+        events.push(teller.draft_after(&mut next.counts, fact, &events));
     }
     next.told_unknown = turned || was.told_unknown;
     events
