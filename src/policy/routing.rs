@@ -156,7 +156,11 @@ impl Subscription {
     /// An event of the daemon itself belongs to no organisation and passes.
     fn judge_org(&self, draft: &Draft) -> Result<(), Unwanted> {
         let org = draft.identity.as_ref().map(|identity| &identity.org).or(draft.data.org.as_ref());
-        if self.orgs.is_empty() || org.is_none_or(|org| self.orgs.contains(org)) { Ok(()) } else { Err(Unwanted::Org) }
+        if self.orgs.is_empty() || org.is_none_or(|org| self.orgs.contains(org)) {
+            Ok(())
+        } else {
+            Err(Unwanted::Org)
+        }
     }
 
     fn judge_person(&self, draft: &Draft, card: &Card) -> Result<(), Unwanted> {
@@ -252,8 +256,15 @@ mod tests {
 
     #[test]
     fn an_alert_about_a_webhook_goes_to_the_others_only() {
-        let alert =
-            system::system_alert("urn:x", None, AlertName::Webhook, true, "crm is down", Timestamp::from_ms(0), 0);
+        let alert = system::system_alert(
+            "urn:x",
+            None,
+            AlertName::Webhook,
+            true,
+            "crm is down",
+            Timestamp::from_ms(0),
+            0,
+        );
         let other = Subscription { webhook: WebhookName::parse("other").unwrap(), ..subscription(&["*"]) };
         let none = Subscription { webhook: WebhookName::parse("none").unwrap(), ..subscription(&[]) };
         let all = [subscription(&["system.alert"]), other.clone(), none];

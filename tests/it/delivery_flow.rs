@@ -352,3 +352,24 @@ async fn stopping_waits_for_the_answer_that_is_out_and_only_so_long() {
     world.clock.advance(Duration::from_secs(6));
     tasks.join_next().await.unwrap().unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_database_that_would_not_write_is_asked_again_and_nothing_is_sent_twice() {
+    let world = World::with_people(2).await;
+    let receiver = Receiver::start(|_| OK).await;
+    let mut dispatcher = world.dispatcher(vec![world.target(&receiver)]);
+    world.event(0, "evt_1", &["crm"]).await;
+    world.meddle("CREATE TRIGGER no BEFORE UPDATE ON deliveries BEGIN SELECT raise(ABORT, 'no'); END").await;
+    for seconds in 1..=3 {
+        let due = dispatcher.settle().await;
+        assert_eq!(due, Some(START.plus(Duration::from_secs(seconds))));
+        world.clock.set(due.unwrap());
+    }
+    world.meddle("DROP TRIGGER no").await;
+    world.event(1, "evt_2", &["crm"]).await;
+    assert_eq!(dispatcher.settle().await, None);
+    assert_eq!(receiver.ids(), ["evt_1", "evt_2"]);
+    let name = presenced::ids::WebhookName::parse("crm").unwrap();
+    assert_eq!(world.store.free_leases().await.unwrap(), 0);
+    assert_eq!(world.store.next_ready(&name).await.unwrap(), None);
+}

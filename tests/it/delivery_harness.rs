@@ -246,6 +246,13 @@ impl World {
         }
     }
 
+    /// A hand in the file that is not the daemon's.
+    pub(crate) async fn meddle(&self, sql: &'static str) {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&self.path);
+        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    }
+
     pub(crate) async fn health(&self, webhook: &str) -> Health {
         let states = self.store.webhook_states().await.unwrap();
         states

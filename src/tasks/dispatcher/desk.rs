@@ -7,12 +7,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::ids::WebhookName;
-use crate::policy::delivery::{Health, Rules, Standing};
+use super::target::Target;
+use crate::policy::delivery::{Health, Standing};
 use crate::policy::send_rate::SendRate;
 use crate::store::outbox::{Ask, Claimed, Ending, Finished, Granted};
 use crate::time::Timestamp;
-use crate::webhook::send::Sender;
 
 /// The most deliveries one webhook has in hand, sent or waiting for their turn: enough to keep a fast receiver busy
 /// while the database works, few enough to be given back quickly.
@@ -20,23 +19,6 @@ const MOST_IN_HAND: u32 = 256;
 
 /// How much longer than a request a lease lasts: the answer has to be written back.
 const LEASE_MARGIN: Duration = Duration::from_mins(1);
-
-/// A webhook to deliver to.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Its name.
-    pub name: WebhookName,
-    /// Sends to it.
-    pub sender: Sender,
-    /// When to try again and when to give up.
-    pub rules: Rules,
-    /// Requests in flight.
-    pub concurrency: u32,
-    /// Requests a second.
-    pub rate: u32,
-    /// For a whole request, as the sender has it.
-    pub timeout: Duration,
-}
 
 /// A taken delivery that waits for its request.
 #[derive(Debug)]

@@ -8,6 +8,7 @@
 //! Requests run in a `JoinSet`; the database is asked by one future at a time, beside them.
 
 mod desk;
+mod target;
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -27,7 +28,7 @@ use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::send::{Message, Sent};
 
-pub use self::desk::Target;
+pub use self::target::{Resolved, Target, subscription};
 
 /// How long requests in flight may take once the dispatcher is told to stop. Less than the ten seconds in which the
 /// whole daemon stops.
@@ -181,7 +182,10 @@ impl Dispatcher {
         if self.database.0.is_none() && blocked.is_none() && gathering.is_none() {
             self.ask_database(now);
         }
-        let due = self.desks.iter_mut().filter_map(|desk| desk.due(now)).chain(gathering).min();
+        // While the database works, what is due already waits for it, not for the clock.
+        let waits = self.database.0.is_some();
+        let dues = self.desks.iter_mut().filter_map(|desk| desk.due(now)).filter(|&due| due > now || !waits);
+        let due = dues.chain(gathering).min();
         match blocked {
             Some(from) => Some(due.map_or(from, |due| due.max(from))),
             None => due,
@@ -360,7 +364,11 @@ impl Dispatcher {
     /// A turn that was not written is written with the next one.
     fn put_back(&mut self, turn: Option<Turn>) {
         self.desks.iter_mut().for_each(Desk::ask_failed);
-        let Some(turn) = turn else { return };
+        let Some(turn) = turn else {
+            // Nobody keeps a turn past its failure; if somebody did, the leases are freed at the next start.
+            tracing::error!("answers could not be kept for another try");
+            return;
+        };
         self.finished.extend(turn.finished);
         self.forgiven.extend(turn.forgiven);
         for (webhook, _) in turn.states {
