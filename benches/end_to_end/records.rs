@@ -15,6 +15,7 @@ use presenced::ids::{ConferenceId, EventId, Identity, OrgName, UnionId, VisitId,
 use presenced::presence::attendance::Role;
 use presenced::presence::belief::Belief;
 use presenced::presence::event::{Draft, EventType};
+use presenced::presence::system::{AlertName, system_alert};
 use presenced::presence::visit::{Basis, Visit};
 use presenced::store::{Enrolled, Enrolment, NewSnapshot, Outgoing, Recording, Store};
 use tokio::task::{JoinSet, LocalSet};
@@ -107,15 +108,14 @@ fn recording(person: &Enrolled, turn: u32, webhooks: &Arc<[WebhookName]>) -> Res
         device: Some("Win".to_owned()),
         nick: Some("Test Name".to_owned()),
     };
+    let summary = "x".repeat(800);
+    let base = system_alert("urn:presenced:bench", None, AlertName::Upstream, true, &summary, now, 0);
     let draft = Draft {
         id: EventId::parse(&format!("evt_{number}"))?,
         event_type: EventType::ParticipantJoined,
-        time: now,
         identity: Some(person.identity.clone()),
         conference_id: Some(conference_id),
-        late: false,
-        host: false,
-        data: serde_json::json!({ "v": 1, "org": "default", "filler": "x".repeat(800) }),
+        ..base
     };
     Ok(Recording {
         person_id: person.person_id,

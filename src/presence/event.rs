@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::data::Data;
-use crate::ids::{ConferenceId, EventId, Identity, WebhookName};
+use crate::ids::{ConferenceId, EventId, Identity};
 use crate::time::Timestamp;
 
 macro_rules! event_types {
@@ -106,8 +106,6 @@ pub struct Draft {
     pub late: bool,
     /// The person hosts the meeting: for the filter `only_hosts`.
     pub host: bool,
-    /// The webhook that an alert is about: it is told to the others.
-    pub about_webhook: Option<WebhookName>,
     /// The envelope's `data`.
     pub data: Box<Data>,
 }

@@ -156,7 +156,6 @@ fn about_nobody(
         conference_id: None,
         late: false,
         host: false,
-        about_webhook: None,
         data: Box::new(data),
     }
 }

@@ -247,7 +247,6 @@ impl<'a> Teller<'a> {
             conference_id: data.meeting.as_ref().map(|meeting| meeting.conference_id.clone()),
             late: fact.late,
             host: data.member.as_ref().is_some_and(|member| member.role == Role::Host),
-            about_webhook: None,
             data: Box::new(data),
         }
     }

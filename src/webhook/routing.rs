@@ -4,6 +4,7 @@
 //! here: the age of an event, which only matters when it is sent (`policy::delivery`).
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::ids::{OrgName, WebhookName};
 use crate::presence::event::{Card, Draft, EventType};
@@ -60,6 +61,17 @@ impl fmt::Display for Pattern {
     }
 }
 
+/// The webhooks an event goes to. `about` is the webhook whose health it tells of: that one is never told itself.
+pub fn recipients(
+    subscriptions: &[Subscription],
+    draft: &Draft,
+    card: Option<&Card>,
+    about: Option<&WebhookName>,
+) -> Arc<[WebhookName]> {
+    let wanting = subscriptions.iter().filter(|one| about != Some(&one.webhook) && one.wants(draft, card));
+    wanting.map(|one| one.webhook.clone()).collect()
+}
+
 /// What a webhook wants.
 #[derive(Clone, Debug)]
 pub struct Subscription {
@@ -85,9 +97,6 @@ pub enum Unwanted {
     /// No pattern matches.
     #[error("no pattern in `events` matches the type")]
     Type,
-    /// It is about this webhook's own health.
-    #[error("the alert is about this webhook itself")]
-    Itself,
     /// Not in `orgs`.
     #[error("the organisation is not in `orgs`")]
     Org,
@@ -130,9 +139,6 @@ impl Subscription {
         if !self.wants_type(draft.event_type) {
             return Err(Unwanted::Type);
         }
-        if draft.event_type == EventType::SystemAlert && self.is_about_me(draft) {
-            return Err(Unwanted::Itself);
-        }
         self.judge_org(draft)?;
         if let Some(card) = card {
             self.judge_person(draft, card)?;
@@ -147,14 +153,9 @@ impl Subscription {
         self.patterns.iter().any(|pattern| pattern.matches(event_type))
     }
 
-    fn is_about_me(&self, draft: &Draft) -> bool {
-        draft.about_webhook.as_ref() == Some(&self.webhook)
-    }
-
     /// An event of the daemon itself belongs to no organisation and passes.
     fn judge_org(&self, draft: &Draft) -> Result<(), Unwanted> {
-        let named = draft.data.org.as_ref();
-        let org = draft.identity.as_ref().map(|identity| &identity.org).or(named);
+        let org = draft.identity.as_ref().map(|identity| &identity.org).or(draft.data.org.as_ref());
         if self.orgs.is_empty() || org.is_none_or(|org| self.orgs.contains(org)) {
             Ok(())
         } else {
@@ -182,7 +183,7 @@ mod tests {
 
     use super::*;
     use crate::ids::{Identity, UnionId};
-    use crate::presence::system::{self, GapCause};
+    use crate::presence::system::{self, AlertName, GapCause};
     use crate::time::Timestamp;
 
     fn card() -> Card {
@@ -201,20 +202,14 @@ mod tests {
     fn draft(event_type: EventType) -> Draft {
         let about_person =
             !matches!(event_type, EventType::SystemAlert | EventType::SystemGap | EventType::WebhookTest);
-        Draft {
-            event_type,
-            identity: about_person.then(|| card().identity),
-            ..system::webhook_test("urn:presenced:test", &crm(), Timestamp::from_ms(0), 0)
-        }
-    }
-
-    fn crm() -> WebhookName {
-        WebhookName::parse("crm").unwrap()
+        let gap = (Timestamp::from_ms(0), Timestamp::from_ms(1));
+        let gap = system::system_gap("urn:x", None, gap, GapCause::Restart, 0);
+        Draft { event_type, identity: about_person.then(|| card().identity), ..gap }
     }
 
     fn subscription(patterns: &[&str]) -> Subscription {
         let patterns = patterns.iter().map(|p| Pattern::parse(p).unwrap()).collect();
-        Subscription { patterns, ..Subscription::new(crm()) }
+        Subscription { patterns, ..Subscription::new(WebhookName::parse("crm").unwrap()) }
     }
 
     fn wanted(subscription: &Subscription) -> Vec<&'static str> {
@@ -261,16 +256,21 @@ mod tests {
 
     #[test]
     fn an_alert_about_a_webhook_goes_to_the_others_only() {
-        let about = |webhook: Option<&str>| Draft {
-            about_webhook: webhook.map(|name| WebhookName::parse(name).unwrap()),
-            ..draft(EventType::SystemAlert)
-        };
-        for patterns in [["*"], ["system.*"], ["system.alert"]] {
-            let mine = subscription(&patterns);
-            assert_eq!(mine.judge(&about(Some("crm")), None), Err(Unwanted::Itself));
-            assert!(mine.wants(&about(Some("other")), None));
-            assert!(mine.wants(&about(None), None));
-        }
+        let alert = system::system_alert(
+            "urn:x",
+            None,
+            AlertName::Webhook,
+            true,
+            "crm is down",
+            Timestamp::from_ms(0),
+            0,
+        );
+        let other = Subscription { webhook: WebhookName::parse("other").unwrap(), ..subscription(&["*"]) };
+        let none = Subscription { webhook: WebhookName::parse("none").unwrap(), ..subscription(&[]) };
+        let all = [subscription(&["system.alert"]), other.clone(), none];
+        let told = |about: Option<&WebhookName>| recipients(&all, &alert, None, about).to_vec();
+        assert_eq!(told(Some(&all[0].webhook)), std::slice::from_ref(&other.webhook));
+        assert_eq!(told(None), [all[0].webhook.clone(), other.webhook]);
     }
 
     #[test]
@@ -304,9 +304,9 @@ mod tests {
             Err(Unwanted::Org)
         );
         let gap = |org: Option<&str>| {
-            let org = org.map(|name| OrgName::parse(name).unwrap());
-            let span = (Timestamp::from_ms(0), Timestamp::from_ms(1));
-            system::system_gap("urn:presenced:test", org.as_ref(), span, GapCause::Restart, 0)
+            let mut gap = draft(EventType::SystemGap);
+            gap.data.org = org.map(|org| OrgName::parse(org).unwrap());
+            gap
         };
         assert_eq!(subscription.judge(&gap(Some("acme")), None), Err(Unwanted::Org));
         assert!(subscription.wants(&gap(Some("other")), None));

@@ -2,7 +2,12 @@
 //!
 //! Guards: the house as a whole. Deliberately not here: tests of one room, which stand at the end of its files.
 
+mod config_check;
+mod config_example;
 mod crash;
+mod delivery_flow;
+mod delivery_harness;
+mod delivery_receivers;
 mod dingtalk_fake;
 mod dingtalk_hostile;
 mod dingtalk_token;
@@ -20,7 +25,3 @@ mod store_views;
 mod store_writer;
 mod tidy;
 mod web_api;
-//! The tests that cross rooms, in one binary: linking once is what makes them cheap.
-
-mod config_check;
-mod config_example;

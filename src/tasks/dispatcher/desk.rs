@@ -7,12 +7,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::ids::WebhookName;
-use crate::policy::delivery::{Health, Rules, Standing};
+use super::target::Target;
+use crate::policy::delivery::{Health, Standing};
 use crate::policy::send_rate::SendRate;
 use crate::store::outbox::{Ask, Claimed, Ending, Finished, Granted};
 use crate::time::Timestamp;
-use crate::webhook::send::Sender;
 
 /// The most deliveries one webhook has in hand, sent or waiting for their turn: enough to keep a fast receiver busy
 /// while the database works, few enough to be given back quickly.
@@ -20,23 +19,6 @@ const MOST_IN_HAND: u32 = 256;
 
 /// How much longer than a request a lease lasts: the answer has to be written back.
 const LEASE_MARGIN: Duration = Duration::from_mins(1);
-
-/// A webhook to deliver to.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Its name.
-    pub name: WebhookName,
-    /// Sends to it.
-    pub sender: Sender,
-    /// When to try again and when to give up.
-    pub rules: Rules,
-    /// Requests in flight.
-    pub concurrency: u32,
-    /// Requests a second.
-    pub rate: u32,
-    /// For a whole request, as the sender has it.
-    pub timeout: Duration,
-}
 
 /// A taken delivery that waits for its request.
 #[derive(Debug)]
@@ -85,27 +67,34 @@ impl Desk {
 
     /// What should be asked for at `now`, if anything. Counts as asked.
     pub(super) fn ask(&mut self, now: Timestamp) -> Option<Ask> {
-        if self.asked.is_some() {
-            return None;
-        }
-        let (max, probe) = match self.health.standing {
-            Standing::Up if self.look || self.next_ready.is_some_and(|ready| ready <= now) => {
-                (self.room(), false)
-            }
-            Standing::Down { probe_at, .. } if self.is_empty() && self.has_lanes() && probe_at <= now => {
-                (1, true)
-            }
-            _ => (0, false),
-        };
-        if max == 0 {
-            return None;
-        }
+        let (max, probe) = self.wanted(now)?;
         self.look = false;
         self.asked = Some(probe);
         // Everything in hand may have to wait for a slow request in front of it.
         let turns = MOST_IN_HAND.div_ceil(self.target.concurrency.max(1)).saturating_add(1);
         let lease_until = now.plus(self.target.timeout.saturating_mul(turns)).plus(LEASE_MARGIN);
         Some(Ask { webhook: self.target.name.clone(), max, lease_until, probe })
+    }
+
+    /// Has nothing in hand to start, and should ask.
+    pub(super) fn is_hungry(&self, now: Timestamp) -> bool {
+        self.waiting.is_empty() && self.wanted(now).is_some()
+    }
+
+    /// How many are wanted, and whether as a probe.
+    fn wanted(&self, now: Timestamp) -> Option<(u32, bool)> {
+        if self.asked.is_some() {
+            return None;
+        }
+        match self.health.standing {
+            Standing::Up if self.look || self.next_ready.is_some_and(|ready| ready <= now) => {
+                Some((self.room(), false)).filter(|&(max, _)| max > 0)
+            }
+            Standing::Down { probe_at, .. } if self.is_empty() && self.has_lanes() && probe_at <= now => {
+                Some((1, true))
+            }
+            _ => None,
+        }
     }
 
     /// An ask was answered.
@@ -135,7 +124,7 @@ impl Desk {
     pub(super) fn put_down(&mut self, now: Timestamp) -> Vec<Finished> {
         let (may_send, rules) = (self.may_send(), self.target.rules);
         let too_old = |one: &InHand| rules.expired(one.claimed.recorded, now);
-        if may_send && !self.waiting.iter().any(too_old) {
+        if may_send && (rules.max_age.is_none() || !self.waiting.iter().any(too_old)) {
             return Vec::new();
         }
         let (mut kept, mut down) = (VecDeque::new(), Vec::new());

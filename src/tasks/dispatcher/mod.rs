@@ -8,6 +8,7 @@
 //! Requests run in a `JoinSet`; the database is asked by one future at a time, beside them.
 
 mod desk;
+mod target;
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -27,7 +28,7 @@ use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::send::{Message, Sent};
 
-pub use self::desk::Target;
+pub use self::target::{Resolved, Target, subscription};
 
 /// How long requests in flight may take once the dispatcher is told to stop. Less than the ten seconds in which the
 /// whole daemon stops.
@@ -35,6 +36,11 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
 /// How long to leave a database alone that would not write.
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
+
+/// While a receiver has enough to do, answers are gathered for so long or to so many before they are written: one
+/// transaction for thirty answers costs hardly more than one for three. A death in between sends them again.
+const GATHER: Duration = Duration::from_millis(5);
+const GATHERED: usize = 32;
 
 /// Answers nobody needs any more that are read to the end so that their connections can be used again.
 const MOST_LEFTOVERS: usize = 256;
@@ -52,6 +58,8 @@ pub struct Dispatcher {
     database: Database,
     finished: Vec<Finished>,
     forgiven: Vec<i64>,
+    /// When the last turn was begun.
+    last_turn: Timestamp,
     /// After a failure: when the database is asked again.
     database_from: Option<Timestamp>,
 }
@@ -97,6 +105,7 @@ impl Dispatcher {
             database: Database::default(),
             finished: Vec::new(),
             forgiven: Vec::new(),
+            last_turn: Timestamp::default(),
             database_from: None,
         }
     }
@@ -169,14 +178,28 @@ impl Dispatcher {
             }
         }
         let blocked = self.database_from.filter(|&from| from > now);
-        if self.database.0.is_none() && blocked.is_none() {
+        let gathering = self.gathering(now);
+        if self.database.0.is_none() && blocked.is_none() && gathering.is_none() {
             self.ask_database(now);
         }
-        let due = self.desks.iter_mut().filter_map(|desk| desk.due(now)).min();
+        // While the database works, what is due already waits for it, not for the clock.
+        let waits = self.database.0.is_some();
+        let dues = self.desks.iter_mut().filter_map(|desk| desk.due(now)).filter(|&due| due > now || !waits);
+        let due = dues.chain(gathering).min();
         match blocked {
             Some(from) => Some(due.map_or(from, |due| due.max(from))),
             None => due,
         }
+    }
+
+    /// Until when answers are gathered rather than written.
+    fn gathering(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.last_turn.plus(GATHER);
+        let few = self.finished.len() < GATHERED;
+        let busy =
+            !self.requests.is_empty() && !self.desks.iter().any(|desk| desk.is_hungry(now) || desk.changed);
+        // A clock set back must not stretch this.
+        (few && busy && now < until && now >= self.last_turn && !self.finished.is_empty()).then_some(until)
     }
 
     fn send(&mut self, desk: usize, next: InHand) {
@@ -195,6 +218,7 @@ impl Dispatcher {
     }
 
     fn ask_database(&mut self, now: Timestamp) {
+        self.last_turn = now;
         let finished = std::mem::take(&mut self.finished);
         for done in &finished {
             // A lane moves on in this very transaction; its next head may be taken in it, too.
@@ -254,6 +278,8 @@ impl Dispatcher {
         let now = self.clock.now();
         let desk = &mut self.desks[at];
         desk.in_flight -= 1;
+        // Its lane moves on.
+        desk.look_again();
         let answer = sent.answer;
         let key = if answer.outcome == Outcome::Accepted {
             String::new()
@@ -275,7 +301,6 @@ impl Dispatcher {
             desk.changed = true;
         }
         if desk.health.standing.name() != standing.name() {
-            desk.look_again();
             let (webhook, state) = (&ticket.webhook, desk.health.standing.name());
             tracing::warn!(%webhook, state, why = answer.error.as_deref().unwrap_or("accepted"), "webhook state changed");
         }
@@ -339,7 +364,11 @@ impl Dispatcher {
     /// A turn that was not written is written with the next one.
     fn put_back(&mut self, turn: Option<Turn>) {
         self.desks.iter_mut().for_each(Desk::ask_failed);
-        let Some(turn) = turn else { return };
+        let Some(turn) = turn else {
+            // Nobody keeps a turn past its failure; if somebody did, the leases are freed at the next start.
+            tracing::error!("answers could not be kept for another try");
+            return;
+        };
         self.finished.extend(turn.finished);
         self.forgiven.extend(turn.forgiven);
         for (webhook, _) in turn.states {

@@ -4,13 +4,11 @@
 //! fails leaves the old belief standing, and the next look finds the same difference again, with the same event ids.
 //! Deliberately not here: what differs (`presence::diff`), how it is written (`store`).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::{Found, LookNow, LookReport};
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
-use crate::ids::WebhookName;
 use crate::policy::{backoff, pace};
 use crate::presence::belief::Belief;
 use crate::presence::diff::{self, Outcome};
@@ -18,6 +16,7 @@ use crate::presence::event::{Card, Draft};
 use crate::presence::observation::Observation;
 use crate::store::{NewSnapshot, Outgoing, Recording, StoreError};
 use crate::time::Timestamp;
+use crate::webhook::routing::{Subscription, recipients};
 
 /// A commit that came back.
 #[derive(Debug)]
@@ -239,18 +238,14 @@ impl Poller {
 
 /// Each event with the webhooks that want it.
 pub(super) fn outgoing(
-    subscriptions: &[crate::webhook::routing::Subscription],
+    subscriptions: &[Subscription],
     events: Vec<Draft>,
     card: &Card,
 ) -> Vec<Outgoing> {
     events
         .into_iter()
         .map(|draft| {
-            let webhooks: Arc<[WebhookName]> = subscriptions
-                .iter()
-                .filter(|subscription| subscription.wants(&draft, Some(card)))
-                .map(|subscription| subscription.webhook.clone())
-                .collect();
+            let webhooks = recipients(subscriptions, &draft, Some(card), None);
             Outgoing { draft, webhooks }
         })
         .collect()

@@ -21,6 +21,7 @@ use crate::presence::system::GapCause;
 use crate::presence::{system, upkeep};
 use crate::store::{Enrolled, Enrolment, Recording};
 use crate::time::Timestamp;
+use crate::webhook::routing::recipients;
 
 /// Somebody to watch, as the config says.
 #[derive(Clone, Debug)]
@@ -157,12 +158,7 @@ async fn tell_gaps(tools: &Tools, enrolled: &mut [Enrolled], now: Timestamp) -> 
         let earlier = counts.get(&EventType::SystemGap).copied().unwrap_or(0);
         let source = tools.store.source();
         let draft = system::system_gap(source, Some(&org), (from, now), GapCause::Restart, earlier);
-        let webhooks = tools
-            .subscriptions
-            .iter()
-            .filter(|subscription| subscription.wants(&draft, None))
-            .map(|subscription| subscription.webhook.clone())
-            .collect();
+        let webhooks = recipients(&tools.subscriptions, &draft, None, None);
         let event = crate::store::Outgoing { draft, webhooks };
         tools.store.record_system(Some(org.clone()), vec![event]).await?;
         tools.store.note_gap(org.clone(), None, from, now, "restart").await?;

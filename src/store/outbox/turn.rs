@@ -1,20 +1,18 @@
-//! The outbox: which deliveries wait, who has taken them, what became of them.
+//! The statements of the outbox, and the one transaction they make.
 //!
-//! Guards: a lane's head is taken once, and finished once, by who took it; a lane is freed, moved on or removed in the
-//! transaction that finishes its head; nothing here scans a table while deliveries flow, so a backlog of a million
-//! costs no more per delivery than one of ten. Deliberately not here: times and outcomes (`policy::delivery` decides,
-//! SQL only compares), the writing of new deliveries (`recording`), requests (a transaction never spans one).
+//! Guards: times and outcomes come in as arguments; every statement but the one that frees all leases finds its rows by
+//! an index; what is looked up is what is written, because both happen in one transaction. Deliberately not here: when
+//! to ask, and what for (`tasks::dispatcher`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
-
-use std::sync::Arc;
 
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
-use super::recording::bulk;
-use super::{Store, StoreError};
+use super::{Ask, Claimed, Ending, Finished, Granted, Ticket, Turn, Turned};
 use crate::ids::WebhookName;
 use crate::policy::delivery::{Health, Standing, Trigger};
+use crate::store::StoreError;
+use crate::store::recording::bulk;
 use crate::time::Timestamp;
 
 const FREE_ALL: &str = "UPDATE lanes SET lease_ms = NULL WHERE lease_ms IS NOT NULL";
@@ -83,211 +81,27 @@ WHERE delivery_id IN (SELECT delivery_id FROM deliveries WHERE webhook = ?1 AND 
 const REMOVE_LANES: &str = "DELETE FROM lanes WHERE webhook = ?1";
 
 /// How many deliveries one transaction buries, so that nobody waits long for the writer.
-const BURIED_AT_ONCE: u64 = 5_000;
+pub(super) const BURIED_AT_ONCE: u64 = 5_000;
 
-/// Which delivery was taken, and from which lane. Only [`Store::turn`] makes one, and [`Finished`] takes it away.
-#[derive(Debug)]
-pub struct Ticket {
-    /// Whose delivery.
-    pub webhook: WebhookName,
-    /// The row.
-    pub delivery_id: i64,
-    /// Requests so far.
-    pub attempts: u32,
-    /// Those that count towards giving up.
-    pub strikes: u32,
-    org: String,
-    person_id: i64,
+/// All but the one statement that looks at every lane, for the test that nothing scans.
+#[cfg(test)]
+pub(super) const INDEXED: &[&str] =
+    &[HEADS, LEASE, NEXT_READY, FINISH, FORGIVE, REMOVE_EMPTY_LANES, MOVE_LANES_ON, BURY, REMOVE_LANES];
+
+/// Frees every lane.
+pub(super) async fn free_all(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    Ok(sqlx::query(FREE_ALL).execute(connection).await?.rows_affected())
 }
 
-/// A delivery that was taken: it is sent, then finished.
-#[derive(Debug)]
-pub struct Claimed {
-    /// To finish it with.
-    pub ticket: Ticket,
-    /// The event's id.
-    pub event_id: String,
-    /// The event's type, by name.
-    pub event_type: String,
-    /// Why it is sent.
-    pub trigger: Trigger,
-    /// When the event was written down.
-    pub recorded: Timestamp,
-    /// The stored bytes.
-    pub body: Vec<u8>,
+/// Every webhook's state.
+pub(super) async fn states(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<(WebhookName, Health)>, StoreError> {
+    let rows: Vec<StateRow> = sqlx::query_as(STATES).fetch_all(connection).await?;
+    rows.into_iter().map(health).collect()
 }
 
-/// What became of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// The receiver has it.
-    Delivered,
-    /// Given up.
-    Dead,
-    /// Too old to be sent.
-    Expired,
-    /// Not ended: again, not before this.
-    Retry(Timestamp),
-    /// Not ended: given back as it was taken.
-    Released,
-}
-
-/// What a request led to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempted {
-    /// HTTP status, where a head arrived.
-    pub status: Option<u16>,
-    /// Why it failed, where it did.
-    pub error: Option<String>,
-}
-
-/// A delivery to be written back.
-#[derive(Debug)]
-pub struct Finished {
-    /// Which.
-    pub ticket: Ticket,
-    /// How.
-    pub ending: Ending,
-    /// `None`: no request was made.
-    pub attempt: Option<Attempted>,
-    /// Strikes from now on.
-    pub strikes: u32,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// A webhook that could send more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// Which.
-    pub webhook: WebhookName,
-    /// At most so many.
-    pub max: u32,
-    /// Leases run until then.
-    pub lease_until: Timestamp,
-    /// It is down: one head is taken as a probe, ready or not.
-    pub probe: bool,
-}
-
-/// Everything a dispatcher has to say and to ask at one moment: one transaction.
-#[derive(Debug, Default)]
-pub struct Turn {
-    /// The present.
-    pub at: Timestamp,
-    /// Deliveries to write back.
-    pub finished: Vec<Finished>,
-    /// Deliveries that get a strike back.
-    pub forgiven: Vec<i64>,
-    /// Webhooks whose state changed.
-    pub states: Vec<(WebhookName, Health)>,
-    /// Webhooks that could send more.
-    pub asks: Vec<Ask>,
-}
-
-impl Turn {
-    /// Nothing to say and nothing to ask.
-    pub fn is_empty(&self) -> bool {
-        self.finished.is_empty() && self.forgiven.is_empty() && self.states.is_empty() && self.asks.is_empty()
-    }
-}
-
-/// The answer to an [`Ask`].
-#[derive(Debug)]
-pub struct Granted {
-    /// Who asked.
-    pub webhook: WebhookName,
-    /// Longest waiting first.
-    pub claimed: Vec<Claimed>,
-    /// When the next free lane is ready; may be past when there was more than asked for. `None`: no lane is free.
-    pub next_ready: Option<Timestamp>,
-}
-
-/// What a turn did.
-#[derive(Debug, Default)]
-pub struct Turned {
-    /// In the order of the asks.
-    pub granted: Vec<Granted>,
-    /// Finished deliveries that were not there any more (erased, pruned or buried meanwhile).
-    pub missing: u64,
-}
-
-/// A turn that was not written. It changed nothing, and can be tried again.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct TurnFailed {
-    /// Why.
-    pub error: StoreError,
-    /// The turn itself, unless somebody still holds it.
-    pub turn: Option<Turn>,
-}
-
-impl Store {
-    /// Frees what an earlier daemon had taken. For the start only: the lock file says that nobody else sends.
-    pub async fn free_leases(&self) -> Result<u64, StoreError> {
-        self.write(|connection| {
-            Box::pin(async move { Ok(sqlx::query(FREE_ALL).execute(connection).await?.rows_affected()) })
-        })
-        .await
-    }
-
-    /// The state of every webhook that ever had one.
-    pub async fn webhook_states(&self) -> Result<Vec<(WebhookName, Health)>, StoreError> {
-        let rows: Vec<StateRow> = sqlx::query_as(STATES).fetch_all(self.readers()).await?;
-        rows.into_iter().map(health).collect()
-    }
-
-    /// Writes back what is finished, then takes what is asked for, in one transaction.
-    pub async fn turn(&self, turn: Turn) -> Result<Turned, TurnFailed> {
-        let turn = Arc::new(turn);
-        let shared = Arc::clone(&turn);
-        let job = self.write(move |connection| Box::pin(async move { take_turn(connection, &shared).await }));
-        job.await.map_err(|error| TurnFailed { error, turn: Arc::into_inner(turn) })
-    }
-
-    /// Takes up to `max` heads of free lanes that are ready at `now`.
-    pub async fn claim(
-        &self,
-        webhook: WebhookName,
-        now: Timestamp,
-        lease_until: Timestamp,
-        max: u32,
-    ) -> Result<Vec<Claimed>, StoreError> {
-        let ask = Ask { webhook, max, lease_until, probe: false };
-        self.write(move |connection| Box::pin(async move { Ok(grant(connection, &ask, now).await?.claimed) }))
-            .await
-    }
-
-    /// Writes back what is finished; returns how many of them were not there any more.
-    pub async fn finish(&self, finished: Vec<Finished>) -> Result<u64, StoreError> {
-        self.write(move |connection| Box::pin(async move { write_back(connection, &finished).await })).await
-    }
-
-    /// When the next free lane of a webhook is ready; `None` when nothing waits.
-    pub async fn next_ready(&self, webhook: &WebhookName) -> Result<Option<Timestamp>, StoreError> {
-        let ready: Option<i64> =
-            sqlx::query_scalar(NEXT_READY).bind(webhook.as_str()).fetch_one(self.readers()).await?;
-        Ok(ready.map(Timestamp::from_ms))
-    }
-
-    /// Makes everything that waits for a webhook a dead letter; returns how many. Nothing of it may be in flight.
-    pub async fn bury(&self, webhook: WebhookName, reason: String, at: Timestamp) -> Result<u64, StoreError> {
-        let mut buried = 0;
-        loop {
-            let (webhook, reason) = (webhook.clone(), reason.clone());
-            let some = self
-                .write(move |connection| {
-                    Box::pin(async move { bury_some(connection, &webhook, &reason, at).await })
-                })
-                .await?;
-            buried += some;
-            if some < BURIED_AT_ONCE {
-                return Ok(buried);
-            }
-        }
-    }
-}
-
-async fn take_turn(connection: &mut SqliteConnection, turn: &Turn) -> Result<Turned, StoreError> {
+pub(super) async fn take_turn(connection: &mut SqliteConnection, turn: &Turn) -> Result<Turned, StoreError> {
     let missing = write_back(connection, &turn.finished).await?;
     bulk(connection, FORGIVE, &turn.forgiven).await?;
     let states: Vec<_> = turn.states.iter().map(|(webhook, health)| state_row(webhook, health)).collect();
@@ -299,7 +113,10 @@ async fn take_turn(connection: &mut SqliteConnection, turn: &Turn) -> Result<Tur
     Ok(Turned { granted, missing })
 }
 
-async fn write_back(connection: &mut SqliteConnection, finished: &[Finished]) -> Result<u64, StoreError> {
+pub(super) async fn write_back(
+    connection: &mut SqliteConnection,
+    finished: &[Finished],
+) -> Result<u64, StoreError> {
     if finished.is_empty() {
         return Ok(0);
     }
@@ -311,7 +128,11 @@ async fn write_back(connection: &mut SqliteConnection, finished: &[Finished]) ->
     Ok((finished.len() as u64).saturating_sub(written))
 }
 
-async fn grant(connection: &mut SqliteConnection, ask: &Ask, now: Timestamp) -> Result<Granted, StoreError> {
+pub(super) async fn grant(
+    connection: &mut SqliteConnection,
+    ask: &Ask,
+    now: Timestamp,
+) -> Result<Granted, StoreError> {
     let (ready_by, max) = if ask.probe { (i64::MAX, 1) } else { (now.as_ms(), ask.max) };
     let heads: Vec<HeadRow> = sqlx::query_as(HEADS)
         .bind(ask.webhook.as_str())
@@ -355,7 +176,7 @@ async fn lease(
     ))
 }
 
-async fn next_ready(
+pub(super) async fn next_ready(
     connection: &mut SqliteConnection,
     webhook: &WebhookName,
 ) -> Result<Option<Timestamp>, StoreError> {
@@ -364,7 +185,7 @@ async fn next_ready(
     Ok(ready.map(Timestamp::from_ms))
 }
 
-async fn bury_some(
+pub(super) async fn bury_some(
     connection: &mut SqliteConnection,
     webhook: &WebhookName,
     reason: &str,

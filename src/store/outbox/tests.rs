@@ -1,0 +1,302 @@
+//! The outbox against a real file.
+#![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sqlx::Row;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::policy::delivery::Standing;
+
+const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
+const LEASE: Timestamp = Timestamp::from_ms(1_700_000_060_000);
+
+struct Fixture {
+    store: Store,
+    _folder: tempfile::TempDir,
+}
+
+fn crm() -> WebhookName {
+    WebhookName::parse("crm").unwrap()
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(NOW));
+        let store = Store::open(&folder.path().join("p.db"), chrono_tz::UTC, clock).await.unwrap();
+        Self { store, _folder: folder }
+    }
+
+    async fn sql(&self, sql: &'static str) -> Vec<sqlx::sqlite::SqliteRow> {
+        let job = self.store.write(move |connection| {
+            Box::pin(async move { Ok(sqlx::query(sql).fetch_all(connection).await?) })
+        });
+        job.await.unwrap()
+    }
+
+    async fn number(&self, sql: &'static str) -> i64 {
+        self.sql(sql).await[0].get(0)
+    }
+
+    /// `lanes` lanes of `each` deliveries; sequences run lane by lane, so lane 0 has 1, `lanes`+1, ...
+    async fn fill(&self, lanes: i64, each: i64) {
+        let job = self.store.write(move |connection| {
+            Box::pin(async move {
+                for (sql, rows) in [
+                    (
+                        "INSERT INTO events (sequence, id, type, time_ms, recorded_ms, body) \
+                         SELECT value, 'evt_' || value, 'meeting.participant_joined', ?2, ?2, '{\"n\":' || value || '}' \
+                         FROM generate_series(1, ?1)",
+                        lanes * each,
+                    ),
+                    (
+                        "INSERT INTO deliveries (webhook, org, person_id, sequence, next_ms) \
+                         SELECT 'crm', 'default', (value - 1) % ?3 + 1, value, ?2 + value FROM generate_series(1, ?1)",
+                        lanes * each,
+                    ),
+                    (
+                        "INSERT INTO lanes (webhook, org, person_id, ready_ms) \
+                         SELECT 'crm', 'default', value, ?2 FROM generate_series(1, ?1)",
+                        lanes,
+                    ),
+                ] {
+                    let sql = sql.replace("generate_series(1, ?1)", SERIES);
+                    sqlx::query(sqlx::AssertSqlSafe(sql))
+                        .bind(rows)
+                        .bind(NOW.as_ms())
+                        .bind(lanes)
+                        .execute(&mut *connection)
+                        .await?;
+                }
+                Ok(())
+            })
+        });
+        job.await.unwrap();
+    }
+
+    async fn claim(&self, max: u32) -> Vec<Claimed> {
+        self.store.claim(crm(), NOW, LEASE, max).await.unwrap()
+    }
+}
+
+/// The bundled SQLite has no `generate_series`.
+const SERIES: &str = "(WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM s WHERE value < ?1) \
+    SELECT value FROM s)";
+
+fn finish(claimed: Claimed, ending: Ending) -> Finished {
+    let attempt = Some(Attempted { status: Some(204), error: None });
+    let strikes = claimed.ticket.strikes;
+    Finished { ticket: claimed.ticket, ending, attempt, strikes, at: NOW }
+}
+
+fn ids(claimed: &[Claimed]) -> BTreeSet<&str> {
+    claimed.iter().map(|one| one.event_id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn the_head_of_each_free_lane_is_taken_once() {
+    let f = Fixture::new().await;
+    f.fill(3, 2).await;
+    let two = f.claim(2).await;
+    assert_eq!(two.len(), 2);
+    let third = f.claim(9).await;
+    let all: BTreeSet<_> = ids(&two).union(&ids(&third)).copied().map(str::to_owned).collect();
+    assert_eq!(all, ["evt_1", "evt_2", "evt_3"].map(str::to_owned).into());
+    assert_eq!(third[0].body, format!("{{\"n\":{}}}", &third[0].event_id[4..]).into_bytes());
+    assert!(f.claim(9).await.is_empty());
+    assert_eq!(f.store.next_ready(&crm()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn finishing_moves_the_lane_on_and_removes_an_empty_one() {
+    let f = Fixture::new().await;
+    f.fill(1, 2).await;
+    for id in ["evt_1", "evt_2"] {
+        let mut taken = f.store.claim(crm(), NOW.plus(Duration::from_secs(1)), LEASE, 9).await.unwrap();
+        assert_eq!(taken[0].event_id, id);
+        let one = taken.pop().unwrap();
+        assert_eq!(f.store.finish(vec![finish(one, Ending::Delivered)]).await.unwrap(), 0);
+    }
+    assert_eq!(f.number("SELECT count(*) FROM lanes").await, 0);
+    assert_eq!(
+        f.number(
+            "SELECT count(*) FROM deliveries WHERE state = 'delivered' AND attempts = 1 AND last_status = 204"
+        )
+        .await,
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_retry_keeps_the_head_and_says_when() {
+    let f = Fixture::new().await;
+    f.fill(1, 2).await;
+    let later = NOW.plus(Duration::from_secs(5));
+    let taken = f.claim(1).await.pop().unwrap();
+    let strikes = taken.ticket.strikes + 1;
+    let attempt = Some(Attempted { status: None, error: Some("reset".to_owned()) });
+    let done = Finished { ticket: taken.ticket, ending: Ending::Retry(later), attempt, strikes, at: NOW };
+    f.store.finish(vec![done]).await.unwrap();
+    assert!(f.claim(1).await.is_empty());
+    assert_eq!(f.store.next_ready(&crm()).await.unwrap(), Some(later));
+    let again = f.store.claim(crm(), later, LEASE, 9).await.unwrap();
+    assert_eq!(
+        (again[0].event_id.as_str(), again[0].ticket.attempts, again[0].ticket.strikes),
+        ("evt_1", 1, 1)
+    );
+}
+
+#[tokio::test]
+async fn what_is_released_is_as_it_was() {
+    let f = Fixture::new().await;
+    f.fill(1, 1).await;
+    let taken = f.claim(1).await.pop().unwrap();
+    let done = Finished { attempt: None, ..finish(taken, Ending::Released) };
+    f.store.finish(vec![done]).await.unwrap();
+    let again = f.store.claim(crm(), NOW.plus(Duration::from_secs(1)), LEASE, 1).await.unwrap();
+    assert_eq!((again.len(), again[0].ticket.attempts), (1, 0));
+}
+
+#[tokio::test]
+async fn live_traffic_goes_before_replays() {
+    let f = Fixture::new().await;
+    f.fill(1, 3).await;
+    f.sql("UPDATE deliveries SET trigger = 'replay' WHERE sequence = 1").await;
+    let taken = f.claim(1).await.pop().unwrap();
+    assert_eq!((taken.event_id.as_str(), taken.trigger), ("evt_2", Trigger::Event));
+}
+
+#[tokio::test]
+async fn leases_of_an_earlier_daemon_are_freed() {
+    let f = Fixture::new().await;
+    f.fill(2, 1).await;
+    drop(f.claim(9).await);
+    assert!(f.claim(9).await.is_empty());
+    assert_eq!(f.store.free_leases().await.unwrap(), 2);
+    assert_eq!(f.claim(9).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_delivery_erased_in_flight_is_counted_and_its_lane_goes() {
+    let f = Fixture::new().await;
+    f.fill(2, 1).await;
+    let taken = f.claim(9).await;
+    f.sql("DELETE FROM events WHERE sequence = 1").await;
+    let missing =
+        f.store.finish(taken.into_iter().map(|one| finish(one, Ending::Delivered)).collect()).await.unwrap();
+    assert_eq!(missing, 1);
+    assert_eq!(f.number("SELECT count(*) FROM lanes").await, 0);
+}
+
+#[tokio::test]
+async fn a_lane_whose_deliveries_were_erased_is_removed_and_holds_nobody_up() {
+    let f = Fixture::new().await;
+    f.fill(2, 1).await;
+    f.sql("DELETE FROM events WHERE sequence = 1").await;
+    assert_eq!(ids(&f.claim(1).await).len() + ids(&f.claim(1).await).len(), 1);
+    assert_eq!(f.number("SELECT count(*) FROM lanes").await, 1);
+}
+
+#[tokio::test]
+async fn a_turn_writes_back_and_takes_the_next_head_at_once() {
+    let f = Fixture::new().await;
+    f.fill(1, 2).await;
+    let taken = f.claim(1).await.pop().unwrap();
+    let ask = Ask { webhook: crm(), max: 4, lease_until: LEASE, probe: false };
+    let turn = Turn {
+        at: NOW.plus(Duration::from_secs(1)),
+        finished: vec![finish(taken, Ending::Delivered)],
+        asks: vec![ask],
+        ..Turn::default()
+    };
+    let turned = f.store.turn(turn).await.unwrap();
+    assert_eq!(turned.missing, 0);
+    assert_eq!(ids(&turned.granted[0].claimed), ["evt_2"].into());
+    assert_eq!(turned.granted[0].next_ready, None);
+}
+
+#[tokio::test]
+async fn a_probe_takes_one_head_ready_or_not() {
+    let f = Fixture::new().await;
+    f.fill(2, 1).await;
+    let ask = Ask { webhook: crm(), max: 9, lease_until: LEASE, probe: true };
+    let turn = || Turn { at: NOW.minus(Duration::from_hours(1)), asks: vec![ask.clone()], ..Turn::default() };
+    assert_eq!(f.store.turn(turn()).await.unwrap().granted[0].claimed.len(), 1);
+}
+
+#[tokio::test]
+async fn states_are_kept_and_strikes_given_back() {
+    let f = Fixture::new().await;
+    f.fill(1, 1).await;
+    f.sql("UPDATE deliveries SET strikes = 2").await;
+    let id = f.number("SELECT delivery_id FROM deliveries").await;
+    let standings = [
+        Standing::Down { since: NOW, probe_at: LEASE, probes: 3 },
+        Standing::Disabled { reason: "gone".to_owned() },
+        Standing::Paused { reason: "by hand".to_owned() },
+        Standing::Up,
+    ];
+    for standing in standings {
+        let health = Health { standing, failures: 4, struck: Vec::new() };
+        let turn = Turn { forgiven: vec![id], states: vec![(crm(), health.clone())], ..Turn::default() };
+        f.store.turn(turn).await.unwrap();
+        assert_eq!(f.store.webhook_states().await.unwrap(), [(crm(), health)]);
+    }
+    assert_eq!(f.number("SELECT strikes FROM deliveries").await, 0, "never below none");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_disabled_webhook_is_buried_with_the_reason() {
+    let f = Fixture::new().await;
+    f.fill(3, 2_000).await;
+    assert_eq!(f.store.bury(crm(), "gone".to_owned(), NOW).await.unwrap(), 6_000);
+    assert_eq!(
+        f.number(
+            "SELECT count(*) FROM deliveries WHERE state = 'dead' AND last_error = 'gone' AND finished_ms > 0"
+        )
+        .await,
+        6_000
+    );
+    assert_eq!(f.number("SELECT count(*) FROM lanes").await, 0);
+}
+
+#[tokio::test]
+async fn a_turn_that_is_not_written_comes_back() {
+    let f = Fixture::new().await;
+    f.fill(1, 1).await;
+    let taken = f.claim(1).await.pop().unwrap();
+    f.store.close().await.unwrap();
+    let turn = Turn { at: NOW, finished: vec![finish(taken, Ending::Delivered)], ..Turn::default() };
+    let failed = f.store.turn(turn).await.unwrap_err();
+    assert_eq!(failed.turn.expect("nobody else holds it").finished.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_scans_a_table() {
+    let f = Fixture::new().await;
+    f.fill(3, 3).await;
+    for sql in turn::INDEXED {
+        let plan = format!("EXPLAIN QUERY PLAN {sql}");
+        let job = f.store.write(move |connection| {
+            Box::pin(async move {
+                let mut query = sqlx::query(sqlx::AssertSqlSafe(plan));
+                for argument in ["[]", "0", "0", "0"].iter().take(sql.matches('?').count().min(4)) {
+                    query = query.bind(*argument);
+                }
+                Ok(query.fetch_all(connection).await?)
+            })
+        });
+        let rows = job.await.unwrap();
+        let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        for table in ["lanes", "deliveries", "events", "head", "webhooks"] {
+            assert!(
+                !steps.iter().any(|step| step.starts_with(&format!("SCAN {table}"))),
+                "{sql}\n{steps:#?}"
+            );
+        }
+        assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}\n{steps:#?}");
+    }
+}
