@@ -381,6 +381,32 @@ mod tests {
     }
 
     proptest! {
+        // Fewer cases: each one asks every second of up to three hours around a change of clocks.
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn no_second_in_between_is_one_of_the_expressions(
+            text in an_expression(), zone in prop::sample::select(&[Tz::Europe__Berlin, Tz::Africa__Casablanca][..]),
+            now in prop_oneof![1_774_738_800..1_774_756_800_i64, 1_792_879_200..1_792_900_000_i64],
+        ) {
+            let cron = cron(&text);
+            let next = cron.next_after(Timestamp::from_ms(now * 1000), zone).expect("before 2099").as_ms() / 1000;
+            for second in now + 1..=next.min(now + 3 * 3600) {
+                let instant = Timestamp::from_ms(second * 1000);
+                let matches = cron.schedule.includes(civil::wall(instant, zone).and_utc())
+                    && (cron.every_hour || !civil::is_second_pass(instant, zone));
+                let just_before = Timestamp::from_ms(second * 1000 - 1);
+                let jumped = civil::offset_ms(instant, zone) > civil::offset_ms(just_before, zone);
+                if second < next {
+                    prop_assert!(!matches, "{second} is left out");
+                } else {
+                    prop_assert!(matches || jumped, "{second} is none of them");
+                }
+            }
+        }
+    }
+
+    proptest! {
         #![proptest_config(ProptestConfig::with_cases(10_000))]
 
         #[test]
