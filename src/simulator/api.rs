@@ -1,6 +1,6 @@
 //! The server: which call it is, what goes wrong with it, and the handle on a simulator that runs.
 //!
-//! Guards: it listens where it is told, shares nothing but what [`Shared`] holds, and ends when it is asked to, also
+//! Guards: it listens where it is told, its requests share nothing but `Shared`, and ends when it is asked to, also
 //! with answers under way. Deliberately not here: refusals and answers (`gateway`), the way to steer (`control`).
 
 use std::io;

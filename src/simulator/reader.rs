@@ -206,6 +206,7 @@ impl<'a> Reader<'a> {
             limits: file.limits,
             apps: file.app,
             faults,
+            began: None,
             people,
             meetings,
             steps,
@@ -405,6 +406,31 @@ mod tests {
 
     fn scenario(rest: &str) -> Result<Scenario, ScenarioError> {
         Scenario::parse(&format!("{HEAD}{rest}"), "s.toml")
+    }
+
+    #[test]
+    fn the_readme_names_every_fault_and_every_knob() {
+        let readme = include_str!("../../scenarios/README.md");
+        // The reader's own error lists every word that it knows.
+        for (text, at_least) in [
+            ("[[fault]]\nkind = \"?\"\n", 20),
+            ("[knobs]\nno_such_knob = 1\n", 15),
+            ("[script]\nsteps = [{ at = \"+1s\", do = \"?\", meeting = \"m\" }]\n", 10),
+        ] {
+            let error = scenario(text).unwrap_err().to_string();
+            let words: Vec<&str> = error.split('`').skip(1).step_by(2).skip(1).collect();
+            assert!(words.len() >= at_least, "{error}");
+            for word in words {
+                assert!(readme.contains(&format!("`{word}`")), "{word} is not in scenarios/README.md");
+            }
+        }
+    }
+
+    #[test]
+    fn the_readmes_example_can_be_played() {
+        let readme = include_str!("../../scenarios/README.md");
+        let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        assert_eq!(Scenario::parse(example, "README.md").unwrap().people().len(), 1);
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct Scenario {
     pub apps: Vec<App>,
     /// What goes wrong.
     pub faults: Vec<Fault>,
+    /// When it began, if not when the simulator starts: to go on with the same world after a restart.
+    pub began: Option<Timestamp>,
     pub(super) people: Vec<Person>,
     pub(super) meetings: Vec<Meeting>,
     pub(super) steps: Vec<Step>,
@@ -168,6 +170,7 @@ impl Scenario {
             limits: Limits { per_second: 0, ..Limits::default() },
             apps: Vec::new(),
             faults: Vec::new(),
+            began: None,
             people: (0..people).map(member).collect(),
             meetings: (0..people.div_ceil(TABLE)).map(meeting).collect(),
             steps,
@@ -191,9 +194,11 @@ impl Scenario {
         self.period
     }
 
-    /// Its world when it starts `now`; one bound to the time of day has started at the last midnight.
+    /// Its world when it starts `now`, unless it `began` before; one bound to the time of day started at the last
+    /// midnight.
     pub fn world(&self, now: Timestamp) -> Result<World, ScenarioError> {
-        let origin = self.midnight_in.map_or(now, |zone| last_midnight(now, zone));
+        let starts = self.midnight_in.map_or(now, |zone| last_midnight(now, zone));
+        let origin = self.began.unwrap_or(starts);
         World::new(self.people.clone(), self.meetings.clone(), &self.steps, origin, self.period).map_err(
             |impossible| ScenarioError {
                 file: self.title.clone(),
@@ -249,6 +254,17 @@ mod tests {
         let all = world.changes(minute(0).minus(Duration::from_secs(1)), minute(60));
         assert!(all.iter().any(|c| c.change == Change::Kicked));
         assert!(!world.inside(minute(60)).is_empty());
+    }
+
+    #[test]
+    fn one_that_began_before_goes_on() {
+        let start = Timestamp::from_ms(1_700_000_000_000);
+        let mut scenario = Scenario::built_in("demo").unwrap().unwrap();
+        let later = start.plus(Duration::from_mins(5));
+        let inside = scenario.world(start).unwrap().inside(later);
+        scenario.began = Some(start);
+        assert_eq!(scenario.world(later).unwrap().inside(later), inside);
+        assert!(!inside.is_empty());
     }
 
     #[test]

@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(changes, [(10, both[0]), (100, both[1]), (110, both[0]), (200, both[1])]);
     }
 
-    /// Any script, played leniently: what cannot happen is left out until all of it can.
+    /// Any script without the steps that cannot happen. They change nothing, so the rest can be played.
     fn possible_script() -> impl Strategy<Value = (Vec<Step>, Option<u64>)> {
         let act = prop_oneof![
             Just(Act::Invite),
@@ -408,8 +408,8 @@ mod tests {
         let step =
             (0_i64..40, 0_usize..2, what).prop_map(|(at_ms, meeting, what)| Step { at_ms, meeting, what });
         (prop::collection::vec(step, 0..40), prop::option::of(40_u64..60)).prop_map(|(mut steps, period)| {
-            while let Err(impossible) = world(&steps, period) {
-                steps.remove(impossible[0].step);
+            for impossible in world(&steps, period).err().unwrap_or_default().iter().rev() {
+                steps.remove(impossible.step);
             }
             (steps, period)
         })
