@@ -11,9 +11,26 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use crate::ids::{Identity, OrgName, WebhookName};
+use crate::policy::cadence::Cron;
+use crate::policy::window::{self, OpenTime};
 use secrets::SecretSource;
 
+mod check;
+mod credentials;
+mod dingtalk;
+mod file;
+mod hooks;
+mod housekeeping;
+mod people;
+mod plan;
+mod poll;
+pub mod problem;
+mod section;
 pub mod secrets;
+mod value;
+
+pub use check::NOT_BUILT_YET;
+pub use file::{Loaded, NotFound, Refused, load, load_in, locate};
 
 /// Everything the operator decided. Built by `config::load` only.
 #[derive(Clone, Debug)]
@@ -42,6 +59,28 @@ pub struct Config {
     pub http: Http,
     /// `[log]`.
     pub log: Log,
+}
+
+impl Config {
+    /// When somebody is looked at: the windows for everybody and those of the person's groups, minus blackouts.
+    /// A file without any window is always open.
+    pub fn open_time(&self, user: &User) -> OpenTime {
+        open_time(&self.windows, &self.blackouts, user)
+    }
+
+    /// An organisation by its name.
+    pub fn org(&self, name: &OrgName) -> Option<&Org> {
+        self.orgs.iter().find(|org| org.name == *name)
+    }
+}
+
+fn open_time(windows: &[Window], blackouts: &[Blackout], user: &User) -> OpenTime {
+    let mine = |window: &&Window| {
+        window.groups.is_empty() || window.groups.iter().any(|group| user.groups.contains(group))
+    };
+    let hours = || windows.iter().filter(mine).map(|window| window.hours.clone()).collect();
+    let days_off = blackouts.iter().flat_map(|blackout| blackout.dates.iter().copied()).collect();
+    OpenTime::new((!windows.is_empty()).then(hours), days_off)
 }
 
 /// One organisation and the app that asks in its name.
@@ -110,8 +149,8 @@ pub enum Cadence {
     Auto,
     /// At this interval.
     Every(Duration),
-    /// At these instants: the expression, already checked, in the daemon's time zone.
-    Cron(String),
+    /// At these instants, on the wall clock of the file's `time_zone`.
+    Cron(Cron),
 }
 
 /// `[poll]`.
@@ -155,14 +194,8 @@ pub struct Backoff {
 pub struct Window {
     /// For messages.
     pub name: String,
-    /// Monday first.
-    pub days: [bool; 7],
-    /// Minutes after midnight.
-    pub from_minute: u16,
-    /// Minutes after midnight; at or before `from_minute` = past midnight.
-    pub to_minute: u16,
-    /// Its own, else the file's.
-    pub time_zone: Tz,
+    /// When it is open.
+    pub hours: window::Window,
     /// Whom it is for; empty = everybody.
     pub groups: Vec<String>,
 }
@@ -172,8 +205,8 @@ pub struct Window {
 pub struct Blackout {
     /// For messages.
     pub name: String,
-    /// First and last day, both included, in the file's time zone.
-    pub dates: Vec<(chrono::NaiveDate, chrono::NaiveDate)>,
+    /// In the file's time zone.
+    pub dates: Vec<window::Blackout>,
 }
 
 /// Somebody on the watch list.

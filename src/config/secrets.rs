@@ -1,10 +1,25 @@
 //! Where secrets come from: a systemd credential, a file, the environment, a command, or the config itself.
 //!
-//! Guards: `Debug` of a source never shows a plain secret. Deliberately not here: what secrets are for.
+//! Guards: `Debug` of a source never shows a plain secret, and neither does an error; reading one takes a bounded
+//! time and a bounded amount of memory. Deliberately not here: what secrets are for.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine as _;
+use tokio::io::AsyncReadExt;
 
 use crate::secret::Secret;
+
+/// No secret is longer; a path that names a device or a log must not fill the memory.
+pub const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// How long a command may take.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A reference to a secret, or the secret.
 #[derive(Clone, Debug)]
@@ -19,4 +34,252 @@ pub enum SecretSource {
     Command(Vec<String>),
     /// Written in the config: tests and demos.
     Plain(Secret),
+}
+
+/// Why a secret could not be had. Never holds any of it.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// systemd gave no credential of that name.
+    #[error("there is no credential `{name}`: {}", add_credential(name))]
+    Credential {
+        /// Its name.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("the file {} cannot be read: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The variable is not set.
+    #[error("the environment variable {0} is not set")]
+    Env(String),
+    /// The command could not be started, or failed.
+    #[error("the command `{program}` {problem}")]
+    Command {
+        /// Its first word.
+        program: String,
+        /// What went wrong.
+        problem: String,
+    },
+    /// Nothing in it.
+    #[error("{0} is empty")]
+    Empty(String),
+    /// Over [`MAX_SECRET_BYTES`].
+    #[error("{0} is larger than {MAX_SECRET_BYTES} bytes, or is no text")]
+    NotASecret(String),
+}
+
+/// The line that is missing in the unit.
+pub fn add_credential(name: &str) -> String {
+    format!("add `LoadCredential={name}:/etc/presenced/credentials/{name}` to the unit's [Service]")
+}
+
+/// The environment that secrets are looked up in.
+#[derive(Clone, Debug)]
+pub enum Surroundings {
+    /// That of this process.
+    Process,
+    /// A fixed one: the tests'.
+    Fixed(BTreeMap<String, OsString>),
+}
+
+impl Surroundings {
+    /// A variable of it.
+    pub fn var(&self, name: &str) -> Option<OsString> {
+        match self {
+            Self::Process => std::env::var_os(name),
+            Self::Fixed(variables) => variables.get(name).cloned(),
+        }
+    }
+
+    /// Where systemd put the credentials, when it did.
+    pub fn credentials(&self) -> Option<PathBuf> {
+        self.var("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty()).map(PathBuf::from)
+    }
+}
+
+/// Gets a secret, from the environment of this process.
+pub async fn resolve(source: &SecretSource) -> Result<Secret, SecretError> {
+    resolve_in(source, &Surroundings::Process).await
+}
+
+/// Gets a secret.
+pub async fn resolve_in(source: &SecretSource, around: &Surroundings) -> Result<Secret, SecretError> {
+    match source {
+        SecretSource::Command(command) => from_command(command, COMMAND_TIMEOUT).await,
+        other => read(other, around),
+    }
+}
+
+/// Gets a secret that needs no command; one that does is an error here.
+pub fn read(source: &SecretSource, around: &Surroundings) -> Result<Secret, SecretError> {
+    match source {
+        SecretSource::Plain(secret) => Ok(secret.clone()),
+        SecretSource::Credential(name) => {
+            let missing = || SecretError::Credential { name: name.clone() };
+            from_file(&around.credentials().ok_or_else(missing)?.join(name)).map_err(|error| match error {
+                SecretError::File { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => missing(),
+                other => other,
+            })
+        }
+        SecretSource::File(path) => from_file(path),
+        SecretSource::Env(name) => {
+            let value = around.var(name).ok_or_else(|| SecretError::Env(name.clone()))?;
+            let what = format!("the environment variable {name}");
+            let value = value.into_string().map_err(|_| SecretError::NotASecret(what.clone()))?;
+            not_empty(&value, what)
+        }
+        SecretSource::Command(command) => Err(SecretError::Command {
+            program: command.first().cloned().unwrap_or_default(),
+            problem: "is not run here".to_owned(),
+        }),
+    }
+}
+
+fn from_file(path: &Path) -> Result<Secret, SecretError> {
+    let failed = |source| SecretError::File { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    from_bytes(bytes, format!("the file {}", path.display()))
+}
+
+fn from_bytes(bytes: Vec<u8>, what: String) -> Result<Secret, SecretError> {
+    if bytes.len() as u64 > MAX_SECRET_BYTES {
+        return Err(SecretError::NotASecret(what));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => not_empty(&text, what),
+        Err(_) => Err(SecretError::NotASecret(what)),
+    }
+}
+
+fn not_empty(text: &str, what: String) -> Result<Secret, SecretError> {
+    if text.trim().is_empty() { Err(SecretError::Empty(what)) } else { Ok(Secret::new(text)) }
+}
+
+async fn from_command(command: &[String], limit: Duration) -> Result<Secret, SecretError> {
+    let program = command.first().cloned().unwrap_or_default();
+    let failed = |problem: String| SecretError::Command { program: program.clone(), problem };
+    let run = async {
+        let mut child = tokio::process::Command::new(&program)
+            .args(command.get(1..).unwrap_or_default())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| failed(format!("cannot be started: {error}")))?;
+        let mut bytes = Vec::new();
+        if let Some(output) = child.stdout.take() {
+            let mut output = output.take(MAX_SECRET_BYTES + 1);
+            output.read_to_end(&mut bytes).await.map_err(|error| failed(format!("cannot be read: {error}")))?;
+        }
+        if bytes.len() as u64 > MAX_SECRET_BYTES {
+            return Err(failed(format!("printed more than {MAX_SECRET_BYTES} bytes")));
+        }
+        let status = child.wait().await.map_err(|error| failed(format!("cannot be waited for: {error}")))?;
+        if !status.success() {
+            return Err(failed(format!("failed: {status}")));
+        }
+        from_bytes(bytes, format!("the output of `{program}`"))
+    };
+    match tokio::time::timeout(limit, run).await {
+        Ok(ended) => ended,
+        Err(_) => Err(failed(format!("took longer than {} s", limit.as_secs_f64()))),
+    }
+}
+
+/// Why a text is no Standard Webhooks signing secret, or nothing: `whsec_` and base64 of 24 to 64 bytes.
+pub fn signing_secret_trouble(secret: &Secret) -> Option<&'static str> {
+    let Some(encoded) = secret.reveal().strip_prefix("whsec_") else {
+        return Some("a signing secret begins with `whsec_`");
+    };
+    match base64::engine::general_purpose::STANDARD.decode(encoded) {
+        Ok(bytes) if (24..=64).contains(&bytes.len()) => None,
+        Ok(_) => Some("a signing secret has 24 to 64 bytes"),
+        Err(_) => Some("what follows `whsec_` is not base64"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around(pairs: &[(&str, &str)]) -> Surroundings {
+        Surroundings::Fixed(pairs.iter().map(|(name, value)| ((*name).into(), value.into())).collect())
+    }
+
+    fn command(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn every_source_gives_the_trimmed_text() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("app-secret");
+        std::fs::write(&path, "hunter2\n").expect("written");
+        let around = around(&[("KEY", "hunter2"), ("CREDENTIALS_DIRECTORY", &folder.path().display().to_string())]);
+        for source in [
+            SecretSource::Plain(Secret::new("hunter2")),
+            SecretSource::File(path),
+            SecretSource::Env("KEY".into()),
+            SecretSource::Credential("app-secret".into()),
+            SecretSource::Command(command(&["printf", "hunter2\\n"])),
+        ] {
+            let secret = resolve_in(&source, &around).await.unwrap_or_else(|error| panic!("{source:?}: {error}"));
+            assert_eq!(secret.reveal(), "hunter2", "{source:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_credential_names_the_line_to_add() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let here = around(&[("CREDENTIALS_DIRECTORY", &folder.path().display().to_string())]);
+        for around in [around(&[]), here] {
+            let error = resolve_in(&SecretSource::Credential("crm".into()), &around).await.expect_err("missing");
+            assert!(error.to_string().contains("`LoadCredential=crm:/etc/presenced/credentials/crm`"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_secret_is_an_error() {
+        let around = around(&[("EMPTY", "  ")]);
+        for (source, word) in [
+            (SecretSource::Env("ABSENT".into()), "is not set"),
+            (SecretSource::Env("EMPTY".into()), "is empty"),
+            (SecretSource::File("/nowhere/at/all".into()), "cannot be read"),
+            (SecretSource::File("/dev/zero".into()), "larger"),
+            (SecretSource::Command(command(&["false"])), "failed"),
+            (SecretSource::Command(command(&["true"])), "is empty"),
+            (SecretSource::Command(command(&["/nowhere/at/all"])), "cannot be started"),
+            (SecretSource::Command(command(&["cat", "/dev/zero"])), "printed more"),
+        ] {
+            let error = resolve_in(&source, &around).await.expect_err("no secret");
+            assert!(error.to_string().contains(word), "{source:?}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_hangs_is_ended() {
+        // The command outlives any test run; only the limit can end the wait.
+        let error = from_command(&command(&["sleep", "86400"]), Duration::from_millis(50)).await.expect_err("a limit");
+        assert!(error.to_string().contains("took longer"), "{error}");
+    }
+
+    #[test]
+    fn signing_secrets_have_their_form() {
+        let of = |bytes: usize| {
+            Secret::new(&format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(vec![7; bytes])))
+        };
+        assert_eq!(signing_secret_trouble(&of(24)), None);
+        assert_eq!(signing_secret_trouble(&of(64)), None);
+        assert!(signing_secret_trouble(&of(23)).is_some());
+        assert!(signing_secret_trouble(&of(65)).is_some());
+        assert!(signing_secret_trouble(&Secret::new("whsec_?")).is_some());
+        assert!(signing_secret_trouble(&Secret::new("abcdef")).is_some());
+    }
 }

@@ -1,1 +1,8 @@
-//! policy: being built.
+//! Decisions of the shell, pure: when to look, when a window is open.
+//!
+//! Guards: no IO, no clock, no randomness: the present comes in as an argument. Deliberately not here: what an
+//! answer means (`presence`).
+
+pub mod cadence;
+pub mod civil;
+pub mod window;

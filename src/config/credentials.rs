@@ -1,0 +1,147 @@
+//! Secrets in the file: reading the reference, and whether it leads anywhere.
+//!
+//! Guards: what can be known without running anything is said now, not when the secret is first needed: a missing
+//! file or credential, permissions that are too wide, a signing secret of the wrong form. Deliberately not here:
+//! getting a secret (`secrets`).
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use toml::de::DeValue;
+
+use super::problem::{Place, Problem};
+use super::section::{Raw, Report, Spot, Trouble, kind, nearest};
+use super::secrets::{SecretError, SecretSource, Surroundings, add_credential, read, signing_secret_trouble};
+use super::{Text, file, value};
+use crate::secret::Secret;
+
+const SOURCES: [&str; 4] = ["credential", "file", "env", "command"];
+const EXAMPLE: &str = "for example `{ credential = \"app-secret\" }` or `{ file = \"/etc/presenced/app-secret\" }`";
+
+/// What every reader of secrets needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// What the reading has come to.
+    pub report: &'a Report,
+    /// The config file's folder, from which relative paths count.
+    pub folder: &'a Path,
+    /// Where credentials and variables are looked up.
+    pub around: &'a Surroundings,
+}
+
+/// What a secret is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Anything.
+    General,
+    /// Standard Webhooks signatures: it has a form.
+    Signing,
+}
+
+impl Context<'_> {
+    /// Reads a reference: `{ credential = ".." }` and its like, or the secret itself.
+    pub fn source(&self, raw: Raw<'_>) -> Result<SecretSource, Trouble> {
+        let pairs = match raw.value {
+            DeValue::String(text) if text.trim().is_empty() => return Err(Trouble::new("is empty", EXAMPLE)),
+            DeValue::String(text) => return Ok(SecretSource::Plain(Secret::new(text))),
+            DeValue::Table(_) => raw.pairs().unwrap_or_default(),
+            other => return Err(Trouble::new(format!("expected a secret, found {}", kind(other)), EXAMPLE)),
+        };
+        let [(key, from)] = pairs.as_slice() else {
+            return Err(Trouble::new("a secret comes from one place", EXAMPLE));
+        };
+        let texts = || -> Result<Vec<String>, Trouble> {
+            let items = from.items().ok_or_else(|| {
+                Trouble::new("a command is a list of words", "for example `{ command = [\"pass\", \"show\", \"crm\"] }`")
+            })?;
+            items.into_iter().map(value::text).collect()
+        };
+        match key.value.as_str() {
+            "credential" => {
+                let name = value::some_text(*from)?;
+                if name.contains('/') || name.starts_with('.') {
+                    return Err(Trouble::new(format!("`{name}` is no name of a credential"), "a name without `/`"));
+                }
+                Ok(SecretSource::Credential(name))
+            }
+            "file" => Ok(SecretSource::File(self.folder.join(value::some_text(*from)?))),
+            "env" => Ok(SecretSource::Env(value::some_text(*from)?)),
+            "command" => match texts()? {
+                words if words.first().is_none_or(String::is_empty) => {
+                    Err(Trouble::new("the command is empty", "for example `{ command = [\"pass\", \"show\", \"crm\"] }`"))
+                }
+                words => Ok(SecretSource::Command(words)),
+            },
+            other => Err(Trouble::new(
+                format!("a secret cannot come from `{other}`"),
+                match nearest(other, SOURCES) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("one of {}", SOURCES.map(|known| format!("`{known}`")).join(", ")),
+                },
+            )),
+        }
+    }
+
+    /// Reads a text that may be a secret.
+    pub fn text(&self, raw: Raw<'_>) -> Result<Text, Trouble> {
+        match raw.value {
+            DeValue::String(text) => Ok(Text::Plain(text.to_string())),
+            _ => self.source(raw).map(Text::Secret),
+        }
+    }
+
+    /// Says what can be said about a secret without running anything.
+    pub fn examine(&self, spot: &Spot<SecretSource>, purpose: Purpose) {
+        self.examine_permissions(&spot.value, &spot.place);
+        match &spot.value {
+            SecretSource::Plain(_) => {
+                let message = "a secret stands in the config as plain text";
+                let problem = Problem::warning("plain-secret", Some(spot.place.clone()), message).aside("");
+                self.report.push(problem.help("keep it in a file or a credential: `{ credential = \"NAME\" }`"));
+            }
+            // Outside of the unit nobody knows which credentials the unit loads.
+            SecretSource::Credential(_) if self.around.credentials().is_none() => return,
+            SecretSource::Command(_) => return,
+            _ => {}
+        }
+        match read(&spot.value, self.around) {
+            Ok(secret) if purpose == Purpose::Signing => {
+                if let Some(trouble) = signing_secret_trouble(&secret) {
+                    let problem = Problem::error("bad-secret", Some(spot.place.clone()), trouble).aside("");
+                    self.report.push(problem.help("it is `whsec_` and the base64 of 24 to 64 bytes"));
+                }
+            }
+            Ok(_) => {}
+            Err(error) => self.report_missing(&spot.place, error),
+        }
+    }
+
+    fn report_missing(&self, place: &Place, error: SecretError) {
+        match error {
+            SecretError::Credential { name } => {
+                let message = format!("there is no credential `{name}`");
+                self.report.error("missing-secret", place, message, &add_credential(&name));
+            }
+            // The daemon may be another user than the one who checks.
+            SecretError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {}
+            SecretError::File { path, source } => {
+                let message = format!("the file {} cannot be read", path.display());
+                self.report.error("missing-secret", place, message, &source.to_string());
+            }
+            SecretError::Env(name) => {
+                let message = format!("the environment variable {name} is not set here");
+                self.report.warning("missing-secret", place, message, "the daemon needs it in its own environment");
+            }
+            other => self.report.error("missing-secret", place, other.to_string(), ""),
+        }
+    }
+
+    fn examine_permissions(&self, source: &SecretSource, place: &Place) {
+        let SecretSource::File(path) = source else { return };
+        let Ok(metadata) = std::fs::metadata(path) else { return };
+        if metadata.is_file() && file::world_readable(&metadata) {
+            let message = format!("everybody on this machine can read {}", path.display());
+            self.report.warning("world-readable", place, message, &format!("chmod o-rwx {}", path.display()));
+        }
+    }
+}

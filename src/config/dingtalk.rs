@@ -1,0 +1,209 @@
+//! `[dingtalk]` and `[[org]]`: which organisations, and the app that asks in the name of each.
+//!
+//! Guards: what `[dingtalk]` sets holds for every organisation that does not set it; each one has all it needs for
+//! its kind of app. Deliberately not here: tokens and calls (`dingtalk` the adapter).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use super::credentials::{Context, Purpose};
+use super::problem::{Place, Problem};
+use super::secrets::SecretSource;
+use super::section::{Section, Spot};
+use super::{App, Org, value};
+use crate::ids::OrgName;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Site {
+    International,
+    Mainland,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Internal,
+    ThirdParty,
+    Token,
+}
+
+/// The keys of one table, as far as they are there and right.
+#[derive(Debug, Default)]
+struct Keys {
+    site: Option<Spot<Site>>,
+    api_base: Option<Spot<String>>,
+    legacy_base: Option<Spot<String>>,
+    kind: Option<Spot<Kind>>,
+    app_key: Option<Spot<String>>,
+    app_secret: Option<Spot<SecretSource>>,
+    corp_id: Option<Spot<String>>,
+    suite_ticket: Option<Spot<SecretSource>>,
+    access_token: Option<Spot<SecretSource>>,
+    calls_per_month: Option<Spot<u64>>,
+    month_time_zone: Option<Spot<Tz>>,
+    rate: Option<Spot<u32>>,
+    concurrency: Option<Spot<usize>>,
+    timeout: Option<Spot<Duration>>,
+    connect_timeout: Option<Spot<Duration>>,
+    proxy: Option<Spot<String>>,
+    ca_file: Option<Spot<PathBuf>>,
+    /// Keys that stand there, right or wrong: a wrong one is not missing too.
+    present: Vec<&'static str>,
+}
+
+/// Keys that some kind of app cannot do without.
+const NEEDED: [&str; 5] = ["app_key", "app_secret", "corp_id", "access_token", "calls_per_month"];
+
+/// An organisation, where its table is, and where it says what may be spent.
+#[derive(Debug)]
+pub struct OrgAt {
+    /// The organisation.
+    pub org: Org,
+    /// Its table.
+    pub place: Place,
+}
+
+/// All organisations. Where something is missing, it is reported and the organisation left out.
+pub fn orgs(shared: Option<&Section<'_>>, own: &[Section<'_>], context: Context<'_>) -> (Vec<OrgAt>, Vec<OrgName>) {
+    let base = shared.map(|section| read(section, context)).unwrap_or_default();
+    let mut names: Vec<Spot<OrgName>> = Vec::new();
+    let mut orgs = Vec::new();
+    if own.is_empty() {
+        let nowhere = Place { source: 0, span: 0..0 };
+        let place = shared.map_or(nowhere, |section| section.place.clone());
+        let name = OrgName::default_name();
+        let org = build(&name, &Keys::default(), &base, &place, "[dingtalk]", context);
+        orgs.extend(org.map(|org| OrgAt { org, place }));
+        return (orgs, vec![name]);
+    }
+    for section in own {
+        let name = section.take("name", |raw| super::people::name(raw, OrgName::parse));
+        if name.is_none() && !section.has("name") {
+            let help = "write `name = \"...\"`";
+            context.report.error("missing-key", &section.place, "`name` is missing in [[org]]", help);
+        }
+        let keys = read(section, context);
+        let Some(name) = name else { continue };
+        if let Some(first) = names.iter().find(|other| other.value == name.value) {
+            let message = format!("two organisations are named `{}`", name.value);
+            let problem = Problem::error("duplicate-org", Some(name.place.clone()), message).help("the second");
+            context.report.push(problem.also(first.place.clone(), "the first"));
+        }
+        let label = format!("[[org]] `{}`", name.value);
+        let org = build(&name.value, &keys, &base, &section.place, &label, context);
+        orgs.extend(org.map(|org| OrgAt { org, place: section.place.clone() }));
+        names.push(name);
+    }
+    (orgs, names.into_iter().map(|name| name.value).collect())
+}
+
+fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
+    let secret = |key| {
+        let spot = section.take(key, |raw| context.source(raw))?;
+        context.examine(&spot, Purpose::General);
+        Some(spot)
+    };
+    Keys {
+        site: section.take(
+            "site",
+            value::choice(&[("international", Site::International), ("mainland", Site::Mainland)]),
+        ),
+        api_base: section.take("api_base", value::api_base),
+        legacy_base: section.take("legacy_base", value::api_base),
+        kind: section.take_unless(
+            "app",
+            &Kind::Internal,
+            value::choice(&[("internal", Kind::Internal), ("third_party", Kind::ThirdParty), ("token", Kind::Token)]),
+        ),
+        app_key: section.take("app_key", value::some_text),
+        app_secret: secret("app_secret"),
+        corp_id: section.take("corp_id", value::some_text),
+        suite_ticket: secret("suite_ticket"),
+        access_token: secret("access_token"),
+        calls_per_month: section.take("calls_per_month", value::number(0)),
+        month_time_zone: section.take("month_time_zone", value::zone),
+        rate: section.take("rate", value::number(1)),
+        concurrency: section.take("concurrency", value::number(1)),
+        timeout: section.take("timeout", value::wait),
+        connect_timeout: section.take("connect_timeout", value::wait),
+        proxy: section.take("proxy", value::proxy),
+        ca_file: ca_file(section, context),
+        present: NEEDED.into_iter().filter(|key| section.has(key)).collect(),
+    }
+}
+
+fn ca_file(section: &Section<'_>, context: Context<'_>) -> Option<Spot<PathBuf>> {
+    let spot = section.take("ca_file", |raw| value::some_text(raw).map(|path| context.folder.join(path)))?;
+    if !spot.value.is_file() {
+        let message = format!("there is no file {}", spot.value.display());
+        context.report.error("missing-file", &spot.place, message, "a PEM file of certificates");
+    }
+    Some(spot)
+}
+
+/// Puts one organisation together, own keys before shared ones.
+fn build(name: &OrgName, own: &Keys, base: &Keys, place: &Place, label: &str, context: Context<'_>) -> Option<Org> {
+    let missing = |key: &str, what: &str| {
+        if !own.present.contains(&key) && !base.present.contains(&key) {
+            let message = format!("`{key}` is missing in {label}");
+            let problem = Problem::error("missing-key", Some(place.clone()), message).help(format!("write `{what}`"));
+            context.report.push(if place.span.is_empty() { problem.aside("") } else { problem });
+        }
+    };
+    let pick = |of: fn(&Keys) -> Option<Duration>, default| of(own).or(of(base)).unwrap_or(default);
+    let calls = own.calls_per_month.as_ref().or(base.calls_per_month.as_ref());
+    if calls.is_none() {
+        missing("calls_per_month", "calls_per_month = 5000");
+    }
+    let app = app(own, base, missing)?;
+    let (api, legacy) = match one(&own.site, &base.site).unwrap_or(Site::International) {
+        Site::International => ("https://api.dingtalk.io", "https://oapi.dingtalk.io"),
+        Site::Mainland => ("https://api.dingtalk.com", "https://oapi.dingtalk.com"),
+    };
+    Some(Org {
+        name: name.clone(),
+        api_base: one(&own.api_base, &base.api_base).unwrap_or_else(|| api.to_owned()),
+        legacy_base: one(&own.legacy_base, &base.legacy_base).unwrap_or_else(|| legacy.to_owned()),
+        app,
+        calls_per_month: Some(calls?.value).filter(|calls| *calls > 0),
+        month_time_zone: one(&own.month_time_zone, &base.month_time_zone).unwrap_or(Tz::Asia__Shanghai),
+        rate: one(&own.rate, &base.rate).unwrap_or(5),
+        concurrency: one(&own.concurrency, &base.concurrency).unwrap_or(4),
+        timeout: pick(|keys| keys.timeout.as_ref().map(|spot| spot.value), Duration::from_secs(10)),
+        connect_timeout: pick(|keys| keys.connect_timeout.as_ref().map(|spot| spot.value), Duration::from_secs(5)),
+        proxy: one(&own.proxy, &base.proxy),
+        ca_file: one(&own.ca_file, &base.ca_file),
+    })
+}
+
+fn app(own: &Keys, base: &Keys, missing: impl Fn(&str, &str)) -> Option<App> {
+    let (key, secret) = (one(&own.app_key, &base.app_key), one(&own.app_secret, &base.app_secret));
+    let corp_id = one(&own.corp_id, &base.corp_id);
+    let kind = one(&own.kind, &base.kind).unwrap_or(Kind::Internal);
+    if kind == Kind::Token {
+        let access_token = one(&own.access_token, &base.access_token);
+        if access_token.is_none() {
+            missing("access_token", "access_token = { file = \"...\" }");
+        }
+        return access_token.map(|access_token| App::Token { access_token });
+    }
+    if key.is_none() {
+        missing("app_key", "app_key = \"...\"");
+    }
+    if secret.is_none() {
+        missing("app_secret", "app_secret = { credential = \"app-secret\" }");
+    }
+    if kind == Kind::Internal {
+        return Some(App::Internal { key: key?, secret: secret?, corp_id });
+    }
+    if corp_id.is_none() {
+        missing("corp_id", "corp_id = \"...\"");
+    }
+    let suite_ticket = one(&own.suite_ticket, &base.suite_ticket);
+    Some(App::ThirdParty { key: key?, secret: secret?, corp_id: corp_id?, suite_ticket })
+}
+
+fn one<T: Clone>(own: &Option<Spot<T>>, base: &Option<Spot<T>>) -> Option<T> {
+    own.as_ref().or(base.as_ref()).map(|spot| spot.value.clone())
+}

@@ -1,0 +1,236 @@
+//! From a path to a config or to everything that is wrong with it: finding the file, its includes, its syntax.
+//!
+//! Guards: a config is either whole or refused; what was read is kept, so that every problem can show its line.
+//! Deliberately not here: the meaning of the keys (`check`).
+
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use super::problem::{Place, Problem, Severity, Source, Sources, render, sort};
+use super::section::{KEYS, Report, Section, within};
+use super::secrets::Surroundings;
+use super::{Config, check};
+
+/// Where a config is looked for when none is named.
+const USUAL_PLACES: [&str; 2] = ["config.toml", "/etc/presenced/config.toml"];
+/// No config is larger; a path that names a device must not fill the memory.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A config, and what somebody should know about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Ready to run.
+    pub config: Config,
+    /// In the order of the files.
+    pub warnings: Vec<Problem>,
+    /// The files it came from.
+    pub sources: Sources,
+}
+
+/// A config that cannot be run. Prints as every problem with its place.
+#[derive(Debug)]
+pub struct Refused {
+    /// Errors and warnings, in the order of the files.
+    pub problems: Vec<Problem>,
+    /// The files it came from.
+    pub sources: Sources,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(render(&self.problems, &self.sources).trim_end())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// No config file was named, and none is where one usually is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no config file: give one by `--config FILE` or PRESENCED_CONFIG, or make ./config.toml or /etc/presenced/config.toml")]
+pub struct NotFound;
+
+/// The config file: the one that was named, else the first of `./config.toml` and `/etc/presenced/config.toml` that
+/// exists. A named one need not exist; reading it will say so.
+pub fn locate(named: Option<&Path>) -> Result<PathBuf, NotFound> {
+    match named {
+        Some(path) => Ok(path.to_owned()),
+        None => USUAL_PLACES.iter().map(PathBuf::from).find(|path| path.exists()).ok_or(NotFound),
+    }
+}
+
+/// Reads and checks a config with everything it includes.
+pub fn load(path: &Path) -> Result<Loaded, Refused> {
+    load_in(path, &Surroundings::Process)
+}
+
+/// The same in another environment.
+pub fn load_in(path: &Path, around: &Surroundings) -> Result<Loaded, Refused> {
+    let mut sources = Sources::default();
+    let report = Report::default();
+    let config = read_all(path, around, &mut sources, &report);
+    let mut problems = report.into_problems();
+    sort(&mut problems);
+    match config {
+        Some(config) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
+            Ok(Loaded { config, warnings: problems, sources })
+        }
+        _ => Err(Refused { problems, sources }),
+    }
+}
+
+/// One parsed file.
+#[derive(Debug)]
+pub struct Document<'t> {
+    /// Its table; where the syntax was wrong, what could be saved.
+    pub table: DeTable<'t>,
+    /// Its index among the sources.
+    pub source: usize,
+    /// Whether it can be read by everybody on the machine.
+    pub world_readable: bool,
+}
+
+/// One file as it was read.
+#[derive(Debug)]
+struct Text {
+    text: Arc<str>,
+    source: usize,
+    world_readable: bool,
+}
+
+fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &Report) -> Option<Config> {
+    let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = canonical.parent().unwrap_or(Path::new("/")).to_owned();
+    let main = match read(path, path.display().to_string(), sources) {
+        Ok(text) => text,
+        Err(error) => {
+            report.push(Problem::error("unreadable", None, format!("{} cannot be read: {error}", path.display())));
+            return None;
+        }
+    };
+    let main = parse(&main, report);
+    let root = Section::root(&main.table, main.source, report, section_names());
+    let mut texts = Vec::new();
+    for (path, name, place) in includes(&root, &folder) {
+        match read(&path, name.clone(), sources) {
+            Ok(text) => texts.push(text),
+            Err(error) => report.error("unreadable", &place, format!("{name} cannot be read: {error}"), ""),
+        }
+    }
+    let included: Vec<Document<'_>> = texts.iter().map(|text| parse(text, report)).collect();
+    let files = check::Files { path: canonical, folder, main: &main, included: &included, root: &root };
+    check::config(&files, around, sources, report)
+}
+
+/// Everything may stand in the main file.
+fn section_names() -> &'static [&'static str] {
+    KEYS.iter().find(|(path, _)| path.is_empty()).map_or(&[], |(_, keys)| keys)
+}
+
+fn read(path: &Path, name: String, sources: &mut Sources) -> std::io::Result<Text> {
+    let file = std::fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(std::io::Error::from(std::io::ErrorKind::FileTooLarge));
+    }
+    let text: Arc<str> = String::from_utf8(bytes)
+        .map_err(|error| std::io::Error::other(format!("not UTF-8 from byte {}", error.utf8_error().valid_up_to())))?
+        .into();
+    let source = sources.add(Source { name, text: Arc::clone(&text) });
+    Ok(Text { text, source, world_readable: world_readable(&metadata) })
+}
+
+fn parse<'t>(file: &'t Text, report: &Report) -> Document<'t> {
+    let (parsed, errors) = DeTable::parse_recoverable(&file.text);
+    for error in errors {
+        let place = Place { source: file.source, span: within(error.span(), &file.text) };
+        report.push(Problem::error("syntax", Some(place), error.message()));
+    }
+    Document { table: parsed.into_inner(), source: file.source, world_readable: file.world_readable }
+}
+
+/// Whether anybody on the machine may read it.
+pub fn world_readable(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o004 != 0
+}
+
+/// The included files in the order of their names, each with how the operator would name it.
+fn includes(root: &Section<'_>, folder: &Path) -> Vec<(PathBuf, String, Place)> {
+    let watch = root.table("watch", "watch");
+    let patterns = watch.as_ref().and_then(|watch| watch.take_list("include", false, super::value::some_text));
+    let patterns: Vec<(String, Place)> = match patterns {
+        Some(spot) => spot.value.into_iter().map(|item| (item.value, item.place)).collect(),
+        None => vec![("watch.d/*.toml".to_owned(), root.place.clone())],
+    };
+    let mut found: Vec<(PathBuf, String, Place)> = Vec::new();
+    for (pattern, place) in patterns {
+        let (parent, name) = pattern.rsplit_once('/').unwrap_or(("", &pattern));
+        if parent.contains('*') {
+            let help = "write `folder/*.toml`, one for each folder";
+            root.report.error("bad-value", &place, "only the last part of an include may hold `*`", help);
+            continue;
+        }
+        if !name.contains('*') {
+            found.push((folder.join(&pattern), pattern.clone(), place));
+            continue;
+        }
+        let Ok(entries) = std::fs::read_dir(folder.join(parent)) else { continue };
+        let mut names: Vec<String> =
+            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.retain(|file| !file.starts_with('.') && matches(name, file));
+        names.sort();
+        for file in names {
+            let shown = if parent.is_empty() { file.clone() } else { format!("{parent}/{file}") };
+            found.push((folder.join(parent).join(file), shown, place.clone()));
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    found.retain(|(path, _, _)| seen.insert(path.clone()));
+    found
+}
+
+/// Whether a file's name is of a pattern in which `*` stands for anything.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut left) = name.strip_prefix(first) else { return false };
+    let mut parts = rest.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return left.ends_with(part);
+        }
+        let Some(at) = left.find(part) else { return false };
+        left = &left[at + part.len()..];
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_stand_for_anything() {
+        for (pattern, name, expected) in [
+            ("*.toml", "ops.toml", true),
+            ("*.toml", "ops.toml~", false),
+            ("a*b*.toml", "axxbyy.toml", true),
+            ("a*b*.toml", "axx.toml", false),
+            ("*", "x", true),
+            ("ops.toml", "ops.toml", true),
+            ("ab*ba", "aba", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_named_file_is_taken_as_it_is() {
+        assert_eq!(locate(Some(Path::new("/x/y.toml"))), Ok(PathBuf::from("/x/y.toml")));
+    }
+}

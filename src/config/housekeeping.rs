@@ -1,0 +1,106 @@
+//! `[history]`, `[privacy]`, `[http]` and `[log]`: where things are kept, served and logged.
+//!
+//! Guards: nothing about people is served beyond this machine without a token that was chosen. Deliberately not
+//! here: the database, the listener, the log themselves.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::credentials::{Context, Purpose};
+use super::problem::Problem;
+use super::section::{Raw, Section, Trouble, nearest};
+use super::{History, Http, Log, LogFormat, value};
+
+const FORMATS: &[(&str, LogFormat)] = &[
+    ("auto", LogFormat::Auto),
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+    ("journald", LogFormat::Journald),
+];
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+const fn days(count: u64) -> Option<Duration> {
+    Some(Duration::from_hours(24 * count))
+}
+
+/// `[history]`.
+pub fn history(section: Option<&Section<'_>>, folder: &Path) -> History {
+    let mut history = History {
+        path: "/var/lib/presenced/presence.db".into(),
+        snapshots: days(90),
+        visits: days(365),
+        events: days(30),
+        backup_dir: None,
+        backup_keep: 7,
+    };
+    let Some(section) = section else { return history };
+    if let Some(path) = section.take("path", value::some_text) {
+        history.path = folder.join(path.value);
+    }
+    let forever = || value::or_word("forever");
+    history.snapshots = section.take_or("snapshots", history.snapshots, forever());
+    history.visits = section.take_or("visits", history.visits, forever());
+    history.events = section.take_or("events", history.events, forever());
+    if let Some(backup) = section.table("backup", "history.backup") {
+        let dir = backup.take_or("dir", String::new(), value::text);
+        history.backup_dir = (!dir.is_empty()).then(|| folder.join(dir));
+        history.backup_keep = backup.take_or("keep", history.backup_keep, value::number(1));
+    }
+    history
+}
+
+/// `[privacy] store_nick`.
+pub fn store_nick(section: Option<&Section<'_>>) -> bool {
+    section.is_none_or(|section| section.take_or("store_nick", true, value::flag))
+}
+
+/// `[http]`.
+pub fn http(section: Option<&Section<'_>>, context: Context<'_>) -> Http {
+    // 8787: free in IANA's registry for what matters here, and easy to type.
+    let mut http = Http { listen: Some(([127, 0, 0, 1], 8787).into()), token: None, metrics_per_user: false };
+    let Some(section) = section else { return http };
+    let listen = section.take_unless("listen", &http.listen, value::listen);
+    let token = section.take("token", |raw| context.source(raw));
+    if let Some(token) = &token {
+        context.examine(token, Purpose::General);
+    }
+    if let Some(listen) = listen {
+        http.listen = listen.value;
+        if let Some(address) = listen.value.filter(|address| !address.ip().is_loopback())
+            && !section.has("token")
+        {
+            let message = format!("`listen` in [http] is open to others at {address}, and no `token` is set");
+            let problem = Problem::error("open-listener", Some(listen.place), message);
+            context.report.push(problem.help("set `token`, or listen on `127.0.0.1`"));
+        }
+    }
+    http.token = token.map(|spot| spot.value);
+    http.metrics_per_user = section.take_or("metrics_per_user", false, value::flag);
+    http
+}
+
+/// `[log]`.
+pub fn log(section: Option<&Section<'_>>) -> Log {
+    let mut log = Log { level: "info".into(), format: LogFormat::Auto };
+    if let Some(section) = section {
+        log.level = section.take_or("level", log.level, level);
+        log.format = section.take_or("format", log.format, value::choice(FORMATS));
+    }
+    log
+}
+
+/// A level, or several with targets: `info,presenced::dingtalk=debug`.
+fn level(raw: Raw<'_>) -> Result<String, Trouble> {
+    let text = value::text(raw)?;
+    for part in text.split(',') {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
+        if !LEVELS.contains(&level.to_lowercase().as_str()) {
+            let help = match nearest(level, LEVELS) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("one of {}", LEVELS.join(", ")),
+            };
+            return Err(Trouble::new(format!("`{level}` is not a level"), help));
+        }
+    }
+    Ok(text)
+}

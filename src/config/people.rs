@@ -1,0 +1,156 @@
+//! `[[group]]` and `[[user]]`: who is watched, and how often each.
+//!
+//! Guards: nobody twice in one organisation, also not over several files; a user's own cadence before that of the
+//! last `[[group]]` of theirs in the file, before `[poll]`. Deliberately not here: whether the calls reach (`plan`).
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::problem::{Place, Problem};
+use super::section::{Raw, Report, Section, Spot, Trouble};
+use super::{Cadence, User, poll, value};
+use crate::ids::{IdError, Identity, OrgName, UnionId};
+
+/// A group as far as the config knows it.
+#[derive(Debug)]
+pub struct Group {
+    /// Its name.
+    pub name: Spot<String>,
+    /// Its own cadence.
+    pub cadence: Option<Spot<Cadence>>,
+}
+
+/// Somebody, where they stand in the file, and where their cadence comes from.
+#[derive(Debug)]
+pub struct UserAt {
+    /// The user.
+    pub user: User,
+    /// Their cadence's place; `None`: nobody set one.
+    pub cadence_place: Option<Place>,
+    /// `enabled`.
+    pub enabled: bool,
+}
+
+/// Reads a name of some kind.
+pub fn name<T>(raw: Raw<'_>, parse: impl Fn(&str) -> Result<T, IdError>) -> Result<T, Trouble> {
+    let text = value::text(raw)?;
+    parse(&text).map_err(|error| {
+        let help = match error {
+            IdError::Empty => "write something".to_owned(),
+            IdError::TooLong => format!("at most {} bytes", crate::ids::MAX_ID_BYTES),
+            IdError::Character(bad) if bad.is_whitespace() => "take the white space out".to_owned(),
+            IdError::Character(_) => "letters, digits, `-`, `_` and `.` are allowed".to_owned(),
+        };
+        Trouble::new(error.to_string(), help)
+    })
+}
+
+/// The groups of all files.
+pub fn groups(sections: &[Section<'_>], report: &Report) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for section in sections {
+        let name = section.take("name", value::some_text);
+        if name.is_none() && !section.has("name") {
+            let help = "write `name = \"...\"`";
+            report.error("missing-key", &section.place, "`name` is missing in [[group]]", help);
+        }
+        let cadence = poll::cadence(section);
+        let Some(name) = name else { continue };
+        if let Some(first) = groups.iter().find(|group| group.name.value == name.value) {
+            let message = format!("two groups are named `{}`", name.value);
+            let problem = Problem::error("duplicate-group", Some(name.place.clone()), message).help("the second");
+            report.push(problem.also(first.name.place.clone(), "the first"));
+        }
+        groups.push(Group { name, cadence });
+    }
+    groups
+}
+
+/// The users of all files, disabled ones too, each with the cadence that holds.
+pub fn users(
+    sections: &[Section<'_>],
+    orgs: &[OrgName],
+    groups: &[Group],
+    poll: (&Cadence, Option<&Spot<Cadence>>),
+    report: &Report,
+) -> Vec<UserAt> {
+    let mut seen: HashMap<Identity, Place> = HashMap::new();
+    let mut users = Vec::new();
+    for section in sections {
+        let union_id = section.take("union_id", |raw| name(raw, UnionId::parse));
+        if union_id.is_none() && !section.has("union_id") {
+            let help = "write `union_id = \"...\"`";
+            report.error("missing-key", &section.place, "`union_id` is missing in [[user]]", help);
+        }
+        let org = org_of(section, orgs, report);
+        let name = section.take("name", value::some_text);
+        let own_groups = section.take_list("groups", false, value::some_text);
+        let own_groups: Vec<String> =
+            own_groups.map_or_else(Vec::new, |list| list.value.into_iter().map(|spot| spot.value).collect());
+        let tags = section.take("tags", tags).map_or_else(BTreeMap::new, |spot| spot.value);
+        let cadence = poll::cadence(section);
+        let enabled = section.take_or("enabled", true, value::flag);
+        let (Some(union_id), Some(org)) = (union_id, org) else { continue };
+        let identity = Identity { org, union_id: union_id.value };
+        if let Some(first) = seen.get(&identity) {
+            let message = format!("`{}` stands twice in organisation `{}`", identity.union_id, identity.org);
+            let problem = Problem::error("duplicate-user", Some(union_id.place.clone()), message).help("the second");
+            report.push(problem.also(first.clone(), "the first"));
+            continue;
+        }
+        seen.insert(identity.clone(), union_id.place);
+        let of_group = groups.iter().rev().filter(|group| own_groups.contains(&group.name.value));
+        let inherited = of_group.filter_map(|group| group.cadence.as_ref()).next().or(poll.1);
+        let held = cadence.as_ref().or(inherited);
+        users.push(UserAt {
+            user: User {
+                name: name.map_or_else(|| identity.union_id.to_string(), |spot| spot.value),
+                identity,
+                groups: own_groups,
+                tags,
+                cadence: held.map_or_else(|| poll.0.clone(), |spot| spot.value.clone()),
+            },
+            cadence_place: held.map(|spot| spot.place.clone()),
+            enabled,
+        });
+    }
+    users
+}
+
+/// Whose organisation somebody is in: named, or the only one.
+fn org_of(section: &Section<'_>, orgs: &[OrgName], report: &Report) -> Option<OrgName> {
+    let named = section.take("org", |raw| name(raw, OrgName::parse));
+    match (named, orgs) {
+        (Some(named), _) if orgs.contains(&named.value) => Some(named.value),
+        (Some(named), _) => {
+            let near = super::section::nearest(named.value.as_str(), orgs.iter().map(OrgName::as_str));
+            let known: Vec<&str> = orgs.iter().map(OrgName::as_str).collect();
+            let help = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known: {}", known.join(", ")),
+            };
+            let message = format!("there is no organisation `{}`", named.value);
+            report.error("unknown-org", &named.place, message, &help);
+            None
+        }
+        (None, _) if section.has("org") => None,
+        (None, [only]) => Some(only.clone()),
+        (None, []) => None,
+        (None, several) => {
+            let known: Vec<&str> = several.iter().map(OrgName::as_str).collect();
+            let help = format!("write `org = \"{}\"` (known: {})", known[0], known.join(", "));
+            let message = "`org` is missing in [[user]]: there are several organisations";
+            report.error("missing-key", &section.place, message, &help);
+            None
+        }
+    }
+}
+
+fn tags(raw: Raw<'_>) -> Result<BTreeMap<String, String>, Trouble> {
+    let example = "for example `{ site = \"HZ\" }`";
+    let pairs = raw.pairs().ok_or_else(|| Trouble::new("expected pairs of texts", example))?;
+    let text = |(key, raw): (Spot<String>, Raw<'_>)| match value::text(raw) {
+        Ok(text) => Ok((key.value, text)),
+        Err(trouble) => Err(Trouble::new(format!("`{}`: {}", key.value, trouble.message), trouble.help)),
+    };
+    pairs.into_iter().map(text).collect()
+}

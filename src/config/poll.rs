@@ -1,0 +1,157 @@
+//! `[poll]`, `[[window]]` and `[[blackout]]`: how often, and when at all.
+//!
+//! Guards: an interval or instants, never both; bounds in their order. Deliberately not here: the arithmetic of
+//! calls (`plan`), the decisions (`policy`).
+
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use toml::de::DeValue;
+
+use super::problem::Problem;
+use super::section::{Raw, Section, Spot, Trouble};
+use super::{Backoff, Blackout, Cadence, Poll, Window, value};
+use crate::policy::cadence::Cron;
+use crate::policy::window;
+
+const FIRST_POLL: &[(&str, bool)] = &[("emit", false), ("silent", true)];
+
+/// `[poll]`, and where its cadence stands.
+pub fn poll(section: Option<&Section<'_>>) -> (Poll, Option<Spot<Cadence>>) {
+    let mut poll = defaults();
+    let Some(section) = section else { return (poll, None) };
+    let cadence = cadence(section);
+    if let Some(cadence) = &cadence {
+        poll.cadence = cadence.value.clone();
+    }
+    poll.min_interval = section.take_or("min_interval", poll.min_interval, value::wait);
+    poll.max_interval = section.take_or("max_interval", poll.max_interval, value::wait);
+    if poll.min_interval > poll.max_interval {
+        let message = "`min_interval` is longer than `max_interval` in [poll]";
+        section.report.error("bad-value", &section.place, message, "exchange the two");
+    }
+    poll.first_poll_silent = section.take_or("first_poll", false, value::choice(FIRST_POLL));
+    poll.leave_after_misses = section.take_or("leave_after_misses", poll.leave_after_misses, value::number(1));
+    poll.overtime = section.take_or("overtime", poll.overtime, value::duration);
+    poll.sweep = section.take_or("sweep", poll.sweep, sweep);
+    poll.confirm_calls = section.take_or("confirm_calls", poll.confirm_calls, value::flag);
+    poll.stale_after = section.take_or("stale_after", poll.stale_after, value::or_word("auto"));
+    let own = section.table("backoff", "poll.backoff");
+    poll.backoff = backoff(own.as_ref(), None, poll.backoff);
+    (poll, cadence)
+}
+
+fn defaults() -> Poll {
+    Poll {
+        cadence: Cadence::Auto,
+        min_interval: Duration::from_secs(30),
+        max_interval: Duration::from_hours(12),
+        first_poll_silent: false,
+        leave_after_misses: 2,
+        overtime: Duration::from_hours(2),
+        sweep: Some(Cadence::Auto),
+        confirm_calls: false,
+        stale_after: None,
+        backoff: Backoff { initial: Duration::from_secs(30), max: Duration::from_mins(15), factor: 2.0 },
+    }
+}
+
+/// `interval` or `cron` of a table that has both keys.
+pub fn cadence(section: &Section<'_>) -> Option<Spot<Cadence>> {
+    let interval = section.take_unless("interval", &Cadence::Auto, interval);
+    let cron = section.take("cron", cron);
+    match (interval, cron) {
+        (Some(interval), Some(cron)) => {
+            let message = format!("both `interval` and `cron` are set in {}", section.label());
+            let problem = Problem::error("both-cadences", Some(cron.place), message).help("keep one of the two");
+            section.report.push(problem.also(interval.place, "the other"));
+            None
+        }
+        (Some(one), None) | (None, Some(one)) => Some(one),
+        (None, None) => None,
+    }
+}
+
+fn interval(raw: Raw<'_>) -> Result<Cadence, Trouble> {
+    Ok(value::or_word("auto")(raw)?.map_or(Cadence::Auto, Cadence::Every))
+}
+
+fn cron(raw: Raw<'_>) -> Result<Cadence, Trouble> {
+    let text = value::text(raw)?;
+    Cron::parse(&text).map(Cadence::Cron).map_err(|error| Trouble::new(error.message, error.help))
+}
+
+fn sweep(raw: Raw<'_>) -> Result<Option<Cadence>, Trouble> {
+    match raw.value {
+        DeValue::String(word) if word == "off" => Ok(None),
+        _ => interval(raw).map(Some),
+    }
+}
+
+/// Growing waits: own keys, else the shared table's, else `default`.
+pub fn backoff(own: Option<&Section<'_>>, shared: Option<&Section<'_>>, default: Backoff) -> Backoff {
+    let mut backoff = default;
+    for section in [shared, own].into_iter().flatten() {
+        backoff.initial = section.take_or("initial", backoff.initial, value::wait);
+        backoff.max = section.take_or("max", backoff.max, value::wait);
+        backoff.factor = section.take_or("factor", backoff.factor, value::factor);
+        if backoff.initial > backoff.max {
+            let message = format!("`initial` is longer than `max` in {}", section.label());
+            section.report.error("bad-value", &section.place, message, "exchange the two");
+        }
+    }
+    backoff
+}
+
+/// The windows; one without a zone has the file's.
+pub fn windows(sections: &[Section<'_>], file_zone: Tz) -> Vec<(Window, Vec<Spot<String>>)> {
+    sections.iter().enumerate().filter_map(|(at, section)| one_window(section, at, file_zone)).collect()
+}
+
+fn one_window(section: &Section<'_>, at: usize, file_zone: Tz) -> Option<(Window, Vec<Spot<String>>)> {
+    let name = section.take("name", value::some_text).map_or_else(|| format!("window {}", at + 1), |spot| spot.value);
+    let days = section.take_list("days", true, value::days);
+    let from = section.take("from", value::time_of_day);
+    let to = section.take("to", value::time_of_day);
+    let time_zone = section.take("time_zone", value::zone).map_or(file_zone, |spot| spot.value);
+    let groups = section.take_list("groups", false, value::some_text).map_or_else(Vec::new, |spot| spot.value);
+    if let Some(from) = from.as_ref().filter(|from| from.value == 24 * 60) {
+        section.report.error("bad-value", &from.place, "a window cannot open when its day is over", "write `00:00`");
+    }
+    let mut open = [false; 7];
+    match &days {
+        Some(list) if list.value.is_empty() => {
+            let span_is_empty_list = list.place.clone();
+            let message = format!("window `{name}` has no days");
+            section.report.error("bad-value", &span_is_empty_list, message, "for example `[\"mon-fri\"]`");
+        }
+        Some(list) => list.value.iter().for_each(|some| (0..7).for_each(|day| open[day] |= some.value[day])),
+        None => open = [true; 7],
+    }
+    let hours = window::Window {
+        days: open,
+        from_minute: from.map_or(0, |spot| spot.value % (24 * 60)),
+        to_minute: to.map_or(24 * 60, |spot| spot.value),
+        time_zone,
+    };
+    let names = groups.iter().map(|spot| spot.value.clone()).collect();
+    Some((Window { name, hours, groups: names }, groups))
+}
+
+/// The days off, in the file's zone.
+pub fn blackouts(sections: &[Section<'_>], time_zone: Tz) -> Vec<Blackout> {
+    let mut blackouts = Vec::new();
+    for (at, section) in sections.iter().enumerate() {
+        let name = section.take("name", value::some_text);
+        let name = name.map_or_else(|| format!("blackout {}", at + 1), |spot| spot.value);
+        let dates = section.take_list("dates", true, value::dates);
+        if dates.is_none() && !section.has("dates") {
+            let help = "write `dates = [\"2027-02-05..2027-02-12\"]`";
+            section.report.error("missing-key", &section.place, "`dates` is missing in [[blackout]]", help);
+        }
+        let dates = dates.map_or_else(Vec::new, |spot| spot.value);
+        let days = dates.iter().map(|spot| window::Blackout { first: spot.value.0, last: spot.value.1, time_zone });
+        blackouts.push(Blackout { name, dates: days.collect() });
+    }
+    blackouts
+}

@@ -1,0 +1,296 @@
+//! What is wrong with a config, where, and what to write instead; and how that is shown.
+//!
+//! Guards: every problem of one reading is shown at once, in the order of the files, and no secret is printed with
+//! the line it stands on. Deliberately not here: the rules (`check` and the rooms beside it).
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Whether the config can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, but somebody should know.
+    Warning,
+}
+
+impl Severity {
+    /// The word in front of a message.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// A stretch of one of the files.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Which file: an index into [`Sources`].
+    pub source: usize,
+    /// Which bytes of it.
+    pub span: Range<usize>,
+}
+
+
+/// One thing to put right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// A stable name for the kind of problem, for programs.
+    pub code: &'static str,
+    /// Whether it stands in the way.
+    pub severity: Severity,
+    /// One line.
+    pub message: String,
+    /// Where; `None` when it is about no line in particular.
+    pub place: Option<Place>,
+    /// What to do.
+    pub help: Option<String>,
+    /// Said beside the place instead of showing its line.
+    pub aside: Option<String>,
+    /// Other places that belong to it, each with a word on why.
+    pub also: Vec<(Place, String)>,
+}
+
+impl Problem {
+    /// An error.
+    pub fn error(code: &'static str, place: Option<Place>, message: impl Into<String>) -> Self {
+        let severity = Severity::Error;
+        Self { code, severity, message: message.into(), place, help: None, aside: None, also: Vec::new() }
+    }
+
+    /// A warning.
+    pub fn warning(code: &'static str, place: Option<Place>, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, place, message) }
+    }
+
+    /// With what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// With a remark instead of the line.
+    #[must_use]
+    pub fn aside(mut self, aside: impl Into<String>) -> Self {
+        self.aside = Some(aside.into());
+        self
+    }
+
+    /// With a second place.
+    #[must_use]
+    pub fn also(mut self, place: Place, why: impl Into<String>) -> Self {
+        self.also.push((place, why.into()));
+        self
+    }
+
+    fn order(&self) -> (usize, usize, usize) {
+        let last = (usize::MAX, usize::MAX, usize::MAX);
+        self.place.as_ref().map_or(last, |place| (place.source, place.span.start, place.span.end))
+    }
+}
+
+/// Puts problems in the order of the files; what has no place comes last.
+pub fn sort(problems: &mut Vec<Problem>) {
+    problems.sort_by(|a, b| a.order().cmp(&b.order()).then_with(|| a.message.cmp(&b.message)));
+    problems.dedup();
+}
+
+/// One file as it was read.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// As the operator would name it.
+    pub name: String,
+    /// Its whole text.
+    pub text: Arc<str>,
+}
+
+/// The files a config came from, the main one first.
+#[derive(Clone, Debug, Default)]
+pub struct Sources(Vec<Source>);
+
+/// A place as people count: from 1, columns in characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position<'a> {
+    /// The file.
+    pub file: &'a str,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+}
+
+impl Sources {
+    /// Takes one more file and gives its index.
+    pub fn add(&mut self, source: Source) -> usize {
+        self.0.push(source);
+        self.0.len() - 1
+    }
+
+    /// The files.
+    pub fn all(&self) -> &[Source] {
+        &self.0
+    }
+
+    /// The text at a place.
+    pub fn text(&self, place: &Place) -> &str {
+        self.0.get(place.source).and_then(|source| source.text.get(place.span.clone())).unwrap_or("")
+    }
+
+    /// Where a place is, as people count.
+    pub fn position(&self, place: &Place) -> Option<Position<'_>> {
+        let source = self.0.get(place.source)?;
+        let before = source.text.get(..place.span.start)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Some(Position {
+            file: &source.name,
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        })
+    }
+
+    fn line(&self, place: &Place) -> &str {
+        let Some(source) = self.0.get(place.source) else { return "" };
+        let start = source.text.get(..place.span.start).and_then(|before| before.rfind('\n'));
+        source.text[start.map_or(0, |at| at + 1)..].lines().next().unwrap_or("")
+    }
+}
+
+/// All problems as text, without colours.
+pub fn render(problems: &[Problem], sources: &Sources) -> String {
+    problems.iter().map(|problem| render_one(problem, sources, ("", ""))).collect()
+}
+
+/// One problem as text; `mark` goes around its first word.
+pub fn render_one(problem: &Problem, sources: &Sources, mark: (&str, &str)) -> String {
+    let mut out = format!("{}{}:{} {}\n", mark.0, problem.severity.name(), mark.1, problem.message);
+    let Some(place) = &problem.place else {
+        if let Some(help) = &problem.help {
+            let _ = writeln!(out, "   = {help}");
+        }
+        return out;
+    };
+    if let Some(aside) = &problem.aside {
+        let position = sources.position(place);
+        let gap = if aside.is_empty() { "" } else { "   " };
+        let _ = writeln!(out, "  --> {}{gap}{aside}", shown(position.as_ref()));
+        if let Some(help) = &problem.help {
+            let width = position.map_or(2, |position| position.line.to_string().len().max(2));
+            let _ = writeln!(out, "{:width$} = {help}", "");
+        }
+    } else {
+        excerpt(&mut out, sources, place, problem.help.as_deref().unwrap_or(""));
+    }
+    for (place, why) in &problem.also {
+        excerpt(&mut out, sources, place, why);
+    }
+    out
+}
+
+fn shown(position: Option<&Position<'_>>) -> String {
+    position.map_or_else(String::new, |at| format!("{}:{}:{}", at.file, at.line, at.column))
+}
+
+/// A place, its line, and carets below it.
+fn excerpt(out: &mut String, sources: &Sources, place: &Place, label: &str) {
+    let Some(position) = sources.position(place) else { return };
+    let line = without_secrets(sources.line(place));
+    let number = position.line.to_string();
+    let width = number.len().max(2);
+    let before: String = line.chars().take(position.column - 1).map(blank).collect();
+    let spanned = sources.text(place).lines().next().unwrap_or("");
+    let carets: usize =
+        line.chars().skip(position.column - 1).take(spanned.chars().count()).map(columns).sum();
+    let _ = writeln!(out, "  --> {}", shown(Some(&position)));
+    let _ = writeln!(out, "{number:>width$} | {line}");
+    let below = format!("{:width$} | {before}{} {label}", "", "^".repeat(carets.max(1)));
+    let _ = writeln!(out, "{}", below.trim_end());
+}
+
+/// The same line with what may be a secret starred out, character for character.
+fn without_secrets(line: &str) -> String {
+    const SECRET_KEYS: [&str; 6] = ["secret", "token", "ticket", "password", "authorization", "key"];
+    let (key, value) = line.split_once('=').unwrap_or(("", line));
+    let key = key.to_ascii_lowercase();
+    let is_secret = SECRET_KEYS.iter().any(|word| key.contains(word)) && !key.contains("app_key");
+    let mut out = line[..line.len() - value.len()].to_owned();
+    let mut quote = None;
+    // The text inside the quotes so far, to find signing keys wherever they stand.
+    for (at, c) in value.char_indices() {
+        match quote {
+            None if c == '"' || c == '\'' => {
+                let inside = &value[at + 1..];
+                let by_reference = value.trim_start().starts_with('{');
+                quote = Some((c, inside.starts_with("whsec_") || (is_secret && !by_reference)));
+                out.push(c);
+            }
+            Some((open, _)) if c == open => {
+                quote = None;
+                out.push(c);
+            }
+            Some((_, true)) => out.push('*'),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// White space as wide as `c` on a terminal.
+fn blank(c: char) -> String {
+    if c == '\t' { "\t".to_owned() } else { " ".repeat(columns(c)) }
+}
+
+/// How many columns of a terminal `c` takes: two for the wide ones of East Asia.
+fn columns(c: char) -> usize {
+    let wide = matches!(u32::from(c), 0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF
+        | 0xFE30..=0xFE6F | 0xFF00..=0xFF60 | 0xFFE0..=0xFFE6 | 0x1F300..=0x1FAFF | 0x20000..=0x3FFFD);
+    if wide { 2 } else { 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(text: &str) -> Sources {
+        let mut sources = Sources::default();
+        sources.add(Source { name: "config.toml".into(), text: text.into() });
+        sources
+    }
+
+    fn place(text: &str, part: &str) -> Option<Place> {
+        let start = text.find(part).expect("the part");
+        Some(Place { source: 0, span: start..start + part.len() })
+    }
+
+    #[test]
+    fn shows_the_line_and_what_to_write() {
+        let text = "\n".repeat(26) + "intervall = \"2m\"\n";
+        let problem = Problem::error("unknown-key", place(&text, "intervall"), "unknown key `intervall` in [poll]")
+            .help("did you mean `interval`?");
+        let expected = "error: unknown key `intervall` in [poll]\n  --> config.toml:27:1\n27 | intervall = \
+            \"2m\"\n   | ^^^^^^^^^ did you mean `interval`?\n";
+        assert_eq!(render(&[problem], &sources(&text)), expected);
+    }
+
+    #[test]
+    fn carets_stand_below_wide_characters() {
+        let text = "name = \"李\" # 李雷\nx = 1";
+        let problem = Problem::error("x", place(text, "\"李\""), "m");
+        let shown = render(&[problem], &sources(text));
+        assert!(shown.ends_with(" 1 | name = \"李\" # 李雷\n   |        ^^^^\n"), "{shown}");
+    }
+
+    #[test]
+    fn secrets_are_starred_out() {
+        assert_eq!(without_secrets("app_secret = \"hunter2\" # x"), "app_secret = \"*******\" # x");
+        assert_eq!(without_secrets("tokn = 1"), "tokn = 1");
+        assert_eq!(without_secrets("access_token = \"hun"), "access_token = \"***");
+        assert_eq!(without_secrets("  \"whsec_abc\","), "  \"*********\",");
+        assert_eq!(without_secrets("secret = { file = \"a\" }"), "secret = { file = \"a\" }");
+        assert_eq!(without_secrets("app_key = \"ding\""), "app_key = \"ding\"");
+    }
+}

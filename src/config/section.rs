@@ -1,0 +1,438 @@
+//! Reading one table of the file: its keys, their values, and where everything stands.
+//!
+//! Guards: a wrong value never hides the next one; every unknown key is found, with the nearest known one.
+//! Deliberately not here: what the values must be like (`value`), how they fit together (`check`).
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Place, Problem, Severity};
+
+/// The keys of every table. The first column is the table's path, in which an array of tables counts once.
+pub const KEYS: &[(&str, &[&str])] = &[
+    ("", &["time_zone", "dingtalk", "org", "poll", "window", "blackout", "group", "user", "watch",
+        "webhook_defaults", "webhook", "history", "privacy", "http", "log"]),
+    ("dingtalk", &["site", "api_base", "legacy_base", "app", "app_key", "app_secret", "corp_id", "suite_ticket",
+        "access_token", "calls_per_month", "month_time_zone", "rate", "concurrency", "timeout", "connect_timeout",
+        "proxy", "ca_file"]),
+    ("org", &["name", "site", "api_base", "legacy_base", "app", "app_key", "app_secret", "corp_id",
+        "suite_ticket", "access_token", "calls_per_month", "month_time_zone", "rate", "concurrency", "timeout",
+        "connect_timeout", "proxy", "ca_file"]),
+    ("poll", &["interval", "cron", "min_interval", "max_interval", "first_poll", "leave_after_misses", "overtime",
+        "sweep", "confirm_calls", "stale_after", "backoff"]),
+    ("poll.backoff", &["initial", "max", "factor"]),
+    ("window", &["name", "days", "from", "to", "time_zone", "groups"]),
+    ("blackout", &["name", "dates"]),
+    ("group", &["name", "interval", "cron"]),
+    ("user", &["union_id", "name", "org", "groups", "tags", "interval", "cron", "enabled"]),
+    ("watch", &["include"]),
+    ("webhook_defaults", WEBHOOK_DEFAULTS),
+    ("webhook", &["name", "url", "format", "secret", "events", "users", "groups", "orgs", "only_hosts",
+        "skip_late", "snapshot_on_start", "headers", "concurrency", "rate", "timeout", "connect_timeout",
+        "backoff", "attempts", "give_up_after", "max_age", "network", "allow_link_local", "template", "success",
+        "batch"]),
+    ("webhook.backoff", &["initial", "max", "factor"]),
+    ("webhook.success", &["json", "equals"]),
+    ("history", &["path", "snapshots", "visits", "events", "backup"]),
+    ("history.backup", &["dir", "keep"]),
+    ("privacy", &["store_nick"]),
+    ("http", &["listen", "token", "metrics_per_user"]),
+    ("log", &["level", "format"]),
+];
+
+const WEBHOOK_DEFAULTS: &[&str] = &["format", "secret", "events", "users", "groups", "orgs", "only_hosts",
+    "skip_late", "snapshot_on_start", "headers", "concurrency", "rate", "timeout", "connect_timeout", "backoff",
+    "attempts", "give_up_after", "max_age", "network", "allow_link_local", "template", "success", "batch"];
+
+/// What one reading of a config has come to so far.
+#[derive(Debug, Default)]
+pub struct Report {
+    problems: RefCell<Vec<Problem>>,
+    used: RefCell<Vec<(String, Place)>>,
+}
+
+impl Report {
+    /// Takes a problem.
+    pub fn push(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    /// An error at a place.
+    pub fn error(&self, code: &'static str, place: &Place, message: impl Into<String>, help: &str) {
+        let problem = Problem::error(code, Some(place.clone()), message);
+        self.push(if help.is_empty() { problem } else { problem.help(help) });
+    }
+
+    /// A warning at a place.
+    pub fn warning(&self, code: &'static str, place: &Place, message: impl Into<String>, help: &str) {
+        let problem = Problem::warning(code, Some(place.clone()), message);
+        self.push(if help.is_empty() { problem } else { problem.help(help) });
+    }
+
+    /// Notes that a key is set to something else than its default.
+    pub fn mark_used(&self, path: &str, place: &Place) {
+        self.used.borrow_mut().push((path.to_owned(), place.clone()));
+    }
+
+    /// Where a key is first set to something else than its default.
+    pub fn first_use(&self, path: &str) -> Option<Place> {
+        self.used.borrow().iter().find(|(used, _)| used == path).map(|(_, place)| place.clone())
+    }
+
+    /// Whether anything was wrong with a value so far.
+    pub fn has_errors(&self) -> bool {
+        self.problems.borrow().iter().any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// Whether something inside `place` was wrong.
+    pub fn has_error_within(&self, place: &Place) -> bool {
+        let inside = |other: &Place| {
+            other.source == place.source
+                && place.span.start <= other.span.start
+                && other.span.end <= place.span.end
+        };
+        self.problems.borrow().iter().any(|problem| problem.place.as_ref().is_some_and(inside))
+    }
+
+    /// Whether a secret stands in this file.
+    pub fn has_plain_secret(&self, source: usize) -> bool {
+        let here = |problem: &Problem| problem.place.as_ref().is_some_and(|place| place.source == source);
+        self.problems.borrow().iter().any(|problem| problem.code == "plain-secret" && here(problem))
+    }
+
+    /// Everything found.
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems.into_inner()
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub struct Spot<T> {
+    /// The value.
+    pub value: T,
+    /// Where.
+    pub place: Place,
+}
+
+/// Why a value was refused.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    /// What is wrong with it.
+    pub message: String,
+    /// What to write.
+    pub help: String,
+}
+
+impl Trouble {
+    /// One with what to write instead.
+    pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: help.into() }
+    }
+}
+
+/// A value as it stands in the file.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw<'a> {
+    /// The value.
+    pub value: &'a DeValue<'a>,
+    span: &'a Spanned<DeValue<'a>>,
+    source: usize,
+}
+
+impl<'a> Raw<'a> {
+    fn new(value: &'a Spanned<DeValue<'a>>, source: usize) -> Self {
+        Self { value: value.get_ref(), span: value, source }
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        Place { source: self.source, span: self.span.span() }
+    }
+
+    /// The items of an array.
+    pub fn items(&self) -> Option<Vec<Raw<'a>>> {
+        let array = self.value.as_array()?;
+        Some(array.iter().map(|item| Raw::new(item, self.source)).collect())
+    }
+
+    /// The pairs of a table, with the places of the keys.
+    pub fn pairs(&self) -> Option<Vec<(Spot<String>, Raw<'a>)>> {
+        let table = self.value.as_table()?;
+        let mut pairs: Vec<_> = table
+            .iter()
+            .map(|(key, value)| {
+                let place = Place { source: self.source, span: key.span() };
+                (Spot { value: key.get_ref().to_string(), place }, Raw::new(value, self.source))
+            })
+            .collect();
+        pairs.sort_by_key(|(key, _)| key.place.span.start);
+        Some(pairs)
+    }
+}
+
+/// One table of the file. Making one reports its unknown keys.
+#[derive(Debug)]
+pub struct Section<'a> {
+    path: &'static str,
+    label: String,
+    table: &'a DeTable<'a>,
+    /// Its header.
+    pub place: Place,
+    /// What the reading has come to.
+    pub report: &'a Report,
+}
+
+impl<'a> Section<'a> {
+    /// The top of a file; only the keys in `allowed` may stand there.
+    pub fn root(table: &'a DeTable<'a>, source: usize, report: &'a Report, allowed: &[&str]) -> Self {
+        let root = Self { path: "", label: "the file".into(), table, place: Place { source, span: 0..0 }, report };
+        for (key, _) in table.iter() {
+            let name = key.get_ref().as_ref();
+            if keys_of("").contains(&name) && !allowed.contains(&name) {
+                let place = Place { source, span: key.span() };
+                let message = format!("`{name}` does not belong into an included file");
+                report.error("unknown-key", &place, message, "[[user]], [[group]] and [[org]] do");
+            }
+        }
+        root.report_unknown();
+        root
+    }
+
+    fn new(path: &'static str, label: String, raw: Raw<'a>, table: &'a DeTable<'a>, report: &'a Report) -> Self {
+        let section = Self { path, label, table, place: raw.place(), report };
+        section.report_unknown();
+        section
+    }
+
+    fn report_unknown(&self) {
+        let known = keys_of(self.path);
+        for (key, _) in self.table.iter() {
+            let name = key.get_ref().as_ref();
+            if !known.contains(&name) {
+                let place = Place { source: self.place.source, span: key.span() };
+                let message = format!("unknown key `{name}` in {}", self.label);
+                self.report.error("unknown-key", &place, message, &advice(name, self.path));
+            }
+        }
+    }
+
+    /// How messages name it: `[poll]`.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Whether the key stands there, right or wrong.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    fn raw(&self, key: &'static str) -> Option<Raw<'a>> {
+        debug_assert!(keys_of(self.path).contains(&key), "{key} is missing among the keys of {}", self.path);
+        self.table.get(key).map(|value| Raw::new(value, self.place.source))
+    }
+
+    /// Reads a key; a value that is refused is reported and missing.
+    pub fn take<T>(&self, key: &'static str, read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>) -> Option<Spot<T>> {
+        let spot = self.read(key, self.raw(key)?, read)?;
+        self.report.mark_used(&self.used_path(key), &spot.place);
+        Some(spot)
+    }
+
+    /// Reads a key that has a default; only another value counts as used.
+    pub fn take_or<T: PartialEq>(
+        &self,
+        key: &'static str,
+        default: T,
+        read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>,
+    ) -> T {
+        self.take_unless(key, &default, read).map_or(default, |spot| spot.value)
+    }
+
+    /// The same, saying whether it was set at all.
+    pub fn take_unless<T: PartialEq>(
+        &self,
+        key: &'static str,
+        default: &T,
+        read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>,
+    ) -> Option<Spot<T>> {
+        let spot = self.read(key, self.raw(key)?, read)?;
+        if spot.value != *default {
+            self.report.mark_used(&self.used_path(key), &spot.place);
+        }
+        Some(spot)
+    }
+
+    /// Reads a list, each item by itself. A single value counts as a list of one where `one_is_a_list`.
+    pub fn take_list<T>(
+        &self,
+        key: &'static str,
+        one_is_a_list: bool,
+        read: impl Fn(Raw<'a>) -> Result<T, Trouble>,
+    ) -> Option<Spot<Vec<Spot<T>>>> {
+        let raw = self.raw(key)?;
+        let items = match raw.items() {
+            Some(items) => items,
+            None if one_is_a_list => vec![raw],
+            None => {
+                let message = format!("`{key}` in {}: expected a list, found {}", self.label, kind(raw.value));
+                self.report.error("bad-value", &raw.place(), message, "write it in `[` and `]`");
+                return None;
+            }
+        };
+        let value = items.into_iter().filter_map(|item| self.read(key, item, &read)).collect();
+        self.report.mark_used(&self.used_path(key), &raw.place());
+        Some(Spot { value, place: raw.place() })
+    }
+
+    fn read<T>(&self, key: &str, raw: Raw<'a>, read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>) -> Option<Spot<T>> {
+        let place = raw.place();
+        match read(raw) {
+            Ok(value) => Some(Spot { value, place }),
+            // What recovery put in place of a value that does not parse is empty; it has been reported.
+            Err(_) if place.span.is_empty() => None,
+            Err(trouble) => {
+                let message = format!("`{key}` in {}: {}", self.label, trouble.message);
+                self.report.error("bad-value", &place, message, &trouble.help);
+                None
+            }
+        }
+    }
+
+    /// A table inside this one.
+    pub fn table(&self, key: &'static str, path: &'static str) -> Option<Section<'a>> {
+        let raw = self.raw(key)?;
+        let label = if self.path.is_empty() { format!("[{key}]") } else { format!("[{}.{key}]", self.path) };
+        let DeValue::Table(table) = raw.value else {
+            let message = format!("`{key}` in {}: expected a table, found {}", self.label, kind(raw.value));
+            self.report.error("bad-value", &raw.place(), message, &format!("write `[{path}]`"));
+            return None;
+        };
+        self.report.mark_used(path, &raw.place());
+        Some(Section::new(path, label, raw, table, self.report))
+    }
+
+    /// The tables of an array.
+    pub fn tables(&self, key: &'static str) -> Vec<Section<'a>> {
+        let Some(raw) = self.raw(key) else { return Vec::new() };
+        let Some(items) = raw.items() else {
+            let message = format!("expected [[{key}]], found {}", kind(raw.value));
+            self.report.error("bad-value", &raw.place(), message, &format!("write `[[{key}]]`, one for each"));
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for item in items {
+            if let DeValue::Table(table) = item.value {
+                self.report.mark_used(key, &item.place());
+                sections.push(Section::new(key, format!("[[{key}]]"), item, table, self.report));
+            } else {
+                let message = format!("expected [[{key}]], found {}", kind(item.value));
+                self.report.error("bad-value", &item.place(), message, &format!("write `[[{key}]]`, one for each"));
+            }
+        }
+        sections
+    }
+
+    /// An organisation's keys count as those of `[dingtalk]`, a webhook's defaults as a webhook's.
+    fn used_path(&self, key: &str) -> String {
+        match self.path {
+            "org" => format!("dingtalk.{key}"),
+            "webhook_defaults" => format!("webhook.{key}"),
+            path => format!("{path}.{key}"),
+        }
+    }
+}
+
+/// What a value is, in words.
+pub fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// The one of `known` that somebody may have meant by `word`.
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let lower = word.to_lowercase();
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&lower, &known.to_lowercase()), known))
+        .filter(|(distance, known)| *distance <= 1 + known.chars().count().min(word.chars().count()) / 4)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+fn keys_of(path: &str) -> &'static [&'static str] {
+    KEYS.iter().find(|(of, _)| *of == path).map_or(&[], |(_, keys)| keys)
+}
+
+/// What to do about an unknown key: the nearest one here, else where it is known, else what is known here.
+fn advice(name: &str, path: &str) -> String {
+    let here = keys_of(path);
+    if let Some(near) = nearest(name, here.iter().copied()) {
+        return format!("did you mean `{near}`?");
+    }
+    let elsewhere: Vec<String> = KEYS
+        .iter()
+        .filter(|(of, keys)| !of.is_empty() && keys.contains(&name))
+        .map(|(of, _)| match *of {
+            "org" | "window" | "blackout" | "group" | "user" | "webhook" => format!("[[{of}]]"),
+            of => format!("[{of}]"),
+        })
+        .collect();
+    if !elsewhere.is_empty() {
+        return format!("it is a key of {}", elsewhere.join(", "));
+    }
+    if keys_of("").contains(&name) && !path.is_empty() {
+        return "it stands at the top of the file, before the first table".to_owned();
+    }
+    format!("known here: {}", here.join(", "))
+}
+
+/// The bytes a parser complains about, never past the end of the text.
+pub fn within(span: Option<Range<usize>>, text: &str) -> Range<usize> {
+    let span = span.unwrap_or(text.len()..text.len());
+    let mut start = span.start.min(text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    let mut end = span.end.clamp(start, text.len());
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        assert_eq!(nearest("intervall", ["interval", "cron"]), Some("interval"));
+        assert_eq!(nearest("Mainland", ["mainland", "international"]), Some("mainland"));
+        assert_eq!(nearest("union_ids", ["union_id", "name"]), Some("union_id"));
+        assert_eq!(nearest("colour", ["interval", "cron"]), None);
+    }
+
+    #[test]
+    fn advice_names_the_table_a_key_belongs_to() {
+        assert_eq!(advice("intervall", "poll"), "did you mean `interval`?");
+        assert_eq!(advice("min_interval", "history"), "it is a key of [poll]");
+        assert_eq!(advice("colour", "privacy"), "known here: store_nick");
+    }
+
+    #[test]
+    fn a_webhooks_defaults_are_its_keys_but_name_and_url() {
+        let own: Vec<_> = keys_of("webhook").iter().filter(|key| !["name", "url"].contains(*key)).collect();
+        assert_eq!(own, WEBHOOK_DEFAULTS.iter().collect::<Vec<_>>());
+    }
+}

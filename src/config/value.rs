@@ -1,0 +1,398 @@
+//! Reading one value: texts, numbers, durations, zones, addresses, each with advice when it is not one.
+//!
+//! Guards: what a value must be like by itself. No floors beyond what makes sense at all. Deliberately not here:
+//! how values fit together (`check`).
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use toml::de::DeValue;
+
+use super::section::{Raw, Trouble, kind, nearest};
+
+/// Longer durations overflow somewhere below; nobody means them.
+const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
+
+/// Any text.
+pub fn text(raw: Raw<'_>) -> Result<String, Trouble> {
+    match raw.value {
+        DeValue::String(text) => Ok(text.to_string()),
+        other => Err(Trouble::new(format!("expected a text, found {}", kind(other)), "write it in quotes")),
+    }
+}
+
+/// A text with something in it.
+pub fn some_text(raw: Raw<'_>) -> Result<String, Trouble> {
+    let text = text(raw)?;
+    if text.trim().is_empty() { Err(Trouble::new("is empty", "write something or leave the key out")) } else { Ok(text) }
+}
+
+/// `true` or `false`.
+pub fn flag(raw: Raw<'_>) -> Result<bool, Trouble> {
+    raw.value.as_bool().ok_or_else(|| {
+        Trouble::new(format!("expected true or false, found {}", kind(raw.value)), "write `true` or `false`")
+    })
+}
+
+/// A whole number, `least` or more.
+pub fn number<T: TryFrom<u64>>(least: u64) -> impl Fn(Raw<'_>) -> Result<T, Trouble> {
+    move |raw| {
+        let DeValue::Integer(integer) = raw.value else {
+            let help = if raw.value.is_str() { "write it without quotes" } else { "write a whole number" };
+            return Err(Trouble::new(format!("expected a whole number, found {}", kind(raw.value)), help));
+        };
+        let parsed = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
+        parsed
+            .and_then(|number| u64::try_from(number).ok())
+            .filter(|number| *number >= least)
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| Trouble::new(format!("{} is out of range", integer.as_str()), format!("{least} or more")))
+    }
+}
+
+/// A number of 1.0 or more, as a factor of growing waits.
+pub fn factor(raw: Raw<'_>) -> Result<f64, Trouble> {
+    let number = match raw.value {
+        DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
+        DeValue::Integer(integer) => integer.as_str().parse::<f64>().ok(),
+        other => return Err(Trouble::new(format!("expected a number, found {}", kind(other)), "for example 2.0")),
+    };
+    number
+        .filter(|number| number.is_finite() && *number >= 1.0)
+        .ok_or_else(|| Trouble::new("waits would not grow", "1.0 or more; 2.0 doubles each wait"))
+}
+
+/// A duration, zero included.
+pub fn duration(raw: Raw<'_>) -> Result<Duration, Trouble> {
+    match raw.value {
+        DeValue::String(text) => parse_duration(text),
+        DeValue::Integer(number) => Err(Trouble::new(
+            "a duration is a text with its unit",
+            format!("write `\"{}s\"` for seconds", number.as_str()),
+        )),
+        other => Err(Trouble::new(format!("expected a duration, found {}", kind(other)), "for example `\"30s\"`")),
+    }
+}
+
+/// A duration of a millisecond or more.
+pub fn wait(raw: Raw<'_>) -> Result<Duration, Trouble> {
+    let duration = duration(raw)?;
+    if duration < Duration::from_millis(1) {
+        return Err(Trouble::new("is shorter than a millisecond", "for example `\"100ms\"` or `\"30s\"`"));
+    }
+    Ok(duration)
+}
+
+/// A word that stands for `None`, or a duration of a millisecond or more.
+pub fn or_word(word: &'static str) -> impl Fn(Raw<'_>) -> Result<Option<Duration>, Trouble> {
+    move |raw| match raw.value.as_str() {
+        Some(text) if text == word => Ok(None),
+        Some(text) if text.parse::<f64>().is_err() && !text.contains(|c: char| c.is_ascii_digit()) => {
+            Err(Trouble::new(format!("`{text}` is not a duration"), format!("write `{word}` or for example `30s`")))
+        }
+        _ => wait(raw).map(Some),
+    }
+}
+
+/// Reads `1h 30m`. Months and years have no fixed length, and `M` is a month where most people mean minutes.
+pub fn parse_duration(text: &str) -> Result<Duration, Trouble> {
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_alphabetic()) {
+        let (number, from_unit) = rest.split_at(at);
+        let end = from_unit.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(from_unit.len());
+        let (unit, after) = from_unit.split_at(end);
+        if let Some(trouble) = calendar_unit(number.trim(), unit) {
+            return Err(trouble);
+        }
+        rest = after;
+    }
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= LONGEST => Ok(duration),
+        Ok(_) => Err(Trouble::new(format!("`{text}` is longer than a hundred years"), "write something shorter")),
+        Err(humantime::DurationError::UnknownUnit { unit, value, .. }) if unit.is_empty() => {
+            Err(Trouble::new(format!("`{text}` has no unit"), format!("write `{value}s`, `{value}m` or `{value}h`")))
+        }
+        Err(humantime::DurationError::UnknownUnit { unit, value, .. }) => Err(Trouble::new(
+            format!("`{unit}` is not a unit of time"),
+            format!("ms, s, m, h, d or w: `{value}s` is {value} seconds, `{value}m` minutes"),
+        )),
+        Err(_) => Err(Trouble::new(format!("`{text}` is not a duration"), "for example `30s`, `5m` or `1h 30m`")),
+    }
+}
+
+fn calendar_unit(number: &str, unit: &str) -> Option<Trouble> {
+    const COUNT: [&str; 11] =
+        ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
+    let count = number.parse::<usize>().ok();
+    let words = count.and_then(|count| COUNT.get(count).copied()).unwrap_or(number);
+    let plural = if count == Some(1) { "" } else { "s" };
+    match unit {
+        "M" => Some(Trouble::new(
+            "months have no fixed length",
+            format!("`{number}M` is {words} month{plural}: write `{number}m`"),
+        )),
+        "month" | "months" | "mo" | "mon" | "mons" => Some(Trouble::new(
+            "months have no fixed length",
+            count.map_or_else(|| "write days".to_owned(), |n| format!("write `{}d`", n.saturating_mul(30))),
+        )),
+        "y" | "Y" | "yr" | "yrs" | "year" | "years" => Some(Trouble::new(
+            "years have no fixed length",
+            count.map_or_else(|| "write days".to_owned(), |n| format!("write `{}d`", n.saturating_mul(365))),
+        )),
+        _ => None,
+    }
+}
+
+/// One of a few words.
+pub fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(Raw<'_>) -> Result<T, Trouble> {
+    move |raw| {
+        let word = text(raw)?;
+        words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value).ok_or_else(|| {
+            let all: Vec<String> = words.iter().map(|(known, _)| format!("`{known}`")).collect();
+            Trouble::new(
+                format!("`{word}` is not known"),
+                match nearest(&word, words.iter().map(|(known, _)| *known)) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("one of {}", all.join(", ")),
+                },
+            )
+        })
+    }
+}
+
+/// A time zone by its IANA name; `local` is the machine's.
+pub fn zone(raw: Raw<'_>) -> Result<Tz, Trouble> {
+    let name = text(raw)?;
+    if name == "local" {
+        return local_zone();
+    }
+    name.parse().map_err(|_| {
+        let names = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        let near = nearest(&name, names()).or_else(|| {
+            let city = name.rsplit('/').next().unwrap_or("").replace(' ', "_");
+            nearest(&city, names().map(|zone| zone.rsplit('/').next().unwrap_or(zone)))
+                .and_then(|city| names().find(|zone| zone.ends_with(&format!("/{city}"))))
+        });
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "an IANA name such as `Asia/Shanghai`, or `local`".to_owned(),
+        };
+        Trouble::new(format!("`{name}` is not a time zone"), help)
+    })
+}
+
+/// The machine's time zone.
+pub fn local_zone() -> Result<Tz, Trouble> {
+    iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok()).ok_or_else(|| {
+        Trouble::new("the machine's own time zone is not known", "name one, such as `Asia/Shanghai`")
+    })
+}
+
+/// An `http` or `https` URL without a user, its host in ASCII.
+pub fn url(text: &str) -> Result<reqwest::Url, Trouble> {
+    let example = "for example `https://hooks.example.com/dingtalk`";
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err(Trouble::new("is not a URL", example));
+    };
+    if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
+        return Err(Trouble::new(format!("`{scheme}` is not a scheme that can be called"), "write `https://`"));
+    }
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    if authority.contains('@') {
+        return Err(Trouble::new(
+            "holds a user or a password",
+            "a URL is printed and logged: send them in a header whose value is a secret",
+        ));
+    }
+    if !authority.is_ascii() {
+        return Err(Trouble::new("the host is not ASCII", "write its punycode form, `xn--...`"));
+    }
+    reqwest::Url::parse(text).map_err(|error| Trouble::new(format!("is not a URL: {error}"), example))
+}
+
+/// Whether the URL's host is this machine.
+pub fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or("").trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// A base of an API: `https`, or `http` to this machine; without a slash at the end.
+pub fn api_base(raw: Raw<'_>) -> Result<String, Trouble> {
+    let text = text(raw)?;
+    let url = url(&text)?;
+    if url.scheme() == "http" && !is_loopback(&url) {
+        return Err(Trouble::new("the app's secret would travel unencrypted", "write `https://`; `http` is for loopback"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Trouble::new("a base has no query", "leave away what follows the path"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// A proxy's URL.
+pub fn proxy(raw: Raw<'_>) -> Result<String, Trouble> {
+    let text = text(raw)?;
+    let example = "for example `http://proxy.example.com:3128`";
+    match reqwest::Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(text),
+        Ok(_) => Err(Trouble::new("is not an HTTP proxy", example)),
+        Err(error) => Err(Trouble::new(format!("is not a URL: {error}"), example)),
+    }
+}
+
+/// Where to listen; `None` is off.
+pub fn listen(raw: Raw<'_>) -> Result<Option<SocketAddr>, Trouble> {
+    let text = text(raw)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let address = text.strip_prefix("localhost:").map_or_else(|| text.clone(), |port| format!("127.0.0.1:{port}"));
+    address.parse().map(Some).map_err(|_| {
+        let help = match text.parse::<u16>().or_else(|_| text.trim_start_matches(':').parse()) {
+            Ok(port) => format!("write `127.0.0.1:{port}`"),
+            Err(_) => "an IP address and a port, such as `127.0.0.1:8787`; \"\" is off".to_owned(),
+        };
+        Trouble::new(format!("`{text}` is not an address to listen on"), help)
+    })
+}
+
+/// A time of day in minutes; `24:00` is the end of the day.
+pub fn time_of_day(raw: Raw<'_>) -> Result<u16, Trouble> {
+    let text = match raw.value {
+        DeValue::Datetime(time) => time.to_string(),
+        _ => text(raw)?,
+    };
+    let wrong = || Trouble::new(format!("`{text}` is not a time of day"), "for example `08:30`; `24:00` ends the day");
+    let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
+    let digits = |text: &str| text.len() <= 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(hour) || !digits(minute) || minute.len() != 2 {
+        return Err(wrong());
+    }
+    match (hour.parse::<u16>(), minute.parse::<u16>()) {
+        (Ok(hour), Ok(minute)) if minute < 60 && (hour < 24 || (hour == 24 && minute == 0)) => Ok(hour * 60 + minute),
+        _ => Err(wrong()),
+    }
+}
+
+const DAYS: [(&str, &str); 7] = [
+    ("mon", "monday"),
+    ("tue", "tuesday"),
+    ("wed", "wednesday"),
+    ("thu", "thursday"),
+    ("fri", "friday"),
+    ("sat", "saturday"),
+    ("sun", "sunday"),
+];
+
+/// A day or a range of days, also over the weekend: `mon-fri`, `sat`, `fri-mon`.
+pub fn days(raw: Raw<'_>) -> Result<[bool; 7], Trouble> {
+    let text = text(raw)?.to_lowercase();
+    let day = |name: &str| {
+        let name = name.trim();
+        DAYS.iter().position(|(short, long)| name == *short || name == *long).ok_or_else(|| {
+            let help = match nearest(name, DAYS.iter().flat_map(|(short, long)| [*short, *long])) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "mon tue wed thu fri sat sun, or a range such as `mon-fri`".to_owned(),
+            };
+            Trouble::new(format!("`{name}` is not a day of the week"), help)
+        })
+    };
+    let (first, last) = match text.split_once('-') {
+        Some((first, last)) => (day(first)?, day(last)?),
+        None => (day(&text)?, day(&text)?),
+    };
+    let mut days = [false; 7];
+    let mut at = first;
+    loop {
+        days[at] = true;
+        if at == last {
+            return Ok(days);
+        }
+        at = (at + 1) % 7;
+    }
+}
+
+/// A date or a range of dates, both ends included: `2027-02-05..2027-02-12`.
+pub fn dates(raw: Raw<'_>) -> Result<(chrono::NaiveDate, chrono::NaiveDate), Trouble> {
+    let text = match raw.value {
+        DeValue::Datetime(date) => date.to_string(),
+        _ => text(raw)?,
+    };
+    let date = |text: &str| {
+        text.trim().parse::<chrono::NaiveDate>().map_err(|_| {
+            Trouble::new(format!("`{text}` is not a date"), "for example `2027-02-05` or `2027-02-05..2027-02-12`")
+        })
+    };
+    let (first, last) = match text.split_once("..") {
+        Some((first, last)) => (date(first)?, date(last)?),
+        None => (date(&text)?, date(&text)?),
+    };
+    if last < first {
+        return Err(Trouble::new(format!("`{text}` runs backwards"), format!("write `{last}..{first}`")));
+    }
+    Ok((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble(text: &str) -> String {
+        let trouble = parse_duration(text).expect_err(text);
+        format!("{}; {}", trouble.message, trouble.help)
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, ms) in [("30s", 30_000), ("5m", 300_000), ("1h 30m", 5_400_000), ("100ms", 100), ("2days", 172_800_000)] {
+            assert_eq!(parse_duration(text).expect(text), Duration::from_millis(ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn months_and_years_are_refused_with_what_is_meant() {
+        assert_eq!(trouble("5M"), "months have no fixed length; `5M` is five months: write `5m`");
+        assert_eq!(trouble("1M"), "months have no fixed length; `1M` is one month: write `1m`");
+        assert_eq!(trouble("1h 30M"), "months have no fixed length; `30M` is 30 months: write `30m`");
+        assert_eq!(trouble("2 months"), "months have no fixed length; write `60d`");
+        assert_eq!(trouble("1y"), "years have no fixed length; write `365d`");
+    }
+
+    #[test]
+    fn other_durations_are_refused_with_advice() {
+        assert_eq!(trouble("30"), "`30` has no unit; write `30s`, `30m` or `30h`");
+        assert!(trouble("30 sek").starts_with("`sek` is not a unit of time"));
+        assert!(trouble("").contains("is not a duration"));
+        assert!(trouble("-5m").contains("is not a duration"));
+        assert!(trouble("999999999999w").contains("longer"));
+    }
+
+    #[test]
+    fn urls_are_http_without_a_user_and_ascii() {
+        assert!(url("https://crm.example.com/hooks?x=1").is_ok());
+        for (text, word) in [
+            ("crm.example.com", "is not a URL"),
+            ("ftp://crm.example.com", "scheme"),
+            ("https://me:pw@crm.example.com", "user"),
+            ("https://客户.example.com", "ASCII"),
+            ("https://", "is not a URL"),
+        ] {
+            let trouble = url(text).expect_err(text);
+            assert!(trouble.message.contains(word), "{text}: {}", trouble.message);
+        }
+    }
+
+    #[test]
+    fn loopback_is_this_machine() {
+        for (text, expected) in [
+            ("http://127.0.0.1:1", true),
+            ("http://localhost", true),
+            ("http://[::1]:8", true),
+            ("http://10.0.0.1", false),
+            ("http://127.0.0.1.example.com", false),
+        ] {
+            assert_eq!(is_loopback(&url(text).expect(text)), expected, "{text}");
+        }
+    }
+}

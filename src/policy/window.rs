@@ -1,0 +1,345 @@
+//! When there is polling at all: windows on the wall clock, minus days off.
+//!
+//! Guards: a window means what the wall clock of its zone shows, on every day of the year. Where a border falls
+//! into a repeated hour the window is the longer one. Deliberately not here: whose windows these are (`config`),
+//! following people past the end of a window (`tasks`).
+
+use std::time::Duration;
+
+use chrono::{Datelike, Days, NaiveDate, NaiveTime, TimeDelta};
+use chrono_tz::Tz;
+
+use super::civil;
+use crate::time::Timestamp;
+
+const DAY_MS: i64 = 86_400_000;
+/// A change is searched this far ahead: longer than any holiday that somebody means.
+const LOOK_AHEAD_MS: i64 = 5 * 366 * DAY_MS;
+
+/// Open on some days of the week, from one time of day to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Monday first: the days on which it opens.
+    pub days: [bool; 7],
+    /// Minutes after midnight.
+    pub from_minute: u16,
+    /// Minutes after midnight, not included; at or before `from_minute`: of the following day.
+    pub to_minute: u16,
+    /// Whose wall clock.
+    pub time_zone: Tz,
+}
+
+/// Whole days without polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blackout {
+    /// The first day.
+    pub first: NaiveDate,
+    /// The last day, included.
+    pub last: NaiveDate,
+    /// Whose calendar.
+    pub time_zone: Tz,
+}
+
+/// When somebody is looked at: the union of windows, minus blackouts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenTime {
+    windows: Option<Vec<Window>>,
+    blackouts: Vec<Blackout>,
+}
+
+impl OpenTime {
+    /// Open while one of `windows` is; `None`: always, an empty list: never. Except in `blackouts`.
+    pub fn new(windows: Option<Vec<Window>>, blackouts: Vec<Blackout>) -> Self {
+        Self { windows, blackouts }
+    }
+
+    /// The same without its blackouts: for an ordinary month.
+    #[must_use]
+    pub fn without_blackouts(&self) -> Self {
+        Self { windows: self.windows.clone(), blackouts: Vec::new() }
+    }
+
+    /// Whether it is open at `instant`.
+    pub fn open_at(&self, instant: Timestamp) -> bool {
+        !self.spans(instant.as_ms(), instant.as_ms().saturating_add(1)).is_empty()
+    }
+
+    /// The first instant strictly after `now` at which it opens or closes; `None`: not within five years.
+    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let now = now.as_ms();
+        let mut ahead = 9 * DAY_MS;
+        loop {
+            let until = now.saturating_add(ahead);
+            let change = match self.spans(now, until).first() {
+                Some(&(from, to)) if from == now => (to < until).then_some(to),
+                Some(&(from, _)) => Some(from),
+                None => None,
+            };
+            if change.is_some() || ahead >= LOOK_AHEAD_MS {
+                return change.map(Timestamp::from_ms);
+            }
+            ahead = (ahead * 8).min(LOOK_AHEAD_MS);
+        }
+    }
+
+    /// How long it is open in `[from, to)`.
+    pub fn open_between(&self, from: Timestamp, to: Timestamp) -> Duration {
+        let open_ms: i64 = self.spans(from.as_ms(), to.as_ms()).iter().map(|(from, to)| to - from).sum();
+        Duration::from_millis(u64::try_from(open_ms).unwrap_or(0))
+    }
+
+    /// The open stretches within `[from, to)`, in ms: in order, apart from each other, none empty.
+    fn spans(&self, from: i64, to: i64) -> Vec<(i64, i64)> {
+        let mut open = match &self.windows {
+            None => vec![(from, to)],
+            Some(windows) => windows.iter().flat_map(|window| window.spans(from, to)).collect(),
+        };
+        open.sort_unstable();
+        let mut merged: Vec<(i64, i64)> = Vec::new();
+        for (start, end) in open {
+            match merged.last_mut() {
+                Some(last) if start <= last.1 => last.1 = last.1.max(end),
+                _ => merged.push((start, end)),
+            }
+        }
+        for blackout in &self.blackouts {
+            let (first, last) = blackout.span();
+            merged = merged
+                .into_iter()
+                .flat_map(|(start, end)| [(start, end.min(first)), (start.max(last), end)])
+                .collect();
+            merged.retain(|(start, end)| start < end);
+        }
+        merged
+            .into_iter()
+            .map(|(start, end)| (start.max(from), end.min(to)))
+            .filter(|(start, end)| start < end)
+            .collect()
+    }
+}
+
+impl Window {
+    /// Its stretches that touch `[from, to)`, not clipped.
+    fn spans(&self, from: i64, to: i64) -> Vec<(i64, i64)> {
+        let date = |ms| civil::wall(Timestamp::from_ms(ms), self.time_zone).date();
+        // Two days earlier: a stretch may last past midnight, and a skipped day may lie in between.
+        let (mut day, last) = (back(date(from), 2), date(to));
+        let mut spans = Vec::new();
+        while day <= last {
+            if self.days[day.weekday().num_days_from_monday() as usize] {
+                spans.push(self.on(day));
+            }
+            let Some(next) = day.succ_opt() else { break };
+            day = next;
+        }
+        spans.retain(|&(start, end)| start < to && end > from);
+        spans
+    }
+
+    fn on(&self, day: NaiveDate) -> (i64, i64) {
+        let past_midnight = i64::from(self.to_minute <= self.from_minute);
+        let midnight = day.and_time(NaiveTime::MIN);
+        let opens = midnight + TimeDelta::minutes(i64::from(self.from_minute));
+        let closes = midnight + TimeDelta::minutes(i64::from(self.to_minute) + past_midnight * 24 * 60);
+        let first = civil::first_instant(opens, self.time_zone).as_ms();
+        (first, civil::last_instant(closes, self.time_zone).as_ms().max(first))
+    }
+}
+
+impl Blackout {
+    fn span(&self) -> (i64, i64) {
+        let after = self.last.succ_opt().unwrap_or(NaiveDate::MAX);
+        let midnight = |day: NaiveDate| civil::first_instant(day.and_time(NaiveTime::MIN), self.time_zone);
+        (midnight(self.first).as_ms(), midnight(after).as_ms())
+    }
+}
+
+fn back(day: NaiveDate, days: u64) -> NaiveDate {
+    day.checked_sub_days(Days::new(days)).unwrap_or(day)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Timelike;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::civil::tests::{ZONES, at};
+
+    const WORKDAYS: [bool; 7] = [true, true, true, true, true, false, false];
+
+    fn window(days: [bool; 7], from: u16, to: u16, time_zone: Tz) -> Window {
+        Window { days, from_minute: from * 60, to_minute: to * 60, time_zone }
+    }
+
+    fn open(windows: Vec<Window>) -> OpenTime {
+        OpenTime::new(Some(windows), Vec::new())
+    }
+
+    fn hours(open: &OpenTime, from: &str, to: &str) -> u64 {
+        open.open_between(at(from), at(to)).as_secs() / 3600
+    }
+
+    #[test]
+    fn a_window_is_open_from_and_not_at_to() {
+        let office = open(vec![window(WORKDAYS, 9, 18, Tz::Asia__Shanghai)]);
+        // 2026-11-23 is a Monday; Shanghai is eight hours ahead.
+        for (instant, expected) in [
+            ("2026-11-23T00:59:59.999Z", false),
+            ("2026-11-23T01:00:00Z", true),
+            ("2026-11-23T09:59:59.999Z", true),
+            ("2026-11-23T10:00:00Z", false),
+            ("2026-11-22T04:00:00Z", false),
+        ] {
+            assert_eq!(office.open_at(at(instant)), expected, "{instant}");
+        }
+        assert_eq!(office.next_change(at("2026-11-20T10:00:00Z")), Some(at("2026-11-23T01:00:00Z")));
+        assert_eq!(office.next_change(at("2026-11-23T01:00:00Z")), Some(at("2026-11-23T10:00:00Z")));
+    }
+
+    #[test]
+    fn thirty_days_from_a_monday_have_198_office_hours() {
+        let office = open(vec![window(WORKDAYS, 9, 18, Tz::Asia__Shanghai)]);
+        assert_eq!(hours(&office, "2026-05-31T16:00:00Z", "2026-06-30T16:00:00Z"), 198);
+    }
+
+    #[test]
+    fn a_window_past_midnight_belongs_to_the_day_it_opens() {
+        let friday = [false, false, false, false, true, false, false];
+        let night = open(vec![window(friday, 22, 6, Tz::UTC)]);
+        assert!(night.open_at(at("2026-11-28T05:59:00Z")), "Saturday morning");
+        assert!(!night.open_at(at("2026-11-27T05:59:00Z")), "Friday morning");
+        assert_eq!(hours(&night, "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z"), 8);
+    }
+
+    #[test]
+    fn equal_ends_are_a_whole_day_and_days_join() {
+        let all = open(vec![window([true; 7], 0, 0, Tz::Europe__Berlin)]);
+        assert_eq!(all.next_change(at("2026-11-23T00:00:00Z")), None);
+        assert_eq!(hours(&all, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"), 8760);
+    }
+
+    #[test]
+    fn a_night_with_a_change_of_clocks_has_its_real_length() {
+        let night = open(vec![window([true; 7], 0, 6, Tz::Europe__Berlin)]);
+        assert_eq!(hours(&night, "2026-03-28T23:00:00Z", "2026-03-29T12:00:00Z"), 5);
+        assert_eq!(hours(&night, "2026-10-24T22:00:00Z", "2026-10-25T12:00:00Z"), 7);
+    }
+
+    #[test]
+    fn a_window_inside_the_missing_hour_does_not_open_that_day() {
+        let berlin = Tz::Europe__Berlin;
+        let short = Window { days: [true; 7], from_minute: 130, to_minute: 170, time_zone: berlin };
+        let short = open(vec![short]);
+        assert_eq!(short.next_change(at("2026-03-28T12:00:00Z")), Some(at("2026-03-30T00:10:00Z")));
+    }
+
+    #[test]
+    fn blackouts_take_whole_days_in_their_own_zone() {
+        let day = |text: &str| text.parse::<NaiveDate>().expect("a day");
+        let festival = Blackout {
+            first: day("2027-02-05"),
+            last: day("2027-02-12"),
+            time_zone: Tz::Asia__Shanghai,
+        };
+        let always = OpenTime::new(None, vec![festival]);
+        assert!(always.open_at(at("2027-02-04T15:59:59Z")));
+        assert_eq!(always.next_change(at("2027-01-01T00:00:00Z")), Some(at("2027-02-04T16:00:00Z")));
+        assert_eq!(always.next_change(at("2027-02-04T16:00:00Z")), Some(at("2027-02-12T16:00:00Z")));
+        assert_eq!(always.next_change(at("2027-02-12T16:00:00Z")), None);
+    }
+
+    #[test]
+    fn no_window_of_ones_own_is_never() {
+        let never = open(Vec::new());
+        assert!(!never.open_at(at("2026-11-23T00:00:00Z")));
+        assert_eq!(never.next_change(at("2026-11-23T00:00:00Z")), None);
+    }
+
+    fn a_window() -> impl Strategy<Value = Window> {
+        (any::<[bool; 7]>(), 0..1440_u16, 0..1440_u16, prop::sample::select(&ZONES[..])).prop_map(
+            |(days, from_minute, to_minute, time_zone)| Window { days, from_minute, to_minute, time_zone },
+        )
+    }
+
+    fn some_open_time() -> impl Strategy<Value = OpenTime> {
+        let blackouts = prop::collection::vec((0..800_u64, 0..30_u64, prop::sample::select(&ZONES[..])), 0..3);
+        (prop::collection::vec(a_window(), 0..4), blackouts).prop_map(|(windows, blackouts)| {
+            let start = NaiveDate::from_ymd_opt(2026, 1, 1).expect("a day");
+            let blackouts = blackouts
+                .into_iter()
+                .map(|(from, length, time_zone)| Blackout {
+                    first: start + Days::new(from),
+                    last: start + Days::new(from + length),
+                    time_zone,
+                })
+                .collect();
+            OpenTime::new(Some(windows), blackouts)
+        })
+    }
+
+    /// From 2026 to 2028, half of it around a change of offset in Berlin.
+    fn an_instant() -> impl Strategy<Value = Timestamp> {
+        prop_oneof![
+            1_767_225_600_000_i64..1_830_000_000_000,
+            1_774_742_400_000_i64..1_774_756_800_000,
+            1_792_882_800_000_i64..1_792_900_000_000,
+        ]
+        .prop_map(Timestamp::from_ms)
+    }
+
+    /// The same question to the wall clock, without instants.
+    fn open_by_wall_clock(window: &Window, instant: Timestamp) -> bool {
+        let wall = civil::wall(instant, window.time_zone);
+        let minute = u16::try_from(wall.hour() * 60 + wall.minute()).expect("a minute of the day");
+        let today = wall.weekday().num_days_from_monday() as usize;
+        let yesterday = (today + 6) % 7;
+        if window.to_minute > window.from_minute {
+            window.days[today] && (window.from_minute..window.to_minute).contains(&minute)
+        } else {
+            (window.days[today] && minute >= window.from_minute)
+                || (window.days[yesterday] && minute < window.to_minute)
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn far_from_changes_of_offset_it_is_what_the_wall_clock_says(window in a_window(), now in an_instant()) {
+            let day = Duration::from_hours(36);
+            prop_assume!(civil::next_offset_change(window.time_zone, now.minus(day), now.plus(day)).is_none());
+            prop_assert_eq!(open(vec![window.clone()]).open_at(now), open_by_wall_clock(&window, now));
+        }
+
+        #[test]
+        fn a_change_is_later_and_is_the_first_one(open in some_open_time(), now in an_instant(), part in 0.0..1.0_f64) {
+            let Some(change) = open.next_change(now) else { return Ok(()) };
+            prop_assert!(change > now);
+            prop_assert_ne!(open.open_at(now), open.open_at(change));
+            let between = now.plus(change.since(now).mul_f64(part));
+            if between < change {
+                prop_assert_eq!(open.open_at(between), open.open_at(now));
+                prop_assert_eq!(open.next_change(between), Some(change));
+            }
+        }
+
+        #[test]
+        fn open_time_adds_up(open in some_open_time(), now in an_instant(), a in 0..400_u64, b in 0..400_u64) {
+            let middle = now.plus(Duration::from_hours(a));
+            let end = middle.plus(Duration::from_hours(b));
+            let sum = open.open_between(now, middle) + open.open_between(middle, end);
+            prop_assert_eq!(open.open_between(now, end), sum);
+            // And it is the sum of the stretches between changes.
+            let (mut at, mut walked) = (now, Duration::ZERO);
+            while at < end {
+                let next = open.next_change(at).map_or(end, |change| change.min(end));
+                if open.open_at(at) {
+                    walked += next.since(at);
+                }
+                at = next;
+            }
+            prop_assert_eq!(walked, sum);
+        }
+    }
+}
