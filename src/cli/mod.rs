@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 
 pub mod check;
 pub mod completions;
@@ -63,9 +63,17 @@ impl Failure {
     }
 }
 
-/// The config that the command line means. The one place where a command gets it.
-pub fn load_config(_globals: &Globals) -> anyhow::Result<Config> {
-    Err(Failure::new(Exit::Config, "the config cannot be read yet").into())
+/// The config that the command line means. The one place where a command gets it. Its warnings are for `check`.
+pub fn load_config(globals: &Globals) -> anyhow::Result<Config> {
+    let path = config::locate(globals.config.as_deref())
+        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    match config::load(&path) {
+        Ok(loaded) => Ok(loaded.config),
+        Err(refused) => {
+            let text = format!("{} cannot be used:\n{refused}", path.display());
+            Err(Failure::new(Exit::Config, text).into())
+        }
+    }
 }
 
 /// The shape of what is printed.

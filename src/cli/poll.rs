@@ -11,7 +11,7 @@ use super::output::{Cell, Column, GOOD, Printer, Row, Style, WARNING, harmless, 
 use super::reading::{runtime, unfound};
 use super::{Exit, Failure, Globals, OutputFormat, load_config};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::secrets::SecretSource;
+use crate::config::secrets::{self, SecretSource};
 use crate::config::{App, Config, Org};
 use crate::control::{
     Advice, ControlError, PollFailure, PollOutcome, PollReport, Request, Response, ask, ask_places,
@@ -142,12 +142,9 @@ async fn credentials(org: &Org) -> anyhow::Result<Credentials> {
     Ok(Credentials { secret: resolved(secret).await?, suite_ticket })
 }
 
-#[expect(clippy::unused_async, reason = "resolving may run a command")]
 async fn resolved(source: &SecretSource) -> anyhow::Result<Secret> {
-    match source {
-        SecretSource::Plain(secret) => Ok(secret.clone()),
-        _ => Err(Failure::new(Exit::Config, "this kind of secret cannot be read yet").into()),
-    }
+    let resolved = secrets::resolve(source).await;
+    Ok(resolved.map_err(|error| Failure::new(Exit::Config, error.to_string()))?)
 }
 
 /// The exit code for what a failure means.
