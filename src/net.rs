@@ -25,6 +25,9 @@ pub struct Limits {
 /// Why a client could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// The base URL is not one.
+    #[error("the base URL is not usable: {0}")]
+    Base(String),
     /// The proxy URL is not one.
     #[error("the proxy URL is not usable: {0}")]
     Proxy(String),

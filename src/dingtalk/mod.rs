@@ -4,5 +4,10 @@
 //! secret or a unionId never stands in an error's text. Deliberately not here: when to ask (`policy`, `tasks`), what
 //! an answer changes (`presence`).
 
+pub mod classify;
 pub mod client;
 pub mod error;
+pub mod lenient;
+pub mod token;
+mod transport;
+pub mod wire;

@@ -6,3 +6,7 @@
 pub mod cadence;
 pub mod civil;
 pub mod window;
+//! When to call, and how often: decisions without a clock, without IO and without randomness.
+
+pub mod backoff;
+pub mod quota;

@@ -1,0 +1,443 @@
+//! The access token: fetched when needed, shared, renewed ahead of its end, replaced when refused.
+//!
+//! Guards: one token call at a time, however many calls are refused at once; the old token serves until a new one is
+//! in hand; failing token calls back off instead of hammering; the value never prints. Deliberately not here: the
+//! call that the token is for (`client`).
+//!
+//! Sources: DingTalk's pages "obtain the access token of an internal app", "of the authorized enterprise", and the
+//! unified `/v1.0/oauth2/{corpId}/token`. A token lives 7200 s; the calls are throttled, but free of the month.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request, Url};
+use serde_json::{Value, json};
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::classify;
+use super::client::Credentials;
+use super::error::{CallError, Verdict, class};
+use super::transport::{Exchange, exchange, failed};
+use crate::clock::SharedClock;
+use crate::config::App;
+use crate::policy::backoff;
+use crate::time::Timestamp;
+
+/// A token answer is some 100 bytes.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Where an answer does not say how long, this is the documented life.
+const USUAL_LIFE: Duration = Duration::from_hours(2);
+/// Renewed so long before the end, or a twelfth of the life before, whichever is less.
+const MARGIN: Duration = Duration::from_mins(10);
+/// Between failing token calls.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// Which call gives the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `POST /v1.0/oauth2/accessToken` with the app's key and secret.
+    Internal {
+        /// The app key.
+        key: String,
+    },
+    /// `POST /v1.0/oauth2/{corpId}/token`, for internal and third-party apps.
+    Unified {
+        /// The client id.
+        key: String,
+        /// The organisation the app runs in.
+        corp_id: String,
+    },
+    /// `POST /v1.0/oauth2/corpAccessToken` with a suite ticket.
+    Suite {
+        /// The suite key.
+        key: String,
+        /// The organisation that authorised the suite.
+        corp_id: String,
+    },
+    /// None: somebody else keeps a token fresh.
+    ReadyMade,
+}
+
+impl Kind {
+    /// The kind the configuration means.
+    pub fn of(app: &App) -> Self {
+        match app {
+            App::Internal { key, corp_id: None, .. } => Self::Internal { key: key.clone() },
+            App::Internal { key, corp_id: Some(corp_id), .. }
+            | App::ThirdParty { key, corp_id, suite_ticket: None, .. } => {
+                Self::Unified { key: key.clone(), corp_id: corp_id.clone() }
+            }
+            App::ThirdParty { key, corp_id, suite_ticket: Some(_), .. } => {
+                Self::Suite { key: key.clone(), corp_id: corp_id.clone() }
+            }
+            App::Token { .. } => Self::ReadyMade,
+        }
+    }
+
+    /// The path of its call below the base URL.
+    fn path(&self) -> String {
+        match self {
+            Self::Internal { .. } | Self::ReadyMade => "/v1.0/oauth2/accessToken".into(),
+            Self::Unified { corp_id, .. } => {
+                let mut path = String::from("/v1.0/oauth2/");
+                super::client::percent_encode(corp_id, &mut path);
+                path.push_str("/token");
+                path
+            }
+            Self::Suite { .. } => "/v1.0/oauth2/corpAccessToken".into(),
+        }
+    }
+
+    fn body(&self, credentials: &Credentials) -> Value {
+        let secret = credentials.secret.reveal();
+        match self {
+            Self::Internal { key } => json!({ "appKey": key, "appSecret": secret }),
+            Self::Unified { key, .. } => {
+                json!({ "client_id": key, "client_secret": secret, "grant_type": "client_credentials" })
+            }
+            Self::Suite { key, corp_id } => {
+                let ticket = credentials.suite_ticket.as_ref().map_or("", |ticket| ticket.reveal());
+                json!({ "suiteKey": key, "suiteSecret": secret, "authCorpId": corp_id, "suiteTicket": ticket })
+            }
+            Self::ReadyMade => Value::Null,
+        }
+    }
+}
+
+/// A token in hand.
+#[derive(Debug)]
+pub struct Token {
+    /// Marked sensitive, so that it does not print.
+    header: HeaderValue,
+    /// Which fetch it came from: two fetches may give the same text.
+    generation: u64,
+    refresh_at: Timestamp,
+    expires_at: Timestamp,
+    /// Whether any call with it was not refused for the token's sake.
+    accepted: AtomicBool,
+}
+
+impl Token {
+    /// What stands in the header.
+    pub fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// Notes that DingTalk took it.
+    pub fn accept(&self) {
+        // Read first: a store on every call would bounce the cache line between cores.
+        if !self.accepted.load(Ordering::Relaxed) {
+            self.accepted.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The token of one organisation, and how to get another.
+pub struct Tokens {
+    kind: Kind,
+    url: Url,
+    http: reqwest::Client,
+    clock: SharedClock,
+    credentials: Mutex<Credentials>,
+    current: RwLock<Option<Arc<Token>>>,
+    gate: AsyncMutex<Gate>,
+}
+
+/// What whoever fetches holds: the others wait for it, and find the new token when they get in.
+#[derive(Debug, Default)]
+struct Gate {
+    generation: u64,
+    /// Token calls in a row that failed, or gave a token that was refused without ever having been accepted.
+    failures: u32,
+    not_before: Timestamp,
+    last_error: Option<CallError>,
+}
+
+impl Gate {
+    /// Whether it is too early for another call. A clock that was set back does not prolong the wait.
+    fn closed(&self, now: Timestamp) -> bool {
+        now < self.not_before && self.not_before.since(now) <= LONGEST_WAIT
+    }
+
+    fn close(&mut self, now: Timestamp, key: u64, at_least: Option<Duration>) {
+        let wait = backoff::delay(self.failures, FIRST_WAIT, LONGEST_WAIT, 2.0, key);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now.plus(wait.max(at_least.unwrap_or_default()).min(LONGEST_WAIT));
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+impl Tokens {
+    /// No network yet.
+    pub fn new(
+        kind: Kind,
+        base: &str,
+        credentials: Credentials,
+        http: reqwest::Client,
+        clock: SharedClock,
+    ) -> Result<Self, String> {
+        let url = Url::parse(&format!("{base}{}", kind.path())).map_err(|e| e.to_string())?;
+        let tokens = Self {
+            kind,
+            url,
+            http,
+            clock,
+            credentials: Mutex::new(credentials),
+            current: RwLock::default(),
+            gate: AsyncMutex::default(),
+        };
+        tokens.take_ready_made();
+        Ok(tokens)
+    }
+
+    /// Other secrets from now on. A fetched token goes on until its end; a ready-made one is replaced at once.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = credentials;
+        self.take_ready_made();
+    }
+
+    /// A token to call with.
+    pub async fn current(&self) -> Result<Arc<Token>, CallError> {
+        let now = self.clock.now();
+        if let Some(token) = self.held() {
+            if now < token.refresh_at {
+                return Ok(token);
+            }
+            if now < token.expires_at {
+                return Ok(self.renew(token, now).await);
+            }
+        }
+        if self.kind == Kind::ReadyMade {
+            return Err(refused_ready_made());
+        }
+        let mut gate = self.gate.lock().await;
+        // Somebody else may have fetched one while this call waited at the gate.
+        if let Some(token) = self.held().filter(|token| now < token.expires_at) {
+            return Ok(token);
+        }
+        match &gate.last_error {
+            Some(error) if gate.closed(now) => Err(error.clone()),
+            _ => self.fetch(&mut gate).await,
+        }
+    }
+
+    /// Another token than `refused`, which DingTalk has just refused.
+    pub async fn instead_of(&self, refused: &Token) -> Result<Arc<Token>, CallError> {
+        if self.kind == Kind::ReadyMade {
+            // Another tool may have put a new one in since.
+            return match self.held() {
+                Some(token) if token.generation != refused.generation => Ok(token),
+                _ => Err(refused_ready_made()),
+            };
+        }
+        let mut gate = self.gate.lock().await;
+        if let Some(token) = self.held()
+            && token.generation != refused.generation
+        {
+            return Ok(token);
+        }
+        // Dropped: whoever comes now waits at the gate instead of spending a call on it.
+        self.hold(None);
+        let now = self.clock.now();
+        let worked = refused.accepted.load(Ordering::Relaxed);
+        if gate.closed(now) && (gate.last_error.is_some() || !worked) {
+            return Err(gate.last_error.get_or_insert_with(refused_fresh).clone());
+        }
+        let fruitless = gate.failures;
+        let token = self.fetch(&mut gate).await?;
+        if !worked {
+            // A token that never worked was replaced: if this one does not either, do not go round in circles.
+            gate.failures = fruitless;
+            gate.close(now, self.key(), None);
+        }
+        Ok(token)
+    }
+
+    /// Renews ahead of the end: one call does it, the others go on with the old token meanwhile.
+    async fn renew(&self, old: Arc<Token>, now: Timestamp) -> Arc<Token> {
+        let Ok(mut gate) = self.gate.try_lock() else { return old };
+        match self.held() {
+            Some(token) if token.generation != old.generation => return token,
+            _ if gate.closed(now) => return old,
+            _ => {}
+        }
+        self.fetch(&mut gate).await.unwrap_or(old)
+    }
+
+    fn held(&self) -> Option<Arc<Token>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hold(&self, token: Option<Arc<Token>>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    fn take_ready_made(&self) {
+        if self.kind != Kind::ReadyMade {
+            return;
+        }
+        let secret = self.credentials.lock().unwrap_or_else(PoisonError::into_inner).secret.clone();
+        let generation = self.held().map_or(0, |token| token.generation) + 1;
+        let end = Timestamp::from_ms(i64::MAX);
+        if let Some(header) = header_value(secret.reveal()) {
+            let accepted = AtomicBool::new(false);
+            self.hold(Some(Arc::new(Token {
+                header,
+                generation,
+                refresh_at: end,
+                expires_at: end,
+                accepted,
+            })));
+        }
+    }
+
+    /// The spread of this organisation's waits.
+    fn key(&self) -> u64 {
+        backoff::key(&["token", self.url.as_str()])
+    }
+
+    async fn fetch(&self, gate: &mut Gate) -> Result<Arc<Token>, CallError> {
+        let result = self.call(gate.generation + 1).await;
+        match result {
+            Ok(token) => {
+                let token = Arc::new(token);
+                gate.generation = token.generation;
+                gate.last_error = None;
+                gate.failures = 0;
+                gate.not_before = Timestamp::default();
+                self.hold(Some(Arc::clone(&token)));
+                Ok(token)
+            }
+            Err(error) => {
+                gate.close(self.clock.now(), self.key(), error.retry_after);
+                gate.last_error = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    async fn call(&self, generation: u64) -> Result<Token, CallError> {
+        let mut request = Request::new(Method::POST, self.url.clone());
+        let body = {
+            let credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
+            self.kind.body(&credentials).to_string()
+        };
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(body.into());
+        // The life is counted from before the call: better a little short than a little long.
+        let asked_at = self.clock.now();
+        let answer = exchange(&self.http, request, MAX_BODY_BYTES).await.map_err(|mut error| {
+            // Token calls are exempt from the month.
+            error.charged = false;
+            error.calls = 0;
+            error.text = format!("token call: {}", error.text);
+            error
+        })?;
+        self.read(&answer, generation, asked_at)
+    }
+
+    fn read(&self, answer: &Exchange, generation: u64, asked_at: Timestamp) -> Result<Token, CallError> {
+        let now = self.clock.now();
+        if let Some((header, life)) = (answer.status == 200).then(|| good(&answer.body)).flatten() {
+            return Ok(Token {
+                header,
+                generation,
+                refresh_at: asked_at.plus(life).minus(MARGIN.min(life / 12)),
+                expires_at: asked_at.plus(life),
+                accepted: AtomicBool::new(false),
+            });
+        }
+        let unified = matches!(self.kind, Kind::Unified { .. });
+        let mut error = classify::token_failure(&answer.reply(now), unified);
+        error.text = format!("token call: {}", error.text);
+        Err(error)
+    }
+}
+
+/// `{"accessToken": .., "expireIn": ..}` or, from the unified call, `{"access_token": .., "expires_in": ..}`.
+fn good(body: &[u8]) -> Option<(HeaderValue, Duration)> {
+    let json: Value = serde_json::from_slice(body).ok()?;
+    let token = json.get("accessToken").or_else(|| json.get("access_token"))?.as_str()?;
+    let life = json.get("expireIn").or_else(|| json.get("expires_in"));
+    let seconds = life.and_then(|v| v.as_u64().or_else(|| v.as_str()?.trim().parse().ok()));
+    let life = seconds.map_or(USUAL_LIFE, |s| Duration::from_secs(s.clamp(12, 30 * 24 * 3600)));
+    Some((header_value(token)?, life))
+}
+
+fn header_value(token: &str) -> Option<HeaderValue> {
+    let mut header =
+        (!token.is_empty() && token.len() <= 4096).then(|| HeaderValue::from_str(token).ok()).flatten()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+fn refused_ready_made() -> CallError {
+    let text = "the ready-made access token is refused, or is none".to_owned();
+    failed(class::CREDENTIALS, text, Verdict::Unauthorised, false, None)
+}
+
+fn refused_fresh() -> CallError {
+    let text = "fresh access tokens are refused too".to_owned();
+    failed(class::UNAUTHORISED, text, Verdict::Unauthorised, false, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(body: &str) -> Option<u64> {
+        good(body.as_bytes()).map(|(_, life)| life.as_secs())
+    }
+
+    #[test]
+    fn a_token_comes_in_both_spellings() {
+        assert_eq!(life(r#"{"accessToken":"t","expireIn":7200}"#), Some(7200));
+        assert_eq!(life(r#"{"access_token":"t","expires_in":"3600"}"#), Some(3600));
+    }
+
+    #[test]
+    fn a_life_that_is_missing_or_absurd_is_made_sensible() {
+        assert_eq!(life(r#"{"accessToken":"t"}"#), Some(7200));
+        assert_eq!(life(r#"{"accessToken":"t","expireIn":-5}"#), Some(7200));
+        assert_eq!(life(r#"{"accessToken":"t","expireIn":0}"#), Some(12));
+        assert_eq!(life(r#"{"accessToken":"t","expireIn":99999999999}"#), Some(30 * 24 * 3600));
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused() {
+        let long = format!(r#"{{"accessToken":"{}"}}"#, "x".repeat(5000));
+        for body in
+            ["", "{}", r#"{"accessToken":""}"#, r#"{"accessToken":7}"#, r#"{"accessToken":"a\r\nb"}"#, &long]
+        {
+            assert_eq!(life(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_token_does_not_print() {
+        let (header, _) = good(br#"{"accessToken":"hunter2"}"#).unwrap();
+        assert!(header.is_sensitive());
+        assert!(!format!("{header:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_closed_gate_opens_by_itself_also_when_the_clock_is_set_back() {
+        let now = Timestamp::from_ms(1_795_413_600_000);
+        let mut gate = Gate::default();
+        for _ in 0..40 {
+            gate.close(now, 7, Some(Duration::from_hours(9)));
+        }
+        assert!(gate.closed(now));
+        assert!(!gate.closed(now.plus(LONGEST_WAIT)));
+        assert!(!gate.closed(now.minus(Duration::from_hours(1))));
+    }
+}

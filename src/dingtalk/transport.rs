@@ -1,0 +1,95 @@
+//! One HTTP exchange: send, read the whole body within a limit, or say what broke.
+//!
+//! Guards: the body is read to its end also on errors (else the connection is lost to the pool), never past its
+//! limit; an error's text never holds the URL. Deliberately not here: what the answer means (`classify`).
+
+use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
+
+use super::classify::Reply;
+use super::error::{CallError, Verdict, class};
+use crate::net;
+use crate::time::Timestamp;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-acs-request-id");
+
+/// An answer that arrived whole.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Exchange {
+    /// The same as `classify` wants it.
+    pub(super) fn reply(&self, now: Timestamp) -> Reply<'_> {
+        let text = |name: &HeaderName| self.headers.get(name).and_then(|value| value.to_str().ok());
+        Reply {
+            status: self.status,
+            request_id: text(&REQUEST_ID),
+            retry_after: text(&RETRY_AFTER),
+            body: &self.body,
+            now,
+        }
+    }
+}
+
+/// Sends and reads at most `most` bytes of body. A bigger one is an error, and its connection is given up.
+pub(super) async fn exchange(
+    http: &reqwest::Client,
+    request: reqwest::Request,
+    most: usize,
+) -> Result<Exchange, CallError> {
+    let mut response = http.execute(request).await.map_err(|error| broken(error, None))?;
+    let status = response.status().as_u16();
+    let announced = response.content_length().unwrap_or(0);
+    // A length that is a lie must not cost the memory it names.
+    if announced > most as u64 {
+        return Err(oversized(status, most));
+    }
+    let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0).min(16 * 1024));
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(error, Some(status)))? {
+        if body.len() + chunk.len() > most {
+            return Err(oversized(status, most));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Exchange { status, headers: std::mem::take(response.headers_mut()), body })
+}
+
+fn oversized(status: u16, most: usize) -> CallError {
+    let text = format!("the body is over {most} bytes");
+    failed(class::OVERSIZED, text, Verdict::Outage, true, Some(status))
+}
+
+/// What reqwest's error means. Charged unless it is certain that nothing was sent.
+fn broken(error: reqwest::Error, status: Option<u16>) -> CallError {
+    let unsent = error.is_connect() || error.is_builder();
+    let class = match (unsent, error.is_timeout()) {
+        (true, false) => class::UNREACHABLE,
+        (_, true) => class::TIMEOUT,
+        (false, false) => class::BROKEN,
+    };
+    failed(class, net::describe(error), Verdict::Unreachable, !unsent, status)
+}
+
+/// An error that DingTalk had no word in.
+pub(super) fn failed(
+    class: &'static str,
+    text: String,
+    verdict: Verdict,
+    charged: bool,
+    status: Option<u16>,
+) -> CallError {
+    CallError {
+        class,
+        text,
+        code: None,
+        request_id: None,
+        status,
+        retry_after: None,
+        charged,
+        calls: u32::from(charged),
+        verdict,
+    }
+}
