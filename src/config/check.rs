@@ -13,8 +13,8 @@ use super::credentials::Context;
 use super::file::Document;
 use super::hooks::{Watched, webhooks};
 use super::problem::{Place, Problem, Sources};
-use super::section::{Report, Section, Spot};
 use super::secrets::Surroundings;
+use super::section::{Report, Section, Spot};
 use super::{Config, dingtalk, housekeeping, people, plan, poll, value};
 
 /// Keys that are read and checked, but whose work is not built in this version: each warns when it is set to
@@ -65,14 +65,21 @@ pub struct Files<'a> {
 }
 
 /// Reads everything. `None`, or an error in the report: there is no config.
-pub fn config(files: &Files<'_>, around: &Surroundings, sources: &Sources, report: &Report) -> Option<Config> {
+pub fn config(
+    files: &Files<'_>,
+    around: &Surroundings,
+    sources: &Sources,
+    report: &Report,
+) -> Option<Config> {
     let root = files.root;
     let context = Context { report, folder: &files.folder, around };
     let mut tops = Vec::new();
     for document in files.included {
         tops.push(Section::root(&document.table, document.source, report, &INCLUDED));
     }
-    let everywhere = |key| -> Vec<Section<'_>> { [root].into_iter().chain(&tops).flat_map(|top| top.tables(key)).collect() };
+    let everywhere = |key| -> Vec<Section<'_>> {
+        [root].into_iter().chain(&tops).flat_map(|top| top.tables(key)).collect()
+    };
 
     let time_zone = match root.take("time_zone", value::zone) {
         Some(spot) => Some(spot.value),
@@ -81,11 +88,19 @@ pub fn config(files: &Files<'_>, around: &Surroundings, sources: &Sources, repor
     };
     let zone = time_zone.unwrap_or_default();
     let (poll, poll_cadence) = poll::poll(root.table("poll", "poll").as_ref());
-    let (windows, window_groups): (Vec<_>, Vec<_>) = poll::windows(&root.tables("window"), zone).into_iter().unzip();
+    let (windows, window_groups): (Vec<_>, Vec<_>) =
+        poll::windows(&root.tables("window"), zone).into_iter().unzip();
     let blackouts = poll::blackouts(&root.tables("blackout"), zone);
-    let (orgs, org_names) = dingtalk::orgs(root.table("dingtalk", "dingtalk").as_ref(), &everywhere("org"), context);
+    let (orgs, org_names) =
+        dingtalk::orgs(root.table("dingtalk", "dingtalk").as_ref(), &everywhere("org"), context);
     let groups = people::groups(&everywhere("group"), report);
-    let users = people::users(&everywhere("user"), &org_names, &groups, (&poll.cadence, poll_cadence.as_ref()), report);
+    let users = people::users(
+        &everywhere("user"),
+        &org_names,
+        &groups,
+        (&poll.cadence, poll_cadence.as_ref()),
+        report,
+    );
     let watched = Watched { users: &users, groups: &groups, orgs: &org_names };
     let defaults = root.table("webhook_defaults", "webhook_defaults");
     let webhooks = webhooks(defaults.as_ref(), &root.tables("webhook"), watched, context);
@@ -107,20 +122,40 @@ pub fn config(files: &Files<'_>, around: &Surroundings, sources: &Sources, repor
     let orgs = orgs.into_iter().map(|at| at.org).collect();
     let file = files.path.clone();
     let time_zone = time_zone?;
-    Some(Config { file, time_zone, orgs, poll, windows, blackouts, users, webhooks, history, store_nick, http, log })
+    Some(Config {
+        file,
+        time_zone,
+        orgs,
+        poll,
+        windows,
+        blackouts,
+        users,
+        webhooks,
+        history,
+        store_nick,
+        http,
+        log,
+    })
 }
 
 fn local_zone(report: &Report) -> Option<chrono_tz::Tz> {
     match value::local_zone() {
         Ok(zone) => Some(zone),
         Err(trouble) => {
-            report.push(Problem::error("no-time-zone", None, trouble.message).help(format!("`time_zone`: {}", trouble.help)));
+            report.push(
+                Problem::error("no-time-zone", None, trouble.message)
+                    .help(format!("`time_zone`: {}", trouble.help)),
+            );
             None
         }
     }
 }
 
-fn warn_of_window_groups<'a>(named: impl Iterator<Item = &'a Spot<String>>, users: &[people::UserAt], report: &Report) {
+fn warn_of_window_groups<'a>(
+    named: impl Iterator<Item = &'a Spot<String>>,
+    users: &[people::UserAt],
+    report: &Report,
+) {
     for word in named {
         let names = || users.iter().flat_map(|at| at.user.groups.iter().map(String::as_str));
         if !names().any(|name| name == word.value) {
@@ -162,7 +197,9 @@ fn warn_of_interpolation(files: &Files<'_>, report: &Report) {
                 let place = Place { source: document.source, span };
                 let message = format!("`${{{variable}}}` is kept as text: nothing is replaced in this file");
                 let problem = Problem::warning("kept-as-text", Some(place), message);
-                report.push(problem.help(format!("where a secret may stand, write `{{ env = \"{variable}\" }}`")));
+                report.push(
+                    problem.help(format!("where a secret may stand, write `{{ env = \"{variable}\" }}`")),
+                );
             }
         });
     }
@@ -189,7 +226,8 @@ fn warn_of_open_files(files: &Files<'_>, sources: &Sources, report: &Report) {
         if document.world_readable && report.has_plain_secret(document.source) {
             let name = sources.all().get(document.source).map_or("", |source| source.name.as_str());
             let message = format!("everybody on this machine can read {name}, and secrets stand in it");
-            report.push(Problem::warning("world-readable", None, message).help(format!("chmod o-rwx {name}")));
+            report
+                .push(Problem::warning("world-readable", None, message).help(format!("chmod o-rwx {name}")));
         }
     }
 }

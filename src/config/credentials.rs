@@ -10,13 +10,14 @@ use std::path::Path;
 use toml::de::DeValue;
 
 use super::problem::{Place, Problem};
-use super::section::{Raw, Report, Spot, Trouble, kind, nearest};
 use super::secrets::{SecretError, SecretSource, Surroundings, add_credential, read, signing_secret_trouble};
+use super::section::{Raw, Report, Spot, Trouble, kind, nearest};
 use super::{Text, file, value};
 use crate::secret::Secret;
 
 const SOURCES: [&str; 4] = ["credential", "file", "env", "command"];
-const EXAMPLE: &str = "for example `{ credential = \"app-secret\" }` or `{ file = \"/etc/presenced/app-secret\" }`";
+const EXAMPLE: &str =
+    "for example `{ credential = \"app-secret\" }` or `{ file = \"/etc/presenced/app-secret\" }`";
 
 /// What every reader of secrets needs to know.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,10 @@ impl Context<'_> {
         };
         let texts = || -> Result<Vec<String>, Trouble> {
             let items = from.items().ok_or_else(|| {
-                Trouble::new("a command is a list of words", "for example `{ command = [\"pass\", \"show\", \"crm\"] }`")
+                Trouble::new(
+                    "a command is a list of words",
+                    "for example `{ command = [\"pass\", \"show\", \"crm\"] }`",
+                )
             })?;
             items.into_iter().map(value::text).collect()
         };
@@ -60,16 +64,20 @@ impl Context<'_> {
             "credential" => {
                 let name = value::some_text(*from)?;
                 if name.contains('/') || name.starts_with('.') {
-                    return Err(Trouble::new(format!("`{name}` is no name of a credential"), "a name without `/`"));
+                    return Err(Trouble::new(
+                        format!("`{name}` is no name of a credential"),
+                        "a name without `/`",
+                    ));
                 }
                 Ok(SecretSource::Credential(name))
             }
             "file" => Ok(SecretSource::File(self.folder.join(value::some_text(*from)?))),
             "env" => Ok(SecretSource::Env(value::some_text(*from)?)),
             "command" => match texts()? {
-                words if words.first().is_none_or(String::is_empty) => {
-                    Err(Trouble::new("the command is empty", "for example `{ command = [\"pass\", \"show\", \"crm\"] }`"))
-                }
+                words if words.first().is_none_or(String::is_empty) => Err(Trouble::new(
+                    "the command is empty",
+                    "for example `{ command = [\"pass\", \"show\", \"crm\"] }`",
+                )),
                 words => Ok(SecretSource::Command(words)),
             },
             other => Err(Trouble::new(
@@ -97,7 +105,8 @@ impl Context<'_> {
             SecretSource::Plain(_) => {
                 let message = "a secret stands in the config as plain text";
                 let problem = Problem::warning("plain-secret", Some(spot.place.clone()), message).aside("");
-                self.report.push(problem.help("keep it in a file or a credential: `{ credential = \"NAME\" }`"));
+                self.report
+                    .push(problem.help("keep it in a file or a credential: `{ credential = \"NAME\" }`"));
             }
             // Outside of the unit nobody knows which credentials the unit loads.
             SecretSource::Credential(_) if self.around.credentials().is_none() => return,
@@ -130,7 +139,12 @@ impl Context<'_> {
             }
             SecretError::Env(name) => {
                 let message = format!("the environment variable {name} is not set here");
-                self.report.warning("missing-secret", place, message, "the daemon needs it in its own environment");
+                self.report.warning(
+                    "missing-secret",
+                    place,
+                    message,
+                    "the daemon needs it in its own environment",
+                );
             }
             other => self.report.error("missing-secret", place, other.to_string(), ""),
         }

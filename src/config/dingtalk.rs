@@ -65,7 +65,11 @@ pub struct OrgAt {
 }
 
 /// All organisations. Where something is missing, it is reported and the organisation left out.
-pub fn orgs(shared: Option<&Section<'_>>, own: &[Section<'_>], context: Context<'_>) -> (Vec<OrgAt>, Vec<OrgName>) {
+pub fn orgs(
+    shared: Option<&Section<'_>>,
+    own: &[Section<'_>],
+    context: Context<'_>,
+) -> (Vec<OrgAt>, Vec<OrgName>) {
     let base = shared.map(|section| read(section, context)).unwrap_or_default();
     let mut names: Vec<Spot<OrgName>> = Vec::new();
     let mut orgs = Vec::new();
@@ -87,7 +91,8 @@ pub fn orgs(shared: Option<&Section<'_>>, own: &[Section<'_>], context: Context<
         let Some(name) = name else { continue };
         if let Some(first) = names.iter().find(|other| other.value == name.value) {
             let message = format!("two organisations are named `{}`", name.value);
-            let problem = Problem::error("duplicate-org", Some(name.place.clone()), message).help("the second");
+            let problem =
+                Problem::error("duplicate-org", Some(name.place.clone()), message).help("the second");
             context.report.push(problem.also(first.place.clone(), "the first"));
         }
         let label = format!("[[org]] `{}`", name.value);
@@ -114,7 +119,11 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
         kind: section.take_unless(
             "app",
             &Kind::Internal,
-            value::choice(&[("internal", Kind::Internal), ("third_party", Kind::ThirdParty), ("token", Kind::Token)]),
+            value::choice(&[
+                ("internal", Kind::Internal),
+                ("third_party", Kind::ThirdParty),
+                ("token", Kind::Token),
+            ]),
         ),
         app_key: section.take("app_key", value::some_text),
         app_secret: secret("app_secret"),
@@ -143,11 +152,19 @@ fn ca_file(section: &Section<'_>, context: Context<'_>) -> Option<Spot<PathBuf>>
 }
 
 /// Puts one organisation together, own keys before shared ones.
-fn build(name: &OrgName, own: &Keys, base: &Keys, place: &Place, label: &str, context: Context<'_>) -> Option<Org> {
+fn build(
+    name: &OrgName,
+    own: &Keys,
+    base: &Keys,
+    place: &Place,
+    label: &str,
+    context: Context<'_>,
+) -> Option<Org> {
     let missing = |key: &str, what: &str| {
         if !own.present.contains(&key) && !base.present.contains(&key) {
             let message = format!("`{key}` is missing in {label}");
-            let problem = Problem::error("missing-key", Some(place.clone()), message).help(format!("write `{what}`"));
+            let problem =
+                Problem::error("missing-key", Some(place.clone()), message).help(format!("write `{what}`"));
             context.report.push(if place.span.is_empty() { problem.aside("") } else { problem });
         }
     };
@@ -171,7 +188,10 @@ fn build(name: &OrgName, own: &Keys, base: &Keys, place: &Place, label: &str, co
         rate: one(&own.rate, &base.rate).unwrap_or(5),
         concurrency: one(&own.concurrency, &base.concurrency).unwrap_or(4),
         timeout: pick(|keys| keys.timeout.as_ref().map(|spot| spot.value), Duration::from_secs(10)),
-        connect_timeout: pick(|keys| keys.connect_timeout.as_ref().map(|spot| spot.value), Duration::from_secs(5)),
+        connect_timeout: pick(
+            |keys| keys.connect_timeout.as_ref().map(|spot| spot.value),
+            Duration::from_secs(5),
+        ),
         proxy: one(&own.proxy, &base.proxy),
         ca_file: one(&own.ca_file, &base.ca_file),
     })

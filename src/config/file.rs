@@ -11,8 +11,8 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::problem::{Place, Problem, Severity, Source, Sources, render, sort};
-use super::section::{KEYS, Report, Section, within};
 use super::secrets::Surroundings;
+use super::section::{KEYS, Report, Section, within};
 use super::{Config, check};
 
 /// Where a config is looked for when none is named.
@@ -50,7 +50,9 @@ impl std::error::Error for Refused {}
 
 /// No config file was named, and none is where one usually is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no config file: give one by `--config FILE` or PRESENCED_CONFIG, or make ./config.toml or /etc/presenced/config.toml")]
+#[error(
+    "no config file: give one by `--config FILE` or PRESENCED_CONFIG, or make ./config.toml or /etc/presenced/config.toml"
+)]
 pub struct NotFound;
 
 /// The config file: the one that was named, else the first of `./config.toml` and `/etc/presenced/config.toml` that
@@ -107,7 +109,11 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
     let main = match read(path, path.display().to_string(), sources) {
         Ok(text) => text,
         Err(error) => {
-            report.push(Problem::error("unreadable", None, format!("{} cannot be read: {error}", path.display())));
+            report.push(Problem::error(
+                "unreadable",
+                None,
+                format!("{} cannot be read: {error}", path.display()),
+            ));
             return None;
         }
     };
@@ -139,7 +145,9 @@ fn read(path: &Path, name: String, sources: &mut Sources) -> std::io::Result<Tex
         return Err(std::io::Error::from(std::io::ErrorKind::FileTooLarge));
     }
     let text: Arc<str> = String::from_utf8(bytes)
-        .map_err(|error| std::io::Error::other(format!("not UTF-8 from byte {}", error.utf8_error().valid_up_to())))?
+        .map_err(|error| {
+            std::io::Error::other(format!("not UTF-8 from byte {}", error.utf8_error().valid_up_to()))
+        })?
         .into();
     let source = sources.add(Source { name, text: Arc::clone(&text) });
     Ok(Text { text, source, world_readable: world_readable(&metadata) })
@@ -163,7 +171,8 @@ pub fn world_readable(metadata: &std::fs::Metadata) -> bool {
 /// The included files in the order of their names, each with how the operator would name it.
 fn includes(root: &Section<'_>, folder: &Path) -> Vec<(PathBuf, String, Place)> {
     let watch = root.table("watch", "watch");
-    let patterns = watch.as_ref().and_then(|watch| watch.take_list("include", false, super::value::some_text));
+    let patterns =
+        watch.as_ref().and_then(|watch| watch.take_list("include", false, super::value::some_text));
     let patterns: Vec<(String, Place)> = match patterns {
         Some(spot) => spot.value.into_iter().map(|item| (item.value, item.place)).collect(),
         None => vec![("watch.d/*.toml".to_owned(), root.place.clone())],

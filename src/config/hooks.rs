@@ -103,7 +103,12 @@ pub fn webhooks(
         for (key, there) in [("name", name.is_some()), ("url", url.is_some())] {
             if !there && !section.has(key) {
                 let message = format!("`{key}` is missing in [[webhook]]");
-                context.report.error("missing-key", &section.place, message, &format!("write `{key} = \"...\"`"));
+                context.report.error(
+                    "missing-key",
+                    &section.place,
+                    message,
+                    &format!("write `{key} = \"...\"`"),
+                );
             }
         }
         let own = read(section, context);
@@ -112,7 +117,8 @@ pub fn webhooks(
         let (Some(name), Some(url)) = (name, url) else { continue };
         if let Some(first) = names.iter().find(|other| other.value == name.value) {
             let message = format!("two webhooks are named `{}`", name.value);
-            let problem = Problem::error("duplicate-webhook", Some(name.place.clone()), message).help("the second");
+            let problem =
+                Problem::error("duplicate-webhook", Some(name.place.clone()), message).help("the second");
             context.report.push(problem.also(first.place.clone(), "the first"));
         }
         let merged = merge(own, &base);
@@ -209,7 +215,10 @@ fn pattern(raw: Raw<'_>) -> Result<String, Trouble> {
 fn headers(section: &Section<'_>, context: Context<'_>) -> Option<Vec<(String, Text)>> {
     let spot = section.take("headers", |raw| {
         raw.pairs().ok_or_else(|| {
-            Trouble::new(format!("expected a table, found {}", kind(raw.value)), "for example `{ \"X-Site\" = \"HZ\" }`")
+            Trouble::new(
+                format!("expected a table, found {}", kind(raw.value)),
+                "for example `{ \"X-Site\" = \"HZ\" }`",
+            )
         })
     })?;
     let mut headers = Vec::new();
@@ -225,7 +234,9 @@ fn headers(section: &Section<'_>, context: Context<'_>) -> Option<Vec<(String, T
                 } else if SECRET_HEADERS.contains(&name.value.to_lowercase().as_str()) {
                     let message = format!("the header `{}` holds a secret as plain text", name.value);
                     let problem = Problem::warning("plain-secret", Some(place), message).aside("");
-                    context.report.push(problem.help("keep it in a file or a credential: `{ credential = \"NAME\" }`"));
+                    context
+                        .report
+                        .push(problem.help("keep it in a file or a credential: `{ credential = \"NAME\" }`"));
                 }
                 headers.push((name.value, text));
             }
@@ -253,8 +264,12 @@ fn header_name_trouble(name: &str) -> Option<Trouble> {
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
         return Some(Trouble::new(format!("`{name}` is no name of a header"), "letters, digits and `-`"));
     }
-    if RESERVED.contains(&lower.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix)) {
-        return Some(Trouble::new(format!("the header `{name}` is set by this program"), "choose another name"));
+    if RESERVED.contains(&lower.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+    {
+        return Some(Trouble::new(
+            format!("the header `{name}` is set by this program"),
+            "choose another name",
+        ));
     }
     None
 }
@@ -282,15 +297,20 @@ fn success(section: &Section<'_>) -> Option<(String, serde_json::Value)> {
     let pointer = table.take("json", |raw| {
         let pointer = value::text(raw)?;
         let is_pointer = pointer.is_empty() || pointer.starts_with('/');
-        is_pointer.then_some(pointer).ok_or_else(|| {
-            Trouble::new("is no JSON pointer", "it begins with `/`, for example `/errcode`")
-        })
+        is_pointer
+            .then_some(pointer)
+            .ok_or_else(|| Trouble::new("is no JSON pointer", "it begins with `/`, for example `/errcode`"))
     });
     let equals = table.take("equals", plain_json);
     for (key, there) in [("json", pointer.is_some()), ("equals", equals.is_some())] {
         if !there && !table.has(key) {
             let message = format!("`{key}` is missing in {}", table.label());
-            table.report.error("missing-key", &table.place, message, "write `{ json = \"/errcode\", equals = 0 }`");
+            table.report.error(
+                "missing-key",
+                &table.place,
+                message,
+                "write `{ json = \"/errcode\", equals = 0 }`",
+            );
         }
     }
     Some((pointer?.value, equals?.value))
@@ -305,7 +325,9 @@ fn plain_json(raw: Raw<'_>) -> Result<serde_json::Value, Trouble> {
         DeValue::Float(float) => number(float.as_str()),
         _ => None,
     }
-    .ok_or_else(|| Trouble::new(format!("cannot be compared with {}", kind(raw.value)), "a text, a number or a flag"))
+    .ok_or_else(|| {
+        Trouble::new(format!("cannot be compared with {}", kind(raw.value)), "a text, a number or a flag")
+    })
 }
 
 /// Own keys before the shared ones.
@@ -340,7 +362,8 @@ fn build(name: WebhookName, url: Text, keys: Keys, backoff: Backoff) -> Webhook 
     fn values<T>(spots: Option<Vec<Spot<T>>>) -> Vec<T> {
         spots.unwrap_or_default().into_iter().map(|spot| spot.value).collect()
     }
-    let usual = || [EventType::ParticipantJoined, EventType::ParticipantLeft].map(|event| event.name().to_owned());
+    let usual =
+        || [EventType::ParticipantJoined, EventType::ParticipantLeft].map(|event| event.name().to_owned());
     Webhook {
         name,
         url,
@@ -397,12 +420,15 @@ fn check_filters(keys: &Keys, name: &Spot<WebhookName>, watched: Watched<'_>, co
     let mut all_known = true;
     let mut unknown = |what: &str, word: &Spot<String>, near: Option<&str>| {
         all_known = false;
-        let message = format!("webhook `{}` names {what} `{}`, which nobody is in or has", name.value, word.value);
+        let message =
+            format!("webhook `{}` names {what} `{}`, which nobody is in or has", name.value, word.value);
         let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
         context.report.warning("matches-nobody", &word.place, message, &help);
     };
     for word in users {
-        let names = || watched.users.iter().flat_map(|at| [at.user.name.as_str(), at.user.identity.union_id.as_str()]);
+        let names = || {
+            watched.users.iter().flat_map(|at| [at.user.name.as_str(), at.user.identity.union_id.as_str()])
+        };
         if !names().any(|name| name == word.value) {
             unknown("the user", word, nearest(&word.value, names()));
         }
@@ -411,22 +437,34 @@ fn check_filters(keys: &Keys, name: &Spot<WebhookName>, watched: Watched<'_>, co
         let names = || watched.users.iter().flat_map(|at| at.user.groups.iter().map(String::as_str));
         if !names().any(|name| name == word.value) {
             let declared = watched.groups.iter().map(|group| group.name.value.as_str());
-            unknown("the group", word, nearest(&word.value, names().chain(declared).filter(|name| *name != word.value)));
+            unknown(
+                "the group",
+                word,
+                nearest(&word.value, names().chain(declared).filter(|name| *name != word.value)),
+            );
         }
     }
     for word in orgs {
         if !watched.orgs.contains(&word.value) {
             let near = nearest(word.value.as_str(), watched.orgs.iter().map(OrgName::as_str));
-            unknown("the organisation", &Spot { value: word.value.to_string(), place: word.place.clone() }, near);
+            unknown(
+                "the organisation",
+                &Spot { value: word.value.to_string(), place: word.place.clone() },
+                near,
+            );
         }
     }
     let chosen = |at: &&UserAt| {
         let (user, identity) = (&at.user, &at.user.identity);
-        (users.is_empty() || users.iter().any(|w| w.value == user.name || w.value == identity.union_id.as_str()))
+        (users.is_empty()
+            || users.iter().any(|w| w.value == user.name || w.value == identity.union_id.as_str()))
             && (groups.is_empty() || groups.iter().any(|w| user.groups.contains(&w.value)))
             && (orgs.is_empty() || orgs.iter().any(|w| w.value == identity.org))
     };
-    if all_known && !watched.users.is_empty() && !watched.users.iter().filter(|at| at.enabled).any(|at| chosen(&at)) {
+    if all_known
+        && !watched.users.is_empty()
+        && !watched.users.iter().filter(|at| at.enabled).any(|at| chosen(&at))
+    {
         let message = format!("webhook `{}` matches nobody", name.value);
         let help = "`users`, `groups` and `orgs` must all hold for somebody who is enabled";
         context.report.warning("matches-nobody", &name.place, message, help);

@@ -25,8 +25,8 @@ mod people;
 mod plan;
 mod poll;
 pub mod problem;
-mod section;
 pub mod secrets;
+mod section;
 mod value;
 
 pub use check::NOT_BUILT_YET;

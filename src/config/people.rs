@@ -57,7 +57,8 @@ pub fn groups(sections: &[Section<'_>], report: &Report) -> Vec<Group> {
         let Some(name) = name else { continue };
         if let Some(first) = groups.iter().find(|group| group.name.value == name.value) {
             let message = format!("two groups are named `{}`", name.value);
-            let problem = Problem::error("duplicate-group", Some(name.place.clone()), message).help("the second");
+            let problem =
+                Problem::error("duplicate-group", Some(name.place.clone()), message).help("the second");
             report.push(problem.also(first.name.place.clone(), "the first"));
         }
         groups.push(Group { name, cadence });
@@ -93,7 +94,8 @@ pub fn users(
         let identity = Identity { org, union_id: union_id.value };
         if let Some(first) = seen.get(&identity) {
             let message = format!("`{}` stands twice in organisation `{}`", identity.union_id, identity.org);
-            let problem = Problem::error("duplicate-user", Some(union_id.place.clone()), message).help("the second");
+            let problem =
+                Problem::error("duplicate-user", Some(union_id.place.clone()), message).help("the second");
             report.push(problem.also(first.clone(), "the first"));
             continue;
         }

@@ -64,7 +64,8 @@ pub fn check(plan: Plan<'_>, orgs: &[OrgAt], users: &[UserAt], sources: &Sources
 
 /// The first instant of the month and the first after it.
 fn month(zone: Tz) -> (Timestamp, Timestamp) {
-    let start = NaiveDate::from_ymd_opt(2026, 6, 1).unwrap_or_default().and_hms_opt(0, 0, 0).unwrap_or_default();
+    let start =
+        NaiveDate::from_ymd_opt(2026, 6, 1).unwrap_or_default().and_hms_opt(0, 0, 0).unwrap_or_default();
     let from = civil::first_instant(start, zone);
     (from, from.plus(Duration::from_hours(30 * 24)))
 }
@@ -74,7 +75,9 @@ fn rows<'a>(plan: Plan<'_>, users: impl Iterator<Item = &'a UserAt>) -> Vec<Row>
     let mut rows: Vec<Row> = Vec::new();
     for at in users {
         let open = open_time(plan.windows, plan.blackouts, &at.user).without_blackouts();
-        let same = |row: &&mut Row| row.place == at.cadence_place && row.open == open && row.cadence == at.user.cadence;
+        let same = |row: &&mut Row| {
+            row.place == at.cadence_place && row.open == open && row.cadence == at.user.cadence
+        };
         if let Some(row) = rows.iter_mut().find(same) {
             row.people += 1;
             continue;
@@ -118,7 +121,8 @@ fn judge(rows: &[Row], needed: f64, limit: u64, at: &OrgAt, sources: &Sources) -
     if ratio <= 1.0 {
         return None;
     }
-    let whose = if at.org.name.as_str() == "default" { String::new() } else { format!(" for `{}`", at.org.name) };
+    let whose =
+        if at.org.name.as_str() == "default" { String::new() } else { format!(" for `{}`", at.org.name) };
     let message = format!("this plan{whose} needs {needed:.0} calls a month; calls_per_month is {limit}");
     let Some(largest) = largest else {
         let help = "the calls win: raise `max_interval`, or calls_per_month";
@@ -175,7 +179,9 @@ mod tests {
 
     #[test]
     fn rounds_up_to_two_digits() {
-        for (number, expected) in [(118_800.0, 120_000), (120_000.0, 120_000), (5_001.0, 5_100), (7.0, 7), (99.5, 100)] {
+        for (number, expected) in
+            [(118_800.0, 120_000), (120_000.0, 120_000), (5_001.0, 5_100), (7.0, 7), (99.5, 100)]
+        {
             assert_eq!(round_up(number), expected, "{number}");
         }
     }

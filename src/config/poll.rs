@@ -31,7 +31,8 @@ pub fn poll(section: Option<&Section<'_>>) -> (Poll, Option<Spot<Cadence>>) {
         section.report.error("bad-value", &section.place, message, "exchange the two");
     }
     poll.first_poll_silent = section.take_or("first_poll", false, value::choice(FIRST_POLL));
-    poll.leave_after_misses = section.take_or("leave_after_misses", poll.leave_after_misses, value::number(1));
+    poll.leave_after_misses =
+        section.take_or("leave_after_misses", poll.leave_after_misses, value::number(1));
     poll.overtime = section.take_or("overtime", poll.overtime, value::duration);
     poll.sweep = section.take_or("sweep", poll.sweep, sweep);
     poll.confirm_calls = section.take_or("confirm_calls", poll.confirm_calls, value::flag);
@@ -63,7 +64,8 @@ pub fn cadence(section: &Section<'_>) -> Option<Spot<Cadence>> {
     match (interval, cron) {
         (Some(interval), Some(cron)) => {
             let message = format!("both `interval` and `cron` are set in {}", section.label());
-            let problem = Problem::error("both-cadences", Some(cron.place), message).help("keep one of the two");
+            let problem =
+                Problem::error("both-cadences", Some(cron.place), message).help("keep one of the two");
             section.report.push(problem.also(interval.place, "the other"));
             None
         }
@@ -109,14 +111,22 @@ pub fn windows(sections: &[Section<'_>], file_zone: Tz) -> Vec<(Window, Vec<Spot
 }
 
 fn one_window(section: &Section<'_>, at: usize, file_zone: Tz) -> Option<(Window, Vec<Spot<String>>)> {
-    let name = section.take("name", value::some_text).map_or_else(|| format!("window {}", at + 1), |spot| spot.value);
+    let name = section
+        .take("name", value::some_text)
+        .map_or_else(|| format!("window {}", at + 1), |spot| spot.value);
     let days = section.take_list("days", true, value::days);
     let from = section.take("from", value::time_of_day);
     let to = section.take("to", value::time_of_day);
     let time_zone = section.take("time_zone", value::zone).map_or(file_zone, |spot| spot.value);
-    let groups = section.take_list("groups", false, value::some_text).map_or_else(Vec::new, |spot| spot.value);
+    let groups =
+        section.take_list("groups", false, value::some_text).map_or_else(Vec::new, |spot| spot.value);
     if let Some(from) = from.as_ref().filter(|from| from.value == 24 * 60) {
-        section.report.error("bad-value", &from.place, "a window cannot open when its day is over", "write `00:00`");
+        section.report.error(
+            "bad-value",
+            &from.place,
+            "a window cannot open when its day is over",
+            "write `00:00`",
+        );
     }
     let mut open = [false; 7];
     match &days {
@@ -150,7 +160,8 @@ pub fn blackouts(sections: &[Section<'_>], time_zone: Tz) -> Vec<Blackout> {
             section.report.error("missing-key", &section.place, "`dates` is missing in [[blackout]]", help);
         }
         let dates = dates.map_or_else(Vec::new, |spot| spot.value);
-        let days = dates.iter().map(|spot| window::Blackout { first: spot.value.0, last: spot.value.1, time_zone });
+        let days =
+            dates.iter().map(|spot| window::Blackout { first: spot.value.0, last: spot.value.1, time_zone });
         blackouts.push(Blackout { name, dates: days.collect() });
     }
     blackouts

@@ -35,7 +35,6 @@ pub struct Place {
     pub span: Range<usize>,
 }
 
-
 /// One thing to put right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -269,8 +268,9 @@ mod tests {
     #[test]
     fn shows_the_line_and_what_to_write() {
         let text = "\n".repeat(26) + "intervall = \"2m\"\n";
-        let problem = Problem::error("unknown-key", place(&text, "intervall"), "unknown key `intervall` in [poll]")
-            .help("did you mean `interval`?");
+        let problem =
+            Problem::error("unknown-key", place(&text, "intervall"), "unknown key `intervall` in [poll]")
+                .help("did you mean `interval`?");
         let expected = "error: unknown key `intervall` in [poll]\n  --> config.toml:27:1\n27 | intervall = \
             \"2m\"\n   | ^^^^^^^^^ did you mean `interval`?\n";
         assert_eq!(render(&[problem], &sources(&text)), expected);

@@ -121,7 +121,9 @@ pub fn read(source: &SecretSource, around: &Surroundings) -> Result<Secret, Secr
         SecretSource::Credential(name) => {
             let missing = || SecretError::Credential { name: name.clone() };
             from_file(&around.credentials().ok_or_else(missing)?.join(name)).map_err(|error| match error {
-                SecretError::File { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => missing(),
+                SecretError::File { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                    missing()
+                }
                 other => other,
             })
         }
@@ -176,7 +178,10 @@ async fn from_command(command: &[String], limit: Duration) -> Result<Secret, Sec
         let mut bytes = Vec::new();
         if let Some(output) = child.stdout.take() {
             let mut output = output.take(MAX_SECRET_BYTES + 1);
-            output.read_to_end(&mut bytes).await.map_err(|error| failed(format!("cannot be read: {error}")))?;
+            output
+                .read_to_end(&mut bytes)
+                .await
+                .map_err(|error| failed(format!("cannot be read: {error}")))?;
         }
         if bytes.len() as u64 > MAX_SECRET_BYTES {
             return Err(failed(format!("printed more than {MAX_SECRET_BYTES} bytes")));
@@ -222,7 +227,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("app-secret");
         std::fs::write(&path, "hunter2\n").expect("written");
-        let around = around(&[("KEY", "hunter2"), ("CREDENTIALS_DIRECTORY", &folder.path().display().to_string())]);
+        let around =
+            around(&[("KEY", "hunter2"), ("CREDENTIALS_DIRECTORY", &folder.path().display().to_string())]);
         for source in [
             SecretSource::Plain(Secret::new("hunter2")),
             SecretSource::File(path),
@@ -230,7 +236,8 @@ mod tests {
             SecretSource::Credential("app-secret".into()),
             SecretSource::Command(command(&["printf", "hunter2\\n"])),
         ] {
-            let secret = resolve_in(&source, &around).await.unwrap_or_else(|error| panic!("{source:?}: {error}"));
+            let secret =
+                resolve_in(&source, &around).await.unwrap_or_else(|error| panic!("{source:?}: {error}"));
             assert_eq!(secret.reveal(), "hunter2", "{source:?}");
         }
     }
@@ -240,8 +247,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let here = around(&[("CREDENTIALS_DIRECTORY", &folder.path().display().to_string())]);
         for around in [around(&[]), here] {
-            let error = resolve_in(&SecretSource::Credential("crm".into()), &around).await.expect_err("missing");
-            assert!(error.to_string().contains("`LoadCredential=crm:/etc/presenced/credentials/crm`"), "{error}");
+            let error =
+                resolve_in(&SecretSource::Credential("crm".into()), &around).await.expect_err("missing");
+            assert!(
+                error.to_string().contains("`LoadCredential=crm:/etc/presenced/credentials/crm`"),
+                "{error}"
+            );
         }
     }
 
@@ -266,14 +277,19 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_hangs_is_ended() {
         // The command outlives any test run; only the limit can end the wait.
-        let error = from_command(&command(&["sleep", "86400"]), Duration::from_millis(50)).await.expect_err("a limit");
+        let error = from_command(&command(&["sleep", "86400"]), Duration::from_millis(50))
+            .await
+            .expect_err("a limit");
         assert!(error.to_string().contains("took longer"), "{error}");
     }
 
     #[test]
     fn signing_secrets_have_their_form() {
         let of = |bytes: usize| {
-            Secret::new(&format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(vec![7; bytes])))
+            Secret::new(&format!(
+                "whsec_{}",
+                base64::engine::general_purpose::STANDARD.encode(vec![7; bytes])
+            ))
         };
         assert_eq!(signing_secret_trouble(&of(24)), None);
         assert_eq!(signing_secret_trouble(&of(64)), None);

@@ -13,16 +13,87 @@ use super::problem::{Place, Problem, Severity};
 
 /// The keys of every table. The first column is the table's path, in which an array of tables counts once.
 pub const KEYS: &[(&str, &[&str])] = &[
-    ("", &["time_zone", "dingtalk", "org", "poll", "window", "blackout", "group", "user", "watch",
-        "webhook_defaults", "webhook", "history", "privacy", "http", "log"]),
-    ("dingtalk", &["site", "api_base", "legacy_base", "app", "app_key", "app_secret", "corp_id", "suite_ticket",
-        "access_token", "calls_per_month", "month_time_zone", "rate", "concurrency", "timeout", "connect_timeout",
-        "proxy", "ca_file"]),
-    ("org", &["name", "site", "api_base", "legacy_base", "app", "app_key", "app_secret", "corp_id",
-        "suite_ticket", "access_token", "calls_per_month", "month_time_zone", "rate", "concurrency", "timeout",
-        "connect_timeout", "proxy", "ca_file"]),
-    ("poll", &["interval", "cron", "min_interval", "max_interval", "first_poll", "leave_after_misses", "overtime",
-        "sweep", "confirm_calls", "stale_after", "backoff"]),
+    (
+        "",
+        &[
+            "time_zone",
+            "dingtalk",
+            "org",
+            "poll",
+            "window",
+            "blackout",
+            "group",
+            "user",
+            "watch",
+            "webhook_defaults",
+            "webhook",
+            "history",
+            "privacy",
+            "http",
+            "log",
+        ],
+    ),
+    (
+        "dingtalk",
+        &[
+            "site",
+            "api_base",
+            "legacy_base",
+            "app",
+            "app_key",
+            "app_secret",
+            "corp_id",
+            "suite_ticket",
+            "access_token",
+            "calls_per_month",
+            "month_time_zone",
+            "rate",
+            "concurrency",
+            "timeout",
+            "connect_timeout",
+            "proxy",
+            "ca_file",
+        ],
+    ),
+    (
+        "org",
+        &[
+            "name",
+            "site",
+            "api_base",
+            "legacy_base",
+            "app",
+            "app_key",
+            "app_secret",
+            "corp_id",
+            "suite_ticket",
+            "access_token",
+            "calls_per_month",
+            "month_time_zone",
+            "rate",
+            "concurrency",
+            "timeout",
+            "connect_timeout",
+            "proxy",
+            "ca_file",
+        ],
+    ),
+    (
+        "poll",
+        &[
+            "interval",
+            "cron",
+            "min_interval",
+            "max_interval",
+            "first_poll",
+            "leave_after_misses",
+            "overtime",
+            "sweep",
+            "confirm_calls",
+            "stale_after",
+            "backoff",
+        ],
+    ),
     ("poll.backoff", &["initial", "max", "factor"]),
     ("window", &["name", "days", "from", "to", "time_zone", "groups"]),
     ("blackout", &["name", "dates"]),
@@ -30,10 +101,36 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("user", &["union_id", "name", "org", "groups", "tags", "interval", "cron", "enabled"]),
     ("watch", &["include"]),
     ("webhook_defaults", WEBHOOK_DEFAULTS),
-    ("webhook", &["name", "url", "format", "secret", "events", "users", "groups", "orgs", "only_hosts",
-        "skip_late", "snapshot_on_start", "headers", "concurrency", "rate", "timeout", "connect_timeout",
-        "backoff", "attempts", "give_up_after", "max_age", "network", "allow_link_local", "template", "success",
-        "batch"]),
+    (
+        "webhook",
+        &[
+            "name",
+            "url",
+            "format",
+            "secret",
+            "events",
+            "users",
+            "groups",
+            "orgs",
+            "only_hosts",
+            "skip_late",
+            "snapshot_on_start",
+            "headers",
+            "concurrency",
+            "rate",
+            "timeout",
+            "connect_timeout",
+            "backoff",
+            "attempts",
+            "give_up_after",
+            "max_age",
+            "network",
+            "allow_link_local",
+            "template",
+            "success",
+            "batch",
+        ],
+    ),
     ("webhook.backoff", &["initial", "max", "factor"]),
     ("webhook.success", &["json", "equals"]),
     ("history", &["path", "snapshots", "visits", "events", "backup"]),
@@ -43,9 +140,31 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("log", &["level", "format"]),
 ];
 
-const WEBHOOK_DEFAULTS: &[&str] = &["format", "secret", "events", "users", "groups", "orgs", "only_hosts",
-    "skip_late", "snapshot_on_start", "headers", "concurrency", "rate", "timeout", "connect_timeout", "backoff",
-    "attempts", "give_up_after", "max_age", "network", "allow_link_local", "template", "success", "batch"];
+const WEBHOOK_DEFAULTS: &[&str] = &[
+    "format",
+    "secret",
+    "events",
+    "users",
+    "groups",
+    "orgs",
+    "only_hosts",
+    "skip_late",
+    "snapshot_on_start",
+    "headers",
+    "concurrency",
+    "rate",
+    "timeout",
+    "connect_timeout",
+    "backoff",
+    "attempts",
+    "give_up_after",
+    "max_age",
+    "network",
+    "allow_link_local",
+    "template",
+    "success",
+    "batch",
+];
 
 /// What one reading of a config has come to so far.
 #[derive(Debug, Default)]
@@ -189,7 +308,8 @@ pub struct Section<'a> {
 impl<'a> Section<'a> {
     /// The top of a file; only the keys in `allowed` may stand there.
     pub fn root(table: &'a DeTable<'a>, source: usize, report: &'a Report, allowed: &[&str]) -> Self {
-        let root = Self { path: "", label: "the file".into(), table, place: Place { source, span: 0..0 }, report };
+        let root =
+            Self { path: "", label: "the file".into(), table, place: Place { source, span: 0..0 }, report };
         for (key, _) in table.iter() {
             let name = key.get_ref().as_ref();
             if keys_of("").contains(&name) && !allowed.contains(&name) {
@@ -202,7 +322,13 @@ impl<'a> Section<'a> {
         root
     }
 
-    fn new(path: &'static str, label: String, raw: Raw<'a>, table: &'a DeTable<'a>, report: &'a Report) -> Self {
+    fn new(
+        path: &'static str,
+        label: String,
+        raw: Raw<'a>,
+        table: &'a DeTable<'a>,
+        report: &'a Report,
+    ) -> Self {
         let section = Self { path, label, table, place: raw.place(), report };
         section.report_unknown();
         section
@@ -236,7 +362,11 @@ impl<'a> Section<'a> {
     }
 
     /// Reads a key; a value that is refused is reported and missing.
-    pub fn take<T>(&self, key: &'static str, read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>) -> Option<Spot<T>> {
+    pub fn take<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>,
+    ) -> Option<Spot<T>> {
         let spot = self.read(key, self.raw(key)?, read)?;
         self.report.mark_used(&self.used_path(key), &spot.place);
         Some(spot)
@@ -278,7 +408,8 @@ impl<'a> Section<'a> {
             Some(items) => items,
             None if one_is_a_list => vec![raw],
             None => {
-                let message = format!("`{key}` in {}: expected a list, found {}", self.label, kind(raw.value));
+                let message =
+                    format!("`{key}` in {}: expected a list, found {}", self.label, kind(raw.value));
                 self.report.error("bad-value", &raw.place(), message, "write it in `[` and `]`");
                 return None;
             }
@@ -288,7 +419,12 @@ impl<'a> Section<'a> {
         Some(Spot { value, place: raw.place() })
     }
 
-    fn read<T>(&self, key: &str, raw: Raw<'a>, read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>) -> Option<Spot<T>> {
+    fn read<T>(
+        &self,
+        key: &str,
+        raw: Raw<'a>,
+        read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>,
+    ) -> Option<Spot<T>> {
         let place = raw.place();
         match read(raw) {
             Ok(value) => Some(Spot { value, place }),
@@ -320,7 +456,12 @@ impl<'a> Section<'a> {
         let Some(raw) = self.raw(key) else { return Vec::new() };
         let Some(items) = raw.items() else {
             let message = format!("expected [[{key}]], found {}", kind(raw.value));
-            self.report.error("bad-value", &raw.place(), message, &format!("write `[[{key}]]`, one for each"));
+            self.report.error(
+                "bad-value",
+                &raw.place(),
+                message,
+                &format!("write `[[{key}]]`, one for each"),
+            );
             return Vec::new();
         };
         let mut sections = Vec::new();
@@ -330,7 +471,12 @@ impl<'a> Section<'a> {
                 sections.push(Section::new(key, format!("[[{key}]]"), item, table, self.report));
             } else {
                 let message = format!("expected [[{key}]], found {}", kind(item.value));
-                self.report.error("bad-value", &item.place(), message, &format!("write `[[{key}]]`, one for each"));
+                self.report.error(
+                    "bad-value",
+                    &item.place(),
+                    message,
+                    &format!("write `[[{key}]]`, one for each"),
+                );
             }
         }
         sections

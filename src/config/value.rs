@@ -25,7 +25,11 @@ pub fn text(raw: Raw<'_>) -> Result<String, Trouble> {
 /// A text with something in it.
 pub fn some_text(raw: Raw<'_>) -> Result<String, Trouble> {
     let text = text(raw)?;
-    if text.trim().is_empty() { Err(Trouble::new("is empty", "write something or leave the key out")) } else { Ok(text) }
+    if text.trim().is_empty() {
+        Err(Trouble::new("is empty", "write something or leave the key out"))
+    } else {
+        Ok(text)
+    }
 }
 
 /// `true` or `false`.
@@ -47,7 +51,9 @@ pub fn number<T: TryFrom<u64>>(least: u64) -> impl Fn(Raw<'_>) -> Result<T, Trou
             .and_then(|number| u64::try_from(number).ok())
             .filter(|number| *number >= least)
             .and_then(|number| T::try_from(number).ok())
-            .ok_or_else(|| Trouble::new(format!("{} is out of range", integer.as_str()), format!("{least} or more")))
+            .ok_or_else(|| {
+                Trouble::new(format!("{} is out of range", integer.as_str()), format!("{least} or more"))
+            })
     }
 }
 
@@ -56,7 +62,9 @@ pub fn factor(raw: Raw<'_>) -> Result<f64, Trouble> {
     let number = match raw.value {
         DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
         DeValue::Integer(integer) => integer.as_str().parse::<f64>().ok(),
-        other => return Err(Trouble::new(format!("expected a number, found {}", kind(other)), "for example 2.0")),
+        other => {
+            return Err(Trouble::new(format!("expected a number, found {}", kind(other)), "for example 2.0"));
+        }
     };
     number
         .filter(|number| number.is_finite() && *number >= 1.0)
@@ -71,7 +79,9 @@ pub fn duration(raw: Raw<'_>) -> Result<Duration, Trouble> {
             "a duration is a text with its unit",
             format!("write `\"{}s\"` for seconds", number.as_str()),
         )),
-        other => Err(Trouble::new(format!("expected a duration, found {}", kind(other)), "for example `\"30s\"`")),
+        other => {
+            Err(Trouble::new(format!("expected a duration, found {}", kind(other)), "for example `\"30s\"`"))
+        }
     }
 }
 
@@ -89,7 +99,10 @@ pub fn or_word(word: &'static str) -> impl Fn(Raw<'_>) -> Result<Option<Duration
     move |raw| match raw.value.as_str() {
         Some(text) if text == word => Ok(None),
         Some(text) if text.parse::<f64>().is_err() && !text.contains(|c: char| c.is_ascii_digit()) => {
-            Err(Trouble::new(format!("`{text}` is not a duration"), format!("write `{word}` or for example `30s`")))
+            Err(Trouble::new(
+                format!("`{text}` is not a duration"),
+                format!("write `{word}` or for example `30s`"),
+            ))
         }
         _ => wait(raw).map(Some),
     }
@@ -109,15 +122,22 @@ pub fn parse_duration(text: &str) -> Result<Duration, Trouble> {
     }
     match humantime::parse_duration(text) {
         Ok(duration) if duration <= LONGEST => Ok(duration),
-        Ok(_) => Err(Trouble::new(format!("`{text}` is longer than a hundred years"), "write something shorter")),
+        Ok(_) => {
+            Err(Trouble::new(format!("`{text}` is longer than a hundred years"), "write something shorter"))
+        }
         Err(humantime::DurationError::UnknownUnit { unit, value, .. }) if unit.is_empty() => {
-            Err(Trouble::new(format!("`{text}` has no unit"), format!("write `{value}s`, `{value}m` or `{value}h`")))
+            Err(Trouble::new(
+                format!("`{text}` has no unit"),
+                format!("write `{value}s`, `{value}m` or `{value}h`"),
+            ))
         }
         Err(humantime::DurationError::UnknownUnit { unit, value, .. }) => Err(Trouble::new(
             format!("`{unit}` is not a unit of time"),
             format!("ms, s, m, h, d or w: `{value}s` is {value} seconds, `{value}m` minutes"),
         )),
-        Err(_) => Err(Trouble::new(format!("`{text}` is not a duration"), "for example `30s`, `5m` or `1h 30m`")),
+        Err(_) => {
+            Err(Trouble::new(format!("`{text}` is not a duration"), "for example `30s`, `5m` or `1h 30m`"))
+        }
     }
 }
 
@@ -196,7 +216,10 @@ pub fn url(text: &str) -> Result<reqwest::Url, Trouble> {
         return Err(Trouble::new("is not a URL", example));
     };
     if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
-        return Err(Trouble::new(format!("`{scheme}` is not a scheme that can be called"), "write `https://`"));
+        return Err(Trouble::new(
+            format!("`{scheme}` is not a scheme that can be called"),
+            "write `https://`",
+        ));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
     if authority.contains('@') {
@@ -214,7 +237,9 @@ pub fn url(text: &str) -> Result<reqwest::Url, Trouble> {
 /// Whether the URL's host is this machine.
 pub fn is_loopback(url: &reqwest::Url) -> bool {
     let host = url.host_str().unwrap_or("").trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A base of an API: `https`, or `http` to this machine; without a slash at the end.
@@ -222,7 +247,10 @@ pub fn api_base(raw: Raw<'_>) -> Result<String, Trouble> {
     let text = text(raw)?;
     let url = url(&text)?;
     if url.scheme() == "http" && !is_loopback(&url) {
-        return Err(Trouble::new("the app's secret would travel unencrypted", "write `https://`; `http` is for loopback"));
+        return Err(Trouble::new(
+            "the app's secret would travel unencrypted",
+            "write `https://`; `http` is for loopback",
+        ));
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(Trouble::new("a base has no query", "leave away what follows the path"));
@@ -247,7 +275,8 @@ pub fn listen(raw: Raw<'_>) -> Result<Option<SocketAddr>, Trouble> {
     if text.is_empty() {
         return Ok(None);
     }
-    let address = text.strip_prefix("localhost:").map_or_else(|| text.clone(), |port| format!("127.0.0.1:{port}"));
+    let address =
+        text.strip_prefix("localhost:").map_or_else(|| text.clone(), |port| format!("127.0.0.1:{port}"));
     address.parse().map(Some).map_err(|_| {
         let help = match text.parse::<u16>().or_else(|_| text.trim_start_matches(':').parse()) {
             Ok(port) => format!("write `127.0.0.1:{port}`"),
@@ -263,14 +292,18 @@ pub fn time_of_day(raw: Raw<'_>) -> Result<u16, Trouble> {
         DeValue::Datetime(time) => time.to_string(),
         _ => text(raw)?,
     };
-    let wrong = || Trouble::new(format!("`{text}` is not a time of day"), "for example `08:30`; `24:00` ends the day");
+    let wrong = || {
+        Trouble::new(format!("`{text}` is not a time of day"), "for example `08:30`; `24:00` ends the day")
+    };
     let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
     let digits = |text: &str| text.len() <= 2 && text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(hour) || !digits(minute) || minute.len() != 2 {
         return Err(wrong());
     }
     match (hour.parse::<u16>(), minute.parse::<u16>()) {
-        (Ok(hour), Ok(minute)) if minute < 60 && (hour < 24 || (hour == 24 && minute == 0)) => Ok(hour * 60 + minute),
+        (Ok(hour), Ok(minute)) if minute < 60 && (hour < 24 || (hour == 24 && minute == 0)) => {
+            Ok(hour * 60 + minute)
+        }
         _ => Err(wrong()),
     }
 }
@@ -321,7 +354,10 @@ pub fn dates(raw: Raw<'_>) -> Result<(chrono::NaiveDate, chrono::NaiveDate), Tro
     };
     let date = |text: &str| {
         text.trim().parse::<chrono::NaiveDate>().map_err(|_| {
-            Trouble::new(format!("`{text}` is not a date"), "for example `2027-02-05` or `2027-02-05..2027-02-12`")
+            Trouble::new(
+                format!("`{text}` is not a date"),
+                "for example `2027-02-05` or `2027-02-05..2027-02-12`",
+            )
         })
     };
     let (first, last) = match text.split_once("..") {
@@ -345,7 +381,9 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_people_write_them() {
-        for (text, ms) in [("30s", 30_000), ("5m", 300_000), ("1h 30m", 5_400_000), ("100ms", 100), ("2days", 172_800_000)] {
+        for (text, ms) in
+            [("30s", 30_000), ("5m", 300_000), ("1h 30m", 5_400_000), ("100ms", 100), ("2days", 172_800_000)]
+        {
             assert_eq!(parse_duration(text).expect(text), Duration::from_millis(ms), "{text}");
         }
     }

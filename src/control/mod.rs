@@ -144,8 +144,8 @@ impl From<&CallError> for PollFailure {
         Self {
             class: error.class.to_owned(),
             text: error.text.clone(),
-            code: error.code.clone(),
-            request_id: error.request_id.clone(),
+            code: error.code.as_deref().map(str::to_owned),
+            request_id: error.request_id.as_deref().map(str::to_owned),
             status: error.status,
             advice: Advice::from(&error.verdict),
         }

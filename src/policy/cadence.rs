@@ -241,7 +241,8 @@ impl Kind {
         let mut found = false;
         for item in field.split_inclusive([',', '-']) {
             let value = item.trim_end_matches([',', '-']);
-            let (base, step) = value.split_once('/').map_or((value, ""), |(base, _)| (base, &value[base.len()..]));
+            let (base, step) =
+                value.split_once('/').map_or((value, ""), |(base, _)| (base, &value[base.len()..]));
             match base.parse::<usize>() {
                 Ok(number) if number <= 7 => {
                     found = true;
@@ -286,7 +287,10 @@ mod tests {
     #[test]
     fn five_fields_begin_with_the_minute_and_six_with_the_second() {
         let shanghai = Tz::Asia__Shanghai;
-        assert_eq!(next("*/20 9-18 * * MON-FRI", shanghai, "2026-11-20T10:45:00Z"), "2026-11-23T01:00:00.000Z");
+        assert_eq!(
+            next("*/20 9-18 * * MON-FRI", shanghai, "2026-11-20T10:45:00Z"),
+            "2026-11-23T01:00:00.000Z"
+        );
         assert_eq!(next("*/10 * * * * *", shanghai, "2026-11-20T10:45:09.999Z"), "2026-11-20T10:45:10.000Z");
         assert_eq!(next("@hourly", shanghai, "2026-11-20T10:00:00Z"), "2026-11-20T11:00:00.000Z");
         assert_eq!(next("@daily", shanghai, "2026-11-20T16:00:00Z"), "2026-11-21T16:00:00.000Z");
@@ -368,10 +372,11 @@ mod tests {
             a_field(1, 28).prop_map(|day| (day, "*".to_owned())),
             (0..6_usize).prop_map(|day| ("*".to_owned(), format!("{}-SAT", WEEKDAYS[day]))),
         ];
-        (a_field(0, 59), a_field(0, 59), a_field(0, 23), days, a_field(1, 12))
-            .prop_map(|(second, minute, hour, (day, weekday), month)| {
+        (a_field(0, 59), a_field(0, 59), a_field(0, 23), days, a_field(1, 12)).prop_map(
+            |(second, minute, hour, (day, weekday), month)| {
                 format!("{second} {minute} {hour} {day} {month} {weekday}")
-            })
+            },
+        )
     }
 
     proptest! {

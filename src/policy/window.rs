@@ -237,11 +237,8 @@ mod tests {
     #[test]
     fn blackouts_take_whole_days_in_their_own_zone() {
         let day = |text: &str| text.parse::<NaiveDate>().expect("a day");
-        let festival = Blackout {
-            first: day("2027-02-05"),
-            last: day("2027-02-12"),
-            time_zone: Tz::Asia__Shanghai,
-        };
+        let festival =
+            Blackout { first: day("2027-02-05"), last: day("2027-02-12"), time_zone: Tz::Asia__Shanghai };
         let always = OpenTime::new(None, vec![festival]);
         assert!(always.open_at(at("2027-02-04T15:59:59Z")));
         assert_eq!(always.next_change(at("2027-01-01T00:00:00Z")), Some(at("2027-02-04T16:00:00Z")));
@@ -263,7 +260,8 @@ mod tests {
     }
 
     fn some_open_time() -> impl Strategy<Value = OpenTime> {
-        let blackouts = prop::collection::vec((0..800_u64, 0..30_u64, prop::sample::select(&ZONES[..])), 0..3);
+        let blackouts =
+            prop::collection::vec((0..800_u64, 0..30_u64, prop::sample::select(&ZONES[..])), 0..3);
         (prop::collection::vec(a_window(), 0..4), blackouts).prop_map(|(windows, blackouts)| {
             let start = NaiveDate::from_ymd_opt(2026, 1, 1).expect("a day");
             let blackouts = blackouts
