@@ -8,7 +8,7 @@ use super::output::write_out;
 use super::{Cli, Exit, Globals};
 
 /// Options of `completions`.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Args {
     /// For this shell
     #[arg(value_name = "SHELL", value_enum)]
@@ -17,7 +17,8 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(_globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    write_out(std::io::stdout().lock(), &script(args.shell))?;
+    let Args { shell } = args;
+    write_out(std::io::stdout().lock(), &script(shell))?;
     Ok(Exit::Done)
 }
 

@@ -49,26 +49,26 @@ fn known_type(text: &str) -> Result<String, String> {
 
 /// Runs it.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+    let Args { after, user, org, event_type, limit } = args;
     read(globals, async |reading: &Reading| {
-        let people = match &args.user {
+        let people = match &user {
             Some(who) => Some(vec![reading.person(who).await?.person_id]),
             None => None,
         };
-        if let Some(org) = &args.org
+        if let Some(org) = &org
             && !reading.config.orgs.iter().any(|known| known.name.as_str() == org)
         {
             let known: Vec<&str> = reading.config.orgs.iter().map(|known| known.name.as_str()).collect();
             let text = format!("no organisation is called `{org}`; there is {}", known.join(", "));
             return Err(Failure::new(Exit::Nothing, text).into());
         }
-        let filtered =
-            args.after.is_some() || people.is_some() || args.org.is_some() || args.event_type.is_some();
+        let filtered = after.is_some() || people.is_some() || org.is_some() || event_type.is_some();
         let query = EventQuery {
-            after: args.after.map(|after| i64::try_from(after).unwrap_or(i64::MAX)),
-            org: args.org.clone(),
+            after: after.map(|after| i64::try_from(after).unwrap_or(i64::MAX)),
+            org: org.clone(),
             people,
-            event_type: args.event_type.clone(),
-            limit: args.limit,
+            event_type: event_type.clone(),
+            limit,
         };
         let events = reading.history.events(&query).await?;
         if events.is_empty() {
@@ -77,7 +77,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         }
         let rows: Vec<Row> = events.iter().map(row).collect();
         reading.printer.print(COLUMNS, &rows)?;
-        if let Some(more) = more(&events, &args) {
+        if let Some(more) = more(&events, after, limit) {
             reading.printer.remark(&more);
         }
         Ok(Exit::Done)
@@ -120,13 +120,11 @@ fn nothing(filtered: bool) -> &'static str {
     }
 }
 
-fn more(events: &[EventRow], args: &Args) -> Option<String> {
-    let full = u32::try_from(events.len()).is_ok_and(|count| count == args.limit);
-    match (full, args.after, events.last()) {
+fn more(events: &[EventRow], after: Option<u64>, limit: u32) -> Option<String> {
+    let full = u32::try_from(events.len()).is_ok_and(|count| count == limit);
+    match (full, after, events.last()) {
         (true, Some(_), Some(last)) => Some(format!("There may be more: --after {}", last.sequence)),
-        (true, None, _) => {
-            Some(format!("Only the newest {}: more by --limit, all by --after 0.", args.limit))
-        }
+        (true, None, _) => Some(format!("Only the newest {limit}: more by --limit, all by --after 0.")),
         _ => None,
     }
 }

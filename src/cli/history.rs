@@ -3,6 +3,8 @@
 //! Guards: a stay that goes on is not given an end, and an end that is only concluded says so. Deliberately not here:
 //! how visits come to be (`presence`).
 
+use std::fmt::Write as _;
+
 use super::output::{Cell, Column, GOOD, Printer, Row, Style, counted};
 use super::reading::{Reading, read};
 use super::{Exit, Globals, when};
@@ -50,12 +52,13 @@ const COLUMNS: &[Column] = &[
 
 /// Runs it.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+    let Args { who, since, until, limit } = args;
     read(globals, async |reading: &Reading| {
         let zone = reading.printer.time_zone;
-        let since = args.since.as_deref().map(|text| when::since(text, reading.now, zone)).transpose()?;
-        let until = args.until.as_deref().map(|text| when::until(text, reading.now, zone)).transpose()?;
-        let person = reading.person(&args.who).await?;
-        let visits = reading.history.visits(person.person_id, since, until, args.limit).await?;
+        let since = since.as_deref().map(|text| when::since(text, reading.now, zone)).transpose()?;
+        let until = until.as_deref().map(|text| when::until(text, reading.now, zone)).transpose()?;
+        let person = reading.person(&who).await?;
+        let visits = reading.history.visits(person.person_id, since, until, limit).await?;
         if visits.is_empty() {
             let bounded = since.is_some() || until.is_some();
             reading.printer.print_nothing(COLUMNS, &nothing(&person, bounded))?;
@@ -64,7 +67,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         let rows: Vec<Row> =
             visits.iter().map(|visit| row(visit, &person, reading.now, &reading.printer)).collect();
         reading.printer.print(COLUMNS, &rows)?;
-        reading.printer.remark(&summary(&visits, &person, reading.now, zone, args.limit));
+        reading.printer.remark(&summary(&visits, &person, reading.now, zone, limit));
         Ok(Exit::Done)
     })
 }
@@ -126,7 +129,8 @@ fn summary(visits: &[VisitRow], person: &Person, now: Timestamp, zone: chrono_tz
         text += "; ~ is as far as known";
     }
     if u32::try_from(visits.len()).is_ok_and(|count| count == limit) {
-        text += &format!("; only the newest {limit}, more by --limit");
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "; only the newest {limit}, more by --limit");
     }
     text + "."
 }

@@ -2,6 +2,8 @@
 //!
 //! Guards: not known is said as such, never shown as absence. Deliberately not here: what is known (`presence`).
 
+use std::fmt::Write as _;
+
 use super::output::{Cell, Column, FAINT, GOOD, Row, Style, WARNING, ago, counted};
 use super::reading::{Reading, read};
 use super::{Exit, Globals};
@@ -37,12 +39,13 @@ const COLUMNS: &[Column] = &[
 
 /// Runs it.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+    let Args { who, all } = args;
     read(globals, async |reading: &Reading| {
-        let person_id = match &args.who {
+        let person_id = match &who {
             Some(who) => Some(reading.person(who).await?.person_id),
             None => None,
         };
-        let standings = reading.history.now(person_id, args.all, MAX_ROWS).await?;
+        let standings = reading.history.now(person_id, all, MAX_ROWS).await?;
         let counts = reading.history.counts().await?;
         if standings.is_empty() {
             reading.printer.print_nothing(COLUMNS, &nobody(counts, reading.now))?;
@@ -101,8 +104,9 @@ fn nobody(counts: Counts, now: Timestamp) -> String {
 fn summary(counts: Counts, now: Timestamp) -> String {
     let watched = counted(usize::try_from(counts.watched).unwrap_or(0), "person", "people");
     let mut text = format!("{} of {watched} inside", counts.inside);
+    // Writing to a `String` cannot fail.
     if counts.unknown > 0 {
-        text += &format!("; {} not known (`presenced now --all`)", counts.unknown);
+        let _ = write!(text, "; {} not known (`presenced now --all`)", counts.unknown);
     }
     match counts.last_ok {
         Some(at) => text + &format!("; newest look {}.", ago(now.since(at))),

@@ -11,7 +11,7 @@ use super::output::{Cell, Column, GOOD, Printer, Row, Style, WARNING, harmless, 
 use super::reading::{runtime, unfound};
 use super::{Exit, Failure, Globals, OutputFormat, load_config};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::secrets::SecretSource;
+use crate::config::secrets::{self, SecretSource};
 use crate::config::{App, Config, Org};
 use crate::control::{
     Advice, ControlError, PollFailure, PollOutcome, PollReport, Request, Response, ask, ask_places,
@@ -54,10 +54,11 @@ const COLUMNS: &[Column] = &[
 
 /// Runs it.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+    let Args { who, dry_run, debug } = args;
     let config = load_config(globals)?;
     let printer = Printer::new(globals, config.time_zone);
-    let report = runtime()?.block_on(look(&config, &args, &printer))?;
-    show(&printer, &report, &args)?;
+    let report = runtime()?.block_on(look(&config, who, dry_run, &printer))?;
+    show(&printer, &report, debug)?;
     match &report.outcome {
         PollOutcome::Seen { .. } => Ok(Exit::Done),
         PollOutcome::Failed(failure) => {
@@ -67,8 +68,8 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     }
 }
 
-async fn look(config: &Config, args: &Args, printer: &Printer) -> anyhow::Result<PollReport> {
-    let request = Request::Poll { who: args.who.clone(), dry_run: args.dry_run };
+async fn look(config: &Config, who: String, dry_run: bool, printer: &Printer) -> anyhow::Result<PollReport> {
+    let request = Request::Poll { who: who.clone(), dry_run };
     match ask(&ask_places(&config.file), &request).await {
         Ok(Response::Poll(report)) => Ok(*report),
         Ok(Response::Refused { advice, message }) => Err(Failure::new(exit(advice), message).into()),
@@ -79,7 +80,7 @@ async fn look(config: &Config, args: &Args, printer: &Printer) -> anyhow::Result
             printer.remark(
                 "The daemon does not run: looking from here; nothing is kept, and the call is not counted.",
             );
-            fetch(config, &args.who, std::sync::Arc::new(SystemClock)).await
+            fetch(config, &who, std::sync::Arc::new(SystemClock)).await
         }
         Err(error @ ControlError::Denied { .. }) => {
             Err(Failure::new(Exit::Unreachable, error.to_string()).into())
@@ -141,12 +142,9 @@ async fn credentials(org: &Org) -> anyhow::Result<Credentials> {
     Ok(Credentials { secret: resolved(secret).await?, suite_ticket })
 }
 
-#[expect(clippy::unused_async, reason = "resolving may run a command")]
 async fn resolved(source: &SecretSource) -> anyhow::Result<Secret> {
-    match source {
-        SecretSource::Plain(secret) => Ok(secret.clone()),
-        _ => Err(Failure::new(Exit::Config, "this kind of secret cannot be read yet").into()),
-    }
+    let resolved = secrets::resolve(source).await;
+    Ok(resolved.map_err(|error| Failure::new(Exit::Config, error.to_string()))?)
 }
 
 /// The exit code for what a failure means.
@@ -162,9 +160,9 @@ fn exit(advice: Advice) -> Exit {
     }
 }
 
-fn show(printer: &Printer, report: &PollReport, args: &Args) -> anyhow::Result<()> {
+fn show(printer: &Printer, report: &PollReport, debug: bool) -> anyhow::Result<()> {
     let text = match printer.format {
-        OutputFormat::Table => told(printer, report, args.debug)?,
+        OutputFormat::Table => told(printer, report, debug)?,
         OutputFormat::Json | OutputFormat::Jsonl => data(printer, report)?,
         OutputFormat::Csv => printer.render(COLUMNS, &rows(report)),
     };
@@ -222,7 +220,8 @@ fn told(printer: &Printer, report: &PollReport, debug: bool) -> anyhow::Result<S
 }
 
 fn followed(events: Option<&[EventType]>, recorded: bool) -> String {
-    let names = |events: &[EventType]| events.iter().map(|e| e.name()).collect::<Vec<_>>().join(", ");
+    let names =
+        |events: &[EventType]| events.iter().copied().map(EventType::name).collect::<Vec<_>>().join(", ");
     match (events, recorded) {
         (None, _) => "changed   not known: without the daemon there is nothing to compare with".to_owned(),
         (Some([]), _) => "changed   nothing".to_owned(),
@@ -255,7 +254,7 @@ fn rows(report: &PollReport) -> Vec<Row> {
                 record.map_or(Cell::Nothing, |r| r.external.into()),
                 record.map_or(Cell::Nothing, |r| r.by_phone.into()),
             ])
-            .styled(match record.and_then(|r| r.status).map(|status| status.code()) {
+            .styled(match record.and_then(|r| r.status).map(AttendStatus::code) {
                 Some(3) => GOOD,
                 None => WARNING,
                 Some(_) => Style::new(),

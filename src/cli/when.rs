@@ -37,14 +37,11 @@ fn parse(text: &str, now: Timestamp, zone: Tz, days_after: u64) -> Result<Timest
         let hint = "months and years have no fixed length; write days, as in `30d`";
         return Err(Failure::new(Exit::Usage, format!("`{text}`: {hint}")));
     }
-    match humantime::parse_duration(text) {
-        Ok(length) => Ok(now.minus(length)),
-        Err(_) => {
-            let hint =
-                "write a length of time (`7d`), a day (`2026-11-23`) or an instant (`2026-11-23 09:05`)";
-            Err(Failure::new(Exit::Usage, format!("`{text}` is no time; {hint}")))
-        }
+    if let Ok(length) = humantime::parse_duration(text) {
+        return Ok(now.minus(length));
     }
+    let hint = "write a length of time (`7d`), a day (`2026-11-23`) or an instant (`2026-11-23 09:05`)";
+    Err(Failure::new(Exit::Usage, format!("`{text}` is no time; {hint}")))
 }
 
 fn has_vague_unit(text: &str) -> bool {
@@ -58,10 +55,9 @@ fn has_vague_unit(text: &str) -> bool {
 /// the first one after.
 fn local(civil: NaiveDateTime, zone: Tz) -> Timestamp {
     // No zone ever skipped more than a day.
-    let minutes_skipped = (0..=24 * 60).map(chrono::TimeDelta::minutes);
+    let mut minutes_skipped = (0..=24 * 60).map(chrono::TimeDelta::minutes);
     let instant = minutes_skipped
-        .filter_map(|skipped| zone.from_local_datetime(&civil.checked_add_signed(skipped)?).earliest())
-        .next();
+        .find_map(|skipped| zone.from_local_datetime(&civil.checked_add_signed(skipped)?).earliest());
     Timestamp::from_ms(instant.map_or_else(|| civil.and_utc().timestamp_millis(), |i| i.timestamp_millis()))
 }
 

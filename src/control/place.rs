@@ -76,7 +76,8 @@ fn own_dir(temporary: &Path, create: bool) -> Result<PathBuf> {
         }
     }
     let found = std::fs::symlink_metadata(&dir)?;
-    let closed = found.is_dir() && found.uid() == me && found.permissions().mode() & 0o077 == 0;
+    // No bit of group and others.
+    let closed = found.is_dir() && found.uid() == me && found.permissions().mode().trailing_zeros() >= 6;
     if closed {
         Ok(dir)
     } else {

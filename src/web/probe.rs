@@ -35,8 +35,13 @@ pub(super) async fn readyz(
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let may_know = peer.ip().to_canonical().is_loopback() || gate::has_token(&headers, &state.0.token);
+    json(status, body(ready, &checks, may_know))
+}
+
+/// Whoever may not know the reasons still gets the answer.
+fn body(ready: bool, checks: &[Check], may_know: bool) -> String {
     if !may_know {
-        return json(status, serde_json::json!({ "ready": ready }).to_string());
+        return serde_json::json!({ "ready": ready }).to_string();
     }
     let reasons: Vec<String> = checks
         .iter()
@@ -46,6 +51,18 @@ pub(super) async fn readyz(
             None => format!("{}: {}", check.name, check.reason),
         })
         .collect();
-    let body = serde_json::json!({ "ready": ready, "reasons": reasons, "checks": checks });
-    json(status, body.to_string())
+    serde_json::json!({ "ready": ready, "reasons": reasons, "checks": checks }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reasons_are_for_this_machine_and_for_who_has_the_token() {
+        let checks = [Check { name: "database", org: None, ok: false, reason: "disk full".to_owned() }];
+        assert_eq!(body(false, &checks, false), r#"{"ready":false}"#);
+        let known: serde_json::Value = serde_json::from_str(&body(false, &checks, true)).unwrap();
+        assert_eq!(known["reasons"], serde_json::json!(["database: disk full"]));
+    }
 }

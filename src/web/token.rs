@@ -54,15 +54,15 @@ fn create(dir: &Path, path: &Path) -> Result<Secret> {
     let mut random = [0; RANDOM_BYTES];
     // The system's generator; there is no randomness anywhere else in this program, so no crate for it either.
     std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-    let text = URL_SAFE_NO_PAD.encode(random);
+    let token = URL_SAFE_NO_PAD.encode(random);
     let half = dir.join(format!(".{FILE_NAME}.{}", std::process::id()));
-    let written = write_closed(&half, &text).and_then(|()| std::fs::rename(&half, path));
+    let written = write_closed(&half, &token).and_then(|()| std::fs::rename(&half, path));
     if let Err(error) = written {
         // Nothing useful is in it, and the next attempt makes its own.
         let _ = std::fs::remove_file(&half);
         return Err(Error::new(error.kind(), format!("{} cannot be made: {error}", path.display())));
     }
-    Ok(Secret::new(&text))
+    Ok(Secret::new(&token))
 }
 
 fn write_closed(path: &Path, text: &str) -> Result<()> {
@@ -79,9 +79,9 @@ mod tests {
     #[test]
     fn made_once_and_closed_to_others() {
         let dir = tempfile::tempdir().unwrap();
-        let made = load_or_create(dir.path()).unwrap();
-        assert_eq!(made.reveal().len(), 43);
-        assert!(load_or_create(dir.path()).unwrap().matches(made.reveal()));
+        let token = load_or_create(dir.path()).unwrap();
+        assert_eq!(token.reveal().len(), 43);
+        assert!(load_or_create(dir.path()).unwrap().matches(token.reveal()));
         let mode = std::fs::metadata(path(dir.path())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);

@@ -2,6 +2,7 @@
 //!
 //! Guards: the house as a whole. Deliberately not here: tests of one room, which stand at the end of its files.
 
+mod cli_reading;
 mod config_check;
 mod config_example;
 mod crash;

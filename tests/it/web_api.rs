@@ -1,5 +1,8 @@
 //! The listener over real loopback sockets, with a real database behind it.
 
+#![expect(clippy::unwrap_used, reason = "a test that does not get this far has failed")]
+#![expect(clippy::disallowed_methods, reason = "the stored bytes are looked at past the store")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

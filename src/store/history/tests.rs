@@ -1,7 +1,7 @@
 //! The reading side against a real file with the real schema.
 
-use sqlx::Executor;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{Executor, Row};
 
 use super::*;
 

@@ -1,0 +1,109 @@
+//! What answers look like, in every shape.
+
+use super::*;
+
+const COLUMNS: &[Column] = &[
+    Column::new("who", "WHO").shrinking(),
+    Column::data_only("union_id"),
+    Column::new("joined_at", "SINCE"),
+    Column::new("minutes", "MIN"),
+    Column::new("meeting", "MEETING").shrinking(),
+    Column::new("external", "EXTERNAL"),
+];
+
+fn printer(format: OutputFormat, width: usize) -> Printer {
+    Printer { format, time_zone: chrono_tz::Asia::Shanghai, width, quiet: false }
+}
+
+fn rows() -> Vec<Row> {
+    let row = |name: &str, id: &str, minutes: i64, left: Cell| {
+        Row::new(vec![
+            name.into(),
+            id.into(),
+            Timestamp::from_ms(1_699_347_295_876).into(),
+            minutes.into(),
+            left,
+            false.into(),
+        ])
+    };
+    vec![
+        row("李伟", "u1", 5, "654058f2411fe90147e68780".into()).styled(GOOD),
+        row("Zoë \"Z\", the one with a very long name indeed", "u2", 1234, "65".into()),
+        row("王小明王小明王小明王小明王小明王小明", "u3", 61, Cell::Nothing),
+        row("evil\u{1b}[31m\nnick", "u4", 0, "x\u{202e}y".into()),
+    ]
+}
+
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+#[test]
+fn a_table_at_80_columns() {
+    insta::assert_snapshot!(plain(&printer(OutputFormat::Table, 80).render(COLUMNS, &rows())));
+}
+
+#[test]
+fn a_table_with_room() {
+    insta::assert_snapshot!(plain(&printer(OutputFormat::Table, 200).render(COLUMNS, &rows())));
+}
+
+#[test]
+fn a_table_too_narrow_for_its_columns_keeps_readable_ones() {
+    insta::assert_snapshot!(plain(&printer(OutputFormat::Table, 20).render(COLUMNS, &rows())));
+}
+
+#[test]
+fn every_line_of_a_table_is_one_row_in_its_colour() {
+    let text = printer(OutputFormat::Table, 80).render(COLUMNS, &rows());
+    assert_eq!(text.lines().count(), 5);
+    assert!(text.lines().nth(1).unwrap().starts_with(&GOOD.render().to_string()));
+}
+
+#[test]
+fn json_is_an_array_with_the_columns_order_and_utc_times() {
+    insta::assert_snapshot!(printer(OutputFormat::Json, 80).render(COLUMNS, &rows()));
+}
+
+#[test]
+fn json_lines_and_stored_bodies_are_left_alone() {
+    let body = r#"{"z":1.0, "a":2}"#;
+    let mut rows = rows();
+    rows[1].json = Some(body.to_owned());
+    let text = printer(OutputFormat::Jsonl, 80).render(COLUMNS, &rows);
+    assert_eq!(text.lines().nth(1), Some(body));
+    assert_eq!(text.lines().count(), 4);
+}
+
+#[test]
+fn csv_quotes_what_needs_it() {
+    insta::assert_snapshot!(printer(OutputFormat::Csv, 80).render(COLUMNS, &rows()));
+}
+
+#[test]
+fn ages_are_said_in_the_unit_that_fits() {
+    let ages = [0, 119, 120, 7199, 7200, 172_799, 172_800].map(|s| ago(Duration::from_secs(s)));
+    let said = ["0 s ago", "119 s ago", "2 min ago", "119 min ago", "2 h ago", "47 h ago", "2 days ago"];
+    assert_eq!(ages, said);
+}
+
+#[test]
+fn what_is_for_people_only_is_not_in_the_data() {
+    let columns = [Column::table_only("CHECKED"), Column::data_only("checked_s_ago")];
+    let rows = [Row::new(vec!["5 s ago".into(), 5.into()])];
+    let render = |format| plain(&printer(format, 80).render(&columns, &rows));
+    assert_eq!(render(OutputFormat::Table), "CHECKED\n5 s ago\n");
+    assert_eq!(render(OutputFormat::Jsonl), "{\"checked_s_ago\":5}\n");
+    assert_eq!(render(OutputFormat::Csv), "checked_s_ago\n5\n");
+}
+
+#[test]
+fn nothing_is_still_an_answer_for_programs() {
+    assert_eq!(printer(OutputFormat::Json, 80).render(COLUMNS, &[]), "[]\n");
+    assert_eq!(printer(OutputFormat::Jsonl, 80).render(COLUMNS, &[]), "");
+    assert_eq!(
+        printer(OutputFormat::Csv, 80).render(COLUMNS, &[]),
+        "who,union_id,joined_at,minutes,meeting,external\n"
+    );
+    assert_eq!(printer(OutputFormat::Table, 80).render(COLUMNS, &[]), "");
+}

@@ -1,0 +1,286 @@
+//! What the reading statements give, row by row.
+//!
+//! Guards: every column is read under its own name and with its own type. Deliberately not here: the statements.
+
+use sqlx::{FromRow, Row};
+
+use super::Person;
+use crate::time::Timestamp;
+
+/// How somebody stands now; one row for each meeting somebody is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The row.
+    pub person_id: i64,
+    /// The organisation.
+    pub org: String,
+    /// Who.
+    pub union_id: String,
+    /// By the config.
+    pub name: String,
+    /// `inside`, `outside`, `unknown`.
+    pub presence: String,
+    /// The newest good look.
+    pub last_ok: Option<Timestamp>,
+    /// `None`: in no meeting, as far as known.
+    pub meeting: Option<OpenVisit>,
+}
+
+/// A stay that has not ended, as far as known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenVisit {
+    /// The meeting.
+    pub conference_id: String,
+    /// Since when.
+    pub joined: Timestamp,
+    /// `attendee`, `co_host`, `host`.
+    pub role: String,
+    /// The newest device seen.
+    pub device: Option<String>,
+    /// Of another organisation.
+    pub external: bool,
+    /// By telephone.
+    pub by_phone: bool,
+}
+
+/// The watch list in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// On the list.
+    pub watched: i64,
+    /// In a meeting.
+    pub inside: i64,
+    /// Not known.
+    pub unknown: i64,
+    /// The newest good look at anybody.
+    pub last_ok: Option<Timestamp>,
+}
+
+/// A visit as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VisitRow {
+    /// `vis_...`
+    pub visit_id: String,
+    /// The meeting.
+    pub conference_id: String,
+    /// The n-th of this person to this meeting.
+    pub ordinal: i64,
+    /// When it began, as far as known.
+    pub joined: Timestamp,
+    /// `reported`, `observed`, `inferred`.
+    pub join_basis: String,
+    /// `None` while inside.
+    pub left: Option<Timestamp>,
+    /// Why it ended.
+    pub left_reason: Option<String>,
+    /// Where `left` comes from.
+    pub leave_basis: Option<String>,
+    /// The leave lies at or after this.
+    pub leave_earliest: Option<Timestamp>,
+    /// The leave lies at or before this.
+    pub leave_latest: Option<Timestamp>,
+    /// `attendee`, `co_host`, `host`.
+    pub role: String,
+    /// Of another organisation.
+    pub external: bool,
+    /// By telephone.
+    pub by_phone: bool,
+    /// The newest device seen.
+    pub device: Option<String>,
+    /// The newest nick seen.
+    pub nick: Option<String>,
+}
+
+/// An event as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    /// Its place.
+    pub sequence: i64,
+    /// `evt_...`
+    pub id: String,
+    /// From the catalogue.
+    pub event_type: String,
+    /// `None`: about the daemon itself.
+    pub org: Option<String>,
+    /// Whom it is about, by the name of today.
+    pub name: Option<String>,
+    /// Whom it is about.
+    pub union_id: Option<String>,
+    /// The meeting.
+    pub conference_id: Option<String>,
+    /// When it happened, as far as known.
+    pub time: Timestamp,
+    /// When it was written down.
+    pub recorded: Timestamp,
+    /// The bytes that are signed and sent.
+    pub body: String,
+}
+
+/// How well somebody is being looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthRow {
+    /// The organisation.
+    pub org: String,
+    /// Who.
+    pub union_id: String,
+    /// By the config.
+    pub name: String,
+    /// `inside`, `outside`, `unknown`.
+    pub presence: String,
+    /// The newest look.
+    pub last_poll: Option<Timestamp>,
+    /// The newest good look.
+    pub last_ok: Option<Timestamp>,
+    /// When the next one is due.
+    pub next_poll: Option<Timestamp>,
+    /// Class and text of the newest failure.
+    pub last_error: Option<String>,
+    /// When that was.
+    pub last_error_at: Option<Timestamp>,
+    /// Failures in the last 24 hours, to the hour.
+    pub errors_24h: i64,
+}
+
+/// A month's spending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetRow {
+    /// The organisation.
+    pub org: String,
+    /// `2026-11`
+    pub month: String,
+    /// Calls charged or reserved.
+    pub used: i64,
+    /// Calls refused by a rate limit.
+    pub throttled: i64,
+    /// `None`: no limit.
+    pub call_limit: Option<i64>,
+    /// By the month's end, at the present pace.
+    pub projected: Option<i64>,
+}
+
+type Stored = sqlx::sqlite::SqliteRow;
+
+fn at(row: &Stored, column: &str) -> sqlx::Result<Timestamp> {
+    row.try_get(column).map(Timestamp::from_ms)
+}
+
+fn maybe_at(row: &Stored, column: &str) -> sqlx::Result<Option<Timestamp>> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_ms))
+}
+
+impl FromRow<'_, Stored> for Person {
+    fn from_row(row: &Stored) -> sqlx::Result<Self> {
+        Ok(Self {
+            person_id: row.try_get("person_id")?,
+            org: row.try_get("org")?,
+            union_id: row.try_get("union_id")?,
+            name: row.try_get("name")?,
+            watched: row.try_get("watched")?,
+        })
+    }
+}
+
+impl FromRow<'_, Stored> for Standing {
+    fn from_row(row: &Stored) -> sqlx::Result<Self> {
+        let meeting = match row.try_get::<Option<String>, _>("conference_id")? {
+            Some(conference_id) => Some(OpenVisit {
+                conference_id,
+                joined: at(row, "joined_ms")?,
+                role: row.try_get("role")?,
+                device: row.try_get("device")?,
+                external: row.try_get("external")?,
+                by_phone: row.try_get("by_phone")?,
+            }),
+            None => None,
+        };
+        Ok(Self {
+            person_id: row.try_get("person_id")?,
+            org: row.try_get("org")?,
+            union_id: row.try_get("union_id")?,
+            name: row.try_get("name")?,
+            presence: row.try_get("presence")?,
+            last_ok: maybe_at(row, "last_ok_ms")?,
+            meeting,
+        })
+    }
+}
+
+impl FromRow<'_, Stored> for Counts {
+    fn from_row(row: &Stored) -> sqlx::Result<Self> {
+        Ok(Self {
+            watched: row.try_get("watched")?,
+            inside: row.try_get("inside")?,
+            unknown: row.try_get("unknown")?,
+            last_ok: maybe_at(row, "last_ok_ms")?,
+        })
+    }
+}
+
+impl FromRow<'_, Stored> for VisitRow {
+    fn from_row(row: &Stored) -> sqlx::Result<Self> {
+        Ok(Self {
+            visit_id: row.try_get("visit_id")?,
+            conference_id: row.try_get("conference_id")?,
+            ordinal: row.try_get("ordinal")?,
+            joined: at(row, "joined_ms")?,
+            join_basis: row.try_get("join_basis")?,
+            left: maybe_at(row, "left_ms")?,
+            left_reason: row.try_get("left_reason")?,
+            leave_basis: row.try_get("leave_basis")?,
+            leave_earliest: maybe_at(row, "leave_earliest_ms")?,
+            leave_latest: maybe_at(row, "leave_latest_ms")?,
+            role: row.try_get("role")?,
+            external: row.try_get("external")?,
+            by_phone: row.try_get("by_phone")?,
+            device: row.try_get("device")?,
+            nick: row.try_get("nick")?,
+        })
+    }
+}
+
+impl FromRow<'_, Stored> for EventRow {
+    fn from_row(row: &Stored) -> sqlx::Result<Self> {
+        Ok(Self {
+            sequence: row.try_get("sequence")?,
+            id: row.try_get("id")?,
+            event_type: row.try_get("type")?,
+            org: row.try_get("org")?,
+            name: row.try_get("name")?,
+            union_id: row.try_get("union_id")?,
+            conference_id: row.try_get("conference_id")?,
+            time: at(row, "time_ms")?,
+            recorded: at(row, "recorded_ms")?,
+            body: row.try_get("body")?,
+        })
+    }
+}
+
+impl FromRow<'_, Stored> for HealthRow {
+    fn from_row(row: &Stored) -> sqlx::Result<Self> {
+        Ok(Self {
+            org: row.try_get("org")?,
+            union_id: row.try_get("union_id")?,
+            name: row.try_get("name")?,
+            presence: row.try_get("presence")?,
+            last_poll: maybe_at(row, "last_poll_ms")?,
+            last_ok: maybe_at(row, "last_ok_ms")?,
+            next_poll: maybe_at(row, "next_poll_ms")?,
+            last_error: row.try_get("last_error")?,
+            last_error_at: maybe_at(row, "last_error_ms")?,
+            errors_24h: row.try_get("errors_24h")?,
+        })
+    }
+}
+
+impl FromRow<'_, Stored> for BudgetRow {
+    fn from_row(row: &Stored) -> sqlx::Result<Self> {
+        Ok(Self {
+            org: row.try_get("org")?,
+            month: row.try_get("month")?,
+            used: row.try_get("used")?,
+            throttled: row.try_get("throttled")?,
+            call_limit: row.try_get("call_limit")?,
+            projected: row.try_get("projected")?,
+        })
+    }
+}
