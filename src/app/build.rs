@@ -304,13 +304,12 @@ async fn web_state(
     health: &Arc<Health>,
     clock: &SharedClock,
 ) -> Result<(TcpListener, web::State), BuildError> {
-    let token = match &config.http.token {
-        Some(source) => secret(|| "[http] token".to_owned(), source).await?,
-        None => {
-            let folder = config.history.path.parent().unwrap_or(Path::new("."));
-            web::token::load_or_create(folder)
-                .map_err(|error| BuildError::File { what: "the HTTP token's file", error })?
-        }
+    let token = if let Some(source) = &config.http.token {
+        secret(|| "[http] token".to_owned(), source).await?
+    } else {
+        let folder = config.history.path.parent().unwrap_or(Path::new("."));
+        let file = |error| BuildError::File { what: "the HTTP token's file", error };
+        web::token::load_or_create(folder).map_err(file)?
     };
     let address = listener.local_addr().map_err(|error| BuildError::File { what: "the listener", error })?;
     let state = web::State::new(store.history(), Arc::clone(health), token, Arc::clone(clock), address);

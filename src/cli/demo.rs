@@ -44,9 +44,9 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 /// Runs it.
-pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let folder = setting::folder()?;
-    let told = show(globals, &args, &folder);
+    let told = show(globals, args, &folder);
     if told.is_err() || !args.keep {
         // A folder that cannot be removed is in the temporary directory; it does no harm there.
         let _ = std::fs::remove_dir_all(&folder);

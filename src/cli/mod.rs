@@ -160,7 +160,7 @@ pub fn main() -> ExitCode {
     }
     let ended = match command {
         Command::Run(args) => run::run(&globals, args),
-        Command::Demo(args) => demo::run(&globals, args),
+        Command::Demo(args) => demo::run(&globals, &args),
         Command::Simulate(args) => simulate::run(&globals, args),
         Command::Check(args) => check::run(&globals, args),
         Command::Now(args) => now::run(&globals, args),

@@ -33,7 +33,7 @@ impl Phase {
 
     /// This fraction of `interval`.
     pub fn within(self, interval: Duration) -> Duration {
-        let share = u128::from(interval_ms(interval).unsigned_abs()) * u128::from(self.0) >> 32;
+        let share = (u128::from(interval_ms(interval).unsigned_abs()) * u128::from(self.0)) >> 32;
         Duration::from_millis(u64::try_from(share).unwrap_or(u64::MAX))
     }
 }

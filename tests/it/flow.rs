@@ -46,7 +46,7 @@ fn a_whole_visit_arrives_signed_in_order_once_each() {
     fake.say(USER, empty());
     let seen = receiver.wait(5);
     fake.wait_looks(USER, 3);
-    assert_eq!(daemon.terminate(), Some(0));
+    daemon.terminate();
 
     let all = receiver.all();
     assert_eq!(all.len(), seen.len(), "nothing more came");
@@ -83,7 +83,7 @@ fn the_envelope_and_its_headers_are_as_published() {
     let joined = now_ms();
     fake.say(USER, &inside(USER, MEETING, 3, joined, ""));
     let delivery = receiver.wait(1).remove(0);
-    assert_eq!(daemon.terminate(), Some(0));
+    daemon.terminate();
 
     let request = &delivery.request;
     assert_eq!(request.method, "POST");
@@ -125,7 +125,7 @@ fn the_documented_example_answer_is_understood() {
     let site = Site::new(&fake.base(), &receiver.url(), &[USER], QUICK, "events = [\"*\"]");
     let daemon = site.start();
     fake.wait_looks(USER, 3);
-    assert_eq!(daemon.terminate(), Some(0));
+    daemon.terminate();
     // Somebody who had left before anybody looked: stored, silent.
     assert_eq!(types(&receiver.all()), [] as [&str; 0]);
     let stored = sqlite3(&site.database(), "SELECT who, meetings FROM v_snapshots");
@@ -156,7 +156,7 @@ fn hostile_answers_invent_no_leave_and_polling_goes_on() {
     assert!(kinds >= 16, "{kinds} kinds");
     fake.say(USER, empty());
     let seen = receiver.wait(2);
-    assert_eq!(daemon.terminate(), Some(0));
+    daemon.terminate();
     assert_eq!(types(&seen), ["meeting.participant_joined", "meeting.participant_left"]);
     assert_eq!(receiver.all().len(), 2);
 }
@@ -205,7 +205,7 @@ fn the_history_reads_well_by_hand() {
     );
     fake.say(USER, empty());
     receiver.wait(2);
-    assert_eq!(daemon.terminate(), Some(0));
+    daemon.terminate();
     for (view, columns) in COLUMNS {
         sqlite3(&database, &format!("SELECT {columns} FROM {view}"));
     }
@@ -243,7 +243,7 @@ fn a_restart_takes_up_where_it_ended() {
     let joined = now_ms();
     fake.say(USER, &inside(USER, MEETING, 3, joined, ""));
     receiver.wait(1);
-    assert_eq!(daemon.terminate(), Some(0));
+    daemon.terminate();
     let daemon = site.start();
     fake.wait_looks(USER, 2);
     assert_eq!(
@@ -253,7 +253,7 @@ fn a_restart_takes_up_where_it_ended() {
     );
     fake.say(USER, &inside(USER, MEETING, 6, joined, &format!(",\"leaveTime\":{}", now_ms())));
     let seen = receiver.wait(2);
-    assert_eq!(daemon.terminate(), Some(0));
+    daemon.terminate();
     assert_eq!(types(&seen), ["meeting.participant_joined", "meeting.participant_left"]);
     assert_eq!(seen[0].json["data"]["visit"]["id"], seen[1].json["data"]["visit"]["id"]);
     assert_eq!(seen[0].json["source"], seen[1].json["source"]);
@@ -269,5 +269,16 @@ fn a_second_daemon_on_the_same_database_is_refused() {
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains("presence.db") && said.contains("another"), "{said}");
     fake.wait_looks(USER, 1);
-    assert_eq!(daemon.terminate(), Some(0));
+    daemon.terminate();
+}
+
+#[test]
+fn one_token_serves_all_looks() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = Site::new(&fake.base(), &receiver.url(), &[USER, "another"], QUICK, "");
+    let daemon = site.start();
+    fake.wait_looks(USER, 3);
+    fake.wait_looks("another", 3);
+    daemon.terminate();
+    assert_eq!(fake.token_calls(), 1);
 }

@@ -7,10 +7,10 @@ use crate::clock::SharedClock;
 use crate::config::Webhook;
 use crate::ids::WebhookName;
 use crate::policy::delivery::Rules;
-use crate::webhook::routing::{Pattern, PatternError, Subscription};
 use crate::secret::Secret;
 use crate::signature::SigningKey;
 use crate::webhook::address::Reach;
+use crate::webhook::routing::{Pattern, PatternError, Subscription};
 use crate::webhook::send::{Destination, Sender, SenderError};
 
 /// A webhook to deliver to.

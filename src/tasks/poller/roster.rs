@@ -70,9 +70,9 @@ impl DueQueue {
         let steady = self.steady.first().copied().filter(|(due, _)| *due <= now);
         let suspect = self.suspect.first().copied().filter(|(due, _)| *due <= now && room_for_suspects);
         match (steady, suspect) {
-            (Some(first), Some(other)) if other < first => self.take(other, true),
-            (Some(first), _) => self.take(first, false),
-            (None, Some(other)) => self.take(other, true),
+            (Some(first), Some(other)) if other < first => Some(self.take(other, true)),
+            (Some(first), _) => Some(self.take(first, false)),
+            (None, Some(other)) => Some(self.take(other, true)),
             (None, None) => None,
         }
     }
@@ -83,9 +83,9 @@ impl DueQueue {
         self.steady.first().into_iter().chain(suspect).map(|(due, _)| *due).min()
     }
 
-    fn take(&mut self, entry: (Timestamp, u32), suspect: bool) -> Option<(u32, bool)> {
+    fn take(&mut self, entry: (Timestamp, u32), suspect: bool) -> (u32, bool) {
         self.line(suspect).remove(&entry);
-        Some((entry.1, suspect))
+        (entry.1, suspect)
     }
 
     fn line(&mut self, suspect: bool) -> &mut BTreeSet<(Timestamp, u32)> {

@@ -53,7 +53,7 @@ impl Poller {
         match answer {
             Answer::Same { .. } => self.stretch(person, now),
             Answer::Seen { observation, bytes_digest, .. } => {
-                self.compare(person, observation, bytes_digest, manual)
+                self.compare(person, observation, bytes_digest, manual);
             }
         }
     }
@@ -237,11 +237,7 @@ impl Poller {
 }
 
 /// Each event with the webhooks that want it.
-pub(super) fn outgoing(
-    subscriptions: &[Subscription],
-    events: Vec<Draft>,
-    card: &Card,
-) -> Vec<Outgoing> {
+pub(super) fn outgoing(subscriptions: &[Subscription], events: Vec<Draft>, card: &Card) -> Vec<Outgoing> {
     events
         .into_iter()
         .map(|draft| {

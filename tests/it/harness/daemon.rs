@@ -18,8 +18,8 @@ pub(crate) struct Site {
 impl Site {
     /// With everything pointed at loopback: `base` is DingTalk, `hook` the receiver.
     pub(crate) fn new(base: &str, hook: &str, users: &[&str], poll: &str, webhook: &str) -> Self {
-        let people: String =
-            users.iter().map(|id| format!("[[user]]\nunion_id = \"{id}\"\nname = \"{id}\"\n")).collect();
+        let person = |id: &&str| format!("[[user]]\nunion_id = \"{id}\"\nname = \"{id}\"\n");
+        let people = users.iter().map(person).collect::<Vec<_>>().concat();
         Self::with_config(&format!(
             r#"
 time_zone = "UTC"
@@ -124,15 +124,12 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// SIGTERM, then its exit code.
-    pub(crate) fn terminate(mut self) -> Option<i32> {
+    /// SIGTERM; it must end with 0.
+    #[track_caller]
+    pub(crate) fn terminate(mut self) {
         signal(&self.child, "TERM");
         let code = self.child.wait().expect("a child to wait for").code();
-        if code != Some(0) {
-            // Shown with a failing test only.
-            println!("{}", self.log());
-        }
-        code
+        assert_eq!(code, Some(0), "{}", self.log());
     }
 
     /// SIGKILL.
