@@ -373,3 +373,40 @@ async fn a_database_that_would_not_write_is_asked_again_and_nothing_is_sent_twic
     assert_eq!(world.store.free_leases().await.unwrap(), 0);
     assert_eq!(world.store.next_ready(&name).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn under_every_kind_of_trouble_each_event_is_accepted_once_in_its_users_order_or_given_up() {
+    let world = World::with_people(5).await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    // What happens depends on how many requests there were: no pattern that lanes could keep in step with.
+    let receiver = Receiver::start(move |_| match counted.fetch_add(1, Ordering::SeqCst) * 7919 % 101 % 10 {
+        0 | 1 => Reply::Answer(500, "", "busy"),
+        2 => Reply::Answer(429, "retry-after: 7\r\n", ""),
+        3 => Reply::Hangup,
+        4 => Reply::Answer(422, "", "no"),
+        _ => OK,
+    })
+    .await;
+    let mut dispatcher = world.dispatcher(vec![world.target(&receiver)]);
+    for round in 0..20 {
+        for person in 0..5 {
+            world.event(person, &format!("evt_{person}_{round:02}"), &["crm"]).await;
+        }
+    }
+    world.run_out(&mut dispatcher, 10_000).await;
+    let name = presenced::ids::WebhookName::parse("crm").unwrap();
+    assert_eq!(world.store.next_ready(&name).await.unwrap(), None, "nothing waits any more");
+    let ids = receiver.ids();
+    for person in 0..5 {
+        let mut mine: Vec<_> = ids.iter().filter(|id| id.starts_with(&format!("evt_{person}_"))).collect();
+        assert!(mine.is_sorted(), "a later one never before an earlier one: {mine:?}");
+        mine.dedup();
+        assert_eq!(mine.len(), 20, "all were tried");
+    }
+    let by_state = world.count_by_state().await;
+    let delivered = by_state.get("delivered").copied().unwrap_or(0);
+    let accepted = receiver.accepted();
+    assert_eq!(accepted, delivered, "each accepted one is known to be, and none was sent after that");
+    assert_eq!(delivered + by_state.get("dead").copied().unwrap_or(0), 100);
+}

@@ -1,10 +1,12 @@
 //! What the delivery tests stand on: a database with people in it, a clock that moves when told, a receiver on a real
 //! socket that answers by script and keeps what it got.
+#![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a failure here is a failure of the test")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -70,6 +72,7 @@ type Script = Box<dyn Fn(&Got) -> Reply + Send + Sync>;
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
     got: Arc<Mutex<Vec<Got>>>,
+    accepted: Arc<AtomicUsize>,
     _serving: JoinSet<()>,
 }
 
@@ -77,6 +80,15 @@ impl Receiver {
     pub(crate) async fn start(script: impl Fn(&Got) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, got) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&accepted);
+        let script = move |got: &Got| {
+            let reply = script(got);
+            if matches!(reply, Reply::Answer(200..=299, ..) | Reply::Together(_)) {
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+            reply
+        };
         let (script, kept): (Arc<Script>, _) = (Arc::new(Box::new(script)), Arc::clone(&got));
         let mut serving = JoinSet::new();
         serving.spawn(async move {
@@ -86,7 +98,7 @@ impl Receiver {
                 connections.spawn(serve(stream, number, Arc::clone(&script), Arc::clone(&kept)));
             }
         });
-        Self { address, got, _serving: serving }
+        Self { address, got, accepted, _serving: serving }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -95,6 +107,11 @@ impl Receiver {
 
     pub(crate) fn got(&self) -> Vec<Got> {
         self.got.lock().unwrap().clone()
+    }
+
+    /// How many requests were answered with a 2xx.
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
     }
 
     /// The event ids in the order of their arrival.
@@ -251,6 +268,15 @@ impl World {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&self.path);
         let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
         sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    }
+
+    /// Deliveries by their state.
+    pub(crate) async fn count_by_state(&self) -> BTreeMap<String, usize> {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&self.path);
+        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        let sql = "SELECT state, count(*) FROM deliveries GROUP BY state";
+        let rows: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(&mut connection).await.unwrap();
+        rows.into_iter().map(|(state, count)| (state, usize::try_from(count).unwrap())).collect()
     }
 
     pub(crate) async fn health(&self, webhook: &str) -> Health {

@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::target::Target;
-use crate::policy::delivery::{Health, Standing};
+use crate::policy::delivery::{self, Attempt, Health, Next, Outcome, Standing};
 use crate::policy::send_rate::SendRate;
-use crate::store::outbox::{Ask, Claimed, Ending, Finished, Granted};
+use crate::store::outbox::{Ask, Attempted, Claimed, Ending, Finished, Granted, Ticket};
 use crate::time::Timestamp;
+use crate::webhook::answer::Answer;
 
 /// The most deliveries one webhook has in hand, sent or waiting for their turn: enough to keep a fast receiver busy
 /// while the database works, few enough to be given back quickly.
@@ -118,6 +119,48 @@ impl Desk {
         self.rate.start(now).ok()?;
         self.in_flight += 1;
         self.waiting.pop_front()
+    }
+
+    /// A request came back: what is to be written down, and which deliveries get a strike back.
+    pub(super) fn answered(
+        &mut self,
+        ticket: Ticket,
+        probe: bool,
+        answer: Answer,
+        at: Timestamp,
+    ) -> (Finished, Vec<i64>) {
+        self.in_flight -= 1;
+        // Its lane moves on.
+        self.look = true;
+        // Only a wait needs something to hash.
+        let accepted = answer.outcome == Outcome::Accepted;
+        let key = if accepted { String::new() } else { format!("{}/{}", ticket.webhook, ticket.delivery_id) };
+        let attempt = Attempt {
+            delivery_id: ticket.delivery_id,
+            key: &key,
+            strikes: ticket.strikes,
+            probe,
+            outcome: answer.outcome,
+            retry_after: answer.retry_after,
+            at,
+        };
+        let (standing, failures) = (self.health.standing.clone(), self.health.failures);
+        let verdict = delivery::decide(&mut self.health, &attempt, &self.target.rules);
+        self.changed |= self.health.standing != standing || self.health.failures != failures;
+        let (webhook, why) = (&ticket.webhook, answer.error.as_deref().unwrap_or("accepted"));
+        if self.health.standing.name() != standing.name() {
+            tracing::warn!(%webhook, state = self.health.standing.name(), why, "webhook state changed");
+        }
+        let ending = match verdict.next {
+            Next::Delivered => Ending::Delivered,
+            Next::Retry(at) => Ending::Retry(at),
+            Next::Dead => Ending::Dead,
+        };
+        if ending == Ending::Dead {
+            tracing::warn!(%webhook, delivery = ticket.delivery_id, why, "delivery given up");
+        }
+        let attempt = Some(Attempted { status: answer.status, error: answer.error });
+        (Finished { ticket, ending, attempt, strikes: verdict.strikes, at }, verdict.forgiven)
     }
 
     /// What was taken and will not be sent: everything when the webhook is not up any more, and what is too old.

@@ -22,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use self::desk::{Desk, InHand};
 use crate::clock::{SharedClock, Sleep};
 use crate::ids::WebhookName;
-use crate::policy::delivery::{self, Attempt, Next, Outcome};
-use crate::store::outbox::{Attempted, Ending, Finished, Ticket, Turn, TurnFailed, Turned};
+use crate::policy::delivery::Health;
+use crate::store::outbox::{Finished, Ticket, Turn, TurnFailed, Turned};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::send::{Message, Sent};
@@ -92,8 +92,7 @@ impl Dispatcher {
     /// `wake` is notified (`notify_one`) after every commit that made deliveries.
     pub fn new(store: Store, webhooks: Vec<Target>, clock: SharedClock, wake: Arc<Notify>) -> Self {
         let by_name = webhooks.iter().enumerate().map(|(i, target)| (target.name.clone(), i)).collect();
-        let desks =
-            webhooks.into_iter().map(|target| Desk::new(target, delivery::Health::default())).collect();
+        let desks = webhooks.into_iter().map(|target| Desk::new(target, Health::default())).collect();
         Self {
             clock,
             wake,
@@ -276,46 +275,9 @@ impl Dispatcher {
             self.leftovers.spawn(leftover.drain());
         }
         let now = self.clock.now();
-        let desk = &mut self.desks[at];
-        desk.in_flight -= 1;
-        // Its lane moves on.
-        desk.look_again();
-        let answer = sent.answer;
-        let key = if answer.outcome == Outcome::Accepted {
-            String::new()
-        } else {
-            format!("{}/{}", ticket.webhook, ticket.delivery_id)
-        };
-        let attempt = Attempt {
-            delivery_id: ticket.delivery_id,
-            key: &key,
-            strikes: ticket.strikes,
-            probe,
-            outcome: answer.outcome,
-            retry_after: answer.retry_after,
-            at: now,
-        };
-        let (standing, failures) = (desk.health.standing.clone(), desk.health.failures);
-        let verdict = delivery::decide(&mut desk.health, &attempt, &desk.target.rules);
-        if desk.health.standing != standing || desk.health.failures != failures {
-            desk.changed = true;
-        }
-        if desk.health.standing.name() != standing.name() {
-            let (webhook, state) = (&ticket.webhook, desk.health.standing.name());
-            tracing::warn!(%webhook, state, why = answer.error.as_deref().unwrap_or("accepted"), "webhook state changed");
-        }
-        let ending = match verdict.next {
-            Next::Delivered => Ending::Delivered,
-            Next::Retry(at) => Ending::Retry(at),
-            Next::Dead => Ending::Dead,
-        };
-        if ending == Ending::Dead {
-            let (webhook, delivery) = (&ticket.webhook, ticket.delivery_id);
-            tracing::warn!(%webhook, delivery, why = answer.error.as_deref(), "delivery given up");
-        }
-        self.forgiven.extend(verdict.forgiven);
-        let attempt = Some(Attempted { status: answer.status, error: answer.error });
-        self.finished.push(Finished { ticket, ending, attempt, strikes: verdict.strikes, at: now });
+        let (finished, forgiven) = self.desks[at].answered(ticket, probe, sent.answer, now);
+        self.finished.push(finished);
+        self.forgiven.extend(forgiven);
     }
 
     fn took(&mut self, done: Done) {
