@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use super::report::LookNow;
 use super::roster::{Rhythm, Watched};
+use super::running::Running;
 use super::settle::outgoing;
 use super::upstream::Upstream;
 use super::{Poller, PollerError, Settings, Tools, Totals};
@@ -57,12 +57,13 @@ impl Poller {
             upstreams,
             people: Vec::with_capacity(list.len()),
             requests,
-            running: JoinSet::new(),
+            running: Running::default(),
             stretched: Vec::new(),
             misses: Vec::new(),
             flushing: false,
             next_flush: None,
             next_stale_check: now,
+            next_start: now,
             stopping: false,
             totals: Totals::default(),
         };
@@ -80,7 +81,7 @@ impl Poller {
             self.people.push(Watched {
                 person_id: stored.person_id,
                 phase: Phase::of(&assignment.card.identity),
-                card: Box::new(assignment.card),
+                who: assignment.card.into(),
                 upstream,
                 rhythm: assignment.rhythm,
                 belief: stored.belief,
