@@ -42,8 +42,10 @@ impl Poller {
     pub(super) fn answered(&mut self, person: u32, answer: Answer, manual: Option<LookNow>) {
         let now = self.tools.clock.now();
         self.totals.good += 1;
+        let late = now.plus(self.stale_after(person, now));
         let watched = &mut self.people[person as usize];
         let upstream = &mut self.upstreams[watched.upstream];
+        upstream.health.looked(now, late);
         if let Some(trouble) = upstream.trouble.take() {
             tracing::info!(org = %upstream.name, after = trouble, "looks succeed again");
         }

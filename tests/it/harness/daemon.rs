@@ -55,6 +55,15 @@ listen = ""
         Self { dir }
     }
 
+    /// Changes the config's text.
+    #[track_caller]
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let file = self.path("config.toml");
+        let text = std::fs::read_to_string(&file).expect("a config");
+        assert!(text.contains(from), "nothing to change");
+        std::fs::write(&file, text.replace(from, to)).expect("a writable folder");
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

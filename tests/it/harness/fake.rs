@@ -70,6 +70,14 @@ impl Fake {
         });
     }
 
+    /// Waits until this person was looked at `times` in all.
+    #[track_caller]
+    pub(crate) fn wait_looked(&self, union_id: &str, times: u64) {
+        self.state.until(&format!("look {times} at {union_id}"), |state| {
+            (state.calls.get(union_id).copied().unwrap_or(0) >= times).then_some(())
+        });
+    }
+
     pub(crate) fn looks(&self, union_id: &str) -> u64 {
         self.state.with(|state| state.calls.get(union_id).copied().unwrap_or(0))
     }
