@@ -311,8 +311,9 @@ fn a_look_by_hand_is_compared_and_recorded_unless_dry() {
 fn the_months_calls_are_never_exceeded() {
     let (fake, receiver) = (Fake::start(), Receiver::start());
     let site = Site::new(&fake.base(), &receiver.url(), &[USER], "min_interval = \"20ms\"", "");
-    site.edit("calls_per_month = 0", "calls_per_month = 3");
+    site.edit("calls_per_month = 0", "calls_per_month = 4");
     let daemon = site.start();
+    fake.wait_looked(USER, 1);
     for n in 1..=3 {
         fake.say(USER, &inside(USER, &format!("meeting{n}"), 3, now_ms(), ""));
         assert_eq!(site.command(&["poll", USER]).status.code(), Some(0), "look {n}");
@@ -324,6 +325,6 @@ fn the_months_calls_are_never_exceeded() {
     let daemon = site.start();
     assert_ne!(site.command(&["poll", USER]).status.code(), Some(0));
     daemon.terminate();
-    assert_eq!(fake.looks(USER), 3);
-    assert_eq!(sqlite3(&site.database(), "SELECT used, call_limit FROM v_budget"), "3|3");
+    assert_eq!(fake.looks(USER), 4);
+    assert_eq!(sqlite3(&site.database(), "SELECT used, call_limit FROM v_budget"), "4|4");
 }

@@ -91,7 +91,7 @@ impl Poller {
         }
         let index = watched.upstream;
         let upstream = &mut self.upstreams[index];
-        if let Some(until) = upstream.paused(now) {
+        if let Some(until) = upstream.paused(now).filter(|_| upstream.trouble != Some("budget")) {
             let why = upstream.trouble.unwrap_or("waiting");
             return Err(NotNow::Because(format!("`{}` is paused until {until}: {why}", upstream.name)));
         }
