@@ -328,3 +328,34 @@ fn the_months_calls_are_never_exceeded() {
     assert_eq!(fake.looks(USER), 4);
     assert_eq!(sqlite3(&site.database(), "SELECT used, call_limit FROM v_budget"), "4|4");
 }
+
+/// `privacy.store_nick = false`: the nick is nowhere, not in the events, not in the file.
+#[test]
+fn a_nick_that_is_not_to_be_stored_is_nowhere() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = Site::new(&fake.base(), &receiver.url(), &[USER], QUICK, "events = [\"*\"]");
+    site.edit("[history]", "[privacy]\nstore_nick = false\n[history]");
+    let daemon = site.start();
+    let answer = inside(USER, MEETING, 3, now_ms(), "").replace("\"Nick\"", "\"Canary-Nick\"");
+    fake.say(USER, &answer);
+    let seen = receiver.wait(2);
+    daemon.terminate();
+    assert!(seen.iter().all(|d| !String::from_utf8_lossy(&d.body).contains("Canary")));
+    let file = std::fs::read(site.database()).expect("a database");
+    assert!(!file.windows(6).any(|bytes| bytes == b"Canary"), "the nick is in the file");
+}
+
+/// A first signal drains, a second one does not wait.
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = Site::new(&fake.base(), &receiver.url(), &[USER], QUICK, "");
+    let daemon = site.start();
+    fake.say(USER, &inside(USER, MEETING, 3, now_ms(), ""));
+    receiver.stall();
+    receiver.wait(1);
+    daemon.signal("INT");
+    daemon.wait_stopping();
+    daemon.signal("INT");
+    assert_eq!(daemon.wait(), Some(130));
+}
