@@ -359,3 +359,24 @@ fn a_second_signal_ends_at_once() {
     daemon.signal("INT");
     assert_eq!(daemon.wait(), Some(130));
 }
+
+/// With two places, somebody whose looks never get an answer holds one of them at most.
+#[test]
+fn one_who_never_answers_delays_nobody() {
+    let fake = Fake::scripted(|union_id, _| {
+        while union_id == "silent" {
+            std::thread::park();
+        }
+        Some(response(200, "application/json", empty()))
+    });
+    let receiver = Receiver::start();
+    let people = ["silent", "quick-1", "quick-2"];
+    let site = Site::new(&fake.base(), &receiver.url(), &people, QUICK, "");
+    site.edit("concurrency = 8", "concurrency = 2");
+    let daemon = site.start();
+    fake.wait_looked("silent", 1);
+    fake.wait_looks("quick-1", 20);
+    fake.wait_looks("quick-2", 20);
+    daemon.kill();
+    assert!(fake.looks("silent") < 20);
+}
