@@ -364,8 +364,10 @@ fn a_second_signal_ends_at_once() {
 #[test]
 fn one_who_never_answers_delays_nobody() {
     let fake = Fake::scripted(|union_id, _| {
-        while union_id == "silent" {
-            std::thread::park();
+        if union_id == "silent" {
+            loop {
+                std::thread::park();
+            }
         }
         Some(response(200, "application/json", empty()))
     });
