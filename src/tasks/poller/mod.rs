@@ -88,6 +88,7 @@ pub struct Poller {
     upstreams: Vec<Upstream>,
     people: Vec<Watched>,
     requests: mpsc::Receiver<LookNow>,
+    waiting_looks: Vec<LookNow>,
     running: Running,
     /// People with unchanged looks since the last flush.
     stretched: Vec<u32>,
@@ -142,6 +143,7 @@ impl Poller {
             while let Some(done) = self.running.ready() {
                 self.take(done);
             }
+            self.retry_waiting_looks();
         }
         self.last_flush().await?;
         Ok(self.totals)

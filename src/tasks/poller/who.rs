@@ -18,7 +18,8 @@ pub(super) struct Who {
     name: Option<Box<str>>,
     /// `None`: neither.
     groups_and_tags: Option<Box<(Vec<String>, BTreeMap<String, String>)>>,
-    store_nick: bool,
+    /// As in the card.
+    pub(super) store_nick: bool,
 }
 
 impl From<Card> for Who {
