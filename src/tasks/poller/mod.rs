@@ -17,13 +17,14 @@ use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::CallError;
 use crate::policy::quota::Reservation;
 use crate::presence::diff::Rules;
-use crate::store::{Miss, Store, StoreError};
+use crate::store::{Enrolled, Miss, Store, StoreError};
 use crate::telemetry::health::Health;
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
 mod ask;
 mod flush;
+pub mod reload;
 pub mod report;
 pub mod roster;
 mod settle;
@@ -87,6 +88,7 @@ pub struct Poller {
     upstreams: Vec<Upstream>,
     people: Vec<Watched>,
     requests: mpsc::Receiver<LookNow>,
+    reloads: reload::Reloads,
     running: JoinSet<Done>,
     /// People with unchanged looks since the last flush.
     stretched: Vec<u32>,
@@ -116,6 +118,8 @@ enum Done {
     Recorded(Box<settle::Recorded>),
     Flushed { retry: Vec<Miss>, result: Result<(), StoreError> },
     Reserved { upstream: usize, reservation: Reservation, result: Result<(), StoreError> },
+    Enrolled { waiting: Box<reload::Waiting>, result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError> },
+    Left { result: Result<(), PollerError> },
 }
 
 impl Poller {
@@ -128,6 +132,7 @@ impl Poller {
                 () = stop.cancelled(), if !self.stopping => self.begin_stop(),
                 Some(done) = self.running.join_next() => self.take(done?),
                 Some(request) = self.requests.recv(), if !self.stopping => self.look_now(request),
+                Some(waiting) = self.reloads.next(), if !self.stopping => self.begin_reload(waiting),
                 () = self.tools.clock.sleep_until(wake.unwrap_or_default()), if wake.is_some() => {}
             }
             while let Some(done) = self.running.try_join_next() {
@@ -159,6 +164,8 @@ impl Poller {
             Done::Recorded(recorded) => self.recorded(*recorded),
             Done::Flushed { retry, result } => self.flushed(retry, result),
             Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
+            Done::Enrolled { waiting, result } => self.enrolled(*waiting, result),
+            Done::Left { result } => self.left(result),
         }
     }
 

@@ -66,7 +66,8 @@ impl Poller {
 
     fn startable(&mut self, who: &str) -> Result<(u32, Ticket), String> {
         let now = self.tools.clock.now();
-        let matches = |w: &super::Watched| w.card.identity.union_id.as_str() == who || w.card.name == who;
+        let matches =
+            |w: &super::Watched| !w.gone && (w.card.identity.union_id.as_str() == who || w.card.name == who);
         let mut found = self.people.iter().enumerate().filter(|(_, watched)| matches(watched));
         let Some((index, watched)) = found.next() else {
             return Err(format!("nobody on the watch list has the unionId or name `{who}`"));
