@@ -16,7 +16,7 @@ use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::CallError;
 use crate::policy::quota::Reservation;
 use crate::presence::diff::Rules;
-use crate::store::{Miss, Store, StoreError};
+use crate::store::{Enrolled, Miss, Store, StoreError};
 use crate::telemetry::health::Health;
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
@@ -24,6 +24,7 @@ use crate::webhook::routing::Subscription;
 mod alarm;
 mod ask;
 mod flush;
+pub mod reload;
 pub mod report;
 pub mod roster;
 mod running;
@@ -89,6 +90,7 @@ pub struct Poller {
     people: Vec<Watched>,
     requests: mpsc::Receiver<LookNow>,
     waiting_looks: Vec<LookNow>,
+    reloads: reload::Reloads,
     running: Running,
     /// People with unchanged looks since the last flush.
     stretched: Vec<u32>,
@@ -120,6 +122,8 @@ enum Done {
     Recorded(Box<settle::Recorded>),
     Flushed { retry: Vec<Miss>, result: Result<(), StoreError> },
     Reserved { upstream: usize, reservation: Reservation, result: Result<(), StoreError> },
+    Enrolled { waiting: Box<reload::Waiting>, result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError> },
+    Left { result: Result<(), PollerError> },
 }
 
 impl Poller {
@@ -137,6 +141,7 @@ impl Poller {
                 () = &mut stopped, if !self.stopping => self.begin_stop(),
                 Some(done) = self.running.next() => self.take(done),
                 Some(request) = self.requests.recv(), if !self.stopping => self.look_now(request),
+                Some(waiting) = self.reloads.next(), if !self.stopping => self.begin_reload(waiting),
                 () = alarm.ringing(), if !self.stopping => {}
             }
             // Everything that came together is dealt with before anything is started or waited for.
@@ -179,6 +184,8 @@ impl Poller {
             Done::Recorded(recorded) => self.recorded(*recorded),
             Done::Flushed { retry, result } => self.flushed(retry, result),
             Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
+            Done::Enrolled { waiting, result } => self.enrolled(*waiting, result),
+            Done::Left { result } => self.left(result),
         }
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Watched {
     pub(super) stale: bool,
     /// Not in the queue: being asked or recorded.
     pub(super) busy: bool,
+    /// Taken off the list; the place stays empty.
+    pub(super) gone: bool,
 }
 
 /// The people of one organisation whose look lies ahead, soonest first. All operations are O(log people).

@@ -230,6 +230,9 @@ impl Poller {
     /// Back into the due-queue.
     pub(super) fn requeue(&mut self, person: u32, next: Timestamp) {
         let watched = &mut self.people[person as usize];
+        if watched.gone {
+            return self.farewell(person);
+        }
         watched.busy = false;
         watched.due = next;
         self.upstreams[watched.upstream].due.insert(next, person, watched.failures > 0);
