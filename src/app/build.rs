@@ -24,7 +24,9 @@ use crate::presence::event::Card;
 use crate::secret::Secret;
 use crate::signature::SigningKey;
 use crate::store::{Store, StoreError};
+use crate::tasks::alerts_webhook::WebhookAlerts;
 use crate::tasks::dispatcher::{Dispatcher, Target};
+use crate::tasks::operator::Operator;
 use crate::tasks::poller::report::PollerHandle;
 use crate::tasks::poller::roster::Rhythm;
 use crate::tasks::poller::start::Assignment;
@@ -104,6 +106,20 @@ pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> R
     let upstreams = upstreams(&config, clients, &store, &health, &clock).await?;
     let dispatcher = Dispatcher::new(store.clone(), targets, Arc::clone(&clock), Arc::clone(&outbox_wake));
     let (looks, requests) = PollerHandle::pair();
+    let alerts = WebhookAlerts {
+        store: store.clone(),
+        clock: Arc::clone(&clock),
+        states_wake: dispatcher.states_wake(),
+        outbox_wake: Arc::clone(&outbox_wake),
+        subscriptions: Arc::clone(&subscriptions),
+    };
+    let operator = Operator::new(
+        store.clone(),
+        Arc::clone(&clock),
+        dispatcher.handle(),
+        looks.clone(),
+        Arc::clone(&outbox_wake),
+    );
     let tools = Tools {
         store: store.clone(),
         clock: Arc::clone(&clock),
@@ -112,12 +128,16 @@ pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> R
         health: Arc::clone(&health),
     };
     let poller = Poller::start(tools, settings(&config), upstreams, assignments(&config), requests).await?;
+    let at_start: Vec<_> = config.webhooks.iter().filter(|webhook| webhook.snapshot_on_start).collect();
+    if !at_start.is_empty() {
+        looks.snapshot_at_start(at_start.into_iter().map(|webhook| webhook.name.clone()).collect());
+    }
     let web = match listener {
         None => None,
         Some(listener) => Some(web_state(&config, listener, &store, &health, &clock).await?),
     };
     let control = if with_control { Some(control_endpoint(&config.file).await?) } else { None };
-    Ok(Daemon { config, store, poller, looks, dispatcher, web, control })
+    Ok(Daemon { config, store, poller, looks, dispatcher, alerts, operator, web, control })
 }
 
 async fn secret(what: impl Fn() -> String, source: &SecretSource) -> Result<Secret, BuildError> {

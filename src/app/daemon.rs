@@ -8,14 +8,17 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::control::Answers;
 use super::supervise::{Fault, Supervisor};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::control::{self, Advice, Endpoint, PollOutcome, PollReport, Request, Response};
+use crate::control::Endpoint;
 use crate::store::{Store, StoreError};
+use crate::tasks::alerts_webhook::WebhookAlerts;
 use crate::tasks::dispatcher::Dispatcher;
+use crate::tasks::operator::Operator;
 use crate::tasks::poller::Poller;
-use crate::tasks::poller::report::{Found, LookReport, PollerHandle};
+use crate::tasks::poller::report::PollerHandle;
 use crate::web;
 
 /// Everything, ready to run.
@@ -26,6 +29,8 @@ pub struct Daemon {
     pub(super) poller: Poller,
     pub(super) looks: PollerHandle,
     pub(super) dispatcher: Dispatcher,
+    pub(super) alerts: WebhookAlerts,
+    pub(super) operator: Operator,
     pub(super) web: Option<(TcpListener, web::State)>,
     pub(super) control: Option<Endpoint>,
 }
@@ -55,12 +60,15 @@ impl Daemon {
         tasks.spawn("the poller", async move { poller.run(token).await.map(|_| ()) });
         let token = stop.clone();
         tasks.spawn("the dispatcher", async move { dispatcher.run(token).await });
+        let (alerts, token) = (self.alerts, stop.clone());
+        tasks.spawn("the alerts about webhooks", alerts.run(token));
         if let Some((listener, state)) = self.web {
             tasks.spawn("the listener", web::serve(listener, state, stop.clone()));
         }
         if let Some(endpoint) = self.control {
-            let (looks, config) = (self.looks.clone(), Arc::new(self.config));
-            let handler = move |request| answer(request, looks.clone(), Arc::clone(&config));
+            let answers =
+                Arc::new(Answers { config: self.config, looks: self.looks.clone(), operator: self.operator });
+            let handler = move |request| Arc::clone(&answers).answer(request);
             let token = stop.clone();
             tasks.spawn("the control socket", async move {
                 endpoint.serve(handler, token).await;
@@ -72,43 +80,5 @@ impl Daemon {
         let closed = self.store.close().await.map_err(RunError::Close);
         ended?;
         closed
-    }
-}
-
-/// What the control socket is asked.
-async fn answer(request: Request, looks: PollerHandle, config: Arc<Config>) -> Response {
-    match request {
-        Request::Ping => Response::Pong { version: env!("CARGO_PKG_VERSION").to_owned() },
-        Request::Poll { who, dry_run } => {
-            let clock = SystemClock;
-            let began = crate::clock::Clock::now(&clock);
-            match looks.look(who, dry_run).await {
-                Ok(report) => {
-                    let took = crate::clock::Clock::now(&clock).since(began);
-                    Response::Poll(Box::new(told(report, &config, took.as_millis())))
-                }
-                Err(message) => Response::Refused { advice: Advice::Nothing, message },
-            }
-        }
-    }
-}
-
-fn told(report: LookReport, config: &Config, took_ms: u128) -> PollReport {
-    let LookReport { identity, recorded, found } = report;
-    let name = config.users.iter().find(|user| user.identity == identity).map(|user| user.name.clone());
-    let api_base = config.org(&identity.org).map(|org| org.api_base.clone()).unwrap_or_default();
-    PollReport {
-        request: control::request_line(&api_base, identity.union_id.as_str()),
-        org: identity.org.to_string(),
-        name: name.unwrap_or_else(|| identity.union_id.to_string()),
-        union_id: identity.union_id.to_string(),
-        took_ms: u64::try_from(took_ms).unwrap_or(u64::MAX),
-        recorded,
-        outcome: match found {
-            Found::Answer { observation, events, .. } => {
-                PollOutcome::Seen { observation, events: Some(events) }
-            }
-            Found::Failure(error) => PollOutcome::Failed((&error).into()),
-        },
     }
 }

@@ -27,11 +27,12 @@ mod flush;
 pub mod report;
 pub mod roster;
 mod settle;
+mod snapshot;
 pub mod start;
 pub mod upstream;
 mod watchfulness;
 
-use report::{LookNow, LookReport};
+use report::{LookNow, LookReport, Request};
 use roster::Watched;
 use upstream::Upstream;
 
@@ -86,7 +87,7 @@ pub struct Poller {
     settings: Settings,
     upstreams: Vec<Upstream>,
     people: Vec<Watched>,
-    requests: mpsc::Receiver<LookNow>,
+    requests: mpsc::Receiver<Request>,
     running: JoinSet<Done>,
     /// People with unchanged looks since the last flush.
     stretched: Vec<u32>,
@@ -127,7 +128,7 @@ impl Poller {
                 biased;
                 () = stop.cancelled(), if !self.stopping => self.begin_stop(),
                 Some(done) = self.running.join_next() => self.take(done?),
-                Some(request) = self.requests.recv(), if !self.stopping => self.look_now(request),
+                Some(request) = self.requests.recv(), if !self.stopping => self.requested(request),
                 () = self.tools.clock.sleep_until(wake.unwrap_or_default()), if wake.is_some() => {}
             }
             while let Some(done) = self.running.try_join_next() {
@@ -159,6 +160,13 @@ impl Poller {
             Done::Recorded(recorded) => self.recorded(*recorded),
             Done::Flushed { retry, result } => self.flushed(retry, result),
             Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
+        }
+    }
+
+    fn requested(&mut self, request: Request) {
+        match request {
+            Request::Look(look) => self.look_now(look),
+            Request::Snapshot(snapshot) => self.snapshot_now(snapshot),
         }
     }
 

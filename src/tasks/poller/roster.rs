@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::snapshot::Owed;
 use crate::policy::pace::Phase;
 use crate::presence::belief::Belief;
 use crate::presence::event::Card;
@@ -45,6 +46,8 @@ pub(super) struct Watched {
     pub(super) stale: bool,
     /// Not in the queue: being asked or recorded.
     pub(super) busy: bool,
+    /// A snapshot that is still to be told.
+    pub(super) owed: Option<Owed>,
 }
 
 /// The people of one organisation whose look lies ahead, soonest first. All operations are O(log people).

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::report::LookNow;
+use super::report::Request;
 use super::roster::{Rhythm, Watched};
 use super::settle::outgoing;
 use super::upstream::Upstream;
@@ -39,7 +39,7 @@ impl Poller {
         settings: Settings,
         upstreams: Vec<Upstream>,
         list: Vec<Assignment>,
-        requests: mpsc::Receiver<LookNow>,
+        requests: mpsc::Receiver<Request>,
     ) -> Result<Self, PollerError> {
         let now = tools.clock.now();
         let enrolments = list
@@ -92,6 +92,7 @@ impl Poller {
                 polls: 0,
                 stale: false,
                 busy: false,
+                owed: None,
             });
         }
         let mut members = vec![0_usize; self.upstreams.len()];
