@@ -35,7 +35,7 @@ pub fn apply(health: &mut Health, change: Change, now: Timestamp) {
             };
         }
         (Change::Resume | Change::Answered, Standing::Down { probe_at, .. }) => {
-            *probe_at = (*probe_at).min(now)
+            *probe_at = (*probe_at).min(now);
         }
         (Change::Enable, _) => *health = Health::default(),
         (Change::Pause, Standing::Paused { .. } | Standing::Disabled { .. })
