@@ -21,6 +21,7 @@ mod reading;
 pub mod reload;
 pub mod run;
 pub mod simulate;
+pub mod webhook;
 mod when;
 
 /// How a command ended, beside 0.
@@ -158,6 +159,8 @@ enum Command {
     Reload(reload::Args),
     /// Look at somebody now: request, answer, difference
     Poll(poll::Args),
+    /// Receivers: how they stand, tests, deliveries, replays, pauses, secrets
+    Webhook(webhook::Args),
     /// Completions for a shell
     Completions(completions::Args),
 }
@@ -178,6 +181,7 @@ pub fn main() -> ExitCode {
         Command::Events(args) => events::run(&globals, args),
         Command::Reload(args) => reload::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
+        Command::Webhook(args) => webhook::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),
     };
     let exit = ended.unwrap_or_else(|error| {

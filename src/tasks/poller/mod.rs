@@ -29,13 +29,14 @@ pub mod report;
 pub mod roster;
 mod running;
 mod settle;
+mod snapshot;
 pub mod start;
 pub mod upstream;
 mod watchfulness;
 mod who;
 
 use alarm::Alarm;
-use report::{LookNow, LookReport};
+use report::{LookNow, LookReport, Request};
 use roster::Watched;
 use running::Running;
 use upstream::Upstream;
@@ -88,7 +89,7 @@ pub struct Poller {
     settings: Settings,
     upstreams: Vec<Upstream>,
     people: Vec<Watched>,
-    requests: mpsc::Receiver<LookNow>,
+    requests: mpsc::Receiver<Request>,
     waiting_looks: Vec<LookNow>,
     reloads: reload::Reloads,
     running: Running,
@@ -140,7 +141,7 @@ impl Poller {
                 biased;
                 () = &mut stopped, if !self.stopping => self.begin_stop(),
                 Some(done) = self.running.next() => self.take(done),
-                Some(request) = self.requests.recv(), if !self.stopping => self.look_now(request),
+                Some(request) = self.requests.recv(), if !self.stopping => self.requested(request),
                 Some(waiting) = self.reloads.next(), if !self.stopping => self.begin_reload(waiting),
                 () = alarm.ringing(), if !self.stopping => {}
             }
@@ -186,6 +187,13 @@ impl Poller {
             Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
             Done::Enrolled { waiting, result } => self.enrolled(*waiting, result),
             Done::Left { result } => self.left(result),
+        }
+    }
+
+    fn requested(&mut self, request: Request) {
+        match request {
+            Request::Look(look) => self.look_now(look),
+            Request::Snapshot(snapshot) => self.snapshot_now(snapshot),
         }
     }
 

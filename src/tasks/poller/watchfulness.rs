@@ -76,9 +76,8 @@ impl Poller {
 
     fn startable(&mut self, who: &str) -> Result<(u32, Ticket), NotNow> {
         let now = self.tools.clock.now();
-        let matches = |w: &super::Watched| {
-            !w.gone && (w.who.identity.union_id.as_str() == who || w.who.name() == who)
-        };
+        let matches =
+            |w: &super::Watched| !w.gone && (w.who.identity.union_id.as_str() == who || w.who.name() == who);
         let mut found = self.people.iter().enumerate().filter(|(_, watched)| matches(watched));
         let Some((person, watched)) = found.next() else {
             let text = format!("nobody on the watch list has the unionId or name `{who}`");
