@@ -154,7 +154,7 @@ fn report(webhook: String, tested: Tested) -> TestReport {
         headers: trial.headers,
         body: String::from_utf8_lossy(&trial.body).into_owned(),
         status: trial.answer.status,
-        answer: trial.answer.excerpt,
+        answered: trial.answer.excerpt,
         error: trial.answer.error,
         took_ms,
         outcome: match trial.answer.outcome {

@@ -115,11 +115,55 @@ pub struct TestReport {
     /// The HTTP status; `None` when no head arrived.
     pub status: Option<u16>,
     /// The start of the answer's body, printable.
-    pub answer: String,
+    pub answered: String,
     /// What went wrong.
     pub error: Option<String>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
     /// `accepted`, `refused`, `unavailable` or `gone`.
     pub outcome: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{Request, Response};
+
+    #[test]
+    fn the_lines_on_the_wire_are_understood_at_the_other_end() {
+        let replay = ReplayRequest { events: vec!["evt_1".into()], ..ReplayRequest::default() };
+        for asked in [WebhookRequest::Test { webhook: "crm".into() }, WebhookRequest::Replay(replay)] {
+            let request = Request::Webhook(asked);
+            let line = serde_json::to_string(&request).unwrap();
+            assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request, "{line}");
+        }
+        let report = TestReport {
+            webhook: "crm".into(),
+            state: "up".into(),
+            event_id: "evt_1".into(),
+            headers: vec![("webhook-id".into(), "evt_1".into())],
+            body: "{}".into(),
+            status: Some(204),
+            answered: String::new(),
+            error: None,
+            took_ms: 3,
+            outcome: "accepted".into(),
+        };
+        let counts = vec![Replayed { webhook: "crm".into(), again: 1, waiting: 0 }];
+        for did in [
+            WebhookResponse::Tested(Box::new(report)),
+            WebhookResponse::Changed {
+                webhook: "crm".into(),
+                was: "up".into(),
+                state: "paused".into(),
+                snapshots: None,
+            },
+            WebhookResponse::Snapshots { webhook: "crm".into(), people: 3 },
+            WebhookResponse::Replayed { counts },
+        ] {
+            let response = Response::Webhook(did);
+            let line = serde_json::to_string(&response).unwrap();
+            assert_eq!(serde_json::from_str::<Response>(&line).unwrap(), response, "{line}");
+        }
+    }
 }

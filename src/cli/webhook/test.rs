@@ -47,8 +47,8 @@ fn told(report: &TestReport, webhook: &Webhook, verdict: &[String]) -> anyhow::R
         Some(status) => writeln!(text, "answered  {status} in {} ms", report.took_ms)?,
         None => writeln!(text, "answered  nothing, after {} ms", report.took_ms)?,
     }
-    if !report.answer.is_empty() {
-        writeln!(text, "          {}", harmless(&report.answer))?;
+    if !report.answered.is_empty() {
+        writeln!(text, "          {}", harmless(&report.answered))?;
     }
     let style = if report.outcome == "accepted" { GOOD } else { WARNING };
     for (n, line) in verdict.iter().enumerate() {
@@ -144,7 +144,7 @@ mod tests {
             headers: vec![("webhook-signature".into(), "v1,abc".into())],
             body: "{}".into(),
             status,
-            answer: String::new(),
+            answered: String::new(),
             error: (outcome != "accepted").then(|| "trouble".into()),
             took_ms: 12,
             outcome: outcome.into(),
