@@ -87,8 +87,11 @@ impl Poller {
     }
 
     /// Writes down that more calls are about to be made, before they are.
-    fn reserve(&mut self, index: usize, now: Timestamp) {
+    pub(super) fn reserve(&mut self, index: usize, now: Timestamp) {
         let upstream = &mut self.upstreams[index];
+        if upstream.reserving {
+            return;
+        }
         let Some(reservation) = upstream.budget.reserve(now) else { return };
         upstream.reserving = true;
         let usage = Usage { used: reservation.calls, throttled: upstream.throttled };

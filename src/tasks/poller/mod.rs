@@ -89,6 +89,7 @@ pub struct Poller {
     people: Vec<Watched>,
     requests: mpsc::Receiver<LookNow>,
     reloads: reload::Reloads,
+    waiting_looks: Vec<LookNow>,
     running: JoinSet<Done>,
     /// People with unchanged looks since the last flush.
     stretched: Vec<u32>,
@@ -138,6 +139,7 @@ impl Poller {
             while let Some(done) = self.running.try_join_next() {
                 self.take(done?);
             }
+            self.retry_waiting_looks();
         }
         self.last_flush().await?;
         Ok(self.totals)

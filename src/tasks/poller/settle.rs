@@ -42,8 +42,10 @@ impl Poller {
     pub(super) fn answered(&mut self, person: u32, answer: Answer, manual: Option<LookNow>) {
         let now = self.tools.clock.now();
         self.totals.good += 1;
+        let late = now.plus(self.stale_after(person, now));
         let watched = &mut self.people[person as usize];
         let upstream = &mut self.upstreams[watched.upstream];
+        upstream.health.looked(now, late);
         if let Some(trouble) = upstream.trouble.take() {
             tracing::info!(org = %upstream.name, after = trouble, "looks succeed again");
         }
@@ -73,6 +75,9 @@ impl Poller {
 
     fn compare(&mut self, person: u32, observation: Observation, bytes_digest: u64, manual: Option<LookNow>) {
         let at = observation.observed_at;
+        // What is not to be kept goes before anything is made of it.
+        let store_nick = self.people[person as usize].card.store_nick;
+        let observation = if store_nick { observation } else { observation.without_nicks() };
         let seen = Seen { at, digest: observation.digest(), bytes_digest };
         let folded = self.folds(person, seen.digest, at);
         let watched = &mut self.people[person as usize];
