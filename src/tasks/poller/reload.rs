@@ -95,7 +95,7 @@ impl Poller {
         self.reloads.busy = true;
         let enrolments: Vec<Enrolment> = waiting.reload.list.iter().map(Assignment::enrolment).collect();
         let store = self.tools.store.clone();
-        self.running.spawn(async move {
+        self.running.start(async move {
             let result = store.enroll(enrolments).await;
             Done::Enrolled { waiting: Box::new(waiting), result }
         });
@@ -119,7 +119,7 @@ impl Poller {
         let present: Vec<(Identity, u32)> = (0_u32..)
             .zip(&self.people)
             .filter(|(_, watched)| !watched.gone)
-            .map(|(person, watched)| (watched.card.identity.clone(), person))
+            .map(|(person, watched)| (watched.who.identity.clone(), person))
             .collect();
         let known: HashMap<Identity, u32> = present.iter().cloned().collect();
         let intervals: HashMap<u32, _> =
@@ -135,7 +135,7 @@ impl Poller {
         for person in departed.into_iter().filter(|person| !known.contains_key(&person.identity)) {
             self.reloads.leaving += 1;
             let tools = self.tools.clone();
-            self.running.spawn(async move {
+            self.running.start(async move {
                 let result = end_watch(&tools, person, now).await;
                 Done::Left { result }
             });
@@ -144,7 +144,7 @@ impl Poller {
         for (assignment, stored) in list.into_iter().zip(enrolled) {
             if let Some(&person) = known.get(&assignment.card.identity) {
                 let watched = &mut self.people[person as usize];
-                *watched.card = assignment.card;
+                watched.who = assignment.card.into();
                 watched.rhythm = assignment.rhythm;
             } else if let Some(&upstream) = by_name.get(&assignment.card.identity.org) {
                 new.push(u32::try_from(self.people.len()).unwrap_or(u32::MAX));
@@ -230,20 +230,21 @@ impl Poller {
         let watched = &mut self.people[person as usize];
         // For ever: nothing looks at, and nothing declares stale, who is busy.
         watched.busy = true;
-        let outcome = upkeep::unwatch(&watched.belief, now, &watched.card, self.tools.store.source());
+        let card = watched.who.card();
+        let outcome = upkeep::unwatch(&watched.belief, now, &card, self.tools.store.source());
         let recording = Recording {
             person_id: watched.person_id,
-            org: watched.card.identity.org.clone(),
+            org: card.identity.org.clone(),
             snapshot: None,
             belief: outcome.belief,
             visits: outcome.visits,
-            events: outgoing(&self.tools.subscriptions, outcome.events, &watched.card),
+            events: outgoing(&self.tools.subscriptions, outcome.events, &card),
             watched: false,
             looked_at: None,
             next_poll: None,
         };
         let store = self.tools.store.clone();
-        self.running.spawn(async move {
+        self.running.start(async move {
             let result = store.record(recording).await.map_err(PollerError::from);
             Done::Left { result }
         });

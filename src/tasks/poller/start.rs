@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use super::reload::Reloads;
 use super::report::LookNow;
 use super::roster::{Rhythm, Watched};
+use super::running::Running;
 use super::settle::outgoing;
 use super::upstream::Upstream;
 use super::{Poller, PollerError, Settings, Tools, Totals};
@@ -64,12 +64,13 @@ impl Poller {
             requests,
             reloads: Reloads::default(),
             waiting_looks: Vec::new(),
-            running: JoinSet::new(),
+            running: Running::default(),
             stretched: Vec::new(),
             misses: Vec::new(),
             flushing: false,
             next_flush: None,
             next_stale_check: now,
+            next_start: now,
             stopping: false,
             totals: Totals::default(),
         };
@@ -115,7 +116,7 @@ pub(super) fn newcomer(assignment: Assignment, stored: Enrolled, upstream: usize
     Watched {
         person_id: stored.person_id,
         phase: Phase::of(&assignment.card.identity),
-        card: Box::new(assignment.card),
+        who: assignment.card.into(),
         upstream,
         rhythm: assignment.rhythm,
         belief: stored.belief,
