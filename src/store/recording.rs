@@ -350,17 +350,20 @@ impl Scribe {
     }
 }
 
-/// One statement for any number of rows; none for none.
+/// A statement for some thousand rows; none for none. Not one for any number: SQLite's memory for the rows of a long
+/// watch list would stay with the process for good.
 pub(super) async fn bulk(
     connection: &mut SqliteConnection,
     sql: &'static str,
     rows: &[impl Serialize],
 ) -> Result<u64, StoreError> {
-    if rows.is_empty() {
-        return Ok(0);
+    const AT_ONCE: usize = 2048;
+    let mut affected = 0;
+    for rows in rows.chunks(AT_ONCE) {
+        let rows = serde_json::to_string(rows)?;
+        affected += sqlx::query(sql).bind(rows).execute(&mut *connection).await?.rows_affected();
     }
-    let rows = serde_json::to_string(rows)?;
-    Ok(sqlx::query(sql).bind(rows).execute(connection).await?.rows_affected())
+    Ok(affected)
 }
 
 async fn bulk_at(
