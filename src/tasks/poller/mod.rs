@@ -5,9 +5,11 @@
 //! calls and commits run beside it and report back. Deliberately not here: what an answer means (`dingtalk`), what it
 //! changes (`presence`), how often to look (`policy::pace`).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,15 +20,19 @@ use crate::dingtalk::error::CallError;
 use crate::policy::quota::Reservation;
 use crate::presence::diff::Rules;
 use crate::store::{Miss, Store, StoreError};
+use crate::tasks::alerts::{Board, Notice};
 use crate::telemetry::health::Health;
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
+mod alarm;
 mod ask;
 mod flush;
+mod hours;
 pub mod report;
 pub mod roster;
 mod settle;
+mod standing;
 pub mod start;
 pub mod upstream;
 mod watchfulness;
@@ -51,6 +57,10 @@ pub struct Settings {
     pub stale_after: Option<Duration>,
     /// Between failed looks.
     pub backoff: crate::config::Backoff,
+    /// How long who is inside is followed past the end of a window.
+    pub overtime: Duration,
+    /// Whose wall clock expressions mean.
+    pub time_zone: Tz,
 }
 
 /// What the poller works with.
@@ -94,6 +104,16 @@ pub struct Poller {
     flushing: bool,
     next_flush: Option<Timestamp>,
     next_stale_check: Timestamp,
+    /// Windows, each once; people name theirs by index.
+    hours: Vec<hours::Hours>,
+    /// Who is followed past the end of a window.
+    followed: Vec<u32>,
+    board: Board,
+    /// To be told, in order.
+    notices: VecDeque<Notice>,
+    telling: bool,
+    tell_after: Timestamp,
+    next_alarm: Timestamp,
     stopping: bool,
     totals: Totals,
 }
@@ -116,6 +136,8 @@ enum Done {
     Recorded(Box<settle::Recorded>),
     Flushed { retry: Vec<Miss>, result: Result<(), StoreError> },
     Reserved { upstream: usize, reservation: Reservation, result: Result<(), StoreError> },
+    Told { result: Result<(), StoreError> },
+    Noted { result: Result<(), StoreError> },
 }
 
 impl Poller {
@@ -144,12 +166,13 @@ impl Poller {
             return None;
         }
         let now = self.tools.clock.now();
-        let mut wake: Option<Timestamp> = None;
+        let mut wake = self.keep_hours(now);
         for upstream in 0..self.upstreams.len() {
             wake = earliest(wake, self.start_due(upstream, now));
         }
         wake = earliest(wake, self.flush_if_due(now));
         wake = earliest(wake, Some(self.check_stale(now)));
+        wake = earliest(wake, self.keep_alarms(now));
         wake.map(|at| at.max(now.plus(TICK)))
     }
 
@@ -159,6 +182,8 @@ impl Poller {
             Done::Recorded(recorded) => self.recorded(*recorded),
             Done::Flushed { retry, result } => self.flushed(retry, result),
             Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
+            Done::Told { result } => self.told(result),
+            Done::Noted { result } => self.noted(&result),
         }
     }
 

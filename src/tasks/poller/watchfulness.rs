@@ -36,7 +36,11 @@ impl Poller {
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
             let watched = &self.people[person as usize];
             let Some(last_ok) = watched.last_ok.filter(|_| !watched.busy && !watched.stale) else { continue };
-            if now.since(last_ok) <= self.stale_after(person, now) {
+            if !self.may_look(person) {
+                continue; // only open time counts
+            }
+            let bound = self.stale_after(person, now);
+            if now.since(last_ok) <= bound || self.silent_for(person, last_ok, now) <= bound {
                 continue;
             }
             let watched = &mut self.people[person as usize];
