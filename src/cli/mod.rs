@@ -20,6 +20,7 @@ pub mod poll;
 mod reading;
 pub mod run;
 pub mod simulate;
+pub mod user;
 mod when;
 
 /// How a command ended, beside 0.
@@ -148,6 +149,8 @@ enum Command {
     Events(events::Args),
     /// Look at somebody now: request, answer, difference
     Poll(poll::Args),
+    /// Who is watched; unionIds of others, by DingTalk's contacts
+    User(user::Args),
     /// Completions for a shell
     Completions(completions::Args),
 }
@@ -167,6 +170,7 @@ pub fn main() -> ExitCode {
         Command::History(args) => history::run(&globals, args),
         Command::Events(args) => events::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
+        Command::User(args) => user::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),
     };
     let exit = ended.unwrap_or_else(|error| {

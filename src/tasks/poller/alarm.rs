@@ -93,8 +93,7 @@ impl Poller {
 /// Whether the month's calls are spent, or will not reach for what is fixed; some slack before it counts as resolved.
 fn budget_trouble(upstream: &Upstream, fires: bool, now: Timestamp) -> Option<String> {
     let org = &upstream.name;
-    let month_spent = upstream.standing.shut.is_some_and(|shut| shut.cause == Cause::MonthSpent);
-    if upstream.budget.left(now) == Some(0) || month_spent {
+    if upstream.budget.left(now) == Some(0) || upstream.is_month_spent() {
         let until = upstream.budget.month_ends_at(now);
         return Some(format!("{org}: the month's calls are spent; the month turns at {until}"));
     }

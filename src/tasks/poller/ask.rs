@@ -9,7 +9,7 @@ use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::{CallError, Verdict};
 use crate::policy::quota::{Refusal, Reservation, Ticket};
-use crate::policy::reaction::{self, Cause};
+use crate::policy::reaction;
 use crate::presence::upkeep;
 use crate::store::{Miss, StoreError, Usage};
 use crate::time::Timestamp;
@@ -66,17 +66,14 @@ impl Poller {
     /// Whether one more call may be made: `Err(None)` while a reservation is being written.
     fn affordable(&mut self, index: usize, now: Timestamp) -> Result<Ticket, Option<Timestamp>> {
         let upstream = &mut self.upstreams[index];
-        let spent = |upstream: &super::Upstream| {
-            upstream.standing.shut.is_some_and(|shut| shut.cause == Cause::MonthSpent)
-        };
-        if spent(upstream) {
+        if upstream.is_month_spent() {
             // The pause is over: one probe, whatever DingTalk said last.
             upstream.budget.resume();
         }
         match upstream.budget.try_take(now) {
             Ok(ticket) => Ok(ticket),
             Err(Refusal::SpentUntil(until)) => {
-                if !spent(upstream) {
+                if !upstream.is_month_spent() {
                     tracing::warn!(org = %upstream.name, until = %until, "the month's calls are spent; polling stops until the month turns");
                 }
                 upstream.standing = reaction::month_spent(upstream.standing, now, until);
@@ -92,8 +89,11 @@ impl Poller {
     }
 
     /// Writes down that more calls are about to be made, before they are.
-    fn reserve(&mut self, index: usize, now: Timestamp) {
+    pub(super) fn reserve(&mut self, index: usize, now: Timestamp) {
         let upstream = &mut self.upstreams[index];
+        if upstream.reserving {
+            return;
+        }
         let Some(reservation) = upstream.budget.reserve(now) else { return };
         upstream.reserving = true;
         let usage = Usage { used: reservation.calls, throttled: upstream.throttled };

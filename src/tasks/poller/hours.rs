@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::roster::{Rhythm, Watched};
+use super::roster::Rhythm;
 use super::{Done, Poller};
 use crate::policy::look;
 use crate::policy::window::OpenTime;
@@ -178,13 +178,17 @@ impl Poller {
         for person in self.sharing(index).collect::<Vec<_>>() {
             self.follow(person, now, now.plus(self.settings.overtime));
         }
-        for upstream in 0..self.upstreams.len() {
-            let idle = |w: &Watched| {
-                w.upstream != upstream || (!self.hours[w.hours].is_open && w.overtime_until.is_none())
-            };
-            if self.people.iter().all(idle) {
-                self.upstreams[upstream].health.idle();
-            }
+        self.rest_where_closed();
+    }
+
+    /// Where nobody is to be looked at, no look is late.
+    fn rest_where_closed(&self) {
+        let mut awake = vec![false; self.upstreams.len()];
+        for watched in &self.people {
+            awake[watched.upstream] |= self.hours[watched.hours].is_open || watched.overtime_until.is_some();
+        }
+        for (upstream, _) in self.upstreams.iter().zip(awake).filter(|(_, awake)| !awake) {
+            upstream.health.idle();
         }
     }
 
@@ -210,6 +214,8 @@ impl Poller {
 
     /// The overtime is over: presence is unknown from now on, the visit stays open.
     fn let_go(&mut self, person: u32, now: Timestamp) {
+        let at = self.people[person as usize].upstream;
+        tracing::debug!(org = %self.upstreams[at].name, person = self.people[person as usize].person_id, "no longer followed past the window");
         let watched = &mut self.people[person as usize];
         watched.overtime_until = None;
         let due = watched.due;
@@ -222,6 +228,7 @@ impl Poller {
         } else {
             self.requeue(person, next);
         }
+        self.rest_where_closed();
     }
 
     /// At the start: whose window closed while nobody watched is followed or let go like everybody else.
@@ -240,6 +247,7 @@ impl Poller {
                 }
             }
         }
+        self.rest_where_closed();
     }
 
     /// Keeps that these hours are closed until they open: one row for an organisation whose people share them all.

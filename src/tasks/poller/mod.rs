@@ -97,6 +97,7 @@ pub struct Poller {
     upstreams: Vec<Upstream>,
     people: Vec<Watched>,
     requests: mpsc::Receiver<LookNow>,
+    waiting_looks: Vec<LookNow>,
     running: JoinSet<Done>,
     /// People with unchanged looks since the last flush.
     stretched: Vec<u32>,
@@ -155,6 +156,7 @@ impl Poller {
             while let Some(done) = self.running.try_join_next() {
                 self.take(done?);
             }
+            self.retry_waiting_looks();
         }
         self.last_flush().await?;
         Ok(self.totals)

@@ -40,9 +40,9 @@ impl Poller {
     pub(super) fn answered(&mut self, person: u32, answer: Answer, manual: Option<LookNow>) {
         let now = self.tools.clock.now();
         self.totals.good += 1;
+        let late = now.plus(self.stale_after(person, now));
         let watched = &self.people[person as usize];
-        let health = std::sync::Arc::clone(&self.upstreams[watched.upstream].health);
-        health.looked(now, now.plus(self.stale_after(person, now)));
+        self.upstreams[watched.upstream].health.looked(now, late);
         match answer {
             Answer::Same { .. } => self.stretch(person, now),
             Answer::Seen { observation, bytes_digest, .. } => {
@@ -67,6 +67,9 @@ impl Poller {
 
     fn compare(&mut self, person: u32, observation: Observation, bytes_digest: u64, manual: Option<LookNow>) {
         let at = observation.observed_at;
+        // What is not to be kept goes before anything is made of it.
+        let store_nick = self.people[person as usize].card.store_nick;
+        let observation = if store_nick { observation } else { observation.without_nicks() };
         let seen = Seen { at, digest: observation.digest(), bytes_digest };
         let folded = self.folds(person, seen.digest, at);
         let watched = &mut self.people[person as usize];

@@ -62,6 +62,7 @@ impl Poller {
             upstreams,
             people: Vec::with_capacity(list.len()),
             requests,
+            waiting_looks: Vec::new(),
             running: JoinSet::new(),
             stretched: Vec::new(),
             misses: Vec::new(),
@@ -112,7 +113,10 @@ impl Poller {
         let mut members = vec![0_usize; self.upstreams.len()];
         self.people.iter().for_each(|watched| members[watched.upstream] += 1);
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
-            let due = self.first_due(person, members[self.people[person as usize].upstream], now);
+            let index = self.people[person as usize].upstream;
+            let due = self.first_due(person, members[index], now);
+            let late = due.plus(self.stale_after(person, now));
+            self.upstreams[index].health.expect_look(late);
             self.requeue(person, due);
         }
         self.catch_up_with_hours(now);

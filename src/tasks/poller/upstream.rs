@@ -13,7 +13,7 @@ use super::standing::Held;
 use crate::dingtalk::client::Client;
 use crate::ids::OrgName;
 use crate::policy::quota::{Month, MonthBudget, RateLimiter};
-use crate::policy::reaction::Standing;
+use crate::policy::reaction::{Cause, Standing};
 use crate::policy::{backoff, pace};
 use crate::telemetry::health::OrgHealth;
 use crate::time::Timestamp;
@@ -110,6 +110,11 @@ impl Upstream {
             reserving: false,
             throttled,
         }
+    }
+
+    /// No calls are left in the month, by our count or by DingTalk's.
+    pub(super) fn is_month_spent(&self) -> bool {
+        self.standing.shut.is_some_and(|shut| shut.cause == Cause::MonthSpent)
     }
 
     /// Calls that may be in flight: after an outage one at a time, until one is good.
