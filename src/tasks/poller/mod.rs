@@ -25,7 +25,7 @@ use crate::telemetry::health::Health;
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
-mod alarm;
+mod alerting;
 mod ask;
 mod flush;
 mod hours;
