@@ -6,28 +6,39 @@
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::build::Held;
+use super::reload::{self, Refusal, ReloadHandle, Reloader, Reloading};
 use super::supervise::{Fault, Supervisor};
-use crate::clock::SystemClock;
+use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::control::{self, Advice, Endpoint, PollOutcome, PollReport, Request, Response};
 use crate::store::{Store, StoreError};
 use crate::tasks::dispatcher::Dispatcher;
 use crate::tasks::poller::Poller;
 use crate::tasks::poller::report::{Found, LookReport, PollerHandle};
+use crate::telemetry::health::Health;
+use crate::telemetry::settings::InForce;
 use crate::web;
 
 /// Everything, ready to run.
 #[derive(Debug)]
 pub struct Daemon {
     pub(super) config: Config,
+    pub(super) clock: SharedClock,
+    pub(super) outbox_wake: Arc<Notify>,
     pub(super) store: Store,
+    pub(super) health: Arc<Health>,
+    pub(super) in_force: Arc<InForce>,
+    pub(super) clients: Vec<Held>,
     pub(super) poller: Poller,
     pub(super) looks: PollerHandle,
     pub(super) dispatcher: Dispatcher,
     pub(super) web: Option<(TcpListener, web::State)>,
     pub(super) control: Option<Endpoint>,
+    pub(super) reloading: Option<Reloading>,
 }
 
 /// Why a run ended badly.
@@ -47,10 +58,34 @@ impl Daemon {
         &self.store
     }
 
+    /// Lets this daemon take over other configs while it runs.
+    #[must_use]
+    pub fn reloading(mut self, reloading: Reloading) -> Self {
+        self.reloading = Some(reloading);
+        self
+    }
+
     /// Runs until `stop` is cancelled or something fails. `ready` is called once all tasks run.
     pub async fn run(self, stop: CancellationToken, ready: impl FnOnce()) -> Result<(), RunError> {
         // Draining is measured on the machine's clock, whatever pace the daemon's own runs at.
         let mut tasks = Supervisor::new(Arc::new(SystemClock));
+        let (sender, config) = watch::channel(Arc::new(self.config));
+        let reload = self.reloading.map(|reloading| {
+            let parts = reload::Parts {
+                store: self.store.clone(),
+                clock: self.clock,
+                outbox_wake: self.outbox_wake,
+                health: self.health,
+                in_force: self.in_force,
+                clients: self.clients,
+                poller: self.poller.reload_handle(),
+                dispatcher: self.dispatcher.reload_handle(),
+                web: self.web.as_ref().map(|(_, state)| state.clone()),
+            };
+            let (reloader, handle) = Reloader::new(sender, reloading, parts);
+            tasks.spawn("the reloader", reloader.run(stop.clone()));
+            handle
+        });
         let (poller, dispatcher, token) = (self.poller, self.dispatcher, stop.clone());
         tasks.spawn("the poller", async move { poller.run(token).await.map(|_| ()) });
         let token = stop.clone();
@@ -59,8 +94,11 @@ impl Daemon {
             tasks.spawn("the listener", web::serve(listener, state, stop.clone()));
         }
         if let Some(endpoint) = self.control {
-            let (looks, config) = (self.looks.clone(), Arc::new(self.config));
-            let handler = move |request| answer(request, looks.clone(), Arc::clone(&config));
+            let looks = self.looks.clone();
+            let handler = move |request| {
+                let config = Arc::clone(&config.borrow());
+                answer(request, looks.clone(), reload.clone(), config)
+            };
             let token = stop.clone();
             tasks.spawn("the control socket", async move {
                 endpoint.serve(handler, token).await;
@@ -76,8 +114,23 @@ impl Daemon {
 }
 
 /// What the control socket is asked.
-async fn answer(request: Request, looks: PollerHandle, config: Arc<Config>) -> Response {
+async fn answer(
+    request: Request,
+    looks: PollerHandle,
+    reload: Option<ReloadHandle>,
+    config: Arc<Config>,
+) -> Response {
     match request {
+        Request::Reload => match reload {
+            Some(reload) => match reload.reload().await {
+                Ok(report) => Response::Reloaded(Box::new(report)),
+                Err(Refusal { advice, message }) => Response::Refused { advice, message },
+            },
+            None => Response::Refused {
+                advice: Advice::Failed,
+                message: "this daemon does not take over other configs".to_owned(),
+            },
+        },
         Request::Ping => Response::Pong { version: env!("CARGO_PKG_VERSION").to_owned() },
         Request::Poll { who, dry_run } => {
             let clock = SystemClock;
@@ -94,13 +147,12 @@ async fn answer(request: Request, looks: PollerHandle, config: Arc<Config>) -> R
 }
 
 fn told(report: LookReport, config: &Config, took_ms: u128) -> PollReport {
-    let LookReport { identity, recorded, found } = report;
-    let name = config.users.iter().find(|user| user.identity == identity).map(|user| user.name.clone());
+    let LookReport { identity, name, recorded, found } = report;
     let api_base = config.org(&identity.org).map(|org| org.api_base.clone()).unwrap_or_default();
     PollReport {
         request: control::request_line(&api_base, identity.union_id.as_str()),
         org: identity.org.to_string(),
-        name: name.unwrap_or_else(|| identity.union_id.to_string()),
+        name,
         union_id: identity.union_id.to_string(),
         took_ms: u64::try_from(took_ms).unwrap_or(u64::MAX),
         recorded,

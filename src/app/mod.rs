@@ -5,5 +5,6 @@
 
 pub mod build;
 pub mod daemon;
+pub mod reload;
 pub mod signals;
 pub mod supervise;

@@ -142,7 +142,8 @@ fn organisation<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Result<&'
         }),
         (None, [only]) => Ok(only),
         (None, _) => {
-            Err(Failure::new(Exit::Usage, format!("several organisations: say `--org`, of {}", names())).into())
+            Err(Failure::new(Exit::Usage, format!("several organisations: say `--org`, of {}", names()))
+                .into())
         }
     }
 }
@@ -183,7 +184,8 @@ fn tables(found: &[Contact], org: Option<&Org>, config: &Config) -> String {
         let is_watched = config.users.iter().any(|user| user.identity.union_id.as_str() == union_id);
         let remark = if is_watched { "  # is watched already" } else { "" };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "[[user]]{remark}\nunion_id = {}\nname = {}", quoted(union_id), quoted(&one.name));
+        let _ =
+            writeln!(text, "[[user]]{remark}\nunion_id = {}\nname = {}", quoted(union_id), quoted(&one.name));
         if let Some(org) = org {
             let _ = writeln!(text, "org = {}", quoted(org.name.as_str()));
         }

@@ -22,6 +22,8 @@ pub use place::{ask_places, serve_place};
 pub enum Request {
     /// Whether anybody is there.
     Ping,
+    /// Read the config again.
+    Reload,
     /// Look at somebody now.
     Poll {
         /// As the operator wrote it: a name, a unionId, or enough of one.
@@ -40,6 +42,8 @@ pub enum Response {
         /// Of the daemon.
         version: String,
     },
+    /// Another config is in force.
+    Reloaded(Box<ReloadReport>),
     /// What the look gave.
     Poll(Box<PollReport>),
     /// It was not done.
@@ -49,6 +53,19 @@ pub enum Response {
         /// Why, for a person.
         message: String,
     },
+}
+
+/// What another config changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// How many people are watched now.
+    pub people: usize,
+    /// Every difference, a line each.
+    pub changes: Vec<String>,
+    /// Those of them that count only after a restart.
+    pub restart_for: Vec<String>,
+    /// What somebody should know about the config.
+    pub warnings: Vec<String>,
 }
 
 /// One look at one person, as told to who asked for it.

@@ -74,7 +74,8 @@ impl Client {
         while let Some(&at) = found.get(next).filter(|_| next < MOST_CALLS) {
             next += 1;
             let result = self.legacy("/topapi/v2/department/listsubid", &json!({ "dept_id": at })).await?;
-            let below = result.get("dept_id_list").and_then(Value::as_array).ok_or_else(|| odd("dept_id_list"))?;
+            let below =
+                result.get("dept_id_list").and_then(Value::as_array).ok_or_else(|| odd("dept_id_list"))?;
             for id in below.iter().filter_map(as_number) {
                 if !found.contains(&id) {
                     found.push(id);
@@ -132,7 +133,9 @@ fn refusal(mut error: CallError) -> CallError {
         }
         "60003" | "40009" => (class::UNKNOWN_USER, Verdict::UnknownUser, "there is no such department"),
         "400002" | "40035" => (class::REFUSED, Verdict::UnknownUser, "the contacts refuse this parameter"),
-        "33001" | "52010" | "40000" => (class::CREDENTIALS, Verdict::Unauthorised, "the access token is refused"),
+        "33001" | "52010" | "40000" => {
+            (class::CREDENTIALS, Verdict::Unauthorised, "the access token is refused")
+        }
         _ => return error,
     };
     (error.class, error.verdict, error.text) = (class, verdict, text.to_owned());
@@ -222,7 +225,10 @@ mod tests {
     #[test]
     fn numbers_may_be_text() {
         let value = json!({ "a": "12", "b": 12, "c": "x" });
-        assert_eq!((number(&value, "a"), number(&value, "b"), number(&value, "c")), (Some(12), Some(12), None));
+        assert_eq!(
+            (number(&value, "a"), number(&value, "b"), number(&value, "c")),
+            (Some(12), Some(12), None)
+        );
         assert!(is_true(&json!(true)) && is_true(&json!("true")) && !is_true(&json!("false")));
         let one = contact(&json!({ "userid": "u1", "name": "Li Wei", "unionid": "" })).expect("a contact");
         assert_eq!(one.union_id, None);

@@ -22,7 +22,8 @@ const LONGEST_PAGE: usize = 100;
 
 pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8], request_id: &str) -> Answer {
     let failure = |code: i64, message: &str| {
-        let body = Object::new().number("errcode", code).text("errmsg", message).text("request_id", request_id);
+        let body =
+            Object::new().number("errcode", code).text("errmsg", message).text("request_id", request_id);
         Answer::json(200, body.end())
     };
     let now = shared.clock.now();
@@ -34,7 +35,10 @@ pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8], request_id: &s
             .number("errcode", 88)
             .text("sub_code", sub_code)
             .text("sub_msg", "the access token is not valid")
-            .text("errmsg", &format!("ding talk error[subcode={sub_code},submsg=the access token is not valid]"))
+            .text(
+                "errmsg",
+                &format!("ding talk error[subcode={sub_code},submsg=the access token is not valid]"),
+            )
             .text("request_id", request_id);
         return Answer::json(200, body.end());
     }

@@ -15,6 +15,7 @@ mod dingtalk_token;
 mod docs;
 mod flow;
 mod harness;
+mod reload;
 mod simulator_api;
 mod simulator_cli;
 mod simulator_faults;

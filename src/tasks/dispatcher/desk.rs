@@ -35,6 +35,8 @@ pub(super) struct Desk {
     /// `health` is not written down yet.
     pub(super) changed: bool,
     pub(super) in_flight: u32,
+    /// Not in the config any more: nothing is sent, what waits in the database stays there.
+    pub(super) retired: bool,
     waiting: VecDeque<InHand>,
     rate: SendRate,
     /// There may be work nobody has looked at.
@@ -53,12 +55,23 @@ impl Desk {
             health,
             changed: false,
             in_flight: 0,
+            retired: false,
             waiting: VecDeque::new(),
             rate,
             look: true,
             next_ready: None,
             asked: None,
         }
+    }
+
+    /// Another config for the same webhook: what it has in hand and what is known of it stays.
+    pub(super) fn replace(&mut self, target: Target) {
+        if self.target.rate != target.rate {
+            self.rate = SendRate::new(target.rate);
+        }
+        self.target = target;
+        self.retired = false;
+        self.look_again();
     }
 
     /// There may be new work.
@@ -84,7 +97,7 @@ impl Desk {
 
     /// How many are wanted, and whether as a probe.
     fn wanted(&self, now: Timestamp) -> Option<(u32, bool)> {
-        if self.asked.is_some() {
+        if self.asked.is_some() || self.retired {
             return None;
         }
         match self.health.standing {
@@ -174,7 +187,7 @@ impl Desk {
         for one in self.waiting.drain(..) {
             if too_old(&one) {
                 down.push(unsent(one.claimed, Ending::Expired, now));
-            } else if may_send || (one.probe && self.health.standing.is_down()) {
+            } else if may_send || (one.probe && self.health.standing.is_down() && !self.retired) {
                 kept.push_back(one);
             } else {
                 down.push(unsent(one.claimed, Ending::Released, now));
@@ -193,7 +206,7 @@ impl Desk {
     pub(super) fn bury_reason(&mut self) -> Option<String> {
         match &self.health.standing {
             Standing::Disabled { reason }
-                if self.look && self.is_empty() && self.asked.is_none() && !self.changed =>
+                if self.look && !self.retired && self.is_empty() && self.asked.is_none() && !self.changed =>
             {
                 self.look = false;
                 Some(reason.clone())
@@ -210,6 +223,7 @@ impl Desk {
             return if free { self.rate.free_at(now) } else { None };
         }
         match self.health.standing {
+            _ if self.retired => None,
             Standing::Up if self.asked.is_none() && self.room() > 0 => self.next_ready,
             Standing::Down { probe_at, .. }
                 if self.asked.is_none() && self.is_empty() && self.has_lanes() =>
@@ -230,6 +244,7 @@ impl Desk {
     /// Up; or down with the probe, and nothing else, at the front.
     fn may_send(&self) -> bool {
         match self.health.standing {
+            _ if self.retired => false,
             Standing::Up => true,
             Standing::Down { .. } => self.in_flight == 0 && self.waiting.front().is_some_and(|one| one.probe),
             Standing::Disabled { .. } | Standing::Paused { .. } => false,

@@ -8,6 +8,7 @@
 //! Requests run in a `JoinSet`; the database is asked by one future at a time, beside them.
 
 mod desk;
+pub mod reload;
 mod target;
 
 use std::collections::HashMap;
@@ -50,6 +51,7 @@ const MOST_LEFTOVERS: usize = 256;
 pub struct Dispatcher {
     clock: SharedClock,
     wake: Arc<Notify>,
+    reloads: reload::Reloads,
     store: Store,
     desks: Vec<Desk>,
     by_name: HashMap<WebhookName, usize>,
@@ -96,6 +98,7 @@ impl Dispatcher {
         Self {
             clock,
             wake,
+            reloads: reload::Reloads::default(),
             store,
             desks,
             by_name,
@@ -259,6 +262,7 @@ impl Dispatcher {
             }
             done = database.done() => self.took(done),
             Some(_) = self.leftovers.join_next() => {}
+            Some(waiting) = self.reloads.next() => self.take_reload(waiting),
         }
     }
 

@@ -59,11 +59,11 @@ pub(super) struct Share {
 
 impl Poller {
     /// The index of these hours; people with the same windows share one.
-    pub(super) fn hours_of(&mut self, open: OpenTime, now: Timestamp) -> usize {
-        if let Some(known) = self.hours.iter().position(|hours| hours.open == open) {
+    pub(super) fn hours_of(&mut self, open: &OpenTime, now: Timestamp) -> usize {
+        if let Some(known) = self.hours.iter().position(|hours| hours.open == *open) {
             return known;
         }
-        self.hours.push(Hours::new(open, now));
+        self.hours.push(Hours::new(open.clone(), now));
         self.hours.len() - 1
     }
 
@@ -71,7 +71,7 @@ impl Poller {
     pub(super) fn recount(&mut self, now: Timestamp) {
         let mut shares: Vec<Share> = self.upstreams.iter().map(|_| Share::default()).collect();
         let mut counted: Vec<(Rhythm, usize, f64)> = Vec::new();
-        for watched in &self.people {
+        for watched in self.people.iter().filter(|watched| !watched.gone) {
             let share = &mut shares[watched.upstream];
             let hours = watched.hours;
             if watched.rhythm == Rhythm::Auto {
@@ -184,7 +184,7 @@ impl Poller {
     /// Where nobody is to be looked at, no look is late.
     fn rest_where_closed(&self) {
         let mut awake = vec![false; self.upstreams.len()];
-        for watched in &self.people {
+        for watched in self.people.iter().filter(|watched| !watched.gone) {
             awake[watched.upstream] |= self.hours[watched.hours].is_open || watched.overtime_until.is_some();
         }
         for (upstream, _) in self.upstreams.iter().zip(awake).filter(|(_, awake)| !awake) {
@@ -220,7 +220,8 @@ impl Poller {
         watched.overtime_until = None;
         let due = watched.due;
         let inside = watched.belief.inside().next().is_some();
-        let outcome = upkeep::close_window(&watched.belief, now, &watched.card, self.tools.store.source());
+        let outcome =
+            upkeep::close_window(&watched.belief, now, &watched.who.card(), self.tools.store.source());
         self.upstreams[watched.upstream].due.remove(due, person);
         let next = self.next_regular(person, now);
         if inside {
@@ -258,7 +259,8 @@ impl Poller {
         let mut rows = Vec::new();
         for (of, upstream) in self.upstreams.iter().enumerate() {
             let row = |person| Closed { org: upstream.name.clone(), person, from: now, to: opens, why };
-            let mut members = self.people.iter().filter(|watched| watched.upstream == of).peekable();
+            let mut members =
+                self.people.iter().filter(|watched| watched.upstream == of && !watched.gone).peekable();
             if members.peek().is_none() {
                 continue;
             }
@@ -273,7 +275,7 @@ impl Poller {
             return;
         }
         let store = self.tools.store.clone();
-        self.running.spawn(async move { Done::Noted { result: store.note_closed(rows).await } });
+        self.running.start(async move { Done::Noted { result: store.note_closed(rows).await } });
     }
 
     pub(super) fn noted(&self, result: &Result<(), StoreError>) {
@@ -283,7 +285,11 @@ impl Poller {
     }
 
     fn sharing(&self, index: usize) -> impl Iterator<Item = u32> + '_ {
-        self.people.iter().zip(0_u32..).filter(move |(watched, _)| watched.hours == index).map(|(_, n)| n)
+        self.people
+            .iter()
+            .zip(0_u32..)
+            .filter(move |(watched, _)| watched.hours == index && !watched.gone)
+            .map(|(_, n)| n)
     }
 
     /// Whether somebody may be looked at now.

@@ -156,10 +156,11 @@ impl Poller {
         let from = upstream.last_good.unwrap_or(shut.since).min(now);
         let trouble = upstream.trouble.take();
         tracing::info!(org = %upstream.name, after = trouble, seconds = now.since(shut.since).as_secs(), "looks succeed again");
-        let missed = self.people.iter().filter(|watched| watched.upstream == index).any(|watched| {
-            let open = &self.hours[watched.hours].open;
-            open.is_always() || !open.open_between(from, now).is_zero()
-        });
+        let missed =
+            self.people.iter().filter(|watched| watched.upstream == index && !watched.gone).any(|watched| {
+                let open = &self.hours[watched.hours].open;
+                open.is_always() || !open.open_between(from, now).is_zero()
+            });
         if !missed || from == now {
             return;
         }
@@ -199,7 +200,7 @@ impl Poller {
         let (store, subscriptions, notice) =
             (self.tools.store.clone(), self.tools.subscriptions.clone(), notice.clone());
         self.running
-            .spawn(async move { Done::Told { result: alerts::tell(&store, &subscriptions, &notice).await } });
+            .start(async move { Done::Told { result: alerts::tell(&store, &subscriptions, &notice).await } });
         None
     }
 

@@ -7,10 +7,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
+use super::reload::Reloads;
 use super::report::LookNow;
 use super::roster::{Rhythm, Watched};
+use super::running::Running;
 use super::settle::outgoing;
 use super::upstream::Upstream;
 use super::{Poller, PollerError, Settings, Tools, Totals};
@@ -36,6 +37,13 @@ pub struct Assignment {
     pub open: OpenTime,
 }
 
+impl Assignment {
+    /// What the database keeps of it.
+    pub(super) fn enrolment(&self) -> Enrolment {
+        Enrolment { identity: self.card.identity.clone(), name: self.card.name.clone() }
+    }
+}
+
 impl Poller {
     /// Matches the watch list with the database. `upstreams`: one for each organisation named in `list`.
     pub async fn start(
@@ -46,10 +54,7 @@ impl Poller {
         requests: mpsc::Receiver<LookNow>,
     ) -> Result<Self, PollerError> {
         let now = tools.clock.now();
-        let enrolments = list
-            .iter()
-            .map(|a| Enrolment { identity: a.card.identity.clone(), name: a.card.name.clone() })
-            .collect();
+        let enrolments = list.iter().map(Assignment::enrolment).collect();
         let (mut enrolled, departed) = tools.store.enroll(enrolments).await?;
         for person in departed {
             end_watch(&tools, person, now).await?;
@@ -63,7 +68,8 @@ impl Poller {
             people: Vec::with_capacity(list.len()),
             requests,
             waiting_looks: Vec::new(),
-            running: JoinSet::new(),
+            reloads: Reloads::default(),
+            running: Running::default(),
             stretched: Vec::new(),
             misses: Vec::new(),
             flushing: false,
@@ -76,6 +82,7 @@ impl Poller {
             telling: false,
             tell_after: now,
             next_alarm: now,
+            next_start: now,
             stopping: false,
             totals: Totals::default(),
         };
@@ -89,25 +96,8 @@ impl Poller {
         for (assignment, stored) in list.into_iter().zip(enrolled) {
             // The config guarantees that every person's organisation exists.
             let Some(&upstream) = by_name.get(&assignment.card.identity.org) else { continue };
-            let hours = self.hours_of(assignment.open, now);
-            self.people.push(Watched {
-                person_id: stored.person_id,
-                phase: Phase::of(&assignment.card.identity),
-                card: Box::new(assignment.card),
-                upstream,
-                rhythm: assignment.rhythm,
-                hours,
-                overtime_until: None,
-                belief: stored.belief,
-                digest: stored.digest,
-                bytes_digest: None,
-                last_ok: stored.last_ok,
-                due: stored.next_poll.unwrap_or_default(),
-                failures: 0,
-                polls: 0,
-                stale: false,
-                busy: false,
-            });
+            let hours = self.hours_of(&assignment.open, now);
+            self.people.push(newcomer(assignment, stored, upstream, hours));
         }
         self.recount(now);
         let mut members = vec![0_usize; self.upstreams.len()];
@@ -123,7 +113,7 @@ impl Poller {
     }
 
     /// The stored time where it lies ahead within an interval; else soon, spread over the time that all calls take.
-    fn first_due(&self, person: u32, members: usize, now: Timestamp) -> Timestamp {
+    pub(super) fn first_due(&self, person: u32, members: usize, now: Timestamp) -> Timestamp {
         let watched = &self.people[person as usize];
         let interval = self.interval(person, now);
         let stored = watched.due;
@@ -138,8 +128,31 @@ impl Poller {
     }
 }
 
+/// Somebody on the list, as they were when they were last looked at.
+pub(super) fn newcomer(assignment: Assignment, stored: Enrolled, upstream: usize, hours: usize) -> Watched {
+    Watched {
+        person_id: stored.person_id,
+        phase: Phase::of(&assignment.card.identity),
+        who: assignment.card.into(),
+        upstream,
+        rhythm: assignment.rhythm,
+        hours,
+        overtime_until: None,
+        belief: stored.belief,
+        digest: stored.digest,
+        bytes_digest: None,
+        last_ok: stored.last_ok,
+        due: stored.next_poll.unwrap_or_default(),
+        failures: 0,
+        polls: 0,
+        stale: false,
+        busy: false,
+        gone: false,
+    }
+}
+
 /// Somebody was taken off the list while the daemon was down.
-async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -> Result<(), PollerError> {
+pub(super) async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -> Result<(), PollerError> {
     let card = Card {
         identity: person.identity,
         name: person.name,

@@ -78,6 +78,8 @@ pub struct Upstream {
     pub(super) reserving: bool,
     /// Calls refused by a rate limit this month.
     pub(super) throttled: u64,
+    /// Whoever is due waits for a call or a reservation to end.
+    pub(super) full: bool,
 }
 
 impl Upstream {
@@ -109,6 +111,35 @@ impl Upstream {
             hidden: Vec::new(),
             reserving: false,
             throttled,
+            full: false,
+        }
+    }
+
+    /// Takes over what the config decides; `renewed`: with other secrets, or another way to ask. What was spent, learned and waited for stays.
+    pub(super) fn adopt(&mut self, fresh: Self, renewed: bool, now: Timestamp) {
+        let limit = fresh.budget.limit();
+        if self.month_time_zone == fresh.month_time_zone {
+            let more = self.budget.limit() != limit;
+            self.budget.set_limit(limit);
+            self.forgive(more, Cause::MonthSpent, now);
+        } else {
+            self.budget = fresh.budget;
+            self.month_time_zone = fresh.month_time_zone;
+            self.forgive(true, Cause::MonthSpent, now);
+        }
+        self.limiter.set_rate(fresh.limiter.effective_rate(now));
+        self.concurrency = fresh.concurrency;
+        self.health = fresh.health;
+        // Another secret or another address may put right what was refused.
+        self.forgive(renewed, Cause::Auth, now);
+        self.client = fresh.client;
+    }
+
+    /// Ends a pause that was made for this reason: the next probe goes out at once.
+    fn forgive(&mut self, really: bool, cause: Cause, now: Timestamp) {
+        if let Some(shut) = self.standing.shut.as_mut().filter(|shut| really && shut.cause == cause) {
+            shut.until = now;
+            self.paused_until = None;
         }
     }
 
