@@ -17,6 +17,7 @@ mod docs;
 mod flow;
 mod harness;
 mod isolation;
+mod recipes;
 mod schemas;
 mod simulator_api;
 mod simulator_cli;
