@@ -63,7 +63,7 @@ fn play() -> Result<()> {
         .position(|arg| arg == "--role")
         .map(|at| args[at + 1..].iter().map(String::as_str).collect());
     match role.as_deref() {
-        Some(["server"]) => server::serve(false),
+        Some(["server"]) => server::serve(server::Answers::Inside),
         Some(["bare", url]) => bare::run(url),
         Some(["outbox", folder, url]) => outbox::work_off(Path::new(folder), url),
         Some(["refill", folder, url, seconds]) => {

@@ -82,7 +82,9 @@ pub(crate) fn refill(folder: &Path, window: Duration) -> Result<Figures> {
     let (url, seconds) = (format!("http://{address}/hook"), window.as_secs().to_string());
     let (_sender, line) = start(machine::CLIENT_CORE, &["refill", folder, &url, &seconds])?;
     let figures: Vec<f64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-    let [posts, wall_seconds, cpu_seconds, rss_bytes] = figures[..] else { bail!("not four figures: {line}") };
+    let [posts, wall_seconds, cpu_seconds, rss_bytes] = figures[..] else {
+        bail!("not four figures: {line}")
+    };
     Ok(Figures { posts, wall_seconds, cpu_seconds, rss_bytes })
 }
 

@@ -21,8 +21,8 @@ mod reading;
 pub mod reload;
 pub mod run;
 pub mod simulate;
-pub mod webhook;
 pub mod user;
+pub mod webhook;
 mod when;
 
 /// How a command ended, beside 0.

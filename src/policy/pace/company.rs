@@ -83,7 +83,13 @@ impl Company {
     }
 
     /// Learns a finished day of everybody.
-    pub fn learn(&mut self, day: i32, before: impl Fn(usize) -> Before, diaries: &[&Diary], circles: &mut [Circle]) {
+    pub fn learn(
+        &mut self,
+        day: i32,
+        before: impl Fn(usize) -> Before,
+        diaries: &[&Diary],
+        circles: &mut [Circle],
+    ) {
         let mut meetings: BTreeMap<u64, Vec<(u32, Stay)>> = BTreeMap::new();
         for (person, diary) in (0_u32..).zip(diaries) {
             for stay in diary.day(day).map_or(&[][..], |day| &day.stays) {

@@ -57,7 +57,8 @@ impl Trend {
 
     /// Expected wrong minutes from `from` to `to`, if the chance is `start` at `from`.
     pub fn cost(&self, from: usize, start: f64, to: usize) -> f64 {
-        let more = (start - self.wrong[from]) / self.fades[from] * (self.fades_sum[to] - self.fades_sum[from]);
+        let more =
+            (start - self.wrong[from]) / self.fades[from] * (self.fades_sum[to] - self.fades_sum[from]);
         (self.wrong_sum[to] - self.wrong_sum[from] + more).max(0.0)
     }
 
@@ -86,7 +87,13 @@ fn steps() -> impl Iterator<Item = usize> {
 }
 
 /// Works backward from the end: `other[k]` is what is expected at minute k if the look finds a change.
-pub fn outlook(trend: &Trend, other: impl Fn(usize, &Outlook) -> (f64, f64), price: f64, last: (f64, f64), longest: usize) -> Outlook {
+pub fn outlook(
+    trend: &Trend,
+    other: impl Fn(usize, &Outlook) -> (f64, f64),
+    price: f64,
+    last: (f64, f64),
+    longest: usize,
+) -> Outlook {
     let end = trend.end();
     let mut outlook = Outlook { value: vec![last.0; end + 1], calls: vec![last.1; end + 1] };
     let steps: Vec<usize> = steps().take_while(|step| *step <= longest).collect();

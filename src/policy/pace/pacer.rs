@@ -227,8 +227,12 @@ impl Pacer {
         for person in people {
             counts[person.open] += 1.0;
         }
-        let watched =
-            |person: &Person| Watched { key: person.key, open: person.open, anchor: now.as_ms(), ..Watched::default() };
+        let watched = |person: &Person| Watched {
+            key: person.key,
+            open: person.open,
+            anchor: now.as_ms(),
+            ..Watched::default()
+        };
         let mut pacer = Self {
             people: people.iter().map(watched).collect(),
             diaries: vec![Diary::default(); people.len()],
@@ -300,15 +304,21 @@ impl Pacer {
                 self.members.entry(record.conference).or_default().insert(person);
             }
         }
-        if let Some(left) = before.filter(|left| seen.iter().all(|r| r.conference != *left || r.left.is_some())) {
+        if let Some(left) =
+            before.filter(|left| seen.iter().all(|r| r.conference != *left || r.left.is_some()))
+        {
             let when = seen.iter().filter(|r| r.conference == left).filter_map(|r| r.left).max();
             self.left(person, left, when.map_or(now_ms, Timestamp::as_ms), now_ms, &mut moved);
         }
         let watched = &mut self.people[person as usize];
         watched.last_look = Some(now_ms);
         (watched.anchor, watched.wrong) = (now_ms, 0.0);
-        watched.inside =
-            running.map(|(record, day, stay)| Inside { conference: record.conference, day, stay, view: None });
+        watched.inside = running.map(|(record, day, stay)| Inside {
+            conference: record.conference,
+            day,
+            stay,
+            view: None,
+        });
         moved.remove(&person);
         moved.into_iter().collect()
     }
@@ -685,7 +695,8 @@ impl Pacer {
             back.push(1.0 / mean);
         }
         let trend = Trend::new(&chance, &back);
-        let longest = usize::try_from(duration_ms(self.settings.max_interval) / MINUTE_MS).unwrap_or(usize::MAX);
+        let longest =
+            usize::try_from(duration_ms(self.settings.max_interval) / MINUTE_MS).unwrap_or(usize::MAX);
         let found = |to: usize, known: &Outlook| {
             (known.value[to] + price * CALLS_OF_A_VISIT, known.calls[to] + CALLS_OF_A_VISIT)
         };
@@ -708,7 +719,8 @@ impl Pacer {
         let trend = Trend::new(&chance, &table.chance[from..from + count]);
         let at_end = (table.outlook.value[from + count], table.outlook.calls[from + count]);
         let found = |to: usize, _: &Outlook| (table.outlook.value[from + to], table.outlook.calls[from + to]);
-        let longest = usize::try_from(duration_ms(self.settings.max_interval) / MINUTE_MS).unwrap_or(usize::MAX);
+        let longest =
+            usize::try_from(duration_ms(self.settings.max_interval) / MINUTE_MS).unwrap_or(usize::MAX);
         let outlook = lookahead::outlook(&trend, found, price, at_end, longest.max(1));
         View { from, trend, outlook, chance }
     }
@@ -725,7 +737,8 @@ impl Pacer {
         let anchor = minute_of(table, watched.anchor.max(table.opens));
         let first = minute_of(table, soonest.max(at));
         let max_ms = duration_ms(self.settings.max_interval);
-        let latest = watched.last_look.unwrap_or(table.opens).max(table.opens).saturating_add(max_ms).max(soonest);
+        let latest =
+            watched.last_look.unwrap_or(table.opens).max(table.opens).saturating_add(max_ms).max(soonest);
         let last = minute_of(table, latest.min(table.from + table.trend.end() as i64 * MINUTE_MS));
         let (choice, wrong_now, peak) = match &watched.inside {
             Some(Inside { view: Some(view), .. }) => {
@@ -746,7 +759,8 @@ impl Pacer {
                 (choice, view.trend.at(within(anchor), watched.wrong, within(minute_of(table, at))), peak)
             }
             _ => {
-                let value = |to: usize, wrong: f64| table.outlook.value[to] + wrong * price * CALLS_OF_A_VISIT;
+                let value =
+                    |to: usize, wrong: f64| table.outlook.value[to] + wrong * price * CALLS_OF_A_VISIT;
                 let choice =
                     lookahead::choose(&table.trend, anchor, watched.wrong, (first, last), price, value);
                 let peak = choice.minute.map_or(0.0, |minute| peak(&table.chance, minute));
