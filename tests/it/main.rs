@@ -2,6 +2,7 @@
 //!
 //! Guards: the house as a whole. Deliberately not here: tests of one room, which stand at the end of its files.
 
+mod budget_crash;
 mod cli_reading;
 mod config_check;
 mod config_example;
@@ -11,10 +12,12 @@ mod delivery_harness;
 mod delivery_receivers;
 mod dingtalk_fake;
 mod dingtalk_hostile;
+mod dingtalk_secrets;
 mod dingtalk_token;
 mod docs;
 mod flow;
 mod harness;
+mod house;
 mod reload;
 mod simulator_api;
 mod simulator_cli;
@@ -26,4 +29,6 @@ mod store_recording;
 mod store_views;
 mod store_writer;
 mod tidy;
+mod user_find;
+mod verdicts;
 mod web_api;
