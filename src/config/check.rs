@@ -33,10 +33,6 @@ pub const NOT_BUILT_YET: &[(&str, &str)] = &[
     ("user.cron", "instants are not kept yet: `auto` is used"),
     ("window", "windows are not kept yet: polling goes on all day"),
     ("blackout", "days off are not kept yet"),
-    ("webhook.format", "only `standard` is sent yet"),
-    ("webhook.template", "templates are not rendered yet"),
-    ("webhook.success", "answers are judged by their status only yet"),
-    ("webhook.batch", "every event is sent by itself yet"),
     ("webhook.give_up_after", "webhooks are not disabled yet"),
     ("webhook.max_age", "events do not expire yet"),
     ("history.snapshots", "nothing is pruned yet"),
@@ -104,7 +100,7 @@ pub(super) fn config(
     );
     let watched = Watched { users: &users, groups: &groups, orgs: &org_names };
     let defaults = root.table("webhook_defaults", "webhook_defaults");
-    let webhooks = webhooks(defaults.as_ref(), &root.tables("webhook"), watched, context);
+    let webhooks = webhooks(defaults.as_ref(), &root.tables("webhook"), watched, zone, context);
     let history = housekeeping::history(root.table("history", "history").as_ref(), &files.folder);
     let store_nick = housekeeping::store_nick(root.table("privacy", "privacy").as_ref());
     let http = housekeeping::http(root.table("http", "http").as_ref(), context);

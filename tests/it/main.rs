@@ -5,8 +5,10 @@
 mod cli_reading;
 mod config_check;
 mod config_example;
+mod config_formats;
 mod crash;
 mod delivery_flow;
+mod delivery_formats;
 mod delivery_harness;
 mod delivery_receivers;
 mod dingtalk_fake;
