@@ -81,7 +81,8 @@ impl Usage {
     }
 }
 
-/// Waits, for three seconds at most, until others leave both cores nearly alone.
+/// Waits, for three seconds at most, until others leave both cores nearly alone. (How much they used in the end is in
+/// the figures.)
 pub(crate) fn settle() {
     for _ in 0..10 {
         let before = busy_ticks();
@@ -91,10 +92,10 @@ pub(crate) fn settle() {
             return;
         }
     }
-    eprintln!("others are using the cores: read the ratios, not the figures");
 }
 
-fn busy_ticks() -> u64 {
+/// Ticks (10 ms) that any process has used on any core.
+pub(crate) fn busy_ticks() -> u64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let fields: Vec<u64> = stat
         .lines()
@@ -106,6 +107,12 @@ fn busy_ticks() -> u64 {
         .collect();
     // user nice system idle iowait irq softirq steal
     fields.iter().enumerate().filter(|(at, _)| !matches!(at, 3 | 4)).take(6).map(|(_, ticks)| ticks).sum()
+}
+
+/// How many processes want a core, over the last minute.
+pub(crate) fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("?").to_owned()
 }
 
 /// Cores, processor, kernel: what a reader must know beside the figures.

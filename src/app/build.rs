@@ -90,7 +90,11 @@ pub enum BuildError {
 }
 
 /// Builds everything. `with_control`: also a control socket (the demo has none).
-pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> Result<Daemon, BuildError> {
+pub async fn daemon(
+    mut config: Config,
+    clock: SharedClock,
+    with_control: bool,
+) -> Result<Daemon, BuildError> {
     let targets = targets(&config, &clock).await?;
     let subscriptions = subscriptions(&config.webhooks)?;
     let mut clients = Vec::with_capacity(config.orgs.len());
@@ -111,7 +115,10 @@ pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> R
         subscriptions,
         health: Arc::clone(&health),
     };
-    let poller = Poller::start(tools, settings(&config), upstreams, assignments(&config), requests).await?;
+    let list = assignments(&config);
+    // The poller has them now; a second copy of a hundred thousand people is not worth keeping.
+    config.users = Vec::new();
+    let poller = Poller::start(tools, settings(&config), upstreams, list, requests).await?;
     let web = match listener {
         None => None,
         Some(listener) => Some(web_state(&config, listener, &store, &health, &clock).await?),

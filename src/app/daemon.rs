@@ -94,13 +94,12 @@ async fn answer(request: Request, looks: PollerHandle, config: Arc<Config>) -> R
 }
 
 fn told(report: LookReport, config: &Config, took_ms: u128) -> PollReport {
-    let LookReport { identity, recorded, found } = report;
-    let name = config.users.iter().find(|user| user.identity == identity).map(|user| user.name.clone());
+    let LookReport { identity, name, recorded, found } = report;
     let api_base = config.org(&identity.org).map(|org| org.api_base.clone()).unwrap_or_default();
     PollReport {
         request: control::request_line(&api_base, identity.union_id.as_str()),
         org: identity.org.to_string(),
-        name: name.unwrap_or_else(|| identity.union_id.to_string()),
+        name,
         union_id: identity.union_id.to_string(),
         took_ms: u64::try_from(took_ms).unwrap_or(u64::MAX),
         recorded,

@@ -28,8 +28,11 @@ pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
         let place = place.map(|position| format!("{}:{}", position.file, position.line));
         tracing::warn!(at = place, "config: {}", warning.message);
     }
-    // Two threads: one polls and delivers, the other is there when a commit or a signature takes its time.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // The text of the files is as long as the list of people.
+    drop((warnings, sources));
+    // One thread for everything but SQLite, which has its own: a poll is a few microseconds of work between waits, and
+    // handing it from one thread to another costs more than doing it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(config))
 }
 

@@ -4,6 +4,8 @@
 //! again is the same message. Deliberately not here: signing (`signature::robot`), the limit of twenty a minute
 //! (`policy::robot`).
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 
 use super::sentence::Told;
@@ -39,11 +41,13 @@ struct Markdown<'a> {
 
 /// Nobody is called: telling who is in a meeting is no reason to ring everybody's phone.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct At {
-    at_mobiles: [&'static str; 0],
-    at_user_ids: [&'static str; 0],
-    is_at_all: bool,
+    #[serde(rename = "atMobiles")]
+    mobiles: [&'static str; 0],
+    #[serde(rename = "atUserIds")]
+    user_ids: [&'static str; 0],
+    #[serde(rename = "isAtAll")]
+    all: bool,
 }
 
 /// The request's body for some events, at least one.
@@ -53,7 +57,7 @@ pub fn message(uuid: &str, bodies: &[&[u8]], style: Style) -> Vec<u8> {
         [one] => single(one, style),
         several => digest(several, style),
     };
-    let at = At { at_mobiles: [], at_user_ids: [], is_at_all: false };
+    let at = At { mobiles: [], user_ids: [], all: false };
     let body = Body { msgtype: "markdown", markdown: Markdown { title: &title, text: &text }, at, uuid };
     // Cannot fail: no map, no writer that could refuse.
     serde_json::to_vec(&body).expect("a message is plain JSON")
@@ -73,7 +77,8 @@ fn single(told: &Told, style: Style) -> (String, String) {
         told.data.timing.late.then(|| style.clock(&told.data.timing.observed_at, &told.recordedtime));
     for (word, value) in words.into_iter().zip([meeting, org, noticed]) {
         if let Some(value) = value {
-            text.push_str(&format!("\n- {word}: {}", cut(&for_markdown(&value), LINE_BYTES)));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n- {word}: {}", cut(&for_markdown(&value), LINE_BYTES));
         }
     }
     (title, text)
@@ -102,10 +107,10 @@ fn digest(several: &[Told], style: Style) -> (String, String) {
     }
     let more = several.len() - shown;
     if more > 0 {
-        text.push_str(&match style.language {
-            Language::En => format!("\n- and {more} more"),
-            Language::Zh => format!("\n- 另有 {more} 条"),
-        });
+        let _ = match style.language {
+            Language::En => write!(text, "\n- and {more} more"),
+            Language::Zh => write!(text, "\n- 另有 {more} 条"),
+        };
     }
     let preview = format!("{title}: {}", for_markdown(&first));
     (cut(&preview, TITLE_BYTES), text)

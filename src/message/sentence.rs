@@ -3,6 +3,8 @@
 //! Guards: every type of the catalogue has words of its own; what the event does not know is not said; plain text
 //! without markup. Deliberately not here: escaping for a certain receiver (`text`), layout (`robot`, templates).
 
+use std::fmt::Write as _;
+
 use serde::Deserialize;
 
 use super::style::{Language, Style};
@@ -173,6 +175,22 @@ impl Told {
         (self.clock(style, &gap.from), self.clock(style, &gap.to))
     }
 
+    /// The times that moved, with the words for a join, for a leave, and for what they are not.
+    fn corrections(&self, style: Style, [joined, left, not]: [&str; 3]) -> String {
+        let changes = &self.data.changes;
+        let mut text = String::new();
+        for (what, changed) in [(joined, &changes.joined_at), (left, &changes.left_at)] {
+            if let Some(Changed { to: Some(to), from }) = changed {
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{what} {}", self.clock(style, to));
+                if let Some(from) = from {
+                    let _ = write!(text, "{not} {}", self.clock(style, from));
+                }
+            }
+        }
+        text
+    }
+
     fn english(&self, style: Style) -> String {
         let (who, at) = (self.who(), self.clock(style, &self.time));
         match self.event_type.as_str() {
@@ -206,18 +224,8 @@ impl Told {
                 _ => format!("{who} has another role in a meeting now ({at})"),
             },
             "meeting.participant_corrected" => {
-                let mut text = format!("Correction about {who}");
-                for (what, changed) in
-                    [("joined at", &self.data.changes.joined_at), ("left at", &self.data.changes.left_at)]
-                {
-                    if let Some(Changed { to: Some(to), from }) = changed {
-                        text.push_str(&format!(": {what} {}", self.clock(style, to)));
-                        if let Some(from) = from {
-                            text.push_str(&format!(", not {}", self.clock(style, from)));
-                        }
-                    }
-                }
-                text
+                let words = [": joined at", ": left at", ", not"];
+                format!("Correction about {who}{}", self.corrections(style, words))
             }
             "user.presence_changed" | "user.presence_snapshot" => match self.in_meeting() {
                 Some(true) => format!("{who} is in a meeting ({at})"),
@@ -279,18 +287,8 @@ impl Told {
                 _ => format!("{who} 于 {at} 会议角色有变"),
             },
             "meeting.participant_corrected" => {
-                let mut text = format!("更正:{who}");
-                for (what, changed) in
-                    [("加入时间为", &self.data.changes.joined_at), ("离开时间为", &self.data.changes.left_at)]
-                {
-                    if let Some(Changed { to: Some(to), from }) = changed {
-                        text.push_str(&format!(" {what} {}", self.clock(style, to)));
-                        if let Some(from) = from {
-                            text.push_str(&format!(",而非 {}", self.clock(style, from)));
-                        }
-                    }
-                }
-                text
+                let words = [" 加入时间为", " 离开时间为", ",而非"];
+                format!("更正:{who}{}", self.corrections(style, words))
             }
             "user.presence_changed" | "user.presence_snapshot" => match self.in_meeting() {
                 Some(true) => format!("{who} 正在会议中({at})"),

@@ -90,7 +90,7 @@ fn template(spot: &Spot<String>, keys: &Keys, zone: Tz, context: Context<'_>) ->
         .filter(|name| is_subscribed(name, &patterns))
         .collect();
     if let Err((event_type, error)) = template.check(&types, keys.batch.is_some()) {
-        let message = format!("the template {} is no good for `{event_type}`: {error}", spot.value);
+        let message = format!("the template {} is no good for {event_type}: {error}", spot.value);
         let help = "it has to give JSON for every event of `events`: put texts in with `{{ text | json }}`";
         context.report.error("bad-template", &spot.place, message, help);
     }
@@ -144,16 +144,17 @@ fn read(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| " in UTF-8".to_owned())
 }
 
-/// Whether a pattern covers the type. Tests are sent to everybody who is asked to be tested.
+/// Whether a pattern covers the type. `*` is everything but tests, for which a template need not be made.
 fn is_subscribed(name: &str, patterns: &[String]) -> bool {
+    let is_test = name == EventType::WebhookTest.name();
     let covers = |pattern: &String| {
-        pattern == "*"
+        (pattern == "*" && !is_test)
             || pattern == name
             || pattern
                 .strip_suffix('*')
                 .is_some_and(|family| family.ends_with('.') && name.starts_with(family))
     };
-    name == EventType::WebhookTest.name() || patterns.iter().any(covers)
+    patterns.iter().any(covers)
 }
 
 /// Signing keys have a form; a robot's has another, and there is one.

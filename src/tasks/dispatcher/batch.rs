@@ -214,3 +214,70 @@ fn locked<T>(pace: &SharedPace, with: impl FnOnce(&mut Pace) -> T) -> T {
     // A pace is whole at every moment, whoever panicked.
     with(&mut pace.lock().unwrap_or_else(PoisonError::into_inner))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: Timestamp = Timestamp::from_ms(1_700_000_000_000);
+
+    fn attempts(outcome: Outcome, count: i64) -> Vec<Attempt<'static>> {
+        let one = |delivery_id| Attempt {
+            delivery_id,
+            key: "crm/1",
+            strikes: 0,
+            probe: false,
+            outcome,
+            retry_after: None,
+            at: T0,
+        };
+        (0..count).map(one).collect()
+    }
+
+    #[test]
+    fn a_request_nobody_answered_counts_once_and_its_events_come_back_together() {
+        let (mut health, rules) = (Health::default(), Rules::default());
+        for failures in 1..5 {
+            let verdicts = decide(&mut health, &attempts(Outcome::Unavailable, 30), false, &rules);
+            assert_eq!(health.failures, failures);
+            assert!(verdicts.iter().all(|verdict| verdict.next == verdicts[0].next && verdict.strikes == 1));
+        }
+        decide(&mut health, &attempts(Outcome::Unavailable, 30), false, &rules);
+        assert!(health.standing.is_down());
+    }
+
+    #[test]
+    fn a_refused_request_gives_nobody_up_before_a_try_alone() {
+        let (mut health, rules) = (Health::default(), Rules { attempts: 1, ..Rules::default() });
+        let verdicts = decide(&mut health, &attempts(Outcome::Refused, 3), false, &rules);
+        assert!(
+            verdicts.iter().all(|verdict| matches!(verdict.next, Next::Retry(_)) && verdict.strikes == 1)
+        );
+        let verdicts = decide(&mut health, &attempts(Outcome::Refused, 1), false, &rules);
+        assert_eq!(verdicts[0].next, Next::Dead);
+    }
+
+    #[test]
+    fn too_many_messages_are_no_events_fault() {
+        let (mut health, rules) = (Health::default(), Rules { attempts: 1, ..Rules::default() });
+        for count in [1, 5] {
+            let verdicts = decide(&mut health, &attempts(Outcome::Unavailable, count), true, &rules);
+            assert!(
+                verdicts.iter().all(|verdict| matches!(verdict.next, Next::Retry(_)) && verdict.strikes == 0)
+            );
+            assert!(health.struck.is_empty());
+        }
+        assert_eq!(health.failures, 2, "the operator hears of it if it goes on");
+    }
+
+    #[test]
+    fn gone_and_accepted_hold_for_all() {
+        let rules = Rules::default();
+        let verdicts = decide(&mut Health::default(), &attempts(Outcome::Accepted, 3), false, &rules);
+        assert!(verdicts.iter().all(|verdict| verdict.next == Next::Delivered));
+        let mut health = Health::default();
+        let verdicts = decide(&mut health, &attempts(Outcome::Gone, 3), false, &rules);
+        assert!(verdicts.iter().all(|verdict| verdict.next == Next::Dead));
+        assert!(matches!(health.standing, Standing::Disabled { .. }));
+    }
+}

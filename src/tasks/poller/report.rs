@@ -15,6 +15,8 @@ use crate::presence::observation::Observation;
 pub struct LookReport {
     /// Who.
     pub identity: Identity,
+    /// By the config.
+    pub name: String,
     /// Whether it was written down.
     pub recorded: bool,
     /// What came back.

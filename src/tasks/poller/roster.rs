@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::who::Who;
 use crate::policy::pace::Phase;
 use crate::presence::belief::Belief;
-use crate::presence::event::Card;
 use crate::time::Timestamp;
 
 /// How often somebody is looked at.
@@ -25,7 +25,7 @@ pub enum Rhythm {
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) person_id: i64,
-    pub(super) card: Box<Card>,
+    pub(super) who: Who,
     /// Index of the organisation.
     pub(super) upstream: usize,
     pub(super) rhythm: Rhythm,

@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use super::report::LookNow;
 use super::roster::{Rhythm, Watched};
+use super::running::Running;
 use super::settle::outgoing;
 use super::upstream::Upstream;
 use super::{Poller, PollerError, Settings, Tools, Totals};
@@ -57,12 +57,14 @@ impl Poller {
             upstreams,
             people: Vec::with_capacity(list.len()),
             requests,
-            running: JoinSet::new(),
+            waiting_looks: Vec::new(),
+            running: Running::default(),
             stretched: Vec::new(),
             misses: Vec::new(),
             flushing: false,
             next_flush: None,
             next_stale_check: now,
+            next_start: now,
             stopping: false,
             totals: Totals::default(),
         };
@@ -80,7 +82,7 @@ impl Poller {
             self.people.push(Watched {
                 person_id: stored.person_id,
                 phase: Phase::of(&assignment.card.identity),
-                card: Box::new(assignment.card),
+                who: assignment.card.into(),
                 upstream,
                 rhythm: assignment.rhythm,
                 belief: stored.belief,
@@ -97,7 +99,10 @@ impl Poller {
         let mut members = vec![0_usize; self.upstreams.len()];
         self.people.iter().for_each(|watched| members[watched.upstream] += 1);
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
-            let due = self.first_due(person, members[self.people[person as usize].upstream], now);
+            let index = self.people[person as usize].upstream;
+            let due = self.first_due(person, members[index], now);
+            let late = due.plus(self.stale_after(person, now));
+            self.upstreams[index].health.expect_look(late);
             self.requeue(person, due);
         }
     }

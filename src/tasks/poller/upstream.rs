@@ -61,6 +61,8 @@ pub struct Upstream {
     pub(super) reserving: bool,
     /// Calls refused by a rate limit this month.
     pub(super) throttled: u64,
+    /// Whoever is due waits for a call or a reservation to end.
+    pub(super) full: bool,
 }
 
 impl Upstream {
@@ -84,6 +86,7 @@ impl Upstream {
             trouble: None,
             reserving: false,
             throttled,
+            full: false,
         }
     }
 

@@ -25,7 +25,7 @@ pub use self::answer::Success;
 pub enum Shape {
     /// The envelope as it is.
     Standard,
-    /// The same, called a CloudEvent.
+    /// The same, under the name of the CloudEvents standard.
     CloudEvents,
     /// A DingTalk group robot.
     Robot {

@@ -55,6 +55,15 @@ listen = ""
         Self { dir }
     }
 
+    /// Changes the config's text.
+    #[track_caller]
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let file = self.path("config.toml");
+        let text = std::fs::read_to_string(&file).expect("a config");
+        assert!(text.contains(from), "nothing to change");
+        std::fs::write(&file, text.replace(from, to)).expect("a writable folder");
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -86,8 +95,8 @@ listen = ""
             .stderr(log)
             .spawn()
             .expect("the binary starts");
-        let daemon = Daemon { child, log: self.path("log") };
-        wait_for(&socket, "READY=1", &daemon);
+        let daemon = Daemon { child, log: self.path("log"), notify: socket };
+        wait_for(&daemon.notify, "READY=1", &daemon);
         daemon
     }
 
@@ -121,6 +130,7 @@ fn wait_for(socket: &UnixDatagram, word: &str, daemon: &Daemon) {
 pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
+    notify: UnixDatagram,
 }
 
 impl Daemon {
@@ -130,6 +140,22 @@ impl Daemon {
         signal(&self.child, "TERM");
         let code = self.child.wait().expect("a child to wait for").code();
         assert_eq!(code, Some(0), "{}", self.log());
+    }
+
+    /// Any signal, by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// Its exit code, once it has ended.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        self.child.wait().expect("a child to wait for").code()
+    }
+
+    /// Waits until it tells the service manager that it is stopping.
+    #[track_caller]
+    pub(crate) fn wait_stopping(&self) {
+        wait_for(&self.notify, "STOPPING=1", self);
     }
 
     /// SIGKILL.
