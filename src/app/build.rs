@@ -117,7 +117,7 @@ pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> R
         Some(listener) => Some(web_state(&config, listener, &store, &health, &clock).await?),
     };
     let control = if with_control { Some(control_endpoint(&config.file).await?) } else { None };
-    Ok(Daemon { config, store, poller, looks, dispatcher, web, control })
+    Ok(Daemon { config, store, clock, poller, looks, dispatcher, web, control })
 }
 
 async fn secret(what: impl Fn() -> String, source: &SecretSource) -> Result<Secret, BuildError> {

@@ -9,7 +9,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::supervise::{Fault, Supervisor};
-use crate::clock::SystemClock;
+use super::upkeep;
+use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::control::{self, Advice, Endpoint, PollOutcome, PollReport, Request, Response};
 use crate::store::{Store, StoreError};
@@ -23,6 +24,7 @@ use crate::web;
 pub struct Daemon {
     pub(super) config: Config,
     pub(super) store: Store,
+    pub(super) clock: SharedClock,
     pub(super) poller: Poller,
     pub(super) looks: PollerHandle,
     pub(super) dispatcher: Dispatcher,
@@ -55,12 +57,13 @@ impl Daemon {
         tasks.spawn("the poller", async move { poller.run(token).await.map(|_| ()) });
         let token = stop.clone();
         tasks.spawn("the dispatcher", async move { dispatcher.run(token).await });
+        upkeep::spawn(&mut tasks, &self.config, &self.store, &self.clock, &stop);
         if let Some((listener, state)) = self.web {
             tasks.spawn("the listener", web::serve(listener, state, stop.clone()));
         }
         if let Some(endpoint) = self.control {
-            let (looks, config) = (self.looks.clone(), Arc::new(self.config));
-            let handler = move |request| answer(request, looks.clone(), Arc::clone(&config));
+            let (looks, config, store) = (self.looks.clone(), Arc::new(self.config), self.store.clone());
+            let handler = move |request| answer(request, looks.clone(), Arc::clone(&config), store.clone());
             let token = stop.clone();
             tasks.spawn("the control socket", async move {
                 endpoint.serve(handler, token).await;
@@ -76,8 +79,10 @@ impl Daemon {
 }
 
 /// What the control socket is asked.
-async fn answer(request: Request, looks: PollerHandle, config: Arc<Config>) -> Response {
+async fn answer(request: Request, looks: PollerHandle, config: Arc<Config>, store: Store) -> Response {
     match request {
+        Request::Forget { who } => upkeep::forget(&store, &config, &who).await,
+        Request::Prune => upkeep::prune(&store, &config).await,
         Request::Ping => Response::Pong { version: env!("CARGO_PKG_VERSION").to_owned() },
         Request::Poll { who, dry_run } => {
             let clock = SystemClock;

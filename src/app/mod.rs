@@ -7,3 +7,4 @@ pub mod build;
 pub mod daemon;
 pub mod signals;
 pub mod supervise;
+pub mod upkeep;

@@ -11,6 +11,7 @@ use crate::config::{self, Config, Loaded};
 
 pub mod check;
 pub mod completions;
+pub mod db;
 pub mod demo;
 pub mod events;
 pub mod history;
@@ -18,6 +19,7 @@ pub mod now;
 pub mod output;
 pub mod poll;
 mod reading;
+pub mod report;
 pub mod run;
 pub mod simulate;
 mod when;
@@ -144,10 +146,14 @@ enum Command {
     Now(now::Args),
     /// Somebody's visits
     History(history::Args),
+    /// Hours in meetings by person and day
+    Report(report::Args),
     /// The events so far
     Events(events::Args),
     /// Look at somebody now: request, answer, difference
     Poll(poll::Args),
+    /// The database itself: look at it, copy it, erase from it
+    Db(db::Args),
     /// Completions for a shell
     Completions(completions::Args),
 }
@@ -165,8 +171,10 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&globals, args),
         Command::Now(args) => now::run(&globals, args),
         Command::History(args) => history::run(&globals, args),
+        Command::Report(args) => report::run(&globals, args),
         Command::Events(args) => events::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
+        Command::Db(args) => db::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),
     };
     let exit = ended.unwrap_or_else(|error| {

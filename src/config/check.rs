@@ -39,11 +39,6 @@ pub const NOT_BUILT_YET: &[(&str, &str)] = &[
     ("webhook.batch", "every event is sent by itself yet"),
     ("webhook.give_up_after", "webhooks are not disabled yet"),
     ("webhook.max_age", "events do not expire yet"),
-    ("history.snapshots", "nothing is pruned yet"),
-    ("history.visits", "nothing is pruned yet"),
-    ("history.events", "nothing is pruned yet"),
-    ("history.backup.dir", "no backups are made yet"),
-    ("history.backup.keep", "no backups are made yet"),
     ("http.metrics_per_user", "there are no metrics yet"),
 ];
 

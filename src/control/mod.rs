@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::dingtalk::error::{CallError, Verdict};
 use crate::presence::event::EventType;
 use crate::presence::observation::Observation;
+use crate::store::forget::Forgotten;
+use crate::store::retention::Pruned;
 
 mod channel;
 mod place;
@@ -20,6 +22,11 @@ pub use place::{ask_places, serve_place};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
+    /// Erase somebody.
+    Forget {
+        /// As the operator wrote it.
+        who: String,
+    },
     /// Whether anybody is there.
     Ping,
     /// Look at somebody now.
@@ -29,12 +36,16 @@ pub enum Request {
         /// Look, but change nothing.
         dry_run: bool,
     },
+    /// Delete now what is too old.
+    Prune,
 }
 
 /// What the daemon answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Response {
+    /// Somebody was erased.
+    Forgot(Box<Forgotten>),
     /// It is there.
     Pong {
         /// Of the daemon.
@@ -42,6 +53,8 @@ pub enum Response {
     },
     /// What the look gave.
     Poll(Box<PollReport>),
+    /// What was too old.
+    Pruned(Pruned),
     /// It was not done.
     Refused {
         /// What that means for who asked.

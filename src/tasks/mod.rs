@@ -4,4 +4,6 @@
 //! ends when told to. Deliberately not here: who starts and supervises them (`app`).
 
 pub mod dispatcher;
+pub mod janitor;
 pub mod poller;
+pub mod sentry;

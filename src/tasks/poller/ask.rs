@@ -62,6 +62,9 @@ impl Poller {
             let upstream = &mut self.upstreams[index];
             // Somebody is due: `next_due` said so with the same room for suspects.
             let (person, suspect) = upstream.due.pop_due(now, upstream.room_for_suspects())?;
+            if self.tools.store.is_erased(self.people[person as usize].person_id) {
+                continue; // forgotten on the operator's word: nobody asks about them again
+            }
             self.ask(Call { person, suspect, ticket, manual: None }, now);
         }
     }

@@ -147,8 +147,14 @@ impl Poller {
         }
         let now = self.tools.clock.now();
         let mut wake: Option<Timestamp> = None;
-        for upstream in 0..self.upstreams.len() {
-            wake = earliest(wake, self.start_due(upstream, now));
+        if self.tools.store.is_full() {
+            // What is seen now could not be written down: nobody is looked at before there is room again.
+            self.tools.health.database(Err("the disk is full: polling is paused".to_owned()));
+            wake = Some(now.plus(FLUSH_EVERY));
+        } else {
+            for upstream in 0..self.upstreams.len() {
+                wake = earliest(wake, self.start_due(upstream, now));
+            }
         }
         wake = earliest(wake, self.flush_if_due(now));
         wake = earliest(wake, Some(self.check_stale(now)));

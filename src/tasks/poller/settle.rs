@@ -190,6 +190,7 @@ impl Poller {
                 }
                 Self::reply_with(reply, None);
             }
+            Err(error @ StoreError::NoPerson { .. }) => return Self::reply_with(reply, Some(&error)),
             Err(error) => {
                 watched.bytes_digest = None;
                 watched.failures += 1;

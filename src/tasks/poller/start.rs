@@ -42,6 +42,7 @@ impl Poller {
         requests: mpsc::Receiver<LookNow>,
     ) -> Result<Self, PollerError> {
         let now = tools.clock.now();
+        let list = without_forgotten(&tools, list).await?;
         let enrolments = list
             .iter()
             .map(|a| Enrolment { identity: a.card.identity.clone(), name: a.card.name.clone() })
@@ -117,6 +118,21 @@ impl Poller {
         let rate = self.upstreams[watched.upstream].limiter.effective_rate(now);
         pace::first_look(now, interval, watched.phase, members, rate)
     }
+}
+
+/// Whoever was forgotten is not watched again before the list has been without them once.
+async fn without_forgotten(tools: &Tools, mut list: Vec<Assignment>) -> Result<Vec<Assignment>, PollerError> {
+    let everybody = list.iter().map(|assignment| assignment.card.identity.clone()).collect();
+    let forgotten = tools.store.forgotten_of(everybody).await?;
+    if !forgotten.is_empty() {
+        let people = forgotten.len();
+        tracing::warn!(
+            people,
+            "some who are in the config were forgotten (`presenced db forget`) and are not watched; take them out of the config"
+        );
+        list.retain(|assignment| !forgotten.contains(&assignment.card.identity));
+    }
+    Ok(list)
 }
 
 /// Somebody was taken off the list while the daemon was down.

@@ -147,6 +147,13 @@ impl Daemon {
         self.child.wait().expect("a child to wait for");
     }
 
+    /// Waits until it ends by itself, and gives its code and what it said.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().expect("a child to wait for").code();
+        (code, self.log())
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
