@@ -12,7 +12,7 @@ CREATE VIEW v_now AS
     CAST(max(0, unixepoch('now') - v.joined_ms / 1000) / 60 AS INTEGER) AS minutes,
     v.role                                                        AS role,
     v.device                                                      AS device,
-    unixepoch('now') - p.last_ok_ms / 1000                        AS checked_s_ago,
+    max(0, unixepoch('now') - p.last_ok_ms / 1000)                AS checked_s_ago,
     p.presence                                                    AS presence,  -- 'unknown': not looked at for too long
     p.union_id                                                    AS union_id,
     v.visit_id                                                    AS visit_id,

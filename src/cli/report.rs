@@ -97,7 +97,9 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         let mut total = Total::default();
         for day in &days {
             let bounds = (when::midnight(*day, zone), when::midnight(next(*day), zone));
-            for (known, person) in &people {
+            // Of a day before anybody looked at somebody there is nothing to say.
+            let begun = people.iter().filter(|(known, _)| known.first.is_none_or(|first| first < bounds.1));
+            for (known, person) in begun {
                 let found = person.day(bounds, reading.now);
                 total.add(&found);
                 rows.push(row(*day, known, &found, bounds));

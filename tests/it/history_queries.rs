@@ -1,9 +1,12 @@
 //! The questions stored in the file: each has an answer, by index, on the shell that people have.
 #![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
 
+use std::fmt::Write as _;
+
 use sqlx::{AssertSqlSafe, Row, SqlSafeStr};
 
 use crate::store_fixture::Place;
+use crate::tidy::{read, root};
 
 /// Tables of a few rows, whatever the history's length: reading them whole is the best there is.
 const SMALL: &[&str] = &["people", "p", "usage", "organisations", "webhooks", "installation", "lanes"];
@@ -101,4 +104,41 @@ async fn every_column_of_every_table_is_explained() {
         }
     }
     assert!(silent.is_empty(), "\n{}", silent.join("\n"));
+}
+
+#[tokio::test]
+async fn datasette_asks_the_stored_questions() {
+    let place = Place::new();
+    place.open().await.close().await.unwrap();
+    let page = read(&root().join("contrib/datasette.yaml"));
+    let examples: Vec<(String, String)> = sqlx::query_as("SELECT name, sql FROM example_queries")
+        .fetch_all(&mut place.look().await)
+        .await
+        .unwrap();
+    assert_eq!(page.matches("        sql: |-").count(), examples.len());
+    for (name, sql) in examples {
+        let mut block = String::from("        sql: |-\n");
+        for line in sql.lines() {
+            writeln!(block, "          {line}").unwrap();
+        }
+        let entry = page.split(&format!("\n      {name}:\n")).nth(1).unwrap_or_default();
+        assert!(entry.contains(&block), "{name} is not what is stored:\n{block}");
+    }
+}
+
+#[tokio::test]
+async fn grafana_asks_what_the_file_can_answer() {
+    let place = Place::new();
+    place.open().await.close().await.unwrap();
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&read(&root().join("contrib/grafana/history.json"))).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    assert!(panels.len() >= 8);
+    for panel in panels {
+        let asked = panel["targets"][0]["queryText"].as_str().unwrap();
+        assert_eq!(asked, panel["targets"][0]["rawQueryText"].as_str().unwrap());
+        let sql = asked.replace("$__from", "1795363200000").replace("$__to", "1795449600000");
+        let steps = plan(&place, &sql).await;
+        assert!(scans(&steps).is_empty(), "{}:\n{}", panel["title"], steps.join("\n"));
+    }
 }

@@ -93,7 +93,8 @@ fn cell(value: Value) -> Cell {
     match value {
         Value::Null => Cell::Nothing,
         Value::Integer(number) => Cell::Number(number),
-        Value::Real(number) => Cell::Text(number.to_string()),
+        // As SQLite's own shell has it: a real is seen to be one.
+        Value::Real(number) => Cell::Text(format!("{number:?}")),
         Value::Text(text) => Cell::Text(text),
         Value::Blob(bytes) => Cell::Text(hex(&bytes)),
     }
