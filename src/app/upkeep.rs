@@ -18,6 +18,7 @@ use crate::store::history::{Person, WhoError};
 use crate::store::retention::Limits;
 use crate::store::{Store, StoreError};
 use crate::tasks::janitor::{Janitor, Rules};
+use crate::tasks::poller::start::Assignment;
 use crate::tasks::sentry::Sentry;
 
 /// What the config says about keeping.
@@ -36,21 +37,39 @@ pub fn limits(config: &Config) -> Limits {
     Limits { snapshots: history.snapshots, visits: history.visits, events: history.events }
 }
 
-/// Starts the tasks that look after the database.
+/// Starts the tasks that look after the database; they follow the config that is in force.
 pub(super) fn spawn(
     tasks: &mut Supervisor,
-    config: &Config,
+    config: watch::Receiver<Arc<Config>>,
     store: &Store,
     clock: &SharedClock,
     stop: &CancellationToken,
 ) {
-    // Whoever keeps the sender changes the rules; without one they stay as they are.
-    let (_, rules) = watch::channel(rules(config));
-    let janitor = Janitor::new(store.clone(), Arc::clone(clock), rules);
+    let rules = move || rules(&config.borrow());
+    let janitor = Janitor::new(store.clone(), Arc::clone(clock), Box::new(rules));
     tasks.spawn("the janitor", janitor.run(stop.clone()));
     // Files live in the machine's time, whatever pace the daemon's own runs at.
     let sentry = Sentry::new(store.clone(), Arc::new(SystemClock));
     tasks.spawn("the sentry", sentry.run(stop.clone()));
+}
+
+/// The watch list without those who were forgotten: they are not watched again before the list has been without them
+/// once.
+pub(super) async fn without_forgotten(
+    store: &Store,
+    mut list: Vec<Assignment>,
+) -> Result<Vec<Assignment>, StoreError> {
+    let everybody = list.iter().map(|assignment| assignment.card.identity.clone()).collect();
+    let forgotten = store.forgotten_of(everybody).await?;
+    if !forgotten.is_empty() {
+        let people = forgotten.len();
+        tracing::warn!(
+            people,
+            "some who are in the config were forgotten (`presenced db forget`) and are not watched; take them out of the config"
+        );
+        list.retain(|assignment| !forgotten.contains(&assignment.card.identity));
+    }
+    Ok(list)
 }
 
 /// Erases the one person meant.

@@ -19,9 +19,11 @@ pub mod now;
 pub mod output;
 pub mod poll;
 mod reading;
+pub mod reload;
 pub mod report;
 pub mod run;
 pub mod simulate;
+pub mod webhook;
 mod when;
 
 /// How a command ended, beside 0.
@@ -79,6 +81,13 @@ pub fn load_checked(globals: &Globals) -> anyhow::Result<Loaded> {
     config::load(&path).map_err(|refused| {
         Failure { exit: Exit::Config, message: refused.to_string(), complete: true }.into()
     })
+}
+
+/// The config file that the control socket's place follows from. Its content may be wrong.
+pub(super) fn socket_of(globals: &Globals) -> anyhow::Result<PathBuf> {
+    let path = config::locate(globals.config.as_deref())
+        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    Ok(path.canonicalize()?)
 }
 
 /// `-q` and `-v` as a number.
@@ -150,10 +159,14 @@ enum Command {
     Report(report::Args),
     /// The events so far
     Events(events::Args),
+    /// Let the running daemon read its config again; prints what changed
+    Reload(reload::Args),
     /// Look at somebody now: request, answer, difference
     Poll(poll::Args),
     /// The database itself: look at it, copy it, erase from it
     Db(db::Args),
+    /// Receivers: how they stand, tests, deliveries, replays, pauses, secrets
+    Webhook(webhook::Args),
     /// Completions for a shell
     Completions(completions::Args),
 }
@@ -173,8 +186,10 @@ pub fn main() -> ExitCode {
         Command::History(args) => history::run(&globals, args),
         Command::Report(args) => report::run(&globals, args),
         Command::Events(args) => events::run(&globals, args),
+        Command::Reload(args) => reload::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
         Command::Db(args) => db::run(&globals, args),
+        Command::Webhook(args) => webhook::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),
     };
     let exit = ended.unwrap_or_else(|error| {

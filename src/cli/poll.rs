@@ -146,7 +146,7 @@ async fn resolved(source: &SecretSource) -> anyhow::Result<Secret> {
 }
 
 /// The exit code for what a failure means.
-fn exit(advice: Advice) -> Exit {
+pub(super) fn exit(advice: Advice) -> Exit {
     match advice {
         Advice::TryLater => Exit::TryLater,
         Advice::Refused => Exit::Refused,

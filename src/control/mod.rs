@@ -14,6 +14,7 @@ use crate::store::retention::Pruned;
 
 mod channel;
 mod place;
+pub mod webhook;
 
 pub use channel::{ControlError, Endpoint, ask};
 pub use place::{ask_places, serve_place};
@@ -29,6 +30,8 @@ pub enum Request {
     },
     /// Whether anybody is there.
     Ping,
+    /// Read the config again.
+    Reload,
     /// Look at somebody now.
     Poll {
         /// As the operator wrote it: a name, a unionId, or enough of one.
@@ -38,6 +41,8 @@ pub enum Request {
     },
     /// Delete now what is too old.
     Prune,
+    /// Something about webhooks.
+    Webhook(webhook::WebhookRequest),
 }
 
 /// What the daemon answers.
@@ -51,10 +56,14 @@ pub enum Response {
         /// Of the daemon.
         version: String,
     },
+    /// Another config is in force.
+    Reloaded(Box<ReloadReport>),
     /// What the look gave.
     Poll(Box<PollReport>),
     /// What was too old.
     Pruned(Pruned),
+    /// What was done about webhooks.
+    Webhook(webhook::WebhookResponse),
     /// It was not done.
     Refused {
         /// What that means for who asked.
@@ -62,6 +71,19 @@ pub enum Response {
         /// Why, for a person.
         message: String,
     },
+}
+
+/// What another config changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// How many people are watched now.
+    pub people: usize,
+    /// Every difference, a line each.
+    pub changes: Vec<String>,
+    /// Those of them that count only after a restart.
+    pub restart_for: Vec<String>,
+    /// What somebody should know about the config.
+    pub warnings: Vec<String>,
 }
 
 /// One look at one person, as told to who asked for it.

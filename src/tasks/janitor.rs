@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Timelike};
 use chrono_tz::Tz;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
@@ -41,13 +40,14 @@ pub struct Rules {
     pub time_zone: Tz,
 }
 
+/// The rules in force: a reload changes them.
+pub type InForce = Box<dyn Fn() -> Rules + Send + Sync>;
+
 /// The janitor.
-#[derive(Debug)]
 pub struct Janitor {
     store: Store,
     clock: SharedClock,
-    /// The newest rules: a reload changes them.
-    rules: watch::Receiver<Rules>,
+    rules: InForce,
     next_prune: Timestamp,
     next_backup: Timestamp,
     /// The day of the newest copy that was made or found.
@@ -56,7 +56,7 @@ pub struct Janitor {
 
 impl Janitor {
     /// For an open database.
-    pub fn new(store: Store, clock: SharedClock, rules: watch::Receiver<Rules>) -> Self {
+    pub fn new(store: Store, clock: SharedClock, rules: InForce) -> Self {
         let now = clock.now();
         Self { store, clock, rules, next_prune: now.plus(FIRST_PRUNE), next_backup: now, copied: None }
     }
@@ -92,7 +92,7 @@ impl Janitor {
     }
 
     async fn prune(&self, now: Timestamp) {
-        let limits = self.rules.borrow().limits;
+        let limits = (self.rules)().limits;
         match self.store.prune(limits, now).await {
             Ok(pruned) if pruned.rows() > 0 => tracing::info!(
                 events = pruned.events,
@@ -107,7 +107,7 @@ impl Janitor {
 
     /// Makes the night's copy if it is due and not there; gives when to look again.
     async fn backup(&mut self, now: Timestamp) -> Timestamp {
-        let Rules { backup_dir, keep, time_zone, .. } = self.rules.borrow().clone();
+        let Rules { backup_dir, keep, time_zone, .. } = (self.rules)();
         let Some(folder) = backup_dir else { return now.plus(LOOK_EVERY) };
         let local =
             DateTime::from_timestamp_millis(now.as_ms()).unwrap_or_default().with_timezone(&time_zone);
@@ -159,8 +159,8 @@ mod tests {
             time_zone: chrono_tz::Asia::Shanghai,
             ..Rules::default()
         };
-        let (_keep, rules) = watch::channel(rules);
-        let mut janitor = Janitor::new(store.clone(), Arc::new(clock.clone()), rules);
+        let mut janitor =
+            Janitor::new(store.clone(), Arc::new(clock.clone()), Box::new(move || rules.clone()));
         let names = || -> Vec<String> {
             let paths = backup::managed(&copies).unwrap();
             paths.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
@@ -185,8 +185,8 @@ mod tests {
         let store = Store::open(&path, chrono_tz::UTC, Arc::new(clock.clone())).await.unwrap();
         let copies = folder.path().join("copies");
         let rules = Rules { backup_dir: Some(copies.clone()), keep: 1, ..Rules::default() };
-        let (_keep, rules) = watch::channel(rules);
-        let mut janitor = Janitor::new(store.clone(), Arc::new(clock.clone()), rules);
+        let mut janitor =
+            Janitor::new(store.clone(), Arc::new(clock.clone()), Box::new(move || rules.clone()));
         clock.advance(Duration::from_hours(12));
         let again = janitor.step().await;
         std::fs::create_dir(&copies).unwrap();

@@ -39,10 +39,17 @@ pub(super) struct Call {
 impl Poller {
     /// Starts calls of one organisation while its limits allow; returns when the next one may start.
     pub(super) fn start_due(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
+        if self.tools.store.is_full() {
+            // What is seen now could not be written down: nobody is looked at before there is room again.
+            self.tools.health.database(Err("the disk is full: polling is paused".to_owned()));
+            return Some(now.plus(super::FLUSH_EVERY));
+        }
         loop {
             let upstream = &mut self.upstreams[index];
-            if upstream.in_flight >= upstream.concurrency || upstream.reserving {
-                return None; // a completion wakes the loop
+            // A completion wakes the loop and must not wait for a tick then.
+            upstream.full = upstream.in_flight >= upstream.concurrency || upstream.reserving;
+            if upstream.full {
+                return None;
             }
             let due = upstream.due.next_due(upstream.room_for_suspects())?;
             if due > now {
@@ -63,7 +70,10 @@ impl Poller {
             // Somebody is due: `next_due` said so with the same room for suspects.
             let (person, suspect) = upstream.due.pop_due(now, upstream.room_for_suspects())?;
             if self.tools.store.is_erased(self.people[person as usize].person_id) {
-                continue; // forgotten on the operator's word: nobody asks about them again
+                // Forgotten on the operator's word: nobody asks about them again.
+                let watched = &mut self.people[person as usize];
+                (watched.gone, watched.busy) = (true, true);
+                continue;
             }
             self.ask(Call { person, suspect, ticket, manual: None }, now);
         }
@@ -97,10 +107,11 @@ impl Poller {
         }
         let Some(reservation) = upstream.budget.reserve(now) else { return };
         upstream.reserving = true;
+        upstream.full = true;
         let usage = Usage { used: reservation.calls, throttled: upstream.throttled };
         let (store, org, limit) = (self.tools.store.clone(), upstream.name.clone(), upstream.budget.limit());
         let projected = upstream.projected(now);
-        self.running.spawn(async move {
+        self.running.start(async move {
             let result = store.set_usage(org, reservation.month.to_string(), usage, limit, projected).await;
             Done::Reserved { upstream: index, reservation, result }
         });
@@ -139,10 +150,10 @@ impl Poller {
         upstream.in_flight += 1;
         upstream.suspects_in_flight += usize::from(call.suspect);
         let client = upstream.client.clone();
-        let union_id = watched.card.identity.union_id.clone();
+        let union_id = watched.who.identity.union_id.clone();
         let same_as =
             watched.bytes_digest.filter(|_| fresh && watched.belief.settled() && call.manual.is_none());
-        self.running.spawn(async move {
+        self.running.start(async move {
             let result = client.ongoing(&union_id, same_as).await;
             Done::Asked { call, result }
         });
@@ -173,17 +184,22 @@ impl Poller {
         let watched = &mut self.people[person as usize];
         self.misses.push(Miss {
             person_id: watched.person_id,
-            org: watched.card.identity.org.clone(),
+            org: watched.who.identity.org.clone(),
             at: now,
             class: error.class,
             text: error.text.clone(),
             next_poll: next,
         });
         let rejected = error.verdict == Verdict::UnknownUser && !watched.belief.is_rejected();
-        let identity = watched.card.identity.clone();
-        Self::reply(manual, || LookReport { identity, recorded: false, found: Found::Failure(error) });
+        Self::reply(manual, || LookReport {
+            identity: watched.who.identity.clone(),
+            name: watched.who.name().to_owned(),
+            recorded: false,
+            found: Found::Failure(error),
+        });
         if rejected {
-            let outcome = upkeep::rejected(&watched.belief, now, &watched.card, self.tools.store.source());
+            let outcome =
+                upkeep::rejected(&watched.belief, now, &watched.who.card(), self.tools.store.source());
             self.record_outcome(person, outcome, next);
         } else {
             self.requeue(person, next);

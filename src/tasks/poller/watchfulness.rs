@@ -42,7 +42,7 @@ impl Poller {
             let watched = &mut self.people[person as usize];
             watched.stale = true;
             let due = watched.due;
-            let outcome = upkeep::stale(&watched.belief, now, &watched.card, self.tools.store.source());
+            let outcome = upkeep::stale(&watched.belief, now, &watched.who.card(), self.tools.store.source());
             self.upstreams[watched.upstream].due.remove(due, person);
             self.record_outcome(person, outcome, due);
         }
@@ -76,7 +76,8 @@ impl Poller {
 
     fn startable(&mut self, who: &str) -> Result<(u32, Ticket), NotNow> {
         let now = self.tools.clock.now();
-        let matches = |w: &super::Watched| w.card.identity.union_id.as_str() == who || w.card.name == who;
+        let matches =
+            |w: &super::Watched| !w.gone && (w.who.identity.union_id.as_str() == who || w.who.name() == who);
         let mut found = self.people.iter().enumerate().filter(|(_, watched)| matches(watched));
         let Some((person, watched)) = found.next() else {
             let text = format!("nobody on the watch list has the unionId or name `{who}`");
@@ -91,7 +92,7 @@ impl Poller {
         }
         let index = watched.upstream;
         let upstream = &mut self.upstreams[index];
-        if let Some(until) = upstream.paused(now) {
+        if let Some(until) = upstream.paused(now).filter(|_| upstream.trouble != Some("budget")) {
             let why = upstream.trouble.unwrap_or("waiting");
             return Err(NotNow::Because(format!("`{}` is paused until {until}: {why}", upstream.name)));
         }

@@ -72,6 +72,16 @@ listen = ""
         self.path("presence.db")
     }
 
+    pub(crate) fn config(&self) -> String {
+        std::fs::read_to_string(self.path("config.toml")).expect("a config")
+    }
+
+    /// Moved into place, as careful editors do.
+    pub(crate) fn rewrite(&self, text: impl AsRef<[u8]>) {
+        std::fs::write(self.path("config.new"), text).expect("a writable folder");
+        std::fs::rename(self.path("config.new"), self.path("config.toml")).expect("a writable folder");
+    }
+
     /// Runs a command to its end.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         self.prepared().args(arguments).output().expect("the binary starts")
@@ -95,8 +105,8 @@ listen = ""
             .stderr(log)
             .spawn()
             .expect("the binary starts");
-        let daemon = Daemon { child, log: self.path("log") };
-        wait_for(&socket, "READY=1", &daemon);
+        let daemon = Daemon { child, log: self.path("log"), notify: socket };
+        wait_for(&daemon.notify, "READY=1", &daemon);
         daemon
     }
 
@@ -130,6 +140,7 @@ fn wait_for(socket: &UnixDatagram, word: &str, daemon: &Daemon) {
 pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
+    notify: UnixDatagram,
 }
 
 impl Daemon {
@@ -139,6 +150,22 @@ impl Daemon {
         signal(&self.child, "TERM");
         let code = self.child.wait().expect("a child to wait for").code();
         assert_eq!(code, Some(0), "{}", self.log());
+    }
+
+    /// Any signal, by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// Its exit code, once it has ended.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        self.child.wait().expect("a child to wait for").code()
+    }
+
+    /// Waits until it tells the service manager that it is stopping.
+    #[track_caller]
+    pub(crate) fn wait_stopping(&self) {
+        wait_for(&self.notify, "STOPPING=1", self);
     }
 
     /// SIGKILL.
@@ -152,6 +179,15 @@ impl Daemon {
     pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().expect("a child to wait for").code();
         (code, self.log())
+    }
+
+    /// SIGHUP, so many times as fast as a shell can.
+    #[track_caller]
+    pub(crate) fn hang_up(&self, times: u32) {
+        let script = "i=0; while [ $i -lt $2 ]; do kill -HUP $1 || exit 1; i=$((i + 1)); done";
+        let (pid, times) = (self.child.id().to_string(), times.to_string());
+        let sent = Command::new("sh").args(["-c", script, "sh", &pid, &times]).status();
+        assert!(sent.expect("a shell is there").success(), "SIGHUP could not be sent\n{}", self.log());
     }
 
     pub(crate) fn log(&self) -> String {

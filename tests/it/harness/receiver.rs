@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -36,6 +37,7 @@ impl Delivery {
 #[derive(Clone, Debug)]
 pub(crate) struct Receiver {
     address: SocketAddr,
+    stalled: Arc<AtomicBool>,
     seen: Arc<Watched<Vec<Delivery>>>,
 }
 
@@ -43,12 +45,22 @@ impl Receiver {
     pub(crate) fn start() -> Self {
         let seen = Arc::new(Watched::<Vec<Delivery>>::default());
         let shared = Arc::clone(&seen);
+        let stalled = Arc::new(AtomicBool::new(false));
+        let stalls = Arc::clone(&stalled);
         let address = serve(move |request| {
             let delivery = read(request);
             shared.with(|seen| seen.push(delivery));
+            while stalls.load(Ordering::Relaxed) {
+                std::thread::park();
+            }
             Some(response(204, "text/plain", ""))
         });
-        Self { address, seen }
+        Self { address, stalled, seen }
+    }
+
+    /// From now on requests are taken and never answered.
+    pub(crate) fn stall(&self) {
+        self.stalled.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn url(&self) -> String {
