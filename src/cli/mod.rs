@@ -23,6 +23,7 @@ pub mod reload;
 pub mod report;
 pub mod run;
 pub mod simulate;
+pub mod user;
 pub mod webhook;
 mod when;
 
@@ -167,6 +168,8 @@ enum Command {
     Db(db::Args),
     /// Receivers: how they stand, tests, deliveries, replays, pauses, secrets
     Webhook(webhook::Args),
+    /// Who is watched; unionIds of others, by DingTalk's contacts
+    User(user::Args),
     /// Completions for a shell
     Completions(completions::Args),
 }
@@ -190,6 +193,7 @@ pub fn main() -> ExitCode {
         Command::Poll(args) => poll::run(&globals, args),
         Command::Db(args) => db::run(&globals, args),
         Command::Webhook(args) => webhook::run(&globals, args),
+        Command::User(args) => user::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),
     };
     let exit = ended.unwrap_or_else(|error| {

@@ -12,6 +12,7 @@
 //! recording  one look: snapshot, visits, events, deliveries
 //! people     the watch list, stretches and misses
 //! accounts   gaps, spending, events about nobody
+//! notices    which alerts fire, closed windows
 //! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
 //! check      whether the file is whole, and still there
@@ -28,6 +29,7 @@ mod error;
 pub mod forget;
 mod group;
 pub mod history;
+mod notices;
 mod open;
 pub mod outbox;
 mod people;
@@ -50,6 +52,7 @@ use self::room::Room;
 use self::writer::Queue;
 
 pub use self::error::StoreError;
+pub use self::notices::Closed;
 pub use self::readonly::ReadOnlyStore;
 pub use self::records::{Enrolled, Enrolment, Miss, NewSnapshot, Outgoing, Recording, Stretch, Usage};
 pub use self::schema::{APPLICATION_ID, SCHEMA_VERSION};

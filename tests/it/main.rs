@@ -2,6 +2,7 @@
 //!
 //! Guards: the house as a whole. Deliberately not here: tests of one room, which stand at the end of its files.
 
+mod address_corpus;
 mod cli_reading;
 mod config_check;
 mod config_example;
@@ -25,11 +26,15 @@ mod history_forget;
 mod history_people;
 mod history_queries;
 mod history_upkeep;
+mod isolation;
+mod recipes;
 mod reload;
+mod schemas;
 mod simulator_api;
 mod simulator_cli;
 mod simulator_faults;
 mod simulator_receiver;
+mod standard_webhooks;
 mod store_fixture;
 mod store_open;
 mod store_recording;

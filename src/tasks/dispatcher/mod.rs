@@ -41,9 +41,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// While a receiver has enough to do, answers are gathered for so long or to so many before they are written: one
-/// transaction for thirty answers costs hardly more than one for three. A death in between sends them again.
-const GATHER: Duration = Duration::from_millis(5);
-const GATHERED: usize = 32;
+/// transaction for a hundred answers costs hardly more than one for ten. A death in between sends them again.
+const GATHER: Duration = Duration::from_millis(10);
+const GATHERED: usize = 128;
 
 /// Answers nobody needs any more that are read to the end so that their connections can be used again.
 const MOST_LEFTOVERS: usize = 256;
