@@ -30,7 +30,8 @@ INSERT INTO deliveries (webhook, org, person_id, sequence, next_ms) \
 SELECT ?1, 'default', person_id, sequence, ?2 FROM events ORDER BY sequence";
 const LANES: &str = "\
 INSERT INTO lanes (webhook, org, person_id, ready_ms) SELECT DISTINCT webhook, org, person_id, ?1 FROM deliveries";
-const AGAIN: &str = "UPDATE deliveries SET state = 'pending', attempts = 0, finished_ms = NULL, last_status = NULL";
+const AGAIN: &str =
+    "UPDATE deliveries SET state = 'pending', attempts = 0, finished_ms = NULL, last_status = NULL";
 
 /// The database's file in a folder.
 pub(crate) fn file(folder: &Path) -> PathBuf {

@@ -47,7 +47,7 @@ impl Figures {
 /// Lets a sender work for `window`.
 pub(crate) fn run(sender: Sender<'_>, window: Duration) -> Result<Figures> {
     machine::settle();
-    let (_server, address) = start(machine::SERVER_CORE, &["server"])?;
+    let (_sink, address) = start(machine::SERVER_CORE, &["sink"])?;
     let url = format!("http://{address}/hook");
     let mut arguments = match sender {
         Sender::Bare => vec!["bare"],
@@ -77,12 +77,14 @@ pub(crate) fn run(sender: Sender<'_>, window: Duration) -> Result<Figures> {
 /// The short backlog, which measures itself: it stops after each thousand.
 pub(crate) fn refill(folder: &Path, window: Duration) -> Result<Figures> {
     machine::settle();
-    let (_server, address) = start(machine::SERVER_CORE, &["server"])?;
+    let (_sink, address) = start(machine::SERVER_CORE, &["sink"])?;
     let folder = folder.to_str().context("a folder's name is text")?;
     let (url, seconds) = (format!("http://{address}/hook"), window.as_secs().to_string());
     let (_sender, line) = start(machine::CLIENT_CORE, &["refill", folder, &url, &seconds])?;
     let figures: Vec<f64> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-    let [posts, wall_seconds, cpu_seconds, rss_bytes] = figures[..] else { bail!("not four figures: {line}") };
+    let [posts, wall_seconds, cpu_seconds, rss_bytes] = figures[..] else {
+        bail!("not four figures: {line}")
+    };
     Ok(Figures { posts, wall_seconds, cpu_seconds, rss_bytes })
 }
 
@@ -105,9 +107,7 @@ pub(crate) fn spawn(core: &str, role: &[&str], stdout: Stdio) -> Result<Owned> {
 }
 
 fn posts(address: &str) -> Result<u64> {
-    let text = ask(address, "/counts")?;
-    let (_, posts) = text.split_once(' ').context("two counts")?;
-    Ok(posts.parse()?)
+    Ok(ask(address, "/posts")?.parse()?)
 }
 
 /// What a receiver says about itself.

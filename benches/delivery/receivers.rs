@@ -61,7 +61,9 @@ async fn converse(mut stream: TcpStream, ages: &Ages) -> Result<()> {
     while let Some(head) = request(&mut stream, &mut buffer).await? {
         if head.starts_with("get ") {
             let text = percentiles(&mut ages.borrow_mut());
-            stream.write_all(format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{text}").as_bytes()).await?;
+            stream
+                .write_all(format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{text}").as_bytes())
+                .await?;
             return Ok(());
         }
         let (_, rest) = head.split_once("webhook-id: evt_").context("an id")?;

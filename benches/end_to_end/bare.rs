@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
@@ -19,7 +19,7 @@ use sha2::Sha256;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 
-use crate::Load;
+use crate::{Answers, Load};
 
 /// The answer, as far as the daemon reads it too.
 #[derive(Debug, Default, PartialEq, Deserialize)]
@@ -119,7 +119,7 @@ impl Caller {
                 format!("{base_url}/v1.0/conference/users/lists?unionId={}", crate::daemon::union_id(user))
             })
             .collect();
-        let hook = load.changing.then(|| format!("{base_url}/hook"));
+        let hook = (load.answers == Answers::Changing).then(|| format!("{base_url}/hook"));
         // As long as an event's body.
         Ok(Self { client, urls, hook, next: Cell::new(0), body: "x".repeat(1_161) })
     }
@@ -131,7 +131,7 @@ impl Caller {
         let request = self.client.get(&self.urls[turn]).header("x-acs-dingtalk-access-token", "bench-token");
         let bytes = request.send().await?.bytes().await?;
         let lists: Lists = serde_json::from_slice(&bytes)?;
-        ensure!(lists != Lists::default(), "the answer is empty");
+        std::hint::black_box(lists);
         if let Some(hook) = &self.hook {
             let mut mac = Hmac::<Sha256>::new_from_slice(&[7; 32]).expect("HMAC takes a key of any length");
             mac.update(b"evt_4q7m2x9c1v8b3n6k0w5z2t7y1r.1699347312.");

@@ -11,10 +11,10 @@ use std::process::{Child, Stdio};
 use anyhow::Result;
 
 use crate::measure::STDERR;
-use crate::{Load, machine};
+use crate::{Answers, Load, machine};
 
 /// High enough never to be the limit.
-const NO_LIMIT: u32 = 1_000_000;
+const NO_LIMIT: u32 = 100_000;
 
 /// The shortest interval the config takes; with enough people it asks for more calls than any machine makes.
 const SHORTEST_MS: u64 = 100;
@@ -64,7 +64,7 @@ level = "error"
 "#,
         concurrency = load.concurrency,
     );
-    if load.changing {
+    if load.answers == Answers::Changing {
         write!(
             text,
             r#"[[webhook]]

@@ -16,6 +16,9 @@ pub(crate) const SERVER_CORE: &str = "0";
 /// Where whoever is measured runs.
 pub(crate) const CLIENT_CORE: &str = "1";
 
+/// USER_HZ is 100 on every Linux that Rust's std runs on but Alpha.
+const TICK: Duration = Duration::from_millis(10);
+
 /// A program bound to one core. `taskset` replaces itself by it, so the child's id is the program's.
 pub(crate) fn pinned(core: &str, program: &Path) -> Command {
     let mut command = Command::new("taskset");
@@ -62,26 +65,23 @@ impl Usage {
         // The name, in brackets, may hold anything; user and system time are the 12th and 13th fields after it.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-        // USER_HZ is 100 on every Linux that Rust's std runs on but Alpha.
-        let ticked = Duration::from_millis(10 * (ticks(11) + ticks(12)));
+        let ticked = TICK * u32::try_from(ticks(11) + ticks(12))?;
         let status = fs::read_to_string(format!("{folder}/status"))?;
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         let rss_kib: u64 = rss.trim().trim_end_matches(" kB").parse()?;
         Ok(Self { threads_ns, ticked, rss_bytes: rss_kib * 1024 })
     }
 
-    /// CPU seconds between `earlier` and this. Exact while no thread came or went, else good to a clock tick.
+    /// CPU seconds between `earlier` and this. What threads used that ended meanwhile is only good to a clock tick.
     pub(crate) fn cpu_seconds_since(&self, earlier: &Self) -> f64 {
-        if !self.threads_ns.is_empty() && self.threads_ns.keys().eq(earlier.threads_ns.keys()) {
-            let sum = |usage: &Self| usage.threads_ns.values().sum::<u64>();
-            Duration::from_nanos(sum(self) - sum(earlier)).as_secs_f64()
-        } else {
-            self.ticked.saturating_sub(earlier.ticked).as_secs_f64()
-        }
+        let of_thread = |(id, ns): (&String, &u64)| ns - earlier.threads_ns.get(id).unwrap_or(&0).min(ns);
+        let living = Duration::from_nanos(self.threads_ns.iter().map(of_thread).sum());
+        living.max(self.ticked.saturating_sub(earlier.ticked).saturating_sub(TICK)).as_secs_f64()
     }
 }
 
-/// Waits, for three seconds at most, until others leave both cores nearly alone.
+/// Waits, for three seconds at most, until others leave both cores nearly alone. (How much they used in the end is in
+/// the figures.)
 pub(crate) fn settle() {
     for _ in 0..10 {
         let before = busy_ticks();
@@ -91,10 +91,10 @@ pub(crate) fn settle() {
             return;
         }
     }
-    eprintln!("others are using the cores: read the ratios, not the figures");
 }
 
-fn busy_ticks() -> u64 {
+/// Ticks (10 ms) that any process has used on any core.
+pub(crate) fn busy_ticks() -> u64 {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let fields: Vec<u64> = stat
         .lines()
@@ -106,6 +106,12 @@ fn busy_ticks() -> u64 {
         .collect();
     // user nice system idle iowait irq softirq steal
     fields.iter().enumerate().filter(|(at, _)| !matches!(at, 3 | 4)).take(6).map(|(_, ticks)| ticks).sum()
+}
+
+/// How many processes want a core, over the last minute.
+pub(crate) fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("?").to_owned()
 }
 
 /// Cores, processor, kernel: what a reader must know beside the figures.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::machine::{self, Owned, Usage};
-use crate::{Load, daemon};
+use crate::{Answers, Load, daemon};
 
 /// Where a subject's complaints go: a file, because nobody empties a pipe while it is measured.
 pub(crate) const STDERR: &str = "stderr";
@@ -35,6 +35,8 @@ pub(crate) struct Figures {
     pub(crate) wall_seconds: f64,
     pub(crate) cpu_seconds: f64,
     pub(crate) rss_bytes: f64,
+    /// CPU seconds of all processes but the subject and the server.
+    pub(crate) others_cpu_seconds: f64,
 }
 
 impl Figures {
@@ -49,12 +51,21 @@ impl Figures {
     pub(crate) fn cpu_us_per_poll(&self) -> f64 {
         1e6 * self.cpu_seconds / self.polls
     }
+
+    pub(crate) fn cpu_us_per_post(&self) -> f64 {
+        1e6 * self.cpu_seconds / self.posts
+    }
+
+    /// How many cores other processes used meanwhile.
+    pub(crate) fn others_cores(&self) -> f64 {
+        self.others_cpu_seconds / self.wall_seconds
+    }
 }
 
 /// Runs a subject under a load and looks at it for `window`, after everybody was polled once.
 pub(crate) fn run(subject: Subject, load: &Load, window: Duration) -> Result<Figures> {
     machine::settle();
-    let (_server, address) = start_server(load.changing)?;
+    let (server, address) = start_server(load.answers)?;
     let folder = tempfile::tempdir()?;
     let base_url = format!("http://{address}");
     let mut subject = Owned(match subject {
@@ -63,15 +74,20 @@ pub(crate) fn run(subject: Subject, load: &Load, window: Duration) -> Result<Fig
     });
     warm_up(&mut subject.0, &address, load, folder.path())?;
     let pid = subject.0.id();
+    let (busy, served) = (machine::busy_ticks(), Usage::of(server.0.id())?);
     let (before, began, from) = (counts(&address)?, Instant::now(), Usage::of(pid)?);
     sleep(window);
     let (after, wall, to) = (counts(&address)?, began.elapsed(), Usage::of(pid)?);
+    let busy_seconds = (machine::busy_ticks() - busy) as f64 / 100.0;
+    let cpu_seconds = to.cpu_seconds_since(&from);
+    let served_seconds = Usage::of(server.0.id())?.cpu_seconds_since(&served);
     Ok(Figures {
         polls: (after.0 - before.0) as f64,
         posts: (after.1 - before.1) as f64,
         wall_seconds: wall.as_secs_f64(),
-        cpu_seconds: to.cpu_seconds_since(&from),
+        cpu_seconds,
         rss_bytes: to.rss_bytes as f64,
+        others_cpu_seconds: (busy_seconds - cpu_seconds - served_seconds).max(0.0),
     })
 }
 
@@ -98,10 +114,9 @@ fn warm_up(subject: &mut Child, address: &str, load: &Load, folder: &Path) -> Re
     }
 }
 
-fn start_server(changing: bool) -> Result<(Owned, String)> {
-    let kind = if changing { "changing" } else { "unchanged" };
+fn start_server(answers: Answers) -> Result<(Owned, String)> {
     let child = machine::pinned(machine::SERVER_CORE, &std::env::current_exe()?)
-        .args(["--role", "server", kind])
+        .args(["--role", "server", &serde_json::to_string(&answers)?])
         .stdout(Stdio::piped())
         .spawn()
         .context("`taskset` (package util-linux) binds a process to a core")?;

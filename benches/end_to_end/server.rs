@@ -13,12 +13,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
+use crate::Answers;
+
 const CONFERENCE: &str = "654058f2411fe90147e68780";
+/// The answer about somebody who is in no meeting.
+const NOWHERE: &str = r#"{"onGoingConfIdList":[],"memberModelMap":{}}"#;
 const FIRST_JOIN_MS: u64 = 1_699_347_295_876;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    changing: bool,
+    answers: Answers,
     polls: Cell<u64>,
     posts: Cell<u64>,
     /// How often each person was asked for; kept only when answers change.
@@ -26,12 +30,17 @@ struct State {
 }
 
 /// Serves until killed. Prints its address first.
-pub(crate) fn serve(changing: bool) -> Result<()> {
+pub(crate) fn serve(answers: Answers) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async move {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         println!("{}", listener.local_addr()?);
-        let state = Rc::new(State { changing, ..State::default() });
+        let state = Rc::new(State {
+            answers,
+            polls: Cell::default(),
+            posts: Cell::default(),
+            looks: RefCell::default(),
+        });
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
@@ -87,8 +96,12 @@ fn respond(head: &[u8], state: &State, out: &mut Vec<u8>) -> Result<bool> {
         state.polls.set(state.polls.get() + 1);
         let end = rest.iter().position(|byte| matches!(byte, b' ' | b'&')).unwrap_or(rest.len());
         let union_id = &rest[..end];
-        let look = if state.changing { next_look(state, union_id) } else { 0 };
-        answer(out, "200 OK", &lists(&String::from_utf8_lossy(union_id), look))?;
+        let body = match state.answers {
+            Answers::OneInFiveInside if !in_a_meeting(union_id) => NOWHERE.to_owned(),
+            Answers::Changing => lists(&String::from_utf8_lossy(union_id), next_look(state, union_id)),
+            Answers::Inside | Answers::OneInFiveInside => lists(&String::from_utf8_lossy(union_id), 0),
+        };
+        answer(out, "200 OK", &body)?;
     } else if head.starts_with(b"POST /v1.0/oauth2/") {
         answer(out, "200 OK", r#"{"accessToken":"bench-token","expireIn":7200}"#)?;
     } else if head.starts_with(b"POST /hook") {
@@ -106,6 +119,11 @@ fn respond(head: &[u8], state: &State, out: &mut Vec<u8>) -> Result<bool> {
         answer(out, "404 Not Found", r#"{"code":"notFound","message":"not found","requestid":"0"}"#)?;
     }
     Ok(true)
+}
+
+/// One in five, by the last digit of the number in the id.
+fn in_a_meeting(union_id: &[u8]) -> bool {
+    union_id.iter().rfind(|byte| byte.is_ascii_digit()).is_some_and(|digit| matches!(digit, b'0' | b'5'))
 }
 
 fn next_look(state: &State, union_id: &[u8]) -> u64 {

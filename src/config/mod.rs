@@ -17,6 +17,7 @@ use secrets::SecretSource;
 
 mod address;
 mod audience;
+pub mod change;
 mod check;
 mod credentials;
 mod dingtalk;
@@ -85,7 +86,7 @@ fn open_time(windows: &[Window], blackouts: &[Blackout], user: &User) -> OpenTim
 }
 
 /// One organisation and the app that asks in its name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Org {
     /// `default` when the file has no `[[org]]`.
     pub name: OrgName,
@@ -114,7 +115,7 @@ pub struct Org {
 }
 
 /// How a token is had.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum App {
     /// An internal app; with `corp_id` by the unified token call.
     Internal {
@@ -155,7 +156,7 @@ pub enum Cadence {
 }
 
 /// `[poll]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Poll {
     /// `interval` or `cron`.
     pub cadence: Cadence,
@@ -191,7 +192,7 @@ pub struct Backoff {
 }
 
 /// `[[window]]`: polling only while one is open.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     /// For messages.
     pub name: String,
@@ -209,7 +210,7 @@ impl Window {
 }
 
 /// `[[blackout]]`: no polls on these days.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Blackout {
     /// For messages.
     pub name: String,
@@ -218,7 +219,7 @@ pub struct Blackout {
 }
 
 /// Somebody on the watch list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct User {
     /// Who.
     pub identity: Identity,
@@ -246,7 +247,7 @@ pub enum Format {
 }
 
 /// A text that may be a secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Text {
     /// As written.
     Plain(String),
@@ -255,7 +256,7 @@ pub enum Text {
 }
 
 /// `[[webhook]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
     /// Its name.
     pub name: WebhookName,
@@ -310,7 +311,7 @@ pub struct Webhook {
 }
 
 /// `[history]`; `None` = for ever.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct History {
     /// The database, absolute.
     pub path: PathBuf,
@@ -327,7 +328,7 @@ pub struct History {
 }
 
 /// `[http]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Http {
     /// `None` = off.
     pub listen: Option<SocketAddr>,
@@ -351,7 +352,7 @@ pub enum LogFormat {
 }
 
 /// `[log]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Log {
     /// `tracing_subscriber::filter::Targets` text.
     pub level: String,

@@ -207,8 +207,12 @@ pub(super) fn zone(raw: Raw<'_>) -> Result<Tz, Trouble> {
     })
 }
 
-/// The machine's time zone.
+/// The time zone of `TZ`, where that is an IANA name; else the machine's.
 pub(super) fn local_zone() -> Result<Tz, Trouble> {
+    let named = std::env::var("TZ").ok().and_then(|name| name.trim_start_matches(':').parse().ok());
+    if let Some(zone) = named {
+        return Ok(zone);
+    }
     iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok()).ok_or_else(|| {
         Trouble::new("the machine's own time zone is not known", "name one, such as `Asia/Shanghai`")
     })

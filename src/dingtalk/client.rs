@@ -64,7 +64,7 @@ impl Answer {
 }
 
 /// Where the app's secrets stand once they are resolved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Credentials {
     /// `app_secret`, or the ready-made `access_token`.
     pub secret: Secret,

@@ -45,6 +45,17 @@ pub struct Observation {
 }
 
 impl Observation {
+    /// Without any `userNick`: for those who do not store it (`privacy.store_nick = false`).
+    #[must_use]
+    pub fn without_nicks(mut self) -> Self {
+        for entry in self.entries.values_mut() {
+            if let Entry::Record(record) = entry {
+                record.nick = None;
+            }
+        }
+        self
+    }
+
     /// A 64-bit digest of what can matter: everything but `observed_at` and each record's `duration`. Field by field,
     /// because it is stored: no release of the standard library can change it.
     pub fn digest(&self) -> i64 {

@@ -124,7 +124,7 @@ async fn bodies_that_are_no_answer() {
         ),
         ("the ban with 200", http(200, ban), class::BANNED, Verdict::Banned),
         ("the ban with 403", http(403, ban), class::BANNED, Verdict::Banned),
-        ("the ban's page with 200", http(200, page), class::BANNED, Verdict::Banned),
+        ("the ban's page with 200", http(200, page), class::BANNED, Verdict::MaybeBanned),
         ("a good answer with 500", http(500, SAMPLE), class::OUTAGE, Verdict::Outage),
         ("a server's page", http(502, page), class::OUTAGE, Verdict::Outage),
     ];

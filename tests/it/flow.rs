@@ -282,3 +282,103 @@ fn one_token_serves_all_looks() {
     daemon.terminate();
     assert_eq!(fake.token_calls(), 1);
 }
+
+/// A look that the operator asks for is a look like any other; a dry one leaves no trace.
+#[test]
+fn a_look_by_hand_is_compared_and_recorded_unless_dry() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = Site::new(&fake.base(), &receiver.url(), &[USER], "interval = \"1h\"", "");
+    let daemon = site.start();
+    fake.wait_looked(USER, 1);
+    fake.say(USER, &inside(USER, MEETING, 3, now_ms(), ""));
+    let dry = site.command(&["poll", USER, "--dry-run"]);
+    assert_eq!(dry.status.code(), Some(0), "{}", String::from_utf8_lossy(&dry.stderr));
+    let said = String::from_utf8_lossy(&dry.stdout).into_owned();
+    assert!(said.contains("joined"), "{said}");
+    let wet = site.command(&["poll", USER]);
+    assert_eq!(wet.status.code(), Some(0), "{}", String::from_utf8_lossy(&wet.stderr));
+    let said = String::from_utf8_lossy(&wet.stdout).into_owned();
+    assert!(said.contains("joined"), "{said}");
+    let joined = receiver.wait(1).remove(0);
+    assert_eq!(joined.event_type(), "meeting.participant_joined");
+    assert_eq!(site.command(&["poll", "nobody-of-that-name"]).status.code(), Some(4));
+    daemon.terminate();
+    assert_eq!(receiver.all().len(), 1);
+}
+
+/// `interval = "auto"` stops when the month's calls are spent, and a restart does not forget it.
+#[test]
+fn the_months_calls_are_never_exceeded() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = Site::new(&fake.base(), &receiver.url(), &[USER], "min_interval = \"20ms\"", "");
+    site.edit("calls_per_month = 0", "calls_per_month = 4");
+    let daemon = site.start();
+    fake.wait_looked(USER, 1);
+    for n in 1..=3 {
+        fake.say(USER, &inside(USER, &format!("meeting{n}"), 3, now_ms(), ""));
+        assert_eq!(site.command(&["poll", USER]).status.code(), Some(0), "look {n}");
+    }
+    let refused = site.command(&["poll", USER]);
+    assert_ne!(refused.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("spent"));
+    daemon.terminate();
+    let daemon = site.start();
+    assert_ne!(site.command(&["poll", USER]).status.code(), Some(0));
+    daemon.terminate();
+    assert_eq!(fake.looks(USER), 4);
+    assert_eq!(sqlite3(&site.database(), "SELECT used, call_limit FROM v_budget"), "4|4");
+}
+
+/// `privacy.store_nick = false`: the nick is nowhere, not in the events, not in the file.
+#[test]
+fn a_nick_that_is_not_to_be_stored_is_nowhere() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = Site::new(&fake.base(), &receiver.url(), &[USER], QUICK, "events = [\"*\"]");
+    site.edit("[history]", "[privacy]\nstore_nick = false\n[history]");
+    let daemon = site.start();
+    let answer = inside(USER, MEETING, 3, now_ms(), "").replace("\"Nick\"", "\"Canary-Nick\"");
+    fake.say(USER, &answer);
+    let seen = receiver.wait(2);
+    daemon.terminate();
+    assert!(seen.iter().all(|d| !String::from_utf8_lossy(&d.body).contains("Canary")));
+    let file = std::fs::read(site.database()).expect("a database");
+    assert!(!file.windows(6).any(|bytes| bytes == b"Canary"), "the nick is in the file");
+}
+
+/// A first signal drains, a second one does not wait.
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = Site::new(&fake.base(), &receiver.url(), &[USER], QUICK, "");
+    let daemon = site.start();
+    fake.say(USER, &inside(USER, MEETING, 3, now_ms(), ""));
+    receiver.stall();
+    receiver.wait(1);
+    daemon.signal("INT");
+    daemon.wait_stopping();
+    daemon.signal("INT");
+    assert_eq!(daemon.wait(), Some(130));
+}
+
+/// With two places, somebody whose looks never get an answer holds one of them at most.
+#[test]
+fn one_who_never_answers_delays_nobody() {
+    let fake = Fake::scripted(|union_id, _| {
+        if union_id == "silent" {
+            loop {
+                std::thread::park();
+            }
+        }
+        Some(response(200, "application/json", empty()))
+    });
+    let receiver = Receiver::start();
+    let people = ["silent", "quick-1", "quick-2"];
+    let site = Site::new(&fake.base(), &receiver.url(), &people, QUICK, "");
+    site.edit("concurrency = 8", "concurrency = 2");
+    let daemon = site.start();
+    fake.wait_looked("silent", 1);
+    fake.wait_looks("quick-1", 20);
+    fake.wait_looks("quick-2", 20);
+    daemon.kill();
+    assert!(fake.looks("silent") < 20);
+}

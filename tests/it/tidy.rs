@@ -9,11 +9,19 @@ use std::path::{Path, PathBuf};
 
 mod floors;
 
-/// The longest a file may be: one thought fits in that.
+/// The longest a file may be without the tests at its end: one thought fits in that.
 const MAX_LINES: usize = 400;
+/// The longest a file of nothing but tests may be: a table of cases is one thought.
+const MAX_TEST_LINES: usize = 700;
 
 /// Files that are longer all the same, each with its reason.
-const LONG_FILES: &[(&str, &str)] = &[];
+const LONG_FILES: &[(&str, &str)] = &[
+    ("src/cli/output.rs", "four shapes of one answer, read side by side"),
+    ("src/config/hooks.rs", "one table of keys, in the file's order"),
+    ("src/dingtalk/wire.rs", "one record's fields and the one pass that reads them"),
+    ("src/store/recording.rs", "one transaction's statements, in their order"),
+    ("src/tasks/dispatcher/mod.rs", "one loop and what it does in each turn"),
+];
 
 #[test]
 fn every_file_keeps_the_manners() {
@@ -22,8 +30,8 @@ fn every_file_keeps_the_manners() {
         problems.extend(manner_problems(&relative(&path), &read(&path)));
     }
     for (path, _) in LONG_FILES {
-        let lines = read(&root().join(path)).lines().count();
-        if lines <= MAX_LINES {
+        let lines = length(&read(&root().join(path)));
+        if lines <= longest(path) {
             problems.push(format!("{path}: {lines} lines now, take it off the list of long files"));
         }
     }
@@ -90,15 +98,26 @@ fn the_project_stands_alone() {
 }
 
 /// What a source file does against the manners, a line each.
+/// Lines without the tests at the end.
+fn length(text: &str) -> usize {
+    let code = text.split_once("\n#[cfg(test)]\nmod tests {").map_or(text, |(code, _)| code);
+    code.lines().count()
+}
+
+fn longest(path: &str) -> usize {
+    let tests = path.starts_with("tests/") || path.ends_with("/tests.rs") || path.contains("/tests/");
+    if tests { MAX_TEST_LINES } else { MAX_LINES }
+}
+
 fn manner_problems(path: &str, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
     if !text.starts_with("//!") {
         problems
             .push(format!("{path}: does not open with `//!`: what it is, what it guards, what is not here"));
     }
-    let lines = text.lines().count();
-    if lines > MAX_LINES && !LONG_FILES.iter().any(|(long, _)| *long == path) {
-        problems.push(format!("{path}: {lines} lines; give its second thought a room (at most {MAX_LINES})"));
+    let (lines, most) = (length(text), longest(path));
+    if lines > most && !LONG_FILES.iter().any(|(long, _)| *long == path) {
+        problems.push(format!("{path}: {lines} lines; give its second thought a room (at most {most})"));
     }
     // In pieces, so that this file keeps the manners too.
     let banned = [

@@ -41,8 +41,10 @@ impl Poller {
     pub(super) fn start_due(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
         loop {
             let upstream = &mut self.upstreams[index];
-            if upstream.in_flight >= upstream.concurrency || upstream.reserving {
-                return None; // a completion wakes the loop
+            // A completion wakes the loop and must not wait for a tick then.
+            upstream.full = upstream.in_flight >= upstream.concurrency || upstream.reserving;
+            if upstream.full {
+                return None;
             }
             let due = upstream.due.next_due(upstream.room_for_suspects())?;
             if due > now {
@@ -87,14 +89,18 @@ impl Poller {
     }
 
     /// Writes down that more calls are about to be made, before they are.
-    fn reserve(&mut self, index: usize, now: Timestamp) {
+    pub(super) fn reserve(&mut self, index: usize, now: Timestamp) {
         let upstream = &mut self.upstreams[index];
+        if upstream.reserving {
+            return;
+        }
         let Some(reservation) = upstream.budget.reserve(now) else { return };
         upstream.reserving = true;
+        upstream.full = true;
         let usage = Usage { used: reservation.calls, throttled: upstream.throttled };
         let (store, org, limit) = (self.tools.store.clone(), upstream.name.clone(), upstream.budget.limit());
         let projected = upstream.projected(now);
-        self.running.spawn(async move {
+        self.running.start(async move {
             let result = store.set_usage(org, reservation.month.to_string(), usage, limit, projected).await;
             Done::Reserved { upstream: index, reservation, result }
         });
@@ -133,10 +139,10 @@ impl Poller {
         upstream.in_flight += 1;
         upstream.suspects_in_flight += usize::from(call.suspect);
         let client = upstream.client.clone();
-        let union_id = watched.card.identity.union_id.clone();
+        let union_id = watched.who.identity.union_id.clone();
         let same_as =
             watched.bytes_digest.filter(|_| fresh && watched.belief.settled() && call.manual.is_none());
-        self.running.spawn(async move {
+        self.running.start(async move {
             let result = client.ongoing(&union_id, same_as).await;
             Done::Asked { call, result }
         });
@@ -167,17 +173,22 @@ impl Poller {
         let watched = &mut self.people[person as usize];
         self.misses.push(Miss {
             person_id: watched.person_id,
-            org: watched.card.identity.org.clone(),
+            org: watched.who.identity.org.clone(),
             at: now,
             class: error.class,
             text: error.text.clone(),
             next_poll: next,
         });
         let rejected = error.verdict == Verdict::UnknownUser && !watched.belief.is_rejected();
-        let identity = watched.card.identity.clone();
-        Self::reply(manual, || LookReport { identity, recorded: false, found: Found::Failure(error) });
+        Self::reply(manual, || LookReport {
+            identity: watched.who.identity.clone(),
+            name: watched.who.name().to_owned(),
+            recorded: false,
+            found: Found::Failure(error),
+        });
         if rejected {
-            let outcome = upkeep::rejected(&watched.belief, now, &watched.card, self.tools.store.source());
+            let outcome =
+                upkeep::rejected(&watched.belief, now, &watched.who.card(), self.tools.store.source());
             self.record_outcome(person, outcome, next);
         } else {
             self.requeue(person, next);

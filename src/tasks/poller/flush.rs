@@ -24,7 +24,7 @@ impl Poller {
         self.flushing = true;
         let (stretches, misses) = self.take_pending();
         let store = self.tools.store.clone();
-        self.running.spawn(async move {
+        self.running.start(async move {
             let retry = misses.clone();
             let result = store.flush(stretches, misses).await;
             Done::Flushed { retry, result }

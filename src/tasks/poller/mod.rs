@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
@@ -17,26 +16,33 @@ use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::CallError;
 use crate::policy::quota::Reservation;
 use crate::presence::diff::Rules;
-use crate::store::{Miss, Store, StoreError};
+use crate::store::{Enrolled, Miss, Store, StoreError};
 use crate::telemetry::health::Health;
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
+mod alarm;
 mod ask;
 mod flush;
+pub mod reload;
 pub mod report;
 pub mod roster;
+mod running;
 mod settle;
+mod snapshot;
 pub mod start;
 pub mod upstream;
 mod watchfulness;
+mod who;
 
-use report::{LookNow, LookReport};
+use alarm::Alarm;
+use report::{LookNow, LookReport, Request};
 use roster::Watched;
+use running::Running;
 use upstream::Upstream;
 
 /// Due people are started in ticks: one wake-up for several calls is cheaper than one for each.
-const TICK: Duration = Duration::from_millis(5);
+const TICK: Duration = Duration::from_millis(10);
 /// Stretched snapshots are written at least this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
@@ -74,9 +80,6 @@ pub enum PollerError {
     /// The database failed at the start.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A task inside it panicked.
-    #[error("a task of the poller died: {0}")]
-    Died(#[from] tokio::task::JoinError),
 }
 
 /// The poller.
@@ -86,14 +89,18 @@ pub struct Poller {
     settings: Settings,
     upstreams: Vec<Upstream>,
     people: Vec<Watched>,
-    requests: mpsc::Receiver<LookNow>,
-    running: JoinSet<Done>,
+    requests: mpsc::Receiver<Request>,
+    waiting_looks: Vec<LookNow>,
+    reloads: reload::Reloads,
+    running: Running,
     /// People with unchanged looks since the last flush.
     stretched: Vec<u32>,
     misses: Vec<Miss>,
     flushing: bool,
     next_flush: Option<Timestamp>,
     next_stale_check: Timestamp,
+    /// People who become due wait until then, so that they are started together.
+    next_start: Timestamp,
     stopping: bool,
     totals: Totals,
 }
@@ -116,23 +123,33 @@ enum Done {
     Recorded(Box<settle::Recorded>),
     Flushed { retry: Vec<Miss>, result: Result<(), StoreError> },
     Reserved { upstream: usize, reservation: Reservation, result: Result<(), StoreError> },
+    Enrolled { waiting: Box<reload::Waiting>, result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError> },
+    Left { result: Result<(), PollerError> },
 }
 
 impl Poller {
     /// Runs until `stop`, then lets calls in flight end and writes down what is known.
     pub async fn run(mut self, stop: CancellationToken) -> Result<Totals, PollerError> {
+        // Both live as long as the loop: making them anew for every answer would cost more than the answer.
+        let mut stopped = std::pin::pin!(stop.cancelled());
+        let mut alarm = Alarm::default();
         while !(self.stopping && self.running.is_empty()) {
-            let wake = self.step();
+            if let Some(wake) = self.step() {
+                alarm.ring_by(wake, &self.tools.clock);
+            }
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if !self.stopping => self.begin_stop(),
-                Some(done) = self.running.join_next() => self.take(done?),
-                Some(request) = self.requests.recv(), if !self.stopping => self.look_now(request),
-                () = self.tools.clock.sleep_until(wake.unwrap_or_default()), if wake.is_some() => {}
+                () = &mut stopped, if !self.stopping => self.begin_stop(),
+                Some(done) = self.running.next() => self.take(done),
+                Some(request) = self.requests.recv(), if !self.stopping => self.requested(request),
+                Some(waiting) = self.reloads.next(), if !self.stopping => self.begin_reload(waiting),
+                () = alarm.ringing(), if !self.stopping => {}
             }
-            while let Some(done) = self.running.try_join_next() {
-                self.take(done?);
+            // Everything that came together is dealt with before anything is started or waited for.
+            while let Some(done) = self.running.ready() {
+                self.take(done);
             }
+            self.retry_waiting_looks();
         }
         self.last_flush().await?;
         Ok(self.totals)
@@ -145,12 +162,21 @@ impl Poller {
         }
         let now = self.tools.clock.now();
         let mut wake: Option<Timestamp> = None;
+        let tick = now >= self.next_start || self.next_start > now.plus(TICK);
+        if tick {
+            self.next_start = now.plus(TICK);
+        }
         for upstream in 0..self.upstreams.len() {
-            wake = earliest(wake, self.start_due(upstream, now));
+            // Between ticks only who waits for a place is started: that place may just have become free.
+            if tick || self.upstreams[upstream].full {
+                wake = earliest(wake, self.start_due(upstream, now));
+            } else {
+                wake = earliest(wake, Some(self.next_start));
+            }
         }
         wake = earliest(wake, self.flush_if_due(now));
         wake = earliest(wake, Some(self.check_stale(now)));
-        wake.map(|at| at.max(now.plus(TICK)))
+        wake.map(|at| at.max(self.next_start))
     }
 
     fn take(&mut self, done: Done) {
@@ -159,6 +185,15 @@ impl Poller {
             Done::Recorded(recorded) => self.recorded(*recorded),
             Done::Flushed { retry, result } => self.flushed(retry, result),
             Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
+            Done::Enrolled { waiting, result } => self.enrolled(*waiting, result),
+            Done::Left { result } => self.left(result),
+        }
+    }
+
+    fn requested(&mut self, request: Request) {
+        match request {
+            Request::Look(look) => self.look_now(look),
+            Request::Snapshot(snapshot) => self.snapshot_now(snapshot),
         }
     }
 

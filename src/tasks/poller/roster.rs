@@ -7,9 +7,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::snapshot::Owed;
+use super::who::Who;
 use crate::policy::pace::Phase;
 use crate::presence::belief::Belief;
-use crate::presence::event::Card;
 use crate::time::Timestamp;
 
 /// How often somebody is looked at.
@@ -25,7 +26,7 @@ pub enum Rhythm {
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) person_id: i64,
-    pub(super) card: Box<Card>,
+    pub(super) who: Who,
     /// Index of the organisation.
     pub(super) upstream: usize,
     pub(super) rhythm: Rhythm,
@@ -45,6 +46,10 @@ pub(super) struct Watched {
     pub(super) stale: bool,
     /// Not in the queue: being asked or recorded.
     pub(super) busy: bool,
+    /// Taken off the list; the place stays empty.
+    pub(super) gone: bool,
+    /// A snapshot that is still to be told.
+    pub(super) owed: Option<Owed>,
 }
 
 /// The people of one organisation whose look lies ahead, soonest first. All operations are O(log people).

@@ -42,8 +42,10 @@ impl Poller {
     pub(super) fn answered(&mut self, person: u32, answer: Answer, manual: Option<LookNow>) {
         let now = self.tools.clock.now();
         self.totals.good += 1;
+        let late = now.plus(self.stale_after(person, now));
         let watched = &mut self.people[person as usize];
         let upstream = &mut self.upstreams[watched.upstream];
+        upstream.health.looked(now, late);
         if let Some(trouble) = upstream.trouble.take() {
             tracing::info!(org = %upstream.name, after = trouble, "looks succeed again");
         }
@@ -73,14 +75,17 @@ impl Poller {
 
     fn compare(&mut self, person: u32, observation: Observation, bytes_digest: u64, manual: Option<LookNow>) {
         let at = observation.observed_at;
+        // What is not to be kept goes before anything is made of it.
+        let store_nick = self.people[person as usize].who.store_nick;
+        let observation = if store_nick { observation } else { observation.without_nicks() };
         let seen = Seen { at, digest: observation.digest(), bytes_digest };
         let folded = self.folds(person, seen.digest, at);
         let watched = &mut self.people[person as usize];
         if folded && watched.belief.settled() {
             watched.bytes_digest = Some(bytes_digest);
-            let identity = watched.card.identity.clone();
             Self::reply(manual, || LookReport {
-                identity,
+                identity: watched.who.identity.clone(),
+                name: watched.who.name().to_owned(),
                 recorded: true,
                 found: Found::Answer { observation, unchanged: true, events: Vec::new() },
             });
@@ -89,13 +94,14 @@ impl Poller {
         let outcome = diff::observe(
             &watched.belief,
             &observation,
-            &watched.card,
+            &watched.who.card(),
             self.tools.store.source(),
             &self.settings.rules,
         );
         let dry_run = manual.as_ref().is_some_and(|request| request.dry_run);
         let report = manual.as_ref().map(|_| LookReport {
-            identity: watched.card.identity.clone(),
+            identity: watched.who.identity.clone(),
+            name: watched.who.name().to_owned(),
             recorded: !dry_run,
             found: Found::Answer {
                 observation: observation.clone(),
@@ -136,6 +142,18 @@ impl Poller {
         self.record(person, outcome, None, None, next, None);
     }
 
+    /// Something is told to somebody in particular.
+    pub(super) fn record_told(
+        &mut self,
+        person: u32,
+        outcome: Outcome,
+        events: Vec<Outgoing>,
+        next: Timestamp,
+    ) {
+        self.people[person as usize].busy = true;
+        self.commit(person, outcome, events, None, None, next, None);
+    }
+
     fn record(
         &mut self,
         person: u32,
@@ -145,13 +163,33 @@ impl Poller {
         next: Timestamp,
         reply: Option<(LookNow, LookReport)>,
     ) {
+        let card = self.people[person as usize].who.card();
+        let events = outgoing(&self.tools.subscriptions, outcome.events, &card);
+        let outcome = Outcome { events: Vec::new(), ..outcome };
+        self.commit(person, outcome, events, snapshot, seen, next, reply);
+    }
+
+    /// The same with events whose receivers are already known; `outcome` has none.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one transaction; a struct would only name them again"
+    )]
+    fn commit(
+        &mut self,
+        person: u32,
+        outcome: Outcome,
+        events: Vec<Outgoing>,
+        snapshot: Option<NewSnapshot>,
+        seen: Option<Seen>,
+        next: Timestamp,
+        reply: Option<(LookNow, LookReport)>,
+    ) {
         let watched = &self.people[person as usize];
         let belief = outcome.belief.clone();
-        let events = outgoing(&self.tools.subscriptions, outcome.events, &watched.card);
         let count = events.len();
         let recording = Recording {
             person_id: watched.person_id,
-            org: watched.card.identity.org.clone(),
+            org: watched.who.identity.org.clone(),
             snapshot,
             belief: outcome.belief,
             visits: outcome.visits,
@@ -161,7 +199,7 @@ impl Poller {
             next_poll: Some(next),
         };
         let store = self.tools.store.clone();
-        self.running.spawn(async move {
+        self.running.start(async move {
             let result = store.record(recording).await;
             Done::Recorded(Box::new(Recorded { person, result, belief, seen, events: count, next, reply }))
         });
@@ -224,9 +262,13 @@ impl Poller {
     /// Back into the due-queue.
     pub(super) fn requeue(&mut self, person: u32, next: Timestamp) {
         let watched = &mut self.people[person as usize];
+        if watched.gone {
+            return self.farewell(person);
+        }
         watched.busy = false;
         watched.due = next;
         self.upstreams[watched.upstream].due.insert(next, person, watched.failures > 0);
+        self.tell_owed(person);
     }
 
     /// One line when the database stops taking what it is given.

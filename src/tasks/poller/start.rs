@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
-use super::report::LookNow;
+use super::reload::Reloads;
+use super::report::Request;
 use super::roster::{Rhythm, Watched};
+use super::running::Running;
 use super::settle::outgoing;
 use super::upstream::Upstream;
 use super::{Poller, PollerError, Settings, Tools, Totals};
@@ -32,6 +33,13 @@ pub struct Assignment {
     pub rhythm: Rhythm,
 }
 
+impl Assignment {
+    /// What the database keeps of it.
+    pub(super) fn enrolment(&self) -> Enrolment {
+        Enrolment { identity: self.card.identity.clone(), name: self.card.name.clone() }
+    }
+}
+
 impl Poller {
     /// Matches the watch list with the database. `upstreams`: one for each organisation named in `list`.
     pub async fn start(
@@ -39,13 +47,10 @@ impl Poller {
         settings: Settings,
         upstreams: Vec<Upstream>,
         list: Vec<Assignment>,
-        requests: mpsc::Receiver<LookNow>,
+        requests: mpsc::Receiver<Request>,
     ) -> Result<Self, PollerError> {
         let now = tools.clock.now();
-        let enrolments = list
-            .iter()
-            .map(|a| Enrolment { identity: a.card.identity.clone(), name: a.card.name.clone() })
-            .collect();
+        let enrolments = list.iter().map(Assignment::enrolment).collect();
         let (mut enrolled, departed) = tools.store.enroll(enrolments).await?;
         for person in departed {
             end_watch(&tools, person, now).await?;
@@ -57,12 +62,15 @@ impl Poller {
             upstreams,
             people: Vec::with_capacity(list.len()),
             requests,
-            running: JoinSet::new(),
+            waiting_looks: Vec::new(),
+            reloads: Reloads::default(),
+            running: Running::default(),
             stretched: Vec::new(),
             misses: Vec::new(),
             flushing: false,
             next_flush: None,
             next_stale_check: now,
+            next_start: now,
             stopping: false,
             totals: Totals::default(),
         };
@@ -77,33 +85,21 @@ impl Poller {
             // The config guarantees that every person's organisation exists.
             let Some(&upstream) = by_name.get(&assignment.card.identity.org) else { continue };
             self.upstreams[upstream].paced += usize::from(assignment.rhythm == Rhythm::Auto);
-            self.people.push(Watched {
-                person_id: stored.person_id,
-                phase: Phase::of(&assignment.card.identity),
-                card: Box::new(assignment.card),
-                upstream,
-                rhythm: assignment.rhythm,
-                belief: stored.belief,
-                digest: stored.digest,
-                bytes_digest: None,
-                last_ok: stored.last_ok,
-                due: stored.next_poll.unwrap_or_default(),
-                failures: 0,
-                polls: 0,
-                stale: false,
-                busy: false,
-            });
+            self.people.push(newcomer(assignment, stored, upstream));
         }
         let mut members = vec![0_usize; self.upstreams.len()];
         self.people.iter().for_each(|watched| members[watched.upstream] += 1);
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
-            let due = self.first_due(person, members[self.people[person as usize].upstream], now);
+            let index = self.people[person as usize].upstream;
+            let due = self.first_due(person, members[index], now);
+            let late = due.plus(self.stale_after(person, now));
+            self.upstreams[index].health.expect_look(late);
             self.requeue(person, due);
         }
     }
 
     /// The stored time where it lies ahead within an interval; else soon, spread over the time that all calls take.
-    fn first_due(&self, person: u32, members: usize, now: Timestamp) -> Timestamp {
+    pub(super) fn first_due(&self, person: u32, members: usize, now: Timestamp) -> Timestamp {
         let watched = &self.people[person as usize];
         let interval = self.interval(person, now);
         let stored = watched.due;
@@ -115,8 +111,30 @@ impl Poller {
     }
 }
 
+/// Somebody on the list, as they were when they were last looked at.
+pub(super) fn newcomer(assignment: Assignment, stored: Enrolled, upstream: usize) -> Watched {
+    Watched {
+        person_id: stored.person_id,
+        phase: Phase::of(&assignment.card.identity),
+        who: assignment.card.into(),
+        upstream,
+        rhythm: assignment.rhythm,
+        belief: stored.belief,
+        digest: stored.digest,
+        bytes_digest: None,
+        last_ok: stored.last_ok,
+        due: stored.next_poll.unwrap_or_default(),
+        failures: 0,
+        polls: 0,
+        stale: false,
+        busy: false,
+        gone: false,
+        owed: None,
+    }
+}
+
 /// Somebody was taken off the list while the daemon was down.
-async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -> Result<(), PollerError> {
+pub(super) async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -> Result<(), PollerError> {
     let card = Card {
         identity: person.identity,
         name: person.name,

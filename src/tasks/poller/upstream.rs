@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 
 use super::roster::{DueQueue, Rhythm};
 use crate::dingtalk::client::Client;
+use crate::dingtalk::error::class;
 use crate::ids::OrgName;
 use crate::policy::pace;
 use crate::policy::quota::{MonthBudget, RateLimiter};
@@ -61,6 +62,8 @@ pub struct Upstream {
     pub(super) reserving: bool,
     /// Calls refused by a rate limit this month.
     pub(super) throttled: u64,
+    /// Whoever is due waits for a call or a reservation to end.
+    pub(super) full: bool,
 }
 
 impl Upstream {
@@ -84,6 +87,35 @@ impl Upstream {
             trouble: None,
             reserving: false,
             throttled,
+            full: false,
+        }
+    }
+
+    /// Takes over what the config decides; `renewed`: with other secrets, or another way to ask. What was spent, learned and waited for stays.
+    pub(super) fn adopt(&mut self, fresh: Self, renewed: bool, now: Timestamp) {
+        let limit = fresh.budget.limit();
+        if self.month_time_zone == fresh.month_time_zone {
+            let more = self.budget.limit() != limit;
+            self.budget.set_limit(limit);
+            self.forgive(more, "budget");
+        } else {
+            self.budget = fresh.budget;
+            self.month_time_zone = fresh.month_time_zone;
+            self.forgive(true, "budget");
+        }
+        self.limiter.set_rate(fresh.limiter.effective_rate(now));
+        self.concurrency = fresh.concurrency;
+        self.health = fresh.health;
+        // Another secret or another address may put right what was refused.
+        let mended = [class::UNAUTHORISED, class::CREDENTIALS, class::FORBIDDEN, class::MISCONFIGURED];
+        mended.into_iter().for_each(|class| self.forgive(renewed, class));
+        self.client = fresh.client;
+    }
+
+    /// Ends a pause that was made for this reason.
+    fn forgive(&mut self, really: bool, trouble: &'static str) {
+        if really && self.trouble == Some(trouble) {
+            (self.paused_until, self.trouble, self.troubles) = (None, None, 0);
         }
     }
 

@@ -42,7 +42,7 @@ impl Poller {
             let watched = &mut self.people[person as usize];
             watched.stale = true;
             let due = watched.due;
-            let outcome = upkeep::stale(&watched.belief, now, &watched.card, self.tools.store.source());
+            let outcome = upkeep::stale(&watched.belief, now, &watched.who.card(), self.tools.store.source());
             self.upstreams[watched.upstream].due.remove(due, person);
             self.record_outcome(person, outcome, due);
         }
@@ -52,6 +52,9 @@ impl Poller {
     /// A look that the operator asked for: at once, outside the queue, but under the month's calls.
     pub(super) fn look_now(&mut self, request: LookNow) {
         match self.startable(&request.who) {
+            // What is under way ends soon, and then it is this one's turn.
+            Err(NotNow::Soon) if !self.running.is_empty() => self.waiting_looks.push(request),
+            Err(NotNow::Soon) => drop(request.reply.send(Err("it cannot be looked at just now".to_owned()))),
             Ok((person, ticket)) => {
                 let now = self.tools.clock.now();
                 let watched = &self.people[person as usize];
@@ -60,37 +63,58 @@ impl Poller {
                 self.ask(Call { person, suspect, ticket, manual: Some(request) }, now);
             }
             // Nobody listening any more means nobody to tell.
-            Err(reason) => drop(request.reply.send(Err(reason))),
+            Err(NotNow::Because(reason)) => drop(request.reply.send(Err(reason))),
         }
     }
 
-    fn startable(&mut self, who: &str) -> Result<(u32, Ticket), String> {
+    /// Looks that had to wait for something under way.
+    pub(super) fn retry_waiting_looks(&mut self) {
+        for request in std::mem::take(&mut self.waiting_looks) {
+            self.look_now(request);
+        }
+    }
+
+    fn startable(&mut self, who: &str) -> Result<(u32, Ticket), NotNow> {
         let now = self.tools.clock.now();
-        let matches = |w: &super::Watched| w.card.identity.union_id.as_str() == who || w.card.name == who;
+        let matches =
+            |w: &super::Watched| !w.gone && (w.who.identity.union_id.as_str() == who || w.who.name() == who);
         let mut found = self.people.iter().enumerate().filter(|(_, watched)| matches(watched));
-        let Some((index, watched)) = found.next() else {
-            return Err(format!("nobody on the watch list has the unionId or name `{who}`"));
+        let Some((person, watched)) = found.next() else {
+            let text = format!("nobody on the watch list has the unionId or name `{who}`");
+            return Err(NotNow::Because(text));
         };
         if found.next().is_some() {
-            return Err(format!("several people on the watch list match `{who}`: use the unionId"));
+            let text = format!("several people on the watch list match `{who}`: use the unionId");
+            return Err(NotNow::Because(text));
         }
         if watched.busy {
-            return Err(format!("`{who}` is being looked at right now: ask again in a moment"));
+            return Err(NotNow::Soon);
         }
-        let upstream = &mut self.upstreams[watched.upstream];
-        if let Some(until) = upstream.paused(now) {
-            return Err(format!(
-                "`{}` is paused until {until}: {}",
-                upstream.name,
-                upstream.trouble.unwrap_or("waiting")
-            ));
+        let index = watched.upstream;
+        let upstream = &mut self.upstreams[index];
+        if let Some(until) = upstream.paused(now).filter(|_| upstream.trouble != Some("budget")) {
+            let why = upstream.trouble.unwrap_or("waiting");
+            return Err(NotNow::Because(format!("`{}` is paused until {until}: {why}", upstream.name)));
         }
-        let ticket = upstream.budget.try_take(now).map_err(|refusal| match refusal {
-            Refusal::SpentUntil(until) => {
-                format!("the month's calls are spent; there are new ones from {until} on")
+        let person = u32::try_from(person).unwrap_or(u32::MAX);
+        match upstream.budget.try_take(now) {
+            Ok(ticket) => Ok((person, ticket)),
+            Err(Refusal::SpentUntil(until)) => {
+                let text = format!("the month's calls are spent; there are new ones from {until} on");
+                Err(NotNow::Because(text))
             }
-            Refusal::ReserveFirst => "the next calls are being reserved: ask again in a moment".to_owned(),
-        })?;
-        Ok((u32::try_from(index).unwrap_or(u32::MAX), ticket))
+            Err(Refusal::ReserveFirst) => {
+                self.reserve(index, now);
+                Err(NotNow::Soon)
+            }
+        }
     }
+}
+
+/// Why somebody is not looked at at once.
+enum NotNow {
+    /// Something under way has to end first.
+    Soon,
+    /// For a reason that does not pass by itself.
+    Because(String),
 }

@@ -55,12 +55,31 @@ listen = ""
         Self { dir }
     }
 
+    /// Changes the config's text.
+    #[track_caller]
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let file = self.path("config.toml");
+        let text = std::fs::read_to_string(&file).expect("a config");
+        assert!(text.contains(from), "nothing to change");
+        std::fs::write(&file, text.replace(from, to)).expect("a writable folder");
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     pub(crate) fn database(&self) -> PathBuf {
         self.path("presence.db")
+    }
+
+    pub(crate) fn config(&self) -> String {
+        std::fs::read_to_string(self.path("config.toml")).expect("a config")
+    }
+
+    /// Moved into place, as careful editors do.
+    pub(crate) fn rewrite(&self, text: impl AsRef<[u8]>) {
+        std::fs::write(self.path("config.new"), text).expect("a writable folder");
+        std::fs::rename(self.path("config.new"), self.path("config.toml")).expect("a writable folder");
     }
 
     /// Runs a command to its end.
@@ -86,8 +105,8 @@ listen = ""
             .stderr(log)
             .spawn()
             .expect("the binary starts");
-        let daemon = Daemon { child, log: self.path("log") };
-        wait_for(&socket, "READY=1", &daemon);
+        let daemon = Daemon { child, log: self.path("log"), notify: socket };
+        wait_for(&daemon.notify, "READY=1", &daemon);
         daemon
     }
 
@@ -121,6 +140,7 @@ fn wait_for(socket: &UnixDatagram, word: &str, daemon: &Daemon) {
 pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
+    notify: UnixDatagram,
 }
 
 impl Daemon {
@@ -132,10 +152,35 @@ impl Daemon {
         assert_eq!(code, Some(0), "{}", self.log());
     }
 
+    /// Any signal, by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// Its exit code, once it has ended.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        self.child.wait().expect("a child to wait for").code()
+    }
+
+    /// Waits until it tells the service manager that it is stopping.
+    #[track_caller]
+    pub(crate) fn wait_stopping(&self) {
+        wait_for(&self.notify, "STOPPING=1", self);
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a child to kill");
         self.child.wait().expect("a child to wait for");
+    }
+
+    /// SIGHUP, so many times as fast as a shell can.
+    #[track_caller]
+    pub(crate) fn hang_up(&self, times: u32) {
+        let script = "i=0; while [ $i -lt $2 ]; do kill -HUP $1 || exit 1; i=$((i + 1)); done";
+        let (pid, times) = (self.child.id().to_string(), times.to_string());
+        let sent = Command::new("sh").args(["-c", script, "sh", &pid, &times]).status();
+        assert!(sent.expect("a shell is there").success(), "SIGHUP could not be sent\n{}", self.log());
     }
 
     pub(crate) fn log(&self) -> String {

@@ -70,6 +70,14 @@ impl Fake {
         });
     }
 
+    /// Waits until this person was looked at `times` in all.
+    #[track_caller]
+    pub(crate) fn wait_looked(&self, union_id: &str, times: u64) {
+        self.state.until(&format!("look {times} at {union_id}"), |state| {
+            (state.calls.get(union_id).copied().unwrap_or(0) >= times).then_some(())
+        });
+    }
+
     pub(crate) fn looks(&self, union_id: &str) -> u64 {
         self.state.with(|state| state.calls.get(union_id).copied().unwrap_or(0))
     }
@@ -94,15 +102,18 @@ fn answer(state: &Watched<State>, request: &Request) -> Reply {
         }
         "/v1.0/conference/users/lists" => {
             let union_id = request.query.strip_prefix("unionId=").unwrap_or_default().to_owned();
-            state.with(|state| {
+            let (script, call, said) = state.with(|state| {
                 state.all_calls += 1;
                 let call = state.calls.entry(union_id.clone()).or_default();
                 *call += 1;
-                if let Some(script) = &state.script {
-                    return script(&union_id, *call);
-                }
-                let nobody = response(200, JSON, r#"{"onGoingConfIdList":[],"memberModelMap":{}}"#);
-                state.answers.get(&union_id).cloned().unwrap_or(Some(nobody))
+                (state.script.clone(), *call, state.answers.get(&union_id).cloned())
+            });
+            // Outside the lock: a script may keep somebody waiting.
+            if let Some(script) = script {
+                return script(&union_id, call);
+            }
+            said.unwrap_or_else(|| {
+                Some(response(200, JSON, r#"{"onGoingConfIdList":[],"memberModelMap":{}}"#))
             })
         }
         _ => Some(response(404, JSON, r#"{"code":"InvalidAction.NotFound","message":"no such call"}"#)),

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -46,6 +46,7 @@ pub(crate) enum Drop {
 #[derive(Clone, Debug)]
 pub(crate) struct Receiver {
     address: SocketAddr,
+    stalled: Arc<AtomicBool>,
     seen: Arc<Watched<Vec<Delivery>>>,
 }
 
@@ -59,15 +60,25 @@ impl Receiver {
     pub(crate) fn dropping(drops: impl Fn(u64) -> Option<Drop> + Send + Sync + Clone + 'static) -> Self {
         let seen = Arc::new(Watched::<Vec<Delivery>>::default());
         let (shared, requests) = (Arc::clone(&seen), Arc::new(AtomicU64::new(0)));
+        let stalled = Arc::new(AtomicBool::new(false));
+        let stalls = Arc::clone(&stalled);
         let address = serve(move |request| {
             let drop = drops(requests.fetch_add(1, Ordering::Relaxed));
             if drop != Some(Drop::Unread) {
                 let delivery = read(request);
                 shared.with(|seen| seen.push(delivery));
             }
+            while stalls.load(Ordering::Relaxed) {
+                std::thread::park();
+            }
             drop.is_none().then(|| response(204, "text/plain", ""))
         });
-        Self { address, seen }
+        Self { address, stalled, seen }
+    }
+
+    /// From now on requests are taken and never answered.
+    pub(crate) fn stall(&self) {
+        self.stalled.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn url(&self) -> String {
