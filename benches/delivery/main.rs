@@ -1,8 +1,8 @@
 //! What a delivery costs beside a bare loop that posts the same signed bodies: `cargo bench --bench delivery`.
 //!
 //! The same binary plays several parts as child processes, senders on one core and receivers on another: the real
-//! store and dispatcher working off a backlog (`outbox`), the bare loop (`bare`), a cheap receiver (`sink`) and
-//! ten receivers of which two can be bad (`receivers`). Senders run in turn (A B A B) and
+//! store and dispatcher working off a backlog (`outbox`), the bare loop (`bare`), a cheap receiver (`server`, shared
+//! with the other bench) and ten receivers of which two can be bad (`receivers`). Senders run in turn (A B A B) and
 //! are looked at in the same way from outside: posts by the receiver's count, CPU by `/proc`. Ratios of neighbours are
 //! printed, because the figures of a shared machine drift.
 //!
@@ -25,7 +25,8 @@ mod machine;
 mod measure;
 mod outbox;
 mod receivers;
-mod sink;
+#[path = "../end_to_end/server.rs"]
+mod server;
 
 use measure::{Figures, Sender, median};
 
@@ -62,7 +63,7 @@ fn play() -> Result<()> {
         .position(|arg| arg == "--role")
         .map(|at| args[at + 1..].iter().map(String::as_str).collect());
     match role.as_deref() {
-        Some(["sink"]) => sink::serve(),
+        Some(["server"]) => server::serve(server::Answers::Inside),
         Some(["bare", url]) => bare::run(url),
         Some(["outbox", folder, url]) => outbox::work_off(Path::new(folder), url),
         Some(["refill", folder, url, seconds]) => {
@@ -81,11 +82,10 @@ fn play() -> Result<()> {
 
 fn report(effort: Effort) -> Result<()> {
     let began = Instant::now();
-    println!("{}, load {}", machine::description(), machine::load());
-    println!("{} rounds of {:?}\n", effort.rounds, effort.window);
+    println!("{}; {} rounds of {:?}\n", machine::description(), effort.rounds, effort.window);
     throughput(effort)?;
     isolated(effort)?;
-    println!("\nmeasured in {:.0} s, load {}", began.elapsed().as_secs_f64(), machine::load());
+    println!("\nmeasured in {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
 }
 

@@ -47,7 +47,7 @@ impl Figures {
 /// Lets a sender work for `window`.
 pub(crate) fn run(sender: Sender<'_>, window: Duration) -> Result<Figures> {
     machine::settle();
-    let (_sink, address) = start(machine::SERVER_CORE, &["sink"])?;
+    let (_server, address) = start(machine::SERVER_CORE, &["server"])?;
     let url = format!("http://{address}/hook");
     let mut arguments = match sender {
         Sender::Bare => vec!["bare"],
@@ -77,7 +77,7 @@ pub(crate) fn run(sender: Sender<'_>, window: Duration) -> Result<Figures> {
 /// The short backlog, which measures itself: it stops after each thousand.
 pub(crate) fn refill(folder: &Path, window: Duration) -> Result<Figures> {
     machine::settle();
-    let (_sink, address) = start(machine::SERVER_CORE, &["sink"])?;
+    let (_server, address) = start(machine::SERVER_CORE, &["server"])?;
     let folder = folder.to_str().context("a folder's name is text")?;
     let (url, seconds) = (format!("http://{address}/hook"), window.as_secs().to_string());
     let (_sender, line) = start(machine::CLIENT_CORE, &["refill", folder, &url, &seconds])?;
@@ -107,7 +107,9 @@ pub(crate) fn spawn(core: &str, role: &[&str], stdout: Stdio) -> Result<Owned> {
 }
 
 fn posts(address: &str) -> Result<u64> {
-    Ok(ask(address, "/posts")?.parse()?)
+    let text = ask(address, "/counts")?;
+    let (_, posts) = text.split_once(' ').context("two counts")?;
+    Ok(posts.parse()?)
 }
 
 /// What a receiver says about itself.

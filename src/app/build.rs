@@ -266,6 +266,8 @@ pub(super) fn settings(config: &Config) -> Settings {
         min_interval: config.poll.min_interval,
         stale_after: config.poll.stale_after,
         backoff: config.poll.backoff,
+        overtime: config.poll.overtime,
+        time_zone: config.time_zone,
     }
 }
 
@@ -273,7 +275,11 @@ pub(super) fn assignments(config: &Config) -> Vec<Assignment> {
     config
         .users
         .iter()
-        .map(|user| Assignment { card: card(user, config.store_nick), rhythm: rhythm(user) })
+        .map(|user| Assignment {
+            card: card(user, config.store_nick),
+            rhythm: rhythm(user),
+            open: config.open_time(user),
+        })
         .collect()
 }
 
@@ -287,11 +293,11 @@ fn card(user: &User, store_nick: bool) -> Card {
     }
 }
 
-/// `cron` is parsed but not carried out yet, and `check` warns so; until it is, the calls are spread evenly.
 fn rhythm(user: &User) -> Rhythm {
-    match user.cadence {
-        Cadence::Every(interval) => Rhythm::Every(interval),
-        Cadence::Auto | Cadence::Cron(_) => Rhythm::Auto,
+    match &user.cadence {
+        Cadence::Auto => Rhythm::Auto,
+        Cadence::Every(interval) => Rhythm::Every(*interval),
+        Cadence::Cron(cron) => Rhythm::At(cron.clone()),
     }
 }
 

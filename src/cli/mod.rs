@@ -21,6 +21,7 @@ mod reading;
 pub mod reload;
 pub mod run;
 pub mod simulate;
+pub mod user;
 pub mod webhook;
 mod when;
 
@@ -161,6 +162,8 @@ enum Command {
     Poll(poll::Args),
     /// Receivers: how they stand, tests, deliveries, replays, pauses, secrets
     Webhook(webhook::Args),
+    /// Who is watched; unionIds of others, by DingTalk's contacts
+    User(user::Args),
     /// Completions for a shell
     Completions(completions::Args),
 }
@@ -182,6 +185,7 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => reload::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
         Command::Webhook(args) => webhook::run(&globals, args),
+        Command::User(args) => user::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),
     };
     let exit = ended.unwrap_or_else(|error| {

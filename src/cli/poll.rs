@@ -129,7 +129,7 @@ fn person((user, index): (&crate::config::User, i64)) -> Person {
     }
 }
 
-async fn credentials(org: &Org) -> anyhow::Result<Credentials> {
+pub(super) async fn credentials(org: &Org) -> anyhow::Result<Credentials> {
     let (secret, suite_ticket) = match &org.app {
         App::Internal { secret, .. } => (secret, None),
         App::ThirdParty { secret, suite_ticket, .. } => (secret, suite_ticket.as_ref()),

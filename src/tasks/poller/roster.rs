@@ -9,17 +9,20 @@ use std::time::Duration;
 
 use super::snapshot::Owed;
 use super::who::Who;
+use crate::policy::cadence::Cron;
 use crate::policy::pace::Phase;
 use crate::presence::belief::Belief;
 use crate::time::Timestamp;
 
 /// How often somebody is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rhythm {
     /// By the calls that are left.
     Auto,
     /// At this interval.
     Every(Duration),
+    /// At these instants, on the wall clock of the config's zone.
+    At(Cron),
 }
 
 /// Somebody on the watch list.
@@ -31,6 +34,10 @@ pub(super) struct Watched {
     pub(super) upstream: usize,
     pub(super) rhythm: Rhythm,
     pub(super) phase: Phase,
+    /// Index of their windows.
+    pub(super) hours: usize,
+    /// The window has closed and they were inside: followed so long.
+    pub(super) overtime_until: Option<Timestamp>,
     pub(super) belief: Belief,
     /// Of the newest stored snapshot.
     pub(super) digest: Option<i64>,

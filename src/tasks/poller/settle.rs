@@ -4,12 +4,10 @@
 //! fails leaves the old belief standing, and the next look finds the same difference again, with the same event ids.
 //! Deliberately not here: what differs (`presence::diff`), how it is written (`store`).
 
-use std::time::Duration;
-
 use super::report::{Found, LookNow, LookReport};
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
-use crate::policy::{backoff, pace};
+use crate::policy::backoff;
 use crate::presence::belief::Belief;
 use crate::presence::diff::{self, Outcome};
 use crate::presence::event::{Card, Draft};
@@ -43,18 +41,12 @@ impl Poller {
         let now = self.tools.clock.now();
         self.totals.good += 1;
         let late = now.plus(self.stale_after(person, now));
-        let watched = &mut self.people[person as usize];
-        let upstream = &mut self.upstreams[watched.upstream];
-        upstream.health.looked(now, late);
-        if let Some(trouble) = upstream.trouble.take() {
-            tracing::info!(org = %upstream.name, after = trouble, "looks succeed again");
-        }
-        upstream.troubles = 0;
-        upstream.health.token(Ok(()));
-        watched.failures = 0;
+        let watched = &self.people[person as usize];
+        self.upstreams[watched.upstream].health.looked(now, late);
         match answer {
             Answer::Same { .. } => self.stretch(person, now),
             Answer::Seen { observation, bytes_digest, .. } => {
+                self.note_blind_spots(person);
                 self.compare(person, observation, bytes_digest, manual);
             }
         }
@@ -249,18 +241,9 @@ impl Poller {
         }
     }
 
-    /// The next look that is nobody's fault.
-    pub(super) fn next_regular(&self, person: u32, now: Timestamp) -> Timestamp {
-        pace::next_look(now, self.interval(person, now), self.people[person as usize].phase)
-    }
-
-    pub(super) fn interval(&self, person: u32, now: Timestamp) -> Duration {
-        let watched = &self.people[person as usize];
-        self.upstreams[watched.upstream].interval(watched.rhythm, now, self.settings.min_interval)
-    }
-
     /// Back into the due-queue.
     pub(super) fn requeue(&mut self, person: u32, next: Timestamp) {
+        let next = self.into_hours(person, next);
         let watched = &mut self.people[person as usize];
         if watched.gone {
             return self.farewell(person);
