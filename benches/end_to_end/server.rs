@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::rc::Rc;
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;

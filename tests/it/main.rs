@@ -3,12 +3,15 @@
 //! Guards: the house as a whole. Deliberately not here: tests of one room, which stand at the end of its files.
 
 mod address_corpus;
+mod budget_crash;
 mod cli_reading;
 mod config_check;
 mod config_example;
+mod config_formats;
 mod crash;
 mod delivery_filters;
 mod delivery_flow;
+mod delivery_formats;
 mod delivery_harness;
 mod delivery_outage;
 mod delivery_receivers;
@@ -16,10 +19,12 @@ mod delivery_replay;
 mod delivery_rotation;
 mod dingtalk_fake;
 mod dingtalk_hostile;
+mod dingtalk_secrets;
 mod dingtalk_token;
 mod docs;
 mod flow;
 mod harness;
+mod house;
 mod isolation;
 mod recipes;
 mod reload;
@@ -35,6 +40,8 @@ mod store_recording;
 mod store_views;
 mod store_writer;
 mod tidy;
+mod user_find;
+mod verdicts;
 mod web_api;
 mod webhook_cli;
 mod webhook_operator;

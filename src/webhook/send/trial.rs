@@ -31,9 +31,9 @@ impl Sender {
         if let Some(forbidden) = inner.forbidden {
             return Trial { headers: Vec::new(), body, answer: Answer::missing(forbidden.to_string()) };
         }
-        let Some(request) = inner.request(message) else {
-            let answer = Answer::missing("the event's id or type cannot be sent as a header".to_owned());
-            return Trial { headers: Vec::new(), body, answer };
+        let request = match inner.request(vec![message]) {
+            Ok(request) => request,
+            Err(answer) => return Trial { headers: Vec::new(), body, answer },
         };
         let (headers, body) = shown(&request);
         let exchange = async {
