@@ -32,8 +32,10 @@ use crate::tasks::poller::start::Assignment;
 use crate::tasks::poller::upstream::{Parts, Upstream};
 use crate::tasks::poller::{Poller, PollerError, Settings, Tools};
 use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::settings::InForce;
 use crate::web;
+use crate::web::metrics::Measured;
 use crate::webhook::address::Reach;
 use crate::webhook::routing::{Pattern, PatternError, Subscription};
 use crate::webhook::send::{Destination, Sender, SenderError};
@@ -115,7 +117,9 @@ pub async fn daemon(
     let health = Health::new();
     let outbox_wake = Arc::new(Notify::new());
     let upstreams = upstreams(&config, &clients, &store, &health, &clock).await?;
-    let dispatcher = Dispatcher::new(store.clone(), targets, Arc::clone(&clock), Arc::clone(&outbox_wake));
+    let metrics = Metrics::new();
+    let dispatcher = Dispatcher::new(store.clone(), targets, Arc::clone(&clock), Arc::clone(&outbox_wake))
+        .measured_by(Arc::clone(&metrics));
     let (looks, requests) = PollerHandle::pair();
     let tools = Tools {
         store: store.clone(),
@@ -123,6 +127,7 @@ pub async fn daemon(
         outbox_wake: Arc::clone(&outbox_wake),
         subscriptions,
         health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
     };
     let list = assignments(&config);
     // The poller has them now; a second copy of a hundred thousand people is not worth keeping.
@@ -134,6 +139,14 @@ pub async fn daemon(
     };
     let control = if with_control { Some(control_endpoint(&config.file).await?) } else { None };
     let in_force = InForce::since(clock.now());
+    if let Some((_, state)) = &web {
+        state.measure(Measured {
+            metrics,
+            in_force: Arc::clone(&in_force),
+            database: store.path().to_owned(),
+            per_user: Arc::new(config.http.metrics_per_user.into()),
+        });
+    }
     Ok(Daemon {
         config,
         clock,
@@ -148,6 +161,7 @@ pub async fn daemon(
         web,
         control,
         reloading: None,
+        watchdog: None,
     })
 }
 

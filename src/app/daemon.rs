@@ -4,6 +4,7 @@
 //! database is closed in any case. Deliberately not here: how it was built (`app::build`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -12,15 +13,19 @@ use tokio_util::sync::CancellationToken;
 use super::build::Held;
 use super::reload::{self, Refusal, ReloadHandle, Reloader, Reloading};
 use super::supervise::{Fault, Supervisor};
-use crate::clock::{SharedClock, SystemClock};
+use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::config::Config;
-use crate::control::{self, Advice, Endpoint, PollOutcome, PollReport, Request, Response};
+use crate::control::{
+    self, Advice, Endpoint, PollOutcome, PollReport, RefusedConfig, Request, Response, StatusReport,
+};
 use crate::store::{Store, StoreError};
 use crate::tasks::dispatcher::Dispatcher;
 use crate::tasks::poller::Poller;
 use crate::tasks::poller::report::{Found, LookReport, PollerHandle};
+use crate::tasks::watchdog::Watched;
 use crate::telemetry::health::Health;
 use crate::telemetry::settings::InForce;
+use crate::time::Timestamp;
 use crate::web;
 
 /// Everything, ready to run.
@@ -39,6 +44,21 @@ pub struct Daemon {
     pub(super) web: Option<(TcpListener, web::State)>,
     pub(super) control: Option<Endpoint>,
     pub(super) reloading: Option<Reloading>,
+    pub(super) watchdog: Option<Watchdog>,
+}
+
+/// Who is told that the daemon is alive.
+pub struct Watchdog {
+    /// How long they wait before they end it.
+    pub patience: Duration,
+    /// Told, with a line for people.
+    pub tell: Box<dyn Fn(&str) + Send>,
+}
+
+impl std::fmt::Debug for Watchdog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watchdog").field("patience", &self.patience).finish_non_exhaustive()
+    }
 }
 
 /// Why a run ended badly.
@@ -65,10 +85,18 @@ impl Daemon {
         self
     }
 
+    /// Tells somebody, for as long as everything moves.
+    #[must_use]
+    pub fn watched(mut self, watchdog: Watchdog) -> Self {
+        self.watchdog = Some(watchdog);
+        self
+    }
+
     /// Runs until `stop` is cancelled or something fails. `ready` is called once all tasks run.
     pub async fn run(self, stop: CancellationToken, ready: impl FnOnce()) -> Result<(), RunError> {
         // Draining is measured on the machine's clock, whatever pace the daemon's own runs at.
         let mut tasks = Supervisor::new(Arc::new(SystemClock));
+        let condition = Condition { health: Arc::clone(&self.health), in_force: Arc::clone(&self.in_force) };
         let (sender, config) = watch::channel(Arc::new(self.config));
         let reload = self.reloading.map(|reloading| {
             let parts = reload::Parts {
@@ -86,6 +114,15 @@ impl Daemon {
             tasks.spawn("the reloader", reloader.run(stop.clone()));
             handle
         });
+        if let Some(Watchdog { patience, tell }) = self.watchdog {
+            let watched = Watched {
+                loops: vec![("poller", self.poller.pulse()), ("dispatcher", self.dispatcher.pulse())],
+                store: self.store.clone(),
+                every: patience / 3,
+                clock: Arc::new(SystemClock),
+            };
+            tasks.spawn("the watchdog", watched.run(move |line: &str| tell(line), stop.clone()));
+        }
         let (poller, dispatcher, token) = (self.poller, self.dispatcher, stop.clone());
         tasks.spawn("the poller", async move { poller.run(token).await.map(|_| ()) });
         let token = stop.clone();
@@ -94,10 +131,10 @@ impl Daemon {
             tasks.spawn("the listener", web::serve(listener, state, stop.clone()));
         }
         if let Some(endpoint) = self.control {
-            let looks = self.looks.clone();
+            let (looks, condition) = (self.looks.clone(), condition);
             let handler = move |request| {
                 let config = Arc::clone(&config.borrow());
-                answer(request, looks.clone(), reload.clone(), config)
+                answer(request, looks.clone(), reload.clone(), config, condition.clone())
             };
             let token = stop.clone();
             tasks.spawn("the control socket", async move {
@@ -114,13 +151,43 @@ impl Daemon {
 }
 
 /// What the control socket is asked.
+/// What `status` asks for.
+#[derive(Clone)]
+struct Condition {
+    health: Arc<Health>,
+    in_force: Arc<InForce>,
+}
+
+impl Condition {
+    fn report(&self, now: Timestamp) -> StatusReport {
+        let (readiness, attempts) = (self.health.readiness(now), self.in_force.attempts());
+        let ill = readiness.checks.iter().filter(|check| !check.ok);
+        StatusReport {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_ms: self.in_force.started().as_ms(),
+            loaded_ms: attempts.loaded.as_ms(),
+            refused: attempts.refused.map(|(at, why)| RefusedConfig { at_ms: at.as_ms(), why }),
+            restart_for: attempts.restart_for,
+            ready: readiness.ready,
+            reasons: ill
+                .map(|check| match &check.org {
+                    Some(org) => format!("{} of {org}: {}", check.name, check.reason),
+                    None => format!("{}: {}", check.name, check.reason),
+                })
+                .collect(),
+        }
+    }
+}
+
 async fn answer(
     request: Request,
     looks: PollerHandle,
     reload: Option<ReloadHandle>,
     config: Arc<Config>,
+    condition: Condition,
 ) -> Response {
     match request {
+        Request::Status => Response::Status(Box::new(condition.report(SystemClock.now()))),
         Request::Reload => match reload {
             Some(reload) => match reload.reload().await {
                 Ok(report) => Response::Reloaded(Box::new(report)),
@@ -134,10 +201,10 @@ async fn answer(
         Request::Ping => Response::Pong { version: env!("CARGO_PKG_VERSION").to_owned() },
         Request::Poll { who, dry_run } => {
             let clock = SystemClock;
-            let began = crate::clock::Clock::now(&clock);
+            let began = clock.now();
             match looks.look(who, dry_run).await {
                 Ok(report) => {
-                    let took = crate::clock::Clock::now(&clock).since(began);
+                    let took = clock.now().since(began);
                     Response::Poll(Box::new(told(report, &config, took.as_millis())))
                 }
                 Err(message) => Response::Refused { advice: Advice::Nothing, message },

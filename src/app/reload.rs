@@ -221,6 +221,9 @@ impl Reloader {
         if let (Some(web), Some(token)) = (&self.parts.web, token) {
             web.set_token(token);
         }
+        if let Some(web) = &self.parts.web {
+            web.measure_people(config.http.metrics_per_user);
+        }
         let people = config.users.len();
         self.config.send_replace(Arc::new(config));
         let is_late = |change: &&Change| change.effect == Effect::Restart;

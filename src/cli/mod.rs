@@ -14,6 +14,7 @@ pub mod completions;
 pub mod demo;
 pub mod events;
 pub mod history;
+pub mod init;
 pub mod now;
 pub mod output;
 pub mod poll;
@@ -21,6 +22,7 @@ mod reading;
 pub mod reload;
 pub mod run;
 pub mod simulate;
+pub mod status;
 mod when;
 
 /// How a command ended, beside 0.
@@ -154,6 +156,10 @@ enum Command {
     History(history::Args),
     /// The events so far
     Events(events::Args),
+    /// How the daemon is, on one screen
+    Status(status::Args),
+    /// The files to begin with: a commented config, a folder for credentials, the unit
+    Init(init::Args),
     /// Let the running daemon read its config again; prints what changed
     Reload(reload::Args),
     /// Look at somebody now: request, answer, difference
@@ -176,6 +182,8 @@ pub fn main() -> ExitCode {
         Command::Now(args) => now::run(&globals, args),
         Command::History(args) => history::run(&globals, args),
         Command::Events(args) => events::run(&globals, args),
+        Command::Status(args) => status::run(&globals, args),
+        Command::Init(args) => init::run(&globals, args),
         Command::Reload(args) => reload::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),

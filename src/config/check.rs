@@ -44,7 +44,6 @@ pub const NOT_BUILT_YET: &[(&str, &str)] = &[
     ("history.events", "nothing is pruned yet"),
     ("history.backup.dir", "no backups are made yet"),
     ("history.backup.keep", "no backups are made yet"),
-    ("http.metrics_per_user", "there are no metrics yet"),
 ];
 
 /// What an included file may hold.

@@ -11,12 +11,14 @@
 //! group      that transaction, and who hears what of it
 //! recording  one look: snapshot, visits, events, deliveries
 //! people     the watch list, stretches and misses
+//! census     numbers for who watches over the daemon
 //! accounts   gaps, spending, events about nobody
 //! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
 //! ```
 
 mod accounts;
+pub mod census;
 mod error;
 mod group;
 pub mod history;

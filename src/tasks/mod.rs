@@ -5,3 +5,5 @@
 
 pub mod dispatcher;
 pub mod poller;
+pub mod pulse;
+pub mod watchdog;

@@ -26,8 +26,11 @@ use crate::ids::WebhookName;
 use crate::policy::delivery::Health;
 use crate::store::outbox::{Finished, Ticket, Turn, TurnFailed, Turned};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 use crate::time::Timestamp;
 use crate::webhook::send::{Message, Sent};
+
+use super::pulse::Pulse;
 
 pub use self::target::{Resolved, Target, subscription};
 
@@ -52,6 +55,8 @@ pub struct Dispatcher {
     clock: SharedClock,
     wake: Arc<Notify>,
     reloads: reload::Reloads,
+    pulse: Pulse,
+    metrics: Arc<Metrics>,
     store: Store,
     desks: Vec<Desk>,
     by_name: HashMap<WebhookName, usize>,
@@ -99,6 +104,8 @@ impl Dispatcher {
             clock,
             wake,
             reloads: reload::Reloads::default(),
+            pulse: Pulse::default(),
+            metrics: Metrics::new(),
             store,
             desks,
             by_name,
@@ -112,13 +119,27 @@ impl Dispatcher {
         }
     }
 
+    /// Counts there.
+    #[must_use]
+    pub fn measured_by(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Shows whether the loop turns.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     /// Delivers until told to stop; then claims nothing more, waits a bounded time for the answers that are out, writes
     /// them down, and gives back the rest.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
         self.resume().await?;
         let wake = Arc::clone(&self.wake);
         let mut alarm = Alarm::default();
+        let pulse = self.pulse.clone();
         loop {
+            pulse.turned();
             // Registered before looking, so that a commit in between is not slept through.
             let woken = wake.notified();
             tokio::pin!(woken);
@@ -128,6 +149,7 @@ impl Dispatcher {
                 () = stop.cancelled() => break,
                 () = self.progress() => {}
                 () = woken => self.look_everywhere(),
+                () = pulse.asked() => {}
                 () = alarm.rings() => {}
             }
         }
@@ -279,6 +301,7 @@ impl Dispatcher {
             self.leftovers.spawn(leftover.drain());
         }
         let now = self.clock.now();
+        self.metrics.webhook_attempt(ticket.webhook.as_str(), sent.answer.status);
         let (finished, forgiven) = self.desks[at].answered(ticket, probe, sent.answer, now);
         self.finished.push(finished);
         self.forgiven.extend(forgiven);

@@ -34,6 +34,8 @@ pub(super) struct Call {
     pub(super) ticket: Ticket,
     /// Who waits for it.
     pub(super) manual: Option<LookNow>,
+    /// When it was sent on its way.
+    pub(super) began: Timestamp,
 }
 
 impl Poller {
@@ -64,7 +66,8 @@ impl Poller {
             let upstream = &mut self.upstreams[index];
             // Somebody is due: `next_due` said so with the same room for suspects.
             let (person, suspect) = upstream.due.pop_due(now, upstream.room_for_suspects())?;
-            self.ask(Call { person, suspect, ticket, manual: None }, now);
+            self.tools.metrics.poll_began(now.since(self.people[person as usize].due));
+            self.ask(Call { person, suspect, ticket, manual: None, began: now }, now);
         }
     }
 
@@ -149,17 +152,23 @@ impl Poller {
     }
 
     pub(super) fn asked(&mut self, call: Call, result: Result<Answer, CallError>) {
-        let Call { person, suspect, ticket, manual } = call;
+        let Call { person, suspect, ticket, manual, began } = call;
+        let took = self.tools.clock.now().since(began);
         let index = self.people[person as usize].upstream;
         let upstream = &mut self.upstreams[index];
         upstream.in_flight -= 1;
         upstream.suspects_in_flight -= usize::from(suspect);
         match result {
             Ok(answer) => {
+                self.tools.metrics.poll_ended(&upstream.name, "ok", answer.calls(), took);
+                if let Some(at) = upstream.client.token_expiry() {
+                    self.tools.metrics.token_expires(&upstream.name, at);
+                }
                 upstream.budget.settle(ticket, answer.calls());
                 self.answered(person, answer, manual);
             }
             Err(error) => {
+                self.tools.metrics.poll_ended(&upstream.name, error.class, error.calls, took);
                 upstream.budget.settle(ticket, error.calls);
                 self.failed(person, error, manual);
             }

@@ -18,6 +18,7 @@ use crate::policy::quota::Reservation;
 use crate::presence::diff::Rules;
 use crate::store::{Enrolled, Miss, Store, StoreError};
 use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
@@ -39,6 +40,8 @@ use report::{LookNow, LookReport};
 use roster::Watched;
 use running::Running;
 use upstream::Upstream;
+
+use super::pulse::Pulse;
 
 /// Due people are started in ticks: one wake-up for several calls is cheaper than one for each.
 const TICK: Duration = Duration::from_millis(10);
@@ -71,6 +74,8 @@ pub struct Tools {
     pub subscriptions: Arc<[Subscription]>,
     /// What readiness is judged by.
     pub health: Arc<Health>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// How the poller ends when it was not told to.
@@ -90,6 +95,7 @@ pub struct Poller {
     people: Vec<Watched>,
     requests: mpsc::Receiver<LookNow>,
     reloads: reload::Reloads,
+    pulse: Pulse,
     waiting_looks: Vec<LookNow>,
     running: Running,
     /// People with unchanged looks since the last flush.
@@ -142,6 +148,7 @@ impl Poller {
                 Some(done) = self.running.next() => self.take(done),
                 Some(request) = self.requests.recv(), if !self.stopping => self.look_now(request),
                 Some(waiting) = self.reloads.next(), if !self.stopping => self.begin_reload(waiting),
+                () = self.pulse.asked() => {}
                 () = alarm.ringing(), if !self.stopping => {}
             }
             // Everything that came together is dealt with before anything is started or waited for.
@@ -149,9 +156,15 @@ impl Poller {
                 self.take(done);
             }
             self.retry_waiting_looks();
+            self.pulse.turned();
         }
         self.last_flush().await?;
         Ok(self.totals)
+    }
+
+    /// Shows whether the loop turns.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Starts what is due. Returns when to be called again, if nothing else happens before.

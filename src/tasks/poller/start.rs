@@ -63,6 +63,7 @@ impl Poller {
             people: Vec::with_capacity(list.len()),
             requests,
             reloads: Reloads::default(),
+            pulse: super::Pulse::default(),
             waiting_looks: Vec::new(),
             running: Running::default(),
             stretched: Vec::new(),
