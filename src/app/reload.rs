@@ -179,7 +179,7 @@ impl Reloader {
         log::targets(&config.log.level, verbosity).map_err(misconfigured)?;
         let targets = build::targets(&config, &self.parts.clock).await.map_err(refused)?;
         let subscriptions = build::subscriptions(&config.webhooks).map_err(refused)?;
-        let token = self.token(&old, &config).await?;
+        let token = self.token(&config).await?;
         let (clients, renewed) =
             build::clients(&config, &self.parts.clients, &self.parts.clock).await.map_err(refused)?;
         let Parts { store, health, clock, .. } = &self.parts;
@@ -197,8 +197,8 @@ impl Reloader {
     }
 
     /// What guards the listener, where it is asked for at all.
-    async fn token(&self, old: &Config, new: &Config) -> Result<Option<crate::secret::Secret>, Refusal> {
-        if self.parts.web.is_none() || (old.http.token.is_none() && new.http.token.is_none()) {
+    async fn token(&self, new: &Config) -> Result<Option<crate::secret::Secret>, Refusal> {
+        if self.parts.web.is_none() {
             return Ok(None);
         }
         build::http_token(new).await.map(Some).map_err(refused)

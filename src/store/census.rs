@@ -11,14 +11,14 @@ use super::{Store, StoreError};
 use crate::time::Timestamp;
 
 const WEBHOOKS: &str = "\
-SELECT w.webhook, coalesce(s.state, 'up'), w.pending, w.dead, w.oldest, s.reason FROM ( \
-    SELECT webhook, sum(pending) AS pending, sum(dead) AS dead, min(oldest) AS oldest FROM ( \
-        SELECT d.webhook, count(*) AS pending, 0 AS dead, \
-            (SELECT recorded_ms FROM events WHERE sequence = min(d.sequence)) AS oldest \
-            FROM deliveries AS d WHERE d.state = 'pending' GROUP BY d.webhook \
-        UNION ALL SELECT webhook, 0, count(*), NULL FROM deliveries WHERE state = 'dead' GROUP BY webhook \
-        UNION ALL SELECT webhook, 0, 0, NULL FROM webhooks \
-    ) GROUP BY webhook) AS w LEFT JOIN webhooks AS s USING (webhook) ORDER BY w.webhook";
+SELECT w.webhook, coalesce(s.state, 'up'), w.pending, w.dead, e.recorded_ms, s.reason FROM ( \
+  SELECT webhook, sum(pending) AS pending, sum(dead) AS dead, max(head) AS head FROM ( \
+    SELECT webhook, count(*) AS pending, 0 AS dead, min(sequence) AS head \
+        FROM deliveries WHERE state = 'pending' GROUP BY webhook \
+    UNION ALL SELECT webhook, 0, count(*), NULL FROM deliveries WHERE state = 'dead' GROUP BY webhook \
+    UNION ALL SELECT webhook, 0, 0, NULL FROM webhooks \
+) GROUP BY webhook) AS w \
+LEFT JOIN webhooks AS s ON s.webhook = w.webhook LEFT JOIN events AS e ON e.sequence = w.head ORDER BY w.webhook";
 
 /// One webhook's queue.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -180,18 +180,26 @@ fn neither_secrets_nor_union_ids_are_in_anything_the_daemon_says() {
         "canary-in-url",
         "canary-header",
     ];
+    // The last one is the end of looking: this person does not exist.
     let answers = [
-        r#"{"onGoingConfIdList":[],"memberModelMap":{}}"#.to_owned(),
-        inside(UNION_ID, MEETING, 3, now_ms(), ""),
-        format!(r#"{{"code":"invalidParameter.unionId","message":"{UNION_ID} is not valid"}}"#),
-        format!("<html>{UNION_ID}</html>"),
-        format!(r#"{{"code":"Forbidden.AccessDenied.AccessTokenPermissionDenied","message":"{UNION_ID}"}}"#),
-        format!(r#"{{"memberModelMap":{{"{UNION_ID}":[]}}}}"#),
+        (200, r#"{"onGoingConfIdList":[],"memberModelMap":{}}"#.to_owned()),
+        (200, inside(UNION_ID, MEETING, 3, now_ms(), "")),
+        (200, format!("<html>{UNION_ID}</html>")),
+        (200, format!(r#"{{"memberModelMap":{{"{UNION_ID}":[]}}}}"#)),
+        (
+            403,
+            format!(
+                r#"{{"code":"Forbidden.AccessDenied.AccessTokenPermissionDenied","message":"{UNION_ID}"}}"#
+            ),
+        ),
+        (500, format!(r#"{{"code":"ServiceUnavailable","message":"{UNION_ID} token-of-the-fake"}}"#)),
+        (400, format!(r#"{{"code":"invalidParameter.unionId","message":"{UNION_ID} is not valid"}}"#)),
     ];
+    let last = answers.len() as u64;
     let fake = Fake::scripted(move |_, look| {
-        let at = usize::try_from(look).expect("few looks") % (answers.len() + 1);
-        let status = if matches!(at, 2 | 4) { 403 } else { 200 };
-        answers.get(at).map(|body| response(status, "application/json", body))
+        let at = usize::try_from(look).expect("few looks").min(answers.len());
+        let (status, body) = &answers[at - 1];
+        Some(response(*status, "application/json", body))
     });
     let site = Site::new(
         &fake.base(),
@@ -204,7 +212,7 @@ fn neither_secrets_nor_union_ids_are_in_anything_the_daemon_says() {
     let address = listening(&site);
     site.edit("[http]", "[log]\nlevel = \"trace\"\n[http]\ntoken = \"canary-http-token-0123\"");
     let daemon = site.start();
-    fake.wait_looks(UNION_ID, 14);
+    fake.wait_looks(UNION_ID, last);
     let mut said =
         vec![get(&address, "/metrics"), get(&address, "/readyz"), get(&address, "/nowhere/canary")];
     let good = site.config();
@@ -212,7 +220,6 @@ fn neither_secrets_nor_union_ids_are_in_anything_the_daemon_says() {
     site.command(&["reload"]);
     site.rewrite(good);
     site.command(&["reload"]);
-    fake.wait_looks(UNION_ID, 3);
     said.push(daemon.log());
     daemon.terminate();
 
