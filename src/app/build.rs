@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::SharedClock;
 use crate::config::secrets::SecretSource;
@@ -23,9 +23,10 @@ use crate::policy::quota::{Month, MonthBudget, RateLimiter};
 use crate::presence::diff::Rules;
 use crate::presence::event::Card;
 use crate::secret::Secret;
-use crate::signature::SigningKey;
 use crate::store::{Store, StoreError};
+use crate::tasks::alerts_webhook::WebhookAlerts;
 use crate::tasks::dispatcher::{Dispatcher, Target};
+use crate::tasks::operator::Operator;
 use crate::tasks::poller::report::PollerHandle;
 use crate::tasks::poller::roster::Rhythm;
 use crate::tasks::poller::start::Assignment;
@@ -37,6 +38,7 @@ use crate::telemetry::settings::InForce;
 use crate::web;
 use crate::web::metrics::Measured;
 use crate::webhook::address::Reach;
+use crate::webhook::format::{Keys, Shape};
 use crate::webhook::routing::{Pattern, PatternError, Subscription};
 use crate::webhook::send::{Destination, Sender, SenderError};
 
@@ -104,11 +106,7 @@ impl BuildError {
 }
 
 /// Builds everything. `with_control`: also a control socket (the demo has none).
-pub async fn daemon(
-    mut config: Config,
-    clock: SharedClock,
-    with_control: bool,
-) -> Result<Daemon, BuildError> {
+pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> Result<Daemon, BuildError> {
     let targets = targets(&config, &clock).await?;
     let subscriptions = subscriptions(&config.webhooks)?;
     let (clients, _) = clients(&config, &[], &clock).await?;
@@ -121,6 +119,21 @@ pub async fn daemon(
     let dispatcher = Dispatcher::new(store.clone(), targets, Arc::clone(&clock), Arc::clone(&outbox_wake))
         .measured_by(Arc::clone(&metrics));
     let (looks, requests) = PollerHandle::pair();
+    let (subscribing, subscribed) = watch::channel(Arc::clone(&subscriptions));
+    let alerts = WebhookAlerts {
+        store: store.clone(),
+        clock: Arc::clone(&clock),
+        states_wake: dispatcher.states_wake(),
+        outbox_wake: Arc::clone(&outbox_wake),
+        subscriptions: subscribed,
+    };
+    let operator = Operator::new(
+        store.clone(),
+        Arc::clone(&clock),
+        dispatcher.handle(),
+        looks.clone(),
+        Arc::clone(&outbox_wake),
+    );
     let tools = Tools {
         store: store.clone(),
         clock: Arc::clone(&clock),
@@ -130,9 +143,11 @@ pub async fn daemon(
         metrics: Arc::clone(&metrics),
     };
     let list = assignments(&config);
-    // The poller has them now; a second copy of a hundred thousand people is not worth keeping.
-    config.users = Vec::new();
     let poller = Poller::start(tools, settings(&config), upstreams, list, requests).await?;
+    let at_start: Vec<_> = config.webhooks.iter().filter(|webhook| webhook.snapshot_on_start).collect();
+    if !at_start.is_empty() {
+        looks.snapshot_at_start(at_start.into_iter().map(|webhook| webhook.name.clone()).collect());
+    }
     let web = match listener {
         None => None,
         Some(listener) => Some(web_state(&config, listener, &store, &health, &clock).await?),
@@ -158,6 +173,9 @@ pub async fn daemon(
         poller,
         looks,
         dispatcher,
+        alerts,
+        operator,
+        subscribing,
         web,
         control,
         reloading: None,
@@ -262,6 +280,8 @@ pub(super) fn settings(config: &Config) -> Settings {
         min_interval: config.poll.min_interval,
         stale_after: config.poll.stale_after,
         backoff: config.poll.backoff,
+        overtime: config.poll.overtime,
+        time_zone: config.time_zone,
     }
 }
 
@@ -269,7 +289,11 @@ pub(super) fn assignments(config: &Config) -> Vec<Assignment> {
     config
         .users
         .iter()
-        .map(|user| Assignment { card: card(user, config.store_nick), rhythm: rhythm(user) })
+        .map(|user| Assignment {
+            card: card(user, config.store_nick),
+            rhythm: rhythm(user),
+            open: config.open_time(user),
+        })
         .collect()
 }
 
@@ -283,11 +307,11 @@ fn card(user: &User, store_nick: bool) -> Card {
     }
 }
 
-/// `cron` is parsed but not carried out yet, and `check` warns so; until it is, the calls are spread evenly.
 fn rhythm(user: &User) -> Rhythm {
-    match user.cadence {
-        Cadence::Every(interval) => Rhythm::Every(interval),
-        Cadence::Auto | Cadence::Cron(_) => Rhythm::Auto,
+    match &user.cadence {
+        Cadence::Auto => Rhythm::Auto,
+        Cadence::Every(interval) => Rhythm::Every(*interval),
+        Cadence::Cron(cron) => Rhythm::At(cron.clone()),
     }
 }
 
@@ -337,11 +361,12 @@ pub(super) async fn targets(config: &Config, clock: &SharedClock) -> Result<Vec<
 
 async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
     let whose = |key: &str| format!("webhook `{}`: {key}", webhook.name);
-    let mut keys = Vec::with_capacity(webhook.secrets.len());
+    let mut secrets = Vec::with_capacity(webhook.secrets.len());
     for source in &webhook.secrets {
-        let text = secret(|| whose("secret"), source).await?;
-        keys.push(SigningKey::parse(text.reveal()).map_err(|error| refused(webhook, &error))?);
+        secrets.push(secret(|| whose("secret"), source).await?);
     }
+    let keys = Keys::sort(&secrets, webhook.format).map_err(|error| refused(webhook, &error))?;
+    let format = Shape::of(webhook, keys.robot).ok_or_else(|| refused(webhook, &"it has no template"))?;
     let mut headers = Vec::with_capacity(webhook.headers.len());
     for (name, value) in &webhook.headers {
         headers.push((name.clone(), text(value, || whose(name)).await?));
@@ -349,8 +374,8 @@ async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
     Ok(Destination {
         webhook: webhook.name.clone(),
         url: text(&webhook.url, || whose("url")).await?,
-        format: webhook.format,
-        keys,
+        format,
+        keys: keys.signing,
         headers,
         timeout: webhook.timeout,
         connect_timeout: webhook.connect_timeout,

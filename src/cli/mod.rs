@@ -23,6 +23,8 @@ pub mod reload;
 pub mod run;
 pub mod simulate;
 pub mod status;
+pub mod user;
+pub mod webhook;
 mod when;
 
 /// How a command ended, beside 0.
@@ -164,6 +166,10 @@ enum Command {
     Reload(reload::Args),
     /// Look at somebody now: request, answer, difference
     Poll(poll::Args),
+    /// Receivers: how they stand, tests, deliveries, replays, pauses, secrets
+    Webhook(webhook::Args),
+    /// Who is watched; unionIds of others, by DingTalk's contacts
+    User(user::Args),
     /// Completions for a shell
     Completions(completions::Args),
 }
@@ -186,6 +192,8 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(&globals, args),
         Command::Reload(args) => reload::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
+        Command::Webhook(args) => webhook::run(&globals, args),
+        Command::User(args) => user::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),
     };
     let exit = ended.unwrap_or_else(|error| {

@@ -13,6 +13,7 @@
 //! people     the watch list, stretches and misses
 //! census     numbers for who watches over the daemon
 //! accounts   gaps, spending, events about nobody
+//! notices    which alerts fire, closed windows
 //! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
 //! ```
@@ -22,6 +23,7 @@ pub mod census;
 mod error;
 mod group;
 pub mod history;
+mod notices;
 mod open;
 pub mod outbox;
 mod people;
@@ -39,6 +41,7 @@ use sqlx::SqlitePool;
 use self::writer::Queue;
 
 pub use self::error::StoreError;
+pub use self::notices::Closed;
 pub use self::readonly::ReadOnlyStore;
 pub use self::records::{Enrolled, Enrolment, Miss, NewSnapshot, Outgoing, Recording, Stretch, Usage};
 pub use self::schema::{APPLICATION_ID, SCHEMA_VERSION};

@@ -7,8 +7,10 @@
 //! Everything is decided by one task, on events: an answer, a finished transaction, a wake-up, an instant that came.
 //! Requests run in a `JoinSet`; the database is asked by one future at a time, beside them.
 
+mod batch;
 mod desk;
 pub mod reload;
+pub mod request;
 mod target;
 
 use std::collections::HashMap;
@@ -16,15 +18,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::desk::{Desk, InHand};
+use self::request::{Changed, DispatcherHandle, Request};
 use crate::clock::{SharedClock, Sleep};
 use crate::ids::WebhookName;
 use crate::policy::delivery::Health;
-use crate::store::outbox::{Finished, Ticket, Turn, TurnFailed, Turned};
+use crate::store::outbox::{Claimed, Finished, Ticket, Turn, TurnFailed, Turned};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::time::Timestamp;
@@ -32,7 +35,7 @@ use crate::webhook::send::{Message, Sent};
 
 use super::pulse::Pulse;
 
-pub use self::target::{Resolved, Target, subscription};
+pub use self::target::{Target, subscription};
 
 /// How long requests in flight may take once the dispatcher is told to stop. Less than the ten seconds in which the
 /// whole daemon stops.
@@ -42,9 +45,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// While a receiver has enough to do, answers are gathered for so long or to so many before they are written: one
-/// transaction for thirty answers costs hardly more than one for three. A death in between sends them again.
-const GATHER: Duration = Duration::from_millis(5);
-const GATHERED: usize = 32;
+/// transaction for a hundred answers costs hardly more than one for ten. A death in between sends them again.
+const GATHER: Duration = Duration::from_millis(10);
+const GATHERED: usize = 128;
 
 /// Answers nobody needs any more that are read to the end so that their connections can be used again.
 const MOST_LEFTOVERS: usize = 256;
@@ -69,13 +72,25 @@ pub struct Dispatcher {
     last_turn: Timestamp,
     /// After a failure: when the database is asked again.
     database_from: Option<Timestamp>,
+    handle: DispatcherHandle,
+    inbox: mpsc::Receiver<Request>,
+    /// Changes by hand that nobody has begun to write down; and those that are being written down.
+    unwritten: Vec<Confirmation>,
+    writing: Vec<Confirmation>,
+    /// States of webhooks are being written down.
+    writing_states: bool,
+    states_wake: Arc<Notify>,
 }
+
+/// A change by hand, and who waits to hear that it is written down.
+type Confirmation = (oneshot::Sender<Option<Changed>>, Changed);
 
 /// A request that came back.
 #[derive(Debug)]
 struct Returned {
     desk: usize,
-    ticket: Ticket,
+    /// Of every event the request held.
+    tickets: Vec<Ticket>,
     probe: bool,
     sent: Sent,
 }
@@ -99,7 +114,13 @@ impl Dispatcher {
     /// `wake` is notified (`notify_one`) after every commit that made deliveries.
     pub fn new(store: Store, webhooks: Vec<Target>, clock: SharedClock, wake: Arc<Notify>) -> Self {
         let by_name = webhooks.iter().enumerate().map(|(i, target)| (target.name.clone(), i)).collect();
-        let desks = webhooks.into_iter().map(|target| Desk::new(target, Health::default())).collect();
+        let paces = batch::paces(&webhooks, clock.now());
+        let desks = webhooks
+            .into_iter()
+            .zip(paces)
+            .map(|(target, pace)| Desk::new(target, Health::default(), pace))
+            .collect();
+        let (handle, inbox) = DispatcherHandle::pair();
         Self {
             clock,
             wake,
@@ -116,6 +137,12 @@ impl Dispatcher {
             forgiven: Vec::new(),
             last_turn: Timestamp::default(),
             database_from: None,
+            handle,
+            inbox,
+            unwritten: Vec::new(),
+            writing: Vec::new(),
+            writing_states: false,
+            states_wake: Arc::new(Notify::new()),
         }
     }
 
@@ -131,11 +158,22 @@ impl Dispatcher {
         self.pulse.clone()
     }
 
+    /// For who wants to ask something of it.
+    pub fn handle(&self) -> DispatcherHandle {
+        self.handle.clone()
+    }
+
+    /// Notified (`notify_one`) whenever states of webhooks were written down.
+    pub fn states_wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.states_wake)
+    }
+
     /// Delivers until told to stop; then claims nothing more, waits a bounded time for the answers that are out, writes
     /// them down, and gives back the rest.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
         self.resume().await?;
         let wake = Arc::clone(&self.wake);
+        let mut inbox = std::mem::replace(&mut self.inbox, mpsc::channel(1).1);
         let mut alarm = Alarm::default();
         let pulse = self.pulse.clone();
         loop {
@@ -148,6 +186,8 @@ impl Dispatcher {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.progress() => {}
+                // It never ends: `self` holds a sender, too.
+                Some(request) = inbox.recv() => self.asked(request),
                 () = woken => self.look_everywhere(),
                 () = pulse.asked() => {}
                 () = alarm.rings() => {}
@@ -175,11 +215,32 @@ impl Dispatcher {
     pub async fn settle(&mut self) -> Option<Timestamp> {
         self.look_everywhere();
         loop {
+            while let Ok(request) = self.inbox.try_recv() {
+                self.asked(request);
+            }
             let due = self.act();
             if !self.is_busy() {
                 return due;
             }
             self.progress().await;
+        }
+    }
+
+    fn asked(&mut self, request: Request) {
+        // Who asked and did not wait for the answer does not need it.
+        match request {
+            Request::Show { webhook, reply } => {
+                let desk = self.by_name.get(&webhook).map(|&at| &self.desks[at]);
+                drop(reply.send(desk.map(|desk| (desk.target.clone(), desk.health.clone()))));
+            }
+            Request::Change { webhook, change, reply } => {
+                if let Some(&at) = self.by_name.get(&webhook) {
+                    let changed = self.desks[at].change(change, self.clock.now());
+                    self.unwritten.push((reply, changed));
+                } else {
+                    drop(reply.send(None));
+                }
+            }
         }
     }
 
@@ -226,19 +287,13 @@ impl Dispatcher {
         (few && busy && now < until && now >= self.last_turn && !self.finished.is_empty()).then_some(until)
     }
 
-    fn send(&mut self, desk: usize, next: InHand) {
-        let InHand { claimed, probe } = next;
+    fn send(&mut self, desk: usize, next: Vec<InHand>) {
         let sender = self.desks[desk].target.sender.clone();
-        let message = Message {
-            event_id: claimed.event_id,
-            event_type: claimed.event_type,
-            trigger: claimed.trigger,
-            attempt: claimed.ticket.attempts.saturating_add(1),
-            body: claimed.body,
-        };
-        let ticket = claimed.ticket;
+        // A probe is alone.
+        let probe = next.iter().any(|one| one.probe);
+        let (tickets, messages) = next.into_iter().map(|one| addressed(one.claimed)).unzip();
         self.requests
-            .spawn(async move { Returned { desk, ticket, probe, sent: sender.send(message).await } });
+            .spawn(async move { Returned { desk, tickets, probe, sent: sender.send_all(messages).await } });
     }
 
     fn ask_database(&mut self, now: Timestamp) {
@@ -260,6 +315,8 @@ impl Dispatcher {
         }
         if !turn.is_empty() {
             let store = self.store.clone();
+            self.writing_states = !turn.states.is_empty();
+            self.writing.append(&mut self.unwritten);
             self.database.0 = Some(Box::pin(async move { Done::Turn(store.turn(turn).await) }));
             return;
         }
@@ -289,7 +346,7 @@ impl Dispatcher {
     }
 
     fn returned(&mut self, returned: Result<Returned, JoinError>) {
-        let Returned { desk: at, ticket, probe, sent } = match returned {
+        let Returned { desk: at, tickets, probe, sent } = match returned {
             Ok(returned) => returned,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             // Only `stop` aborts requests, and it looks at none of them any more.
@@ -301,9 +358,11 @@ impl Dispatcher {
             self.leftovers.spawn(leftover.drain());
         }
         let now = self.clock.now();
-        self.metrics.webhook_attempt(ticket.webhook.as_str(), sent.answer.status);
-        let (finished, forgiven) = self.desks[at].answered(ticket, probe, sent.answer, now);
-        self.finished.push(finished);
+        for ticket in &tickets {
+            self.metrics.webhook_attempt(ticket.webhook.as_str(), sent.answer.status);
+        }
+        let (finished, forgiven) = self.desks[at].answered(tickets, probe, &sent.answer, now);
+        self.finished.extend(finished);
         self.forgiven.extend(forgiven);
     }
 
@@ -340,6 +399,12 @@ impl Dispatcher {
     }
 
     fn turned(&mut self, turned: Turned) {
+        for (reply, changed) in self.writing.drain(..) {
+            drop(reply.send(Some(changed)));
+        }
+        if std::mem::take(&mut self.writing_states) {
+            self.states_wake.notify_one();
+        }
         if turned.missing > 0 {
             tracing::info!(missing = turned.missing, "deliveries were erased while in flight");
         }
@@ -353,6 +418,7 @@ impl Dispatcher {
     /// A turn that was not written is written with the next one.
     fn put_back(&mut self, turn: Option<Turn>) {
         self.desks.iter_mut().for_each(Desk::ask_failed);
+        self.unwritten.append(&mut self.writing);
         let Some(turn) = turn else {
             // Nobody keeps a turn past its failure; if somebody did, the leases are freed at the next start.
             tracing::error!("answers could not be kept for another try");
@@ -408,6 +474,17 @@ impl Database {
             None => std::future::pending().await,
         }
     }
+}
+
+fn addressed(claimed: Claimed) -> (Ticket, Message) {
+    let message = Message {
+        event_id: claimed.event_id,
+        event_type: claimed.event_type,
+        trigger: claimed.trigger,
+        attempt: claimed.ticket.attempts.saturating_add(1),
+        body: claimed.body,
+    };
+    (claimed.ticket, message)
 }
 
 /// A sleep that is kept while its instant stays the same.

@@ -18,7 +18,6 @@ use crate::store::{Enrolled, Enrolment, Recording, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
-use super::roster::Rhythm;
 use super::settle::outgoing;
 
 /// Everything that a config decides about polling.
@@ -140,26 +139,48 @@ impl Poller {
                 Done::Left { result }
             });
         }
-        let mut new = Vec::new();
+        let (mut new, mut rehoused) = (Vec::new(), Vec::new());
         for (assignment, stored) in list.into_iter().zip(enrolled) {
             if let Some(&person) = known.get(&assignment.card.identity) {
+                let hours = self.hours_of(&assignment.open, now);
                 let watched = &mut self.people[person as usize];
                 watched.who = assignment.card.into();
+                if watched.hours != hours {
+                    watched.hours = hours;
+                    rehoused.push(person);
+                }
                 watched.rhythm = assignment.rhythm;
             } else if let Some(&upstream) = by_name.get(&assignment.card.identity.org) {
+                let hours = self.hours_of(&assignment.open, now);
                 new.push(u32::try_from(self.people.len()).unwrap_or(u32::MAX));
-                self.people.push(newcomer(assignment, stored, upstream));
+                self.people.push(newcomer(assignment, stored, upstream, hours));
             }
         }
-        self.count_paced();
+        self.recount(now);
         for person in new {
             let members = self.members(self.people[person as usize].upstream);
             let due = self.first_due(person, members, now);
             self.requeue(person, due);
         }
+        for person in rehoused {
+            self.rehouse(person, now);
+        }
         for (person, before) in intervals {
             self.hurry(person, before, now);
         }
+    }
+
+    /// Other windows: the next look moves into them, or comes sooner where they are open now.
+    fn rehouse(&mut self, person: u32, now: Timestamp) {
+        let watched = &self.people[person as usize];
+        if watched.busy {
+            return; // put back into the queue by whoever ends the look
+        }
+        let (due, upstream) = (watched.due, watched.upstream);
+        self.upstreams[upstream].due.remove(due, person);
+        let next =
+            if self.people[person as usize].failures > 0 { due } else { self.next_regular(person, now) };
+        self.requeue(person, next.min(due));
     }
 
     /// Takes over limits and clients; what was spent, learned and waited for stays.
@@ -183,13 +204,6 @@ impl Poller {
             }
         }
         self.upstreams.iter().enumerate().map(|(at, upstream)| (upstream.name.clone(), at)).collect()
-    }
-
-    fn count_paced(&mut self) {
-        self.upstreams.iter_mut().for_each(|upstream| upstream.paced = 0);
-        for watched in self.people.iter().filter(|watched| !watched.gone) {
-            self.upstreams[watched.upstream].paced += usize::from(watched.rhythm == Rhythm::Auto);
-        }
     }
 
     fn members(&self, upstream: usize) -> usize {

@@ -36,7 +36,11 @@ impl Poller {
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
             let watched = &self.people[person as usize];
             let Some(last_ok) = watched.last_ok.filter(|_| !watched.busy && !watched.stale) else { continue };
-            if now.since(last_ok) <= self.stale_after(person, now) {
+            if !self.may_look(person) {
+                continue; // only open time counts
+            }
+            let bound = self.stale_after(person, now);
+            if now.since(last_ok) <= bound || self.silent_for(person, last_ok, now) <= bound {
                 continue;
             }
             let watched = &mut self.people[person as usize];
@@ -92,7 +96,7 @@ impl Poller {
         }
         let index = watched.upstream;
         let upstream = &mut self.upstreams[index];
-        if let Some(until) = upstream.paused(now).filter(|_| upstream.trouble != Some("budget")) {
+        if let Some(until) = upstream.paused(now).filter(|_| !upstream.is_month_spent()) {
             let why = upstream.trouble.unwrap_or("waiting");
             return Err(NotNow::Because(format!("`{}` is paused until {until}: {why}", upstream.name)));
         }
