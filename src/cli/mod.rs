@@ -15,6 +15,7 @@ pub mod db;
 pub mod demo;
 pub mod events;
 pub mod history;
+pub mod init;
 pub mod now;
 pub mod output;
 pub mod poll;
@@ -23,6 +24,7 @@ pub mod reload;
 pub mod report;
 pub mod run;
 pub mod simulate;
+pub mod status;
 pub mod user;
 pub mod webhook;
 mod when;
@@ -160,6 +162,10 @@ enum Command {
     Report(report::Args),
     /// The events so far
     Events(events::Args),
+    /// How the daemon is, on one screen
+    Status(status::Args),
+    /// The files to begin with: a commented config, a folder for credentials, the unit
+    Init(init::Args),
     /// Let the running daemon read its config again; prints what changed
     Reload(reload::Args),
     /// Look at somebody now: request, answer, difference
@@ -189,6 +195,8 @@ pub fn main() -> ExitCode {
         Command::History(args) => history::run(&globals, args),
         Command::Report(args) => report::run(&globals, args),
         Command::Events(args) => events::run(&globals, args),
+        Command::Status(args) => status::run(&globals, args),
+        Command::Init(args) => init::run(&globals, args),
         Command::Reload(args) => reload::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
         Command::Db(args) => db::run(&globals, args),
