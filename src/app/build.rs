@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::SharedClock;
 use crate::config::secrets::SecretSource;
@@ -25,7 +25,9 @@ use crate::presence::event::Card;
 use crate::secret::Secret;
 use crate::signature::SigningKey;
 use crate::store::{Store, StoreError};
+use crate::tasks::alerts_webhook::WebhookAlerts;
 use crate::tasks::dispatcher::{Dispatcher, Target};
+use crate::tasks::operator::Operator;
 use crate::tasks::poller::report::PollerHandle;
 use crate::tasks::poller::roster::Rhythm;
 use crate::tasks::poller::start::Assignment;
@@ -102,11 +104,7 @@ impl BuildError {
 }
 
 /// Builds everything. `with_control`: also a control socket (the demo has none).
-pub async fn daemon(
-    mut config: Config,
-    clock: SharedClock,
-    with_control: bool,
-) -> Result<Daemon, BuildError> {
+pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> Result<Daemon, BuildError> {
     let targets = targets(&config, &clock).await?;
     let subscriptions = subscriptions(&config.webhooks)?;
     let (clients, _) = clients(&config, &[], &clock).await?;
@@ -117,6 +115,21 @@ pub async fn daemon(
     let upstreams = upstreams(&config, &clients, &store, &health, &clock).await?;
     let dispatcher = Dispatcher::new(store.clone(), targets, Arc::clone(&clock), Arc::clone(&outbox_wake));
     let (looks, requests) = PollerHandle::pair();
+    let (subscribing, subscribed) = watch::channel(Arc::clone(&subscriptions));
+    let alerts = WebhookAlerts {
+        store: store.clone(),
+        clock: Arc::clone(&clock),
+        states_wake: dispatcher.states_wake(),
+        outbox_wake: Arc::clone(&outbox_wake),
+        subscriptions: subscribed,
+    };
+    let operator = Operator::new(
+        store.clone(),
+        Arc::clone(&clock),
+        dispatcher.handle(),
+        looks.clone(),
+        Arc::clone(&outbox_wake),
+    );
     let tools = Tools {
         store: store.clone(),
         clock: Arc::clone(&clock),
@@ -125,9 +138,11 @@ pub async fn daemon(
         health: Arc::clone(&health),
     };
     let list = assignments(&config);
-    // The poller has them now; a second copy of a hundred thousand people is not worth keeping.
-    config.users = Vec::new();
     let poller = Poller::start(tools, settings(&config), upstreams, list, requests).await?;
+    let at_start: Vec<_> = config.webhooks.iter().filter(|webhook| webhook.snapshot_on_start).collect();
+    if !at_start.is_empty() {
+        looks.snapshot_at_start(at_start.into_iter().map(|webhook| webhook.name.clone()).collect());
+    }
     let web = match listener {
         None => None,
         Some(listener) => Some(web_state(&config, listener, &store, &health, &clock).await?),
@@ -145,6 +160,9 @@ pub async fn daemon(
         poller,
         looks,
         dispatcher,
+        alerts,
+        operator,
+        subscribing,
         web,
         control,
         reloading: None,

@@ -26,7 +26,7 @@ use crate::telemetry::health::Health;
 use crate::telemetry::log::{self, LogHandle};
 use crate::telemetry::settings::InForce;
 use crate::web;
-use crate::webhook::routing::recipients;
+use crate::webhook::routing::{Subscription, recipients};
 
 /// Why the settings in force still are the old ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,8 @@ pub(super) struct Parts {
     pub(super) poller: poller::reload::ReloadHandle,
     pub(super) dispatcher: dispatcher::reload::ReloadHandle,
     pub(super) web: Option<web::State>,
+    /// Who gets which events, for the tasks that tell of their own accord.
+    pub(super) subscriptions: watch::Sender<Arc<[Subscription]>>,
 }
 
 /// Puts other configs in force.
@@ -207,9 +209,11 @@ impl Reloader {
     async fn swap(&mut self, ready: Ready) -> Outcome {
         let Ready { config, changes, warnings, clients, poller, dispatcher, token } = ready;
         let stopping = || Refusal { advice: Advice::TryLater, message: "the daemon is stopping".to_owned() };
+        let subscriptions = Arc::clone(&poller.subscriptions);
         // The one step that can still fail comes first: then nothing has changed.
         self.parts.poller.reload(poller).await.ok_or_else(stopping)?.map_err(failed)?;
         self.parts.clients = clients;
+        self.parts.subscriptions.send_replace(subscriptions);
         if !self.parts.dispatcher.reload(dispatcher).await {
             return Err(stopping());
         }

@@ -22,6 +22,7 @@ pub mod reload;
 pub mod run;
 pub mod simulate;
 pub mod user;
+pub mod webhook;
 mod when;
 
 /// How a command ended, beside 0.
@@ -159,6 +160,8 @@ enum Command {
     Reload(reload::Args),
     /// Look at somebody now: request, answer, difference
     Poll(poll::Args),
+    /// Receivers: how they stand, tests, deliveries, replays, pauses, secrets
+    Webhook(webhook::Args),
     /// Who is watched; unionIds of others, by DingTalk's contacts
     User(user::Args),
     /// Completions for a shell
@@ -181,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Events(args) => events::run(&globals, args),
         Command::Reload(args) => reload::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
+        Command::Webhook(args) => webhook::run(&globals, args),
         Command::User(args) => user::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),
     };

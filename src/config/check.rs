@@ -27,8 +27,6 @@ pub const NOT_BUILT_YET: &[(&str, &str)] = &[
     ("webhook.template", "templates are not rendered yet"),
     ("webhook.success", "answers are judged by their status only yet"),
     ("webhook.batch", "every event is sent by itself yet"),
-    ("webhook.give_up_after", "webhooks are not disabled yet"),
-    ("webhook.max_age", "events do not expire yet"),
     ("history.snapshots", "nothing is pruned yet"),
     ("history.visits", "nothing is pruned yet"),
     ("history.events", "nothing is pruned yet"),

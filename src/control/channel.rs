@@ -215,6 +215,9 @@ mod tests {
         match request {
             Request::Ping | Request::Reload => Response::Pong { version: "1".into() },
             Request::Poll { who, .. } => Response::Refused { advice: Advice::Nothing, message: who },
+            Request::Webhook(asked) => {
+                Response::Refused { advice: Advice::Failed, message: format!("{asked:?}") }
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::presence::observation::Observation;
 
 mod channel;
 mod place;
+pub mod webhook;
 
 pub use channel::{ControlError, Endpoint, ask};
 pub use place::{ask_places, serve_place};
@@ -31,6 +32,8 @@ pub enum Request {
         /// Look, but change nothing.
         dry_run: bool,
     },
+    /// Something about webhooks.
+    Webhook(webhook::WebhookRequest),
 }
 
 /// What the daemon answers.
@@ -46,6 +49,8 @@ pub enum Response {
     Reloaded(Box<ReloadReport>),
     /// What the look gave.
     Poll(Box<PollReport>),
+    /// What was done about webhooks.
+    Webhook(webhook::WebhookResponse),
     /// It was not done.
     Refused {
         /// What that means for who asked.

@@ -4,6 +4,7 @@
 //! Deliberately not here: who is in which meeting (`presence`), carrying a decision out (`tasks`).
 
 pub mod backoff;
+pub mod by_hand;
 pub mod cadence;
 pub mod civil;
 pub mod delivery;
@@ -12,4 +13,5 @@ pub mod pace;
 pub mod quota;
 pub mod reaction;
 pub mod send_rate;
+pub mod webhook_alert;
 pub mod window;

@@ -4,6 +4,8 @@
 //! one instant retry, and only where no receiver can have seen the first try's answer go wrong. Deliberately not here:
 //! the order of requests and their attempts (`tasks::dispatcher`, `policy::delivery`).
 
+pub mod trial;
+
 use std::error::Error;
 use std::io::ErrorKind;
 use std::sync::Arc;

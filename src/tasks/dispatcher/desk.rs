@@ -7,8 +7,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::request::Changed;
 use super::target::Target;
-use crate::policy::delivery::{self, Attempt, Health, Next, Outcome, Standing};
+use crate::policy::by_hand::{self, Change};
+use crate::policy::delivery::{self, Attempt, Health, Next, Outcome, Standing, Trigger};
 use crate::policy::send_rate::SendRate;
 use crate::store::outbox::{Ask, Attempted, Claimed, Ending, Finished, Granted, Ticket};
 use crate::time::Timestamp;
@@ -77,6 +79,19 @@ impl Desk {
     /// There may be new work.
     pub(super) fn look_again(&mut self) {
         self.look = true;
+    }
+
+    /// The operator's say. To be written down even where nothing changes: whoever waits for that waits for a write.
+    pub(super) fn change(&mut self, change: Change, now: Timestamp) -> Changed {
+        let was = self.health.standing.clone();
+        by_hand::apply(&mut self.health, change, now);
+        self.changed = true;
+        self.look = true;
+        let standing = &self.health.standing;
+        if was.name() != standing.name() {
+            tracing::info!(webhook = %self.target.name, was = was.name(), state = standing.name(), "webhook state changed by hand");
+        }
+        Changed { was, now: standing.clone() }
     }
 
     /// What should be asked for at `now`, if anything. Counts as asked.
@@ -179,7 +194,9 @@ impl Desk {
     /// What was taken and will not be sent: everything when the webhook is not up any more, and what is too old.
     pub(super) fn put_down(&mut self, now: Timestamp) -> Vec<Finished> {
         let (may_send, rules) = (self.may_send(), self.target.rules);
-        let too_old = |one: &InHand| rules.expired(one.claimed.recorded, now);
+        // What the operator wants sent again is wanted however old it is.
+        let too_old =
+            |one: &InHand| one.claimed.trigger == Trigger::Event && rules.expired(one.claimed.recorded, now);
         if may_send && (rules.max_age.is_none() || !self.waiting.iter().any(too_old)) {
             return Vec::new();
         }

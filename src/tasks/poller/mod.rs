@@ -34,6 +34,7 @@ pub mod report;
 pub mod roster;
 mod running;
 mod settle;
+mod snapshot;
 mod standing;
 pub mod start;
 pub mod upstream;
@@ -41,7 +42,7 @@ mod watchfulness;
 mod who;
 
 use alarm::Alarm;
-use report::{LookNow, LookReport};
+use report::{LookNow, LookReport, Request};
 use roster::Watched;
 use running::Running;
 use upstream::Upstream;
@@ -98,7 +99,7 @@ pub struct Poller {
     settings: Settings,
     upstreams: Vec<Upstream>,
     people: Vec<Watched>,
-    requests: mpsc::Receiver<LookNow>,
+    requests: mpsc::Receiver<Request>,
     waiting_looks: Vec<LookNow>,
     reloads: reload::Reloads,
     running: Running,
@@ -162,7 +163,7 @@ impl Poller {
                 biased;
                 () = &mut stopped, if !self.stopping => self.begin_stop(),
                 Some(done) = self.running.next() => self.take(done),
-                Some(request) = self.requests.recv(), if !self.stopping => self.look_now(request),
+                Some(request) = self.requests.recv(), if !self.stopping => self.requested(request),
                 Some(waiting) = self.reloads.next(), if !self.stopping => self.begin_reload(waiting),
                 () = alarm.ringing(), if !self.stopping => {}
             }
@@ -211,6 +212,13 @@ impl Poller {
             Done::Noted { result } => self.noted(&result),
             Done::Enrolled { waiting, result } => self.enrolled(*waiting, result),
             Done::Left { result } => self.left(result),
+        }
+    }
+
+    fn requested(&mut self, request: Request) {
+        match request {
+            Request::Look(look) => self.look_now(look),
+            Request::Snapshot(snapshot) => self.snapshot_now(snapshot),
         }
     }
 

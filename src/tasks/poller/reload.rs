@@ -244,14 +244,15 @@ impl Poller {
         let watched = &mut self.people[person as usize];
         // For ever: nothing looks at, and nothing declares stale, who is busy.
         watched.busy = true;
-        let outcome = upkeep::unwatch(&watched.belief, now, &watched.who.card(), self.tools.store.source());
+        let card = watched.who.card();
+        let outcome = upkeep::unwatch(&watched.belief, now, &card, self.tools.store.source());
         let recording = Recording {
             person_id: watched.person_id,
-            org: watched.who.identity.org.clone(),
+            org: card.identity.org.clone(),
             snapshot: None,
             belief: outcome.belief,
             visits: outcome.visits,
-            events: outgoing(&self.tools.subscriptions, outcome.events, &watched.who.card()),
+            events: outgoing(&self.tools.subscriptions, outcome.events, &card),
             watched: false,
             looked_at: None,
             next_poll: None,

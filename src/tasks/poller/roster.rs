@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::snapshot::Owed;
 use super::who::Who;
 use crate::policy::cadence::Cron;
 use crate::policy::pace::Phase;
@@ -54,6 +55,8 @@ pub(super) struct Watched {
     pub(super) busy: bool,
     /// Taken off the list; the place stays empty.
     pub(super) gone: bool,
+    /// A snapshot that is still to be told.
+    pub(super) owed: Option<Owed>,
 }
 
 /// The people of one organisation whose look lies ahead, soonest first. All operations are O(log people).

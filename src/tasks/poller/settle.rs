@@ -134,6 +134,18 @@ impl Poller {
         self.record(person, outcome, None, None, next, None);
     }
 
+    /// Something is told to somebody in particular.
+    pub(super) fn record_told(
+        &mut self,
+        person: u32,
+        outcome: Outcome,
+        events: Vec<Outgoing>,
+        next: Timestamp,
+    ) {
+        self.people[person as usize].busy = true;
+        self.commit(person, outcome, events, None, None, next, None);
+    }
+
     fn record(
         &mut self,
         person: u32,
@@ -143,9 +155,29 @@ impl Poller {
         next: Timestamp,
         reply: Option<(LookNow, LookReport)>,
     ) {
+        let card = self.people[person as usize].who.card();
+        let events = outgoing(&self.tools.subscriptions, outcome.events, &card);
+        let outcome = Outcome { events: Vec::new(), ..outcome };
+        self.commit(person, outcome, events, snapshot, seen, next, reply);
+    }
+
+    /// The same with events whose receivers are already known; `outcome` has none.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one transaction; a struct would only name them again"
+    )]
+    fn commit(
+        &mut self,
+        person: u32,
+        outcome: Outcome,
+        events: Vec<Outgoing>,
+        snapshot: Option<NewSnapshot>,
+        seen: Option<Seen>,
+        next: Timestamp,
+        reply: Option<(LookNow, LookReport)>,
+    ) {
         let watched = &self.people[person as usize];
         let belief = outcome.belief.clone();
-        let events = outgoing(&self.tools.subscriptions, outcome.events, &watched.who.card());
         let count = events.len();
         let recording = Recording {
             person_id: watched.person_id,
@@ -219,6 +251,7 @@ impl Poller {
         watched.busy = false;
         watched.due = next;
         self.upstreams[watched.upstream].due.insert(next, person, watched.failures > 0);
+        self.tell_owed(person);
     }
 
     /// One line when the database stops taking what it is given.

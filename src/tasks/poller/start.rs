@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::reload::Reloads;
-use super::report::LookNow;
+use super::report::Request;
 use super::roster::{Rhythm, Watched};
 use super::running::Running;
 use super::settle::outgoing;
@@ -51,7 +51,7 @@ impl Poller {
         settings: Settings,
         upstreams: Vec<Upstream>,
         list: Vec<Assignment>,
-        requests: mpsc::Receiver<LookNow>,
+        requests: mpsc::Receiver<Request>,
     ) -> Result<Self, PollerError> {
         let now = tools.clock.now();
         let enrolments = list.iter().map(Assignment::enrolment).collect();
@@ -148,6 +148,7 @@ pub(super) fn newcomer(assignment: Assignment, stored: Enrolled, upstream: usize
         stale: false,
         busy: false,
         gone: false,
+        owed: None,
     }
 }
 
