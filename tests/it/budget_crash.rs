@@ -26,7 +26,8 @@ fn thirty_kills_leave_the_count_exact_or_a_few_high() {
         let daemon = site.start();
         fake.wait_any(1 + kill % 7);
         daemon.kill();
-        let used: u64 = sqlite3(&site.database(), "SELECT sum(used) FROM v_budget").parse().expect("a number");
+        let used: u64 =
+            sqlite3(&site.database(), "SELECT sum(used) FROM v_budget").parse().expect("a number");
         assert!(used >= fake.all_looks(), "too low after kill {kill}: {used} of {}", fake.all_looks());
     }
     let daemon = site.start();

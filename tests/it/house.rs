@@ -68,8 +68,7 @@ impl House {
         let file = folder.path().join("config.toml");
         std::fs::write(&file, text).unwrap();
         let config = config::load(&file).unwrap_or_else(|refused| panic!("{refused}")).config;
-        let store =
-            Store::open(&config.history.path, config.time_zone, Arc::clone(&clock)).await.unwrap();
+        let store = Store::open(&config.history.path, config.time_zone, Arc::clone(&clock)).await.unwrap();
         before(&store).await;
         store.close().await.unwrap();
         let built = build::daemon(config, Arc::clone(&clock), false).await.unwrap();
@@ -146,7 +145,9 @@ fn brief(events: &[Value]) -> Vec<String> {
     let word = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
     events
         .iter()
-        .map(|e| format!("{} {} {} {}", word(e, "time"), word(e, "type"), word(e, "subject"), e["data"]["alert"]))
+        .map(|e| {
+            format!("{} {} {} {}", word(e, "time"), word(e, "type"), word(e, "subject"), e["data"]["alert"])
+        })
         .collect()
 }
 

@@ -55,7 +55,8 @@ fn sequence(event: &Value) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_is_told_and_its_gap_comes_before_what_was_seen_afterwards() {
     let config = config(0, "interval = \"30s\"\nstale_after = \"3m\"", &users(&PEOPLE, ""));
-    let plan = Plan { from: "2026-11-23T06:00:00Z", speed: 200.0, scenario: scene(), config: &config, events: ALL };
+    let plan =
+        Plan { from: "2026-11-23T06:00:00Z", speed: 200.0, scenario: scene(), config: &config, events: ALL };
     let house = House::open(plan, async |_| {}).await;
     house.until("Ann's join", |events| of_type(events, "user.presence_changed").first().map(|_| ())).await;
     house.until_so("everybody's first look", || house.dingtalk.counts().answers.len() == 5).await;
@@ -64,7 +65,9 @@ async fn an_outage_is_told_and_its_gap_comes_before_what_was_seen_afterwards() {
     house.until_alert("upstream", "firing").await;
     house.dingtalk.clear_faults();
     house.until_alert("upstream", "resolved").await;
-    house.until("all recovered", |events| (of_type(events, "watch.recovered").len() == 5).then_some(())).await;
+    house
+        .until("all recovered", |events| (of_type(events, "watch.recovered").len() == 5).then_some(()))
+        .await;
     let events = house.events();
     let gaps = of_type(&events, "system.gap");
     assert_eq!(gaps.len(), 1, "one outage, one gap");
@@ -89,8 +92,13 @@ async fn refused_permission_and_address_fire_at_once_and_say_what_is_missing() {
         [(FaultKind::Permission, "VideoConference.Conference.Read"), (FaultKind::Address, "127.0.0.1")]
     {
         let config = config(0, "interval = \"30s\"", &users(&PEOPLE[..2], ""));
-        let plan =
-            Plan { from: "2026-11-23T06:00:00Z", speed: 100.0, scenario: scene(), config: &config, events: ALL };
+        let plan = Plan {
+            from: "2026-11-23T06:00:00Z",
+            speed: 100.0,
+            scenario: scene(),
+            config: &config,
+            events: ALL,
+        };
         let house = House::open(plan, async |_| {}).await;
         house.dingtalk.add_fault(Fault::new(kind));
         let summary = house.until_alert("auth", "firing").await;
@@ -105,7 +113,13 @@ async fn refused_permission_and_address_fire_at_once_and_say_what_is_missing() {
 async fn a_spent_month_stops_polling_until_it_turns() {
     // Six hours before the month turns in Shanghai, two calls are left.
     let config = config(750, "interval = \"1h\"", &users(&PEOPLE[1..2], ""));
-    let plan = Plan { from: "2026-11-30T10:00:00Z", speed: 3_000.0, scenario: scene(), config: &config, events: ALL };
+    let plan = Plan {
+        from: "2026-11-30T10:00:00Z",
+        speed: 3_000.0,
+        scenario: scene(),
+        config: &config,
+        events: ALL,
+    };
     let house = House::open(plan, async |store| {
         let usage = Usage { used: 748, throttled: 0 };
         store.set_usage(OrgName::default_name(), "2026-11".into(), usage, Some(750), None).await.unwrap();
@@ -117,7 +131,8 @@ async fn a_spent_month_stops_polling_until_it_turns() {
     house.until_so("the last hour", || house.clock.now() > at("2026-11-30T15:30:00Z")).await;
     assert_eq!(house.looks(), 2, "what was left, and not one more");
     house.until_alert("budget", "resolved").await;
-    let gap = house.until("the gap", |events| of_type(events, "system.gap").first().map(|&gap| gap.clone())).await;
+    let gap =
+        house.until("the gap", |events| of_type(events, "system.gap").first().map(|&gap| gap.clone())).await;
     assert_eq!(gap["data"]["cause"], "throttled");
     house.until_so("looks again", || house.looks() > 3).await;
     house.close().await;
@@ -126,7 +141,13 @@ async fn a_spent_month_stops_polling_until_it_turns() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_dingtalk_says_the_month_is_spent_there_is_one_probe_in_six_hours() {
     let config = config(0, "interval = \"1m\"", &users(&PEOPLE[1..2], ""));
-    let plan = Plan { from: "2026-11-23T00:00:00Z", speed: 10_000.0, scenario: scene(), config: &config, events: ALL };
+    let plan = Plan {
+        from: "2026-11-23T00:00:00Z",
+        speed: 10_000.0,
+        scenario: scene(),
+        config: &config,
+        events: ALL,
+    };
     let house = House::open(plan, async |_| {}).await;
     house.dingtalk.add_fault(Fault::new(FaultKind::MonthSpent));
     house.until_alert("budget", "firing").await;
@@ -143,7 +164,8 @@ async fn a_ban_of_one_organisation_holds_up_all_of_them() {
     let orgs = "[[org]]\nname = \"acme\"\n[[org]]\nname = \"beta\"\n";
     let people = users(&["u-ann"], "org = \"acme\"") + &users(&["u-ann"], "org = \"beta\"");
     let config = config(0, "interval = \"10s\"", &(orgs.to_owned() + &people));
-    let plan = Plan { from: "2026-11-23T06:00:00Z", speed: 100.0, scenario: scene(), config: &config, events: ALL };
+    let plan =
+        Plan { from: "2026-11-23T06:00:00Z", speed: 100.0, scenario: scene(), config: &config, events: ALL };
     let house = House::open(plan, async |_| {}).await;
     let joined = house
         .until("both joins", |events| {
@@ -170,7 +192,8 @@ async fn a_ban_of_one_organisation_holds_up_all_of_them() {
         .await;
     assert_ne!(gaps[0]["data"]["org"], gaps[1]["data"]["org"]);
     for gap in &gaps {
-        let (from, to) = (gap["data"]["gap"]["from"].as_str().unwrap(), gap["data"]["gap"]["to"].as_str().unwrap());
+        let (from, to) =
+            (gap["data"]["gap"]["from"].as_str().unwrap(), gap["data"]["gap"]["to"].as_str().unwrap());
         assert!(at(to).since(at(from)) >= Duration::from_mins(5), "{from} {to}");
     }
     house.close().await;
@@ -183,7 +206,13 @@ async fn who_is_inside_when_the_window_closes_is_followed_and_then_unknown() {
         .replace("[poll]\n", "[poll]\nPOLL\n")
         .replace("POLL", "overtime = \"1h\"")
         + rest.strip_prefix("overtime = \"1h\"\n").unwrap();
-    let plan = Plan { from: "2026-11-23T17:30:00Z", speed: 5_000.0, scenario: scene(), config: &config, events: ALL };
+    let plan = Plan {
+        from: "2026-11-23T17:30:00Z",
+        speed: 5_000.0,
+        scenario: scene(),
+        config: &config,
+        events: ALL,
+    };
     let house = House::open(plan, async |_| {}).await;
     let unknown = house
         .until("presence unknown", |events| {
@@ -216,7 +245,8 @@ async fn who_is_inside_when_the_window_closes_is_followed_and_then_unknown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn instants_are_kept_and_spread_a_little() {
     let config = config(0, "cron = \"*/10 * * * *\"", &users(&PEOPLE, ""));
-    let plan = Plan { from: "2026-11-23T06:05:00Z", speed: 600.0, scenario: scene(), config: &config, events: ALL };
+    let plan =
+        Plan { from: "2026-11-23T06:05:00Z", speed: 600.0, scenario: scene(), config: &config, events: ALL };
     let house = House::open(plan, async |_| {}).await;
     assert_eq!(house.looks(), 0, "not before the first instant");
     house
@@ -242,8 +272,13 @@ async fn dingtalk_never_sees_more_than_the_rate_in_any_second() {
     let config = config(0, "interval = \"1s\"", &users(&people, ""))
         .replace("calls_per_month = 0", &format!("calls_per_month = 0\nrate = {RATE}\nconcurrency = 20"));
     let now = SystemClock.now().to_string();
-    let plan =
-        Plan { from: &now, speed: 1.0, scenario: Scenario::crowd(1000, Crowd::Idle), config: &config, events: ALL };
+    let plan = Plan {
+        from: &now,
+        speed: 1.0,
+        scenario: Scenario::crowd(1000, Crowd::Idle),
+        config: &config,
+        events: ALL,
+    };
     let house = House::open(plan, async |_| {}).await;
     house.dingtalk.add_fault(Fault { every: 400, ..Fault::new(FaultKind::Qps) });
     house.until_so("enough looks", || house.looks() > 1500).await;
