@@ -217,7 +217,7 @@ impl Poller {
     }
 
     /// `next`, moved into open time where it is not, unless they are followed past it.
-    pub(super) fn into_hours(&mut self, person: u32, next: Timestamp) -> Timestamp {
+    pub(super) fn moved_into_hours(&mut self, person: u32, next: Timestamp) -> Timestamp {
         let watched = &mut self.people[person as usize];
         let hours = &self.hours[watched.hours];
         if hours.open.is_always() {
