@@ -9,7 +9,7 @@
 //! 4  tasks | web | control                           the shell in motion
 //! 3  store | dingtalk | webhook | telemetry | simulator   adapters; none knows another
 //! 2  clock | config | net                            ground of the shell
-//! 1  presence | policy | signature                   decisions: pure
+//! 1  presence | policy | signature | message         decisions: pure
 //! 0  time | ids | secret                             words
 //! ```
 //!
@@ -24,6 +24,7 @@ pub mod config;
 pub mod control;
 pub mod dingtalk;
 pub mod ids;
+pub mod message;
 pub mod net;
 pub mod policy;
 pub mod presence;

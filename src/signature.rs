@@ -4,6 +4,8 @@
 //! Deliberately not here: where keys come from (`config::secrets`), which headers carry what (`webhook`), and how
 //! old a timestamp may be (the receiver's own rule).
 
+pub mod robot;
+
 use std::fmt;
 
 use base64::Engine;

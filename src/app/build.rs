@@ -23,7 +23,6 @@ use crate::policy::quota::{Month, MonthBudget, RateLimiter};
 use crate::presence::diff::Rules;
 use crate::presence::event::Card;
 use crate::secret::Secret;
-use crate::signature::SigningKey;
 use crate::store::{Store, StoreError};
 use crate::tasks::alerts_webhook::WebhookAlerts;
 use crate::tasks::dispatcher::{Dispatcher, Target};
@@ -37,10 +36,12 @@ use crate::telemetry::health::Health;
 use crate::telemetry::settings::InForce;
 use crate::web;
 use crate::webhook::address::Reach;
+use crate::webhook::format::{Keys, Shape};
 use crate::webhook::routing::{Pattern, PatternError, Subscription};
 use crate::webhook::send::{Destination, Sender, SenderError};
 
 use super::daemon::Daemon;
+use super::upkeep;
 
 /// Why the daemon could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -137,7 +138,7 @@ pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> R
         subscriptions,
         health: Arc::clone(&health),
     };
-    let list = assignments(&config);
+    let list = upkeep::without_forgotten(&store, assignments(&config)).await?;
     let poller = Poller::start(tools, settings(&config), upstreams, list, requests).await?;
     let at_start: Vec<_> = config.webhooks.iter().filter(|webhook| webhook.snapshot_on_start).collect();
     if !at_start.is_empty() {
@@ -347,11 +348,12 @@ pub(super) async fn targets(config: &Config, clock: &SharedClock) -> Result<Vec<
 
 async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
     let whose = |key: &str| format!("webhook `{}`: {key}", webhook.name);
-    let mut keys = Vec::with_capacity(webhook.secrets.len());
+    let mut secrets = Vec::with_capacity(webhook.secrets.len());
     for source in &webhook.secrets {
-        let text = secret(|| whose("secret"), source).await?;
-        keys.push(SigningKey::parse(text.reveal()).map_err(|error| refused(webhook, &error))?);
+        secrets.push(secret(|| whose("secret"), source).await?);
     }
+    let keys = Keys::sort(&secrets, webhook.format).map_err(|error| refused(webhook, &error))?;
+    let format = Shape::of(webhook, keys.robot).ok_or_else(|| refused(webhook, &"it has no template"))?;
     let mut headers = Vec::with_capacity(webhook.headers.len());
     for (name, value) in &webhook.headers {
         headers.push((name.clone(), text(value, || whose(name)).await?));
@@ -359,8 +361,8 @@ async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
     Ok(Destination {
         webhook: webhook.name.clone(),
         url: text(&webhook.url, || whose("url")).await?,
-        format: webhook.format,
-        keys,
+        format,
+        keys: keys.signing,
         headers,
         timeout: webhook.timeout,
         connect_timeout: webhook.connect_timeout,

@@ -13,6 +13,7 @@ use super::build::Held;
 use super::control::Answers;
 use super::reload::{self, Reloader, Reloading};
 use super::supervise::{Fault, Supervisor};
+use super::upkeep;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::control::Endpoint;
@@ -77,6 +78,7 @@ impl Daemon {
         // Draining is measured on the machine's clock, whatever pace the daemon's own runs at.
         let mut tasks = Supervisor::new(Arc::new(SystemClock));
         let (sender, config) = watch::channel(Arc::new(self.config));
+        upkeep::spawn(&mut tasks, config.clone(), &self.store, &self.clock, &stop);
         let reload = self.reloading.map(|reloading| {
             let parts = reload::Parts {
                 store: self.store.clone(),
@@ -104,8 +106,13 @@ impl Daemon {
             tasks.spawn("the listener", web::serve(listener, state, stop.clone()));
         }
         if let Some(endpoint) = self.control {
-            let answers =
-                Arc::new(Answers { config, looks: self.looks.clone(), operator: self.operator, reload });
+            let answers = Arc::new(Answers {
+                config,
+                store: self.store.clone(),
+                looks: self.looks.clone(),
+                operator: self.operator,
+                reload,
+            });
             let handler = move |request| Arc::clone(&answers).answer(request);
             let token = stop.clone();
             tasks.spawn("the control socket", async move {

@@ -9,3 +9,4 @@ pub mod daemon;
 pub mod reload;
 pub mod signals;
 pub mod supervise;
+pub mod upkeep;

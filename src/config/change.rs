@@ -290,7 +290,7 @@ fn webhook_keys(old: &Webhook, new: &Webhook) -> Vec<&'static str> {
             success => "success",
             batch => "batch",
         ],
-        [name]
+        [name, style]
     )
 }
 

@@ -23,15 +23,6 @@ use super::{Config, dingtalk, housekeeping, people, plan, poll, value};
 pub const NOT_BUILT_YET: &[(&str, &str)] = &[
     ("poll.sweep", "everybody is looked at alone yet"),
     ("poll.confirm_calls", "meetings are not asked yet"),
-    ("webhook.format", "only `standard` is sent yet"),
-    ("webhook.template", "templates are not rendered yet"),
-    ("webhook.success", "answers are judged by their status only yet"),
-    ("webhook.batch", "every event is sent by itself yet"),
-    ("history.snapshots", "nothing is pruned yet"),
-    ("history.visits", "nothing is pruned yet"),
-    ("history.events", "nothing is pruned yet"),
-    ("history.backup.dir", "no backups are made yet"),
-    ("history.backup.keep", "no backups are made yet"),
     ("http.metrics_per_user", "there are no metrics yet"),
 ];
 
@@ -92,7 +83,7 @@ pub(super) fn config(
     );
     let watched = Watched { users: &users, groups: &groups, orgs: &org_names };
     let defaults = root.table("webhook_defaults", "webhook_defaults");
-    let webhooks = webhooks(defaults.as_ref(), &root.tables("webhook"), watched, context);
+    let webhooks = webhooks(defaults.as_ref(), &root.tables("webhook"), watched, zone, context);
     let history = housekeeping::history(root.table("history", "history").as_ref(), &files.folder);
     let store_nick = housekeeping::store_nick(root.table("privacy", "privacy").as_ref());
     let http = housekeeping::http(root.table("http", "http").as_ref(), context);

@@ -15,6 +15,7 @@ use super::secrets::{SecretError, SecretSource, Surroundings, add_credential, re
 use super::section::{Raw, Report, Spot, Trouble, kind};
 use super::{Text, file, value};
 use crate::secret::Secret;
+use crate::signature::robot;
 
 const SOURCES: [&str; 4] = ["credential", "file", "env", "command"];
 const EXAMPLE: &str =
@@ -38,6 +39,8 @@ pub(super) enum Purpose {
     General,
     /// Standard Webhooks signatures: it has a form.
     Signing,
+    /// A DingTalk robot's signature, or a Standard Webhooks one for whoever stands in between.
+    Robot,
 }
 
 impl Context<'_> {
@@ -119,6 +122,15 @@ impl Context<'_> {
                 if let Some(trouble) = signing_secret_trouble(&secret) {
                     let problem = Problem::error("bad-secret", Some(spot.place.clone()), trouble).aside("");
                     self.report.push(problem.help("it is `whsec_` and the base64 of 24 to 64 bytes"));
+                }
+            }
+            Ok(secret) if purpose == Purpose::Robot => {
+                let is_robots = secret.reveal().trim().starts_with(robot::SECRET_PREFIX);
+                if !is_robots && signing_secret_trouble(&secret).is_some() {
+                    let message = format!("a robot's signing secret starts with `{}`", robot::SECRET_PREFIX);
+                    let problem = Problem::error("bad-secret", Some(spot.place.clone()), message).aside("");
+                    self.report
+                        .push(problem.help("it stands in the robot's security settings, under signing"));
                 }
             }
             Ok(_) => {}

@@ -1,13 +1,18 @@
 //! `[[webhook]]` and `[webhook_defaults]`: who is told what, how, and with which patience.
 //!
 //! Guards: names are unique, patterns name events that exist, headers do not collide with those of the contract,
-//! and a filter that matches nobody is pointed out. Deliberately not here: formats and sending (`webhook`).
+//! and a filter that matches nobody is pointed out. Deliberately not here: what belongs to one format
+//! (`hooks::format`), sending (`webhook`).
+
+mod format;
 
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use reqwest::header::{HeaderName, HeaderValue};
 use toml::de::DeValue;
 
+use self::format::Message;
 use super::address;
 use super::audience::{Filters, Watched, check_audience};
 use super::credentials::{Context, Purpose};
@@ -26,8 +31,6 @@ const FORMATS: &[(&str, Format)] = &[
     ("template", Format::Template),
 ];
 const NETWORKS: &[(&str, bool)] = &[("any", false), ("public", true)];
-/// The templates that come with the program.
-const SHIPPED_TEMPLATES: [&str; 3] = ["slack", "feishu", "wecom"];
 /// Headers that the contract, or HTTP itself, gives a meaning.
 const RESERVED: [&str; 8] = [
     "content-type",
@@ -66,7 +69,7 @@ struct Keys {
     max_age: Option<Spot<Option<Duration>>>,
     public_only: Option<bool>,
     allow_link_local: Option<bool>,
-    template: Option<String>,
+    template: Option<Spot<String>>,
     success: Option<(String, serde_json::Value)>,
     batch: Option<Duration>,
 }
@@ -79,6 +82,7 @@ pub(super) fn webhooks(
     shared: Option<&Section<'_>>,
     sections: &[Section<'_>],
     watched: Watched<'_>,
+    zone: Tz,
     context: Context<'_>,
 ) -> Vec<Webhook> {
     let base = shared.map(|section| read(section, context)).unwrap_or_default();
@@ -113,10 +117,10 @@ pub(super) fn webhooks(
             context.report.push(problem.also(first.place.clone(), "the first"));
         }
         let merged = merge(own, &base);
-        check_secrets(&merged, context);
-        check_template(&merged, section, context);
+        format::check_secrets(&merged, context);
+        let message = format::message(&merged, section, zone, context);
         check_audience(&filters(&merged), &name, watched, context.report);
-        webhooks.push(build(name.value.clone(), url, merged, backoff));
+        webhooks.push(build(name.value.clone(), url, merged, backoff, message));
         names.push(name);
     }
     webhooks
@@ -159,8 +163,8 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
         max_age: section.take_unless("max_age", &Some(MAX_AGE), value::or_word("forever")),
         public_only: section.take_unless("network", &false, value::choice(NETWORKS)).map(|spot| spot.value),
         allow_link_local: flag("allow_link_local"),
-        template: template(section, context),
-        success: success(section),
+        template: section.take("template", value::some_text),
+        success: format::success(section),
         batch: section.take("batch", value::wait).map(|spot| spot.value),
     }
 }
@@ -259,62 +263,6 @@ fn header_name_trouble(name: &str) -> Option<Trouble> {
     None
 }
 
-/// A shipped template's name, or a file's path from the config's folder.
-fn template(section: &Section<'_>, context: Context<'_>) -> Option<String> {
-    let spot = section.take("template", value::some_text)?;
-    if SHIPPED_TEMPLATES.contains(&spot.value.as_str()) {
-        return Some(spot.value);
-    }
-    let path = context.folder.join(&spot.value);
-    if !path.is_file() {
-        let help = match nearest(&spot.value, SHIPPED_TEMPLATES) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("a file, or one of {}", SHIPPED_TEMPLATES.join(", ")),
-        };
-        let message = format!("there is no template {}", path.display());
-        context.report.error("missing-file", &spot.place, message, &help);
-    }
-    Some(path.display().to_string())
-}
-
-fn success(section: &Section<'_>) -> Option<(String, serde_json::Value)> {
-    let table = section.table("success", "webhook.success")?;
-    let pointer = table.take("json", |raw| {
-        let pointer = value::text(raw)?;
-        let is_pointer = pointer.is_empty() || pointer.starts_with('/');
-        is_pointer
-            .then_some(pointer)
-            .ok_or_else(|| Trouble::new("is no JSON pointer", "it begins with `/`, for example `/errcode`"))
-    });
-    let equals = table.take("equals", plain_json);
-    for (key, there) in [("json", pointer.is_some()), ("equals", equals.is_some())] {
-        if !there && !table.has(key) {
-            let message = format!("`{key}` is missing in {}", table.label());
-            table.report.error(
-                "missing-key",
-                &table.place,
-                message,
-                "write `{ json = \"/errcode\", equals = 0 }`",
-            );
-        }
-    }
-    Some((pointer?.value, equals?.value))
-}
-
-fn plain_json(raw: Raw<'_>) -> Result<serde_json::Value, Trouble> {
-    let number = |text: &str| serde_json::from_str(text).ok();
-    match raw.value {
-        DeValue::String(text) => Some(serde_json::Value::from(text.as_ref())),
-        DeValue::Boolean(flag) => Some(serde_json::Value::from(*flag)),
-        DeValue::Integer(integer) => number(integer.as_str()),
-        DeValue::Float(float) => number(float.as_str()),
-        _ => None,
-    }
-    .ok_or_else(|| {
-        Trouble::new(format!("cannot be compared with {}", kind(raw.value)), "a text, a number or a flag")
-    })
-}
-
 /// Own keys before the shared ones.
 fn merge(own: Keys, base: &Keys) -> Keys {
     Keys {
@@ -343,18 +291,17 @@ fn merge(own: Keys, base: &Keys) -> Keys {
     }
 }
 
-fn build(name: WebhookName, url: Text, keys: Keys, backoff: Backoff) -> Webhook {
+fn build(name: WebhookName, url: Text, keys: Keys, backoff: Backoff, message: Message) -> Webhook {
     fn values<T>(spots: Option<Vec<Spot<T>>>) -> Vec<T> {
         spots.unwrap_or_default().into_iter().map(|spot| spot.value).collect()
     }
-    let usual =
-        || [EventType::ParticipantJoined, EventType::ParticipantLeft].map(|event| event.name().to_owned());
+    let events = patterns(&keys);
     Webhook {
         name,
         url,
         format: keys.format.map_or(Format::Standard, |spot| spot.value),
         secrets: values(keys.secrets.map(|spot| spot.value)),
-        events: keys.events.unwrap_or_else(|| usual().to_vec()),
+        events,
         users: values(keys.users),
         groups: values(keys.groups),
         orgs: values(keys.orgs),
@@ -372,10 +319,17 @@ fn build(name: WebhookName, url: Text, keys: Keys, backoff: Backoff) -> Webhook 
         max_age: keys.max_age.map_or(Some(MAX_AGE), |spot| spot.value),
         public_only: keys.public_only.unwrap_or(false),
         allow_link_local: keys.allow_link_local.unwrap_or(false),
-        template: keys.template,
-        success: keys.success,
+        style: message.style,
+        success: keys.success.or_else(|| message.success()),
+        template: message.template,
         batch: keys.batch,
     }
+}
+
+/// What is subscribed; joins and lefts when nothing is said.
+fn patterns(keys: &Keys) -> Vec<String> {
+    let usual = [EventType::ParticipantJoined, EventType::ParticipantLeft];
+    keys.events.clone().unwrap_or_else(|| usual.map(|event| event.name().to_owned()).to_vec())
 }
 
 fn filters(keys: &Keys) -> Filters<'_> {
@@ -383,24 +337,5 @@ fn filters(keys: &Keys) -> Filters<'_> {
         users: keys.users.as_deref().unwrap_or_default(),
         groups: keys.groups.as_deref().unwrap_or_default(),
         orgs: keys.orgs.as_deref().unwrap_or_default(),
-    }
-}
-
-/// Signing keys have a form only in the formats that are signed by Standard Webhooks.
-fn check_secrets(keys: &Keys, context: Context<'_>) {
-    let signed = !matches!(keys.format.as_ref().map(|spot| spot.value), Some(Format::DingtalkRobot));
-    let purpose = if signed { Purpose::Signing } else { Purpose::General };
-    for secret in keys.secrets.iter().flat_map(|list| &list.value) {
-        context.examine(secret, purpose);
-    }
-}
-
-fn check_template(keys: &Keys, section: &Section<'_>, context: Context<'_>) {
-    if let Some(format) = keys.format.as_ref().filter(|format| format.value == Format::Template)
-        && keys.template.is_none()
-        && !section.has("template")
-    {
-        let help = "write `template = \"slack\"`, or a file";
-        context.report.error("missing-key", &format.place, "`template` is missing for this format", help);
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use crate::ids::{Identity, OrgName, WebhookName};
+use crate::message::style::Style;
+use crate::message::template::Template;
 use crate::policy::cadence::Cron;
 use crate::policy::window::{self, OpenTime};
 use secrets::SecretSource;
@@ -302,9 +304,11 @@ pub struct Webhook {
     pub public_only: bool,
     /// Link-local and metadata addresses are allowed.
     pub allow_link_local: bool,
-    /// A shipped template's name or a file.
-    pub template: Option<String>,
-    /// What the answer must hold: a JSON pointer and the value.
+    /// The language and the wall clock of messages for people.
+    pub style: Style,
+    /// What `format = "template"` sends, tried with a sample of every event that is subscribed.
+    pub template: Option<Template>,
+    /// What the answer must hold: a JSON pointer and the value. A shipped template brings its own.
     pub success: Option<(String, serde_json::Value)>,
     /// Events collected for so long go out as one.
     pub batch: Option<Duration>,

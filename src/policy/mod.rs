@@ -12,6 +12,7 @@ pub mod look;
 pub mod pace;
 pub mod quota;
 pub mod reaction;
+pub mod robot;
 pub mod send_rate;
 pub mod webhook_alert;
 pub mod window;

@@ -6,5 +6,7 @@
 pub mod alerts;
 pub mod alerts_webhook;
 pub mod dispatcher;
+pub mod janitor;
 pub mod operator;
 pub mod poller;
+pub mod sentry;

@@ -26,12 +26,15 @@ pub struct Answer {
     pub outcome: Outcome,
     /// The HTTP status; `None` when no head arrived.
     pub status: Option<u16>,
-    /// The start of the body, printable, at most [`MAX_KEPT_BYTES`]; empty when accepted, where nobody waits for it.
+    /// The start of the body, printable, at most [`MAX_KEPT_BYTES`]; empty when a 2xx was enough to be accepted,
+    /// where nobody waits for it.
     pub excerpt: String,
     /// What went wrong, without URL and secrets; `None` when accepted.
     pub error: Option<String>,
     /// The wait the receiver asked for.
     pub retry_after: Option<Duration>,
+    /// The receiver wants nothing at all for so long; that is nobody's fault but the pace's.
+    pub silence: Option<Duration>,
 }
 
 impl Answer {
@@ -43,7 +46,13 @@ impl Answer {
             excerpt: String::new(),
             error: Some(error),
             retry_after: None,
+            silence: None,
         }
+    }
+
+    /// Nothing was sent, because no body could be made of the event: its own fault, as a refusal is.
+    pub fn unsent(error: String) -> Self {
+        Self { outcome: Outcome::Refused, ..Self::missing(error) }
     }
 
     /// A head that does not accept, and what was read of its body.
@@ -57,7 +66,7 @@ impl Answer {
             // Writing to a String cannot fail.
             let _ = write!(error, ": {excerpt}");
         }
-        Self { outcome, status: Some(status), excerpt, error: Some(error), retry_after }
+        Self { outcome, status: Some(status), excerpt, error: Some(error), retry_after, silence: None }
     }
 }
 

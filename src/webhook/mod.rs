@@ -8,5 +8,6 @@
 pub mod address;
 pub mod answer;
 pub mod format;
+mod hidden;
 pub mod routing;
 pub mod send;

@@ -4,27 +4,29 @@
 //! one instant retry, and only where no receiver can have seen the first try's answer go wrong. Deliberately not here:
 //! the order of requests and their attempts (`tasks::dispatcher`, `policy::delivery`).
 
+mod bundle;
+mod pool;
 pub mod trial;
 
-use std::error::Error;
-use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Request, Response, Url};
 
+use self::bundle::Bundle;
+use self::pool::{Pool, died_before_an_answer};
 use super::address::{CheckedResolver, Forbidden, Reach};
 use super::answer::{self, Answer};
-use super::format;
+use super::format::{Batching, Shape};
+use super::hidden;
 use crate::clock::SharedClock;
-use crate::config::Format;
 use crate::ids::WebhookName;
 use crate::net::{self, ClientError, Limits};
 use crate::policy::delivery::{self, Outcome, Trigger};
 use crate::secret::Secret;
-use crate::signature::{self, SigningKey};
+use crate::signature::{self, SigningKey, robot};
+use crate::time::Timestamp;
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -34,9 +36,6 @@ const PRESENCED_WEBHOOK: HeaderName = HeaderName::from_static("presenced-webhook
 const PRESENCED_ATTEMPT: HeaderName = HeaderName::from_static("presenced-attempt");
 const PRESENCED_TRIGGER: HeaderName = HeaderName::from_static("presenced-trigger");
 
-/// An idle connection older than this is closed by the client itself (`net`).
-const IDLE_CONNECTION: Duration = Duration::from_secs(50);
-
 /// Where a webhook's requests go, secrets resolved.
 #[derive(Clone, Debug)]
 pub struct Destination {
@@ -44,8 +43,8 @@ pub struct Destination {
     pub webhook: WebhookName,
     /// Where to. It may be a secret as a whole.
     pub url: Secret,
-    /// The body format.
-    pub format: Format,
+    /// The body's format, and when an answer counts as accepted.
+    pub format: Shape,
     /// Newest first; empty: unsigned.
     pub keys: Vec<SigningKey>,
     /// The operator's extra headers.
@@ -108,7 +107,10 @@ pub struct Sender {
 struct Inner {
     client: reqwest::Client,
     url: Url,
+    format: Shape,
     keys: Vec<SigningKey>,
+    /// What must not be told to anybody, should the receiver repeat it.
+    secrets: Vec<Secret>,
     /// What every request carries.
     headers: HeaderMap,
     timeout: Duration,
@@ -137,6 +139,8 @@ impl Sender {
             forbidden: destination.reach.judge_literal(&url).err(),
             url,
             headers: shared_headers(&destination)?,
+            secrets: secrets(&destination),
+            format: destination.format,
             keys: destination.keys,
             timeout: destination.timeout,
             clock,
@@ -145,14 +149,30 @@ impl Sender {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// How many events a request to it may hold.
+    pub fn batching(&self) -> Batching {
+        self.inner.format.batching()
+    }
+
+    /// Whether both send to the same robot, whose limit they share.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.inner.url == other.inner.url
+    }
+
     /// Sends once (twice where a kept connection turned out dead). Never fails: trouble is an outcome.
     pub async fn send(&self, message: Message) -> Sent {
+        self.send_all(vec![message]).await
+    }
+
+    /// Sends several events, at least one, as one request; where the format does not know how, the first only.
+    pub async fn send_all(&self, messages: Vec<Message>) -> Sent {
         let inner = &*self.inner;
         if let Some(forbidden) = inner.forbidden {
             return Answer::missing(forbidden.to_string()).into();
         }
-        let Some(request) = inner.request(message) else {
-            return Answer::missing("the event's id or type cannot be sent as a header".to_owned()).into();
+        let request = match inner.request(messages) {
+            Ok(request) => request,
+            Err(answer) => return answer.into(),
         };
         match tokio::time::timeout(inner.timeout, inner.exchange(request)).await {
             Ok(sent) => sent,
@@ -165,23 +185,51 @@ impl Sender {
 }
 
 impl Inner {
-    fn request(&self, message: Message) -> Option<Request> {
+    /// The request, or why there is none.
+    fn request(&self, messages: Vec<Message>) -> Result<Request, Answer> {
+        let unsendable = || Answer::missing("the event's id or type cannot be sent as a header".to_owned());
         let now = self.clock.now();
+        let bundle = Bundle::of(&messages);
+        let bodies = messages.into_iter().map(|message| message.body).collect();
+        let body = self.format.compose(&bundle.id, bodies).map_err(Answer::unsent)?;
+        let mut request = Request::new(Method::POST, self.signed_url(now));
+        self.fill_headers(request.headers_mut(), bundle, now, &body).ok_or_else(unsendable)?;
+        *request.body_mut() = Some(body.into());
+        Ok(request)
+    }
+
+    fn fill_headers(
+        &self,
+        headers: &mut HeaderMap,
+        bundle: Bundle,
+        now: Timestamp,
+        body: &[u8],
+    ) -> Option<()> {
         let seconds = now.as_ms().div_euclid(1000);
-        let mut request = Request::new(Method::POST, self.url.clone());
-        let headers = request.headers_mut();
         headers.clone_from(&self.headers);
         if !self.keys.is_empty() {
-            let signed = signature::sign(&self.keys, &message.event_id, seconds, &message.body);
+            let signed = signature::sign(&self.keys, &bundle.id, seconds, body);
             headers.insert(WEBHOOK_SIGNATURE, HeaderValue::try_from(signed).ok()?);
         }
-        headers.insert(WEBHOOK_ID, HeaderValue::try_from(message.event_id).ok()?);
+        headers.insert(WEBHOOK_ID, HeaderValue::try_from(bundle.id).ok()?);
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(seconds));
-        headers.insert(PRESENCED_EVENT, HeaderValue::try_from(message.event_type).ok()?);
-        headers.insert(PRESENCED_ATTEMPT, HeaderValue::from(message.attempt));
-        headers.insert(PRESENCED_TRIGGER, HeaderValue::from_static(message.trigger.name()));
-        *request.body_mut() = Some(message.body.into());
-        Some(request)
+        headers.insert(PRESENCED_EVENT, HeaderValue::try_from(bundle.event_type).ok()?);
+        headers.insert(PRESENCED_ATTEMPT, HeaderValue::from(bundle.attempt));
+        headers.insert(PRESENCED_TRIGGER, HeaderValue::from_static(bundle.trigger.name()));
+        Some(())
+    }
+
+    /// The URL; for a robot that signs, with the millisecond and its signature behind what stands there already.
+    fn signed_url(&self, now: Timestamp) -> Url {
+        let mut url = self.url.clone();
+        if let Shape::Robot { secret: Some(secret), .. } = &self.format {
+            let (timestamp_ms, before) = (now.as_ms(), url.query().unwrap_or_default());
+            let and = if before.is_empty() { "" } else { "&" };
+            let sign = robot::sign(secret, timestamp_ms);
+            let query = format!("{before}{and}timestamp={timestamp_ms}&sign={sign}");
+            url.set_query(Some(&query));
+        }
+        url
     }
 
     async fn exchange(&self, request: Request) -> Sent {
@@ -194,6 +242,9 @@ impl Inner {
             (result, _) => result,
         };
         match result {
+            Ok(response) if self.format.reads_answers() && response.status().is_success() => {
+                self.judge(response).await
+            }
             Ok(response) => self.read(response).await,
             Err(error) => Answer::missing(net::describe(error)).into(),
         }
@@ -218,6 +269,7 @@ impl Inner {
                 excerpt: String::new(),
                 error: None,
                 retry_after: None,
+                silence: None,
             };
             return Sent { answer, leftover };
         }
@@ -231,7 +283,29 @@ impl Inner {
         if whole {
             self.pool.give(now.as_ms());
         }
-        Answer::unaccepted(outcome, status, &body, retry_after).into()
+        let body = hidden::hide(&String::from_utf8_lossy(&body), response.url(), &self.secrets);
+        Answer::unaccepted(outcome, status, body.as_bytes(), retry_after).into()
+    }
+
+    /// For receivers that say in the body whether they took it.
+    async fn judge(&self, mut response: Response) -> Sent {
+        let status = response.status().as_u16();
+        let (body, whole) = answer::read_body(&mut response).await;
+        if whole {
+            self.pool.give(self.clock.now().as_ms());
+        }
+        let judgement = self.format.judge(&body, whole);
+        let hide = |text: &str| hidden::hide(text, response.url(), &self.secrets);
+        let excerpt = answer::printable(hide(&String::from_utf8_lossy(&body)).as_bytes());
+        Answer {
+            outcome: judgement.outcome,
+            status: Some(status),
+            excerpt,
+            error: judgement.error.map(|error| answer::printable(hide(&error).as_bytes())),
+            retry_after: judgement.silence,
+            silence: judgement.silence,
+        }
+        .into()
     }
 }
 
@@ -263,61 +337,13 @@ impl Leftover {
     }
 }
 
-/// How many idle connections there can be at most, as far as one can tell from outside the client: a request that
-/// starts with none of them has a connection of its own, and is never retried at once.
-#[derive(Debug)]
-struct Pool {
-    idle: AtomicUsize,
-    most: usize,
-    last_given_ms: AtomicI64,
-}
-
-impl Pool {
-    fn new(most: usize) -> Self {
-        Self { idle: AtomicUsize::new(0), most, last_given_ms: AtomicI64::new(0) }
-    }
-
-    /// Whether the request that starts now finds a connection.
-    fn take(&self, now_ms: i64) -> bool {
-        let age_ms = now_ms.saturating_sub(self.last_given_ms.load(Ordering::Relaxed));
-        if u128::try_from(age_ms).is_ok_and(|age_ms| age_ms > IDLE_CONNECTION.as_millis()) {
-            self.idle.store(0, Ordering::Relaxed);
-        }
-        self.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |idle| idle.checked_sub(1)).is_ok()
-    }
-
-    fn give(&self, now_ms: i64) {
-        self.last_given_ms.store(now_ms, Ordering::Relaxed);
-        let more = |idle: usize| (idle < self.most).then_some(idle + 1);
-        // An error means there are as many as are kept.
-        let _ = self.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-    }
-}
-
-/// Whether the connection ended before a head arrived, not while connecting and not by a time-out.
-fn died_before_an_answer(error: &reqwest::Error) -> bool {
-    if !error.is_request() || error.is_connect() || error.is_timeout() {
-        return false;
-    }
-    let mut cause: Option<&(dyn Error + 'static)> = error.source();
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            let ended = [
-                ErrorKind::ConnectionReset,
-                ErrorKind::ConnectionAborted,
-                ErrorKind::BrokenPipe,
-                ErrorKind::NotConnected,
-                ErrorKind::UnexpectedEof,
-            ];
-            return ended.contains(&io.kind());
-        }
-        // hyper's own error has no public kind for an end between two messages that can be named here.
-        if error.to_string().contains("connection closed before message completed") {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+/// Header values and the robot's secret; the URL is known where it is needed.
+fn secrets(destination: &Destination) -> Vec<Secret> {
+    let robot = match &destination.format {
+        Shape::Robot { secret, .. } => secret.clone(),
+        _ => None,
+    };
+    destination.headers.iter().map(|(_, value)| value.clone()).chain(robot).collect()
 }
 
 fn parse_url(text: &str) -> Result<Url, SenderError> {
@@ -343,7 +369,7 @@ fn shared_headers(destination: &Destination) -> Result<HeaderMap, SenderError> {
         headers.append(parsed, value);
     }
     // After the operator's, so that nothing can pretend to be one of these.
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format::content_type(destination.format)));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(destination.format.content_type()));
     for ours in [
         WEBHOOK_ID,
         WEBHOOK_TIMESTAMP,

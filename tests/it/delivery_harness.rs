@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use presenced::clock::{Clock, ManualClock, SharedClock};
-use presenced::config::Format;
 use presenced::ids::{EventId, Identity, OrgName, UnionId, WebhookName};
 use presenced::policy::delivery::{Health, Rules};
 use presenced::presence::belief::Belief;
@@ -23,6 +22,7 @@ use presenced::store::{Enrolment, Outgoing, Recording, Store};
 use presenced::tasks::dispatcher::{Dispatcher, Target};
 use presenced::time::Timestamp;
 use presenced::webhook::address::Reach;
+use presenced::webhook::format::Shape;
 use presenced::webhook::send::{Destination, Sender};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -244,7 +244,7 @@ impl World {
         let mut destination = Destination {
             webhook: WebhookName::parse(name).unwrap(),
             url: Secret::new(url),
-            format: Format::Standard,
+            format: Shape::Standard,
             keys: vec![SigningKey::parse(SECRET).unwrap()],
             headers: Vec::new(),
             timeout: Duration::from_secs(15),

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use presenced::config::Format;
 use presenced::policy::delivery::{Outcome, Trigger};
 use presenced::secret::Secret;
 use presenced::webhook::address::Reach;
 use presenced::webhook::answer::{Answer, MAX_BODY_BYTES, MAX_KEPT_BYTES};
+use presenced::webhook::format::Shape;
 use presenced::webhook::send::{Destination, Message, Sender};
 
 use crate::delivery_harness::{OK, Receiver, Reply, World};
@@ -107,6 +107,44 @@ async fn nobody_listening_and_no_such_host_are_unavailable_and_the_text_keeps_th
 }
 
 #[tokio::test]
+async fn an_error_page_that_repeats_the_url_is_kept_without_it() {
+    let page = "Cannot POST /path-secret?key=hush (hush)";
+    let receiver = Receiver::start(move |_| Reply::Answer(404, "", page)).await;
+    let answer = send_to(&format!("http://{}/path-secret?key=hush", receiver.address), |_| {}).await;
+    assert_eq!(answer.excerpt, "Cannot POST /[hidden]?[hidden] ([hidden])");
+    assert_eq!(answer.error.as_deref(), Some("answered 404: Cannot POST /[hidden]?[hidden] ([hidden])"));
+}
+
+#[tokio::test]
+async fn a_flood_of_headers_ends_where_the_client_has_enough() {
+    let mut raw = b"HTTP/1.1 200 OK\r\n".to_vec();
+    raw.extend(b"x-flood: 0123456789012345678901234567890123456789\r\n".repeat(100_000));
+    let receiver = Receiver::start(move |_| Reply::Raw(raw.clone())).await;
+    let answer = send_to(&receiver.url(), |_| {}).await;
+    assert_eq!((answer.outcome, answer.status), (Outcome::Unavailable, None), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_receiver_that_drips_runs_into_the_one_time_out_over_all_of_it() {
+    use tokio::io::AsyncWriteExt;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook?token=hush", listener.local_addr().unwrap());
+    let mut dripping = tokio::task::JoinSet::new();
+    dripping.spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut drops = tokio::time::interval(Duration::from_millis(5));
+        stream.write_all(b"HTTP/1.1 200 OK\r\nx: ").await.unwrap();
+        // Ends when the client hangs up: no single read is ever late.
+        while stream.write_all(b"a").await.is_ok() {
+            drops.tick().await;
+        }
+    });
+    let answer = send_to(&url, |destination| destination.timeout = Duration::from_millis(100)).await;
+    assert_eq!((answer.outcome, answer.status), (Outcome::Unavailable, None), "{answer:?}");
+    dripping.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_died_is_retried_at_once_and_a_new_one_is_not() {
     // The second request of a connection finds it closed.
     let receiver =
@@ -173,7 +211,7 @@ async fn forbidden_addresses_are_never_connected_to() {
 async fn extra_headers_are_sent_and_cannot_replace_ours() {
     let receiver = Receiver::start(|_| OK).await;
     send_to(&receiver.url(), |destination| {
-        destination.format = Format::CloudEvents;
+        destination.format = Shape::CloudEvents;
         destination.keys = Vec::new();
         destination.headers = vec![
             ("X-Site".to_owned(), Secret::new("HZ")),
@@ -187,7 +225,7 @@ async fn extra_headers_are_sent_and_cannot_replace_ours() {
     assert_eq!(got[0].header("x-site"), "HZ");
     assert_eq!(got[0].header("webhook-signature"), "", "unsigned without a secret");
     assert_eq!(got[0].header("presenced-webhook"), "crm");
-    assert_eq!(got[0].header("content-type"), "application/cloudevents+json");
+    assert_eq!(got[0].header("content-type"), "application/cloudevents+json; charset=UTF-8");
 }
 
 #[tokio::test]
@@ -196,7 +234,7 @@ async fn a_url_or_header_that_cannot_be_used_is_refused_without_showing_it() {
     let good = Destination {
         webhook: presenced::ids::WebhookName::parse("crm").unwrap(),
         url: Secret::new("http://127.0.0.1/"),
-        format: Format::Standard,
+        format: Shape::Standard,
         keys: Vec::new(),
         headers: Vec::new(),
         timeout: Duration::from_secs(1),

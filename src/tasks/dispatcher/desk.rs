@@ -7,10 +7,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::batch::{self, Batches, SharedPace};
 use super::request::Changed;
 use super::target::Target;
 use crate::policy::by_hand::{self, Change};
-use crate::policy::delivery::{self, Attempt, Health, Next, Outcome, Standing, Trigger};
+use crate::policy::delivery::{Attempt, Health, Next, Outcome, Standing, Trigger};
 use crate::policy::send_rate::SendRate;
 use crate::store::outbox::{Ask, Attempted, Claimed, Ending, Finished, Granted, Ticket};
 use crate::time::Timestamp;
@@ -41,6 +42,7 @@ pub(super) struct Desk {
     pub(super) retired: bool,
     waiting: VecDeque<InHand>,
     rate: SendRate,
+    batches: Batches,
     /// There may be work nobody has looked at.
     look: bool,
     /// When the next free lane is ready, as of the last look.
@@ -50,8 +52,9 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(target: Target, health: Health) -> Self {
+    pub(super) fn new(target: Target, health: Health, pace: Option<SharedPace>) -> Self {
         let rate = SendRate::new(target.rate);
+        let batches = Batches::new(target.sender.batching(), pace);
         Self {
             target,
             health,
@@ -60,6 +63,7 @@ impl Desk {
             retired: false,
             waiting: VecDeque::new(),
             rate,
+            batches,
             look: true,
             next_ready: None,
             asked: None,
@@ -67,10 +71,11 @@ impl Desk {
     }
 
     /// Another config for the same webhook: what it has in hand and what is known of it stays.
-    pub(super) fn replace(&mut self, target: Target) {
+    pub(super) fn replace(&mut self, target: Target, pace: Option<SharedPace>) {
         if self.target.rate != target.rate {
             self.rate = SendRate::new(target.rate);
         }
+        self.batches.renew(target.sender.batching(), pace);
         self.target = target;
         self.retired = false;
         self.look_again();
@@ -101,7 +106,8 @@ impl Desk {
         self.asked = Some(probe);
         // Everything in hand may have to wait for a slow request in front of it.
         let turns = MOST_IN_HAND.div_ceil(self.target.concurrency.max(1)).saturating_add(1);
-        let lease_until = now.plus(self.target.timeout.saturating_mul(turns)).plus(LEASE_MARGIN);
+        let requests = self.target.timeout.saturating_mul(turns);
+        let lease_until = now.plus(requests).plus(self.batches.longest_wait()).plus(LEASE_MARGIN);
         Some(Ask { webhook: self.target.name.clone(), max, lease_until, probe })
     }
 
@@ -130,6 +136,9 @@ impl Desk {
     pub(super) fn granted(&mut self, granted: Granted) {
         let probe = self.asked.take().unwrap_or(false);
         self.next_ready = granted.next_ready;
+        if self.waiting.is_empty() {
+            self.batches.begin();
+        }
         self.waiting.extend(granted.claimed.into_iter().map(|claimed| InHand { claimed, probe }));
     }
 
@@ -139,56 +148,73 @@ impl Desk {
         self.look = true;
     }
 
-    /// The next delivery whose request may start at `now`. Counts as in flight.
-    pub(super) fn start(&mut self, now: Timestamp) -> Option<InHand> {
+    /// What goes into the next request, if one may start at `now`. Counts as in flight.
+    pub(super) fn start(&mut self, now: Timestamp) -> Option<Vec<InHand>> {
         if self.in_flight >= self.target.concurrency.max(1) || self.waiting.is_empty() || !self.may_send() {
+            return None;
+        }
+        if self.batches.free_at(now, &self.waiting).is_some() {
             return None;
         }
         self.rate.start(now).ok()?;
         self.in_flight += 1;
-        self.waiting.pop_front()
+        Some(self.batches.take(now, &mut self.waiting))
     }
 
     /// A request came back: what is to be written down, and which deliveries get a strike back.
     pub(super) fn answered(
         &mut self,
-        ticket: Ticket,
+        tickets: Vec<Ticket>,
         probe: bool,
-        answer: Answer,
+        answer: &Answer,
         at: Timestamp,
-    ) -> (Finished, Vec<i64>) {
+    ) -> (Vec<Finished>, Vec<i64>) {
         self.in_flight -= 1;
-        // Its lane moves on.
+        // Its lanes move on.
         self.look = true;
+        let deliveries: Vec<i64> = tickets.iter().map(|ticket| ticket.delivery_id).collect();
+        self.batches.answered(&deliveries, answer, at);
         // Only a wait needs something to hash.
         let accepted = answer.outcome == Outcome::Accepted;
-        let key = if accepted { String::new() } else { format!("{}/{}", ticket.webhook, ticket.delivery_id) };
-        let attempt = Attempt {
-            delivery_id: ticket.delivery_id,
-            key: &key,
-            strikes: ticket.strikes,
-            probe,
-            outcome: answer.outcome,
-            retry_after: answer.retry_after,
-            at,
-        };
+        let key = |ticket: &Ticket| format!("{}/{}", ticket.webhook, ticket.delivery_id);
+        let keys: Vec<String> =
+            tickets.iter().map(|ticket| if accepted { String::new() } else { key(ticket) }).collect();
+        let attempts: Vec<Attempt<'_>> = tickets
+            .iter()
+            .zip(&keys)
+            .map(|(ticket, key)| Attempt {
+                delivery_id: ticket.delivery_id,
+                key,
+                strikes: ticket.strikes,
+                probe,
+                outcome: answer.outcome,
+                retry_after: answer.retry_after,
+                at,
+            })
+            .collect();
         let (standing, failures) = (self.health.standing.clone(), self.health.failures);
-        let verdict = delivery::decide(&mut self.health, &attempt, &self.target.rules);
+        let silent = answer.silence.is_some();
+        let verdicts = batch::decide(&mut self.health, &attempts, silent, &self.target.rules);
         self.changed |= self.health.standing != standing || self.health.failures != failures;
-        let (webhook, why) = (&ticket.webhook, answer.error.as_deref().unwrap_or("accepted"));
+        let (webhook, why) = (&self.target.name, answer.error.as_deref().unwrap_or("accepted"));
         if self.health.standing.name() != standing.name() {
             tracing::warn!(%webhook, state = self.health.standing.name(), why, "webhook state changed");
         }
-        let ending = match verdict.next {
-            Next::Delivered => Ending::Delivered,
-            Next::Retry(at) => Ending::Retry(at),
-            Next::Dead => Ending::Dead,
-        };
-        if ending == Ending::Dead {
-            tracing::warn!(%webhook, delivery = ticket.delivery_id, why, "delivery given up");
+        let (mut finished, mut forgiven) = (Vec::with_capacity(tickets.len()), Vec::new());
+        for (ticket, verdict) in tickets.into_iter().zip(verdicts) {
+            let ending = match verdict.next {
+                Next::Delivered => Ending::Delivered,
+                Next::Retry(at) => Ending::Retry(at),
+                Next::Dead => Ending::Dead,
+            };
+            if ending == Ending::Dead {
+                tracing::warn!(%webhook, delivery = ticket.delivery_id, why, "delivery given up");
+            }
+            let attempt = Some(Attempted { status: answer.status, error: answer.error.clone() });
+            finished.push(Finished { ticket, ending, attempt, strikes: verdict.strikes, at });
+            forgiven.extend(verdict.forgiven);
         }
-        let attempt = Some(Attempted { status: answer.status, error: answer.error });
-        (Finished { ticket, ending, attempt, strikes: verdict.strikes, at }, verdict.forgiven)
+        (finished, forgiven)
     }
 
     /// What was taken and will not be sent: everything when the webhook is not up any more, and what is too old.
@@ -237,7 +263,11 @@ impl Desk {
         if !self.waiting.is_empty() {
             // Without a free place the next answer is the wake-up.
             let free = self.in_flight < self.target.concurrency.max(1);
-            return if free { self.rate.free_at(now) } else { None };
+            if !free {
+                return None;
+            }
+            let free = [self.rate.free_at(now), self.batches.free_at(now, &self.waiting)];
+            return free.into_iter().flatten().max();
         }
         match self.health.standing {
             _ if self.retired => None,
@@ -253,6 +283,9 @@ impl Desk {
 
     fn room(&self) -> u32 {
         let in_hand = self.in_flight.saturating_add(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
+        if self.batches.collects() {
+            return MOST_IN_HAND.saturating_sub(in_hand);
+        }
         // A slow rate needs no more in hand than it sends in a second beside what is in flight.
         let most = self.target.concurrency.max(1).saturating_add(self.target.rate).min(MOST_IN_HAND);
         most.max(self.target.concurrency).saturating_sub(in_hand)

@@ -7,6 +7,7 @@
 //! Everything is decided by one task, on events: an answer, a finished transaction, a wake-up, an instant that came.
 //! Requests run in a `JoinSet`; the database is asked by one future at a time, beside them.
 
+mod batch;
 mod desk;
 pub mod reload;
 pub mod request;
@@ -26,12 +27,12 @@ use self::request::{Changed, DispatcherHandle, Request};
 use crate::clock::{SharedClock, Sleep};
 use crate::ids::WebhookName;
 use crate::policy::delivery::Health;
-use crate::store::outbox::{Finished, Ticket, Turn, TurnFailed, Turned};
+use crate::store::outbox::{Claimed, Finished, Ticket, Turn, TurnFailed, Turned};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::send::{Message, Sent};
 
-pub use self::target::{Resolved, Target, subscription};
+pub use self::target::{Target, subscription};
 
 /// How long requests in flight may take once the dispatcher is told to stop. Less than the ten seconds in which the
 /// whole daemon stops.
@@ -83,7 +84,8 @@ type Confirmation = (oneshot::Sender<Option<Changed>>, Changed);
 #[derive(Debug)]
 struct Returned {
     desk: usize,
-    ticket: Ticket,
+    /// Of every event the request held.
+    tickets: Vec<Ticket>,
     probe: bool,
     sent: Sent,
 }
@@ -107,7 +109,12 @@ impl Dispatcher {
     /// `wake` is notified (`notify_one`) after every commit that made deliveries.
     pub fn new(store: Store, webhooks: Vec<Target>, clock: SharedClock, wake: Arc<Notify>) -> Self {
         let by_name = webhooks.iter().enumerate().map(|(i, target)| (target.name.clone(), i)).collect();
-        let desks = webhooks.into_iter().map(|target| Desk::new(target, Health::default())).collect();
+        let paces = batch::paces(&webhooks, clock.now());
+        let desks = webhooks
+            .into_iter()
+            .zip(paces)
+            .map(|(target, pace)| Desk::new(target, Health::default(), pace))
+            .collect();
         let (handle, inbox) = DispatcherHandle::pair();
         Self {
             clock,
@@ -201,11 +208,11 @@ impl Dispatcher {
         // Who asked and did not wait for the answer does not need it.
         match request {
             Request::Show { webhook, reply } => {
-                let desk = self.by_name.get(&webhook).map(|&at| &self.desks[at]);
+                let desk = self.by_name.get(&webhook).map(|&at| &self.desks[at]).filter(|desk| !desk.retired);
                 drop(reply.send(desk.map(|desk| (desk.target.clone(), desk.health.clone()))));
             }
             Request::Change { webhook, change, reply } => {
-                if let Some(&at) = self.by_name.get(&webhook) {
+                if let Some(&at) = self.by_name.get(&webhook).filter(|&&at| !self.desks[at].retired) {
                     let changed = self.desks[at].change(change, self.clock.now());
                     self.unwritten.push((reply, changed));
                 } else {
@@ -258,19 +265,13 @@ impl Dispatcher {
         (few && busy && now < until && now >= self.last_turn && !self.finished.is_empty()).then_some(until)
     }
 
-    fn send(&mut self, desk: usize, next: InHand) {
-        let InHand { claimed, probe } = next;
+    fn send(&mut self, desk: usize, next: Vec<InHand>) {
         let sender = self.desks[desk].target.sender.clone();
-        let message = Message {
-            event_id: claimed.event_id,
-            event_type: claimed.event_type,
-            trigger: claimed.trigger,
-            attempt: claimed.ticket.attempts.saturating_add(1),
-            body: claimed.body,
-        };
-        let ticket = claimed.ticket;
+        // A probe is alone.
+        let probe = next.iter().any(|one| one.probe);
+        let (tickets, messages) = next.into_iter().map(|one| addressed(one.claimed)).unzip();
         self.requests
-            .spawn(async move { Returned { desk, ticket, probe, sent: sender.send(message).await } });
+            .spawn(async move { Returned { desk, tickets, probe, sent: sender.send_all(messages).await } });
     }
 
     fn ask_database(&mut self, now: Timestamp) {
@@ -323,7 +324,7 @@ impl Dispatcher {
     }
 
     fn returned(&mut self, returned: Result<Returned, JoinError>) {
-        let Returned { desk: at, ticket, probe, sent } = match returned {
+        let Returned { desk: at, tickets, probe, sent } = match returned {
             Ok(returned) => returned,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             // Only `stop` aborts requests, and it looks at none of them any more.
@@ -335,8 +336,8 @@ impl Dispatcher {
             self.leftovers.spawn(leftover.drain());
         }
         let now = self.clock.now();
-        let (finished, forgiven) = self.desks[at].answered(ticket, probe, sent.answer, now);
-        self.finished.push(finished);
+        let (finished, forgiven) = self.desks[at].answered(tickets, probe, &sent.answer, now);
+        self.finished.extend(finished);
         self.forgiven.extend(forgiven);
     }
 
@@ -448,6 +449,17 @@ impl Database {
             None => std::future::pending().await,
         }
     }
+}
+
+fn addressed(claimed: Claimed) -> (Ticket, Message) {
+    let message = Message {
+        event_id: claimed.event_id,
+        event_type: claimed.event_type,
+        trigger: claimed.trigger,
+        attempt: claimed.ticket.attempts.saturating_add(1),
+        body: claimed.body,
+    };
+    (claimed.ticket, message)
 }
 
 /// A sleep that is kept while its instant stays the same.

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::batch;
 use super::desk::Desk;
 use super::{Dispatcher, Target};
 use crate::ids::WebhookName;
@@ -81,14 +82,15 @@ impl Dispatcher {
         for desk in self.desks.iter_mut().filter(|desk| !stays.contains(&desk.target.name)) {
             desk.retired = true;
         }
-        for target in targets {
+        let paces = batch::paces(&targets, self.clock.now());
+        for (target, pace) in targets.into_iter().zip(paces) {
             if let Some(&at) = self.by_name.get(&target.name) {
-                self.desks[at].replace(target);
+                self.desks[at].replace(target, pace);
             } else {
                 let known = states.iter().find(|(webhook, _)| *webhook == target.name);
                 let health = known.map(|(_, health)| health.clone()).unwrap_or_default();
                 self.by_name.insert(target.name.clone(), self.desks.len());
-                self.desks.push(Desk::new(target, health));
+                self.desks.push(Desk::new(target, health, pace));
             }
         }
     }

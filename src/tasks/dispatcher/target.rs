@@ -1,17 +1,12 @@
-//! From a `[[webhook]]` of the config to what the dispatcher delivers to, and to what is filtered by.
+//! What the dispatcher delivers to, and what a webhook of the config is filtered by.
 //!
-//! Guards: secrets come in resolved, and leave in types that do not print. Deliberately not here: resolving them
-//! (`config::secrets`).
+//! Guards: secrets are resolved and in types that do not print. Deliberately not here: building one (`app`).
 
-use crate::clock::SharedClock;
 use crate::config::Webhook;
 use crate::ids::WebhookName;
 use crate::policy::delivery::Rules;
-use crate::secret::Secret;
-use crate::signature::SigningKey;
-use crate::webhook::address::Reach;
 use crate::webhook::routing::{Pattern, PatternError, Subscription};
-use crate::webhook::send::{Destination, Sender, SenderError};
+use crate::webhook::send::Sender;
 
 /// A webhook to deliver to.
 #[derive(Clone, Debug)]
@@ -28,49 +23,6 @@ pub struct Target {
     pub rate: u32,
     /// For a whole request, as the sender has it.
     pub timeout: std::time::Duration,
-}
-
-/// What of a webhook may be secret, resolved.
-#[derive(Clone, Debug)]
-pub struct Resolved {
-    /// `url`.
-    pub url: Secret,
-    /// `secret`: newest first; empty = unsigned.
-    pub keys: Vec<SigningKey>,
-    /// `headers`.
-    pub headers: Vec<(String, Secret)>,
-}
-
-impl Target {
-    /// What the config says, with its secrets.
-    pub fn new(webhook: &Webhook, resolved: Resolved, clock: SharedClock) -> Result<Self, SenderError> {
-        let destination = Destination {
-            webhook: webhook.name.clone(),
-            url: resolved.url,
-            format: webhook.format,
-            keys: resolved.keys,
-            headers: resolved.headers,
-            timeout: webhook.timeout,
-            connect_timeout: webhook.connect_timeout,
-            concurrency: webhook.concurrency,
-            reach: Reach { public_only: webhook.public_only, allow_link_local: webhook.allow_link_local },
-        };
-        Ok(Self {
-            name: webhook.name.clone(),
-            sender: Sender::new(destination, clock)?,
-            rules: Rules {
-                initial: webhook.backoff.initial,
-                max: webhook.backoff.max,
-                factor: webhook.backoff.factor,
-                attempts: webhook.attempts,
-                give_up_after: webhook.give_up_after,
-                max_age: webhook.max_age,
-            },
-            concurrency: u32::try_from(webhook.concurrency).unwrap_or(u32::MAX),
-            rate: webhook.rate,
-            timeout: webhook.timeout,
-        })
-    }
 }
 
 /// What the config lets through to a webhook.

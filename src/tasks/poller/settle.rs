@@ -218,6 +218,11 @@ impl Poller {
                 }
                 Self::reply_with(reply, None);
             }
+            Err(error @ StoreError::NoPerson { .. }) if !watched.gone => {
+                // Forgotten meanwhile.
+                watched.gone = true;
+                return Self::reply_with(reply, Some(&error));
+            }
             Err(error) => {
                 watched.bytes_digest = None;
                 watched.failures += 1;

@@ -8,6 +8,7 @@ use reqwest::header::HeaderMap;
 
 use super::{Message, Sender, Sent};
 use crate::webhook::answer::{self, Answer};
+use crate::webhook::hidden;
 
 /// What stands for a header's value that may be a secret.
 const HIDDEN: &str = "(hidden)";
@@ -31,16 +32,19 @@ impl Sender {
         if let Some(forbidden) = inner.forbidden {
             return Trial { headers: Vec::new(), body, answer: Answer::missing(forbidden.to_string()) };
         }
-        let Some(request) = inner.request(message) else {
-            let answer = Answer::missing("the event's id or type cannot be sent as a header".to_owned());
-            return Trial { headers: Vec::new(), body, answer };
+        let request = match inner.request(vec![message]) {
+            Ok(request) => request,
+            Err(answer) => return Trial { headers: Vec::new(), body, answer },
         };
         let (headers, body) = shown(&request);
         let exchange = async {
             let Sent { mut answer, leftover } = inner.exchange(request).await;
             if let Some(mut leftover) = leftover {
                 let (bytes, whole) = answer::read_body(&mut leftover.response).await;
-                answer.excerpt = answer::printable(&bytes);
+                // A receiver that repeats what it was sent repeats secrets, too.
+                let text = String::from_utf8_lossy(&bytes);
+                let text = hidden::hide(&text, leftover.response.url(), &inner.secrets);
+                answer.excerpt = answer::printable(text.as_bytes());
                 if whole {
                     leftover.give_back();
                 }

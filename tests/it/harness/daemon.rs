@@ -174,6 +174,13 @@ impl Daemon {
         self.child.wait().expect("a child to wait for");
     }
 
+    /// Waits until it ends by itself, and gives its code and what it said.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().expect("a child to wait for").code();
+        (code, self.log())
+    }
+
     /// SIGHUP, so many times as fast as a shell can.
     #[track_caller]
     pub(crate) fn hang_up(&self, times: u32) {

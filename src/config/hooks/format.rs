@@ -1,0 +1,206 @@
+//! What belongs to one format: its template, its secrets, what its answer must hold.
+//!
+//! Guards: a template gives JSON for every type of event that is subscribed, or the config is refused; a secret has the
+//! form its format signs with. Deliberately not here: the templates themselves (`message::template`).
+
+use std::path::Path;
+
+use chrono_tz::Tz;
+use toml::de::DeValue;
+
+use super::super::credentials::{Context, Purpose};
+use super::super::keys::nearest;
+use super::super::section::{Raw, Section, Spot, Trouble, kind};
+use super::super::{Format, value};
+use super::{Keys, patterns};
+use crate::message::style::Style;
+use crate::message::template::{self, MAX_SOURCE_BYTES, Template};
+use crate::presence::event::EventType;
+
+/// What `template` says to a robot, whose messages are not a template's: the language.
+const ROBOT: &str = "robot";
+
+/// How messages of a webhook are made.
+#[derive(Debug)]
+pub(super) struct Message {
+    /// The language and the wall clock.
+    pub(super) style: Style,
+    /// For `format = "template"`.
+    pub(super) template: Option<Template>,
+}
+
+impl Message {
+    /// What a shipped template's receiver answers when it took a message.
+    pub(super) fn success(&self) -> Option<(String, serde_json::Value)> {
+        let pointer = self.template.as_ref()?.zero_at()?;
+        Some((pointer.to_owned(), 0.into()))
+    }
+}
+
+/// Reads and tries what `template` names; every problem is reported where the name stands.
+pub(super) fn message(keys: &Keys, section: &Section<'_>, zone: Tz, context: Context<'_>) -> Message {
+    let plain = Message { style: Style::of_zone(zone), template: None };
+    let format = keys.format.as_ref().map_or(Format::Standard, |spot| spot.value);
+    match (format, &keys.template) {
+        (Format::Template, Some(spot)) => match template(spot, keys, zone, context) {
+            Some(template) => Message { template: Some(template), ..plain },
+            None => plain,
+        },
+        (Format::Template, None) => {
+            if let Some(spot) = &keys.format {
+                let help = "write `template = \"slack\"`, or a file";
+                context.report.error(
+                    "missing-key",
+                    &spot.place,
+                    "`template` is missing for this format",
+                    help,
+                );
+            }
+            plain
+        }
+        (Format::DingtalkRobot, Some(spot)) => {
+            let (bare, style) = Style::of_name(&spot.value, zone);
+            if bare != ROBOT {
+                let message = format!("a robot has no template `{}`", spot.value);
+                let help = "its messages are built in: `robot-en` or `robot-zh` names their language";
+                context.report.error("bad-value", &spot.place, message, help);
+            }
+            Message { style, ..plain }
+        }
+        // One for all webhooks passes those by that have no use for it.
+        (Format::Standard | Format::CloudEvents, Some(spot)) if section.has("template") => {
+            let message = "`template` has no effect with this format";
+            context.report.warning("no-effect", &spot.place, message, "write `format = \"template\"`");
+            plain
+        }
+        _ => plain,
+    }
+}
+
+/// A shipped template, or a file of the config's folder.
+fn template(spot: &Spot<String>, keys: &Keys, zone: Tz, context: Context<'_>) -> Option<Template> {
+    let template = match Template::shipped(&spot.value, zone) {
+        Some(template) => template,
+        None => own(spot, zone, context)?,
+    };
+    let patterns = patterns(keys);
+    let types: Vec<&str> = EventType::ALL
+        .iter()
+        .map(|event| event.name())
+        .filter(|name| is_subscribed(name, &patterns))
+        .collect();
+    if let Err((event_type, error)) = template.check(&types, keys.batch.is_some()) {
+        let message = format!("the template {} is no good for {event_type}: {error}", spot.value);
+        let help = "it has to give JSON for every event of `events`: put texts in with `{{ text | json }}`";
+        context.report.error("bad-template", &spot.place, message, help);
+    }
+    Some(template)
+}
+
+fn own(spot: &Spot<String>, zone: Tz, context: Context<'_>) -> Option<Template> {
+    let path = context.folder.join(&spot.value);
+    let source = match read(&path) {
+        Ok(source) => source,
+        Err(why) => {
+            let known = || template::shipped_names().chain([ROBOT]);
+            let help = match nearest(&spot.value, known()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    format!("a file, or one of {}", template::shipped_names().collect::<Vec<_>>().join(", "))
+                }
+            };
+            let message = format!("there is no template {}{why}", path.display());
+            context.report.error("missing-file", &spot.place, message, &help);
+            return None;
+        }
+    };
+    // `alert-zh.json.j2` is Chinese, whatever the zone: the same rule as for the shipped names.
+    let stem = Path::new(&spot.value).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let (_, style) = Style::of_name(stem.split('.').next().unwrap_or_default(), zone);
+    match Template::compile(&spot.value, &source, style) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            let message = format!("the template {} does not parse: {error}", spot.value);
+            context.report.error(
+                "bad-template",
+                &spot.place,
+                message,
+                "it is MiniJinja, which is Jinja2 without Python",
+            );
+            None
+        }
+    }
+}
+
+/// The text of a file, or what is wrong with it.
+fn read(path: &Path) -> Result<String, String> {
+    if !path.is_file() {
+        return Err(String::new());
+    }
+    let bytes = std::fs::read(path).map_err(|error| format!(" to read: {error}"))?;
+    if bytes.len() > MAX_SOURCE_BYTES {
+        return Err(format!(" of at most {} KiB", MAX_SOURCE_BYTES / 1024));
+    }
+    String::from_utf8(bytes).map_err(|_| " in UTF-8".to_owned())
+}
+
+/// Whether a pattern covers the type. `*` is everything but tests, for which a template need not be made.
+fn is_subscribed(name: &str, patterns: &[String]) -> bool {
+    let is_test = name == EventType::WebhookTest.name();
+    let covers = |pattern: &String| {
+        (pattern == "*" && !is_test)
+            || pattern == name
+            || pattern
+                .strip_suffix('*')
+                .is_some_and(|family| family.ends_with('.') && name.starts_with(family))
+    };
+    patterns.iter().any(covers)
+}
+
+/// Signing keys have a form; a robot's has another, and there is one.
+pub(super) fn check_secrets(keys: &Keys, context: Context<'_>) {
+    let robot = keys.format.as_ref().is_some_and(|spot| spot.value == Format::DingtalkRobot);
+    let purpose = if robot { Purpose::Robot } else { Purpose::Signing };
+    for secret in keys.secrets.iter().flat_map(|list| &list.value) {
+        context.examine(secret, purpose);
+    }
+}
+
+/// `success`: what the answer must hold.
+pub(super) fn success(section: &Section<'_>) -> Option<(String, serde_json::Value)> {
+    let table = section.table("success", "webhook.success")?;
+    let pointer = table.take("json", |raw| {
+        let pointer = value::text(raw)?;
+        let is_pointer = pointer.is_empty() || pointer.starts_with('/');
+        is_pointer
+            .then_some(pointer)
+            .ok_or_else(|| Trouble::new("is no JSON pointer", "it begins with `/`, for example `/errcode`"))
+    });
+    let equals = table.take("equals", plain_json);
+    for (key, there) in [("json", pointer.is_some()), ("equals", equals.is_some())] {
+        if !there && !table.has(key) {
+            let message = format!("`{key}` is missing in {}", table.label());
+            table.report.error(
+                "missing-key",
+                &table.place,
+                message,
+                "write `{ json = \"/errcode\", equals = 0 }`",
+            );
+        }
+    }
+    Some((pointer?.value, equals?.value))
+}
+
+fn plain_json(raw: Raw<'_>) -> Result<serde_json::Value, Trouble> {
+    let number = |text: &str| serde_json::from_str(text).ok();
+    match raw.value {
+        DeValue::String(text) => Some(serde_json::Value::from(text.as_ref())),
+        DeValue::Boolean(flag) => Some(serde_json::Value::from(*flag)),
+        DeValue::Integer(integer) => number(integer.as_str()),
+        DeValue::Float(float) => number(float.as_str()),
+        _ => None,
+    }
+    .ok_or_else(|| {
+        Trouble::new(format!("cannot be compared with {}", kind(raw.value)), "a text, a number or a flag")
+    })
+}

@@ -1,0 +1,95 @@
+//! Texts of others inside texts of ours: what must not pass for markup, and what is too long.
+//!
+//! Guards: a name or a summary shows as it is read, on one line, and never links, mentions or formats. Deliberately not
+//! here: JSON's own escapes (`serde_json`).
+
+/// Signs that some kind of Markdown gives a meaning, and the twins that only look like them. A backslash in front would
+/// be simpler, but not every client takes it away again.
+const TWINS: [(char, char); 11] = [
+    ('[', '\u{ff3b}'),
+    (']', '\u{ff3d}'),
+    ('<', '\u{ff1c}'),
+    ('>', '\u{ff1e}'),
+    ('*', '\u{2217}'),
+    ('`', '\u{2019}'),
+    ('#', '\u{ff03}'),
+    ('\\', '\u{ff3c}'),
+    ('|', '\u{ff5c}'),
+    ('~', '\u{223c}'),
+    ('@', '\u{ff20}'),
+];
+
+/// Plain text for Markdown: one line, no markup, nobody mentioned.
+pub fn for_markdown(text: &str) -> String {
+    one_line(text)
+        .chars()
+        .map(|c| TWINS.iter().find(|(sign, _)| *sign == c).map_or(c, |&(_, twin)| twin))
+        .collect()
+}
+
+/// Plain text for Slack, whose three control characters have entities.
+pub fn for_slack(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// At most `bytes` bytes of UTF-8, with an ellipsis where something went.
+pub fn cut(text: &str, bytes: usize) -> String {
+    const ELLIPSIS: char = '…';
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let Some(room) = bytes.checked_sub(ELLIPSIS.len_utf8()) else { return String::new() };
+    let mut out = text[..text.floor_char_boundary(room)].to_owned();
+    out.push(ELLIPSIS);
+    out
+}
+
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_link_mention_or_format() {
+        assert_eq!(
+            for_markdown("[free](http://x) @all <font>*b*\n# x"),
+            "［free］(http://x) ＠all ＜font＞∗b∗ ＃ x"
+        );
+        assert_eq!(for_markdown("王伟 li_wei-2"), "王伟 li_wei-2");
+        assert_eq!(for_slack("<!channel> & co"), "&lt;!channel&gt; &amp; co");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn a_cut_fits_and_begins_as_the_text(text in any::<String>(), bytes in 0usize..64) {
+            let cut = cut(&text, bytes);
+            prop_assert!(cut.len() <= bytes);
+            prop_assert!(text.starts_with(cut.trim_end_matches('…')) || cut.is_empty());
+        }
+
+        #[test]
+        fn markdown_text_stays_on_one_line(text in any::<String>()) {
+            let made = for_markdown(&text);
+            prop_assert!(!made.chars().any(|c| c.is_control() || "[]<>*`#\\|~@".contains(c)));
+            prop_assert_eq!(made.chars().count(), text.chars().count());
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Several events in one request: which of a desk's deliveries go together, and when.
+//!
+//! Guards: only heads of different lanes are ever in hand, so nobody's order is touched; all of a request end as it
+//! ends; a request that nobody answered is sent again with the same events, so that it has the same id; one that was
+//! refused is taken apart, so that one bad event costs the others nothing. Deliberately not here: the pace of a robot
+//! (`policy::robot`), the message that several events become (`webhook::format`).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::desk::InHand;
+use super::target::Target;
+use crate::policy::delivery::{self, Attempt, Health, Next, Outcome, Rules, Standing, Verdict};
+use crate::policy::robot::{Pace, SILENCE};
+use crate::time::Timestamp;
+use crate::webhook::answer::Answer;
+use crate::webhook::format::Batching;
+
+/// How many unanswered requests are remembered: more lanes than these can fail at once only when everything fails.
+const MOST_GROUPS: usize = 64;
+
+/// One robot's pace, shared by all webhooks that send to it.
+pub(super) type SharedPace = Arc<Mutex<Pace>>;
+
+/// What a desk may put together.
+#[derive(Debug)]
+pub(super) struct Batches {
+    kind: Kind,
+    /// Deliveries that were in one request nobody answered.
+    groups: Vec<Vec<i64>>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Single,
+    Collected { window: Duration, most: usize, since: Option<Timestamp> },
+    Paced { most: usize, pace: SharedPace },
+}
+
+/// A pace for every webhook that needs one; the same for those that send to the same robot.
+pub(super) fn paces(targets: &[Target], now: Timestamp) -> Vec<Option<SharedPace>> {
+    let mut paces: Vec<Option<SharedPace>> = Vec::with_capacity(targets.len());
+    for (i, target) in targets.iter().enumerate() {
+        let is_paced = |target: &Target| matches!(target.sender.batching(), Batching::Paced { .. });
+        let pace = is_paced(target).then(|| {
+            let twin = targets[..i]
+                .iter()
+                .position(|other| is_paced(other) && other.sender.is_same_place(&target.sender));
+            twin.and_then(|twin| paces[twin].clone())
+                .unwrap_or_else(|| Arc::new(Mutex::new(Pace::after_start(now))))
+        });
+        paces.push(pace);
+    }
+    paces
+}
+
+impl Batches {
+    /// For a webhook; `pace` where its format has one.
+    pub(super) fn new(batching: Batching, pace: Option<SharedPace>) -> Self {
+        let kind = match (batching, pace) {
+            (Batching::Collected { window, most }, _) => Kind::Collected { window, most, since: None },
+            (Batching::Paced { most }, Some(pace)) => Kind::Paced { most, pace },
+            (Batching::Single | Batching::Paced { .. }, _) => Kind::Single,
+        };
+        Self { kind, groups: Vec::new() }
+    }
+
+    /// The same under another config: a robot's pace goes on where it was.
+    pub(super) fn renew(&mut self, batching: Batching, pace: Option<SharedPace>) {
+        let pace = match &self.kind {
+            Kind::Paced { pace: running, .. } => Some(Arc::clone(running)),
+            Kind::Single | Kind::Collected { .. } => pace,
+        };
+        self.kind = Self::new(batching, pace).kind;
+    }
+
+    /// Whether more is worth having in hand than what can be in flight.
+    pub(super) fn collects(&self) -> bool {
+        !matches!(self.kind, Kind::Single)
+    }
+
+    /// How long something in hand may wait for the others.
+    pub(super) fn longest_wait(&self) -> Duration {
+        match &self.kind {
+            Kind::Single => Duration::ZERO,
+            Kind::Collected { window, .. } => *window,
+            Kind::Paced { .. } => SILENCE,
+        }
+    }
+
+    /// Nothing was in hand; what comes now is the first.
+    pub(super) fn begin(&mut self) {
+        if let Kind::Collected { since, .. } = &mut self.kind {
+            *since = None;
+        }
+    }
+
+    /// When the next request may start, if that is not now. Something is waiting.
+    pub(super) fn free_at(&mut self, now: Timestamp, waiting: &VecDeque<InHand>) -> Option<Timestamp> {
+        match &mut self.kind {
+            Kind::Single => None,
+            Kind::Collected { window, most, since } => {
+                if waiting.len() >= *most || waiting.front().is_some_and(|one| one.probe) {
+                    return None;
+                }
+                // A clock set back must not stretch the window.
+                let began = since.filter(|&since| since <= now).unwrap_or(now);
+                *since = Some(began);
+                Some(began.plus(*window)).filter(|&closes| closes > now)
+            }
+            Kind::Paced { pace, .. } => locked(pace, |pace| pace.free_at(now)),
+        }
+    }
+
+    /// Takes what goes into the request that starts now: at least one, unless nothing is waiting.
+    pub(super) fn take(&mut self, now: Timestamp, waiting: &mut VecDeque<InHand>) -> Vec<InHand> {
+        let in_hand = waiting.len();
+        let Some(first) = waiting.pop_front() else { return Vec::new() };
+        let (most, roomy) = match &self.kind {
+            Kind::Single => return vec![first],
+            Kind::Collected { most, .. } => (*most, false),
+            Kind::Paced { most, pace } => {
+                let roomy = locked(pace, |pace| {
+                    let roomy = pace.is_roomy(now, in_hand);
+                    pace.start(now);
+                    roomy
+                });
+                (*most, roomy)
+            }
+        };
+        let group = self.groups.iter().find(|group| group.contains(&first.claimed.ticket.delivery_id));
+        let mut taken = vec![first];
+        if let Some(group) = group {
+            join(&mut taken, waiting, most, |one| group.contains(&one.claimed.ticket.delivery_id));
+        } else if !roomy && is_sociable(&taken[0]) {
+            let groups = &self.groups;
+            let grouped = |id: i64| groups.iter().any(|group| group.contains(&id));
+            join(&mut taken, waiting, most, |one| {
+                is_sociable(one) && !grouped(one.claimed.ticket.delivery_id)
+            });
+        }
+        // Oldest first, and the same events always in the same order: the request's id is made of them.
+        taken.sort_by_key(|one| one.claimed.ticket.delivery_id);
+        if waiting.is_empty() {
+            self.begin();
+        }
+        taken
+    }
+
+    /// A request came back.
+    pub(super) fn answered(&mut self, deliveries: &[i64], answer: &Answer, now: Timestamp) {
+        if let (Kind::Paced { pace, .. }, Some(_)) = (&self.kind, answer.silence) {
+            locked(pace, |pace| pace.silence(now));
+        }
+        for group in &mut self.groups {
+            group.retain(|id| !deliveries.contains(id));
+        }
+        self.groups.retain(|group| group.len() > 1);
+        if answer.outcome == Outcome::Unavailable && deliveries.len() > 1 {
+            if self.groups.len() >= MOST_GROUPS {
+                self.groups.remove(0);
+            }
+            self.groups.push(deliveries.to_vec());
+        }
+    }
+}
+
+/// What follows for each delivery of one request, which counts once for the webhook.
+pub(super) fn decide(
+    health: &mut Health,
+    attempts: &[Attempt<'_>],
+    silent: bool,
+    rules: &Rules,
+) -> Vec<Verdict> {
+    let mut verdicts: Vec<Verdict> = Vec::with_capacity(attempts.len());
+    for attempt in attempts {
+        let unavailable = attempt.outcome == Outcome::Unavailable;
+        if unavailable && !verdicts.is_empty() && health.standing == Standing::Up {
+            health.failures = health.failures.saturating_sub(1);
+        }
+        let mut verdict = delivery::decide(health, attempt, rules);
+        if silent {
+            // Too many messages are no event's fault.
+            verdict.strikes = attempt.strikes;
+            health.struck.retain(|&id| id != attempt.delivery_id);
+        }
+        if verdict.next == Next::Dead && (silent || attempts.len() > 1) && attempt.outcome != Outcome::Gone {
+            // Not before it was tried by itself.
+            verdict.next = Next::Retry(attempt.at.plus(rules.initial));
+        }
+        if let (true, Some(Next::Retry(together))) = (unavailable, verdicts.first().map(|first| first.next)) {
+            verdict.next = Next::Retry(together);
+        }
+        verdicts.push(verdict);
+    }
+    verdicts
+}
+
+fn join(
+    taken: &mut Vec<InHand>,
+    waiting: &mut VecDeque<InHand>,
+    most: usize,
+    wanted: impl Fn(&InHand) -> bool,
+) {
+    let (mut left, rest) = (VecDeque::with_capacity(waiting.len()), std::mem::take(waiting));
+    for one in rest {
+        if taken.len() < most && wanted(&one) {
+            taken.push(one);
+        } else {
+            left.push_back(one);
+        }
+    }
+    *waiting = left;
+}
+
+/// What was refused before goes by itself; so does a probe.
+fn is_sociable(one: &InHand) -> bool {
+    !one.probe && one.claimed.ticket.strikes == 0
+}
+
+fn locked<T>(pace: &SharedPace, with: impl FnOnce(&mut Pace) -> T) -> T {
+    // A pace is whole at every moment, whoever panicked.
+    with(&mut pace.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: Timestamp = Timestamp::from_ms(1_700_000_000_000);
+
+    fn attempts(outcome: Outcome, count: i64) -> Vec<Attempt<'static>> {
+        let one = |delivery_id| Attempt {
+            delivery_id,
+            key: "crm/1",
+            strikes: 0,
+            probe: false,
+            outcome,
+            retry_after: None,
+            at: T0,
+        };
+        (0..count).map(one).collect()
+    }
+
+    #[test]
+    fn a_request_nobody_answered_counts_once_and_its_events_come_back_together() {
+        let (mut health, rules) = (Health::default(), Rules::default());
+        for failures in 1..5 {
+            let verdicts = decide(&mut health, &attempts(Outcome::Unavailable, 30), false, &rules);
+            assert_eq!(health.failures, failures);
+            assert!(verdicts.iter().all(|verdict| verdict.next == verdicts[0].next && verdict.strikes == 1));
+        }
+        decide(&mut health, &attempts(Outcome::Unavailable, 30), false, &rules);
+        assert!(health.standing.is_down());
+    }
+
+    #[test]
+    fn a_refused_request_gives_nobody_up_before_a_try_alone() {
+        let (mut health, rules) = (Health::default(), Rules { attempts: 1, ..Rules::default() });
+        let verdicts = decide(&mut health, &attempts(Outcome::Refused, 3), false, &rules);
+        assert!(
+            verdicts.iter().all(|verdict| matches!(verdict.next, Next::Retry(_)) && verdict.strikes == 1)
+        );
+        let verdicts = decide(&mut health, &attempts(Outcome::Refused, 1), false, &rules);
+        assert_eq!(verdicts[0].next, Next::Dead);
+    }
+
+    #[test]
+    fn too_many_messages_are_no_events_fault() {
+        let (mut health, rules) = (Health::default(), Rules { attempts: 1, ..Rules::default() });
+        for count in [1, 5] {
+            let verdicts = decide(&mut health, &attempts(Outcome::Unavailable, count), true, &rules);
+            assert!(
+                verdicts.iter().all(|verdict| matches!(verdict.next, Next::Retry(_)) && verdict.strikes == 0)
+            );
+            assert!(health.struck.is_empty());
+        }
+        assert_eq!(health.failures, 2, "the operator hears of it if it goes on");
+    }
+
+    #[test]
+    fn gone_and_accepted_hold_for_all() {
+        let rules = Rules::default();
+        let verdicts = decide(&mut Health::default(), &attempts(Outcome::Accepted, 3), false, &rules);
+        assert!(verdicts.iter().all(|verdict| verdict.next == Next::Delivered));
+        let mut health = Health::default();
+        let verdicts = decide(&mut health, &attempts(Outcome::Gone, 3), false, &rules);
+        assert!(verdicts.iter().all(|verdict| verdict.next == Next::Dead));
+        assert!(matches!(health.standing, Standing::Disabled { .. }));
+    }
+}

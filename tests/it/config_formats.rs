@@ -1,0 +1,157 @@
+//! What `check` says about webhook formats: templates that are tried, secrets that have a form.
+
+use std::path::Path;
+
+use presenced::config::load_in;
+use presenced::config::problem::render;
+use presenced::config::secrets::Surroundings;
+
+const HEAD: &str = r#"time_zone = "Asia/Shanghai"
+[dingtalk]
+app_key = "dingxxxx"
+app_secret = { credential = "app-secret" }
+calls_per_month = 5000
+[[user]]
+union_id = "u1"
+"#;
+
+fn write(folder: &Path, name: &str, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("written");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("set");
+}
+
+fn load(folder: &Path, webhooks: &str) -> Result<presenced::config::Loaded, presenced::config::Refused> {
+    write(folder, "config.toml", &format!("{HEAD}{webhooks}"));
+    load_in(&folder.join("config.toml"), &Surroundings::Fixed([].into()))
+}
+
+#[test]
+fn formats_that_cannot_work() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    for (name, text) in [
+        ("broken.j2", "{\n  \"text\": {{ text | json }\n}\n"),
+        ("text.j2", "{\"text\": {{ text }}}"),
+        ("joins.j2", "{\"left\": {{ event.data.visit.left_at | json }}}"),
+        ("one.j2", "{{ '{}' if events | length == 1 else 'x' }}"),
+        ("own.j2", "{\"text\": {{ texts | join(', ') | json }}}"),
+        ("robot.sec", "SEC000\n"),
+    ] {
+        write(folder, name, text);
+    }
+    let refused = load(
+        folder,
+        r#"[webhook_defaults]
+format = "template"
+[[webhook]]
+name = "a"
+url = "https://a.example.com"
+template = "broken.j2"
+[[webhook]]
+name = "b"
+url = "https://b.example.com"
+template = "text.j2"
+[[webhook]]
+name = "c"
+url = "https://c.example.com"
+template = "joins.j2"
+events = ["meeting.*", "user.*"]
+[[webhook]]
+name = "d"
+url = "https://d.example.com"
+template = "one.j2"
+batch = "20s"
+[[webhook]]
+name = "e"
+url = "https://e.example.com"
+template = "salck"
+[[webhook]]
+name = "f"
+url = "https://f.example.com"
+format = "standard"
+template = "slack"
+[[webhook]]
+name = "g"
+url = "https://g.example.com"
+format = "dingtalk_robot"
+template = "slack"
+secret = "sec-of-mine"
+[[webhook]]
+name = "fine"
+url = "https://fine.example.com"
+template = "own.j2"
+events = ["*"]
+batch = "20s"
+[[webhook]]
+name = "robot"
+url = "https://robot.example.com"
+format = "dingtalk_robot"
+template = "robot-en"
+secret = { file = "robot.sec" }
+"#,
+    )
+    .expect_err("refused");
+    let canonical = folder.canonicalize().expect("a folder");
+    let said = render(&refused.problems, &refused.sources);
+    let said =
+        said.replace(&format!("{}/", canonical.display()), "").replace(&format!("{}/", folder.display()), "");
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn a_shipped_template_brings_its_own_rule_of_success() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let loaded = load(
+        folder.path(),
+        r#"[webhook_defaults]
+format = "template"
+[[webhook]]
+name = "a"
+url = "https://a.example.com"
+template = "feishu"
+[[webhook]]
+name = "b"
+url = "https://b.example.com"
+template = "wecom-en"
+success = { json = "/ok", equals = true }
+[[webhook]]
+name = "c"
+url = "https://c.example.com"
+template = "slack"
+"#,
+    )
+    .expect("a config");
+    assert_eq!(loaded.warnings, []);
+    let success: Vec<_> = loaded.config.webhooks.iter().map(|webhook| webhook.success.clone()).collect();
+    let rule = |pointer: &str, equals: serde_json::Value| Some((pointer.to_owned(), equals));
+    assert_eq!(success, [rule("/code", 0.into()), rule("/ok", true.into()), None]);
+    let languages: Vec<_> =
+        loaded.config.webhooks.iter().map(|webhook| webhook.style.language.code()).collect();
+    assert_eq!(
+        languages,
+        ["zh", "zh", "zh"],
+        "by the time zone; the names of templates are the templates' own"
+    );
+}
+
+#[test]
+fn the_samples_are_what_the_program_sends() {
+    // Templates are tried with these; the snapshots beside the events are what those really are.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for body in presenced::message::sample::bodies() {
+        let sample: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        let name = format!(
+            "presenced__presence__tests__envelope__{}.snap",
+            sample["type"].as_str().expect("a type")
+        );
+        let snapshot =
+            std::fs::read_to_string(root.join("src/presence/tests/snapshots").join(&name)).expect(&name);
+        let text = snapshot.splitn(3, "---\n").nth(2).expect("a head");
+        let real: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        assert_eq!(sample, real, "copy {name} into src/message/samples.jsonl");
+    }
+    let types = presenced::presence::event::EventType::ALL;
+    assert_eq!(presenced::message::sample::bodies().count(), types.len());
+}
