@@ -49,6 +49,7 @@ mod store_views;
 mod store_writer;
 mod tidy;
 mod user_find;
+mod verdict_codes;
 mod verdicts;
 mod web_api;
 mod webhook_cli;

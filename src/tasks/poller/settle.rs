@@ -257,7 +257,7 @@ impl Poller {
 
     /// Back into the due-queue.
     pub(super) fn requeue(&mut self, person: u32, next: Timestamp) {
-        let next = self.into_hours(person, next);
+        let next = self.moved_into_hours(person, next);
         let watched = &mut self.people[person as usize];
         if watched.gone {
             return self.farewell(person);
