@@ -3,8 +3,7 @@
 //! The same binary plays three parts as child processes: a mock DingTalk on one core (`server`), and on another the
 //! bare loop (`bare`) or the store alone (`records`); the daemon is the real binary, started with a config. Bare and
 //! daemon run in turn, and both are looked at in the same way from outside: calls by the server's count, CPU and
-//! memory by `/proc`. Ratios of neighbours are printed, becapub(crate) use server::Answers;
-use the figures of a shared machine drift.
+//! memory by `/proc`. Ratios of neighbours are printed, because the figures of a shared machine drift.
 //!
 //! Guards: nothing; it prints a table for `docs/benchmarks.md`. Deliberately not here: TLS, a real network.
 #![expect(clippy::disallowed_methods, reason = "a bench measures the machine's own time and writes bare SQL")]
@@ -25,6 +24,8 @@ mod records;
 mod server;
 mod table;
 
+pub(crate) use server::Answers;
+
 /// What is asked of whoever is measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Load {
@@ -37,7 +38,6 @@ pub(crate) struct Load {
     /// What the mock DingTalk says.
     pub(crate) answers: Answers,
 }
-
 
 /// How thorough to be.
 #[derive(Clone, Copy, Debug)]

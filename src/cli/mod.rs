@@ -187,7 +187,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&globals, args),
         Command::Now(args) => now::run(&globals, args),
         Command::History(args) => history::run(&globals, args),
-        Command::Report(args) => report::run(&globals, args),
+        Command::Report(args) => report::run(&globals, &args),
         Command::Events(args) => events::run(&globals, args),
         Command::Reload(args) => reload::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
