@@ -193,7 +193,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&globals, args),
         Command::Now(args) => now::run(&globals, args),
         Command::History(args) => history::run(&globals, args),
-        Command::Report(args) => report::run(&globals, args),
+        Command::Report(args) => report::run(&globals, &args),
         Command::Events(args) => events::run(&globals, args),
         Command::Status(args) => status::run(&globals, args),
         Command::Init(args) => init::run(&globals, args),
