@@ -16,6 +16,7 @@ pub mod events;
 pub mod history;
 pub mod now;
 pub mod output;
+pub mod plan;
 pub mod poll;
 mod reading;
 pub mod run;
@@ -146,6 +147,8 @@ enum Command {
     History(history::Args),
     /// The events so far
     Events(events::Args),
+    /// What these settings mean: calls, budget, intervals; or replay a trace
+    Plan(plan::Args),
     /// Look at somebody now: request, answer, difference
     Poll(poll::Args),
     /// Completions for a shell
@@ -166,6 +169,7 @@ pub fn main() -> ExitCode {
         Command::Now(args) => now::run(&globals, args),
         Command::History(args) => history::run(&globals, args),
         Command::Events(args) => events::run(&globals, args),
+        Command::Plan(args) => plan::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),
     };

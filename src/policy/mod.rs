@@ -9,5 +9,6 @@ pub mod civil;
 pub mod delivery;
 pub mod pace;
 pub mod quota;
+pub mod replay;
 pub mod send_rate;
 pub mod window;
