@@ -18,6 +18,7 @@ pub mod history;
 pub mod init;
 pub mod now;
 pub mod output;
+pub mod plan;
 pub mod poll;
 mod reading;
 pub mod reload;
@@ -168,6 +169,8 @@ enum Command {
     Init(init::Args),
     /// Let the running daemon read its config again; prints what changed
     Reload(reload::Args),
+    /// What these settings mean: calls, budget, intervals; or replay a trace
+    Plan(plan::Args),
     /// Look at somebody now: request, answer, difference
     Poll(poll::Args),
     /// The database itself: look at it, copy it, erase from it
@@ -198,6 +201,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&globals, args),
         Command::Init(args) => init::run(&globals, args),
         Command::Reload(args) => reload::run(&globals, args),
+        Command::Plan(args) => plan::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
         Command::Db(args) => db::run(&globals, args),
         Command::Webhook(args) => webhook::run(&globals, args),
