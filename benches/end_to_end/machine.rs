@@ -16,6 +16,9 @@ pub(crate) const SERVER_CORE: &str = "0";
 /// Where whoever is measured runs.
 pub(crate) const CLIENT_CORE: &str = "1";
 
+/// USER_HZ is 100 on every Linux that Rust's std runs on but Alpha.
+const TICK: Duration = Duration::from_millis(10);
+
 /// A program bound to one core. `taskset` replaces itself by it, so the child's id is the program's.
 pub(crate) fn pinned(core: &str, program: &Path) -> Command {
     let mut command = Command::new("taskset");
@@ -62,22 +65,18 @@ impl Usage {
         // The name, in brackets, may hold anything; user and system time are the 12th and 13th fields after it.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-        // USER_HZ is 100 on every Linux that Rust's std runs on but Alpha.
-        let ticked = Duration::from_millis(10 * (ticks(11) + ticks(12)));
+        let ticked = TICK * u32::try_from(ticks(11) + ticks(12))?;
         let status = fs::read_to_string(format!("{folder}/status"))?;
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         let rss_kib: u64 = rss.trim().trim_end_matches(" kB").parse()?;
         Ok(Self { threads_ns, ticked, rss_bytes: rss_kib * 1024 })
     }
 
-    /// CPU seconds between `earlier` and this. Exact while no thread came or went, else good to a clock tick.
+    /// CPU seconds between `earlier` and this. What threads used that ended meanwhile is only good to a clock tick.
     pub(crate) fn cpu_seconds_since(&self, earlier: &Self) -> f64 {
-        if !self.threads_ns.is_empty() && self.threads_ns.keys().eq(earlier.threads_ns.keys()) {
-            let sum = |usage: &Self| usage.threads_ns.values().sum::<u64>();
-            Duration::from_nanos(sum(self) - sum(earlier)).as_secs_f64()
-        } else {
-            self.ticked.saturating_sub(earlier.ticked).as_secs_f64()
-        }
+        let of_thread = |(id, ns): (&String, &u64)| ns - earlier.threads_ns.get(id).unwrap_or(&0).min(ns);
+        let living = Duration::from_nanos(self.threads_ns.iter().map(of_thread).sum());
+        living.max(self.ticked.saturating_sub(earlier.ticked).saturating_sub(TICK)).as_secs_f64()
     }
 }
 

@@ -24,6 +24,8 @@ mod records;
 mod server;
 mod table;
 
+pub(crate) use server::Answers;
+
 /// What is asked of whoever is measured.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Load {
@@ -35,17 +37,6 @@ pub(crate) struct Load {
     pub(crate) rate: Option<u32>,
     /// What the mock DingTalk says.
     pub(crate) answers: Answers,
-}
-
-/// What the mock DingTalk says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Answers {
-    /// Everybody is in a meeting, always the same.
-    Inside,
-    /// One in five is.
-    OneInFiveInside,
-    /// Every answer differs from the last one of that person; each change is then posted, signed.
-    Changing,
 }
 
 /// How thorough to be.

@@ -9,16 +9,26 @@ use std::io::Write as _;
 use std::rc::Rc;
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
-
-use crate::Answers;
 
 const CONFERENCE: &str = "654058f2411fe90147e68780";
 /// The answer about somebody who is in no meeting.
 const NOWHERE: &str = r#"{"onGoingConfIdList":[],"memberModelMap":{}}"#;
 const FIRST_JOIN_MS: u64 = 1_699_347_295_876;
+
+/// What the mock DingTalk says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Answers {
+    /// Everybody is in a meeting, always the same.
+    Inside,
+    /// One in five is.
+    OneInFiveInside,
+    /// Every answer differs from the last one of that person; each change is then posted, signed.
+    Changing,
+}
 
 #[derive(Debug)]
 struct State {

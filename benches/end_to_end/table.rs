@@ -108,8 +108,14 @@ fn recordings(what: &str, in_flight: usize, writer: Writer, effort: Effort) {
             aim,
         );
     };
-    row("a second", |paced| paced.a_second, &format!(">= 0.8, >= {least}"));
-    row("CPU us each", |paced| paced.cpu_us, "<= 1.3");
+    // With a visit the store writes more than the statements beside it do, so there the ratio has no aim.
+    let same_rows = writer == Writer::Store;
+    row(
+        "a second",
+        |paced| paced.a_second,
+        &if same_rows { format!(">= 0.8, >= {least}") } else { String::new() },
+    );
+    row("CPU us each", |paced| paced.cpu_us, if same_rows { "<= 1.3" } else { "" });
 }
 
 /// Resident memory with many people less that with one, all of them polled once.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::SharedClock;
 use crate::config::secrets::SecretSource;
@@ -16,6 +16,7 @@ use crate::config::secrets::{self, SecretError};
 use crate::config::{App, Cadence, Config, Org, Text, User, Webhook};
 use crate::control::{self, Endpoint};
 use crate::dingtalk::client::{Client, Credentials};
+use crate::ids::OrgName;
 use crate::net::ClientError;
 use crate::policy::delivery::Rules as DeliveryRules;
 use crate::policy::quota::{Month, MonthBudget, RateLimiter};
@@ -23,13 +24,16 @@ use crate::presence::diff::Rules;
 use crate::presence::event::Card;
 use crate::secret::Secret;
 use crate::store::{Store, StoreError};
+use crate::tasks::alerts_webhook::WebhookAlerts;
 use crate::tasks::dispatcher::{Dispatcher, Target};
+use crate::tasks::operator::Operator;
 use crate::tasks::poller::report::PollerHandle;
 use crate::tasks::poller::roster::Rhythm;
 use crate::tasks::poller::start::Assignment;
 use crate::tasks::poller::upstream::{Parts, Upstream};
 use crate::tasks::poller::{Poller, PollerError, Settings, Tools};
 use crate::telemetry::health::Health;
+use crate::telemetry::settings::InForce;
 use crate::web;
 use crate::webhook::address::Reach;
 use crate::webhook::format::{Keys, Shape};
@@ -89,51 +93,128 @@ pub enum BuildError {
     },
 }
 
+impl BuildError {
+    /// The config, or what it names, is to be put right; trying again does not help.
+    pub fn is_config(&self) -> bool {
+        match self {
+            Self::Secret { .. } | Self::Webhook { .. } | Self::Client { .. } => true,
+            Self::Store(_) | Self::Poller(_) | Self::Listen { .. } | Self::File { .. } => false,
+        }
+    }
+}
+
 /// Builds everything. `with_control`: also a control socket (the demo has none).
-pub async fn daemon(
-    mut config: Config,
-    clock: SharedClock,
-    with_control: bool,
-) -> Result<Daemon, BuildError> {
+pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> Result<Daemon, BuildError> {
     let targets = targets(&config, &clock).await?;
     let subscriptions = subscriptions(&config.webhooks)?;
-    let mut clients = Vec::with_capacity(config.orgs.len());
-    for org in &config.orgs {
-        clients.push(client(org, &clock).await?);
-    }
+    let (clients, _) = clients(&config, &[], &clock).await?;
     let listener = listener(&config).await?;
     let store = Store::open(&config.history.path, config.time_zone, Arc::clone(&clock)).await?;
     let health = Health::new();
     let outbox_wake = Arc::new(Notify::new());
-    let upstreams = upstreams(&config, clients, &store, &health, &clock).await?;
+    let upstreams = upstreams(&config, &clients, &store, &health, &clock).await?;
     let dispatcher = Dispatcher::new(store.clone(), targets, Arc::clone(&clock), Arc::clone(&outbox_wake));
     let (looks, requests) = PollerHandle::pair();
+    let (subscribing, subscribed) = watch::channel(Arc::clone(&subscriptions));
+    let alerts = WebhookAlerts {
+        store: store.clone(),
+        clock: Arc::clone(&clock),
+        states_wake: dispatcher.states_wake(),
+        outbox_wake: Arc::clone(&outbox_wake),
+        subscriptions: subscribed,
+    };
+    let operator = Operator::new(
+        store.clone(),
+        Arc::clone(&clock),
+        dispatcher.handle(),
+        looks.clone(),
+        Arc::clone(&outbox_wake),
+    );
     let tools = Tools {
         store: store.clone(),
         clock: Arc::clone(&clock),
-        outbox_wake,
+        outbox_wake: Arc::clone(&outbox_wake),
         subscriptions,
         health: Arc::clone(&health),
     };
     let list = assignments(&config);
-    // The poller has them now; a second copy of a hundred thousand people is not worth keeping.
-    config.users = Vec::new();
     let poller = Poller::start(tools, settings(&config), upstreams, list, requests).await?;
+    let at_start: Vec<_> = config.webhooks.iter().filter(|webhook| webhook.snapshot_on_start).collect();
+    if !at_start.is_empty() {
+        looks.snapshot_at_start(at_start.into_iter().map(|webhook| webhook.name.clone()).collect());
+    }
     let web = match listener {
         None => None,
         Some(listener) => Some(web_state(&config, listener, &store, &health, &clock).await?),
     };
     let control = if with_control { Some(control_endpoint(&config.file).await?) } else { None };
-    Ok(Daemon { config, store, poller, looks, dispatcher, web, control })
+    let in_force = InForce::since(clock.now());
+    Ok(Daemon {
+        config,
+        clock,
+        outbox_wake,
+        store,
+        health,
+        in_force,
+        clients,
+        poller,
+        looks,
+        dispatcher,
+        alerts,
+        operator,
+        subscribing,
+        web,
+        control,
+        reloading: None,
+    })
 }
 
 async fn secret(what: impl Fn() -> String, source: &SecretSource) -> Result<Secret, BuildError> {
     secrets::resolve(source).await.map_err(|error| BuildError::Secret { what: what(), error })
 }
 
-async fn client(org: &Org, clock: &SharedClock) -> Result<Client, BuildError> {
+/// A client, and what it was made from.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    org: Org,
+    credentials: Credentials,
+    client: Client,
+}
+
+/// One client for each organisation. What is held already and would be made the same is kept, with its token and its
+/// connections. Also says which are not.
+pub(super) async fn clients(
+    config: &Config,
+    held: &[Held],
+    clock: &SharedClock,
+) -> Result<(Vec<Held>, Vec<OrgName>), BuildError> {
+    let (mut clients, mut renewed) = (Vec::with_capacity(config.orgs.len()), Vec::new());
+    for org in &config.orgs {
+        let credentials = credentials(org).await?;
+        let kept = held.iter().find(|held| held.serves(org) && held.credentials == credentials);
+        let client = if let Some(kept) = kept {
+            kept.client.clone()
+        } else {
+            renewed.push(org.name.clone());
+            Client::new(org, credentials.clone(), Arc::clone(clock))
+                .map_err(|error| BuildError::Client { org: org.name.to_string(), error })?
+        };
+        clients.push(Held { org: org.clone(), credentials, client });
+    }
+    Ok((clients, renewed))
+}
+
+impl Held {
+    /// Whether the client made for one would ask the same as the one made for the other. Limits are not the client's.
+    fn serves(&self, org: &Org) -> bool {
+        let Org { calls_per_month, month_time_zone, rate, .. } = org.clone();
+        Org { calls_per_month, month_time_zone, rate, ..self.org.clone() } == *org
+    }
+}
+
+async fn credentials(org: &Org) -> Result<Credentials, BuildError> {
     let whose = |key: &'static str| move || format!("organisation `{}`: {key}", org.name);
-    let credentials = match &org.app {
+    Ok(match &org.app {
         App::Internal { secret: source, .. } => {
             Credentials { secret: secret(whose("app_secret"), source).await?, suite_ticket: None }
         }
@@ -147,26 +228,24 @@ async fn client(org: &Org, clock: &SharedClock) -> Result<Client, BuildError> {
         App::Token { access_token } => {
             Credentials { secret: secret(whose("access_token"), access_token).await?, suite_ticket: None }
         }
-    };
-    Client::new(org, credentials, Arc::clone(clock))
-        .map_err(|error| BuildError::Client { org: org.name.to_string(), error })
+    })
 }
 
-async fn upstreams(
+pub(super) async fn upstreams(
     config: &Config,
-    clients: Vec<Client>,
+    clients: &[Held],
     store: &Store,
     health: &Health,
     clock: &SharedClock,
 ) -> Result<Vec<Upstream>, BuildError> {
     let now = clock.now();
     let mut upstreams = Vec::with_capacity(clients.len());
-    for (org, client) in config.orgs.iter().zip(clients) {
+    for (org, held) in config.orgs.iter().zip(clients) {
         let month = Month::of(now, org.month_time_zone).to_string();
         let usage = store.usage(org.name.clone(), month).await?;
         upstreams.push(Upstream::new(Parts {
             name: org.name.clone(),
-            client,
+            client: held.client.clone(),
             limiter: RateLimiter::new(org.rate),
             budget: MonthBudget::new(org.month_time_zone, org.calls_per_month, now, usage.used),
             concurrency: org.concurrency,
@@ -178,7 +257,7 @@ async fn upstreams(
     Ok(upstreams)
 }
 
-fn settings(config: &Config) -> Settings {
+pub(super) fn settings(config: &Config) -> Settings {
     Settings {
         rules: Rules {
             leave_after_misses: config.poll.leave_after_misses,
@@ -187,14 +266,20 @@ fn settings(config: &Config) -> Settings {
         min_interval: config.poll.min_interval,
         stale_after: config.poll.stale_after,
         backoff: config.poll.backoff,
+        overtime: config.poll.overtime,
+        time_zone: config.time_zone,
     }
 }
 
-fn assignments(config: &Config) -> Vec<Assignment> {
+pub(super) fn assignments(config: &Config) -> Vec<Assignment> {
     config
         .users
         .iter()
-        .map(|user| Assignment { card: card(user, config.store_nick), rhythm: rhythm(user) })
+        .map(|user| Assignment {
+            card: card(user, config.store_nick),
+            rhythm: rhythm(user),
+            open: config.open_time(user),
+        })
         .collect()
 }
 
@@ -208,15 +293,15 @@ fn card(user: &User, store_nick: bool) -> Card {
     }
 }
 
-/// `cron` is parsed but not carried out yet, and `check` warns so; until it is, the calls are spread evenly.
 fn rhythm(user: &User) -> Rhythm {
-    match user.cadence {
-        Cadence::Every(interval) => Rhythm::Every(interval),
-        Cadence::Auto | Cadence::Cron(_) => Rhythm::Auto,
+    match &user.cadence {
+        Cadence::Auto => Rhythm::Auto,
+        Cadence::Every(interval) => Rhythm::Every(*interval),
+        Cadence::Cron(cron) => Rhythm::At(cron.clone()),
     }
 }
 
-fn subscriptions(webhooks: &[Webhook]) -> Result<Arc<[Subscription]>, BuildError> {
+pub(super) fn subscriptions(webhooks: &[Webhook]) -> Result<Arc<[Subscription]>, BuildError> {
     webhooks
         .iter()
         .map(|webhook| {
@@ -235,7 +320,7 @@ fn subscriptions(webhooks: &[Webhook]) -> Result<Arc<[Subscription]>, BuildError
         .collect()
 }
 
-async fn targets(config: &Config, clock: &SharedClock) -> Result<Vec<Target>, BuildError> {
+pub(super) async fn targets(config: &Config, clock: &SharedClock) -> Result<Vec<Target>, BuildError> {
     let mut targets = Vec::with_capacity(config.webhooks.len());
     for webhook in &config.webhooks {
         let destination = destination(webhook).await?;
@@ -305,6 +390,16 @@ async fn listener(config: &Config) -> Result<Option<TcpListener>, BuildError> {
     }
 }
 
+/// What guards the listener: configured, or made beside the database.
+pub(super) async fn http_token(config: &Config) -> Result<Secret, BuildError> {
+    if let Some(source) = &config.http.token {
+        return secret(|| "[http] token".to_owned(), source).await;
+    }
+    let folder = config.history.path.parent().unwrap_or(Path::new("."));
+    let file = |error| BuildError::File { what: "the HTTP token's file", error };
+    web::token::load_or_create(folder).map_err(file)
+}
+
 async fn web_state(
     config: &Config,
     listener: TcpListener,
@@ -312,13 +407,7 @@ async fn web_state(
     health: &Arc<Health>,
     clock: &SharedClock,
 ) -> Result<(TcpListener, web::State), BuildError> {
-    let token = if let Some(source) = &config.http.token {
-        secret(|| "[http] token".to_owned(), source).await?
-    } else {
-        let folder = config.history.path.parent().unwrap_or(Path::new("."));
-        let file = |error| BuildError::File { what: "the HTTP token's file", error };
-        web::token::load_or_create(folder).map_err(file)?
-    };
+    let token = http_token(config).await?;
     let address = listener.local_addr().map_err(|error| BuildError::File { what: "the listener", error })?;
     let state = web::State::new(store.history(), Arc::clone(health), token, Arc::clone(clock), address);
     Ok((listener, state))

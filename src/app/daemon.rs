@@ -6,28 +6,46 @@
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::build::Held;
+use super::control::Answers;
+use super::reload::{self, Reloader, Reloading};
 use super::supervise::{Fault, Supervisor};
-use crate::clock::SystemClock;
+use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
-use crate::control::{self, Advice, Endpoint, PollOutcome, PollReport, Request, Response};
+use crate::control::Endpoint;
 use crate::store::{Store, StoreError};
+use crate::tasks::alerts_webhook::WebhookAlerts;
 use crate::tasks::dispatcher::Dispatcher;
+use crate::tasks::operator::Operator;
 use crate::tasks::poller::Poller;
-use crate::tasks::poller::report::{Found, LookReport, PollerHandle};
+use crate::tasks::poller::report::PollerHandle;
+use crate::telemetry::health::Health;
+use crate::telemetry::settings::InForce;
 use crate::web;
+use crate::webhook::routing::Subscription;
 
 /// Everything, ready to run.
 #[derive(Debug)]
 pub struct Daemon {
     pub(super) config: Config,
+    pub(super) clock: SharedClock,
+    pub(super) outbox_wake: Arc<Notify>,
     pub(super) store: Store,
+    pub(super) health: Arc<Health>,
+    pub(super) in_force: Arc<InForce>,
+    pub(super) clients: Vec<Held>,
     pub(super) poller: Poller,
     pub(super) looks: PollerHandle,
     pub(super) dispatcher: Dispatcher,
+    pub(super) alerts: WebhookAlerts,
+    pub(super) operator: Operator,
+    pub(super) subscribing: watch::Sender<Arc<[Subscription]>>,
     pub(super) web: Option<(TcpListener, web::State)>,
     pub(super) control: Option<Endpoint>,
+    pub(super) reloading: Option<Reloading>,
 }
 
 /// Why a run ended badly.
@@ -47,20 +65,48 @@ impl Daemon {
         &self.store
     }
 
+    /// Lets this daemon take over other configs while it runs.
+    #[must_use]
+    pub fn reloading(mut self, reloading: Reloading) -> Self {
+        self.reloading = Some(reloading);
+        self
+    }
+
     /// Runs until `stop` is cancelled or something fails. `ready` is called once all tasks run.
     pub async fn run(self, stop: CancellationToken, ready: impl FnOnce()) -> Result<(), RunError> {
         // Draining is measured on the machine's clock, whatever pace the daemon's own runs at.
         let mut tasks = Supervisor::new(Arc::new(SystemClock));
+        let (sender, config) = watch::channel(Arc::new(self.config));
+        let reload = self.reloading.map(|reloading| {
+            let parts = reload::Parts {
+                store: self.store.clone(),
+                clock: self.clock,
+                outbox_wake: self.outbox_wake,
+                health: self.health,
+                in_force: self.in_force,
+                clients: self.clients,
+                poller: self.poller.reload_handle(),
+                dispatcher: self.dispatcher.reload_handle(),
+                web: self.web.as_ref().map(|(_, state)| state.clone()),
+                subscriptions: self.subscribing,
+            };
+            let (reloader, handle) = Reloader::new(sender, reloading, parts);
+            tasks.spawn("the reloader", reloader.run(stop.clone()));
+            handle
+        });
         let (poller, dispatcher, token) = (self.poller, self.dispatcher, stop.clone());
         tasks.spawn("the poller", async move { poller.run(token).await.map(|_| ()) });
         let token = stop.clone();
         tasks.spawn("the dispatcher", async move { dispatcher.run(token).await });
+        let (alerts, token) = (self.alerts, stop.clone());
+        tasks.spawn("the alerts about webhooks", alerts.run(token));
         if let Some((listener, state)) = self.web {
             tasks.spawn("the listener", web::serve(listener, state, stop.clone()));
         }
         if let Some(endpoint) = self.control {
-            let (looks, config) = (self.looks.clone(), Arc::new(self.config));
-            let handler = move |request| answer(request, looks.clone(), Arc::clone(&config));
+            let answers =
+                Arc::new(Answers { config, looks: self.looks.clone(), operator: self.operator, reload });
+            let handler = move |request| Arc::clone(&answers).answer(request);
             let token = stop.clone();
             tasks.spawn("the control socket", async move {
                 endpoint.serve(handler, token).await;
@@ -72,42 +118,5 @@ impl Daemon {
         let closed = self.store.close().await.map_err(RunError::Close);
         ended?;
         closed
-    }
-}
-
-/// What the control socket is asked.
-async fn answer(request: Request, looks: PollerHandle, config: Arc<Config>) -> Response {
-    match request {
-        Request::Ping => Response::Pong { version: env!("CARGO_PKG_VERSION").to_owned() },
-        Request::Poll { who, dry_run } => {
-            let clock = SystemClock;
-            let began = crate::clock::Clock::now(&clock);
-            match looks.look(who, dry_run).await {
-                Ok(report) => {
-                    let took = crate::clock::Clock::now(&clock).since(began);
-                    Response::Poll(Box::new(told(report, &config, took.as_millis())))
-                }
-                Err(message) => Response::Refused { advice: Advice::Nothing, message },
-            }
-        }
-    }
-}
-
-fn told(report: LookReport, config: &Config, took_ms: u128) -> PollReport {
-    let LookReport { identity, name, recorded, found } = report;
-    let api_base = config.org(&identity.org).map(|org| org.api_base.clone()).unwrap_or_default();
-    PollReport {
-        request: control::request_line(&api_base, identity.union_id.as_str()),
-        org: identity.org.to_string(),
-        name,
-        union_id: identity.union_id.to_string(),
-        took_ms: u64::try_from(took_ms).unwrap_or(u64::MAX),
-        recorded,
-        outcome: match found {
-            Found::Answer { observation, events, .. } => {
-                PollOutcome::Seen { observation, events: Some(events) }
-            }
-            Found::Failure(error) => PollOutcome::Failed((&error).into()),
-        },
     }
 }

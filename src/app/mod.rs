@@ -4,6 +4,8 @@
 //! known is written down before the process ends. Deliberately not here: what the tasks do (`tasks`, `web`, `control`).
 
 pub mod build;
+mod control;
 pub mod daemon;
+pub mod reload;
 pub mod signals;
 pub mod supervise;

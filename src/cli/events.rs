@@ -3,9 +3,12 @@
 //! Guards: as JSON an event is the body that was signed and sent, byte for byte. Deliberately not here: what became of
 //! its deliveries.
 
+mod follow;
+
 use super::output::{Cell, Column, FAINT, GOOD, Row, Style};
 use super::reading::{Reading, read};
 use super::{Exit, Failure, Globals};
+use crate::clock::SystemClock;
 use crate::presence::event::EventType;
 use crate::store::history::{EventQuery, EventRow, check_event_type};
 use crate::time::duration_ms;
@@ -25,10 +28,18 @@ pub struct Args {
     /// Of one type, or like `meeting.*`
     #[arg(long = "type", value_name = "TYPE", value_parser = known_type)]
     event_type: Option<String>,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
+    /// At most so many; 100 without it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Go on, and print new ones as they come, until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
 }
+
+/// Without `--limit`.
+const USUAL: u32 = 100;
+/// The same before new ones are followed.
+const USUAL_BEFORE_NEW: u32 = 10;
 
 const COLUMNS: &[Column] = &[
     Column::new("sequence", "SEQ"),
@@ -49,7 +60,8 @@ fn known_type(text: &str) -> Result<String, String> {
 
 /// Runs it.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    let Args { after, user, org, event_type, limit } = args;
+    let Args { after, user, org, event_type, limit, follow } = args;
+    let limit = limit.unwrap_or(if follow { USUAL_BEFORE_NEW } else { USUAL });
     read(globals, async |reading: &Reading| {
         let people = match &user {
             Some(who) => Some(vec![reading.person(who).await?.person_id]),
@@ -70,6 +82,9 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
             event_type: event_type.clone(),
             limit,
         };
+        if follow {
+            return follow_from(reading, query).await;
+        }
         let events = reading.history.events(&query).await?;
         if events.is_empty() {
             reading.printer.print_nothing(COLUMNS, nothing(filtered))?;
@@ -82,6 +97,19 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         }
         Ok(Exit::Done)
     })
+}
+
+/// The newest first, unless it is said where to begin; then whatever comes.
+async fn follow_from(reading: &Reading, mut query: EventQuery) -> anyhow::Result<Exit> {
+    if query.after.is_none() {
+        // What is filtered away is not looked at again.
+        let newest = EventQuery { limit: 1, ..EventQuery::default() };
+        let newest = reading.history.events(&newest).await?.last().map_or(0, |event| event.sequence);
+        let shown = reading.history.events(&query).await?;
+        let before = shown.first().map_or(newest, |event| event.sequence - 1);
+        query.after = Some(before);
+    }
+    follow::follow(reading, query, std::sync::Arc::new(SystemClock)).await
 }
 
 fn row(event: &EventRow) -> Row {

@@ -18,8 +18,11 @@ pub mod now;
 pub mod output;
 pub mod poll;
 mod reading;
+pub mod reload;
 pub mod run;
 pub mod simulate;
+pub mod user;
+pub mod webhook;
 mod when;
 
 /// How a command ended, beside 0.
@@ -77,6 +80,13 @@ pub fn load_checked(globals: &Globals) -> anyhow::Result<Loaded> {
     config::load(&path).map_err(|refused| {
         Failure { exit: Exit::Config, message: refused.to_string(), complete: true }.into()
     })
+}
+
+/// The config file that the control socket's place follows from. Its content may be wrong.
+pub(super) fn socket_of(globals: &Globals) -> anyhow::Result<PathBuf> {
+    let path = config::locate(globals.config.as_deref())
+        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
+    Ok(path.canonicalize()?)
 }
 
 /// `-q` and `-v` as a number.
@@ -146,8 +156,14 @@ enum Command {
     History(history::Args),
     /// The events so far
     Events(events::Args),
+    /// Let the running daemon read its config again; prints what changed
+    Reload(reload::Args),
     /// Look at somebody now: request, answer, difference
     Poll(poll::Args),
+    /// Receivers: how they stand, tests, deliveries, replays, pauses, secrets
+    Webhook(webhook::Args),
+    /// Who is watched; unionIds of others, by DingTalk's contacts
+    User(user::Args),
     /// Completions for a shell
     Completions(completions::Args),
 }
@@ -166,7 +182,10 @@ pub fn main() -> ExitCode {
         Command::Now(args) => now::run(&globals, args),
         Command::History(args) => history::run(&globals, args),
         Command::Events(args) => events::run(&globals, args),
+        Command::Reload(args) => reload::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
+        Command::Webhook(args) => webhook::run(&globals, args),
+        Command::User(args) => user::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),
     };
     let exit = ended.unwrap_or_else(|error| {

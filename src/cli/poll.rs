@@ -73,7 +73,7 @@ async fn look(config: &Config, who: String, dry_run: bool, printer: &Printer) ->
     match ask(&ask_places(&config.file), &request).await {
         Ok(Response::Poll(report)) => Ok(*report),
         Ok(Response::Refused { advice, message }) => Err(Failure::new(exit(advice), message).into()),
-        Ok(Response::Pong { .. }) => {
+        Ok(Response::Pong { .. } | Response::Reloaded(_) | Response::Webhook(_)) => {
             Err(Failure::new(Exit::Failed, "the daemon answered something else").into())
         }
         Err(ControlError::Unreachable { .. }) => {
@@ -129,7 +129,7 @@ fn person((user, index): (&crate::config::User, i64)) -> Person {
     }
 }
 
-async fn credentials(org: &Org) -> anyhow::Result<Credentials> {
+pub(super) async fn credentials(org: &Org) -> anyhow::Result<Credentials> {
     let (secret, suite_ticket) = match &org.app {
         App::Internal { secret, .. } => (secret, None),
         App::ThirdParty { secret, suite_ticket, .. } => (secret, suite_ticket.as_ref()),
@@ -148,7 +148,7 @@ async fn resolved(source: &SecretSource) -> anyhow::Result<Secret> {
 }
 
 /// The exit code for what a failure means.
-fn exit(advice: Advice) -> Exit {
+pub(super) fn exit(advice: Advice) -> Exit {
     match advice {
         Advice::TryLater => Exit::TryLater,
         Advice::Refused => Exit::Refused,

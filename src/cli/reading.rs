@@ -8,6 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::store::Store;
 use crate::store::history::{History, Person, WhoError};
+use crate::store::outbox::admin::Ledger;
 use crate::time::Timestamp;
 
 /// What such a command works with.
@@ -16,6 +17,8 @@ pub(super) struct Reading {
     pub(super) config: Config,
     /// The database.
     pub(super) history: History,
+    /// Its outbox.
+    pub(super) ledger: Ledger,
     /// The way to print.
     pub(super) printer: Printer,
     /// The present.
@@ -38,8 +41,8 @@ pub(super) fn read(
     let printer = Printer::new(globals, config.time_zone);
     runtime()?.block_on(async {
         let store = Store::open_readonly(&config.history.path).await?;
-        let history = store.history();
-        let reading = Reading { config, history, printer, now: SystemClock.now() };
+        let (history, ledger) = (store.history(), store.ledger());
+        let reading = Reading { config, history, ledger, printer, now: SystemClock.now() };
         let ended = look(&reading).await;
         store.close().await;
         ended

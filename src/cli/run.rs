@@ -3,6 +3,7 @@
 //! Guards: a bad config ends with 78 before anything starts; READY and STOPPING are told to the service manager; a signal
 //! ends it with 0. Deliberately not here: the daemon (`app`).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sd_notify::NotifyState;
@@ -10,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, Globals, load_checked, log_level};
 use crate::app::build::{self, BuildError};
+use crate::app::reload::Reloading;
 use crate::app::signals;
 use crate::clock::SystemClock;
-use crate::config::{Config, Loaded};
-use crate::telemetry::log;
+use crate::config::{Config, Loaded, locate};
+use crate::telemetry::log::{self, LogHandle};
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
@@ -22,7 +24,8 @@ pub struct Args {}
 /// Runs it.
 pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
     let Loaded { config, warnings, sources } = load_checked(globals)?;
-    log::init(&config.log.level, config.log.format, log_level(globals))?;
+    let log = log::init(&config.log.level, config.log.format, log_level(globals))?;
+    let log = (log, log_level(globals));
     for warning in &warnings {
         let place = warning.place.as_ref().and_then(|place| sources.position(place));
         let place = place.map(|position| format!("{}:{}", position.file, position.line));
@@ -33,14 +36,18 @@ pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
     // One thread for everything but SQLite, which has its own: a poll is a few microseconds of work between waits, and
     // handing it from one thread to another costs more than doing it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(config))
+    let file = locate(globals.config.as_deref())?;
+    runtime.block_on(serve(config, file, log))
 }
 
-async fn serve(config: Config) -> anyhow::Result<Exit> {
+async fn serve(config: Config, file: PathBuf, log: (LogHandle, i8)) -> anyhow::Result<Exit> {
     let (people, webhooks, database) =
         (config.users.len(), config.webhooks.len(), config.history.path.clone());
     let stop = CancellationToken::new();
+    // Before anything else: a reload that comes early waits instead of ending the process.
+    let hangups = signals::hangups()?;
     let daemon = build::daemon(config, Arc::new(SystemClock), true).await.map_err(|error| failed(&error))?;
+    let daemon = daemon.reloading(Reloading { file, hangups, log });
     let ready = || {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), people, webhooks, database = %database.display(), "ready");
         tell(&[NotifyState::Ready, NotifyState::Status(&format!("watching {people} people"))]);
@@ -80,12 +87,6 @@ fn tell(state: &[NotifyState<'_>]) {
 
 /// What is wrong with the config's surroundings ends with the config's code, so that nobody restarts it in vain.
 fn failed(error: &BuildError) -> Failure {
-    let exit = match error {
-        BuildError::Secret { .. } | BuildError::Webhook { .. } | BuildError::Client { .. } => Exit::Config,
-        BuildError::Store(_)
-        | BuildError::Poller(_)
-        | BuildError::Listen { .. }
-        | BuildError::File { .. } => Exit::Failed,
-    };
+    let exit = if error.is_config() { Exit::Config } else { Exit::Failed };
     Failure::new(exit, error.to_string())
 }

@@ -21,20 +21,8 @@ use super::{Config, dingtalk, housekeeping, people, plan, poll, value};
 /// Keys that are read and checked, but whose work is not built in this version: each warns when it is set to
 /// something else than its default. Later versions take rows away.
 pub const NOT_BUILT_YET: &[(&str, &str)] = &[
-    ("dingtalk.app", "only internal apps are served yet"),
-    ("dingtalk.corp_id", "the unified token call is not made yet"),
-    ("dingtalk.suite_ticket", "third-party apps are not served yet"),
-    ("dingtalk.access_token", "tokens kept by others are not used yet"),
-    ("poll.cron", "instants are not kept yet: `auto` is used"),
     ("poll.sweep", "everybody is looked at alone yet"),
     ("poll.confirm_calls", "meetings are not asked yet"),
-    ("poll.overtime", "windows are not kept yet, so nothing follows their end"),
-    ("group.cron", "instants are not kept yet: `auto` is used"),
-    ("user.cron", "instants are not kept yet: `auto` is used"),
-    ("window", "windows are not kept yet: polling goes on all day"),
-    ("blackout", "days off are not kept yet"),
-    ("webhook.give_up_after", "webhooks are not disabled yet"),
-    ("webhook.max_age", "events do not expire yet"),
     ("history.snapshots", "nothing is pruned yet"),
     ("history.visits", "nothing is pruned yet"),
     ("history.events", "nothing is pruned yet"),

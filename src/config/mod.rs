@@ -19,6 +19,7 @@ use secrets::SecretSource;
 
 mod address;
 mod audience;
+pub mod change;
 mod check;
 mod credentials;
 mod dingtalk;
@@ -87,7 +88,7 @@ fn open_time(windows: &[Window], blackouts: &[Blackout], user: &User) -> OpenTim
 }
 
 /// One organisation and the app that asks in its name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Org {
     /// `default` when the file has no `[[org]]`.
     pub name: OrgName,
@@ -116,7 +117,7 @@ pub struct Org {
 }
 
 /// How a token is had.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum App {
     /// An internal app; with `corp_id` by the unified token call.
     Internal {
@@ -157,7 +158,7 @@ pub enum Cadence {
 }
 
 /// `[poll]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Poll {
     /// `interval` or `cron`.
     pub cadence: Cadence,
@@ -193,7 +194,7 @@ pub struct Backoff {
 }
 
 /// `[[window]]`: polling only while one is open.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     /// For messages.
     pub name: String,
@@ -211,7 +212,7 @@ impl Window {
 }
 
 /// `[[blackout]]`: no polls on these days.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Blackout {
     /// For messages.
     pub name: String,
@@ -220,7 +221,7 @@ pub struct Blackout {
 }
 
 /// Somebody on the watch list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct User {
     /// Who.
     pub identity: Identity,
@@ -248,7 +249,7 @@ pub enum Format {
 }
 
 /// A text that may be a secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Text {
     /// As written.
     Plain(String),
@@ -257,7 +258,7 @@ pub enum Text {
 }
 
 /// `[[webhook]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
     /// Its name.
     pub name: WebhookName,
@@ -303,8 +304,8 @@ pub struct Webhook {
     pub public_only: bool,
     /// Link-local and metadata addresses are allowed.
     pub allow_link_local: bool,
-    /// The language and the wall clock of messages for people.
-    pub style: Style,
+    /// The language and the wall clock of a robot's messages; a template has its own.
+    pub style: Option<Style>,
     /// What `format = "template"` sends, tried with a sample of every event that is subscribed.
     pub template: Option<Template>,
     /// What the answer must hold: a JSON pointer and the value. A shipped template brings its own.
@@ -314,7 +315,7 @@ pub struct Webhook {
 }
 
 /// `[history]`; `None` = for ever.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct History {
     /// The database, absolute.
     pub path: PathBuf,
@@ -331,7 +332,7 @@ pub struct History {
 }
 
 /// `[http]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Http {
     /// `None` = off.
     pub listen: Option<SocketAddr>,
@@ -355,7 +356,7 @@ pub enum LogFormat {
 }
 
 /// `[log]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Log {
     /// `tracing_subscriber::filter::Targets` text.
     pub level: String,

@@ -23,7 +23,7 @@ pub const MAX_SECRET_BYTES: u64 = 64 * 1024;
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A reference to a secret, or the secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SecretSource {
     /// A file of this name in `$CREDENTIALS_DIRECTORY` (systemd `LoadCredential=`).
     Credential(String),

@@ -213,8 +213,11 @@ mod tests {
 
     async fn echo(request: Request) -> Response {
         match request {
-            Request::Ping => Response::Pong { version: "1".into() },
+            Request::Ping | Request::Reload => Response::Pong { version: "1".into() },
             Request::Poll { who, .. } => Response::Refused { advice: Advice::Nothing, message: who },
+            Request::Webhook(asked) => {
+                Response::Refused { advice: Advice::Failed, message: format!("{asked:?}") }
+            }
         }
     }
 

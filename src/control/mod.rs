@@ -12,6 +12,7 @@ use crate::presence::observation::Observation;
 
 mod channel;
 mod place;
+pub mod webhook;
 
 pub use channel::{ControlError, Endpoint, ask};
 pub use place::{ask_places, serve_place};
@@ -22,6 +23,8 @@ pub use place::{ask_places, serve_place};
 pub enum Request {
     /// Whether anybody is there.
     Ping,
+    /// Read the config again.
+    Reload,
     /// Look at somebody now.
     Poll {
         /// As the operator wrote it: a name, a unionId, or enough of one.
@@ -29,6 +32,8 @@ pub enum Request {
         /// Look, but change nothing.
         dry_run: bool,
     },
+    /// Something about webhooks.
+    Webhook(webhook::WebhookRequest),
 }
 
 /// What the daemon answers.
@@ -40,8 +45,12 @@ pub enum Response {
         /// Of the daemon.
         version: String,
     },
+    /// Another config is in force.
+    Reloaded(Box<ReloadReport>),
     /// What the look gave.
     Poll(Box<PollReport>),
+    /// What was done about webhooks.
+    Webhook(webhook::WebhookResponse),
     /// It was not done.
     Refused {
         /// What that means for who asked.
@@ -49,6 +58,19 @@ pub enum Response {
         /// Why, for a person.
         message: String,
     },
+}
+
+/// What another config changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadReport {
+    /// How many people are watched now.
+    pub people: usize,
+    /// Every difference, a line each.
+    pub changes: Vec<String>,
+    /// Those of them that count only after a restart.
+    pub restart_for: Vec<String>,
+    /// What somebody should know about the config.
+    pub warnings: Vec<String>,
 }
 
 /// One look at one person, as told to who asked for it.

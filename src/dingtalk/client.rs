@@ -12,7 +12,7 @@ use reqwest::{Method, Request, Url};
 
 use super::classify;
 use super::error::{CallError, Verdict};
-use super::token::{Kind, Token, Tokens};
+use super::token::{Kind, Sources, Token, Tokens};
 use super::transport::exchange;
 use super::wire::Parsed;
 use crate::clock::SharedClock;
@@ -64,7 +64,7 @@ impl Answer {
 }
 
 /// Where the app's secrets stand once they are resolved.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Credentials {
     /// `app_secret`, or the ready-made `access_token`.
     pub secret: Secret,
@@ -75,15 +75,16 @@ pub struct Credentials {
 /// A client for one organisation. Cloning shares its connections and its token.
 #[derive(Clone, Debug)]
 pub struct Client {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    http: reqwest::Client,
+pub(super) struct Inner {
+    pub(super) http: reqwest::Client,
     lists: Url,
-    tokens: Tokens,
-    clock: SharedClock,
+    pub(super) legacy_base: String,
+    pub(super) tokens: Tokens,
+    pub(super) clock: SharedClock,
 }
 
 impl Client {
@@ -107,9 +108,11 @@ impl Client {
         let base = org.api_base.trim_end_matches('/');
         let lists = Url::parse(&format!("{base}/v1.0/conference/users/lists"))
             .map_err(|error| ClientError::Base(error.to_string()))?;
-        let tokens = Tokens::new(Kind::of(&org.app), base, credentials, http.clone(), Arc::clone(&clock))
+        let secrets = (credentials, Sources::of(&org.app));
+        let tokens = Tokens::new(Kind::of(&org.app), base, secrets, http.clone(), Arc::clone(&clock))
             .map_err(ClientError::Base)?;
-        Ok(Self { inner: Arc::new(Inner { http, lists, tokens, clock }) })
+        let legacy_base = org.legacy_base.trim_end_matches('/').to_owned();
+        Ok(Self { inner: Arc::new(Inner { http, lists, legacy_base, tokens, clock }) })
     }
 
     /// Other secrets from now on (a new suite ticket, a fresh ready-made token); connections and a fetched token stay.

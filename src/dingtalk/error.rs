@@ -1,40 +1,11 @@
 //! Every way a call can fail, and what each means for the next one.
 //!
 //! Guards: a failure is not absence: nothing here can be turned into an observation. Deliberately not here: waiting
-//! and counting (`tasks::poller`, `policy`).
+//! and counting (`tasks::poller`), what follows from a verdict (`policy::reaction`).
 
 use std::time::Duration;
 
-/// What a failure means for the calls that follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// A rate limit: this organisation waits at least so long.
-    Throttled {
-        /// From now.
-        pause: Duration,
-    },
-    /// A limit a minute: this organisation waits until the next minute begins.
-    ThrottledThisMinute,
-    /// The month's calls are used up, says DingTalk.
-    QuotaSpent,
-    /// The token or the credentials were refused, also after a fresh token.
-    Unauthorised,
-    /// Permission is missing, or this IP is not on the app's list.
-    Forbidden,
-    /// This person is refused; nobody else is concerned.
-    UnknownUser,
-    /// This IP is banned: everything from here waits five minutes.
-    Banned,
-    /// A page instead of JSON: the ban's other form, or a portal in between. Everything from here waits for the first
-    /// step of the backoff, and up to five minutes when it comes again.
-    MaybeBanned,
-    /// DingTalk is ill, or answers what nobody understands: back off.
-    Outage,
-    /// No answer: name, connection, TLS, time-out.
-    Unreachable,
-    /// The configuration is wrong in a way that looks like something else.
-    Misconfigured,
-}
+pub use crate::policy::reaction::Verdict;
 
 /// The words a failure is counted under.
 pub mod class {

@@ -6,6 +6,7 @@
 
 pub mod classify;
 pub mod client;
+pub mod contacts;
 pub mod error;
 pub mod lenient;
 pub mod token;

@@ -8,7 +8,7 @@
 //! unified `/v1.0/oauth2/{corpId}/token`. A token lives 7200 s; the calls are throttled, but free of the month.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -23,7 +23,9 @@ use super::error::{CallError, Verdict, class};
 use super::transport::{Exchange, exchange, failed};
 use crate::clock::SharedClock;
 use crate::config::App;
+use crate::config::secrets::{self, SecretSource};
 use crate::policy::backoff;
+use crate::secret::Secret;
 use crate::time::Timestamp;
 
 /// A token answer is some 100 bytes.
@@ -35,6 +37,8 @@ const MARGIN: Duration = Duration::from_mins(10);
 /// Between failing token calls.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// The file of a ready-made token is looked at this often.
+const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
 /// Which call gives the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +96,16 @@ impl Kind {
         }
     }
 
+    /// A word for log lines.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Internal { .. } => "internal",
+            Self::Unified { .. } => "unified",
+            Self::Suite { .. } => "suite",
+            Self::ReadyMade => "ready-made",
+        }
+    }
+
     fn body(&self, credentials: &Credentials) -> Value {
         let secret = credentials.secret.reveal();
         match self {
@@ -105,6 +119,36 @@ impl Kind {
             }
             Self::ReadyMade => Value::Null,
         }
+    }
+}
+
+/// Where an app's secrets come from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// `app_secret`, or the ready-made `access_token`.
+    secret: SecretSource,
+    /// `suite_ticket`.
+    suite_ticket: Option<SecretSource>,
+}
+
+impl Sources {
+    /// As the configuration says.
+    pub fn of(app: &App) -> Self {
+        let (secret, suite_ticket) = match app {
+            App::Internal { secret, .. } => (secret, None),
+            App::ThirdParty { secret, suite_ticket, .. } => (secret, suite_ticket.as_ref()),
+            App::Token { access_token } => (access_token, None),
+        };
+        Self { secret: secret.clone(), suite_ticket: suite_ticket.cloned() }
+    }
+}
+
+/// What a source gives now; `None` for a text in the configuration, which only a reload changes, and where it cannot be
+/// had.
+async fn again(source: &SecretSource) -> Option<Secret> {
+    match source {
+        SecretSource::Plain(_) => None,
+        source => secrets::resolve(source).await.ok(),
     }
 }
 
@@ -143,6 +187,10 @@ pub struct Tokens {
     http: reqwest::Client,
     clock: SharedClock,
     credentials: Mutex<Credentials>,
+    /// Where they are read again when they are refused.
+    sources: Sources,
+    /// When a ready-made token's file was last looked at, in milliseconds.
+    looked_ms: AtomicI64,
     current: RwLock<Option<Arc<Token>>>,
     gate: AsyncMutex<Gate>,
 }
@@ -181,7 +229,7 @@ impl Tokens {
     pub fn new(
         kind: Kind,
         base: &str,
-        credentials: Credentials,
+        (credentials, sources): (Credentials, Sources),
         http: reqwest::Client,
         clock: SharedClock,
     ) -> Result<Self, String> {
@@ -190,8 +238,10 @@ impl Tokens {
             kind,
             url,
             http,
+            looked_ms: AtomicI64::new(clock.now().as_ms()),
             clock,
             credentials: Mutex::new(credentials),
+            sources,
             current: RwLock::default(),
             gate: AsyncMutex::default(),
         };
@@ -208,6 +258,9 @@ impl Tokens {
     /// A token to call with.
     pub async fn current(&self) -> Result<Arc<Token>, CallError> {
         let now = self.clock.now();
+        if self.kind == Kind::ReadyMade && self.is_time_to_look(now) {
+            self.read_again().await;
+        }
         if let Some(token) = self.held() {
             if now < token.refresh_at {
                 return Ok(token);
@@ -232,18 +285,23 @@ impl Tokens {
 
     /// Another token than `refused`, which DingTalk has just refused.
     pub async fn instead_of(&self, refused: &Token) -> Result<Arc<Token>, CallError> {
-        if self.kind == Kind::ReadyMade {
-            // Another tool may have put a new one in since.
-            return match self.held() {
-                Some(token) if token.generation != refused.generation => Ok(token),
-                _ => Err(refused_ready_made()),
-            };
-        }
         let mut gate = self.gate.lock().await;
         if let Some(token) = self.held()
             && token.generation != refused.generation
         {
             return Ok(token);
+        }
+        if self.kind == Kind::ReadyMade {
+            // Another tool may have put a new one in since.
+            let now = self.clock.now();
+            if !gate.closed(now) && self.read_again().await {
+                gate.failures = 0;
+                return self.held().ok_or_else(refused_ready_made);
+            }
+            if !gate.closed(now) {
+                gate.close(now, self.key(), None);
+            }
+            return Err(refused_ready_made());
         }
         // Dropped: whoever comes now waits at the gate instead of spending a call on it.
         self.hold(None);
@@ -300,13 +358,52 @@ impl Tokens {
         }
     }
 
+    /// Reads the app's secrets again where they come from; says whether they differ from what was tried.
+    async fn read_again(&self) -> bool {
+        let mut fresh = self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = fresh.clone();
+        if let Some(secret) = again(&self.sources.secret).await {
+            fresh.secret = secret;
+        }
+        if let Some(source) = &self.sources.suite_ticket
+            && let Some(ticket) = again(source).await
+        {
+            fresh.suite_ticket = Some(ticket);
+        }
+        let text = |ticket: &Option<Secret>| ticket.as_ref().map(|ticket| ticket.reveal().to_owned());
+        let differs = fresh.secret.reveal() != before.secret.reveal()
+            || text(&fresh.suite_ticket) != text(&before.suite_ticket);
+        if differs {
+            tracing::info!(kind = ?self.kind.name(), "the app's secrets were read again and have changed");
+            self.set_credentials(fresh);
+        }
+        differs
+    }
+
+    /// Whether a ready-made token's file should be looked at again, though it works: another tool renews it ahead of
+    /// its end. A command is only asked when the token is refused.
+    fn is_time_to_look(&self, now: Timestamp) -> bool {
+        if !matches!(self.sources.secret, SecretSource::File(_) | SecretSource::Credential(_)) {
+            return false;
+        }
+        let looked = Timestamp::from_ms(self.looked_ms.load(Ordering::Relaxed));
+        let due = now < looked || now.since(looked) >= LOOK_AGAIN;
+        if due {
+            self.looked_ms.store(now.as_ms(), Ordering::Relaxed);
+        }
+        due
+    }
+
     /// The spread of this organisation's waits.
     fn key(&self) -> u64 {
         backoff::key(&["token", self.url.as_str()])
     }
 
     async fn fetch(&self, gate: &mut Gate) -> Result<Arc<Token>, CallError> {
-        let result = self.call(gate.generation + 1).await;
+        let mut result = self.call(gate.generation + 1).await;
+        if matches!(&result, Err(error) if error.class == class::CREDENTIALS) && self.read_again().await {
+            result = self.call(gate.generation + 1).await;
+        }
         match result {
             Ok(token) => {
                 let token = Arc::new(token);

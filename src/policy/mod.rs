@@ -4,11 +4,15 @@
 //! Deliberately not here: who is in which meeting (`presence`), carrying a decision out (`tasks`).
 
 pub mod backoff;
+pub mod by_hand;
 pub mod cadence;
 pub mod civil;
 pub mod delivery;
+pub mod look;
 pub mod pace;
 pub mod quota;
+pub mod reaction;
 pub mod robot;
 pub mod send_rate;
+pub mod webhook_alert;
 pub mod window;

@@ -28,6 +28,8 @@ pub struct RateLimiter {
     paused_until: Timestamp,
     /// The newest last, at most `rate` of them.
     starts: VecDeque<Timestamp>,
+    /// Calls that were begun and are not over.
+    under_way: usize,
 }
 
 impl RateLimiter {
@@ -40,6 +42,7 @@ impl RateLimiter {
             slowed_at: Timestamp::default(),
             paused_until: Timestamp::default(),
             starts: VecDeque::new(),
+            under_way: 0,
         }
     }
 
@@ -59,10 +62,20 @@ impl RateLimiter {
         self.rate.min(self.slowed_to.saturating_add(steps.saturating_mul(step)))
     }
 
+    /// Whether nothing of an earlier refusal is left.
+    pub fn is_at_full_rate(&self, now: Timestamp) -> bool {
+        self.effective_rate(now) == self.rate
+    }
+
     /// The first instant, `now` or later, at which a start is allowed.
     pub fn next_free(&self, now: Timestamp) -> Timestamp {
         let rate = self.effective_rate(now) as usize;
-        let by_rate = self.starts.len().checked_sub(rate).and_then(|oldest| self.starts.get(oldest));
+        if self.under_way >= rate {
+            // None before one is over; whoever ends one asks again.
+            return now.plus(Duration::from_secs(1)).max(self.paused_until);
+        }
+        let by_rate =
+            (self.starts.len() + self.under_way).checked_sub(rate).and_then(|oldest| self.starts.get(oldest));
         // A start that lies ahead is one from before the clock was set back: it counts as one of now.
         let by_rate = by_rate
             .map_or(now, |start| Timestamp::from_ms((*start).min(now).as_ms().saturating_add(WINDOW_MS)));
@@ -83,6 +96,25 @@ impl RateLimiter {
         self.starts.push_back(now);
         self.forget_old();
         Ok(())
+    }
+
+    /// Takes a place for a call about to be made. When it arrives at the other end is not known, only that it is not
+    /// after the end of the call, so the place is held until a second after [`done`](Self::done): however long calls
+    /// take on their way, the other end never counts more than `rate` in a second.
+    pub fn begin(&mut self) {
+        self.under_way += 1;
+    }
+
+    /// The call is over.
+    pub fn done(&mut self, now: Timestamp) {
+        self.under_way = self.under_way.saturating_sub(1);
+        if self.starts.back().is_some_and(|last| *last > now) {
+            for start in &mut self.starts {
+                *start = (*start).min(now);
+            }
+        }
+        self.starts.push_back(now);
+        self.forget_old();
     }
 
     /// No start before `until`; a shorter pause does not end a longer one.
@@ -332,6 +364,23 @@ impl MonthBudget {
             return Some(rest);
         }
         let ms = rest.as_millis().saturating_mul(people as u128).div_ceil(u128::from(left));
+        Some(Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX)))
+    }
+
+    /// The same over open time: `open` is what is left of it until the month turns, summed over the people who share the
+    /// calls, and `spoken_for` the calls that others of the organisation will need. `None`: no limit, or nobody.
+    ///
+    /// Where others need nearly all, a twentieth of what is left is still shared: nobody is never looked at.
+    pub fn even_open_interval(&self, open: Duration, spoken_for: u64, now: Timestamp) -> Option<Duration> {
+        let left = self.left(now)?;
+        if open.is_zero() {
+            return None;
+        }
+        if left == 0 {
+            return Some(self.month_ends_at(now).since(now).max(Duration::from_millis(1)));
+        }
+        let shared = left.saturating_sub(spoken_for).max(left / 20).max(1);
+        let ms = open.as_millis().div_ceil(u128::from(shared));
         Some(Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX)))
     }
 

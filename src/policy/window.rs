@@ -10,7 +10,7 @@ use chrono::{Datelike, Days, NaiveDate, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 
 use super::civil;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, duration_ms};
 
 const DAY_MS: i64 = 86_400_000;
 /// A change is searched this far ahead: longer than any holiday that somebody means.
@@ -80,6 +80,42 @@ impl OpenTime {
             }
             ahead = (ahead * 8).min(LOOK_AHEAD_MS);
         }
+    }
+
+    /// Whether there are no hours and no days off at all: the usual case, and a cheap one.
+    pub fn is_always(&self) -> bool {
+        self.windows.is_none() && self.blackouts.is_empty()
+    }
+
+    /// The first open instant at or after `from`; `None`: not within five years.
+    pub fn opens_at(&self, from: Timestamp) -> Option<Timestamp> {
+        if self.open_at(from) { Some(from) } else { self.next_change(from) }
+    }
+
+    /// Whether a day off is what closes it at `instant`: without days off it would be open.
+    pub fn is_day_off(&self, instant: Timestamp) -> bool {
+        !self.open_at(instant) && self.without_blackouts().open_at(instant)
+    }
+
+    /// The instant at which `open` of open time has passed since `from`; it is itself open. `None`: not within five
+    /// years.
+    pub fn after(&self, from: Timestamp, open: Duration) -> Option<Timestamp> {
+        let mut missing = duration_ms(open);
+        let mut from = from.as_ms();
+        let end = from.saturating_add(LOOK_AHEAD_MS);
+        let mut ahead = 9 * DAY_MS;
+        while from < end {
+            let until = from.saturating_add(ahead).min(end);
+            for (start, stop) in self.spans(from, until) {
+                if missing < stop - start {
+                    return Some(Timestamp::from_ms(start + missing));
+                }
+                missing -= stop - start;
+            }
+            from = until;
+            ahead = (ahead * 2).min(64 * DAY_MS);
+        }
+        None
     }
 
     /// How long it is open in `[from, to)`.
@@ -210,6 +246,32 @@ mod tests {
         assert!(night.open_at(at("2026-11-28T05:59:00Z")), "Saturday morning");
         assert!(!night.open_at(at("2026-11-27T05:59:00Z")), "Friday morning");
         assert_eq!(hours(&night, "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z"), 8);
+    }
+
+    #[test]
+    fn open_time_is_counted_over_nights_and_weekends() {
+        let office = open(vec![window(WORKDAYS, 9, 18, Tz::UTC)]);
+        // Friday 17:00 and two open hours more: Monday 10:00.
+        let two_hours = Duration::from_hours(2);
+        assert_eq!(office.after(at("2026-11-20T17:00:00Z"), two_hours), Some(at("2026-11-23T10:00:00Z")));
+        assert_eq!(
+            office.after(at("2026-11-20T17:00:00Z"), Duration::from_hours(1)),
+            Some(at("2026-11-23T09:00:00Z"))
+        );
+        assert_eq!(office.opens_at(at("2026-11-21T00:00:00Z")), Some(at("2026-11-23T09:00:00Z")));
+        assert_eq!(office.opens_at(at("2026-11-20T17:00:00Z")), Some(at("2026-11-20T17:00:00Z")));
+        assert_eq!(open(Vec::new()).after(at("2026-11-20T17:00:00Z"), two_hours), None);
+        assert!(OpenTime::new(None, Vec::new()).is_always() && !office.is_always());
+    }
+
+    #[test]
+    fn a_day_off_is_told_from_a_closed_window() {
+        let day = NaiveDate::from_ymd_opt(2026, 11, 23).expect("a date");
+        let off = Blackout { first: day, last: day, time_zone: Tz::UTC };
+        let office = OpenTime::new(Some(vec![window(WORKDAYS, 9, 18, Tz::UTC)]), vec![off]);
+        assert!(office.is_day_off(at("2026-11-23T10:00:00Z")));
+        assert!(!office.is_day_off(at("2026-11-23T20:00:00Z")), "closed anyway");
+        assert!(!office.is_day_off(at("2026-11-24T10:00:00Z")), "open");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use axum::http::{Method, Response};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::contacts;
 use super::control;
 use super::faults::{self, Answer, Fault, FaultKind, Faults, On};
 use super::gateway::{lists, token};
@@ -36,6 +37,8 @@ pub const ACCESS_TOKEN: &str = "/v1.0/oauth2/accessToken";
 pub const CORP_ACCESS_TOKEN: &str = "/v1.0/oauth2/corpAccessToken";
 /// The unified token call, as it is counted whatever the organisation.
 pub const UNIFIED_TOKEN: &str = "/v1.0/oauth2/{corpId}/token";
+/// The contacts calls, as they are counted.
+pub const CONTACTS: &str = "/topapi";
 /// Every other path, as it is counted.
 pub const OTHER: &str = "other";
 
@@ -258,6 +261,11 @@ async fn serve_one(
     if parts.uri.path().starts_with(control::PREFIX) {
         let body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
         return request_id.response(control::answer(&shared, &parts, &body));
+    }
+    if parts.uri.path().starts_with(contacts::PREFIX) {
+        shared.ledger().arrived(CONTACTS, shared.clock.now());
+        let body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
+        return request_id.response(contacts::answer(&shared, &parts, &body, &request_id.text));
     }
     let call = Call::of(&parts.method, parts.uri.path(), parts.uri.query());
     let now = shared.clock.now();

@@ -123,6 +123,7 @@ fn counts(counts: &Counts) -> String {
         .raw("answers", &map(&counts.answers))
         .raw("refusals", &map(&counts.refusals))
         .raw("busiestSecond", &map(&counts.busiest_second))
+        .raw("busiestWindow", &map(&counts.busiest_window))
         .raw("tokens", &counts.tokens.to_string())
         .raw("charged", &counts.charged.to_string())
         .end()

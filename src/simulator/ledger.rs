@@ -4,7 +4,7 @@
 //! count for the month; the month turns in Shanghai. All by the clock the simulator was given.
 //! Deliberately not here: the refusals themselves (`api`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use chrono::{DateTime, Datelike};
 use serde::Deserialize;
@@ -42,6 +42,8 @@ pub struct Counts {
     pub tokens: u64,
     /// The most calls one path got within one second.
     pub busiest_second: BTreeMap<String, u64>,
+    /// The same within any second, wherever it begins.
+    pub busiest_window: BTreeMap<String, u64>,
     /// Calls charged to the month that goes on.
     pub charged: u64,
 }
@@ -72,6 +74,8 @@ pub(super) enum Admission {
 pub(super) struct Ledger {
     pub(super) counts: Counts,
     seconds: HashMap<String, Second>,
+    /// When the calls of the last second came, by path.
+    lately: HashMap<String, VecDeque<Timestamp>>,
     apps: HashMap<(String, &'static str), Second>,
     month: (i32, u32),
 }
@@ -110,6 +114,24 @@ impl Ledger {
             (self.seconds.get_mut(path), self.counts.busiest_second.get_mut(path))
         {
             *busiest = (*busiest).max(second.count(now));
+        }
+        self.slide(path, now);
+    }
+
+    /// Counts the second that ends now.
+    fn slide(&mut self, path: &str, now: Timestamp) {
+        if !self.lately.contains_key(path) {
+            self.lately.insert(path.to_owned(), VecDeque::new());
+            self.counts.busiest_window.insert(path.to_owned(), 0);
+        }
+        if let (Some(lately), Some(busiest)) =
+            (self.lately.get_mut(path), self.counts.busiest_window.get_mut(path))
+        {
+            lately.push_back(now);
+            while lately.front().is_some_and(|first| now.as_ms().saturating_sub(first.as_ms()) >= 1000) {
+                lately.pop_front();
+            }
+            *busiest = (*busiest).max(lately.len() as u64);
         }
     }
 
@@ -206,6 +228,11 @@ mod tests {
             ledger.arrived("/x", at(ms));
         }
         assert_eq!(ledger.counts.busiest_second["/x"], 3);
-        assert_eq!(ledger.counts.calls_to("/x"), 6);
+        for ms in [2999, 3000] {
+            ledger.arrived("/x", at(ms));
+        }
+        // 2000, 2001 and 2999 are within a second that begins at 2000.
+        assert_eq!(ledger.counts.busiest_window["/x"], 3);
+        assert_eq!(ledger.counts.calls_to("/x"), 8);
     }
 }

@@ -12,11 +12,13 @@
 //! tokens, ledger, faults   what the gateway remembers
 //! gateway, http     who is refused, who is answered, with which headers
 //! wire              a listener that can cut, drip and drop
+//! contacts          people by userid, number and department, on the legacy host
 //! api, control      the server, and the way to steer one that runs
 //! receiver          the other end of the demo: a webhook receiver that verifies
 //! ```
 
 pub mod api;
+mod contacts;
 mod control;
 pub mod faults;
 mod gateway;

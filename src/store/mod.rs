@@ -12,6 +12,7 @@
 //! recording  one look: snapshot, visits, events, deliveries
 //! people     the watch list, stretches and misses
 //! accounts   gaps, spending, events about nobody
+//! notices    which alerts fire, closed windows
 //! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
 //! ```
@@ -20,6 +21,7 @@ mod accounts;
 mod error;
 mod group;
 pub mod history;
+mod notices;
 mod open;
 pub mod outbox;
 mod people;
@@ -37,6 +39,7 @@ use sqlx::SqlitePool;
 use self::writer::Queue;
 
 pub use self::error::StoreError;
+pub use self::notices::Closed;
 pub use self::readonly::ReadOnlyStore;
 pub use self::records::{Enrolled, Enrolment, Miss, NewSnapshot, Outgoing, Recording, Stretch, Usage};
 pub use self::schema::{APPLICATION_ID, SCHEMA_VERSION};

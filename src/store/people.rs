@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use futures_util::TryStreamExt;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
@@ -145,8 +146,14 @@ async fn enroll(
 async fn everybody(
     connection: &mut SqliteConnection,
 ) -> Result<HashMap<Identity, (Enrolled, bool)>, StoreError> {
-    let rows: Vec<PersonRow> = sqlx::query_as(PEOPLE).fetch_all(connection).await?;
-    rows.into_iter().map(person).collect()
+    let mut known = HashMap::new();
+    // Row by row: all of them at once would take several times the memory that the people themselves do.
+    let mut rows = sqlx::query_as::<_, PersonRow>(PEOPLE).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let (identity, person) = person(row)?;
+        known.insert(identity, person);
+    }
+    Ok(known)
 }
 
 fn person(row: PersonRow) -> Result<(Identity, (Enrolled, bool)), StoreError> {

@@ -13,9 +13,11 @@ use chrono_tz::Tz;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
+use super::outbox::admin;
 use super::{Outgoing, Recording, Store, StoreError, accounts};
 use crate::clock::SharedClock;
-use crate::ids::{ConferenceId, OrgName};
+use crate::ids::{ConferenceId, OrgName, WebhookName};
+use crate::policy::webhook_alert::Told;
 use crate::presence::event::{Draft, Envelope};
 use crate::presence::visit::Visit;
 use crate::time::Timestamp;
@@ -74,10 +76,15 @@ const DELIVERIES: &str = "\
 INSERT INTO deliveries (webhook, org, person_id, sequence, next_ms) \
 SELECT value ->> 'webhook', value ->> 'org', value ->> 'person', value ->> 'sequence', ?2 FROM jsonb_each(?1)";
 
+/// A lane that waits may wait for a replay, which goes after live traffic: whatever is its head now says when.
 const LANES: &str = "\
 INSERT INTO lanes (webhook, org, person_id, ready_ms) \
 SELECT value ->> 'webhook', value ->> 'org', value ->> 'person', ?2 FROM jsonb_each(?1) WHERE true \
-ON CONFLICT DO NOTHING";
+ON CONFLICT DO UPDATE SET ready_ms = \
+    (SELECT next_ms FROM deliveries WHERE deliveries.webhook = lanes.webhook \
+        AND deliveries.person_id = lanes.person_id AND deliveries.org = lanes.org AND deliveries.state = 'pending' \
+     ORDER BY (trigger <> 'event'), sequence LIMIT 1) \
+WHERE lanes.ready_ms > excluded.ready_ms";
 
 impl Store {
     /// Writes one look; returns when it is committed, together with whatever else was ready.
@@ -102,6 +109,15 @@ pub(super) enum Note {
         org: Option<OrgName>,
         /// In order.
         events: Vec<Outgoing>,
+    },
+    /// About a webhook's health: the alert, and that it was told.
+    Alert {
+        /// Whose.
+        webhook: WebhookName,
+        /// What is told.
+        told: Told,
+        /// The alert.
+        event: Box<Outgoing>,
     },
 }
 
@@ -207,7 +223,7 @@ impl Scribe {
             .iter()
             .filter_map(|note| match note {
                 Note::Look(recording) => Some(recording.as_ref()),
-                Note::System { .. } => None,
+                Note::System { .. } | Note::Alert { .. } => None,
             })
             .collect();
         for round in rounds(&looks) {
@@ -218,8 +234,12 @@ impl Scribe {
         let mut outgoing = Vec::new();
         for note in notes {
             let (org, person, events) = match note {
-                Note::Look(look) => (Some(&look.org), Some(look.person_id), &look.events),
-                Note::System { org, events } => (org.as_ref(), None, events),
+                Note::Look(look) => (Some(&look.org), Some(look.person_id), look.events.as_slice()),
+                Note::System { org, events } => (org.as_ref(), None, events.as_slice()),
+                Note::Alert { webhook, told, event } => {
+                    admin::note_told(connection, webhook, *told).await?;
+                    (None, None, std::slice::from_ref(event.as_ref()))
+                }
             };
             outgoing.extend(events.iter().map(|event| (org, person, event)));
         }
@@ -330,17 +350,20 @@ impl Scribe {
     }
 }
 
-/// One statement for any number of rows; none for none.
+/// A statement for some thousand rows; none for none. Not one for any number: SQLite's memory for the rows of a long
+/// watch list would stay with the process for good.
 pub(super) async fn bulk(
     connection: &mut SqliteConnection,
     sql: &'static str,
     rows: &[impl Serialize],
 ) -> Result<u64, StoreError> {
-    if rows.is_empty() {
-        return Ok(0);
+    const AT_ONCE: usize = 2048;
+    let mut affected = 0;
+    for rows in rows.chunks(AT_ONCE) {
+        let rows = serde_json::to_string(rows)?;
+        affected += sqlx::query(sql).bind(rows).execute(&mut *connection).await?.rows_affected();
     }
-    let rows = serde_json::to_string(rows)?;
-    Ok(sqlx::query(sql).bind(rows).execute(connection).await?.rows_affected())
+    Ok(affected)
 }
 
 async fn bulk_at(

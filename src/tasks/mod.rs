@@ -3,5 +3,8 @@
 //! Guards: the database is the queue between tasks, channels carry wake-ups and requests of the operator only; every task
 //! ends when told to. Deliberately not here: who starts and supervises them (`app`).
 
+pub mod alerts;
+pub mod alerts_webhook;
 pub mod dispatcher;
+pub mod operator;
 pub mod poller;

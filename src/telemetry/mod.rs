@@ -5,3 +5,4 @@
 
 pub mod health;
 pub mod log;
+pub mod settings;

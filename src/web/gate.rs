@@ -33,7 +33,7 @@ pub(super) async fn known_host(Shared(state): Shared<State>, request: Request, n
 
 /// Answers 401 unless the token came with the request.
 pub(super) async fn needs_token(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
-    if has_token(request.headers(), &state.0.token) {
+    if has_token(request.headers(), &state.token()) {
         return next.run(request).await;
     }
     let text = "this needs the token: `Authorization: Bearer ...`";

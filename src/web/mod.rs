@@ -5,7 +5,7 @@
 //! here: what is read (`store::history`), what is well (`telemetry::health`).
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -43,7 +43,7 @@ pub struct State(Arc<Inner>);
 struct Inner {
     history: History,
     health: Arc<Health>,
-    token: Secret,
+    token: RwLock<Secret>,
     clock: SharedClock,
     listen: SocketAddr,
 }
@@ -57,7 +57,17 @@ impl State {
         clock: SharedClock,
         listen: SocketAddr,
     ) -> Self {
-        Self(Arc::new(Inner { history, health, token, clock, listen }))
+        Self(Arc::new(Inner { history, health, token: RwLock::new(token), clock, listen }))
+    }
+
+    /// Another token from now on.
+    pub fn set_token(&self, token: Secret) {
+        *self.0.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    /// The token in force.
+    fn token(&self) -> Secret {
+        self.0.token.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn readyz(
         checks.push(Check { name: "database", org: None, ok: false, reason: "does not answer".to_owned() });
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let may_know = peer.ip().to_canonical().is_loopback() || gate::has_token(&headers, &state.0.token);
+    let may_know = peer.ip().to_canonical().is_loopback() || gate::has_token(&headers, &state.token());
     json(status, body(ready, &checks, may_know))
 }
 

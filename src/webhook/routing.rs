@@ -146,6 +146,12 @@ impl Subscription {
         if self.skip_late && draft.late { Err(Unwanted::Late) } else { Ok(()) }
     }
 
+    /// Whether this webhook is told about such a person at all: for what the operator asks for, whose type no pattern
+    /// has to name, and which is about no meeting.
+    pub fn may_know(&self, card: &Card) -> bool {
+        (self.orgs.is_empty() || self.orgs.contains(&card.identity.org)) && self.judge_audience(card).is_ok()
+    }
+
     fn wants_type(&self, event_type: EventType) -> bool {
         if self.patterns.is_empty() {
             return matches!(event_type, EventType::ParticipantJoined | EventType::ParticipantLeft);
@@ -164,6 +170,11 @@ impl Subscription {
     }
 
     fn judge_person(&self, draft: &Draft, card: &Card) -> Result<(), Unwanted> {
+        self.judge_audience(card)?;
+        if self.only_hosts && !draft.host { Err(Unwanted::NoHost) } else { Ok(()) }
+    }
+
+    fn judge_audience(&self, card: &Card) -> Result<(), Unwanted> {
         let is_named = |user: &String| *user == card.name || user == card.identity.union_id.as_str();
         if !self.users.is_empty() && !self.users.iter().any(is_named) {
             return Err(Unwanted::User);
@@ -171,7 +182,7 @@ impl Subscription {
         if !self.groups.is_empty() && !self.groups.iter().any(|group| card.groups.contains(group)) {
             return Err(Unwanted::Group);
         }
-        if self.only_hosts && !draft.host { Err(Unwanted::NoHost) } else { Ok(()) }
+        Ok(())
     }
 }
 
@@ -293,6 +304,18 @@ mod tests {
                 "nobody passes filters on people"
             );
         }
+    }
+
+    #[test]
+    fn what_is_asked_for_needs_no_pattern_but_keeps_to_the_audience() {
+        let (snapshot, card) = (draft(EventType::PresenceSnapshot), card());
+        let joins_only = Subscription { only_hosts: true, skip_late: true, ..subscription(&[]) };
+        assert!(!joins_only.wants(&snapshot, Some(&card)));
+        assert!(joins_only.may_know(&card));
+        let others = Subscription { users: vec!["somebody".to_owned()], ..subscription(&["*"]) };
+        assert!(!others.may_know(&card));
+        let elsewhere = Subscription { orgs: vec![OrgName::parse("other").unwrap()], ..subscription(&["*"]) };
+        assert!(!elsewhere.may_know(&card));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod bundle;
 mod pool;
+pub mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -73,8 +73,64 @@ fn a_clock_set_back_costs_a_second_at_most() {
     assert_eq!(two.try_start(at(5500)), Err(at(6001)));
 }
 
+#[test]
+fn a_call_under_way_keeps_its_place_until_a_second_after_its_end() {
+    let mut limiter = RateLimiter::new(2);
+    limiter.begin();
+    limiter.begin();
+    assert_eq!(limiter.next_free(at(5000)), at(6000), "both may arrive at any moment");
+    limiter.done(at(7000));
+    assert_eq!(limiter.next_free(at(7000)), at(8001));
+    limiter.done(at(7500));
+    assert_eq!(limiter.next_free(at(8001)), at(8001));
+    limiter.begin();
+    assert_eq!(limiter.next_free(at(8001)), at(8501));
+}
+
+#[test]
+fn open_time_that_is_left_is_what_calls_are_spread_over() {
+    let budget = MonthBudget::new(SHANGHAI, Some(1000), NOW, 0);
+    let open = Duration::from_hours(10 * 50);
+    // Ten people, fifty open hours each, a thousand calls: one in half an hour.
+    assert_eq!(budget.even_open_interval(open, 0, NOW), Some(Duration::from_mins(30)));
+    assert_eq!(budget.even_open_interval(open, 500, NOW), Some(Duration::from_hours(1)));
+    assert_eq!(budget.even_open_interval(open, 5000, NOW), Some(Duration::from_hours(10)));
+    assert_eq!(budget.even_open_interval(Duration::ZERO, 0, NOW), None);
+    assert_eq!(MonthBudget::new(SHANGHAI, None, NOW, 0).even_open_interval(open, 0, NOW), None);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    /// However long each call is on its way, the other end never sees more than the rate in any second.
+    #[test]
+    fn never_more_than_rate_arrivals_in_any_second(
+        rate in 1_u32..8, delays in proptest::collection::vec((0_i64..900, 0_i64..900), 1..150),
+    ) {
+        let mut limiter = RateLimiter::new(rate);
+        let (mut now, mut arrivals) = (1_000_000_i64, Vec::new());
+        let mut under_way: Vec<i64> = Vec::new();
+        for (there, back) in delays {
+            loop {
+                under_way.sort_unstable();
+                while under_way.first().is_some_and(|end| *end <= now) {
+                    limiter.done(at(under_way.remove(0)));
+                }
+                let free = limiter.next_free(at(now)).as_ms();
+                if free == now {
+                    break;
+                }
+                now = under_way.first().map_or(free, |end| free.min(*end).max(now + 1));
+            }
+            limiter.begin();
+            arrivals.push(now + there);
+            under_way.push(now + there + back);
+        }
+        arrivals.sort_unstable();
+        for window in arrivals.windows(rate as usize + 1) {
+            prop_assert!(window[rate as usize] - window[0] > 1000, "{window:?}");
+        }
+    }
 
     /// Whatever is tried, paused, slowed and set: no second holds more starts than the highest rate that was in force.
     #[test]

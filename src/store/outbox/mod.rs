@@ -5,6 +5,8 @@
 //! costs no more per delivery than one of ten. Deliberately not here: times and outcomes (`policy::delivery` decides,
 //! SQL only compares), the writing of new deliveries (`recording`), requests (a transaction never spans one).
 
+pub mod admin;
+pub mod replay;
 mod turn;
 
 #[cfg(test)]

@@ -275,9 +275,9 @@ fn state_row<'a>(webhook: &'a WebhookName, health: &'a Health) -> StateOut<'a> {
     StateOut(webhook.as_str(), health.standing.name(), health.failures, since, probe_at, probes, reason)
 }
 
-type StateRow = (String, String, u32, Option<i64>, Option<i64>, u32, Option<String>);
+pub(super) type StateRow = (String, String, u32, Option<i64>, Option<i64>, u32, Option<String>);
 
-fn health(row: StateRow) -> Result<(WebhookName, Health), StoreError> {
+pub(super) fn health(row: StateRow) -> Result<(WebhookName, Health), StoreError> {
     let (name, state, failures, since_ms, probe_ms, probes, reason) = row;
     let odd = |what: String| corrupt("webhooks", &name, what);
     let webhook = WebhookName::parse(&name).map_err(|e| odd(format!("the name {e}")))?;
@@ -296,6 +296,6 @@ fn health(row: StateRow) -> Result<(WebhookName, Health), StoreError> {
     Ok((webhook, Health { standing, failures, struck: Vec::new() }))
 }
 
-fn corrupt(table: &'static str, row: &impl ToString, what: String) -> StoreError {
+pub(super) fn corrupt(table: &'static str, row: &impl ToString, what: String) -> StoreError {
     StoreError::Corrupt { table, row: row.to_string(), what }
 }

@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::batch::{self, Batches, SharedPace};
+use super::request::Changed;
 use super::target::Target;
-use crate::policy::delivery::{Attempt, Health, Next, Outcome, Standing};
+use crate::policy::by_hand::{self, Change};
+use crate::policy::delivery::{Attempt, Health, Next, Outcome, Standing, Trigger};
 use crate::policy::send_rate::SendRate;
 use crate::store::outbox::{Ask, Attempted, Claimed, Ending, Finished, Granted, Ticket};
 use crate::time::Timestamp;
@@ -36,6 +38,8 @@ pub(super) struct Desk {
     /// `health` is not written down yet.
     pub(super) changed: bool,
     pub(super) in_flight: u32,
+    /// Not in the config any more: nothing is sent, what waits in the database stays there.
+    pub(super) retired: bool,
     waiting: VecDeque<InHand>,
     rate: SendRate,
     batches: Batches,
@@ -56,6 +60,7 @@ impl Desk {
             health,
             changed: false,
             in_flight: 0,
+            retired: false,
             waiting: VecDeque::new(),
             rate,
             batches,
@@ -65,9 +70,33 @@ impl Desk {
         }
     }
 
+    /// Another config for the same webhook: what it has in hand and what is known of it stays.
+    pub(super) fn replace(&mut self, target: Target, pace: Option<SharedPace>) {
+        self.batches.replace(target.sender.batching(), pace);
+        if self.target.rate != target.rate {
+            self.rate = SendRate::new(target.rate);
+        }
+        self.target = target;
+        self.retired = false;
+        self.look_again();
+    }
+
     /// There may be new work.
     pub(super) fn look_again(&mut self) {
         self.look = true;
+    }
+
+    /// The operator's say. To be written down even where nothing changes: whoever waits for that waits for a write.
+    pub(super) fn change(&mut self, change: Change, now: Timestamp) -> Changed {
+        let was = self.health.standing.clone();
+        by_hand::apply(&mut self.health, change, now);
+        self.changed = true;
+        self.look = true;
+        let standing = &self.health.standing;
+        if was.name() != standing.name() {
+            tracing::info!(webhook = %self.target.name, was = was.name(), state = standing.name(), "webhook state changed by hand");
+        }
+        Changed { was, now: standing.clone() }
     }
 
     /// What should be asked for at `now`, if anything. Counts as asked.
@@ -89,7 +118,7 @@ impl Desk {
 
     /// How many are wanted, and whether as a probe.
     fn wanted(&self, now: Timestamp) -> Option<(u32, bool)> {
-        if self.asked.is_some() {
+        if self.asked.is_some() || self.retired {
             return None;
         }
         match self.health.standing {
@@ -191,7 +220,9 @@ impl Desk {
     /// What was taken and will not be sent: everything when the webhook is not up any more, and what is too old.
     pub(super) fn put_down(&mut self, now: Timestamp) -> Vec<Finished> {
         let (may_send, rules) = (self.may_send(), self.target.rules);
-        let too_old = |one: &InHand| rules.expired(one.claimed.recorded, now);
+        // What the operator wants sent again is wanted however old it is.
+        let too_old =
+            |one: &InHand| one.claimed.trigger == Trigger::Event && rules.expired(one.claimed.recorded, now);
         if may_send && (rules.max_age.is_none() || !self.waiting.iter().any(too_old)) {
             return Vec::new();
         }
@@ -199,7 +230,7 @@ impl Desk {
         for one in self.waiting.drain(..) {
             if too_old(&one) {
                 down.push(unsent(one.claimed, Ending::Expired, now));
-            } else if may_send || (one.probe && self.health.standing.is_down()) {
+            } else if may_send || (one.probe && self.health.standing.is_down() && !self.retired) {
                 kept.push_back(one);
             } else {
                 down.push(unsent(one.claimed, Ending::Released, now));
@@ -218,7 +249,7 @@ impl Desk {
     pub(super) fn bury_reason(&mut self) -> Option<String> {
         match &self.health.standing {
             Standing::Disabled { reason }
-                if self.look && self.is_empty() && self.asked.is_none() && !self.changed =>
+                if self.look && !self.retired && self.is_empty() && self.asked.is_none() && !self.changed =>
             {
                 self.look = false;
                 Some(reason.clone())
@@ -239,6 +270,7 @@ impl Desk {
             return free.into_iter().flatten().max();
         }
         match self.health.standing {
+            _ if self.retired => None,
             Standing::Up if self.asked.is_none() && self.room() > 0 => self.next_ready,
             Standing::Down { probe_at, .. }
                 if self.asked.is_none() && self.is_empty() && self.has_lanes() =>
@@ -262,6 +294,7 @@ impl Desk {
     /// Up; or down with the probe, and nothing else, at the front.
     fn may_send(&self) -> bool {
         match self.health.standing {
+            _ if self.retired => false,
             Standing::Up => true,
             Standing::Down { .. } => self.in_flight == 0 && self.waiting.front().is_some_and(|one| one.probe),
             Standing::Disabled { .. } | Standing::Paused { .. } => false,

@@ -9,6 +9,8 @@
 
 mod batch;
 mod desk;
+pub mod reload;
+pub mod request;
 mod target;
 
 use std::collections::HashMap;
@@ -16,11 +18,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::batch::Paces;
 use self::desk::{Desk, InHand};
+use self::request::{Changed, DispatcherHandle, Request};
 use crate::clock::{SharedClock, Sleep};
 use crate::ids::WebhookName;
 use crate::policy::delivery::Health;
@@ -39,9 +43,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(5);
 const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// While a receiver has enough to do, answers are gathered for so long or to so many before they are written: one
-/// transaction for thirty answers costs hardly more than one for three. A death in between sends them again.
-const GATHER: Duration = Duration::from_millis(5);
-const GATHERED: usize = 32;
+/// transaction for a hundred answers costs hardly more than one for ten. A death in between sends them again.
+const GATHER: Duration = Duration::from_millis(10);
+const GATHERED: usize = 128;
 
 /// Answers nobody needs any more that are read to the end so that their connections can be used again.
 const MOST_LEFTOVERS: usize = 256;
@@ -51,9 +55,11 @@ const MOST_LEFTOVERS: usize = 256;
 pub struct Dispatcher {
     clock: SharedClock,
     wake: Arc<Notify>,
+    reloads: reload::Reloads,
     store: Store,
     desks: Vec<Desk>,
     by_name: HashMap<WebhookName, usize>,
+    paces: Paces,
     requests: JoinSet<Returned>,
     leftovers: JoinSet<()>,
     database: Database,
@@ -63,7 +69,18 @@ pub struct Dispatcher {
     last_turn: Timestamp,
     /// After a failure: when the database is asked again.
     database_from: Option<Timestamp>,
+    handle: DispatcherHandle,
+    inbox: mpsc::Receiver<Request>,
+    /// Changes by hand that nobody has begun to write down; and those that are being written down.
+    unwritten: Vec<Confirmation>,
+    writing: Vec<Confirmation>,
+    /// States of webhooks are being written down.
+    writing_states: bool,
+    states_wake: Arc<Notify>,
 }
+
+/// A change by hand, and who waits to hear that it is written down.
+type Confirmation = (oneshot::Sender<Option<Changed>>, Changed);
 
 /// A request that came back.
 #[derive(Debug)]
@@ -94,18 +111,23 @@ impl Dispatcher {
     /// `wake` is notified (`notify_one`) after every commit that made deliveries.
     pub fn new(store: Store, webhooks: Vec<Target>, clock: SharedClock, wake: Arc<Notify>) -> Self {
         let by_name = webhooks.iter().enumerate().map(|(i, target)| (target.name.clone(), i)).collect();
-        let paces = batch::paces(&webhooks, clock.now());
+        let (mut paces, now) = (Paces::default(), clock.now());
         let desks = webhooks
             .into_iter()
-            .zip(paces)
-            .map(|(target, pace)| Desk::new(target, Health::default(), pace))
+            .map(|target| {
+                let pace = paces.of(&target, now);
+                Desk::new(target, Health::default(), pace)
+            })
             .collect();
+        let (handle, inbox) = DispatcherHandle::pair();
         Self {
             clock,
             wake,
+            reloads: reload::Reloads::default(),
             store,
             desks,
             by_name,
+            paces,
             requests: JoinSet::new(),
             leftovers: JoinSet::new(),
             database: Database::default(),
@@ -113,7 +135,23 @@ impl Dispatcher {
             forgiven: Vec::new(),
             last_turn: Timestamp::default(),
             database_from: None,
+            handle,
+            inbox,
+            unwritten: Vec::new(),
+            writing: Vec::new(),
+            writing_states: false,
+            states_wake: Arc::new(Notify::new()),
         }
+    }
+
+    /// For who wants to ask something of it.
+    pub fn handle(&self) -> DispatcherHandle {
+        self.handle.clone()
+    }
+
+    /// Notified (`notify_one`) whenever states of webhooks were written down.
+    pub fn states_wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.states_wake)
     }
 
     /// Delivers until told to stop; then claims nothing more, waits a bounded time for the answers that are out, writes
@@ -121,6 +159,7 @@ impl Dispatcher {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
         self.resume().await?;
         let wake = Arc::clone(&self.wake);
+        let mut inbox = std::mem::replace(&mut self.inbox, mpsc::channel(1).1);
         let mut alarm = Alarm::default();
         loop {
             // Registered before looking, so that a commit in between is not slept through.
@@ -131,6 +170,8 @@ impl Dispatcher {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.progress() => {}
+                // It never ends: `self` holds a sender, too.
+                Some(request) = inbox.recv() => self.asked(request),
                 () = woken => self.look_everywhere(),
                 () = alarm.rings() => {}
             }
@@ -157,11 +198,32 @@ impl Dispatcher {
     pub async fn settle(&mut self) -> Option<Timestamp> {
         self.look_everywhere();
         loop {
+            while let Ok(request) = self.inbox.try_recv() {
+                self.asked(request);
+            }
             let due = self.act();
             if !self.is_busy() {
                 return due;
             }
             self.progress().await;
+        }
+    }
+
+    fn asked(&mut self, request: Request) {
+        // Who asked and did not wait for the answer does not need it.
+        match request {
+            Request::Show { webhook, reply } => {
+                let desk = self.by_name.get(&webhook).map(|&at| &self.desks[at]);
+                drop(reply.send(desk.map(|desk| (desk.target.clone(), desk.health.clone()))));
+            }
+            Request::Change { webhook, change, reply } => {
+                if let Some(&at) = self.by_name.get(&webhook) {
+                    let changed = self.desks[at].change(change, self.clock.now());
+                    self.unwritten.push((reply, changed));
+                } else {
+                    drop(reply.send(None));
+                }
+            }
         }
     }
 
@@ -236,6 +298,8 @@ impl Dispatcher {
         }
         if !turn.is_empty() {
             let store = self.store.clone();
+            self.writing_states = !turn.states.is_empty();
+            self.writing.append(&mut self.unwritten);
             self.database.0 = Some(Box::pin(async move { Done::Turn(store.turn(turn).await) }));
             return;
         }
@@ -260,6 +324,7 @@ impl Dispatcher {
             }
             done = database.done() => self.took(done),
             Some(_) = self.leftovers.join_next() => {}
+            Some(waiting) = self.reloads.next() => self.take_reload(waiting),
         }
     }
 
@@ -314,6 +379,12 @@ impl Dispatcher {
     }
 
     fn turned(&mut self, turned: Turned) {
+        for (reply, changed) in self.writing.drain(..) {
+            drop(reply.send(Some(changed)));
+        }
+        if std::mem::take(&mut self.writing_states) {
+            self.states_wake.notify_one();
+        }
         if turned.missing > 0 {
             tracing::info!(missing = turned.missing, "deliveries were erased while in flight");
         }
@@ -327,6 +398,7 @@ impl Dispatcher {
     /// A turn that was not written is written with the next one.
     fn put_back(&mut self, turn: Option<Turn>) {
         self.desks.iter_mut().for_each(Desk::ask_failed);
+        self.unwritten.append(&mut self.writing);
         let Some(turn) = turn else {
             // Nobody keeps a turn past its failure; if somebody did, the leases are freed at the next start.
             tracing::error!("answers could not be kept for another try");

@@ -1,27 +1,18 @@
 //! Starting calls: who is due, under the limits; and what a failed one means for the next.
 //!
 //! Guards: the limits of `upstream`. A failure is noted, waited for, and changes nobody's presence. Deliberately not here:
-//! good answers (`settle`).
-
-use std::time::Duration;
+//! good answers (`settle`), what follows from a failure (`standing`).
 
 use super::report::{Found, LookNow, LookReport};
-use super::roster::Watched;
+use super::standing::Held;
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::{CallError, Verdict};
 use crate::policy::quota::{Refusal, Reservation, Ticket};
-use crate::policy::{backoff, pace};
+use crate::policy::reaction;
 use crate::presence::upkeep;
 use crate::store::{Miss, StoreError, Usage};
 use crate::time::Timestamp;
-
-/// A banned address is let alone for as long as the ban says (`"wait":5`, minutes).
-const BAN: Duration = Duration::from_mins(5);
-/// Somebody DingTalk does not know is looked at again after a day.
-const PARKED: Duration = Duration::from_hours(24);
-/// After "the month's calls are used up", one probe in so long.
-const QUOTA_PROBE: Duration = Duration::from_hours(6);
 
 /// A call in flight.
 #[derive(Debug)]
@@ -42,7 +33,8 @@ impl Poller {
         loop {
             let upstream = &mut self.upstreams[index];
             // A completion wakes the loop and must not wait for a tick then.
-            upstream.full = upstream.in_flight >= upstream.concurrency || upstream.reserving;
+            upstream.full =
+                upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_untold;
             if upstream.full {
                 return None;
             }
@@ -64,6 +56,12 @@ impl Poller {
             let upstream = &mut self.upstreams[index];
             // Somebody is due: `next_due` said so with the same room for suspects.
             let (person, suspect) = upstream.due.pop_due(now, upstream.room_for_suspects())?;
+            if !self.may_look(person) {
+                // Due, but held up until the window had closed.
+                self.upstreams[index].budget.settle(ticket, 0);
+                self.requeue(person, now.plus(super::FLUSH_EVERY));
+                continue;
+            }
             self.ask(Call { person, suspect, ticket, manual: None }, now);
         }
     }
@@ -71,14 +69,19 @@ impl Poller {
     /// Whether one more call may be made: `Err(None)` while a reservation is being written.
     fn affordable(&mut self, index: usize, now: Timestamp) -> Result<Ticket, Option<Timestamp>> {
         let upstream = &mut self.upstreams[index];
+        if upstream.is_month_spent() {
+            // The pause is over: one probe, whatever DingTalk said last.
+            upstream.budget.resume();
+        }
         match upstream.budget.try_take(now) {
             Ok(ticket) => Ok(ticket),
             Err(Refusal::SpentUntil(until)) => {
-                if upstream.trouble != Some("budget") {
-                    upstream.trouble = Some("budget");
+                if !upstream.is_month_spent() {
                     tracing::warn!(org = %upstream.name, until = %until, "the month's calls are spent; polling stops until the month turns");
                 }
+                upstream.standing = reaction::month_spent(upstream.standing, now, until);
                 upstream.pause_until(until);
+                self.next_alarm = now;
                 Err(Some(until))
             }
             Err(Refusal::ReserveFirst) => {
@@ -135,7 +138,7 @@ impl Poller {
         watched.busy = true;
         let upstream = &mut self.upstreams[watched.upstream];
         // A look by hand may be one too many for the second; it counts all the same.
-        let _ = upstream.limiter.try_start(now);
+        upstream.limiter.begin();
         upstream.in_flight += 1;
         upstream.suspects_in_flight += usize::from(call.suspect);
         let client = upstream.client.clone();
@@ -149,20 +152,21 @@ impl Poller {
     }
 
     pub(super) fn asked(&mut self, call: Call, result: Result<Answer, CallError>) {
-        let Call { person, suspect, ticket, manual } = call;
-        let index = self.people[person as usize].upstream;
+        let now = self.tools.clock.now();
+        let index = self.people[call.person as usize].upstream;
         let upstream = &mut self.upstreams[index];
         upstream.in_flight -= 1;
-        upstream.suspects_in_flight -= usize::from(suspect);
+        upstream.suspects_in_flight -= usize::from(call.suspect);
+        upstream.limiter.done(now);
+        let cost = match &result {
+            Ok(answer) => answer.calls(),
+            Err(error) => error.calls,
+        };
+        let Call { person, ticket, manual, .. } = call;
+        upstream.budget.settle(ticket, cost);
         match result {
-            Ok(answer) => {
-                upstream.budget.settle(ticket, answer.calls());
-                self.answered(person, answer, manual);
-            }
-            Err(error) => {
-                upstream.budget.settle(ticket, error.calls);
-                self.failed(person, error, manual);
-            }
+            Ok(answer) => self.is_well(Held { person, manual, answer }, now),
+            Err(error) => self.failed(person, error, manual),
         }
     }
 
@@ -194,81 +198,4 @@ impl Poller {
             self.requeue(person, next);
         }
     }
-
-    /// When to look at this person again, and what the organisation does until then.
-    fn after_failure(&mut self, person: u32, error: &CallError, now: Timestamp) -> Timestamp {
-        let watched = &mut self.people[person as usize];
-        let upstream = &mut self.upstreams[watched.upstream];
-        let step = &self.settings.backoff;
-        let wait = |attempt: u32, key: u64| {
-            let grown = backoff::delay(attempt, step.initial, step.max, step.factor, key);
-            now.plus(error.retry_after.map_or(grown, |asked| asked.max(grown)))
-        };
-        let key = watched.phase.key();
-        let whole_organisation = match error.verdict {
-            Verdict::Throttled { pause } => Some(now.plus(error.retry_after.unwrap_or(pause).max(pause))),
-            Verdict::ThrottledThisMinute => Some(next_minute(now)),
-            Verdict::QuotaSpent => Some(upstream.budget.month_ends_at(now).min(now.plus(QUOTA_PROBE))),
-            Verdict::Banned => Some(now.plus(BAN)),
-            Verdict::MaybeBanned => {
-                upstream.troubles += 1;
-                let once = upstream.troubles == 1;
-                Some(if once { now.plus(step.initial.min(BAN)) } else { now.plus(step.max.min(BAN)) })
-            }
-            Verdict::Unauthorised | Verdict::Forbidden | Verdict::Misconfigured => {
-                upstream.troubles += 1;
-                Some(wait(upstream.troubles, key))
-            }
-            Verdict::UnknownUser | Verdict::Outage | Verdict::Unreachable => None,
-        };
-        if matches!(error.verdict, Verdict::Throttled { .. } | Verdict::ThrottledThisMinute) {
-            upstream.throttled += 1;
-            upstream.limiter.throttled(now);
-        }
-        log_trouble(upstream, watched, error);
-        if matches!(error.verdict, Verdict::Unauthorised | Verdict::Forbidden | Verdict::Misconfigured) {
-            upstream.health.token(Err(error.class.to_owned()));
-        }
-        match whole_organisation {
-            Some(until) if matches!(error.verdict, Verdict::Banned | Verdict::MaybeBanned) => {
-                // The address is banned, not the organisation: everybody waits.
-                self.upstreams.iter_mut().for_each(|upstream| upstream.pause_until(until));
-                until
-            }
-            Some(until) => {
-                upstream.pause_until(until);
-                until
-            }
-            None if error.verdict == Verdict::UnknownUser => {
-                // Not before a day has passed, each at a time of their own.
-                pace::next_look(now.plus(PARKED / 2), PARKED, watched.phase)
-            }
-            None => {
-                watched.failures += 1;
-                wait(watched.failures, key)
-            }
-        }
-    }
-}
-
-/// One line when trouble begins or changes its kind.
-fn log_trouble(upstream: &mut super::Upstream, watched: &Watched, error: &CallError) {
-    let known = upstream.trouble == Some(error.class);
-    match error.verdict {
-        Verdict::UnknownUser => {
-            tracing::warn!(org = %upstream.name, person = watched.person_id, class = error.class, "DingTalk does not know this person; looking again in a day");
-        }
-        _ if known => {
-            tracing::debug!(org = %upstream.name, person = watched.person_id, class = error.class, text = %error.text, "a look failed");
-        }
-        _ => {
-            upstream.trouble = Some(error.class);
-            tracing::warn!(org = %upstream.name, person = watched.person_id, class = error.class, text = %error.text, request_id = error.request_id, "looks fail; nobody's presence changes");
-        }
-    }
-}
-
-fn next_minute(now: Timestamp) -> Timestamp {
-    const MINUTE_MS: i64 = 60_000;
-    Timestamp::from_ms((now.as_ms().div_euclid(MINUTE_MS) + 1).saturating_mul(MINUTE_MS))
 }

@@ -5,9 +5,11 @@
 //! calls and commits run beside it and report back. Deliberately not here: what an answer means (`dingtalk`), what it
 //! changes (`presence`), how often to look (`policy::pace`).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -16,25 +18,31 @@ use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::CallError;
 use crate::policy::quota::Reservation;
 use crate::presence::diff::Rules;
-use crate::store::{Miss, Store, StoreError};
+use crate::store::{Enrolled, Miss, Store, StoreError};
+use crate::tasks::alerts::{Board, Notice};
 use crate::telemetry::health::Health;
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
 mod alarm;
+mod alerting;
 mod ask;
 mod flush;
+mod hours;
+pub mod reload;
 pub mod report;
 pub mod roster;
 mod running;
 mod settle;
+mod snapshot;
+mod standing;
 pub mod start;
 pub mod upstream;
 mod watchfulness;
 mod who;
 
 use alarm::Alarm;
-use report::{LookNow, LookReport};
+use report::{LookNow, LookReport, Request};
 use roster::Watched;
 use running::Running;
 use upstream::Upstream;
@@ -55,6 +63,10 @@ pub struct Settings {
     pub stale_after: Option<Duration>,
     /// Between failed looks.
     pub backoff: crate::config::Backoff,
+    /// How long who is inside is followed past the end of a window.
+    pub overtime: Duration,
+    /// Whose wall clock expressions mean.
+    pub time_zone: Tz,
 }
 
 /// What the poller works with.
@@ -87,8 +99,9 @@ pub struct Poller {
     settings: Settings,
     upstreams: Vec<Upstream>,
     people: Vec<Watched>,
-    requests: mpsc::Receiver<LookNow>,
+    requests: mpsc::Receiver<Request>,
     waiting_looks: Vec<LookNow>,
+    reloads: reload::Reloads,
     running: Running,
     /// People with unchanged looks since the last flush.
     stretched: Vec<u32>,
@@ -98,6 +111,16 @@ pub struct Poller {
     next_stale_check: Timestamp,
     /// People who become due wait until then, so that they are started together.
     next_start: Timestamp,
+    /// Windows, each once; people name theirs by index.
+    hours: Vec<hours::Hours>,
+    /// Who is followed past the end of a window.
+    followed: Vec<u32>,
+    board: Board,
+    /// To be told, in order.
+    notices: VecDeque<Notice>,
+    telling: bool,
+    tell_after: Timestamp,
+    next_alarm: Timestamp,
     stopping: bool,
     totals: Totals,
 }
@@ -120,6 +143,10 @@ enum Done {
     Recorded(Box<settle::Recorded>),
     Flushed { retry: Vec<Miss>, result: Result<(), StoreError> },
     Reserved { upstream: usize, reservation: Reservation, result: Result<(), StoreError> },
+    Told { result: Result<(), StoreError> },
+    Noted { result: Result<(), StoreError> },
+    Enrolled { waiting: Box<reload::Waiting>, result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError> },
+    Left { result: Result<(), PollerError> },
 }
 
 impl Poller {
@@ -136,7 +163,8 @@ impl Poller {
                 biased;
                 () = &mut stopped, if !self.stopping => self.begin_stop(),
                 Some(done) = self.running.next() => self.take(done),
-                Some(request) = self.requests.recv(), if !self.stopping => self.look_now(request),
+                Some(request) = self.requests.recv(), if !self.stopping => self.requested(request),
+                Some(waiting) = self.reloads.next(), if !self.stopping => self.begin_reload(waiting),
                 () = alarm.ringing(), if !self.stopping => {}
             }
             // Everything that came together is dealt with before anything is started or waited for.
@@ -155,7 +183,7 @@ impl Poller {
             return None;
         }
         let now = self.tools.clock.now();
-        let mut wake: Option<Timestamp> = None;
+        let mut wake = self.keep_hours(now);
         let tick = now >= self.next_start || self.next_start > now.plus(TICK);
         if tick {
             self.next_start = now.plus(TICK);
@@ -170,6 +198,7 @@ impl Poller {
         }
         wake = earliest(wake, self.flush_if_due(now));
         wake = earliest(wake, Some(self.check_stale(now)));
+        wake = earliest(wake, self.keep_alarms(now));
         wake.map(|at| at.max(self.next_start))
     }
 
@@ -179,6 +208,17 @@ impl Poller {
             Done::Recorded(recorded) => self.recorded(*recorded),
             Done::Flushed { retry, result } => self.flushed(retry, result),
             Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
+            Done::Told { result } => self.told(result),
+            Done::Noted { result } => self.noted(&result),
+            Done::Enrolled { waiting, result } => self.enrolled(*waiting, result),
+            Done::Left { result } => self.left(result),
+        }
+    }
+
+    fn requested(&mut self, request: Request) {
+        match request {
+            Request::Look(look) => self.look_now(look),
+            Request::Snapshot(snapshot) => self.snapshot_now(snapshot),
         }
     }
 

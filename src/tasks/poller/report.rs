@@ -1,12 +1,14 @@
-//! Looking at one person now, because the operator asks.
+//! What the operator asks of the poller: to look at one person now, to tell how everybody stands.
 //!
 //! Guards: such a look is a look like any other: it is charged, it is diffed, it moves the next one. Deliberately not here:
 //! the socket it is asked through (`control`).
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
 
 use crate::dingtalk::error::CallError;
-use crate::ids::Identity;
+use crate::ids::{Identity, WebhookName};
 use crate::presence::event::EventType;
 use crate::presence::observation::Observation;
 
@@ -50,22 +52,59 @@ pub struct LookNow {
     pub reply: oneshot::Sender<Result<LookReport, String>>,
 }
 
+/// How everybody stands, told to some webhooks.
+#[derive(Debug)]
+pub struct SnapshotNow {
+    /// To whom.
+    pub webhooks: Arc<[WebhookName]>,
+    /// Only of whom something is known; of the others after their first good look.
+    pub once_known: bool,
+    /// How many people it will be about.
+    pub reply: oneshot::Sender<usize>,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub enum Request {
+    /// To look at somebody.
+    Look(LookNow),
+    /// To tell how everybody stands.
+    Snapshot(SnapshotNow),
+}
+
+const STOPPING: &str = "the daemon is stopping";
+
 /// The operator's end.
 #[derive(Clone, Debug)]
-pub struct PollerHandle(mpsc::Sender<LookNow>);
+pub struct PollerHandle(mpsc::Sender<Request>);
 
 impl PollerHandle {
     /// A pair of ends. At most 16 requests wait.
-    pub fn pair() -> (Self, mpsc::Receiver<LookNow>) {
+    pub fn pair() -> (Self, mpsc::Receiver<Request>) {
         let (sender, receiver) = mpsc::channel(16);
         (Self(sender), receiver)
     }
 
     /// Looks at somebody and waits for what comes of it.
     pub async fn look(&self, who: String, dry_run: bool) -> Result<LookReport, String> {
-        const STOPPING: &str = "the daemon is stopping";
         let (reply, answer) = oneshot::channel();
-        self.0.send(LookNow { who, dry_run, reply }).await.map_err(|_| STOPPING.to_owned())?;
+        let request = Request::Look(LookNow { who, dry_run, reply });
+        self.0.send(request).await.map_err(|_| STOPPING.to_owned())?;
         answer.await.map_err(|_| STOPPING.to_owned())?
+    }
+
+    /// Lets these webhooks be told how everybody stands; returns how many people that is about.
+    pub async fn snapshot(&self, webhooks: Arc<[WebhookName]>) -> Result<usize, String> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Snapshot(SnapshotNow { webhooks, once_known: false, reply });
+        self.0.send(request).await.map_err(|_| STOPPING.to_owned())?;
+        answer.await.map_err(|_| STOPPING.to_owned())
+    }
+
+    /// The same for the start, before the poller runs: of whom nothing is known yet, after their first good look.
+    pub fn snapshot_at_start(&self, webhooks: Arc<[WebhookName]>) {
+        let (reply, _) = oneshot::channel();
+        // There is room: nobody has asked for anything yet.
+        let _ = self.0.try_send(Request::Snapshot(SnapshotNow { webhooks, once_known: true, reply }));
     }
 }

@@ -7,18 +7,22 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::snapshot::Owed;
 use super::who::Who;
+use crate::policy::cadence::Cron;
 use crate::policy::pace::Phase;
 use crate::presence::belief::Belief;
 use crate::time::Timestamp;
 
 /// How often somebody is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rhythm {
     /// By the calls that are left.
     Auto,
     /// At this interval.
     Every(Duration),
+    /// At these instants, on the wall clock of the config's zone.
+    At(Cron),
 }
 
 /// Somebody on the watch list.
@@ -30,6 +34,10 @@ pub(super) struct Watched {
     pub(super) upstream: usize,
     pub(super) rhythm: Rhythm,
     pub(super) phase: Phase,
+    /// Index of their windows.
+    pub(super) hours: usize,
+    /// The window has closed and they were inside: followed so long.
+    pub(super) overtime_until: Option<Timestamp>,
     pub(super) belief: Belief,
     /// Of the newest stored snapshot.
     pub(super) digest: Option<i64>,
@@ -45,6 +53,10 @@ pub(super) struct Watched {
     pub(super) stale: bool,
     /// Not in the queue: being asked or recorded.
     pub(super) busy: bool,
+    /// Taken off the list; the place stays empty.
+    pub(super) gone: bool,
+    /// A snapshot that is still to be told.
+    pub(super) owed: Option<Owed>,
 }
 
 /// The people of one organisation whose look lies ahead, soonest first. All operations are O(log people).

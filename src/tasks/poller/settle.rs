@@ -4,12 +4,10 @@
 //! fails leaves the old belief standing, and the next look finds the same difference again, with the same event ids.
 //! Deliberately not here: what differs (`presence::diff`), how it is written (`store`).
 
-use std::time::Duration;
-
 use super::report::{Found, LookNow, LookReport};
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
-use crate::policy::{backoff, pace};
+use crate::policy::backoff;
 use crate::presence::belief::Belief;
 use crate::presence::diff::{self, Outcome};
 use crate::presence::event::{Card, Draft};
@@ -43,18 +41,12 @@ impl Poller {
         let now = self.tools.clock.now();
         self.totals.good += 1;
         let late = now.plus(self.stale_after(person, now));
-        let watched = &mut self.people[person as usize];
-        let upstream = &mut self.upstreams[watched.upstream];
-        upstream.health.looked(now, late);
-        if let Some(trouble) = upstream.trouble.take() {
-            tracing::info!(org = %upstream.name, after = trouble, "looks succeed again");
-        }
-        upstream.troubles = 0;
-        upstream.health.token(Ok(()));
-        watched.failures = 0;
+        let watched = &self.people[person as usize];
+        self.upstreams[watched.upstream].health.looked(now, late);
         match answer {
             Answer::Same { .. } => self.stretch(person, now),
             Answer::Seen { observation, bytes_digest, .. } => {
+                self.note_blind_spots(person);
                 self.compare(person, observation, bytes_digest, manual);
             }
         }
@@ -142,6 +134,18 @@ impl Poller {
         self.record(person, outcome, None, None, next, None);
     }
 
+    /// Something is told to somebody in particular.
+    pub(super) fn record_told(
+        &mut self,
+        person: u32,
+        outcome: Outcome,
+        events: Vec<Outgoing>,
+        next: Timestamp,
+    ) {
+        self.people[person as usize].busy = true;
+        self.commit(person, outcome, events, None, None, next, None);
+    }
+
     fn record(
         &mut self,
         person: u32,
@@ -151,9 +155,29 @@ impl Poller {
         next: Timestamp,
         reply: Option<(LookNow, LookReport)>,
     ) {
+        let card = self.people[person as usize].who.card();
+        let events = outgoing(&self.tools.subscriptions, outcome.events, &card);
+        let outcome = Outcome { events: Vec::new(), ..outcome };
+        self.commit(person, outcome, events, snapshot, seen, next, reply);
+    }
+
+    /// The same with events whose receivers are already known; `outcome` has none.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one transaction; a struct would only name them again"
+    )]
+    fn commit(
+        &mut self,
+        person: u32,
+        outcome: Outcome,
+        events: Vec<Outgoing>,
+        snapshot: Option<NewSnapshot>,
+        seen: Option<Seen>,
+        next: Timestamp,
+        reply: Option<(LookNow, LookReport)>,
+    ) {
         let watched = &self.people[person as usize];
         let belief = outcome.belief.clone();
-        let events = outgoing(&self.tools.subscriptions, outcome.events, &watched.who.card());
         let count = events.len();
         let recording = Recording {
             person_id: watched.person_id,
@@ -217,22 +241,17 @@ impl Poller {
         }
     }
 
-    /// The next look that is nobody's fault.
-    pub(super) fn next_regular(&self, person: u32, now: Timestamp) -> Timestamp {
-        pace::next_look(now, self.interval(person, now), self.people[person as usize].phase)
-    }
-
-    pub(super) fn interval(&self, person: u32, now: Timestamp) -> Duration {
-        let watched = &self.people[person as usize];
-        self.upstreams[watched.upstream].interval(watched.rhythm, now, self.settings.min_interval)
-    }
-
     /// Back into the due-queue.
     pub(super) fn requeue(&mut self, person: u32, next: Timestamp) {
+        let next = self.into_hours(person, next);
         let watched = &mut self.people[person as usize];
+        if watched.gone {
+            return self.farewell(person);
+        }
         watched.busy = false;
         watched.due = next;
         self.upstreams[watched.upstream].due.insert(next, person, watched.failures > 0);
+        self.tell_owed(person);
     }
 
     /// One line when the database stops taking what it is given.

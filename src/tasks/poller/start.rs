@@ -3,12 +3,13 @@
 //!
 //! Guards: a restart makes no burst, loses no belief and hides no gap. Deliberately not here: running (`poller`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::report::LookNow;
+use super::reload::Reloads;
+use super::report::Request;
 use super::roster::{Rhythm, Watched};
 use super::running::Running;
 use super::settle::outgoing;
@@ -16,10 +17,12 @@ use super::upstream::Upstream;
 use super::{Poller, PollerError, Settings, Tools, Totals};
 use crate::ids::OrgName;
 use crate::policy::pace::{self, Phase};
+use crate::policy::window::OpenTime;
 use crate::presence::event::{Card, EventType};
 use crate::presence::system::GapCause;
 use crate::presence::{system, upkeep};
 use crate::store::{Enrolled, Enrolment, Recording};
+use crate::tasks::alerts::Board;
 use crate::time::Timestamp;
 use crate::webhook::routing::recipients;
 
@@ -30,6 +33,15 @@ pub struct Assignment {
     pub card: Card,
     /// How often.
     pub rhythm: Rhythm,
+    /// When at all.
+    pub open: OpenTime,
+}
+
+impl Assignment {
+    /// What the database keeps of it.
+    pub(super) fn enrolment(&self) -> Enrolment {
+        Enrolment { identity: self.card.identity.clone(), name: self.card.name.clone() }
+    }
 }
 
 impl Poller {
@@ -39,18 +51,16 @@ impl Poller {
         settings: Settings,
         upstreams: Vec<Upstream>,
         list: Vec<Assignment>,
-        requests: mpsc::Receiver<LookNow>,
+        requests: mpsc::Receiver<Request>,
     ) -> Result<Self, PollerError> {
         let now = tools.clock.now();
-        let enrolments = list
-            .iter()
-            .map(|a| Enrolment { identity: a.card.identity.clone(), name: a.card.name.clone() })
-            .collect();
+        let enrolments = list.iter().map(Assignment::enrolment).collect();
         let (mut enrolled, departed) = tools.store.enroll(enrolments).await?;
         for person in departed {
             end_watch(&tools, person, now).await?;
         }
-        tell_gaps(&tools, &mut enrolled, now).await?;
+        tell_gaps(&tools, &list, &mut enrolled, now).await?;
+        let board = Board::load(&tools.store).await?;
         let mut poller = Self {
             tools,
             settings,
@@ -58,12 +68,20 @@ impl Poller {
             people: Vec::with_capacity(list.len()),
             requests,
             waiting_looks: Vec::new(),
+            reloads: Reloads::default(),
             running: Running::default(),
             stretched: Vec::new(),
             misses: Vec::new(),
             flushing: false,
             next_flush: None,
             next_stale_check: now,
+            hours: Vec::new(),
+            followed: Vec::new(),
+            board,
+            notices: VecDeque::new(),
+            telling: false,
+            tell_after: now,
+            next_alarm: now,
             next_start: now,
             stopping: false,
             totals: Totals::default(),
@@ -78,24 +96,10 @@ impl Poller {
         for (assignment, stored) in list.into_iter().zip(enrolled) {
             // The config guarantees that every person's organisation exists.
             let Some(&upstream) = by_name.get(&assignment.card.identity.org) else { continue };
-            self.upstreams[upstream].paced += usize::from(assignment.rhythm == Rhythm::Auto);
-            self.people.push(Watched {
-                person_id: stored.person_id,
-                phase: Phase::of(&assignment.card.identity),
-                who: assignment.card.into(),
-                upstream,
-                rhythm: assignment.rhythm,
-                belief: stored.belief,
-                digest: stored.digest,
-                bytes_digest: None,
-                last_ok: stored.last_ok,
-                due: stored.next_poll.unwrap_or_default(),
-                failures: 0,
-                polls: 0,
-                stale: false,
-                busy: false,
-            });
+            let hours = self.hours_of(&assignment.open, now);
+            self.people.push(newcomer(assignment, stored, upstream, hours));
         }
+        self.recount(now);
         let mut members = vec![0_usize; self.upstreams.len()];
         self.people.iter().for_each(|watched| members[watched.upstream] += 1);
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
@@ -105,13 +109,17 @@ impl Poller {
             self.upstreams[index].health.expect_look(late);
             self.requeue(person, due);
         }
+        self.catch_up_with_hours(now);
     }
 
     /// The stored time where it lies ahead within an interval; else soon, spread over the time that all calls take.
-    fn first_due(&self, person: u32, members: usize, now: Timestamp) -> Timestamp {
+    pub(super) fn first_due(&self, person: u32, members: usize, now: Timestamp) -> Timestamp {
         let watched = &self.people[person as usize];
         let interval = self.interval(person, now);
         let stored = watched.due;
+        if matches!(watched.rhythm, Rhythm::At(_)) {
+            return self.next_regular(person, now);
+        }
         if stored > now && stored <= now.plus(interval.saturating_mul(2).max(Duration::from_hours(24))) {
             return stored;
         }
@@ -120,8 +128,32 @@ impl Poller {
     }
 }
 
+/// Somebody on the list, as they were when they were last looked at.
+pub(super) fn newcomer(assignment: Assignment, stored: Enrolled, upstream: usize, hours: usize) -> Watched {
+    Watched {
+        person_id: stored.person_id,
+        phase: Phase::of(&assignment.card.identity),
+        who: assignment.card.into(),
+        upstream,
+        rhythm: assignment.rhythm,
+        hours,
+        overtime_until: None,
+        belief: stored.belief,
+        digest: stored.digest,
+        bytes_digest: None,
+        last_ok: stored.last_ok,
+        due: stored.next_poll.unwrap_or_default(),
+        failures: 0,
+        polls: 0,
+        stale: false,
+        busy: false,
+        gone: false,
+        owed: None,
+    }
+}
+
 /// Somebody was taken off the list while the daemon was down.
-async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -> Result<(), PollerError> {
+pub(super) async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -> Result<(), PollerError> {
     let card = Card {
         identity: person.identity,
         name: person.name,
@@ -147,14 +179,28 @@ async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -> Result<()
 
 /// One `system.gap` for each organisation that was looked at before, and a mark on each belief that a stay may have ended
 /// unseen.
-async fn tell_gaps(tools: &Tools, enrolled: &mut [Enrolled], now: Timestamp) -> Result<(), PollerError> {
+async fn tell_gaps(
+    tools: &Tools,
+    list: &[Assignment],
+    enrolled: &mut [Enrolled],
+    now: Timestamp,
+) -> Result<(), PollerError> {
     let mut last_looks: HashMap<OrgName, Timestamp> = HashMap::new();
-    for person in enrolled.iter() {
+    let mut missed: HashSet<OrgName> = HashSet::new();
+    for (person, assignment) in enrolled.iter().zip(list) {
         if let Some(last) = person.last_poll {
+            let open = &assignment.open;
+            if !missed.contains(&person.identity.org)
+                && (open.is_always() || !open.open_between(last, now).is_zero())
+            {
+                missed.insert(person.identity.org.clone());
+            }
             let newest = last_looks.entry(person.identity.org.clone()).or_insert(last);
             *newest = last.max(*newest);
         }
     }
+    // While all windows were closed nobody would have looked anyway.
+    last_looks.retain(|org, _| missed.contains(org));
     let mut organisations: Vec<(OrgName, Timestamp)> = last_looks.into_iter().collect();
     organisations.sort();
     for (org, from) in organisations {

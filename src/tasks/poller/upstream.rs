@@ -4,15 +4,17 @@
 //! is made only under a reservation that is already on disk. Deliberately not here: what answers mean (`dingtalk`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::roster::{DueQueue, Rhythm};
+use super::hours::Share;
+use super::roster::DueQueue;
+use super::standing::Held;
 use crate::dingtalk::client::Client;
 use crate::ids::OrgName;
-use crate::policy::pace;
-use crate::policy::quota::{MonthBudget, RateLimiter};
+use crate::policy::quota::{Month, MonthBudget, RateLimiter};
+use crate::policy::reaction::{Cause, Standing};
+use crate::policy::{backoff, pace};
 use crate::telemetry::health::OrgHealth;
 use crate::time::Timestamp;
 
@@ -50,13 +52,28 @@ pub struct Upstream {
     pub(super) due: DueQueue,
     pub(super) in_flight: usize,
     pub(super) suspects_in_flight: usize,
-    /// People paced by the budget.
-    pub(super) paced: usize,
+    /// What its people need of the month.
+    pub(super) share: Share,
     pub(super) paused_until: Option<Timestamp>,
-    /// Failures of the organisation as a whole, in a row.
-    pub(super) troubles: u32,
+    /// How it stands, as far as failures go.
+    pub(super) standing: Standing,
+    /// The spread of its waits.
+    pub(super) key: u64,
     /// The class of the trouble that was logged last; `None` while all is well.
     pub(super) trouble: Option<&'static str>,
+    /// The same for a person.
+    pub(super) trouble_text: String,
+    /// Slowed down by refusals, as was logged.
+    pub(super) slowed: bool,
+    /// The newest good look at anybody since the start.
+    pub(super) last_good: Option<Timestamp>,
+    /// An outage is over and not told yet: what was seen since waits in `held`.
+    pub(super) gap_untold: bool,
+    pub(super) held: Vec<Held>,
+    /// Outages, for who was not looked at since.
+    pub(super) hidden: Vec<(Timestamp, Timestamp)>,
+    /// The month whose calls the budget alert is about.
+    pub(super) alarm_month: Month,
     /// A reservation of calls is being written down.
     pub(super) reserving: bool,
     /// Calls refused by a rate limit this month.
@@ -70,9 +87,11 @@ impl Upstream {
     pub fn new(parts: Parts) -> Self {
         let Parts { name, client, limiter, budget, concurrency, month_time_zone, throttled, health } = parts;
         Self {
+            key: backoff::key(&["organisation", name.as_str()]),
             name,
             client,
             limiter,
+            alarm_month: budget.month(Timestamp::default()),
             budget,
             concurrency: concurrency.max(1),
             month_time_zone,
@@ -80,25 +99,58 @@ impl Upstream {
             due: DueQueue::default(),
             in_flight: 0,
             suspects_in_flight: 0,
-            paced: 0,
+            share: Share::default(),
             paused_until: None,
-            troubles: 0,
+            standing: Standing::default(),
             trouble: None,
+            trouble_text: String::new(),
+            slowed: false,
+            last_good: None,
+            gap_untold: false,
+            held: Vec::new(),
+            hidden: Vec::new(),
             reserving: false,
             throttled,
             full: false,
         }
     }
 
-    /// How far apart two looks at one person are.
-    pub(super) fn interval(&self, rhythm: Rhythm, now: Timestamp, min_interval: Duration) -> Duration {
-        match rhythm {
-            Rhythm::Every(interval) => interval,
-            Rhythm::Auto => self
-                .budget
-                .even_interval(self.paced.max(1), now)
-                .map_or(min_interval, |even| even.max(min_interval)),
+    /// Takes over what the config decides; `renewed`: with other secrets, or another way to ask. What was spent, learned and waited for stays.
+    pub(super) fn adopt(&mut self, fresh: Self, renewed: bool, now: Timestamp) {
+        let limit = fresh.budget.limit();
+        if self.month_time_zone == fresh.month_time_zone {
+            let more = self.budget.limit() != limit;
+            self.budget.set_limit(limit);
+            self.forgive(more, Cause::MonthSpent, now);
+        } else {
+            self.budget = fresh.budget;
+            self.month_time_zone = fresh.month_time_zone;
+            self.forgive(true, Cause::MonthSpent, now);
         }
+        self.limiter.set_rate(fresh.limiter.effective_rate(now));
+        self.concurrency = fresh.concurrency;
+        self.health = fresh.health;
+        // Another secret or another address may put right what was refused.
+        self.forgive(renewed, Cause::Auth, now);
+        self.client = fresh.client;
+    }
+
+    /// Ends a pause that was made for this reason: the next probe goes out at once.
+    fn forgive(&mut self, really: bool, cause: Cause, now: Timestamp) {
+        if let Some(shut) = self.standing.shut.as_mut().filter(|shut| really && shut.cause == cause) {
+            shut.until = now;
+            self.paused_until = None;
+        }
+    }
+
+    /// No calls are left in the month, by our count or by DingTalk's.
+    pub(super) fn is_month_spent(&self) -> bool {
+        self.standing.shut.is_some_and(|shut| shut.cause == Cause::MonthSpent)
+    }
+
+    /// Calls that may be in flight: after an outage one at a time, until one is good.
+    pub(super) fn places(&self) -> usize {
+        if self.standing.shut.is_some() { 1 } else { self.concurrency }
     }
 
     /// Calls by the end of the month, if spending goes on as it did since the month began.

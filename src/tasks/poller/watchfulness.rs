@@ -36,7 +36,11 @@ impl Poller {
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
             let watched = &self.people[person as usize];
             let Some(last_ok) = watched.last_ok.filter(|_| !watched.busy && !watched.stale) else { continue };
-            if now.since(last_ok) <= self.stale_after(person, now) {
+            if !self.may_look(person) {
+                continue; // only open time counts
+            }
+            let bound = self.stale_after(person, now);
+            if now.since(last_ok) <= bound || self.silent_for(person, last_ok, now) <= bound {
                 continue;
             }
             let watched = &mut self.people[person as usize];
@@ -76,7 +80,8 @@ impl Poller {
 
     fn startable(&mut self, who: &str) -> Result<(u32, Ticket), NotNow> {
         let now = self.tools.clock.now();
-        let matches = |w: &super::Watched| w.who.identity.union_id.as_str() == who || w.who.name() == who;
+        let matches =
+            |w: &super::Watched| !w.gone && (w.who.identity.union_id.as_str() == who || w.who.name() == who);
         let mut found = self.people.iter().enumerate().filter(|(_, watched)| matches(watched));
         let Some((person, watched)) = found.next() else {
             let text = format!("nobody on the watch list has the unionId or name `{who}`");
@@ -91,7 +96,7 @@ impl Poller {
         }
         let index = watched.upstream;
         let upstream = &mut self.upstreams[index];
-        if let Some(until) = upstream.paused(now).filter(|_| upstream.trouble != Some("budget")) {
+        if let Some(until) = upstream.paused(now).filter(|_| !upstream.is_month_spent()) {
             let why = upstream.trouble.unwrap_or("waiting");
             return Err(NotNow::Because(format!("`{}` is paused until {until}: {why}", upstream.name)));
         }

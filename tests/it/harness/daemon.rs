@@ -72,6 +72,16 @@ listen = ""
         self.path("presence.db")
     }
 
+    pub(crate) fn config(&self) -> String {
+        std::fs::read_to_string(self.path("config.toml")).expect("a config")
+    }
+
+    /// Moved into place, as careful editors do.
+    pub(crate) fn rewrite(&self, text: impl AsRef<[u8]>) {
+        std::fs::write(self.path("config.new"), text).expect("a writable folder");
+        std::fs::rename(self.path("config.new"), self.path("config.toml")).expect("a writable folder");
+    }
+
     /// Runs a command to its end.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         self.prepared().args(arguments).output().expect("the binary starts")
@@ -162,6 +172,15 @@ impl Daemon {
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a child to kill");
         self.child.wait().expect("a child to wait for");
+    }
+
+    /// SIGHUP, so many times as fast as a shell can.
+    #[track_caller]
+    pub(crate) fn hang_up(&self, times: u32) {
+        let script = "i=0; while [ $i -lt $2 ]; do kill -HUP $1 || exit 1; i=$((i + 1)); done";
+        let (pid, times) = (self.child.id().to_string(), times.to_string());
+        let sent = Command::new("sh").args(["-c", script, "sh", &pid, &times]).status();
+        assert!(sent.expect("a shell is there").success(), "SIGHUP could not be sent\n{}", self.log());
     }
 
     pub(crate) fn log(&self) -> String {

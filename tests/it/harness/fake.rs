@@ -89,6 +89,11 @@ impl Fake {
         self.state.until(&format!("{more} looks"), |state| (state.all_calls >= before + more).then_some(()));
     }
 
+    /// Looks at anybody so far.
+    pub(crate) fn all_looks(&self) -> u64 {
+        self.state.with(|state| state.all_calls)
+    }
+
     pub(crate) fn token_calls(&self) -> u64 {
         self.state.with(|state| state.token_calls)
     }

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,6 +33,15 @@ impl Delivery {
     }
 }
 
+/// How a connection ends without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drop {
+    /// Nothing of the request was kept.
+    Unread,
+    /// The request was kept; only the answer is missing.
+    Unanswered,
+}
+
 /// The receiver.
 #[derive(Clone, Debug)]
 pub(crate) struct Receiver {
@@ -43,17 +52,26 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn start() -> Self {
+        Self::dropping(|_| None)
+    }
+
+    /// One that sometimes ends the connection instead of answering; `drops` is asked with the number of the request,
+    /// from 0.
+    pub(crate) fn dropping(drops: impl Fn(u64) -> Option<Drop> + Send + Sync + Clone + 'static) -> Self {
         let seen = Arc::new(Watched::<Vec<Delivery>>::default());
-        let shared = Arc::clone(&seen);
+        let (shared, requests) = (Arc::clone(&seen), Arc::new(AtomicU64::new(0)));
         let stalled = Arc::new(AtomicBool::new(false));
         let stalls = Arc::clone(&stalled);
         let address = serve(move |request| {
-            let delivery = read(request);
-            shared.with(|seen| seen.push(delivery));
+            let drop = drops(requests.fetch_add(1, Ordering::Relaxed));
+            if drop != Some(Drop::Unread) {
+                let delivery = read(request);
+                shared.with(|seen| seen.push(delivery));
+            }
             while stalls.load(Ordering::Relaxed) {
                 std::thread::park();
             }
-            Some(response(204, "text/plain", ""))
+            drop.is_none().then(|| response(204, "text/plain", ""))
         });
         Self { address, stalled, seen }
     }

@@ -1,4 +1,4 @@
-//! When to look at somebody next.
+//! Even spreading: everybody at one interval, each in a place of their own.
 //!
 //! Guards: the next look is strictly later; people with one interval are spread over it by a fixed hash, so calls never
 //! bunch, not after a restart and not on the hour (DingTalk's own congestion peak). Deliberately not here: how many
@@ -24,6 +24,11 @@ impl Phase {
         hash.update(identity.union_id.as_str());
         let digest = hash.finalize();
         Self(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
+    }
+
+    /// The phase whose [`key`](Self::key) is this number.
+    pub fn from_key(key: u64) -> Self {
+        Self(u32::try_from(key & u64::from(u32::MAX)).unwrap_or(u32::MAX))
     }
 
     /// A number to derive jitter from.

@@ -1,0 +1,187 @@
+//! What the control socket is asked, and the answer.
+//!
+//! Guards: whatever is asked is answered, with what it means for who asked. Deliberately not here: the socket
+//! (`control`), the work (`tasks`).
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::reload::{Refusal, ReloadHandle};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::control::webhook::{ReplayRequest, Replayed, TestReport, WebhookRequest, WebhookResponse};
+use crate::control::{self, Advice, PollOutcome, PollReport, Request, Response};
+use crate::ids::WebhookName;
+use crate::policy::by_hand::Change;
+use crate::policy::delivery::Outcome;
+use crate::store::outbox::replay::Selection;
+use crate::tasks::operator::{Operator, OperatorError, Tested};
+use crate::tasks::poller::report::{Found, LookReport, PollerHandle};
+
+/// What answers are made from.
+#[derive(Debug)]
+pub(super) struct Answers {
+    /// The one in force.
+    pub(super) config: watch::Receiver<Arc<Config>>,
+    pub(super) looks: PollerHandle,
+    pub(super) operator: Operator,
+    pub(super) reload: Option<ReloadHandle>,
+}
+
+impl Answers {
+    /// Answers one question.
+    pub(super) async fn answer(self: Arc<Self>, request: Request) -> Response {
+        match request {
+            Request::Ping => Response::Pong { version: env!("CARGO_PKG_VERSION").to_owned() },
+            Request::Poll { who, dry_run } => self.poll(who, dry_run).await,
+            Request::Reload => self.reload().await,
+            Request::Webhook(asked) => match self.webhook(asked).await {
+                Ok(done) => Response::Webhook(done),
+                Err(refused) => refused,
+            },
+        }
+    }
+
+    async fn reload(&self) -> Response {
+        let Some(reload) = &self.reload else {
+            let message = "this daemon does not take over other configs".to_owned();
+            return Response::Refused { advice: Advice::Failed, message };
+        };
+        match reload.reload().await {
+            Ok(report) => Response::Reloaded(Box::new(report)),
+            Err(Refusal { advice, message }) => Response::Refused { advice, message },
+        }
+    }
+
+    async fn poll(&self, who: String, dry_run: bool) -> Response {
+        let began = SystemClock.now();
+        match self.looks.look(who, dry_run).await {
+            Ok(report) => {
+                let took = SystemClock.now().since(began);
+                Response::Poll(Box::new(told(report, &self.config(), took.as_millis())))
+            }
+            Err(message) => Response::Refused { advice: Advice::Nothing, message },
+        }
+    }
+
+    async fn webhook(&self, asked: WebhookRequest) -> Result<WebhookResponse, Response> {
+        match asked {
+            WebhookRequest::Test { webhook } => {
+                let name = self.named(&webhook)?;
+                let tested = self.operator.test(&name).await.map_err(|error| refused(&error))?;
+                Ok(WebhookResponse::Tested(Box::new(report(webhook, tested))))
+            }
+            WebhookRequest::Pause { webhook } => self.change(webhook, Change::Pause).await,
+            WebhookRequest::Resume { webhook } => self.change(webhook, Change::Resume).await,
+            WebhookRequest::Enable { webhook } => self.change(webhook, Change::Enable).await,
+            WebhookRequest::Snapshot { webhook } => {
+                let name = self.named(&webhook)?;
+                let people = self.operator.snapshot(&name).await.map_err(|error| refused(&error))?;
+                Ok(WebhookResponse::Snapshots { webhook, people })
+            }
+            WebhookRequest::Replay(asked) => self.replay(asked).await,
+        }
+    }
+
+    async fn change(&self, webhook: String, change: Change) -> Result<WebhookResponse, Response> {
+        let name = self.named(&webhook)?;
+        let changed = self.operator.change(&name, change).await.map_err(|error| refused(&error))?;
+        let snapshots = match change {
+            Change::Enable => Some(self.operator.snapshot(&name).await.map_err(|error| refused(&error))?),
+            Change::Pause | Change::Resume | Change::Answered => None,
+        };
+        let (was, state) = (changed.was.name().to_owned(), changed.now.name().to_owned());
+        Ok(WebhookResponse::Changed { webhook, was, state, snapshots })
+    }
+
+    async fn replay(&self, asked: ReplayRequest) -> Result<WebhookResponse, Response> {
+        let ReplayRequest { webhooks, events, never_meant, since, until, state } = asked;
+        let strict = !webhooks.is_empty();
+        let webhooks = if strict {
+            webhooks.iter().map(|webhook| self.named(webhook)).collect::<Result<_, _>>()?
+        } else {
+            self.config().webhooks.iter().map(|webhook| webhook.name.clone()).collect()
+        };
+        let state = match state.as_deref() {
+            None => None,
+            Some("dead") => Some("dead"),
+            Some("delivered") => Some("delivered"),
+            Some("expired") => Some("expired"),
+            Some(other) => {
+                let message = format!("a delivery that ended is not `{other}`");
+                return Err(Response::Refused { advice: Advice::Usage, message });
+            }
+        };
+        let selection = Selection { webhooks, events, never_meant, since, until, state };
+        let counts = self.operator.replay(selection, strict).await.map_err(|error| refused(&error))?;
+        let counts = counts
+            .into_iter()
+            .map(|(webhook, count)| Replayed { webhook, again: count.again, waiting: count.waiting })
+            .collect();
+        Ok(WebhookResponse::Replayed { counts })
+    }
+
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow())
+    }
+
+    fn named(&self, webhook: &str) -> Result<WebhookName, Response> {
+        let config = self.config();
+        let mut all = config.webhooks.iter().map(|one| &one.name);
+        all.find(|name| name.as_str() == webhook).cloned().ok_or_else(|| Response::Refused {
+            advice: Advice::Nothing,
+            message: format!("the running daemon has no webhook called `{webhook}`"),
+        })
+    }
+}
+
+fn refused(error: &OperatorError) -> Response {
+    let advice = match error {
+        OperatorError::NoWebhook(_) => Advice::Nothing,
+        OperatorError::Disabled(_) | OperatorError::Store(_) => Advice::Failed,
+        OperatorError::Stopping(_) => Advice::TryLater,
+    };
+    Response::Refused { advice, message: error.to_string() }
+}
+
+fn report(webhook: String, tested: Tested) -> TestReport {
+    let Tested { event_id, standing, trial, took_ms } = tested;
+    TestReport {
+        webhook,
+        state: standing.name().to_owned(),
+        event_id,
+        headers: trial.headers,
+        body: String::from_utf8_lossy(&trial.body).into_owned(),
+        status: trial.answer.status,
+        answered: trial.answer.excerpt,
+        error: trial.answer.error,
+        took_ms,
+        outcome: match trial.answer.outcome {
+            Outcome::Accepted => "accepted",
+            Outcome::Refused => "refused",
+            Outcome::Unavailable => "unavailable",
+            Outcome::Gone => "gone",
+        }
+        .to_owned(),
+    }
+}
+
+fn told(report: LookReport, config: &Config, took_ms: u128) -> PollReport {
+    let LookReport { identity, name, recorded, found } = report;
+    let api_base = config.org(&identity.org).map(|org| org.api_base.clone()).unwrap_or_default();
+    PollReport {
+        request: control::request_line(&api_base, identity.union_id.as_str()),
+        org: identity.org.to_string(),
+        name,
+        union_id: identity.union_id.to_string(),
+        took_ms: u64::try_from(took_ms).unwrap_or(u64::MAX),
+        recorded,
+        outcome: match found {
+            Found::Answer { observation, events, .. } => {
+                PollOutcome::Seen { observation, events: Some(events) }
+            }
+            Found::Failure(error) => PollOutcome::Failed((&error).into()),
+        },
+    }
+}

@@ -1,0 +1,297 @@
+//! Another config for the running daemon: read, checked, its secrets got, everything built; then put in force in one step.
+//!
+//! Guards: whatever fails, fails before anything has changed, and is said: to who asked, in the log, as an event, until
+//! it is put right; who asks while one is under way shares the next; what counts only after a restart stays as it is
+//! and is reported each time. Deliberately not here: what differs (`config::change`), taking over (`tasks`).
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::signal::unix::Signal;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::build::{self, BuildError, Held};
+use crate::clock::SharedClock;
+use crate::config::change::{self, Change, Effect};
+use crate::config::problem::render_one;
+use crate::config::{self, Config, Loaded};
+use crate::control::{Advice, ReloadReport};
+use crate::presence::event::EventType;
+use crate::presence::system::{self, AlertName};
+use crate::store::{Outgoing, Store, StoreError};
+use crate::tasks::{dispatcher, poller};
+use crate::telemetry::health::Health;
+use crate::telemetry::log::{self, LogHandle};
+use crate::telemetry::settings::InForce;
+use crate::web;
+use crate::webhook::routing::{Subscription, recipients};
+
+/// Why the settings in force still are the old ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What it means for who asked.
+    pub advice: Advice,
+    /// Everything that is wrong, for a person.
+    pub message: String,
+}
+
+/// What came of an attempt.
+pub type Outcome = Result<ReloadReport, Refusal>;
+
+/// The way to ask for a reload.
+#[derive(Clone, Debug)]
+pub struct ReloadHandle(mpsc::Sender<oneshot::Sender<Outcome>>);
+
+impl ReloadHandle {
+    /// Reads the config again and waits for what comes of it.
+    pub async fn reload(&self) -> Outcome {
+        let stopping =
+            |()| Refusal { advice: Advice::TryLater, message: "the daemon is stopping".to_owned() };
+        let (reply, outcome) = oneshot::channel();
+        self.0.send(reply).await.map_err(|_| stopping(()))?;
+        outcome.await.map_err(|_| stopping(()))?
+    }
+}
+
+/// Where another config comes from, and how one is asked for.
+#[derive(Debug)]
+pub struct Reloading {
+    /// The file as it was named: a link may lead elsewhere by then.
+    pub file: PathBuf,
+    /// SIGHUP.
+    pub hangups: Signal,
+    /// The log's level, and how often `-v` was given.
+    pub log: (LogHandle, i8),
+}
+
+/// What of the running daemon takes another config over.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) store: Store,
+    pub(super) clock: SharedClock,
+    pub(super) outbox_wake: Arc<Notify>,
+    pub(super) health: Arc<Health>,
+    pub(super) in_force: Arc<InForce>,
+    pub(super) clients: Vec<Held>,
+    pub(super) poller: poller::reload::ReloadHandle,
+    pub(super) dispatcher: dispatcher::reload::ReloadHandle,
+    pub(super) web: Option<web::State>,
+    /// Who gets which events, for the tasks that tell of their own accord.
+    pub(super) subscriptions: watch::Sender<Arc<[Subscription]>>,
+}
+
+/// Puts other configs in force.
+#[derive(Debug)]
+pub struct Reloader {
+    config: watch::Sender<Arc<Config>>,
+    reloading: Reloading,
+    parts: Parts,
+    requests: mpsc::Receiver<oneshot::Sender<Outcome>>,
+}
+
+/// A config that can be put in force: nothing but the database can fail any more.
+struct Ready {
+    config: Config,
+    changes: Vec<Change>,
+    warnings: Vec<String>,
+    clients: Vec<Held>,
+    poller: poller::reload::Reload,
+    dispatcher: dispatcher::reload::Reload,
+    token: Option<crate::secret::Secret>,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        config: watch::Sender<Arc<Config>>,
+        reloading: Reloading,
+        parts: Parts,
+    ) -> (Self, ReloadHandle) {
+        let (sender, requests) = mpsc::channel(16);
+        (Self { config, reloading, parts, requests }, ReloadHandle(sender))
+    }
+
+    /// Reloads whenever it is asked to, until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
+        loop {
+            let mut waiting = Vec::new();
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                Some(reply) = self.requests.recv() => waiting.push(reply),
+                // However many came since the last one, they are one.
+                Some(()) = self.reloading.hangups.recv() => {}
+            }
+            while let Ok(reply) = self.requests.try_recv() {
+                waiting.push(reply);
+            }
+            let outcome = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                outcome = self.reload() => outcome,
+            };
+            for reply in waiting {
+                // Nobody waiting any more means nobody to tell.
+                let _ = reply.send(outcome.clone());
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> Outcome {
+        let outcome = match self.prepare().await {
+            Ok(ready) => self.swap(ready).await,
+            Err(refusal) => Err(refusal),
+        };
+        let (now, was_refused) = (self.parts.clock.now(), self.parts.in_force.attempts().refused.is_some());
+        match &outcome {
+            Ok(report) => {
+                let restart = report.restart_for.len();
+                tracing::info!(changes = report.changes.len(), needing_restart = restart, "config reloaded");
+                self.parts.in_force.succeeded(now, report.restart_for.clone());
+                if was_refused {
+                    self.alert(false, "the config is in force again").await;
+                }
+            }
+            Err(refusal) => {
+                let why = first_line(&refusal.message);
+                tracing::error!(why, "the config was not reloaded; the old one stays in force");
+                self.parts.in_force.refused(now, &refusal.message);
+                if !was_refused {
+                    self.alert(true, why).await;
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Everything that can fail, with nothing changed.
+    async fn prepare(&mut self) -> Result<Ready, Refusal> {
+        let file = self.reloading.file.clone();
+        let read = tokio::task::spawn_blocking(move || config::load(&file)).await;
+        // A file that makes the reader panic must not end the daemon.
+        let read = read.map_err(|error| failed(format!("reading the config broke off: {error}")))?;
+        let Loaded { config, warnings, sources } =
+            read.map_err(|refused| Refusal { advice: Advice::Misconfigured, message: refused.to_string() })?;
+        let warnings =
+            warnings.iter().map(|warning| render_one(warning, &sources, ("", "")).trim_end().to_owned());
+        let warnings = warnings.collect();
+        let old = Arc::clone(&self.config.borrow());
+        let changes = change::between(&old, &config);
+        let config = as_far_as_possible(config, &old);
+        let (_, verbosity) = self.reloading.log;
+        log::targets(&config.log.level, verbosity).map_err(misconfigured)?;
+        let targets = build::targets(&config, &self.parts.clock).await.map_err(refused)?;
+        let subscriptions = build::subscriptions(&config.webhooks).map_err(refused)?;
+        let token = self.token(&old, &config).await?;
+        let (clients, renewed) =
+            build::clients(&config, &self.parts.clients, &self.parts.clock).await.map_err(refused)?;
+        let Parts { store, health, clock, .. } = &self.parts;
+        let states = store.webhook_states().await.map_err(failed)?;
+        let upstreams = build::upstreams(&config, &clients, store, health, clock).await.map_err(refused)?;
+        let poller = poller::reload::Reload {
+            settings: build::settings(&config),
+            subscriptions,
+            upstreams,
+            renewed,
+            list: build::assignments(&config),
+        };
+        let dispatcher = dispatcher::reload::Reload { targets, states };
+        Ok(Ready { config, changes, warnings, clients, poller, dispatcher, token })
+    }
+
+    /// What guards the listener, where it is asked for at all.
+    async fn token(&self, old: &Config, new: &Config) -> Result<Option<crate::secret::Secret>, Refusal> {
+        if self.parts.web.is_none() || (old.http.token.is_none() && new.http.token.is_none()) {
+            return Ok(None);
+        }
+        build::http_token(new).await.map(Some).map_err(refused)
+    }
+
+    async fn swap(&mut self, ready: Ready) -> Outcome {
+        let Ready { config, changes, warnings, clients, poller, dispatcher, token } = ready;
+        let stopping = || Refusal { advice: Advice::TryLater, message: "the daemon is stopping".to_owned() };
+        let subscriptions = Arc::clone(&poller.subscriptions);
+        // The one step that can still fail comes first: then nothing has changed.
+        self.parts.poller.reload(poller).await.ok_or_else(stopping)?.map_err(failed)?;
+        self.parts.clients = clients;
+        self.parts.subscriptions.send_replace(subscriptions);
+        if !self.parts.dispatcher.reload(dispatcher).await {
+            return Err(stopping());
+        }
+        let (log, verbosity) = &self.reloading.log;
+        if let Err(error) = log.set_level(&config.log.level, *verbosity) {
+            // It parsed before; the logger is gone only when the process is.
+            tracing::error!(%error, "the log's level could not be changed");
+        }
+        if let (Some(web), Some(token)) = (&self.parts.web, token) {
+            web.set_token(token);
+        }
+        let people = config.users.len();
+        self.config.send_replace(Arc::new(config));
+        let is_late = |change: &&Change| change.effect == Effect::Restart;
+        Ok(ReloadReport {
+            people,
+            restart_for: changes.iter().filter(is_late).map(ToString::to_string).collect(),
+            changes: changes.iter().map(ToString::to_string).collect(),
+            warnings,
+        })
+    }
+
+    /// An event about it. That it cannot be written is no reason to give up.
+    async fn alert(&self, firing: bool, summary: &str) {
+        let Parts { store, clock, .. } = &self.parts;
+        let told = async {
+            let counts = store.system_counts(None).await?;
+            let earlier = counts.get(&EventType::SystemAlert).copied().unwrap_or(0);
+            let draft = system::system_alert(
+                store.source(),
+                None,
+                AlertName::Config,
+                firing,
+                summary,
+                clock.now(),
+                earlier,
+            );
+            let config = Arc::clone(&self.config.borrow());
+            // They were parsed when this config was put in force.
+            let subscriptions = build::subscriptions(&config.webhooks).unwrap_or_default();
+            let webhooks = recipients(&subscriptions, &draft, None, None);
+            store.record_system(None, vec![Outgoing { draft, webhooks }]).await?;
+            self.parts.outbox_wake.notify_one();
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = told.await {
+            tracing::error!(%error, "the alert about the config could not be written");
+        }
+    }
+}
+
+/// What counts only after a restart stays as it is, so that the next reload reports it again.
+fn as_far_as_possible(new: Config, old: &Config) -> Config {
+    let mut config = new;
+    config.file.clone_from(&old.file);
+    config.time_zone = old.time_zone;
+    config.history.path.clone_from(&old.history.path);
+    config.http.listen = old.http.listen;
+    config.log.format = old.log.format;
+    config
+}
+
+/// The first line that says something; problems are told with their place below.
+fn first_line(message: &str) -> &str {
+    let line = message.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
+fn failed(error: impl ToString) -> Refusal {
+    Refusal { advice: Advice::Failed, message: error.to_string() }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]
+fn misconfigured(error: impl ToString) -> Refusal {
+    Refusal { advice: Advice::Misconfigured, message: error.to_string() }
+}
+
+fn refused(error: BuildError) -> Refusal {
+    if error.is_config() { misconfigured(error) } else { failed(error) }
+}

@@ -1,0 +1,89 @@
+//! `presenced reload`: the running daemon reads its config again; what changed is printed.
+//!
+//! Guards: waits until the new config is in force or refused; refused, the exit code is `check`'s and nothing has
+//! changed. Deliberately not here: the work (`app::reload`).
+
+use super::output::WARNING;
+use super::poll::exit;
+use super::reading::runtime;
+use super::{Exit, Failure, Globals, OutputFormat, socket_of};
+use crate::control::{ControlError, ReloadReport, Request, Response, ask, ask_places};
+
+/// Options of `reload`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs it.
+#[expect(clippy::needless_pass_by_value, reason = "every command takes its options by value")]
+pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
+    let file = socket_of(globals)?;
+    let answer = runtime()?.block_on(ask(&ask_places(&file), &Request::Reload));
+    match answer {
+        Ok(Response::Reloaded(report)) => show(globals, &report).map(|()| Exit::Done),
+        Ok(Response::Refused { advice, message }) => {
+            let complete = message.starts_with("error: ");
+            Err(Failure { exit: exit(advice), message, complete }.into())
+        }
+        Ok(_) => Err(Failure::new(Exit::Failed, "the daemon answered something else").into()),
+        Err(error @ (ControlError::Unreachable { .. } | ControlError::Denied { .. })) => {
+            Err(Failure::new(Exit::Unreachable, error.to_string()).into())
+        }
+        Err(error @ ControlError::Slow) => Err(Failure::new(Exit::TryLater, error.to_string()).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn show(globals: &Globals, report: &ReloadReport) -> anyhow::Result<()> {
+    match globals.output {
+        Some(OutputFormat::Json) => anstream::println!("{}", serde_json::to_string_pretty(report)?),
+        Some(OutputFormat::Jsonl) => anstream::println!("{}", serde_json::to_string(report)?),
+        Some(OutputFormat::Csv) => {
+            return Err(Failure::new(Exit::Usage, "`reload` prints text, or JSON by `-o json`").into());
+        }
+        None | Some(OutputFormat::Table) => anstream::print!("{}", text(report, globals.quiet)),
+    }
+    Ok(())
+}
+
+fn text(report: &ReloadReport, quiet: bool) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    if !quiet {
+        lines.extend(report.warnings.iter().map(|warning| format!("{WARNING}{warning}{WARNING:#}")));
+        lines.extend(report.changes.iter().cloned());
+        let what = match report.changes.len() {
+            0 => "No difference; secrets were read again".to_owned(),
+            1 => "1 difference".to_owned(),
+            several => format!("{several} differences"),
+        };
+        lines.push(format!("{what}. {} people are watched.", report.people));
+    }
+    if !report.restart_for.is_empty() {
+        lines.push("Some of it counts only after a restart: `systemctl restart presenced`.".to_owned());
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_differences_and_what_they_wait_for() {
+        let report = ReloadReport {
+            people: 3,
+            changes: vec!["+ user default/u3".into(), "~ [http]: listen (needs a restart)".into()],
+            restart_for: vec!["~ [http]: listen (needs a restart)".into()],
+            warnings: Vec::new(),
+        };
+        let expected = "\
++ user default/u3
+~ [http]: listen (needs a restart)
+2 differences. 3 people are watched.
+Some of it counts only after a restart: `systemctl restart presenced`.
+";
+        assert_eq!(text(&report, false), expected);
+        let same = ReloadReport { people: 1, changes: vec![], restart_for: vec![], warnings: vec![] };
+        assert_eq!(text(&same, false), "No difference; secrets were read again. 1 people are watched.\n");
+        assert_eq!(text(&same, true), "");
+    }
+}

@@ -1,0 +1,139 @@
+//! `presenced webhook route`: which webhooks get an event, and why the others do not.
+//!
+//! Guards: the answer is that of the very rule by which events are given out. Deliberately not here: that rule
+//! (`webhook::routing`); the daemon, which is not asked.
+
+use anyhow::Context as _;
+
+use crate::cli::output::{Column, FAINT, GOOD, Printer, Row};
+use crate::cli::reading::unfound;
+use crate::cli::{Exit, Failure, Globals, load_config};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, User};
+use crate::ids::WebhookName;
+use crate::presence::event::{Card, Draft, EventType};
+use crate::presence::system;
+use crate::store::history::{Person, check_event_type, who};
+use crate::tasks::dispatcher::subscription;
+
+/// Options of `webhook route`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The event's type
+    #[arg(value_name = "TYPE", value_parser = known_type)]
+    event_type: EventType,
+    /// About whom: a name, a unionId, or enough of one; not for `system.*`
+    #[arg(value_name = "WHO")]
+    who: Option<String>,
+    /// As if the person hosted the meeting
+    #[arg(long)]
+    host: bool,
+    /// As if it had been noticed late
+    #[arg(long)]
+    late: bool,
+}
+
+const COLUMNS: &[Column] = &[
+    Column::new("webhook", "WEBHOOK"),
+    Column::new("gets_it", "GETS IT"),
+    Column::new("why_not", "WHY NOT").shrinking(),
+];
+
+fn known_type(text: &str) -> Result<EventType, String> {
+    check_event_type(text)?;
+    let mut all = EventType::ALL.iter().copied();
+    all.find(|known| known.name() == text).ok_or_else(|| format!("`{text}` is a pattern: write one type"))
+}
+
+/// Runs it.
+pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+    let config = load_config(globals)?;
+    let printer = Printer::new(globals, config.time_zone);
+    if config.webhooks.is_empty() {
+        printer.print_nothing(COLUMNS, "There is no [[webhook]] in the config.")?;
+        return Ok(Exit::Nothing);
+    }
+    let card = card(&config, args)?;
+    let draft = draft(args, card.as_ref())?;
+    let (mut rows, mut any) = (Vec::new(), false);
+    for webhook in &config.webhooks {
+        let why_not = match args.event_type {
+            EventType::WebhookTest => {
+                Some("only `presenced webhook test` sends one, to one webhook".to_owned())
+            }
+            EventType::PresenceSnapshot
+                if card
+                    .as_ref()
+                    .is_some_and(|card| subscription(webhook).is_ok_and(|one| one.may_know(card))) =>
+            {
+                None
+            }
+            _ => subscription(webhook)?.judge(&draft, card.as_ref()).err().map(|why| why.to_string()),
+        };
+        any |= why_not.is_none();
+        let style = if why_not.is_none() { GOOD } else { FAINT };
+        let cells = vec![webhook.name.as_str().into(), why_not.is_none().into(), why_not.into()];
+        rows.push(Row::new(cells).styled(style));
+    }
+    printer.print(COLUMNS, &rows)?;
+    match args.event_type {
+        EventType::PresenceSnapshot => {
+            printer.remark(
+                "Only when it is asked for, or at the start with `snapshot_on_start`: never by itself.",
+            );
+        }
+        EventType::SystemAlert => printer.remark("A webhook is never told about its own ill health."),
+        _ => {}
+    }
+    Ok(if any { Exit::Done } else { Exit::Nothing })
+}
+
+/// Whom it is about; `None` for what is about nobody.
+fn card(config: &Config, args: &Args) -> anyhow::Result<Option<Card>> {
+    let name = args.event_type.name();
+    let about_nobody = name.starts_with("system.") || name.starts_with("webhook.");
+    match (&args.who, about_nobody) {
+        (None, true) => Ok(None),
+        (Some(_), true) => {
+            Err(Failure::new(Exit::Usage, format!("`{name}` is about nobody: leave WHO out")).into())
+        }
+        (None, false) => {
+            Err(Failure::new(Exit::Usage, format!("`{name}` is about somebody: add WHO")).into())
+        }
+        (Some(who), false) => {
+            let people: Vec<Person> = config.users.iter().zip(0..).map(person).collect();
+            let found = who::find(&people, who).map_err(|error| unfound(&error))?;
+            let user = usize::try_from(found.person_id).ok().and_then(|at| config.users.get(at));
+            let user = user.context("the person found is in the config")?;
+            Ok(Some(Card {
+                identity: user.identity.clone(),
+                name: user.name.clone(),
+                groups: user.groups.clone(),
+                tags: user.tags.clone(),
+                store_nick: config.store_nick,
+            }))
+        }
+    }
+}
+
+fn person((user, index): (&User, i64)) -> Person {
+    Person {
+        person_id: index,
+        org: user.identity.org.as_str().to_owned(),
+        union_id: user.identity.union_id.as_str().to_owned(),
+        name: user.name.clone(),
+        watched: true,
+    }
+}
+
+/// An event as far as the rule looks at it.
+fn draft(args: &Args, card: Option<&Card>) -> anyhow::Result<Draft> {
+    let nobody = WebhookName::parse("route")?;
+    let mut draft = system::webhook_test("urn:presenced:00000000", &nobody, SystemClock.now(), 0);
+    draft.event_type = args.event_type;
+    draft.identity = card.map(|card| card.identity.clone());
+    draft.data.org = draft.identity.as_ref().map(|identity| identity.org.clone());
+    draft.host = args.host;
+    draft.late = args.late;
+    Ok(draft)
+}

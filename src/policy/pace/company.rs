@@ -1,0 +1,129 @@
+//! Who meets whom: what seeing one person says about another.
+//!
+//! Guards: bounded for each person. Deliberately not here: what is made of it (`pacer`).
+
+use std::collections::BTreeMap;
+
+use super::diary::{Before, Diary, Stay, slot_of};
+
+const FADE: f64 = 0.985;
+const COLLEAGUES: usize = 32;
+const SHARES: usize = 5;
+/// Who leaves within so many ms of each other leaves together.
+const TOGETHER_MS: i64 = 150_000;
+/// Larger meetings say little about who else is there, and everything costs their square.
+const LARGEST: usize = 40;
+
+/// What is remembered of one person's company.
+#[derive(Clone, Debug, Default)]
+pub struct Circle {
+    /// Visits, faded.
+    visits: f64,
+    /// Of these, with whom.
+    with: BTreeMap<u32, f64>,
+}
+
+/// What is known about company in general.
+#[derive(Clone, Debug)]
+pub struct Company {
+    /// By (share of the one's visits that the other was at, they met at this time before): (came true, trials).
+    joins: [[(f64, f64); 2]; SHARES],
+    /// Leaving together: (together, pairs).
+    leaves: (f64, f64),
+}
+
+impl Default for Company {
+    fn default() -> Self {
+        let row = |share: f64| [(share * 2.0, 2.0), ((share + 0.2) * 2.0, 2.0)];
+        Self { joins: [row(0.02), row(0.1), row(0.3), row(0.5), row(0.7)], leaves: (1.0, 2.0) }
+    }
+}
+
+impl Circle {
+    /// With whom this person was seen, most often first or not.
+    pub fn colleagues(&self) -> impl Iterator<Item = u32> + '_ {
+        self.with.keys().copied()
+    }
+
+    fn share(&self, other: u32) -> usize {
+        let share = self.with.get(&other).map_or(0.0, |n| n / (self.visits + 1.0));
+        [0.08, 0.2, 0.4, 0.65].iter().filter(|edge| share > **edge).count()
+    }
+
+    fn fade(&mut self) {
+        self.visits *= FADE;
+        self.with.values_mut().for_each(|n| *n *= FADE);
+        while self.with.len() > COLLEAGUES {
+            let rarest = self.with.iter().min_by(|a, b| a.1.total_cmp(b.1)).map(|(who, _)| *who);
+            if let Some(rarest) = rarest {
+                self.with.remove(&rarest);
+            }
+        }
+    }
+}
+
+/// Whether two people shared a meeting that began in this quarter on a comparable day.
+pub fn met_then(one: &Diary, other: &Diary, before: &Before, slot: usize) -> bool {
+    one.like(before, slot).any(|(day, stay)| {
+        let theirs = other.day(day).map_or(&[][..], |day| &day.stays);
+        theirs.iter().any(|other| other.conference == stay.conference)
+    })
+}
+
+impl Company {
+    /// How likely `other` is in the meeting that somebody with this circle was just seen joining.
+    pub fn chance(&self, circle: &Circle, other: u32, met: bool) -> f64 {
+        let (hits, of) = self.joins[circle.share(other)][usize::from(met)];
+        (hits / of.max(1e-9)).clamp(0.0, 0.95)
+    }
+
+    /// How likely one has left when another member has.
+    pub fn leaves_together(&self) -> f64 {
+        (self.leaves.0 / self.leaves.1.max(1e-9)).clamp(0.0, 0.95)
+    }
+
+    /// Learns a finished day of everybody.
+    pub fn learn(
+        &mut self,
+        day: i32,
+        before: impl Fn(usize) -> Before,
+        diaries: &[&Diary],
+        circles: &mut [Circle],
+    ) {
+        let mut meetings: BTreeMap<u64, Vec<(u32, Stay)>> = BTreeMap::new();
+        for (person, diary) in (0_u32..).zip(diaries) {
+            for stay in diary.day(day).map_or(&[][..], |day| &day.stays) {
+                let members = meetings.entry(stay.conference).or_default();
+                if members.len() < LARGEST && members.iter().all(|(other, _)| *other != person) {
+                    members.push((person, *stay));
+                }
+            }
+        }
+        for cell in self.joins.iter_mut().flatten() {
+            *cell = (cell.0 * FADE, cell.1 * FADE);
+        }
+        self.leaves = (self.leaves.0 * FADE, self.leaves.1 * FADE);
+        circles.iter_mut().for_each(Circle::fade);
+        for members in meetings.values() {
+            for (person, stay) in members {
+                let (index, slot) = (*person as usize, slot_of(stay.joined_ms).0);
+                let days = before(index);
+                for other in circles[index].with.keys() {
+                    let came = members.iter().any(|(member, _)| member == other);
+                    let met = met_then(diaries[index], diaries[*other as usize], &days, slot);
+                    let cell = &mut self.joins[circles[index].share(*other)][usize::from(met)];
+                    cell.0 += f64::from(u8::from(came));
+                    cell.1 += 1.0;
+                }
+                for (other, theirs) in members.iter().filter(|(other, _)| other != person) {
+                    if let (Some(mine), Some(theirs)) = (stay.left_ms, theirs.left_ms) {
+                        self.leaves.0 += f64::from(u8::from((mine - theirs).abs() <= TOGETHER_MS));
+                        self.leaves.1 += 1.0;
+                    }
+                    *circles[index].with.entry(*other).or_default() += 1.0;
+                }
+                circles[index].visits += 1.0;
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What is remembered of one person: the visits of the last five weeks, by day and quarter of an hour.
+//!
+//! Guards: bounded, whatever happens: so many days, so many visits a day. Deliberately not here: what follows from it
+//! (`habits`, `stays`, `company`).
+
+use std::collections::VecDeque;
+
+/// Quarters of an hour in a day. A quarter is centred: 10:00 reaches from 9:52:30 to 10:07:30.
+pub const SLOTS: usize = 96;
+/// Minutes in a quarter.
+pub const SLOT_MINUTES: usize = 15;
+const DAYS_KEPT: usize = 36;
+const STAYS_A_DAY: usize = 48;
+const DAY_MS: i64 = 86_400_000;
+const SLOT_MS: i64 = 900_000;
+
+/// A visit on the wall clock. Times in ms since the local midnight of the day of the join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stay {
+    /// When it began.
+    pub joined_ms: i64,
+    /// When it ended, if known.
+    pub left_ms: Option<i64>,
+    /// Which conference.
+    pub conference: u64,
+}
+
+/// One local day.
+#[derive(Clone, Debug, Default)]
+pub struct Day {
+    /// Local days since 1970-01-01.
+    pub day: i32,
+    /// Bit n: a visit began in quarter n.
+    pub joins: u128,
+    /// The visits that began on it, in the order they became known.
+    pub stays: Vec<Stay>,
+}
+
+/// The days of one person, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Diary {
+    days: VecDeque<Day>,
+}
+
+/// The quarter whose centre is nearest, and the minute in it (0-14), of a time in ms after midnight.
+pub fn slot_of(ms: i64) -> (usize, usize) {
+    let shifted = ms + SLOT_MS / 2;
+    let slot = shifted.div_euclid(SLOT_MS);
+    let minute = shifted.rem_euclid(SLOT_MS) / 60_000;
+    (usize::try_from(slot).unwrap_or(0), usize::try_from(minute).unwrap_or(0).min(SLOT_MINUTES - 1))
+}
+
+/// Which weekday a day is, 0-6; the same number is the same weekday.
+pub fn weekday(day: i32) -> i32 {
+    day.rem_euclid(7)
+}
+
+impl Diary {
+    /// Notes a visit, or what is newly known about one. Gives back whether it was unknown.
+    pub fn note(&mut self, day: i32, stay: Stay) -> bool {
+        let at = self.days.partition_point(|known| known.day < day);
+        if self.days.get(at).is_none_or(|known| known.day != day) {
+            self.days.insert(at, Day { day, ..Day::default() });
+            if self.days.len() > DAYS_KEPT {
+                self.days.pop_front();
+            }
+        }
+        let Some(known) = self.days.iter_mut().rev().find(|known| known.day == day) else { return false };
+        let same = |old: &&mut Stay| old.conference == stay.conference && old.joined_ms == stay.joined_ms;
+        if let Some(old) = known.stays.iter_mut().find(same) {
+            old.left_ms = stay.left_ms.or(old.left_ms);
+            return false;
+        }
+        if known.stays.len() < STAYS_A_DAY {
+            known.joins |= 1_u128 << slot_of(stay.joined_ms).0.min(SLOTS - 1);
+            known.stays.push(stay);
+        }
+        true
+    }
+
+    /// A day, if something is known about it.
+    pub fn day(&self, day: i32) -> Option<&Day> {
+        let at = self.days.partition_point(|known| known.day < day);
+        self.days.get(at).filter(|known| known.day == day)
+    }
+
+    /// The visits that began in quarter `slot` on the days that `day` resembles.
+    pub fn like<'a>(&'a self, before: &'a Before, slot: usize) -> impl Iterator<Item = (i32, &'a Stay)> + 'a {
+        let days = before.weeks.iter().chain(&before.others).filter_map(|day| self.day(*day));
+        days.filter(move |day| day.joins >> slot.min(SLOTS - 1) & 1 == 1).flat_map(move |day| {
+            let here = move |stay: &&Stay| slot_of(stay.joined_ms).0.min(SLOTS - 1) == slot;
+            day.stays.iter().filter(here).map(move |stay| (day.day, stay))
+        })
+    }
+
+    /// What earlier days say about each quarter of the day after `before`.
+    pub fn evidence(&self, before: &Before) -> Evidence {
+        let joins = |day: &i32| self.day(*day).map_or(0, |known| known.joins);
+        let mut evidence = Evidence { weeks: [0; 4], others: [0; 5] };
+        for (bits, day) in evidence.weeks.iter_mut().zip(&before.weeks) {
+            *bits = joins(day);
+        }
+        for (bits, day) in evidence.others.iter_mut().zip(&before.others) {
+            *bits = joins(day);
+        }
+        evidence
+    }
+}
+
+/// The days that a day is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// One, two, three and four weeks before.
+    pub weeks: [i32; 4],
+    /// The five open days before that are other weekdays, the latest first.
+    pub others: Vec<i32>,
+}
+
+impl Before {
+    /// Those of `day`; `open` says which days count.
+    pub fn of(day: i32, open: impl Fn(i32) -> bool) -> Self {
+        let others = (1..=21).map(|back| day - back).filter(|other| weekday(*other) != weekday(day));
+        Self {
+            weeks: [day - 7, day - 14, day - 21, day - 28],
+            others: others.filter(|other| open(*other)).take(5).collect(),
+        }
+    }
+}
+
+/// Joins of comparable days, a bit a quarter.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence {
+    weeks: [u128; 4],
+    others: [u128; 5],
+}
+
+/// How many distinct kinds of evidence there are.
+pub const PATTERNS: usize = 64;
+
+impl Evidence {
+    /// The kind of evidence for a quarter: 0 is none. Bits 0-3: the same weekday one to four weeks ago; from 16 on: so
+    /// many (three at most) of the other days.
+    pub fn pattern(&self, slot: usize) -> usize {
+        let bit = |bits: u128| usize::from(bits >> slot & 1 == 1);
+        let weeks: usize = self.weeks.iter().enumerate().map(|(n, bits)| bit(*bits) << n).sum();
+        let others: usize = self.others.iter().map(|bits| bit(*bits)).sum();
+        weeks + 16 * others.min(3)
+    }
+}
+
+/// Splits a local time in ms since the epoch into day and ms of the day.
+pub fn split(local_ms: i64) -> (i32, i64) {
+    let day = i32::try_from(local_ms.div_euclid(DAY_MS)).unwrap_or(i32::MAX);
+    (day, local_ms.rem_euclid(DAY_MS))
+}

@@ -1,0 +1,161 @@
+//! The best next look, minute by minute: what a call costs against the wrong time it is expected to save.
+//!
+//! Guards: only additions, products and quotients in a fixed order, so the same input gives the same bits. Deliberately
+//! not here: where chances come from (`habits`, `stays`), what a call costs (`price`).
+
+/// Somebody was right about at one minute; how likely wrong later? A chain of two states with a chance to turn wrong
+/// and one to turn right again in each minute, laid out so that any stretch is answered at once.
+#[derive(Clone, Debug, Default)]
+pub struct Trend {
+    /// Wrong at each minute, had one been right at minute 0.
+    wrong: Vec<f64>,
+    /// What a difference at minute 0 shrinks to.
+    fades: Vec<f64>,
+    /// Sums of both up to each minute.
+    wrong_sum: Vec<f64>,
+    fades_sum: Vec<f64>,
+}
+
+impl Trend {
+    /// `turns[k]`: the chance to turn wrong in minute k; `back[k]`: to turn right again.
+    pub fn new(turns: &[f64], back: &[f64]) -> Self {
+        let room = turns.len() + 1;
+        let mut trend = Self {
+            wrong: Vec::with_capacity(room),
+            fades: Vec::with_capacity(room),
+            wrong_sum: Vec::with_capacity(room),
+            fades_sum: Vec::with_capacity(room),
+        };
+        let (mut wrong, mut fade, mut wrong_sum, mut fades_sum) = (0.0, 1.0, 0.0, 0.0);
+        for step in 0..room {
+            trend.wrong.push(wrong);
+            trend.fades.push(fade);
+            trend.wrong_sum.push(wrong_sum);
+            trend.fades_sum.push(fades_sum);
+            if step < turns.len() {
+                let keeps = (1.0 - turns[step] - back[step]).clamp(0.05, 1.0);
+                let next = (wrong * keeps + turns[step]).min(1.0);
+                let faded = (fade * keeps).max(1e-280);
+                wrong_sum += f64::midpoint(wrong, next);
+                fades_sum += f64::midpoint(fade, faded);
+                (wrong, fade) = (next, faded);
+            }
+        }
+        trend
+    }
+
+    /// The last minute there is.
+    pub fn end(&self) -> usize {
+        self.wrong.len() - 1
+    }
+
+    /// How likely wrong at `to`, if `start` at `from`.
+    pub fn at(&self, from: usize, start: f64, to: usize) -> f64 {
+        let more = (start - self.wrong[from]) * (self.fades[to] / self.fades[from]);
+        (self.wrong[to] + more).clamp(0.0, 1.0)
+    }
+
+    /// Expected wrong minutes from `from` to `to`, if the chance is `start` at `from`.
+    pub fn cost(&self, from: usize, start: f64, to: usize) -> f64 {
+        let more =
+            (start - self.wrong[from]) / self.fades[from] * (self.fades_sum[to] - self.fades_sum[from]);
+        (self.wrong_sum[to] - self.wrong_sum[from] + more).max(0.0)
+    }
+
+    /// As if one had been right a long time before: the chance without any look.
+    pub fn unlooked(&self, at: usize) -> f64 {
+        self.wrong[at]
+    }
+}
+
+/// What is expected from each minute to the end, if one looks wisely.
+#[derive(Clone, Debug, Default)]
+pub struct Outlook {
+    /// Wrong minutes plus the price of the calls.
+    pub value: Vec<f64>,
+    /// Calls.
+    pub calls: Vec<f64>,
+}
+
+/// How far ahead looks are tried: every minute at first, coarser later.
+fn steps() -> impl Iterator<Item = usize> {
+    (1..=16)
+        .chain((18..=48).step_by(2))
+        .chain((52..=100).step_by(4))
+        .chain((110..=300).step_by(10))
+        .chain((330..=780).step_by(30))
+}
+
+/// Works backward from the end: `other[k]` is what is expected at minute k if the look finds a change.
+pub fn outlook(
+    trend: &Trend,
+    other: impl Fn(usize, &Outlook) -> (f64, f64),
+    price: f64,
+    last: (f64, f64),
+    longest: usize,
+) -> Outlook {
+    let end = trend.end();
+    let mut outlook = Outlook { value: vec![last.0; end + 1], calls: vec![last.1; end + 1] };
+    let steps: Vec<usize> = steps().take_while(|step| *step <= longest).collect();
+    for from in (0..end).rev() {
+        let (wrong_from, fade_from) = (trend.wrong[from], 1.0 / trend.fades[from]);
+        let start = -wrong_from * fade_from;
+        let mut best = (trend.wrong_sum[end] - trend.wrong_sum[from])
+            + start * (trend.fades_sum[end] - trend.fades_sum[from])
+            + last.0;
+        let mut calls = last.1;
+        for step in &steps {
+            let to = from + step;
+            if to >= end {
+                break;
+            }
+            let wrong = trend.wrong[to] + start * trend.fades[to];
+            let cost = trend.wrong_sum[to] - trend.wrong_sum[from]
+                + start * (trend.fades_sum[to] - trend.fades_sum[from]);
+            let changed = other(to, &outlook);
+            let value = price + cost + (1.0 - wrong) * outlook.value[to] + wrong * changed.0;
+            if value < best {
+                best = value;
+                calls = 1.0 + (1.0 - wrong) * outlook.calls[to] + wrong * changed.1;
+            }
+        }
+        outlook.value[from] = best;
+        outlook.calls[from] = calls;
+    }
+    outlook
+}
+
+/// A chosen look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    /// At this minute; `None`: not before the end.
+    pub minute: Option<usize>,
+    /// How likely what is believed is wrong by then.
+    pub wrong: f64,
+    /// Expected wrong minutes until then.
+    pub cost: f64,
+}
+
+/// The best look in `[first, last]`, believed wrong with chance `start` at `from`.
+pub fn choose(
+    trend: &Trend,
+    from: usize,
+    start: f64,
+    range: (usize, usize),
+    price: f64,
+    value: impl Fn(usize, f64) -> f64,
+) -> Choice {
+    let end = trend.end();
+    let mut best = trend.cost(from, start, end) + value(end, 0.0);
+    let mut choice = Choice { minute: None, wrong: trend.at(from, start, end), cost: best };
+    for to in range.0.max(from)..=range.1.min(end.saturating_sub(1)) {
+        let wrong = trend.at(from, start, to);
+        let cost = trend.cost(from, start, to);
+        let total = price + cost + value(to, wrong);
+        if total < best {
+            best = total;
+            choice = Choice { minute: Some(to), wrong, cost };
+        }
+    }
+    choice
+}

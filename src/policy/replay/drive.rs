@@ -1,0 +1,247 @@
+//! Runs a policy through the counted days: who is looked at when.
+//!
+//! Guards: never a call beyond the month's; a policy sees answers, never the trace. Deliberately not here: what it was
+//! worth (`measure`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Looks, Policy, Scene};
+use crate::policy::pace::hours::Hours;
+use crate::policy::pace::{Allowance, Next, Pacer, Phase, Seen, Visit};
+use crate::policy::quota::Month;
+use crate::policy::{civil, pace};
+use crate::time::Timestamp;
+
+const WEEK_MS: i64 = 7 * 86_400_000;
+const DAY_MS: i64 = 86_400_000;
+
+/// What a policy did.
+pub(super) struct Driven {
+    /// By person.
+    pub(super) looks: Vec<Looks>,
+    /// Calls spent and given, by month.
+    pub(super) months: Vec<(u64, u64)>,
+}
+
+/// Runs `policy` over `[from, to)`.
+pub(super) fn drive(scene: &Scene, policy: Policy, from: Timestamp, to: Timestamp) -> Driven {
+    let mut drive = Drive::new(scene, policy, from, to);
+    drive.run();
+    Driven { looks: drive.looks, months: drive.months }
+}
+
+struct Drive<'a> {
+    scene: &'a Scene,
+    policy: Policy,
+    to: i64,
+    hours: Vec<Hours>,
+    counts: Vec<f64>,
+    visits: Vec<Vec<Visit>>,
+    conference_ends: BTreeMap<u64, i64>,
+    pacer: Pacer,
+    /// `hindsight` is taught anew then.
+    next_lesson: i64,
+    allowance: Allowance,
+    looks: Vec<Looks>,
+    months: Vec<(u64, u64)>,
+    due: BTreeSet<(i64, u32)>,
+    /// When somebody is due, and whether that is a look.
+    plans: Vec<(i64, bool)>,
+}
+
+impl<'a> Drive<'a> {
+    fn new(scene: &'a Scene, policy: Policy, from: Timestamp, to: Timestamp) -> Self {
+        let lay_out = |open| Hours::of(open, from.minus(Duration::from_hours(24 * 32)), to.plus(Duration::from_hours(24 * 33)));
+        let mut counts = vec![0.0; scene.settings.open.len()];
+        let mut visits = vec![Vec::new(); scene.people.len()];
+        for person in &scene.people {
+            counts[person.open] += 1.0;
+        }
+        let mut conference_ends = BTreeMap::new();
+        for visit in &scene.visits {
+            visits[visit.person as usize].push(*visit);
+            let end: &mut i64 = conference_ends.entry(visit.conference).or_default();
+            *end = (*end).max(visit.left.map_or(i64::MAX, Timestamp::as_ms));
+        }
+        for of_person in &mut visits {
+            of_person.sort_by_key(|visit: &Visit| (visit.joined, visit.conference));
+        }
+        let mut drive = Self {
+            hours: scene.settings.open.iter().map(lay_out).collect(),
+            counts,
+            visits,
+            conference_ends,
+            pacer: Pacer::new(scene.settings.clone(), &scene.people, from),
+            next_lesson: i64::MAX,
+            allowance: Allowance { from, until: from, calls: Some(0), used: 0 },
+            looks: vec![Vec::new(); scene.people.len()],
+            months: Vec::new(),
+            due: BTreeSet::new(),
+            plans: vec![(from.as_ms(), false); scene.people.len()],
+            scene,
+            policy,
+            to: to.as_ms(),
+        };
+        drive.turn_month(from.as_ms());
+        match policy {
+            Policy::Even => {}
+            Policy::Auto => {
+                let known: Vec<Visit> = scene.visits.iter().filter_map(|visit| known_by(visit, from)).collect();
+                drive.pacer.learn_from(&known, from);
+            }
+            Policy::Hindsight => drive.next_lesson = from.as_ms(),
+        }
+        drive
+    }
+
+    fn run(&mut self) {
+        let from = self.allowance.from.as_ms();
+        self.teach(from);
+        for person in 0..u32::try_from(self.plans.len()).unwrap_or(u32::MAX) {
+            self.plan(person, from);
+        }
+        while let Some((at, person)) = self.due.pop_first() {
+            if at >= self.to {
+                break;
+            }
+            self.turn_month(at);
+            self.teach(at);
+            let is_look = self.plans[person as usize].1;
+            if is_look && self.allowance.calls.is_some_and(|calls| self.allowance.used < calls) {
+                self.look(person, at);
+            }
+            self.plan(person, at);
+        }
+    }
+
+    /// A month begins: its calls, or so much of them as its open time has not passed.
+    fn turn_month(&mut self, at: i64) {
+        if at < self.allowance.until.as_ms() {
+            return;
+        }
+        let zone = self.scene.month_time_zone;
+        let month = Month::of(Timestamp::from_ms(at), zone);
+        let (begins, until) = (month.begins_at(zone), month.next().begins_at(zone));
+        let from = begins.max(if self.months.is_empty() { Timestamp::from_ms(at) } else { begins });
+        let whole = self.open_ms(begins.as_ms(), until.as_ms());
+        let rest = self.open_ms(from.as_ms(), until.as_ms());
+        let share = if whole > 0.0 { rest / whole } else { 1.0 };
+        let calls = pace::pacer::whole_calls(self.scene.calls_per_month, share);
+        self.allowance = Allowance { from, until, calls: Some(calls), used: 0 };
+        self.months.push((0, calls));
+    }
+
+    fn open_ms(&self, from: i64, to: i64) -> f64 {
+        self.hours.iter().zip(&self.counts).map(|(hours, count)| hours.open_ms(from, to) as f64 * count).sum()
+    }
+
+    /// `hindsight`: all weeks but this one, the later ones as if they had come before the first.
+    fn teach(&mut self, at: i64) {
+        if self.policy != Policy::Hindsight || at < self.next_lesson {
+            return;
+        }
+        let zone = self.scene.settings.time_zone;
+        let local = at + civil::offset_ms(Timestamp::from_ms(at), zone);
+        let days = local.div_euclid(DAY_MS);
+        // 1970-01-01 was a Thursday.
+        let monday = (days - (days + 3).rem_euclid(7)) * DAY_MS;
+        let wall = |visit: &Visit| visit.joined.as_ms() + civil::offset_ms(visit.joined, zone);
+        let ends = self.scene.ends().unwrap_or_default();
+        let back = (ends.1 - ends.0 + WEEK_MS - 1) / WEEK_MS * WEEK_MS;
+        let mut lesson = Vec::new();
+        for visit in &self.scene.visits {
+            if wall(visit) < monday {
+                lesson.extend(known_by(visit, Timestamp::from_ms(at)));
+            } else if wall(visit) >= monday + WEEK_MS {
+                let moved = Timestamp::from_ms(visit.joined.as_ms() - back);
+                let drift = civil::offset_ms(visit.joined, zone) - civil::offset_ms(moved, zone);
+                let earlier = |at: Timestamp| Timestamp::from_ms(at.as_ms() - back + drift);
+                lesson.push(Visit { joined: earlier(visit.joined), left: visit.left.map(earlier), ..*visit });
+            }
+        }
+        self.pacer.learn_from(&lesson, Timestamp::from_ms(at));
+        let next = monday + WEEK_MS;
+        self.next_lesson = next - civil::offset_ms(Timestamp::from_ms(next), zone);
+    }
+
+    fn look(&mut self, person: u32, at: i64) {
+        self.allowance.used += 1;
+        if let Some(month) = self.months.last_mut() {
+            month.0 += 1;
+        }
+        let last = self.looks[person as usize].last().copied();
+        self.looks[person as usize].push(at);
+        if self.policy == Policy::Even {
+            return;
+        }
+        let seen = self.answer(person, at, last);
+        let moved = self.pacer.observed(person, Timestamp::from_ms(at), &seen);
+        for other in moved {
+            let (due, _) = self.plans[other as usize];
+            self.due.remove(&(due, other));
+            self.plan(other, at);
+        }
+    }
+
+    fn answer(&self, person: u32, at: i64, last: Option<i64>) -> Vec<Seen> {
+        let visits = &self.visits[person as usize];
+        let until = visits.partition_point(|visit| visit.joined.as_ms() <= at);
+        let mut seen = Vec::new();
+        for visit in visits[..until].iter().rev().take(24).rev() {
+            let left = visit.left.map_or(i64::MAX, Timestamp::as_ms);
+            let record = Seen { conference: visit.conference, joined: visit.joined, left: None };
+            if left > at {
+                seen.push(record);
+            } else if last.is_none_or(|last| left > last) {
+                let seen_before = last.is_some_and(|last| visit.joined.as_ms() <= last);
+                let goes_on = self.conference_ends.get(&visit.conference).is_some_and(|end| *end > at);
+                if seen_before || goes_on {
+                    seen.push(Seen { left: visit.left, ..record });
+                }
+            }
+        }
+        seen
+    }
+
+    fn plan(&mut self, person: u32, at: i64) {
+        let (due, is_look) = match self.policy {
+            Policy::Even => self.even(person, at),
+            Policy::Auto | Policy::Hindsight => {
+                match self.pacer.next_look(person, Timestamp::from_ms(at), &self.allowance) {
+                    Next::Look(when, _) => (when.as_ms(), true),
+                    Next::AskAgain(when, _) => (when.as_ms(), false),
+                }
+            }
+        };
+        // Nothing is decided beyond the month whose calls are known.
+        let (due, is_look) =
+            if due >= self.allowance.until.as_ms() { (self.allowance.until.as_ms(), false) } else { (due, is_look) };
+        let due = due.max(at + 1);
+        self.plans[person as usize] = (due, is_look);
+        self.due.insert((due, person));
+    }
+
+    /// One interval of open time for all: people x open time left / calls left.
+    fn even(&self, person: u32, at: i64) -> (i64, bool) {
+        let watched = &self.scene.people[person as usize];
+        let left = self.allowance.calls.unwrap_or(0).saturating_sub(self.allowance.used);
+        if left == 0 {
+            return (self.allowance.until.as_ms(), false);
+        }
+        let open = self.open_ms(at, self.allowance.until.as_ms());
+        let interval = Duration::from_secs_f64(open / left as f64 / 1000.0).max(self.scene.settings.min_interval);
+        let step = match self.looks[person as usize].last() {
+            Some(_) => interval,
+            None => Phase::from_key(watched.key).within(interval),
+        };
+        let step = i64::try_from(step.as_millis()).unwrap_or(i64::MAX).max(1);
+        let hours = &self.hours[watched.open];
+        hours.after(at, step).map_or((self.allowance.until.as_ms(), false), |due| (due, true))
+    }
+}
+
+/// What the history knows of a visit at `now`.
+fn known_by(visit: &Visit, now: Timestamp) -> Option<Visit> {
+    (visit.joined < now).then_some(Visit { left: visit.left.filter(|left| *left <= now), ..*visit })
+}

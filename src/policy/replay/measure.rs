@@ -1,0 +1,94 @@
+//! What looks were worth, against the truth.
+//!
+//! Guards: only open time counts. Deliberately not here: deciding (`drive`).
+
+use super::drive::Driven;
+use super::{Delays, Outcome, Policy, Scene};
+use crate::policy::pace::hours::Hours;
+use crate::time::Timestamp;
+
+pub(super) fn measure(
+    scene: &Scene,
+    policy: Policy,
+    from: Timestamp,
+    to: Timestamp,
+    driven: &Driven,
+) -> Outcome {
+    let lay_out = |open| Hours::of(open, from, to);
+    let hours: Vec<Hours> = scene.settings.open.iter().map(lay_out).collect();
+    let mut visits: Vec<Vec<(i64, i64)>> = vec![Vec::new(); scene.people.len()];
+    for visit in &scene.visits {
+        let left = visit.left.map_or(to.as_ms(), Timestamp::as_ms);
+        visits[visit.person as usize].push((visit.joined.as_ms(), left));
+    }
+    let (mut joins, mut leaves) = (Vec::new(), Vec::new());
+    let (mut wrong_ms, mut counted, mut missed) = (0, 0, 0);
+    for (index, person) in scene.people.iter().enumerate() {
+        let (hours, looks) = (&hours[person.open], &driven.looks[index]);
+        visits[index].sort_unstable();
+        wrong_ms += wrong(hours, &visits[index], looks, from.as_ms(), to.as_ms());
+        for (joined, left) in &visits[index] {
+            let joined = (*joined).max(from.as_ms());
+            if hours.open_ms(joined, *left) == 0 {
+                continue;
+            }
+            counted += 1;
+            let first = looks.partition_point(|look| *look < joined);
+            let Some(look) = looks.get(first).filter(|look| **look < *left) else {
+                missed += 1;
+                continue;
+            };
+            joins.push(hours.open_ms(joined, *look));
+            if let Some(look) = looks.get(looks.partition_point(|look| look < left)) {
+                leaves.push(hours.open_ms(*left, *look));
+            }
+        }
+    }
+    Outcome {
+        policy,
+        calls: driven.looks.iter().map(|looks| looks.len() as u64).sum(),
+        wrong_s: wrong_ms as f64 / 1000.0,
+        visits: counted,
+        missed_visits: missed,
+        joins: delays(joins),
+        leaves: delays(leaves),
+        months: driven.months.clone(),
+    }
+}
+
+/// Open ms in which the last look's answer is not the truth.
+fn wrong(hours: &Hours, visits: &[(i64, i64)], looks: &[i64], from: i64, to: i64) -> i64 {
+    let mut stretches: Vec<(i64, i64)> = Vec::new();
+    for (joined, left) in visits {
+        match stretches.last_mut() {
+            Some(last) if *joined <= last.1 => last.1 = last.1.max(*left),
+            _ => stretches.push((*joined, *left)),
+        }
+    }
+    let inside_ms = |a: i64, b: i64| -> i64 {
+        let first = stretches.partition_point(|(_, left)| *left <= a);
+        let touching = stretches[first..].iter().take_while(|(joined, _)| *joined < b);
+        touching.map(|(joined, left)| hours.open_ms((*joined).max(a), (*left).min(b))).sum()
+    };
+    let (mut at, mut believed, mut wrong) = (from, false, 0);
+    for look in looks.iter().copied().chain([to]) {
+        let inside = inside_ms(at, look);
+        wrong += if believed { hours.open_ms(at, look) - inside } else { inside };
+        let next = stretches.partition_point(|(_, left)| *left <= look);
+        believed = stretches.get(next).is_some_and(|(joined, _)| *joined <= look);
+        at = look;
+    }
+    wrong
+}
+
+fn delays(mut ms: Vec<i64>) -> Delays {
+    ms.sort_unstable();
+    let Some(last) = ms.len().checked_sub(1) else { return Delays::default() };
+    let at = |percent: usize| ms[last * percent / 100] as f64 / 1000.0;
+    Delays {
+        count: ms.len(),
+        mean_s: ms.iter().sum::<i64>() as f64 / 1000.0 / ms.len() as f64,
+        median_s: at(50),
+        p95_s: at(95),
+    }
+}

@@ -1,0 +1,131 @@
+//! What a policy would have done: the real pacing code in virtual time over a trace of visits.
+//!
+//! Guards: a policy learns only what its own looks, and the history before the counted days, tell; `hindsight` never
+//! learns from the week it decides. Deliberately not here: reading traces and printing (`cli`).
+//!
+//! How it counts. The trace begins at the local midnight before its first join and ends at the one after its last
+//! leave; the warm-up is its beginning, known in full as history is. The first month has its share of the calls by
+//! open time, as if the month so far had been spent evenly. Each answer is the truth at that instant: who is inside
+//! what; the times of a visit seen before that has ended since; and a visit missed altogether while its conference
+//! still goes on. Wrong is open time in which what the last look said about being inside is not so; nobody is believed
+//! inside before the first look. A visit counts if it touches counted open time and is missed without a look inside it;
+//! delays are open time from a join to the first look inside, from a leave to the first look after, of visits not missed.
+
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use super::pace::{Person, Settings, Visit};
+use crate::time::Timestamp;
+
+mod drive;
+mod measure;
+#[cfg(test)]
+mod tests;
+
+/// What to replay.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// Windows and bounds.
+    pub settings: Settings,
+    /// Who is watched; visits name them by index.
+    pub people: Vec<Person>,
+    /// For a calendar month.
+    pub calls_per_month: u64,
+    /// When it turns.
+    pub month_time_zone: Tz,
+    /// The beginning of the trace that is history.
+    pub warmup: Duration,
+    /// Every visit of these people.
+    pub visits: Vec<Visit>,
+}
+
+/// Who decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// One interval for all.
+    Even,
+    /// The pacer.
+    Auto,
+    /// The pacer, taught by all weeks but the one it decides.
+    Hindsight,
+}
+
+impl Policy {
+    /// All, in the order they are shown.
+    pub const ALL: [Self; 3] = [Self::Even, Self::Auto, Self::Hindsight];
+
+    /// As it is printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Even => "even",
+            Self::Auto => "auto",
+            Self::Hindsight => "hindsight",
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Who decided.
+    pub policy: Policy,
+    /// Calls spent.
+    pub calls: u64,
+    /// Seconds of open time, over all people, in which what was believed was wrong.
+    pub wrong_s: f64,
+    /// Visits that count.
+    pub visits: usize,
+    /// Of these, without a look inside.
+    pub missed_visits: usize,
+    /// From a join to its notice.
+    pub joins: Delays,
+    /// From a leave to its notice.
+    pub leaves: Delays,
+    /// Calls and what there were, by month.
+    pub months: Vec<(u64, u64)>,
+}
+
+/// Delays in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Delays {
+    /// So many.
+    pub count: usize,
+    /// Their mean.
+    pub mean_s: f64,
+    /// Half are shorter.
+    pub median_s: f64,
+    /// 95 % are shorter.
+    pub p95_s: f64,
+}
+
+/// Every look at one person, in order.
+type Looks = Vec<i64>;
+
+impl Scene {
+    /// The counted stretch: from the end of the warm-up to the end of the trace. `None`: nothing is left to count.
+    pub fn counted(&self) -> Option<(Timestamp, Timestamp)> {
+        let (first, last) = self.ends()?;
+        let from = Timestamp::from_ms(first).plus(self.warmup);
+        (from.as_ms() < last).then_some((from, Timestamp::from_ms(last)))
+    }
+
+    /// Runs one policy.
+    pub fn run(&self, policy: Policy) -> Option<Outcome> {
+        let (from, to) = self.counted()?;
+        let driven = drive::drive(self, policy, from, to);
+        Some(measure::measure(self, policy, from, to, &driven))
+    }
+
+    /// The local midnights around the trace.
+    fn ends(&self) -> Option<(i64, i64)> {
+        let first = self.visits.iter().map(|visit| visit.joined).min()?;
+        let last = self.visits.iter().map(|visit| visit.left.unwrap_or(visit.joined)).max()?;
+        let zone = self.settings.time_zone;
+        let midnight = |at: Timestamp, days: u64| {
+            let day = super::civil::wall(at, zone).date() + chrono::Days::new(days);
+            super::civil::first_instant(day.and_time(chrono::NaiveTime::MIN), zone).as_ms()
+        };
+        Some((midnight(first, 0), midnight(last, 1)))
+    }
+}

@@ -1,0 +1,154 @@
+//! The contacts calls of the legacy host: people by userid, mobile number and department.
+//!
+//! Guards: HTTP 200 also for failures, the token in the query, its failures wrapped, members in pages; nothing of it
+//! counts for the month. Everybody of the scenario is in the contacts, as `user0`, `user1`, ... in the file's order,
+//! with the mobile numbers 13800000000, 13800000001, ...; the departments below the root (1) are 2 and 3, where they
+//! are in turn. Deliberately not here: what else that host can do.
+
+use axum::http::request::Parts;
+
+use super::api::Shared;
+use super::faults::Answer;
+use super::http::{decoded, parameter};
+use super::json::{Object, array};
+use super::world::Person;
+
+/// Where the calls are.
+pub(super) const PREFIX: &str = "/topapi/";
+/// The first mobile number.
+const MOBILE: u64 = 13_800_000_000;
+/// A page is no longer than this, whatever is asked for.
+const LONGEST_PAGE: usize = 100;
+
+pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8], request_id: &str) -> Answer {
+    let failure = |code: i64, message: &str| {
+        let body =
+            Object::new().number("errcode", code).text("errmsg", message).text("request_id", request_id);
+        Answer::json(200, body.end())
+    };
+    let now = shared.clock.now();
+    let token = parameter(parts.uri.query(), "access_token").unwrap_or_default();
+    if shared.tokens().owner(&token, now).is_none() {
+        let sub_code = if token.is_empty() { "40000" } else { "40014" };
+        shared.ledger().refused(sub_code);
+        let body = Object::new()
+            .number("errcode", 88)
+            .text("sub_code", sub_code)
+            .text("sub_msg", "the access token is not valid")
+            .text(
+                "errmsg",
+                &format!("ding talk error[subcode={sub_code},submsg=the access token is not valid]"),
+            )
+            .text("request_id", request_id);
+        return Answer::json(200, body.end());
+    }
+    let field = |name: &str| field(body, name);
+    let good = |result: String| {
+        let body = Object::new().number("errcode", 0).text("errmsg", "ok").raw("result", &result);
+        Answer::json(200, body.text("request_id", request_id).end())
+    };
+    let people = shared.world.people();
+    let number = |name: &str| field(name).and_then(|text| text.parse::<u64>().ok());
+    match parts.uri.path() {
+        "/topapi/v2/user/get" => {
+            let index = field("userid").and_then(|id| id.strip_prefix("user")?.parse::<usize>().ok());
+            match index.and_then(|index| Some((index, people.get(index)?))) {
+                Some((index, person)) => good(details(index, person)),
+                None => failure(60121, "there is no such user"),
+            }
+        }
+        "/topapi/v2/user/getbymobile" => {
+            let index = number("mobile").and_then(|number| number.checked_sub(MOBILE));
+            match index.filter(|index| usize::try_from(*index).is_ok_and(|index| index < people.len())) {
+                Some(index) => good(Object::new().text("userid", &format!("user{index}")).end()),
+                None => failure(60121, "there is no such user"),
+            }
+        }
+        "/topapi/v2/user/list" => match number("dept_id") {
+            Some(department @ 1..=3) => {
+                let cursor = number("cursor").and_then(|cursor| usize::try_from(cursor).ok()).unwrap_or(0);
+                let size = number("size").and_then(|size| usize::try_from(size).ok()).unwrap_or(10);
+                good(page(people, department, cursor, size.clamp(1, LONGEST_PAGE)))
+            }
+            _ => failure(60003, "there is no such department"),
+        },
+        "/topapi/v2/department/listsubid" => match number("dept_id") {
+            Some(1) => good(Object::new().raw("dept_id_list", "[2,3]").end()),
+            Some(2 | 3) => good(Object::new().raw("dept_id_list", "[]").end()),
+            _ => failure(60003, "there is no such department"),
+        },
+        _ => failure(22, "there is no such API"),
+    }
+}
+
+fn details(index: usize, person: &Person) -> String {
+    Object::new()
+        .text("userid", &format!("user{index}"))
+        .text("unionid", &person.union_id)
+        .text("name", &person.nick)
+        .end()
+}
+
+/// The root has nobody of its own.
+fn page(people: &[Person], department: u64, cursor: usize, size: usize) -> String {
+    let members: Vec<(usize, &Person)> = people
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| u64::try_from(index % 2).is_ok_and(|rest| rest + 2 == department))
+        .collect();
+    let shown = members.iter().skip(cursor).take(size);
+    let list = array(shown.map(|(index, person)| details(*index, person)));
+    let next = cursor.saturating_add(size);
+    let more = next < members.len();
+    let result = Object::new().raw("list", &list).raw("has_more", if more { "true" } else { "false" });
+    if more { result.raw("next_cursor", &next.to_string()).end() } else { result.end() }
+}
+
+/// A field of a JSON or a form body, as text.
+fn field(body: &[u8], name: &str) -> Option<String> {
+    if let Ok(json) = serde_json::from_slice::<serde_json::Value>(body) {
+        return match json.get(name)? {
+            serde_json::Value::String(text) => Some(text.clone()),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+    }
+    let form = String::from_utf8_lossy(body);
+    form.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        (decoded(key) == name).then(|| decoded(value))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn people(count: usize) -> Vec<Person> {
+        let person = |n: usize| Person {
+            union_id: format!("u{n}"),
+            nick: "x".into(),
+            device: "Win".into(),
+            external: false,
+            by_phone: false,
+        };
+        (0..count).map(person).collect()
+    }
+
+    #[test]
+    fn members_come_in_pages_and_each_once() {
+        let people = people(7);
+        assert_eq!(page(&people, 2, 0, 3).matches("userid").count(), 3);
+        assert!(page(&people, 2, 0, 3).contains(r#""next_cursor":3"#));
+        assert_eq!(page(&people, 2, 3, 3).matches("userid").count(), 1);
+        assert!(!page(&people, 2, 3, 3).contains("next_cursor"));
+        assert_eq!(page(&people, 1, 0, 3).matches("userid").count(), 0);
+    }
+
+    #[test]
+    fn a_body_is_json_or_a_form() {
+        assert_eq!(field(br#"{"dept_id":2}"#, "dept_id").as_deref(), Some("2"));
+        assert_eq!(field(b"dept_id=2&size=5", "size").as_deref(), Some("5"));
+        assert_eq!(field(b"", "size"), None);
+    }
+}

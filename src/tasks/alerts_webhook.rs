@@ -1,0 +1,117 @@
+//! The alert `webhook`: a receiver that has been down for ten minutes, or is disabled, is told to the others; so is its
+//! recovery.
+//!
+//! Guards: each turn is told once, because the alert and the note that it was told are one transaction; nobody is told
+//! about itself. Deliberately not here: when a turn is worth telling (`policy::webhook_alert`), how a receiver comes to
+//! be down (`policy::delivery`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+use crate::ids::WebhookName;
+use crate::policy::delivery::{Health, Standing};
+use crate::policy::webhook_alert::{Next, Told, judge};
+use crate::presence::event::EventType;
+use crate::presence::system::{self, AlertName};
+use crate::store::{Outgoing, Store, StoreError};
+use crate::time::Timestamp;
+use crate::webhook::routing::{Subscription, recipients};
+
+/// How long to leave a database alone that did not answer.
+const DATABASE_PAUSE: Duration = Duration::from_secs(30);
+
+/// Watches the receivers' health as it is written down.
+#[derive(Debug)]
+pub struct WebhookAlerts {
+    /// Where it is written down.
+    pub store: Store,
+    /// The time.
+    pub clock: SharedClock,
+    /// Notified whenever some of it was written.
+    pub states_wake: Arc<Notify>,
+    /// Woken when there is something to deliver.
+    pub outbox_wake: Arc<Notify>,
+    /// Who is told; also who is watched.
+    pub subscriptions: watch::Receiver<Arc<[Subscription]>>,
+}
+
+impl WebhookAlerts {
+    /// Tells what turns until told to stop. A database that does not answer is asked again.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
+        loop {
+            // Registered before looking, so that a write in between is not slept through.
+            let woken = self.states_wake.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            let due = match self.step().await {
+                Ok(due) => due,
+                Err(error) => {
+                    tracing::error!(%error, "alerts about webhooks cannot be written; trying again");
+                    Some(self.clock.now().plus(DATABASE_PAUSE))
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = woken => {}
+                () = self.clock.sleep_until(due.unwrap_or_default()), if due.is_some() => {}
+            }
+        }
+    }
+
+    /// Tells what has turned; returns when to look again, if nothing is written before.
+    pub async fn step(&self) -> Result<Option<Timestamp>, StoreError> {
+        let now = self.clock.now();
+        let mut again: Option<Timestamp> = None;
+        let subscriptions = Arc::clone(&self.subscriptions.borrow());
+        for (webhook, health, told) in self.store.webhook_alerts().await? {
+            if !subscriptions.iter().any(|one| one.webhook == webhook) {
+                continue;
+            }
+            match judge(&health.standing, told, now) {
+                Next::Nothing => {}
+                Next::Again(at) => again = Some(again.map_or(at, |first| first.min(at))),
+                Next::Tell(next) => self.tell(webhook, &health, next, now).await?,
+            }
+        }
+        Ok(again)
+    }
+
+    async fn tell(
+        &self,
+        webhook: WebhookName,
+        health: &Health,
+        told: Told,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let counts = self.store.system_counts(None).await?;
+        let earlier = counts.get(&EventType::SystemAlert).copied().unwrap_or(0);
+        let firing = told != Told::Silent;
+        let text = summary(&webhook, &health.standing);
+        let source = self.store.source();
+        let draft = system::system_alert(source, None, AlertName::Webhook, firing, &text, now, earlier);
+        let subscriptions = Arc::clone(&self.subscriptions.borrow());
+        let webhooks = recipients(&subscriptions, &draft, None, Some(&webhook));
+        tracing::warn!(%webhook, alert = "webhook", state = if firing { "firing" } else { "resolved" }, "{text}");
+        self.store.record_alert(webhook, told, Outgoing { draft, webhooks }).await?;
+        self.outbox_wake.notify_one();
+        Ok(())
+    }
+}
+
+/// For a person. What the receiver answered stays out: it goes to others.
+fn summary(webhook: &WebhookName, standing: &Standing) -> String {
+    match standing {
+        Standing::Down { since, .. } => format!(
+            "webhook `{webhook}` has accepted nothing since {since}; what is for it waits, and is sent in order once it accepts again"
+        ),
+        Standing::Disabled { reason } => format!(
+            "webhook `{webhook}` is disabled ({reason}); what waited for it is kept as dead letters until `presenced webhook enable` and `replay`"
+        ),
+        Standing::Up => format!("webhook `{webhook}` is up again"),
+        Standing::Paused { .. } => format!("webhook `{webhook}` is paused"),
+    }
+}

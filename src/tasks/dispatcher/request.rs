@@ -1,0 +1,62 @@
+//! What the operator asks of the dispatcher while it runs.
+//!
+//! Guards: a change is answered once it is written down, so that no crash takes it back. Deliberately not here: what a
+//! change means (`policy::by_hand`), who asks (`tasks::operator`).
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::target::Target;
+use crate::ids::WebhookName;
+use crate::policy::by_hand::Change;
+use crate::policy::delivery::{Health, Standing};
+
+/// How many requests wait at most: they come from people.
+const WAITING: usize = 16;
+
+/// A webhook before and after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Before.
+    pub was: Standing,
+    /// After.
+    pub now: Standing,
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub(super) enum Request {
+    Change { webhook: WebhookName, change: Change, reply: oneshot::Sender<Option<Changed>> },
+    Show { webhook: WebhookName, reply: oneshot::Sender<Option<(Target, Health)>> },
+}
+
+/// The operator's end.
+#[derive(Clone, Debug)]
+pub struct DispatcherHandle(mpsc::Sender<Request>);
+
+/// The dispatcher has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the daemon is stopping")]
+pub struct Stopping;
+
+impl DispatcherHandle {
+    pub(super) fn pair() -> (Self, mpsc::Receiver<Request>) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        (Self(sender), receiver)
+    }
+
+    /// Changes a webhook's standing; returns once it is written down. `None`: no webhook has this name.
+    pub async fn change(&self, webhook: &WebhookName, change: Change) -> Result<Option<Changed>, Stopping> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Change { webhook: webhook.clone(), change, reply };
+        self.0.send(request).await.map_err(|_| Stopping)?;
+        answer.await.map_err(|_| Stopping)
+    }
+
+    /// A webhook's target and how it stands at this moment. `None`: no webhook has this name.
+    pub async fn show(&self, webhook: &WebhookName) -> Result<Option<(Target, Health)>, Stopping> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Show { webhook: webhook.clone(), reply };
+        self.0.send(request).await.map_err(|_| Stopping)?;
+        answer.await.map_err(|_| Stopping)
+    }
+}

@@ -1,0 +1,108 @@
+//! The alerts that polling raises: `budget`, `auth`, `upstream`.
+//!
+//! Guards: each fires when it begins to matter and is resolved when it no longer does. Deliberately not here: telling
+//! them (`tasks::alerts`).
+
+use std::time::Duration;
+
+use super::Poller;
+use super::upstream::Upstream;
+use crate::policy::reaction::Cause;
+use crate::presence::system::AlertName;
+use crate::time::Timestamp;
+
+/// How often the slow ones are looked at.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// So long without a good look, while some are due, is more than a hiccup.
+const UPSTREAM_AFTER: Duration = Duration::from_mins(5);
+
+impl Poller {
+    /// Fires and resolves; returns when to be called again.
+    pub(super) fn keep_alarms(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if self.next_alarm <= now || self.next_alarm.since(now) > CHECK_EVERY {
+            self.next_alarm = now.plus(CHECK_EVERY);
+            for index in 0..self.upstreams.len() {
+                self.check_budget(index, now);
+                self.check_auth(index, now);
+                self.check_upstream(index, now);
+            }
+        }
+        super::earliest(Some(self.next_alarm), self.tell_next(now))
+    }
+
+    fn check_budget(&mut self, index: usize, now: Timestamp) {
+        let upstream = &mut self.upstreams[index];
+        let month = upstream.budget.month(now);
+        // The turn of the month resolves it; what is wrong with the new one is another alert.
+        let turned = std::mem::replace(&mut upstream.alarm_month, month) != month;
+        let fires = self.board.fires(Some(&upstream.name), AlertName::Budget);
+        let firing = if turned { None } else { budget_trouble(upstream, fires, now) };
+        self.set_alert(index, AlertName::Budget, firing, "the calls suffice", now);
+    }
+
+    fn check_auth(&mut self, index: usize, now: Timestamp) {
+        let upstream = &self.upstreams[index];
+        let (org, name) = (&upstream.name, AlertName::Auth);
+        let refused = match upstream.standing.shut {
+            Some(shut) => shut.cause == Cause::Auth || self.board.fires(Some(org), name),
+            // Until the first good look after a restart nobody knows better.
+            None => upstream.last_good.is_none() && self.board.fires(Some(org), name),
+        };
+        let firing = refused.then(|| format!("{org}: {}", upstream.trouble_text));
+        self.set_alert(index, name, firing, "calls are accepted again", now);
+    }
+
+    fn check_upstream(&mut self, index: usize, now: Timestamp) {
+        let upstream = &self.upstreams[index];
+        let (org, name) = (&upstream.name, AlertName::Upstream);
+        let other =
+            upstream.standing.shut.is_some_and(|s| matches!(s.cause, Cause::Auth | Cause::MonthSpent));
+        let fires = self.board.fires(Some(org), name);
+        let down = match upstream.standing.since {
+            Some(_) if fires => true,
+            Some(since) => !other && now.since(since) >= UPSTREAM_AFTER && self.somebody_is_due(index),
+            None => upstream.last_good.is_none() && fires,
+        };
+        let firing = down.then(|| {
+            let minutes = upstream.standing.since.map_or(0, |since| now.since(since).as_secs() / 60);
+            format!("{org}: no good look for {minutes} minutes: {}", upstream.trouble_text)
+        });
+        self.set_alert(index, name, firing, "DingTalk answers again", now);
+    }
+
+    fn somebody_is_due(&self, index: usize) -> bool {
+        let mut people =
+            (0_u32..).zip(&self.people).filter(|(_, watched)| watched.upstream == index && !watched.gone);
+        people.any(|(person, _)| self.may_look(person))
+    }
+
+    fn set_alert(
+        &mut self,
+        index: usize,
+        name: AlertName,
+        firing: Option<String>,
+        resolved: &str,
+        now: Timestamp,
+    ) {
+        let org = &self.upstreams[index].name;
+        if let Some(notice) = self.board.set(Some(org), name, firing, resolved, now) {
+            self.notices.push_back(notice);
+        }
+    }
+}
+
+/// Whether the month's calls are spent, or will not reach for what is fixed; some slack before it counts as resolved.
+fn budget_trouble(upstream: &Upstream, fires: bool, now: Timestamp) -> Option<String> {
+    let org = &upstream.name;
+    if upstream.budget.left(now) == Some(0) || upstream.is_month_spent() {
+        let until = upstream.budget.month_ends_at(now);
+        return Some(format!("{org}: the month's calls are spent; the month turns at {until}"));
+    }
+    let limit = upstream.budget.limit()?;
+    let fixed = upstream.share.fixed_calls;
+    let projected = upstream.budget.used(now).saturating_add(fixed);
+    let slack = if fires { limit / 50 } else { 0 };
+    (fixed > 0 && projected > limit.saturating_sub(slack)).then(|| {
+        format!("{org}: at these intervals the month comes to {projected} calls; calls_per_month is {limit}")
+    })
+}

@@ -1,0 +1,402 @@
+//! Windows carried out: who may be looked at now, who is followed past the end of a window, and what is kept of it.
+//!
+//! Guards: nobody is looked at while their window is closed, but who was inside when it closed, until they leave or the
+//! overtime is over; then presence is unknown and the visit stays open. Deliberately not here: when windows are open
+//! (`policy::window`), where in them the next look falls (`policy::look`).
+
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use super::roster::Rhythm;
+use super::{Done, Poller};
+use crate::policy::look;
+use crate::policy::window::OpenTime;
+use crate::presence::upkeep;
+use crate::store::{Closed, StoreError};
+use crate::time::Timestamp;
+
+/// Where nothing is open for years, the next look is so far ahead that it never comes.
+const NEVER: Duration = Duration::from_hours(24 * 366);
+/// What is left of the month's open time is worked out anew so often.
+const SHARE_FRESH: Duration = Duration::from_mins(1);
+/// How often an expression comes true is counted over so many days.
+const COUNTED_DAYS: u64 = 7;
+/// So many instants of one expression are counted; the rest of the week is taken to be like them.
+const COUNTED_INSTANTS: u32 = 2_000;
+
+/// Hours that some people share.
+#[derive(Debug)]
+pub(super) struct Hours {
+    pub(super) open: OpenTime,
+    pub(super) is_open: bool,
+    next_change: Option<Timestamp>,
+    known_at: Timestamp,
+}
+
+impl Hours {
+    fn new(open: OpenTime, now: Timestamp) -> Self {
+        let always = open.is_always();
+        let is_open = always || open.open_at(now);
+        let next_change = if always { None } else { open.next_change(now) };
+        Self { open, is_open, next_change, known_at: now }
+    }
+}
+
+/// What the people of one organisation will need of the month's calls.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    /// Paced people, by their hours.
+    paced: Vec<(usize, u32)>,
+    /// Calls in a second of open time that fixed intervals and instants make, by hours.
+    fixed: Vec<(usize, f64)>,
+    /// Open time left in the month, summed over the paced people.
+    pub(super) open: Duration,
+    /// Calls that fixed intervals and instants will make until the month turns.
+    pub(super) fixed_calls: u64,
+    fresh_until: Timestamp,
+}
+
+impl Poller {
+    /// The index of these hours; people with the same windows share one.
+    pub(super) fn hours_of(&mut self, open: &OpenTime, now: Timestamp) -> usize {
+        if let Some(known) = self.hours.iter().position(|hours| hours.open == *open) {
+            return known;
+        }
+        self.hours.push(Hours::new(open.clone(), now));
+        self.hours.len() - 1
+    }
+
+    /// Counts anew who shares the month's calls; to be called whenever the watch list or a rhythm has changed.
+    pub(super) fn recount(&mut self, now: Timestamp) {
+        let mut shares: Vec<Share> = self.upstreams.iter().map(|_| Share::default()).collect();
+        let mut counted: Vec<(Rhythm, usize, f64)> = Vec::new();
+        for watched in self.people.iter().filter(|watched| !watched.gone) {
+            let share = &mut shares[watched.upstream];
+            let hours = watched.hours;
+            if watched.rhythm == Rhythm::Auto {
+                match share.paced.iter_mut().find(|(of, _)| *of == hours) {
+                    Some((_, people)) => *people += 1,
+                    None => share.paced.push((hours, 1)),
+                }
+                continue;
+            }
+            let known = counted.iter().find(|(rhythm, of, _)| *rhythm == watched.rhythm && *of == hours);
+            let calls = if let Some((.., calls)) = known {
+                *calls
+            } else {
+                let calls =
+                    calls_a_second(&watched.rhythm, &self.hours[hours].open, self.settings.time_zone, now);
+                if counted.len() < 1000 {
+                    counted.push((watched.rhythm.clone(), hours, calls));
+                }
+                calls
+            };
+            match share.fixed.iter_mut().find(|(of, _)| *of == hours) {
+                Some((_, sum)) => *sum += calls,
+                None => share.fixed.push((hours, calls)),
+            }
+        }
+        for (upstream, share) in self.upstreams.iter_mut().zip(shares) {
+            upstream.share = share;
+        }
+        self.refresh_shares(now);
+    }
+
+    /// Works out what is left of the month's open time, where that is no longer fresh.
+    pub(super) fn refresh_shares(&mut self, now: Timestamp) {
+        for upstream in &mut self.upstreams {
+            // A clock set back makes it stale too.
+            let fresh =
+                upstream.share.fresh_until > now && upstream.share.fresh_until.since(now) <= SHARE_FRESH;
+            if fresh || upstream.budget.limit().is_none() {
+                continue;
+            }
+            let ends = upstream.budget.month_ends_at(now);
+            let hours = &self.hours;
+            let left = |of: usize| {
+                let open = &hours[of].open;
+                if open.is_always() { ends.since(now) } else { open.open_between(now, ends) }
+            };
+            let share = &mut upstream.share;
+            share.open = share.paced.iter().map(|&(of, people)| left(of).saturating_mul(people)).sum();
+            let fixed: f64 = share.fixed.iter().map(|&(of, calls)| left(of).as_secs_f64() * calls).sum();
+            share.fixed_calls = whole(fixed);
+            share.fresh_until = now.plus(SHARE_FRESH).min(ends);
+        }
+    }
+
+    /// Opens and closes what is due; returns when to be called again.
+    pub(super) fn keep_hours(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.refresh_shares(now);
+        let mut wake = None;
+        for index in 0..self.hours.len() {
+            let hours = &mut self.hours[index];
+            // A clock that was set back makes what was known of the future worthless.
+            let due = hours.next_change.is_some_and(|change| change <= now || now < hours.known_at);
+            if due {
+                let was_open = hours.is_open;
+                *hours = Hours::new(hours.open.clone(), now);
+                match (was_open, hours.is_open) {
+                    (true, false) => self.closes(index, now),
+                    (false, true) => self.opens(index, now),
+                    _ => {}
+                }
+            }
+            wake = super::earliest(wake, self.hours[index].next_change);
+        }
+        for person in self.followed.clone() {
+            let watched = &self.people[person as usize];
+            match watched.overtime_until {
+                Some(until) if until <= now && !watched.busy => self.let_go(person, now),
+                Some(until) if until > now => wake = super::earliest(wake, Some(until)),
+                // Busy: what ends it wakes the loop.
+                _ => {}
+            }
+        }
+        self.followed.retain(|person| self.people[*person as usize].overtime_until.is_some());
+        wake
+    }
+
+    fn opens(&mut self, index: usize, now: Timestamp) {
+        tracing::info!(people = self.sharing(index).count(), "a window opens");
+        for person in self.sharing(index).collect::<Vec<_>>() {
+            self.people[person as usize].overtime_until = None;
+        }
+        for upstream in 0..self.upstreams.len() {
+            if let Some(person) = self.sharing(index).find(|p| self.people[*p as usize].upstream == upstream)
+            {
+                let due = now.plus(self.stale_after(person, now));
+                self.upstreams[upstream].health.expect_look(due);
+            }
+        }
+    }
+
+    fn closes(&mut self, index: usize, now: Timestamp) {
+        tracing::info!(people = self.sharing(index).count(), "a window closes");
+        self.note_closed(index, now);
+        for person in self.sharing(index).collect::<Vec<_>>() {
+            self.follow(person, now, now.plus(self.settings.overtime));
+        }
+        self.rest_where_closed();
+    }
+
+    /// Where nobody is to be looked at, no look is late.
+    fn rest_where_closed(&self) {
+        let mut awake = vec![false; self.upstreams.len()];
+        for watched in self.people.iter().filter(|watched| !watched.gone) {
+            awake[watched.upstream] |= self.hours[watched.hours].is_open || watched.overtime_until.is_some();
+        }
+        for (upstream, _) in self.upstreams.iter().zip(awake).filter(|(_, awake)| !awake) {
+            upstream.health.idle();
+        }
+    }
+
+    /// Who is inside goes on being looked at until `until`.
+    fn follow(&mut self, person: u32, now: Timestamp, until: Timestamp) {
+        let watched = &mut self.people[person as usize];
+        if watched.belief.inside().next().is_none() {
+            return;
+        }
+        watched.overtime_until = Some(until);
+        self.followed.push(person);
+        if !watched.busy {
+            let due = watched.due;
+            self.upstreams[watched.upstream].due.remove(due, person);
+            let next = crate::policy::pace::next_look(
+                now,
+                self.interval(person, now),
+                self.people[person as usize].phase,
+            );
+            self.requeue(person, next);
+        }
+    }
+
+    /// The overtime is over: presence is unknown from now on, the visit stays open.
+    fn let_go(&mut self, person: u32, now: Timestamp) {
+        let at = self.people[person as usize].upstream;
+        tracing::debug!(org = %self.upstreams[at].name, person = self.people[person as usize].person_id, "no longer followed past the window");
+        let watched = &mut self.people[person as usize];
+        watched.overtime_until = None;
+        let due = watched.due;
+        let inside = watched.belief.inside().next().is_some();
+        let outcome =
+            upkeep::close_window(&watched.belief, now, &watched.who.card(), self.tools.store.source());
+        self.upstreams[watched.upstream].due.remove(due, person);
+        let next = self.next_regular(person, now);
+        if inside {
+            self.record_outcome(person, outcome, next);
+        } else {
+            self.requeue(person, next);
+        }
+        self.rest_where_closed();
+    }
+
+    /// At the start: whose window closed while nobody watched is followed or let go like everybody else.
+    pub(super) fn catch_up_with_hours(&mut self, now: Timestamp) {
+        for index in 0..self.hours.len() {
+            if self.hours[index].is_open {
+                continue;
+            }
+            self.note_closed(index, now);
+            for person in self.sharing(index).collect::<Vec<_>>() {
+                let watched = &self.people[person as usize];
+                let known = watched.belief.presence() == crate::presence::belief::Presence::Inside;
+                let seen = watched.belief.last_look().unwrap_or(now);
+                if known {
+                    self.follow(person, now, seen.plus(self.settings.overtime));
+                }
+            }
+        }
+        self.rest_where_closed();
+    }
+
+    /// Keeps that these hours are closed until they open: one row for an organisation whose people share them all.
+    fn note_closed(&mut self, index: usize, now: Timestamp) {
+        let open = &self.hours[index].open;
+        let Some(opens) = open.opens_at(now) else { return };
+        let why = if open.is_day_off(now) { "blackout" } else { "window closed" };
+        let mut rows = Vec::new();
+        for (of, upstream) in self.upstreams.iter().enumerate() {
+            let row = |person| Closed { org: upstream.name.clone(), person, from: now, to: opens, why };
+            let mut members =
+                self.people.iter().filter(|watched| watched.upstream == of && !watched.gone).peekable();
+            if members.peek().is_none() {
+                continue;
+            }
+            if members.clone().all(|watched| watched.hours == index) {
+                rows.push(row(None));
+            } else {
+                let mine = members.filter(|watched| watched.hours == index);
+                rows.extend(mine.map(|watched| row(Some(watched.person_id))));
+            }
+        }
+        if rows.is_empty() {
+            return;
+        }
+        let store = self.tools.store.clone();
+        self.running.start(async move { Done::Noted { result: store.note_closed(rows).await } });
+    }
+
+    pub(super) fn noted(&self, result: &Result<(), StoreError>) {
+        if let Err(error) = result {
+            self.database_failed(error);
+        }
+    }
+
+    fn sharing(&self, index: usize) -> impl Iterator<Item = u32> + '_ {
+        self.people
+            .iter()
+            .zip(0_u32..)
+            .filter(move |(watched, _)| watched.hours == index && !watched.gone)
+            .map(|(_, n)| n)
+    }
+
+    /// Whether somebody may be looked at now.
+    pub(super) fn may_look(&self, person: u32) -> bool {
+        let watched = &self.people[person as usize];
+        self.hours[watched.hours].is_open || watched.overtime_until.is_some()
+    }
+
+    /// `next`, moved into open time where it is not, unless they are followed past it.
+    pub(super) fn into_hours(&mut self, person: u32, next: Timestamp) -> Timestamp {
+        let watched = &mut self.people[person as usize];
+        let hours = &self.hours[watched.hours];
+        if hours.open.is_always() {
+            return next;
+        }
+        if watched.overtime_until.is_some() {
+            if watched.belief.inside().next().is_some() {
+                return next;
+            }
+            watched.overtime_until = None;
+        }
+        if hours.open.open_at(next) {
+            return next;
+        }
+        let watched = &self.people[person as usize];
+        let (phase, now) = (watched.phase, self.tools.clock.now());
+        let moved = match &watched.rhythm {
+            Rhythm::At(cron) => look::at_instants(next, cron, self.settings.time_zone, phase, &hours.open),
+            _ => look::within_hours(next, self.interval(person, now), phase, &hours.open),
+        };
+        moved.unwrap_or_else(|| next.plus(NEVER))
+    }
+
+    /// The next look that is nobody's fault.
+    pub(super) fn next_regular(&self, person: u32, now: Timestamp) -> Timestamp {
+        let watched = &self.people[person as usize];
+        let open = &self.hours[watched.hours].open;
+        let phase = watched.phase;
+        if watched.overtime_until.is_some() {
+            return crate::policy::pace::next_look(now, self.interval(person, now), phase);
+        }
+        let next = match &watched.rhythm {
+            Rhythm::Auto => look::paced(now, self.interval(person, now), phase, open),
+            Rhythm::Every(interval) => look::every(now, *interval, phase, open),
+            Rhythm::At(cron) => look::at_instants(now, cron, self.settings.time_zone, phase, open),
+        };
+        next.unwrap_or_else(|| now.plus(NEVER))
+    }
+
+    /// How far apart two looks are, as far as can be said; of instants, the next two.
+    pub(super) fn interval(&self, person: u32, now: Timestamp) -> Duration {
+        let watched = &self.people[person as usize];
+        match &watched.rhythm {
+            Rhythm::Every(interval) => *interval,
+            Rhythm::At(cron) => {
+                let zone = self.settings.time_zone;
+                let next = cron.next_after(now, zone);
+                let following = next.and_then(|next| cron.next_after(next, zone));
+                next.zip(following).map_or(NEVER, |(a, b)| b.since(a))
+            }
+            Rhythm::Auto => {
+                let upstream = &self.upstreams[watched.upstream];
+                let share = &upstream.share;
+                let even = upstream.budget.even_open_interval(share.open, share.fixed_calls, now);
+                even.unwrap_or_default().max(self.settings.min_interval)
+            }
+        }
+    }
+
+    /// For how long somebody should have been seen well and was not: open time only, and for instants from the one on
+    /// that was missed.
+    pub(super) fn silent_for(&self, person: u32, last_ok: Timestamp, now: Timestamp) -> Duration {
+        let watched = &self.people[person as usize];
+        let open = &self.hours[watched.hours].open;
+        if let Rhythm::At(cron) = &watched.rhythm {
+            let zone = self.settings.time_zone;
+            let expected = look::at_instants(last_ok, cron, zone, watched.phase, open);
+            return expected.map_or(Duration::ZERO, |expected| now.since(expected));
+        }
+        if open.is_always() { now.since(last_ok) } else { open.open_between(last_ok, now) }
+    }
+}
+
+/// What somebody with this rhythm needs in a second of open time.
+fn calls_a_second(rhythm: &Rhythm, open: &OpenTime, zone: Tz, now: Timestamp) -> f64 {
+    match rhythm {
+        Rhythm::Auto => 0.0,
+        Rhythm::Every(interval) => 1.0 / interval.as_secs_f64().max(0.001),
+        Rhythm::At(cron) => {
+            let until = now.plus(Duration::from_hours(24 * COUNTED_DAYS));
+            let (mut at, mut hits, mut seen) = (now, 0_u32, 0_u32);
+            while let Some(next) = cron.next_after(at, zone).filter(|next| *next < until) {
+                hits += u32::from(open.open_at(next));
+                at = next;
+                seen += 1;
+                if seen == COUNTED_INSTANTS {
+                    break;
+                }
+            }
+            let counted = if seen == COUNTED_INSTANTS { at } else { until };
+            f64::from(hits) / open.open_between(now, counted).as_secs_f64().max(1.0)
+        }
+    }
+}
+
+/// A number of calls: not negative, and far below what a float holds exactly.
+fn whole(calls: f64) -> u64 {
+    // There is no lossless conversion; through a duration's seconds it is checked.
+    Duration::try_from_secs_f64(calls.max(0.0)).map_or(u64::MAX, |as_seconds| as_seconds.as_secs())
+}

@@ -1,0 +1,275 @@
+//! Another config for a running poller: who is new is enrolled, who is gone is ended, everybody else stays as they are.
+//!
+//! Guards: nobody who is not touched moves in the queue, so a reload makes no burst; nothing changes unless the database
+//! took the new watch list; looks in flight end as they began; somebody who comes back waits until their leaving is
+//! written. Places in the lists are never given to others, so what is in flight still finds its person. Deliberately not
+//! here: reading the config (`app::reload`).
+
+use std::collections::{HashMap, HashSet};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::start::{Assignment, end_watch, newcomer};
+use super::upstream::Upstream;
+use super::{Done, Poller, PollerError, Settings};
+use crate::ids::{Identity, OrgName};
+use crate::presence::upkeep;
+use crate::store::{Enrolled, Enrolment, Recording, StoreError};
+use crate::time::Timestamp;
+use crate::webhook::routing::Subscription;
+
+use super::settle::outgoing;
+
+/// Everything that a config decides about polling.
+#[derive(Debug)]
+pub struct Reload {
+    /// How to look.
+    pub settings: Settings,
+    /// Who gets which events.
+    pub subscriptions: std::sync::Arc<[Subscription]>,
+    /// One for each organisation; a client that was there before keeps its token when it is handed in again.
+    pub upstreams: Vec<Upstream>,
+    /// Those of them that ask with other secrets, or in another way, than before.
+    pub renewed: Vec<OrgName>,
+    /// Whom to look at.
+    pub list: Vec<Assignment>,
+}
+
+/// What came of it.
+type Answer = Result<(), StoreError>;
+
+/// The way to a running poller.
+#[derive(Clone, Debug)]
+pub struct ReloadHandle(mpsc::Sender<Waiting>);
+
+impl ReloadHandle {
+    /// Hands in another config and waits until it is in force; `None`: the poller ended.
+    pub async fn reload(&self, reload: Reload) -> Option<Answer> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Waiting { reload, reply }).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// A config that is to be taken over, and who waits for that.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    reload: Reload,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// The poller's end.
+#[derive(Debug)]
+pub(super) struct Reloads {
+    sender: mpsc::Sender<Waiting>,
+    receiver: mpsc::Receiver<Waiting>,
+    /// One is being taken over.
+    busy: bool,
+    /// People whose leaving is not written yet.
+    leaving: usize,
+}
+
+impl Default for Reloads {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        Self { sender, receiver, busy: false, leaving: 0 }
+    }
+}
+
+impl Reloads {
+    /// The next one, once nothing stands in its way. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Option<Waiting> {
+        if self.busy || self.leaving > 0 { std::future::pending().await } else { self.receiver.recv().await }
+    }
+}
+
+impl Poller {
+    /// The way to hand another config to this poller.
+    pub fn reload_handle(&self) -> ReloadHandle {
+        ReloadHandle(self.reloads.sender.clone())
+    }
+
+    /// First the database; everything else follows when it has the list.
+    pub(super) fn begin_reload(&mut self, waiting: Waiting) {
+        self.reloads.busy = true;
+        let enrolments: Vec<Enrolment> = waiting.reload.list.iter().map(Assignment::enrolment).collect();
+        let store = self.tools.store.clone();
+        self.running.start(async move {
+            let result = store.enroll(enrolments).await;
+            Done::Enrolled { waiting: Box::new(waiting), result }
+        });
+    }
+
+    pub(super) fn enrolled(
+        &mut self,
+        waiting: Waiting,
+        result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError>,
+    ) {
+        self.reloads.busy = false;
+        let Waiting { reload, reply } = waiting;
+        let answer = result.map(|(enrolled, departed)| self.swap(reload, enrolled, departed));
+        // Nobody waiting any more means nobody to tell.
+        drop(reply.send(answer));
+    }
+
+    fn swap(&mut self, reload: Reload, enrolled: Vec<Enrolled>, departed: Vec<Enrolled>) {
+        let now = self.tools.clock.now();
+        let Reload { settings, subscriptions, upstreams, renewed, list } = reload;
+        let present: Vec<(Identity, u32)> = (0_u32..)
+            .zip(&self.people)
+            .filter(|(_, watched)| !watched.gone)
+            .map(|(person, watched)| (watched.who.identity.clone(), person))
+            .collect();
+        let known: HashMap<Identity, u32> = present.iter().cloned().collect();
+        let intervals: HashMap<u32, _> =
+            present.iter().map(|&(_, person)| (person, self.interval(person, now))).collect();
+        self.settings = settings;
+        self.tools.subscriptions = subscriptions;
+        let by_name = self.take_upstreams(upstreams, &renewed, now);
+        let stays: HashSet<Identity> = list.iter().map(|one| one.card.identity.clone()).collect();
+        for (_, person) in present.iter().filter(|(identity, _)| !stays.contains(identity)) {
+            self.leave(*person);
+        }
+        // Those the database still has on the list although nobody here looks at them: a leaving that was not written.
+        for person in departed.into_iter().filter(|person| !known.contains_key(&person.identity)) {
+            self.reloads.leaving += 1;
+            let tools = self.tools.clone();
+            self.running.start(async move {
+                let result = end_watch(&tools, person, now).await;
+                Done::Left { result }
+            });
+        }
+        let (mut new, mut rehoused) = (Vec::new(), Vec::new());
+        for (assignment, stored) in list.into_iter().zip(enrolled) {
+            if let Some(&person) = known.get(&assignment.card.identity) {
+                let hours = self.hours_of(&assignment.open, now);
+                let watched = &mut self.people[person as usize];
+                watched.who = assignment.card.into();
+                if watched.hours != hours {
+                    watched.hours = hours;
+                    rehoused.push(person);
+                }
+                watched.rhythm = assignment.rhythm;
+            } else if let Some(&upstream) = by_name.get(&assignment.card.identity.org) {
+                let hours = self.hours_of(&assignment.open, now);
+                new.push(u32::try_from(self.people.len()).unwrap_or(u32::MAX));
+                self.people.push(newcomer(assignment, stored, upstream, hours));
+            }
+        }
+        self.recount(now);
+        for person in new {
+            let members = self.members(self.people[person as usize].upstream);
+            let due = self.first_due(person, members, now);
+            self.requeue(person, due);
+        }
+        for person in rehoused {
+            self.rehouse(person, now);
+        }
+        for (person, before) in intervals {
+            self.hurry(person, before, now);
+        }
+    }
+
+    /// Other windows: the next look moves into them, or comes sooner where they are open now.
+    fn rehouse(&mut self, person: u32, now: Timestamp) {
+        let watched = &self.people[person as usize];
+        if watched.busy {
+            return; // put back into the queue by whoever ends the look
+        }
+        let (due, upstream) = (watched.due, watched.upstream);
+        self.upstreams[upstream].due.remove(due, person);
+        let next =
+            if self.people[person as usize].failures > 0 { due } else { self.next_regular(person, now) };
+        self.requeue(person, next.min(due));
+    }
+
+    /// Takes over limits and clients; what was spent, learned and waited for stays.
+    fn take_upstreams(
+        &mut self,
+        fresh: Vec<Upstream>,
+        renewed: &[OrgName],
+        now: Timestamp,
+    ) -> HashMap<OrgName, usize> {
+        let names: HashSet<OrgName> = fresh.iter().map(|upstream| upstream.name.clone()).collect();
+        for upstream in self.upstreams.iter().filter(|upstream| !names.contains(&upstream.name)) {
+            self.tools.health.forget(&upstream.name);
+        }
+        for new in fresh {
+            match self.upstreams.iter_mut().find(|upstream| upstream.name == new.name) {
+                Some(upstream) => {
+                    let renewed = renewed.contains(&new.name);
+                    upstream.adopt(new, renewed, now);
+                }
+                None => self.upstreams.push(new),
+            }
+        }
+        self.upstreams.iter().enumerate().map(|(at, upstream)| (upstream.name.clone(), at)).collect()
+    }
+
+    fn members(&self, upstream: usize) -> usize {
+        self.people.iter().filter(|watched| watched.upstream == upstream && !watched.gone).count()
+    }
+
+    /// Who is to be looked at more often from now on does not wait out the old interval.
+    fn hurry(&mut self, person: u32, before: std::time::Duration, now: Timestamp) {
+        let watched = &self.people[person as usize];
+        if watched.gone || watched.busy || watched.failures > 0 || watched.belief.is_rejected() {
+            return;
+        }
+        if self.interval(person, now) >= before {
+            return;
+        }
+        let (due, next) = (watched.due, self.next_regular(person, now));
+        if next < due {
+            self.upstreams[watched.upstream].due.remove(due, person);
+            self.requeue(person, next);
+        }
+    }
+
+    /// Takes somebody off the list. Who is being looked at right now leaves when that look is done.
+    fn leave(&mut self, person: u32) {
+        self.reloads.leaving += 1;
+        let watched = &mut self.people[person as usize];
+        watched.gone = true;
+        if !watched.busy {
+            let (due, upstream) = (watched.due, watched.upstream);
+            self.upstreams[upstream].due.remove(due, person);
+            self.farewell(person);
+        }
+    }
+
+    /// Writes down that somebody is not watched any more.
+    pub(super) fn farewell(&mut self, person: u32) {
+        let now = self.tools.clock.now();
+        let watched = &mut self.people[person as usize];
+        // For ever: nothing looks at, and nothing declares stale, who is busy.
+        watched.busy = true;
+        let card = watched.who.card();
+        let outcome = upkeep::unwatch(&watched.belief, now, &card, self.tools.store.source());
+        let recording = Recording {
+            person_id: watched.person_id,
+            org: card.identity.org.clone(),
+            snapshot: None,
+            belief: outcome.belief,
+            visits: outcome.visits,
+            events: outgoing(&self.tools.subscriptions, outcome.events, &card),
+            watched: false,
+            looked_at: None,
+            next_poll: None,
+        };
+        let store = self.tools.store.clone();
+        self.running.start(async move {
+            let result = store.record(recording).await.map_err(PollerError::from);
+            Done::Left { result }
+        });
+    }
+
+    pub(super) fn left(&mut self, result: Result<(), PollerError>) {
+        self.reloads.leaving = self.reloads.leaving.saturating_sub(1);
+        match result {
+            Ok(()) => self.tools.outbox_wake.notify_one(),
+            // The row still says that this person is watched: the next reload or start ends it.
+            Err(error) => tracing::error!(%error, "the database does not take that somebody left the list"),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Failures carried out: who waits after one, what is logged, and what follows when an organisation answers again.
+//!
+//! Guards: one log line for each change of state; after an outage the gap is told before the first answer is compared.
+//! Deliberately not here: which reaction a verdict has (`policy::reaction`).
+
+use super::report::LookNow;
+use super::{Done, Poller};
+use crate::dingtalk::client::Answer;
+use crate::dingtalk::error::{CallError, Verdict};
+use crate::policy::reaction::{self, Cause, Failure, Hold, Shut, Standing, Steps};
+use crate::presence::system::GapCause;
+use crate::presence::upkeep;
+use crate::store::StoreError;
+use crate::tasks::alerts::{self, Notice};
+use crate::time::Timestamp;
+
+/// So many failed looks in a row at one person are worth a line.
+const WORTH_A_LINE: u32 = 3;
+/// So many outages are remembered for who was not looked at since; older ones run together.
+const REMEMBERED_GAPS: usize = 8;
+
+/// A good answer; after an outage it waits for the gap to be told.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) person: u32,
+    pub(super) manual: Option<LookNow>,
+    pub(super) answer: Answer,
+}
+
+impl Poller {
+    /// When to look at this person again, and what the organisation does until then.
+    pub(super) fn after_failure(&mut self, person: u32, error: &CallError, now: Timestamp) -> Timestamp {
+        let steps = &self.settings.backoff;
+        let steps = Steps { initial: steps.initial, max: steps.max, factor: steps.factor };
+        let watched = &mut self.people[person as usize];
+        let index = watched.upstream;
+        let upstream = &mut self.upstreams[index];
+        let before = upstream.standing;
+        let failure = Failure {
+            verdict: &error.verdict,
+            retry_after: error.retry_after,
+            now,
+            earlier: watched.failures,
+            person: watched.phase.key(),
+            org: upstream.key,
+            month_ends: upstream.budget.month_ends_at(now),
+        };
+        let (reaction, after) = reaction::react(&failure, before, &steps);
+        upstream.standing = after;
+        if reaction.counts {
+            watched.failures = watched.failures.saturating_add(1);
+        }
+        if reaction.month_spent {
+            upstream.budget.exhausted(now);
+        }
+        if reaction.slower {
+            upstream.throttled += 1;
+            upstream.limiter.throttled(now);
+        }
+        match reaction.hold {
+            Hold::Person | Hold::Parked => {}
+            Hold::Organisation => upstream.pause_until(reaction.until),
+            // The address is concerned, not the organisation: everybody waits.
+            Hold::Everybody => {
+                for upstream in &mut self.upstreams {
+                    upstream.pause_until(reaction.until);
+                    if upstream.standing.shut.is_none_or(|shut| shut.cause != Cause::Banned) {
+                        upstream.standing = reaction::banned(upstream.standing, now, reaction.until);
+                    }
+                }
+            }
+        }
+        self.log_failure(person, error, before);
+        self.next_alarm = now;
+        if let Some(shut) = before.shut.filter(|_| after.shut.is_none()) {
+            self.ends_outage(index, shut, now);
+        }
+        reaction.next
+    }
+
+    /// One line when a state begins or changes.
+    fn log_failure(&mut self, person: u32, error: &CallError, before: Standing) {
+        let watched = &self.people[person as usize];
+        let upstream = &mut self.upstreams[watched.upstream];
+        let (org, class, text) = (&upstream.name, error.class, &error.text);
+        let request_id = error.request_id.as_deref();
+        match (&error.verdict, upstream.standing.shut) {
+            (Verdict::UnknownUser, _) => {
+                tracing::warn!(%org, person = watched.person_id, class, "DingTalk does not know this person; looking again in a day");
+            }
+            (Verdict::Throttled { .. } | Verdict::ThrottledThisMinute, None) => {
+                if !upstream.slowed {
+                    tracing::warn!(%org, class, text, "too many calls, says DingTalk; fewer a second for a while");
+                }
+                upstream.slowed = true;
+            }
+            (_, Some(shut)) => {
+                let known = before.shut.is_some_and(|before| before.cause == shut.cause)
+                    && upstream.trouble == Some(class);
+                upstream.trouble = Some(class);
+                upstream.trouble_text.clone_from(text);
+                if !known {
+                    tracing::warn!(%org, class, text, request_id, until = %shut.until, "nobody is looked at until DingTalk answers a probe; nobody's presence changes");
+                }
+            }
+            (_, None) => {
+                upstream.trouble_text.clone_from(text);
+                if watched.failures == WORTH_A_LINE {
+                    tracing::warn!(%org, person = watched.person_id, class, text, request_id, "looks at this person fail; nobody's presence changes");
+                } else {
+                    tracing::debug!(%org, person = watched.person_id, class, text, "a look failed");
+                }
+            }
+        }
+        if matches!(error.verdict, Verdict::Unauthorised | Verdict::Forbidden | Verdict::Misconfigured) {
+            upstream.health.token(Err(class.to_owned()));
+        }
+    }
+
+    /// A good answer: the organisation is well. It is compared now, or as soon as a gap is told.
+    pub(super) fn is_well(&mut self, held: Held, now: Timestamp) {
+        let watched = &mut self.people[held.person as usize];
+        let index = watched.upstream;
+        if watched.failures >= WORTH_A_LINE {
+            tracing::info!(person = watched.person_id, "looks at this person succeed again");
+        }
+        watched.failures = 0;
+        let upstream = &mut self.upstreams[index];
+        upstream.health.token(Ok(()));
+        if upstream.slowed && upstream.limiter.is_at_full_rate(now) {
+            upstream.slowed = false;
+            tracing::info!(org = %upstream.name, "calls go out at the full rate again");
+        }
+        match upstream.standing.shut {
+            // Under way when the circuit opened: it does not prove that the next one would be answered.
+            Some(shut) if now < shut.until => {}
+            Some(shut) => {
+                upstream.standing = Standing::default();
+                self.next_alarm = now;
+                self.ends_outage(index, shut, now);
+            }
+            None => upstream.standing = Standing::default(),
+        }
+        let upstream = &mut self.upstreams[index];
+        upstream.last_good = Some(now);
+        if upstream.gap_untold {
+            upstream.held.push(held);
+        } else {
+            self.answered(held.person, held.answer, held.manual);
+        }
+    }
+
+    /// The circuit closes: the time without looks is told, before anything that was seen afterwards.
+    fn ends_outage(&mut self, index: usize, shut: Shut, now: Timestamp) {
+        let upstream = &mut self.upstreams[index];
+        let from = upstream.last_good.unwrap_or(shut.since).min(now);
+        let trouble = upstream.trouble.take();
+        tracing::info!(org = %upstream.name, after = trouble, seconds = now.since(shut.since).as_secs(), "looks succeed again");
+        let missed =
+            self.people.iter().filter(|watched| watched.upstream == index && !watched.gone).any(|watched| {
+                let open = &self.hours[watched.hours].open;
+                open.is_always() || !open.open_between(from, now).is_zero()
+            });
+        if !missed || from == now {
+            return;
+        }
+        let cause = match shut.cause {
+            Cause::Throttled | Cause::MonthSpent => GapCause::Throttled,
+            Cause::Upstream | Cause::Banned | Cause::Auth => GapCause::Upstream,
+        };
+        let upstream = &mut self.upstreams[index];
+        upstream.gap_untold = true;
+        upstream.hidden.push((from, now));
+        if upstream.hidden.len() > REMEMBERED_GAPS {
+            let (first, _) = upstream.hidden.remove(0);
+            upstream.hidden[0].0 = first.min(upstream.hidden[0].0);
+        }
+        let org = upstream.name.clone();
+        self.notices.push_back(Notice::Gap { org, from, to: now, cause });
+    }
+
+    /// What nobody saw since the newest good look at this person becomes part of the belief.
+    pub(super) fn note_blind_spots(&mut self, person: u32) {
+        let watched = &mut self.people[person as usize];
+        let Some(last_ok) = watched.last_ok else { return };
+        for &(from, to) in &self.upstreams[watched.upstream].hidden {
+            if to > last_ok {
+                watched.belief = upkeep::interrupt(&watched.belief, from.min(last_ok), to);
+            }
+        }
+    }
+
+    /// Tells the next notice, one at a time; returns when to try again after a failure.
+    pub(super) fn tell_next(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let notice = self.notices.front().filter(|_| !self.telling)?;
+        if self.tell_after > now {
+            return Some(self.tell_after);
+        }
+        self.telling = true;
+        let (store, subscriptions, notice) =
+            (self.tools.store.clone(), self.tools.subscriptions.clone(), notice.clone());
+        self.running
+            .start(async move { Done::Told { result: alerts::tell(&store, &subscriptions, &notice).await } });
+        None
+    }
+
+    pub(super) fn told(&mut self, result: Result<(), StoreError>) {
+        self.telling = false;
+        if let Err(error) = result {
+            self.tell_after = self.tools.clock.now().plus(super::FLUSH_EVERY);
+            return self.database_failed(&error);
+        }
+        self.tools.outbox_wake.notify_one();
+        if let Some(Notice::Gap { org, .. }) = self.notices.pop_front() {
+            self.release(&org);
+        }
+    }
+
+    /// What came after the gap may be compared now.
+    fn release(&mut self, org: &crate::ids::OrgName) {
+        let Some(upstream) = self.upstreams.iter_mut().find(|upstream| upstream.name == *org) else { return };
+        upstream.gap_untold = false;
+        for Held { person, manual, answer } in std::mem::take(&mut upstream.held) {
+            self.answered(person, answer, manual);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! A signing secret is changed over while events go on: no delivery is lost, and none can be verified by nobody.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use crate::harness::daemon::Site;
+use crate::harness::fake::{Fake, inside};
+use crate::harness::receiver::{Delivery, Receiver, SECRET};
+
+const USER: &str = "2iPOLbpUNMLzB5LuwggiiqiPwiEiE";
+const NEW: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
+const QUICK: &str = "interval = \"50ms\"\nmin_interval = \"20ms\"";
+
+/// Which of the signatures in the header is this secret's.
+fn place_of(secret: &str, delivery: &Delivery) -> Option<usize> {
+    let header = |name| delivery.request.header(name).expect("it has every header");
+    let key = STANDARD.decode(secret.trim_start_matches("whsec_")).expect("a valid secret");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any key length will do");
+    mac.update(format!("{}.{}.", header("webhook-id"), header("webhook-timestamp")).as_bytes());
+    mac.update(&delivery.body);
+    let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+    header("webhook-signature").split(' ').position(|signature| signature == expected)
+}
+
+#[test]
+fn two_secrets_over_a_restart_and_then_only_the_new_one() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = Site::new(&fake.base(), &receiver.url(), &[USER], QUICK, "");
+    let first = std::fs::read_to_string(site.path("config.toml")).expect("the config");
+    let one = format!("secret = \"{SECRET}\"");
+    let both = first.replace(&one, &format!("secret = [\"{NEW}\", \"{SECRET}\"]"));
+    let new = first.replace(&one, &format!("secret = \"{NEW}\""));
+    assert!(both != first && new != first);
+    let mut joined = 1_699_347_295_876;
+    for (round, config) in [&first, &both, &new].into_iter().enumerate() {
+        std::fs::write(site.path("config.toml"), config).expect("a writable folder");
+        let daemon = site.start();
+        fake.wait_looks(USER, 2);
+        joined += 1_000;
+        fake.say(USER, &inside(USER, "m1", 3, joined, ""));
+        receiver.wait(2 * round + 1);
+        fake.say(USER, &inside(USER, "m1", 6, joined, &format!(",\"leaveTime\":{}", joined + 500)));
+        receiver.wait(2 * round + 2);
+        daemon.terminate();
+    }
+    let all = receiver.all();
+    assert_eq!(all.len(), 6, "nothing is lost, nothing comes twice");
+    let places = |secret: &str| all.iter().map(|delivery| place_of(secret, delivery)).collect::<Vec<_>>();
+    assert_eq!(places(SECRET), [Some(0), Some(0), Some(1), Some(1), None, None]);
+    assert_eq!(places(NEW), [None, None, Some(0), Some(0), Some(0), Some(0)], "newest first");
+}

@@ -1,0 +1,86 @@
+//! Secrets that change while the daemon runs: suite tickets and ready-made tokens in files.
+//!
+//! Guards: a refusal is not the end where the file has a newer secret already; nothing is asked in circles where it has
+//! not. Deliberately not here: fetching tokens (`dingtalk_token`).
+
+#![expect(clippy::unwrap_used, reason = "a test that does not get this far has failed")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use presenced::clock::{ManualClock, SharedClock};
+use presenced::config::App;
+use presenced::config::secrets::{SecretSource, resolve};
+use presenced::dingtalk::client::{Client, Credentials};
+use presenced::dingtalk::error::class;
+use presenced::secret::Secret;
+
+use crate::dingtalk_fake::{Fake, SAMPLE, clock, http, me};
+
+const REFUSED: &str = r#"{"requestid":"R","code":"InvalidAuthentication","message":"m"}"#;
+
+async fn from_file(fake: &Fake, app: App, file: &Path, clock: &ManualClock) -> Client {
+    let in_file = resolve(&SecretSource::File(file.to_owned())).await.unwrap();
+    let credentials = match app {
+        App::Token { .. } => Credentials { secret: in_file, suite_ticket: None },
+        _ => Credentials { secret: Secret::new("the secret"), suite_ticket: Some(in_file) },
+    };
+    let clock: SharedClock = Arc::new(clock.clone());
+    Client::new(&fake.org(app), credentials, clock).unwrap()
+}
+
+#[tokio::test]
+async fn a_refused_suite_ticket_is_read_again_and_tried_in_the_same_call() {
+    let fake = Fake::start(|seen| match (seen.is_list(), seen.body.contains("\"new\"")) {
+        (true, _) => http(200, SAMPLE),
+        (false, true) => http(200, r#"{"accessToken":"tok","expireIn":7200}"#),
+        (false, false) => http(400, r#"{"code":"invalidSuiteTicket","message":"m"}"#),
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ticket");
+    std::fs::write(&file, "old").unwrap();
+    let app = App::ThirdParty {
+        key: "suite".into(),
+        secret: SecretSource::Plain(Secret::new("the secret")),
+        corp_id: "corp".into(),
+        suite_ticket: Some(SecretSource::File(file.clone())),
+    };
+    let clock = clock();
+    let client = from_file(&fake, app, &file, &clock).await;
+    // The file holds the same: refused, and asked once.
+    assert_eq!(client.ongoing(&me(), None).await.unwrap_err().class, class::CREDENTIALS);
+    assert_eq!(fake.token_calls(), 1);
+    std::fs::write(&file, "new\n").unwrap();
+    clock.advance(Duration::from_mins(2));
+    // Still the old one in hand, refused, read again, accepted: one look, two token calls.
+    client.ongoing(&me(), None).await.unwrap();
+    assert_eq!((fake.token_calls(), fake.lists()), (3, 1));
+}
+
+#[tokio::test]
+async fn a_ready_made_token_is_read_again_when_refused_and_when_its_file_changed() {
+    let fake = Fake::start(|seen| match seen.token.as_deref() {
+        Some("second" | "third") => http(200, SAMPLE),
+        _ => http(400, REFUSED),
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "first").unwrap();
+    let app = App::Token { access_token: SecretSource::File(file.clone()) };
+    let clock = clock();
+    let client = from_file(&fake, app, &file, &clock).await;
+    let used = || fake.seen().last().unwrap().token.clone().unwrap();
+    std::fs::write(&file, "second").unwrap();
+    // Refused, read again, repeated within one look.
+    assert_eq!(client.ongoing(&me(), None).await.unwrap().calls(), 2);
+    assert_eq!(used(), "second");
+    std::fs::write(&file, "third").unwrap();
+    client.ongoing(&me(), None).await.unwrap();
+    assert_eq!(used(), "second", "a token that works is not looked for at every call");
+    clock.advance(Duration::from_mins(2));
+    client.ongoing(&me(), None).await.unwrap();
+    assert_eq!((used().as_str(), fake.token_calls()), ("third", 0));
+}

@@ -1,0 +1,157 @@
+//! The daemon inside the test's own process, on a clock that runs fast, between the built-in DingTalk and a receiver.
+//!
+//! Guards: every wait is for something that happens, with a limit. Deliberately not here: the binary (`harness`).
+
+#![expect(clippy::unwrap_used, reason = "a test that does not get this far has failed")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use presenced::app::build;
+use presenced::clock::{Clock as _, ScaledClock, SharedClock, SystemClock};
+use presenced::config;
+use presenced::simulator::receiver::Receiver;
+use presenced::simulator::{Running, Scenario, Simulator, api};
+use presenced::store::Store;
+use presenced::time::Timestamp;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The longest any single wait may take, on the machine's clock.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// An instant.
+pub(crate) fn at(text: &str) -> Timestamp {
+    Timestamp::from_ms(chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_millis())
+}
+
+/// Everything that runs; it ends when dropped.
+pub(crate) struct House {
+    pub(crate) dingtalk: Running,
+    pub(crate) clock: SharedClock,
+    receiver: Receiver,
+    folder: tempfile::TempDir,
+    stop: CancellationToken,
+    daemon: JoinSet<()>,
+}
+
+/// What a house is made of.
+pub(crate) struct Plan<'a> {
+    pub(crate) from: &'a str,
+    pub(crate) speed: f64,
+    pub(crate) scenario: Scenario,
+    /// The config; `BASE` stands for DingTalk, and the receiver gets `events`.
+    pub(crate) config: &'a str,
+    pub(crate) events: &'a str,
+}
+
+impl House {
+    /// Opens it; `before` may put something into the database first.
+    pub(crate) async fn open(plan: Plan<'_>, before: impl AsyncFnOnce(&Store)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock: SharedClock = Arc::new(ScaledClock::starting(at(plan.from), plan.speed));
+        let stop = CancellationToken::new();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let dingtalk =
+            Simulator::start(any, plan.scenario, Arc::clone(&clock), stop.child_token()).await.unwrap();
+        let receiver = Receiver::start(any, &[], Arc::clone(&clock), stop.child_token()).await.unwrap();
+        let text = format!(
+            "time_zone = \"UTC\"\n{}\n[[webhook]]\nname = \"all\"\nurl = \"{}\"\nevents = [{}]\nrate = 1000\n\
+             [history]\npath = \"presence.db\"\n[http]\nlisten = \"\"\n",
+            plan.config.replace("BASE", dingtalk.base_url()),
+            receiver.url(),
+            plan.events,
+        );
+        let file = folder.path().join("config.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = config::load(&file).unwrap_or_else(|refused| panic!("{refused}")).config;
+        let store = Store::open(&config.history.path, config.time_zone, Arc::clone(&clock)).await.unwrap();
+        before(&store).await;
+        store.close().await.unwrap();
+        let built = build::daemon(config, Arc::clone(&clock), false).await.unwrap();
+        let mut daemon = JoinSet::new();
+        let halt = stop.clone();
+        daemon.spawn(async move { built.run(halt, || {}).await.unwrap() });
+        Self { dingtalk, clock, receiver, folder, stop, daemon }
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("presence.db")
+    }
+
+    /// What came, each event once, in the order of the sequence.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let mut events: Vec<Value> = self.receiver.received().iter().map(|one| one.json()).collect();
+        events.sort_by_key(|event| event["sequence"].as_str().unwrap_or_default().to_owned());
+        events.dedup_by_key(|event| event["id"].clone());
+        events
+    }
+
+    /// Waits until what came is enough.
+    pub(crate) async fn until<R>(&self, what: &str, mut look: impl FnMut(&[Value]) -> Option<R>) -> R {
+        let mut arrivals = self.receiver.arrivals();
+        let wait = async {
+            loop {
+                if let Some(found) = look(&self.events()) {
+                    return found;
+                }
+                arrivals.changed().await.unwrap();
+            }
+        };
+        let in_vain = |_| panic!("waited in vain for {what}; came: {:#?}", brief(&self.events()));
+        tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(in_vain)
+    }
+
+    /// Waits for an alert to be in this state; gives its summary.
+    pub(crate) async fn until_alert(&self, name: &str, state: &str) -> String {
+        self.until(&format!("alert {name} {state}"), |events| {
+            let alert = events.iter().find(|event| {
+                event["data"]["alert"]["name"] == name && event["data"]["alert"]["state"] == state
+            })?;
+            Some(alert["data"]["alert"]["summary"].as_str().unwrap_or_default().to_owned())
+        })
+        .await
+    }
+
+    /// Waits until something is so that nobody tells of.
+    pub(crate) async fn until_so(&self, what: &str, mut so: impl FnMut() -> bool) {
+        let began = SystemClock.now();
+        while !so() {
+            assert!(SystemClock.now().since(began) < LIMIT, "waited in vain for {what}");
+            SystemClock.sleep_until(SystemClock.now().plus(Duration::from_millis(5))).await;
+        }
+    }
+
+    /// List calls so far.
+    pub(crate) fn looks(&self) -> u64 {
+        self.dingtalk.counts().calls_to(api::LISTS)
+    }
+
+    /// Ends it in order.
+    pub(crate) async fn close(mut self) -> tempfile::TempDir {
+        self.stop.cancel();
+        while let Some(ended) = self.daemon.join_next().await {
+            ended.unwrap();
+        }
+        self.folder
+    }
+}
+
+/// Types, subjects and instants: what one wants to see when a wait was in vain.
+fn brief(events: &[Value]) -> Vec<String> {
+    let word = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+    events
+        .iter()
+        .map(|e| {
+            format!("{} {} {} {}", word(e, "time"), word(e, "type"), word(e, "subject"), e["data"]["alert"])
+        })
+        .collect()
+}
+
+/// Those of this type.
+pub(crate) fn of_type<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["type"] == name).collect()
+}
