@@ -260,7 +260,7 @@ fn org_keys(old: &Org, new: &Org) -> Vec<&'static str> {
 }
 
 fn webhook_keys(old: &Webhook, new: &Webhook) -> Vec<&'static str> {
-    differing!(
+    let mut keys = differing!(
         Webhook,
         old,
         new,
@@ -287,11 +287,14 @@ fn webhook_keys(old: &Webhook, new: &Webhook) -> Vec<&'static str> {
             public_only => "network",
             allow_link_local => "allow_link_local",
             template => "template",
+            style => "template",
             success => "success",
             batch => "batch",
         ],
-        [name, style]
-    )
+        [name]
+    );
+    keys.dedup();
+    keys
 }
 
 #[cfg(test)]

@@ -304,8 +304,8 @@ pub struct Webhook {
     pub public_only: bool,
     /// Link-local and metadata addresses are allowed.
     pub allow_link_local: bool,
-    /// The language and the wall clock of messages for people.
-    pub style: Style,
+    /// The language and the wall clock of a robot's messages; a template has its own.
+    pub style: Option<Style>,
     /// What `format = "template"` sends, tried with a sample of every event that is subscribed.
     pub template: Option<Template>,
     /// What the answer must hold: a JSON pointer and the value. A shipped template brings its own.

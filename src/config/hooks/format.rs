@@ -23,8 +23,8 @@ const ROBOT: &str = "robot";
 /// How messages of a webhook are made.
 #[derive(Debug)]
 pub(super) struct Message {
-    /// The language and the wall clock.
-    pub(super) style: Style,
+    /// For `format = "dingtalk_robot"`: the language and the wall clock.
+    pub(super) style: Option<Style>,
     /// For `format = "template"`.
     pub(super) template: Option<Template>,
 }
@@ -39,7 +39,7 @@ impl Message {
 
 /// Reads and tries what `template` names; every problem is reported where the name stands.
 pub(super) fn message(keys: &Keys, section: &Section<'_>, zone: Tz, context: Context<'_>) -> Message {
-    let plain = Message { style: Style::of_zone(zone), template: None };
+    let plain = Message { style: None, template: None };
     let format = keys.format.as_ref().map_or(Format::Standard, |spot| spot.value);
     match (format, &keys.template) {
         (Format::Template, Some(spot)) => match template(spot, keys, zone, context) {
@@ -65,8 +65,9 @@ pub(super) fn message(keys: &Keys, section: &Section<'_>, zone: Tz, context: Con
                 let help = "its messages are built in: `robot-en` or `robot-zh` names their language";
                 context.report.error("bad-value", &spot.place, message, help);
             }
-            Message { style, ..plain }
+            Message { style: Some(style), ..plain }
         }
+        (Format::DingtalkRobot, None) => Message { style: Some(Style::of_zone(zone)), ..plain },
         // One for all webhooks passes those by that have no use for it.
         (Format::Standard | Format::CloudEvents, Some(spot)) if section.has("template") => {
             let message = "`template` has no effect with this format";

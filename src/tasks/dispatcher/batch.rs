@@ -16,6 +16,7 @@ use crate::policy::robot::{Pace, SILENCE};
 use crate::time::Timestamp;
 use crate::webhook::answer::Answer;
 use crate::webhook::format::Batching;
+use crate::webhook::send::Sender;
 
 /// How many unanswered requests are remembered: more lanes than these can fail at once only when everything fails.
 const MOST_GROUPS: usize = 64;
@@ -38,41 +39,44 @@ enum Kind {
     Paced { most: usize, pace: SharedPace },
 }
 
-/// A pace for every webhook that needs one; the same for those that send to the same robot.
-pub(super) fn paces(targets: &[Target], now: Timestamp) -> Vec<Option<SharedPace>> {
-    let mut paces: Vec<Option<SharedPace>> = Vec::with_capacity(targets.len());
-    for (i, target) in targets.iter().enumerate() {
-        let is_paced = |target: &Target| matches!(target.sender.batching(), Batching::Paced { .. });
-        let pace = is_paced(target).then(|| {
-            let twin = targets[..i]
-                .iter()
-                .position(|other| is_paced(other) && other.sender.is_same_place(&target.sender));
-            twin.and_then(|twin| paces[twin].clone())
-                .unwrap_or_else(|| Arc::new(Mutex::new(Pace::after_start(now))))
-        });
-        paces.push(pace);
+/// The paces of all robots, for as long as the dispatcher runs: another config does not make a robot take more.
+#[derive(Debug, Default)]
+pub(super) struct Paces(Vec<(Sender, SharedPace)>);
+
+impl Paces {
+    /// The pace of a webhook that needs one; the same for all that send to the same robot.
+    pub(super) fn of(&mut self, target: &Target, now: Timestamp) -> Option<SharedPace> {
+        if !matches!(target.sender.batching(), Batching::Paced { .. }) {
+            return None;
+        }
+        if let Some((_, pace)) = self.0.iter().find(|(sender, _)| sender.is_same_place(&target.sender)) {
+            return Some(Arc::clone(pace));
+        }
+        let pace = Arc::new(Mutex::new(Pace::after_start(now)));
+        self.0.push((target.sender.clone(), Arc::clone(&pace)));
+        Some(pace)
     }
-    paces
+}
+
+impl Kind {
+    fn new(batching: Batching, pace: Option<SharedPace>) -> Self {
+        match (batching, pace) {
+            (Batching::Collected { window, most }, _) => Self::Collected { window, most, since: None },
+            (Batching::Paced { most }, Some(pace)) => Self::Paced { most, pace },
+            (Batching::Single | Batching::Paced { .. }, _) => Self::Single,
+        }
+    }
 }
 
 impl Batches {
     /// For a webhook; `pace` where its format has one.
     pub(super) fn new(batching: Batching, pace: Option<SharedPace>) -> Self {
-        let kind = match (batching, pace) {
-            (Batching::Collected { window, most }, _) => Kind::Collected { window, most, since: None },
-            (Batching::Paced { most }, Some(pace)) => Kind::Paced { most, pace },
-            (Batching::Single | Batching::Paced { .. }, _) => Kind::Single,
-        };
-        Self { kind, groups: Vec::new() }
+        Self { kind: Kind::new(batching, pace), groups: Vec::new() }
     }
 
-    /// The same under another config: a robot's pace goes on where it was.
-    pub(super) fn renew(&mut self, batching: Batching, pace: Option<SharedPace>) {
-        let pace = match &self.kind {
-            Kind::Paced { pace: running, .. } => Some(Arc::clone(running)),
-            Kind::Single | Kind::Collected { .. } => pace,
-        };
-        self.kind = Self::new(batching, pace).kind;
+    /// Another config: what was in one request stays known.
+    pub(super) fn replace(&mut self, batching: Batching, pace: Option<SharedPace>) {
+        self.kind = Kind::new(batching, pace);
     }
 
     /// Whether more is worth having in hand than what can be in flight.

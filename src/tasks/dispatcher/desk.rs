@@ -72,10 +72,10 @@ impl Desk {
 
     /// Another config for the same webhook: what it has in hand and what is known of it stays.
     pub(super) fn replace(&mut self, target: Target, pace: Option<SharedPace>) {
+        self.batches.replace(target.sender.batching(), pace);
         if self.target.rate != target.rate {
             self.rate = SendRate::new(target.rate);
         }
-        self.batches.renew(target.sender.batching(), pace);
         self.target = target;
         self.retired = false;
         self.look_again();

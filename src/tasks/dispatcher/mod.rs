@@ -22,6 +22,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use self::batch::Paces;
 use self::desk::{Desk, InHand};
 use self::request::{Changed, DispatcherHandle, Request};
 use crate::clock::{SharedClock, Sleep};
@@ -63,6 +64,7 @@ pub struct Dispatcher {
     store: Store,
     desks: Vec<Desk>,
     by_name: HashMap<WebhookName, usize>,
+    paces: Paces,
     requests: JoinSet<Returned>,
     leftovers: JoinSet<()>,
     database: Database,
@@ -114,11 +116,13 @@ impl Dispatcher {
     /// `wake` is notified (`notify_one`) after every commit that made deliveries.
     pub fn new(store: Store, webhooks: Vec<Target>, clock: SharedClock, wake: Arc<Notify>) -> Self {
         let by_name = webhooks.iter().enumerate().map(|(i, target)| (target.name.clone(), i)).collect();
-        let paces = batch::paces(&webhooks, clock.now());
+        let (mut paces, now) = (Paces::default(), clock.now());
         let desks = webhooks
             .into_iter()
-            .zip(paces)
-            .map(|(target, pace)| Desk::new(target, Health::default(), pace))
+            .map(|target| {
+                let pace = paces.of(&target, now);
+                Desk::new(target, Health::default(), pace)
+            })
             .collect();
         let (handle, inbox) = DispatcherHandle::pair();
         Self {
@@ -130,6 +134,7 @@ impl Dispatcher {
             store,
             desks,
             by_name,
+            paces,
             requests: JoinSet::new(),
             leftovers: JoinSet::new(),
             database: Database::default(),

@@ -78,12 +78,13 @@ impl Dispatcher {
     /// Other targets from now on.
     pub fn reload(&mut self, reload: Reload) {
         let Reload { targets, states } = reload;
+        let now = self.clock.now();
         let stays: HashSet<&WebhookName> = targets.iter().map(|target| &target.name).collect();
         for desk in self.desks.iter_mut().filter(|desk| !stays.contains(&desk.target.name)) {
             desk.retired = true;
         }
-        let paces = batch::paces(&targets, self.clock.now());
-        for (target, pace) in targets.into_iter().zip(paces) {
+        for target in targets {
+            let pace = self.paces.of(&target, now);
             if let Some(&at) = self.by_name.get(&target.name) {
                 self.desks[at].replace(target, pace);
             } else {

@@ -101,12 +101,12 @@ impl Keys {
 }
 
 impl Shape {
-    /// What the config says. `None`: a template is missing, which `check` refuses.
+    /// What the config says. `None`: a template is missing, which a valid config never lacks.
     pub fn of(webhook: &config::Webhook, robot_secret: Option<Secret>) -> Option<Self> {
         Some(match webhook.format {
             config::Format::Standard => Self::Standard,
             config::Format::CloudEvents => Self::CloudEvents,
-            config::Format::DingtalkRobot => Self::Robot { secret: robot_secret, style: webhook.style },
+            config::Format::DingtalkRobot => Self::Robot { secret: robot_secret, style: webhook.style? },
             config::Format::Template => Self::Template {
                 template: webhook.template.clone()?,
                 success: webhook.success.clone().map(|(pointer, equals)| Success { pointer, equals }),

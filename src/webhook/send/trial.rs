@@ -41,10 +41,8 @@ impl Sender {
             let Sent { mut answer, leftover } = inner.exchange(request).await;
             if let Some(mut leftover) = leftover {
                 let (bytes, whole) = answer::read_body(&mut leftover.response).await;
-                // A receiver that repeats what it was sent repeats secrets, too.
-                let text = String::from_utf8_lossy(&bytes);
-                let text = hidden::hide(&text, leftover.response.url(), &inner.secrets);
-                answer.excerpt = answer::printable(text.as_bytes());
+                let told = hidden::hide(&String::from_utf8_lossy(&bytes), &inner.url, &inner.secrets);
+                answer.excerpt = answer::printable(told.as_bytes());
                 if whole {
                     leftover.give_back();
                 }
