@@ -169,6 +169,26 @@ fn init_makes_what_check_reads_and_touches_nothing_twice() {
     assert_eq!(mode & 0o777, 0o700);
 }
 
+#[test]
+fn check_online_asks_for_a_token_and_one_person() {
+    let fake = Fake::start();
+    let site = Site::new(&fake.base(), "http://127.0.0.1:1/", &["u1"], QUICK, "");
+    let output = site.command(&["check", "--online"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("default: the app gets a token and may look at u1"), "{text}");
+    assert_eq!((fake.looks("u1"), fake.token_calls()), (1, 1));
+    let body = r#"{"code":"Forbidden.AccessDenied.AccessTokenPermissionDenied","message":"no permission","requestid":"R-1"}"#;
+    fake.say_bytes("u1", Some(response(403, "application/json", body)));
+    let output = site.command(&["check", "--online"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(77), "{text}");
+    assert!(
+        text.contains("error: default: looking at u1: forbidden") && text.contains("(request R-1)"),
+        "{text}"
+    );
+}
+
 /// Everything goes wrong that can, with every line of the log on: what must not be shown is nowhere.
 #[test]
 fn neither_secrets_nor_union_ids_are_in_anything_the_daemon_says() {
