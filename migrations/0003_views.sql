@@ -7,12 +7,12 @@ CREATE VIEW v_now AS
     p.name                                                        AS who,
     v.org                                                         AS org,
     v.conference_id                                               AS meeting,
-    strftime('%Y-%m-%dT%H:%M:%fZ', v.joined_ms / 1000.0, 'unixepoch') AS joined_at,
+    v.joined_at                                                   AS joined_at,
     v.joined_local                                                AS joined_local,
     CAST(max(0, unixepoch('now') - v.joined_ms / 1000) / 60 AS INTEGER) AS minutes,
     v.role                                                        AS role,
     v.device                                                      AS device,
-    unixepoch('now') - p.last_ok_ms / 1000                        AS checked_s_ago,
+    max(0, unixepoch('now') - p.last_ok_ms / 1000)                AS checked_s_ago,
     p.presence                                                    AS presence,  -- 'unknown': not looked at for too long
     p.union_id                                                    AS union_id,
     v.visit_id                                                    AS visit_id,
@@ -29,8 +29,8 @@ CREATE VIEW v_visits AS
     v.org                                                         AS org,
     p.union_id                                                    AS union_id,
     v.conference_id                                               AS meeting,
-    strftime('%Y-%m-%dT%H:%M:%fZ', v.joined_ms / 1000.0, 'unixepoch') AS joined_at,
-    strftime('%Y-%m-%dT%H:%M:%fZ', v.left_ms / 1000.0, 'unixepoch')   AS left_at,
+    v.joined_at                                                   AS joined_at,
+    v.left_at                                                     AS left_at,
     v.joined_local                                                AS joined_local,
     v.left_local                                                  AS left_local,
     substr(v.joined_local, 1, 10)                                 AS day_local,
@@ -60,8 +60,8 @@ CREATE VIEW v_events AS
     p.name                                                        AS who,
     e.org                                                         AS org,
     e.conference_id                                               AS meeting,
-    strftime('%Y-%m-%dT%H:%M:%fZ', e.time_ms / 1000.0, 'unixepoch')     AS time,
-    strftime('%Y-%m-%dT%H:%M:%fZ', e.recorded_ms / 1000.0, 'unixepoch') AS recorded_at,
+    e.time_at                                                     AS time,
+    e.recorded_at                                                 AS recorded_at,
     (e.recorded_ms - e.time_ms) / 1000.0                          AS noticed_after_s,
     p.union_id                                                    AS union_id,
     e.time_ms                                                     AS time_ms,
@@ -71,9 +71,10 @@ CREATE VIEW v_events AS
 
 CREATE VIEW v_meetings AS
   -- Meetings as far as watched people were in them. last_leave_at is empty while somebody is still in.
+  -- Each meeting is its first visit, so that asking for some of them looks at these only.
   SELECT
     m.meeting                                                     AS meeting,
-    strftime('%Y-%m-%dT%H:%M:%fZ', m.first_join_ms / 1000.0, 'unixepoch') AS first_join_at,
+    m.first_join_at                                               AS first_join_at,
     strftime('%Y-%m-%dT%H:%M:%fZ', m.last_leave_ms / 1000.0, 'unixepoch') AS last_leave_at,
     m.watched_people                                              AS watched_people,
     round((coalesce(m.last_leave_ms, unixepoch('now') * 1000) - m.first_join_ms) / 60000.0, 1) AS span_minutes,
@@ -83,14 +84,19 @@ CREATE VIEW v_meetings AS
     m.last_leave_ms                                               AS last_leave_ms
   FROM (
     SELECT
-      conference_id                                               AS meeting,
-      org                                                         AS org,
-      min(joined_ms)                                              AS first_join_ms,
-      CASE WHEN count(*) = count(left_ms) THEN max(left_ms) END   AS last_leave_ms,
-      count(DISTINCT person_id)                                   AS watched_people,
-      count(DISTINCT CASE WHEN left_ms IS NULL THEN person_id END) AS still_in
-    FROM visits
-    GROUP BY conference_id, org
+      f.conference_id                                             AS meeting,
+      f.org                                                       AS org,
+      f.joined_ms                                                 AS first_join_ms,
+      f.joined_at                                                 AS first_join_at,
+      (SELECT CASE WHEN count(*) = count(v.left_ms) THEN max(v.left_ms) END FROM visits AS v
+        WHERE v.conference_id = f.conference_id AND v.org = f.org) AS last_leave_ms,
+      (SELECT count(DISTINCT v.person_id) FROM visits AS v
+        WHERE v.conference_id = f.conference_id AND v.org = f.org) AS watched_people,
+      (SELECT count(DISTINCT v.person_id) FROM visits AS v
+        WHERE v.conference_id = f.conference_id AND v.org = f.org AND v.left_ms IS NULL) AS still_in
+    FROM visits AS f
+    WHERE NOT EXISTS (SELECT 1 FROM visits AS v WHERE v.conference_id = f.conference_id AND v.org = f.org
+      AND (v.joined_ms, v.visit_id) < (f.joined_ms, f.visit_id))
   ) AS m;
 
 CREATE VIEW v_snapshots AS
@@ -98,8 +104,8 @@ CREATE VIEW v_snapshots AS
   SELECT
     p.name                                                        AS who,
     s.org                                                         AS org,
-    strftime('%Y-%m-%dT%H:%M:%fZ', s.first_ms / 1000.0, 'unixepoch') AS first_at,
-    strftime('%Y-%m-%dT%H:%M:%fZ', s.last_ms / 1000.0, 'unixepoch')  AS last_at,
+    s.first_at                                                    AS first_at,
+    s.last_at                                                     AS last_at,
     s.polls                                                       AS polls,
     s.meetings                                                    AS meetings,
     s.body                                                        AS body,
@@ -113,8 +119,8 @@ CREATE VIEW v_gaps AS
   SELECT
     p.name                                                        AS who,
     g.org                                                         AS org,
-    strftime('%Y-%m-%dT%H:%M:%fZ', g.from_ms / 1000.0, 'unixepoch') AS from_at,
-    strftime('%Y-%m-%dT%H:%M:%fZ', g.to_ms / 1000.0, 'unixepoch')   AS to_at,
+    g.from_at                                                     AS from_at,
+    g.to_at                                                       AS to_at,
     round((g.to_ms - g.from_ms) / 60000.0, 1)                     AS minutes,
     g.why                                                         AS why,
     g.from_ms                                                     AS from_ms,
@@ -133,13 +139,13 @@ CREATE VIEW v_deliveries AS
     e.type                                                        AS type,
     p.name                                                        AS who,
     nullif(d.org, '')                                             AS org,
-    CASE WHEN d.state = 'pending' THEN strftime('%Y-%m-%dT%H:%M:%fZ', d.next_ms / 1000.0, 'unixepoch') END AS next_at,
+    CASE WHEN d.state = 'pending' THEN d.next_at END AS next_at,
     CASE WHEN d.state = 'delivered' THEN (d.finished_ms - e.recorded_ms) / 1000.0 END AS delivered_after_s,
     d.delivery_id                                                 AS delivery_id,
     d.trigger                                                     AS trigger,
     d.sequence                                                    AS sequence,
     CASE WHEN d.state = 'pending' THEN d.next_ms END              AS next_ms,
-    strftime('%Y-%m-%dT%H:%M:%fZ', d.finished_ms / 1000.0, 'unixepoch') AS finished_at,
+    d.finished_at                                                 AS finished_at,
     d.finished_ms                                                 AS finished_ms
   FROM deliveries AS d JOIN events AS e USING (sequence) LEFT JOIN people AS p ON p.person_id = d.person_id;
 
@@ -169,9 +175,9 @@ CREATE VIEW v_health AS
 
 CREATE TABLE example_queries (
   -- Questions one may have, ready to run: SELECT sql FROM example_queries WHERE name = 'today';
-  name          TEXT    PRIMARY KEY,
-  about         TEXT    NOT NULL,
-  sql           TEXT    NOT NULL
+  name          TEXT    PRIMARY KEY,                   -- as in `presenced db sql @NAME`
+  about         TEXT    NOT NULL,                      -- the question
+  sql           TEXT    NOT NULL                       -- the answer: one statement
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO example_queries (name, about, sql) VALUES
@@ -179,27 +185,30 @@ INSERT INTO example_queries (name, about, sql) VALUES
    'SELECT who, org, meeting, joined_local, minutes, role, device, checked_s_ago FROM v_now ORDER BY joined_ms'),
   ('today', 'Visits of the newest day there is, by the daemon''s wall clock',
    'SELECT who, meeting, joined_local, left_local, minutes, left_reason FROM v_visits
-WHERE day_local = (SELECT max(day_local) FROM v_visits) ORDER BY joined_ms'),
+WHERE joined_ms > (SELECT max(joined_ms) - 2 * 86400000 FROM visits)
+  AND day_local = (SELECT day_local FROM v_visits ORDER BY joined_ms DESC LIMIT 1) ORDER BY joined_ms'),
   ('hours', 'Hours in meetings by person and day, the last 30 days',
    'SELECT day_local, who, round(sum(minutes) / 60.0, 1) AS hours, count(*) AS visits FROM v_visits
 WHERE joined_ms > (unixepoch(''now'') - 30 * 86400) * 1000 GROUP BY day_local, who, org, union_id ORDER BY day_local DESC, hours DESC'),
   ('meetings', 'The last 50 meetings: when, how long, how many watched people',
    'SELECT meeting, first_join_at, last_leave_at, span_minutes, watched_people, still_in FROM v_meetings
 ORDER BY first_join_ms DESC LIMIT 50'),
-  ('together', 'Pairs of people by the minutes they were in the same meeting at the same time',
+  ('together', 'Pairs of people by the minutes they were in the same meeting at the same time, the last 7 days',
    'SELECT a.who AS one, b.who AS other,
   round(sum(min(coalesce(a.left_ms, unixepoch(''now'') * 1000), coalesce(b.left_ms, unixepoch(''now'') * 1000))
     - max(a.joined_ms, b.joined_ms)) / 60000.0, 1) AS minutes
 FROM v_visits AS a JOIN v_visits AS b ON a.meeting = b.meeting AND a.org = b.org AND a.union_id < b.union_id
   AND a.joined_ms < coalesce(b.left_ms, unixepoch(''now'') * 1000) AND b.joined_ms < coalesce(a.left_ms, unixepoch(''now'') * 1000)
+WHERE a.joined_ms > (unixepoch(''now'') - 7 * 86400) * 1000
 GROUP BY a.org, a.union_id, b.union_id ORDER BY minutes DESC LIMIT 50'),
-  ('delay', 'How late joins and leaves were noticed, by kind of event',
+  ('delay', 'How late joins and leaves were noticed, by kind of event, the last 7 days',
    'SELECT type, count(*) AS events, round(avg(noticed_after_s), 1) AS average_s, max(noticed_after_s) AS longest_s FROM v_events
-WHERE who IS NOT NULL GROUP BY type ORDER BY events DESC'),
+WHERE recorded_ms > (unixepoch(''now'') - 7 * 86400) * 1000 AND who IS NOT NULL GROUP BY type ORDER BY events DESC'),
   ('undelivered', 'Events that wait for a receiver or were given up',
    'SELECT webhook, state, count(*) AS events, min(sequence) AS first_sequence, max(attempts) AS attempts,
-  max(last_status) AS status, max(last_error) AS error FROM v_deliveries
-WHERE state IN (''pending'', ''dead'') GROUP BY webhook, state ORDER BY webhook, state'),
+  max(last_status) AS status, max(last_error) AS error
+FROM (SELECT * FROM v_deliveries WHERE state = ''pending'' UNION ALL SELECT * FROM v_deliveries WHERE state = ''dead'')
+GROUP BY webhook, state ORDER BY webhook, state'),
   ('trouble', 'People who could not be looked at in the last 24 hours',
    'SELECT who, org, errors_24h, last_ok_at, last_error FROM v_health WHERE watched AND errors_24h > 0 ORDER BY errors_24h DESC'),
   ('gaps', 'When nobody looked, newest first: silence there proves nothing',

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use presenced::clock::SystemClock;
-use presenced::config::Format;
 use presenced::ids::WebhookName;
 use presenced::policy::delivery::Rules;
 use presenced::secret::Secret;
@@ -16,6 +15,7 @@ use presenced::signature::SigningKey;
 use presenced::store::Store;
 use presenced::tasks::dispatcher::{Dispatcher, Target};
 use presenced::webhook::address::Reach;
+use presenced::webhook::format::Shape;
 use presenced::webhook::send::{Destination, Sender};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ pub(crate) fn target(name: &str, url: &str, concurrency: usize) -> Result<Target
     let destination = Destination {
         webhook: WebhookName::parse(name)?,
         url: Secret::new(url),
-        format: Format::Standard,
+        format: Shape::Standard,
         keys: vec![SigningKey::parse("whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=")?],
         headers: Vec::new(),
         timeout,

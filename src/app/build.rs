@@ -43,6 +43,7 @@ use crate::webhook::routing::{Pattern, PatternError, Subscription};
 use crate::webhook::send::{Destination, Sender, SenderError};
 
 use super::daemon::Daemon;
+use super::upkeep;
 
 /// Why the daemon could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +143,7 @@ pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> R
         health: Arc::clone(&health),
         metrics: Arc::clone(&metrics),
     };
-    let list = assignments(&config);
+    let list = upkeep::without_forgotten(&store, assignments(&config)).await?;
     let poller = Poller::start(tools, settings(&config), upstreams, list, requests).await?;
     let at_start: Vec<_> = config.webhooks.iter().filter(|webhook| webhook.snapshot_on_start).collect();
     if !at_start.is_empty() {

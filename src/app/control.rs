@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::condition::Condition;
 use super::reload::{Refusal, ReloadHandle};
+use super::upkeep;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::control::webhook::{ReplayRequest, Replayed, TestReport, WebhookRequest, WebhookResponse};
@@ -16,6 +17,7 @@ use crate::control::{self, Advice, PollOutcome, PollReport, Request, Response};
 use crate::ids::WebhookName;
 use crate::policy::by_hand::Change;
 use crate::policy::delivery::Outcome;
+use crate::store::Store;
 use crate::store::outbox::replay::Selection;
 use crate::tasks::operator::{Operator, OperatorError, Tested};
 use crate::tasks::poller::report::{Found, LookReport, PollerHandle};
@@ -25,6 +27,7 @@ use crate::tasks::poller::report::{Found, LookReport, PollerHandle};
 pub(super) struct Answers {
     /// The one in force.
     pub(super) config: watch::Receiver<Arc<Config>>,
+    pub(super) store: Store,
     pub(super) looks: PollerHandle,
     pub(super) operator: Operator,
     pub(super) reload: Option<ReloadHandle>,
@@ -35,6 +38,8 @@ impl Answers {
     /// Answers one question.
     pub(super) async fn answer(self: Arc<Self>, request: Request) -> Response {
         match request {
+            Request::Forget { who } => upkeep::forget(&self.store, &self.config(), &who).await,
+            Request::Prune => upkeep::prune(&self.store, &self.config()).await,
             Request::Ping => Response::Pong { version: env!("CARGO_PKG_VERSION").to_owned() },
             Request::Poll { who, dry_run } => self.poll(who, dry_run).await,
             Request::Reload => self.reload().await,

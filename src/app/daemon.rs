@@ -15,6 +15,7 @@ use super::condition::Condition;
 use super::control::Answers;
 use super::reload::{self, Reloader, Reloading};
 use super::supervise::{Fault, Supervisor};
+use super::upkeep;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::control::Endpoint;
@@ -103,6 +104,7 @@ impl Daemon {
         let mut tasks = Supervisor::new(Arc::new(SystemClock));
         let condition = Condition { health: Arc::clone(&self.health), in_force: Arc::clone(&self.in_force) };
         let (sender, config) = watch::channel(Arc::new(self.config));
+        upkeep::spawn(&mut tasks, config.clone(), &self.store, &self.clock, &stop);
         let reload = self.reloading.map(|reloading| {
             let parts = reload::Parts {
                 store: self.store.clone(),
@@ -141,6 +143,7 @@ impl Daemon {
         if let Some(endpoint) = self.control {
             let answers = Arc::new(Answers {
                 config,
+                store: self.store.clone(),
                 looks: self.looks.clone(),
                 operator: self.operator,
                 reload,

@@ -10,3 +10,4 @@ pub mod daemon;
 pub mod reload;
 pub mod signals;
 pub mod supervise;
+pub mod upkeep;

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::build::{self, BuildError, Held};
+use super::upkeep;
 use crate::clock::SharedClock;
 use crate::config::change::{self, Change, Effect};
 use crate::config::problem::render_one;
@@ -187,12 +188,13 @@ impl Reloader {
         let Parts { store, health, clock, .. } = &self.parts;
         let states = store.webhook_states().await.map_err(failed)?;
         let upstreams = build::upstreams(&config, &clients, store, health, clock).await.map_err(refused)?;
+        let list = upkeep::without_forgotten(store, build::assignments(&config)).await.map_err(failed)?;
         let poller = poller::reload::Reload {
             settings: build::settings(&config),
             subscriptions,
             upstreams,
             renewed,
-            list: build::assignments(&config),
+            list,
         };
         let dispatcher = dispatcher::reload::Reload { targets, states };
         Ok(Ready { config, changes, warnings, clients, poller, dispatcher, token })

@@ -11,6 +11,7 @@ use crate::config::{self, Config, Loaded};
 
 pub mod check;
 pub mod completions;
+pub mod db;
 pub mod demo;
 pub mod events;
 pub mod history;
@@ -20,6 +21,7 @@ pub mod output;
 pub mod poll;
 mod reading;
 pub mod reload;
+pub mod report;
 pub mod run;
 pub mod simulate;
 pub mod status;
@@ -156,6 +158,8 @@ enum Command {
     Now(now::Args),
     /// Somebody's visits
     History(history::Args),
+    /// Hours in meetings by person and day
+    Report(report::Args),
     /// The events so far
     Events(events::Args),
     /// How the daemon is, on one screen
@@ -166,6 +170,8 @@ enum Command {
     Reload(reload::Args),
     /// Look at somebody now: request, answer, difference
     Poll(poll::Args),
+    /// The database itself: look at it, copy it, erase from it
+    Db(db::Args),
     /// Receivers: how they stand, tests, deliveries, replays, pauses, secrets
     Webhook(webhook::Args),
     /// Who is watched; unionIds of others, by DingTalk's contacts
@@ -187,11 +193,13 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&globals, args),
         Command::Now(args) => now::run(&globals, args),
         Command::History(args) => history::run(&globals, args),
+        Command::Report(args) => report::run(&globals, &args),
         Command::Events(args) => events::run(&globals, args),
         Command::Status(args) => status::run(&globals, args),
         Command::Init(args) => init::run(&globals, args),
         Command::Reload(args) => reload::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
+        Command::Db(args) => db::run(&globals, args),
         Command::Webhook(args) => webhook::run(&globals, args),
         Command::User(args) => user::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),

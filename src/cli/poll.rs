@@ -73,9 +73,7 @@ async fn look(config: &Config, who: String, dry_run: bool, printer: &Printer) ->
     match ask(&ask_places(&config.file), &request).await {
         Ok(Response::Poll(report)) => Ok(*report),
         Ok(Response::Refused { advice, message }) => Err(Failure::new(exit(advice), message).into()),
-        Ok(Response::Pong { .. } | Response::Reloaded(_) | Response::Status(_) | Response::Webhook(_)) => {
-            Err(Failure::new(Exit::Failed, "the daemon answered something else").into())
-        }
+        Ok(_) => Err(Failure::new(Exit::Failed, "the daemon answered something else").into()),
         Err(ControlError::Unreachable { .. }) => {
             printer.remark(
                 "The daemon does not run: looking from here; nothing is kept, and the call is not counted.",

@@ -26,7 +26,7 @@ fn parse(text: &str, now: Timestamp, zone: Tz, days_after: u64) -> Result<Timest
     }
     if let Ok(day) = text.parse::<NaiveDate>() {
         let day = day.checked_add_days(Days::new(days_after)).unwrap_or(day);
-        return Ok(local(day.and_time(NaiveTime::MIN), zone));
+        return Ok(midnight(day, zone));
     }
     for format in ["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"] {
         if let Ok(civil) = NaiveDateTime::parse_from_str(text, format) {
@@ -49,6 +49,11 @@ fn has_vague_unit(text: &str) -> bool {
     units
         .into_iter()
         .any(|unit| matches!(unit, "M" | "month" | "months" | "y" | "yr" | "yrs" | "year" | "years"))
+}
+
+/// When a day begins there.
+pub(super) fn midnight(day: NaiveDate, zone: Tz) -> Timestamp {
+    local(day.and_time(NaiveTime::MIN), zone)
 }
 
 /// The instant at which the clocks there show this; the earlier one where they show it twice, and where they skip it

@@ -23,11 +23,6 @@ use super::{Config, dingtalk, housekeeping, people, plan, poll, value};
 pub const NOT_BUILT_YET: &[(&str, &str)] = &[
     ("poll.sweep", "everybody is looked at alone yet"),
     ("poll.confirm_calls", "meetings are not asked yet"),
-    ("history.snapshots", "nothing is pruned yet"),
-    ("history.visits", "nothing is pruned yet"),
-    ("history.events", "nothing is pruned yet"),
-    ("history.backup.dir", "no backups are made yet"),
-    ("history.backup.keep", "no backups are made yet"),
 ];
 
 /// What an included file may hold.

@@ -214,7 +214,10 @@ mod tests {
     async fn echo(request: Request) -> Response {
         match request {
             Request::Ping | Request::Reload | Request::Status => Response::Pong { version: "1".into() },
-            Request::Poll { who, .. } => Response::Refused { advice: Advice::Nothing, message: who },
+            Request::Poll { who, .. } | Request::Forget { who } => {
+                Response::Refused { advice: Advice::Nothing, message: who }
+            }
+            Request::Prune => Response::Pruned(crate::store::retention::Pruned::default()),
             Request::Webhook(asked) => {
                 Response::Refused { advice: Advice::Failed, message: format!("{asked:?}") }
             }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::dingtalk::error::{CallError, Verdict};
 use crate::presence::event::EventType;
 use crate::presence::observation::Observation;
+use crate::store::forget::Forgotten;
+use crate::store::retention::Pruned;
 
 mod channel;
 mod place;
@@ -21,6 +23,11 @@ pub use place::{ask_places, serve_place};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
+    /// Erase somebody.
+    Forget {
+        /// As the operator wrote it.
+        who: String,
+    },
     /// Whether anybody is there.
     Ping,
     /// Read the config again.
@@ -34,6 +41,8 @@ pub enum Request {
         /// Look, but change nothing.
         dry_run: bool,
     },
+    /// Delete now what is too old.
+    Prune,
     /// Something about webhooks.
     Webhook(webhook::WebhookRequest),
 }
@@ -42,6 +51,8 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Response {
+    /// Somebody was erased.
+    Forgot(Box<Forgotten>),
     /// It is there.
     Pong {
         /// Of the daemon.
@@ -53,6 +64,8 @@ pub enum Response {
     Status(Box<StatusReport>),
     /// What the look gave.
     Poll(Box<PollReport>),
+    /// What was too old.
+    Pruned(Pruned),
     /// What was done about webhooks.
     Webhook(webhook::WebhookResponse),
     /// It was not done.

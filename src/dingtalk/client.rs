@@ -12,7 +12,8 @@ use reqwest::{Method, Request, Url};
 
 use super::classify;
 use super::error::{CallError, Verdict};
-use super::token::{Kind, Sources, Token, Tokens};
+use super::kind::{Kind, Sources};
+use super::token::{Token, Tokens};
 use super::transport::exchange;
 use super::wire::Parsed;
 use crate::clock::SharedClock;

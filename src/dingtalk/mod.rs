@@ -8,6 +8,7 @@ pub mod classify;
 pub mod client;
 pub mod contacts;
 pub mod error;
+pub mod kind;
 pub mod lenient;
 pub mod token;
 mod transport;

@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn retry_after_wins_when_it_is_longer_and_a_long_one_shuts() {
         let verdict = Verdict::Throttled { pause: Duration::from_secs(1) };
-        let asked = Failure { retry_after: Some(Duration::from_secs(600)), ..failure(&verdict) };
+        let asked = Failure { retry_after: Some(Duration::from_mins(10)), ..failure(&verdict) };
         let (reaction, standing) = react(&asked, Standing::default(), &STEPS);
         assert_eq!(reaction.until, after(600));
         assert_eq!(standing.shut.map(|shut| shut.cause), Some(Cause::Throttled));
@@ -420,7 +420,7 @@ mod tests {
 
     #[test]
     fn an_outage_with_retry_after_waits_at_least_so_long() {
-        let busy = Failure { retry_after: Some(Duration::from_secs(120)), ..failure(&Verdict::Outage) };
+        let busy = Failure { retry_after: Some(Duration::from_mins(2)), ..failure(&Verdict::Outage) };
         assert_eq!(react(&busy, Standing::default(), &STEPS).0.next, after(120));
     }
 

@@ -262,7 +262,7 @@ async fn serve_one(
         let body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
         return request_id.response(control::answer(&shared, &parts, &body));
     }
-    if parts.uri.path().starts_with(contacts::PREFIX) {
+    if contacts::knows(parts.uri.path()) {
         shared.ledger().arrived(CONTACTS, shared.clock.now());
         let body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
         return request_id.response(contacts::answer(&shared, &parts, &body, &request_id.text));

@@ -13,12 +13,19 @@ use super::http::{decoded, parameter};
 use super::json::{Object, array};
 use super::world::Person;
 
-/// Where the calls are.
-pub(super) const PREFIX: &str = "/topapi/";
+const GET: &str = "/topapi/v2/user/get";
+const BY_MOBILE: &str = "/topapi/v2/user/getbymobile";
+const MEMBERS: &str = "/topapi/v2/user/list";
+const BELOW: &str = "/topapi/v2/department/listsubid";
 /// The first mobile number.
 const MOBILE: u64 = 13_800_000_000;
 /// A page is no longer than this, whatever is asked for.
 const LONGEST_PAGE: usize = 100;
+
+/// Whether a path is one of these calls.
+pub(super) fn knows(path: &str) -> bool {
+    [GET, BY_MOBILE, MEMBERS, BELOW].contains(&path)
+}
 
 pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8], request_id: &str) -> Answer {
     let failure = |code: i64, message: &str| {
@@ -50,21 +57,21 @@ pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8], request_id: &s
     let people = shared.world.people();
     let number = |name: &str| field(name).and_then(|text| text.parse::<u64>().ok());
     match parts.uri.path() {
-        "/topapi/v2/user/get" => {
+        GET => {
             let index = field("userid").and_then(|id| id.strip_prefix("user")?.parse::<usize>().ok());
             match index.and_then(|index| Some((index, people.get(index)?))) {
                 Some((index, person)) => good(details(index, person)),
                 None => failure(60121, "there is no such user"),
             }
         }
-        "/topapi/v2/user/getbymobile" => {
+        BY_MOBILE => {
             let index = number("mobile").and_then(|number| number.checked_sub(MOBILE));
             match index.filter(|index| usize::try_from(*index).is_ok_and(|index| index < people.len())) {
                 Some(index) => good(Object::new().text("userid", &format!("user{index}")).end()),
                 None => failure(60121, "there is no such user"),
             }
         }
-        "/topapi/v2/user/list" => match number("dept_id") {
+        MEMBERS => match number("dept_id") {
             Some(department @ 1..=3) => {
                 let cursor = number("cursor").and_then(|cursor| usize::try_from(cursor).ok()).unwrap_or(0);
                 let size = number("size").and_then(|size| usize::try_from(size).ok()).unwrap_or(10);
@@ -72,12 +79,12 @@ pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8], request_id: &s
             }
             _ => failure(60003, "there is no such department"),
         },
-        "/topapi/v2/department/listsubid" => match number("dept_id") {
+        BELOW => match number("dept_id") {
             Some(1) => good(Object::new().raw("dept_id_list", "[2,3]").end()),
             Some(2 | 3) => good(Object::new().raw("dept_id_list", "[]").end()),
             _ => failure(60003, "there is no such department"),
         },
-        _ => failure(22, "there is no such API"),
+        _ => failure(404, "there is no such API"),
     }
 }
 

@@ -74,6 +74,38 @@ pub enum StoreError {
         /// The schema known here.
         known: i64,
     },
+    /// Not what was written.
+    #[error(
+        "{path} is damaged ({what}); it was not touched. Put a backup in its place (`presenced db restore FILE`), or save what can be read of it (`sqlite3 {path} .recover`)"
+    )]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite found.
+        what: String,
+    },
+    /// Deleted or replaced while it was open.
+    #[error(
+        "{path} was deleted or replaced while the daemon had it open: what is written now would be lost. Stop the daemon before a database is moved or restored"
+    )]
+    Replaced {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A copy would overwrite something.
+    #[error("{path} exists already: choose another name, or remove it")]
+    Exists {
+        /// What is in the way.
+        path: PathBuf,
+    },
+    /// A copy does not hold what its original holds.
+    #[error("the copy {path} is not complete: {what}; it was removed")]
+    BadCopy {
+        /// The copy.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
     /// Left by a crash in a state that only a writer can tidy.
     #[error(
         "{path} was not closed cleanly and cannot be recovered from here ({error}): start the daemon once, or look as the user it runs as"
@@ -130,17 +162,30 @@ impl StoreError {
         Self::File { doing, path: path.to_owned(), error: Arc::new(error) }
     }
 
+    /// Whether another program holds a lock that was waited for in vain.
+    pub(super) fn is_busy(&self) -> bool {
+        // SQLITE_BUSY
+        self.sqlite_code().is_some_and(|code| code & 0xff == 5)
+    }
+
+    /// Whether there is no room on the disk.
+    pub fn is_full(&self) -> bool {
+        // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: the index of the WAL could not grow.
+        self.sqlite_code().is_some_and(|code| code & 0xff == 13 || code == 4874)
+    }
+
+    fn sqlite_code(&self) -> Option<i32> {
+        let Self::Sqlite(error) = self else { return None };
+        error.as_database_error()?.code()?.parse().ok()
+    }
+
     /// Whether SQLite refused what was to be written, rather than failed to write: only then is there sense in
     /// trying the rest of a group without it.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::Corrupt { .. } | Self::NoPerson { .. } | Self::Json(_) => true,
-            Self::Sqlite(error) => error.as_database_error().is_some_and(|error| {
-                error.is_unique_violation() || error.is_foreign_key_violation() || error.is_check_violation()
-                    // 19 with anything above it: a NOT NULL, a trigger, a type of a STRICT table.
-                    || error.code().is_some_and(|code| code.parse::<i32>().is_ok_and(|code| code & 0xff == 19))
-            }),
-            _ => false,
+            // SQLITE_CONSTRAINT, with anything above it: unique, foreign key, CHECK, NOT NULL, a type of a STRICT table.
+            _ => self.sqlite_code().is_some_and(|code| code & 0xff == 19),
         }
     }
 }

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::oneshot;
 
-use super::StoreError;
 use super::recording::{Note, Scribe};
+use super::{StoreError, open};
 
 /// Never a deferred one: it fails as soon as somebody else has written, whatever the busy time-out says.
 const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -25,6 +25,16 @@ pub(super) type Answer = oneshot::Sender<Result<(), StoreError>>;
 pub(super) struct Ran {
     failure: Option<StoreError>,
     reply: Reply,
+}
+
+impl Ran {
+    pub(super) fn failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    pub(super) fn reply(self, committed: Result<(), StoreError>) {
+        (self.reply)(committed);
+    }
 }
 
 /// A job whose result type is forgotten, so that different ones share a queue.
@@ -90,40 +100,59 @@ impl Group {
         }
     }
 
-    /// Writes, commits, answers. `false` when the connection should not be used any more.
-    pub(super) async fn commit(self, connection: &mut SqliteConnection, scribe: &mut Scribe) -> bool {
+    /// Writes, commits, answers; gives whether a job found the disk full. After an error the connection should not be used any more.
+    pub(super) async fn commit(
+        self,
+        connection: &mut SqliteConnection,
+        scribe: &mut Scribe,
+    ) -> Result<bool, StoreError> {
         let mut jobs = self.jobs.into_iter();
         let mut replies = Vec::new();
-        match write_all(connection, scribe, &mut jobs, &self.notes, &mut replies).await {
-            Ok(refused) => {
+        let mut tries = 1;
+        let written = loop {
+            let written = write_all(connection, scribe, &mut jobs, &self.notes, &mut replies).await;
+            match written {
+                // Only the first statement waits for anybody else's lock, so nothing has been done yet.
+                Err(error) if error.is_busy() && replies.is_empty() && tries < open::PATIENCE => {
+                    if tries == 1 {
+                        tracing::warn!("another program holds the database's write lock; waiting for it");
+                    }
+                    tries += 1;
+                }
+                written => break written,
+            }
+        };
+        match written {
+            Ok((refused, full)) => {
                 for reply in replies {
                     reply(Ok(()));
                 }
                 for (answer, refusal) in self.answers.into_iter().zip(refused) {
                     drop(answer.send(refusal));
                 }
-                true
+                Ok(full)
             }
             Err(error) => {
                 for reply in replies {
                     reply(Err(error.clone()));
                 }
                 Self { jobs: jobs.collect(), notes: Vec::new(), answers: self.answers }.fail(&error);
-                false
+                Err(error)
             }
         }
     }
 }
 
-/// The transaction. On success: what became of each note, in order.
+/// The transaction. On success: what became of each note, in order, and whether a job found the disk full.
 async fn write_all(
     connection: &mut SqliteConnection,
     scribe: &mut Scribe,
     jobs: &mut std::vec::IntoIter<Box<dyn Job>>,
     notes: &[Note],
     replies: &mut Vec<Reply>,
-) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+) -> Result<(Vec<Result<(), StoreError>>, bool), StoreError> {
     let mut transaction = connection.begin_with(BEGIN).await?;
+    let mut full = false;
     // What a failure leaves in the iterator is answered by the caller.
     for job in jobs.by_ref() {
         let mut savepoint = transaction.begin().await?;
@@ -132,12 +161,15 @@ async fn write_all(
         match ran.failure {
             None => savepoint.commit().await?,
             // Where there is no savepoint to go back to, SQLite has rolled back everything, for this failure.
-            Some(failure) => savepoint.rollback().await.map_err(|_| failure)?,
+            Some(failure) => {
+                full |= failure.is_full();
+                savepoint.rollback().await.map_err(|_| failure)?;
+            }
         }
     }
     let outcomes = note_all(&mut transaction, scribe, notes).await?;
     transaction.commit().await?;
-    Ok(outcomes)
+    Ok((outcomes, full))
 }
 
 /// All notes at once; when one of them is refused, one by one, so that it hurts nobody else.

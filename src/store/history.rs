@@ -11,7 +11,10 @@ use super::StoreError;
 use crate::presence::event::EventType;
 use crate::time::Timestamp;
 
+pub mod facts;
+pub mod report;
 mod rows;
+pub mod sql;
 pub mod who;
 
 pub use rows::{BudgetRow, Counts, EventRow, HealthRow, OpenVisit, Standing, VisitRow};

@@ -16,11 +16,19 @@
 //! notices    which alerts fire, closed windows
 //! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
+//! check      whether the file is whole, and still there
+//! room       what happens when the disk is full
+//! retention  what is too old goes
+//! backup     verified copies, and putting one back
+//! forget     erasing a person
 //! ```
 
 mod accounts;
+pub mod backup;
+pub mod check;
 pub mod census;
 mod error;
+pub mod forget;
 mod group;
 pub mod history;
 mod notices;
@@ -30,6 +38,8 @@ mod people;
 mod readonly;
 mod recording;
 mod records;
+pub mod retention;
+mod room;
 mod schema;
 mod writer;
 
@@ -38,6 +48,9 @@ use std::sync::Arc;
 
 use sqlx::SqlitePool;
 
+use self::check::FileId;
+use self::forget::Erased;
+use self::room::Room;
 use self::writer::Queue;
 
 pub use self::error::StoreError;
@@ -56,9 +69,12 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
+    file: FileId,
     source: String,
     queue: Queue,
     readers: SqlitePool,
+    room: Arc<Room>,
+    erased: Erased,
     lock: open::LockFile,
 }
 

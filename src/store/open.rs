@@ -9,27 +9,40 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
+use super::check::{self, FileId};
+use super::forget::Erased;
 use super::recording::Scribe;
+use super::room::Room;
 use super::writer::{Queue, Writer};
-use super::{Inner, Store, StoreError, readonly, schema};
+use super::{Inner, Store, StoreError, schema};
 use crate::clock::SharedClock;
+use crate::time::Timestamp;
 
 /// Read and write for the owner, read for the group: looking by hand needs no more, and presence is personal data.
 const FILE_MODE: u32 = 0o640;
 
 /// How long a statement waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often that is tried before a start or a group of writes fails: a minute in all. Somebody who looks by hand may
+/// hold a lock for half of it, and only delays.
+pub(super) const PATIENCE: u32 = 12;
+
+/// The same minute in one piece, for the few statements of a start.
+const PATIENT: &str = "PRAGMA busy_timeout = 60000";
+const AS_USUAL: &str = "PRAGMA busy_timeout = 5000";
 
 /// Connections that read. Two cores' worth of page views and one to spare.
 const READERS: u32 = 3;
@@ -56,14 +69,19 @@ impl Store {
         let path = resolve(path)?;
         let lock = LockFile::take(&path)?;
         create_or_inspect(&path).await?;
-        let mut connection = connect(&path).await?;
+        let mut connection = connect_patiently(&path).await?;
         assert_settings(&mut connection).await?;
+        sqlx::query(PATIENT).execute(&mut connection).await?;
         schema::migrate(&mut connection, &path).await?;
         let source = install(&mut connection, time_zone, &clock).await?;
+        sqlx::query(AS_USUAL).execute(&mut connection).await?;
         let readers = readers(&path).await?;
+        let file = FileId::of(&path)?;
+        let room = Arc::new(Room::beside(&path));
         let scribe = Scribe::new(source.as_str().into(), time_zone, clock);
-        let queue = Queue::start(Writer::new(path.clone(), connection, scribe));
-        Ok(Self { inner: Arc::new(Inner { path, source, queue, readers, lock }) })
+        let queue = Queue::start(Writer::new(path.clone(), connection, scribe, Arc::clone(&room)));
+        let erased = Erased::default();
+        Ok(Self { inner: Arc::new(Inner { path, file, source, queue, readers, room, erased, lock }) })
     }
 
     /// Checkpoints, leaves the file readable by hand (`journal_mode=DELETE`), releases the lock. What was queued before
@@ -71,6 +89,7 @@ impl Store {
     pub async fn close(&self) -> Result<(), StoreError> {
         self.inner.readers.close().await;
         let closed = self.inner.queue.close().await;
+        self.inner.room.leave();
         self.inner.lock.release();
         closed
     }
@@ -82,7 +101,7 @@ impl Store {
 pub(super) struct LockFile(File);
 
 impl LockFile {
-    fn take(database: &Path) -> Result<Self, StoreError> {
+    pub(super) fn take(database: &Path) -> Result<Self, StoreError> {
         let path = beside(database, ".lock");
         let file = open_0640(&path, false).map_err(|error| StoreError::file("create", &path, error))?;
         match file.try_lock() {
@@ -94,16 +113,39 @@ impl LockFile {
         }
     }
 
-    fn release(&self) {
+    pub(super) fn release(&self) {
         // The lock ends with the file anyway; there is nobody left to tell.
         let _ = self.0.unlock();
     }
+}
+
+/// Somebody in the middle of a look by hand keeps a resting file from being opened for writing.
+async fn connect_patiently(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let mut tries = 0;
+    loop {
+        match connect(path).await {
+            Err(error) if may_wait(&error, &mut tries) => {}
+            connected => return connected.map_err(|error| check::damaged(error, path)),
+        }
+    }
+}
+
+/// Whether to try again; says so the first time.
+fn may_wait(error: &StoreError, tries: &mut u32) -> bool {
+    *tries += 1;
+    let may = error.is_busy() && *tries < PATIENCE;
+    if may && *tries == 1 {
+        tracing::warn!("another program holds the database; waiting for it");
+    }
+    may
 }
 
 /// The writing connection, with what every one of them needs.
 pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
+        // Takes effect in a new file only: what retention frees is given back to the disk.
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
@@ -166,7 +208,7 @@ async fn readers(path: &Path) -> Result<SqlitePool, StoreError> {
 }
 
 /// The path without links, so that two names of one file are one lock.
-fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     if let Ok(real) = path.canonicalize() {
         return Ok(real);
     }
@@ -194,24 +236,40 @@ async fn create_or_inspect(path: &Path) -> Result<(), StoreError> {
     }
     // SQLite would fall back to reading; better to say it here, by name.
     OpenOptions::new().write(true).open(path).map_err(|error| StoreError::file("write to", path, error))?;
-    let mut connection = readonly::options(path)?.connect().await?;
-    let inspected = schema::inspect(&mut connection, path).await;
-    connection.close().await?;
-    inspected.map(|_| ())
+    let mut tries = 0;
+    loop {
+        match check::before_writing(path).await {
+            Err(error) if may_wait(&error, &mut tries) => {}
+            looked => return looked,
+        }
+    }
 }
 
 /// Opens for writing and sets the mode whatever the umask says, but only on what was created here: an operator's
 /// `chmod` stays.
-fn open_0640(path: &Path, must_be_new: bool) -> io::Result<File> {
+pub(super) fn open_0640(path: &Path, must_be_new: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).mode(FILE_MODE);
     match options.clone().create_new(true).open(path) {
         Ok(file) => {
             file.set_permissions(Permissions::from_mode(FILE_MODE))?;
+            give_to_owner_of_folder(&file, path);
             Ok(file)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !must_be_new => options.open(path),
         Err(error) => Err(error),
+    }
+}
+
+/// What root makes here, by a command while the daemon is down, has to be the daemon's.
+fn give_to_owner_of_folder(file: &File, path: &Path) {
+    let folder = path.parent().and_then(|folder| folder.metadata().ok());
+    if let (Some(folder), Ok(made)) = (folder, file.metadata())
+        && made.uid() == 0
+        && folder.uid() != 0
+    {
+        // Where it cannot be given away the next start says that the file cannot be opened.
+        let _ = std::os::unix::fs::fchown(file, Some(folder.uid()), Some(folder.gid()));
     }
 }
 
@@ -237,14 +295,29 @@ async fn assert_settings(connection: &mut SqliteConnection) -> Result<(), StoreE
     Ok(())
 }
 
+/// Not a decision: only a name that no other installation has. `RandomState` takes its keys from the system.
+pub(super) fn new_source(now: Timestamp) -> String {
+    let random = RandomState::new().hash_one(now.as_ms());
+    format!("urn:presenced:{:08x}", (random >> 32) ^ (random & 0xffff_ffff))
+}
+
+/// A copy that nobody else has open: one plain file before and after.
+pub(super) async fn connect_copy(path: &Path) -> Result<SqliteConnection, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Delete)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .disable_statement_logging();
+    Ok(options.connect().await?)
+}
+
 async fn install(
     connection: &mut SqliteConnection,
     time_zone: Tz,
     clock: &SharedClock,
 ) -> Result<String, StoreError> {
-    // Not a decision: only a name that no other installation has. `RandomState` takes its keys from the system.
-    let random = RandomState::new().hash_one(clock.now().as_ms());
-    let source = format!("urn:presenced:{:08x}", (random >> 32) ^ (random & 0xffff_ffff));
+    let source = new_source(clock.now());
     sqlx::query(INSTALL)
         .bind(source)
         .bind(clock.now().as_ms())

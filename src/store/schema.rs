@@ -14,7 +14,7 @@ use sqlx::{SqlSafeStr, SqliteConnection};
 use super::StoreError;
 
 /// The newest schema this release knows: `PRAGMA user_version`, set by the last migration.
-pub const SCHEMA_VERSION: i64 = 20;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// `PRAGMA application_id`: "pncd" in ASCII, so that `file` and we can tell whose database it is.
 pub const APPLICATION_ID: i64 = 0x706e_6364;
@@ -69,7 +69,7 @@ fn migrator() -> Migrator {
         migration(1, "presence", include_str!("../../migrations/0001_presence.sql")),
         migration(2, "outbox", include_str!("../../migrations/0002_outbox.sql")),
         migration(3, "views", include_str!("../../migrations/0003_views.sql")),
-        migration(20, "webhook alerts", include_str!("../../migrations/0020_webhook_alerts.sql")),
+        migration(4, "webhook alerts", include_str!("../../migrations/0004_webhook_alerts.sql")),
     ])
 }
 

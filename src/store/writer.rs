@@ -10,7 +10,7 @@
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "SQL lives in `store`"))]
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 pub(super) use super::group::JobFuture;
 use super::group::{Answer, Asked, Group, Job};
 use super::recording::{Note, Scribe};
+use super::room::Room;
 use super::{Store, StoreError, open};
 
 /// How much may wait before callers wait for a place: a few groups.
@@ -30,6 +31,7 @@ const GROUP: usize = 1024;
 enum Work {
     Job(Box<dyn Job>),
     Note(Note, Answer),
+    Apart(Box<dyn Job>),
     Close(Answer),
 }
 
@@ -44,6 +46,18 @@ impl Store {
     {
         let (answer, answered) = oneshot::channel();
         self.inner.queue.push(Work::Job(Box::new(Asked { job, answer }))).await?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Runs `job` on the writing connection outside of any transaction, after what was queued with it: for statements that
+    /// SQLite runs only so. Everybody waits for it, so it must not be long.
+    pub(super) async fn write_apart<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> JobFuture<'c, T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.inner.queue.push(Work::Apart(Box::new(Asked { job, answer }))).await?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -68,6 +82,7 @@ impl std::fmt::Debug for Work {
         f.write_str(match self {
             Self::Job(_) => "Job",
             Self::Note(..) => "Note",
+            Self::Apart(_) => "Apart",
             Self::Close(_) => "Close",
         })
     }
@@ -106,11 +121,12 @@ pub(super) struct Writer {
     /// `None` after a failure that left the connection in doubt; the next group opens a new one.
     connection: Option<SqliteConnection>,
     scribe: Scribe,
+    room: Arc<Room>,
 }
 
 impl Writer {
-    pub(super) fn new(path: PathBuf, connection: SqliteConnection, scribe: Scribe) -> Self {
-        Self { path, connection: Some(connection), scribe }
+    pub(super) fn new(path: PathBuf, connection: SqliteConnection, scribe: Scribe, room: Arc<Room>) -> Self {
+        Self { path, connection: Some(connection), scribe, room }
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Work>) {
@@ -118,6 +134,7 @@ impl Writer {
         let mut closing = Vec::new();
         while queue.recv_many(&mut ready, GROUP).await > 0 {
             let mut group = Group::default();
+            let mut apart = Vec::new();
             for work in ready.drain(..) {
                 match work {
                     Work::Job(job) => group.jobs.push(job),
@@ -125,6 +142,7 @@ impl Writer {
                         group.notes.push(note);
                         group.answers.push(answer);
                     }
+                    Work::Apart(job) => apart.push(job),
                     Work::Close(answer) => {
                         // What is queued already is still taken; nothing new is.
                         queue.close();
@@ -133,6 +151,9 @@ impl Writer {
                 }
             }
             self.write(group).await;
+            for job in apart {
+                self.run_apart(job).await;
+            }
         }
         let closed = match self.connection.take() {
             Some(connection) => open::disconnect(connection).await,
@@ -154,20 +175,45 @@ impl Writer {
                 Err(error) => return group.fail(&error),
             },
         };
-        if group.commit(&mut connection, &mut self.scribe).await {
-            self.connection = Some(connection);
-        } else {
-            // SQLite may have rolled back by itself (a full disk), which sqlx does not see.
-            self.scribe.forget_sequence();
-            drop(connection.close().await);
+        match group.commit(&mut connection, &mut self.scribe).await {
+            Ok(full) => {
+                if full {
+                    self.room.ran_out();
+                }
+                self.connection = Some(connection);
+            }
+            Err(error) => {
+                if error.is_full() {
+                    self.room.ran_out();
+                }
+                // SQLite may have rolled back by itself (a full disk), which sqlx does not see.
+                self.scribe.forget_sequence();
+                drop(connection.close().await);
+            }
         }
+    }
+
+    async fn run_apart(&mut self, job: Box<dyn Job>) {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => match open::connect(&self.path).await {
+                Ok(connection) => connection,
+                Err(error) => return job.fail(error),
+            },
+        };
+        let ran = job.run(&mut connection).await;
+        // A connection that something failed on may be in the middle of it.
+        if ran.failed() {
+            drop(connection.close().await);
+        } else {
+            self.connection = Some(connection);
+        }
+        ran.reply(Ok(()));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tempfile::TempDir;
 
     use super::*;
@@ -276,6 +322,10 @@ mod tests {
         let error = large.unwrap_err().to_string();
         assert!(error.contains("full"), "{error}");
         assert_eq!(count(&store).await, 1);
+        let ballast = folder.path().join("presence.db.ballast");
+        assert!(store.is_full() && !ballast.exists(), "what is under way gets its room");
+        assert!(!store.look_for_room(), "this disk has room");
+        assert!(!store.is_full() && ballast.exists());
         insert(&store, "c", "PRAGMA max_page_count = 1000000").await.unwrap();
         insert(&store, "d", FILL).await.unwrap();
         assert_eq!(count(&store).await, 3);

@@ -6,7 +6,9 @@
 pub mod alerts;
 pub mod alerts_webhook;
 pub mod dispatcher;
+pub mod janitor;
 pub mod operator;
 pub mod poller;
 pub mod pulse;
+pub mod sentry;
 pub mod watchdog;

@@ -30,15 +30,11 @@ events = ["meeting.*"]"#,
 ];
 
 fn site(fake: &Fake, receiver: &Receiver) -> Site {
-    let hooks: String = HOOKS
-        .iter()
-        .map(|(name, filter, _)| {
-            format!(
-                "[[webhook]]\nname = \"{name}\"\nurl = \"{}\"\nsecret = \"{SECRET}\"\n{filter}\n",
-                receiver.url()
-            )
-        })
-        .collect();
+    let hook = |(name, filter, _): &(&str, &str, &[&str])| {
+        let url = receiver.url();
+        format!("[[webhook]]\nname = \"{name}\"\nurl = \"{url}\"\nsecret = \"{SECRET}\"\n{filter}\n")
+    };
+    let hooks = HOOKS.iter().map(hook).collect::<Vec<_>>().concat();
     let user = |id: &str, name: &str, org: &str, group: &str| {
         format!("[[user]]\nunion_id = \"{id}\"\nname = \"{name}\"\norg = \"{org}\"\ngroups = [\"{group}\"]\n")
     };

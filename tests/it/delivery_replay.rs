@@ -1,4 +1,5 @@
 //! Sending again: what, in which order, and what it does not do to live traffic.
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure here is a failure of the test")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! The operator's hand on webhooks while the daemon runs, and what is told about a receiver's health.
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a failure here is a failure of the test")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -274,8 +275,8 @@ async fn what_is_disabled_by_410_is_told_at_once_and_enable_resolves_it() {
     assert_eq!(told(&world).await.len(), 1);
     change(&mut dispatcher, Change::Enable).await;
     alerts(&world).step().await.unwrap();
-    let states: Vec<_> = told(&world).await.into_iter().map(|(state, _)| state).collect();
-    assert_eq!(states, ["firing", "resolved"]);
+    let turns: Vec<_> = told(&world).await.into_iter().map(|(turn, _)| turn).collect();
+    assert_eq!(turns, ["firing", "resolved"]);
 }
 
 #[tokio::test]

@@ -230,11 +230,11 @@ impl Dispatcher {
         // Who asked and did not wait for the answer does not need it.
         match request {
             Request::Show { webhook, reply } => {
-                let desk = self.by_name.get(&webhook).map(|&at| &self.desks[at]);
+                let desk = self.by_name.get(&webhook).map(|&at| &self.desks[at]).filter(|desk| !desk.retired);
                 drop(reply.send(desk.map(|desk| (desk.target.clone(), desk.health.clone()))));
             }
             Request::Change { webhook, change, reply } => {
-                if let Some(&at) = self.by_name.get(&webhook) {
+                if let Some(&at) = self.by_name.get(&webhook).filter(|&&at| !self.desks[at].retired) {
                     let changed = self.desks[at].change(change, self.clock.now());
                     self.unwritten.push((reply, changed));
                 } else {

@@ -36,7 +36,10 @@ impl Poller {
         // The turn of the month resolves it; what is wrong with the new one is another alert.
         let turned = std::mem::replace(&mut upstream.alarm_month, month) != month;
         let fires = self.board.fires(Some(&upstream.name), AlertName::Budget);
-        let firing = if turned { None } else { budget_trouble(upstream, fires, now) };
+        let trouble = budget_trouble(upstream, fires, now);
+        // Until the first good look after a restart nobody knows whether DingTalk still says no.
+        let unknown = || fires && upstream.last_good.is_none();
+        let firing = trouble.or_else(|| unknown().then(String::new)).filter(|_| !turned);
         self.set_alert(index, AlertName::Budget, firing, "the calls suffice", now);
     }
 

@@ -32,6 +32,11 @@ pub(super) struct Call {
 impl Poller {
     /// Starts calls of one organisation while its limits allow; returns when the next one may start.
     pub(super) fn start_due(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
+        if self.tools.store.is_full() {
+            // What is seen now could not be written down: nobody is looked at before there is room again.
+            self.tools.health.database(Err("the disk is full: polling is paused".to_owned()));
+            return Some(now.plus(super::FLUSH_EVERY));
+        }
         loop {
             let upstream = &mut self.upstreams[index];
             // A completion wakes the loop and must not wait for a tick then.
@@ -58,6 +63,13 @@ impl Poller {
             let upstream = &mut self.upstreams[index];
             // Somebody is due: `next_due` said so with the same room for suspects.
             let (person, suspect) = upstream.due.pop_due(now, upstream.room_for_suspects())?;
+            if self.tools.store.is_erased(self.people[person as usize].person_id) {
+                // Forgotten on the operator's word: nobody asks about them again.
+                let watched = &mut self.people[person as usize];
+                (watched.gone, watched.busy) = (true, true);
+                self.upstreams[index].budget.settle(ticket, 0);
+                continue;
+            }
             if !self.may_look(person) {
                 // Due, but held up until the window had closed.
                 self.upstreams[index].budget.settle(ticket, 0);

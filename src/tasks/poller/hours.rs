@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use chrono_tz::Tz;
-
 use super::roster::Rhythm;
 use super::{Done, Poller};
 use crate::policy::look;
@@ -18,13 +16,6 @@ use crate::time::Timestamp;
 
 /// Where nothing is open for years, the next look is so far ahead that it never comes.
 const NEVER: Duration = Duration::from_hours(24 * 366);
-/// What is left of the month's open time is worked out anew so often.
-const SHARE_FRESH: Duration = Duration::from_mins(1);
-/// How often an expression comes true is counted over so many days.
-const COUNTED_DAYS: u64 = 7;
-/// So many instants of one expression are counted; the rest of the week is taken to be like them.
-const COUNTED_INSTANTS: u32 = 2_000;
-
 /// Hours that some people share.
 #[derive(Debug)]
 pub(super) struct Hours {
@@ -43,20 +34,6 @@ impl Hours {
     }
 }
 
-/// What the people of one organisation will need of the month's calls.
-#[derive(Debug, Default)]
-pub(super) struct Share {
-    /// Paced people, by their hours.
-    paced: Vec<(usize, u32)>,
-    /// Calls in a second of open time that fixed intervals and instants make, by hours.
-    fixed: Vec<(usize, f64)>,
-    /// Open time left in the month, summed over the paced people.
-    pub(super) open: Duration,
-    /// Calls that fixed intervals and instants will make until the month turns.
-    pub(super) fixed_calls: u64,
-    fresh_until: Timestamp,
-}
-
 impl Poller {
     /// The index of these hours; people with the same windows share one.
     pub(super) fn hours_of(&mut self, open: &OpenTime, now: Timestamp) -> usize {
@@ -65,65 +42,6 @@ impl Poller {
         }
         self.hours.push(Hours::new(open.clone(), now));
         self.hours.len() - 1
-    }
-
-    /// Counts anew who shares the month's calls; to be called whenever the watch list or a rhythm has changed.
-    pub(super) fn recount(&mut self, now: Timestamp) {
-        let mut shares: Vec<Share> = self.upstreams.iter().map(|_| Share::default()).collect();
-        let mut counted: Vec<(Rhythm, usize, f64)> = Vec::new();
-        for watched in self.people.iter().filter(|watched| !watched.gone) {
-            let share = &mut shares[watched.upstream];
-            let hours = watched.hours;
-            if watched.rhythm == Rhythm::Auto {
-                match share.paced.iter_mut().find(|(of, _)| *of == hours) {
-                    Some((_, people)) => *people += 1,
-                    None => share.paced.push((hours, 1)),
-                }
-                continue;
-            }
-            let known = counted.iter().find(|(rhythm, of, _)| *rhythm == watched.rhythm && *of == hours);
-            let calls = if let Some((.., calls)) = known {
-                *calls
-            } else {
-                let calls =
-                    calls_a_second(&watched.rhythm, &self.hours[hours].open, self.settings.time_zone, now);
-                if counted.len() < 1000 {
-                    counted.push((watched.rhythm.clone(), hours, calls));
-                }
-                calls
-            };
-            match share.fixed.iter_mut().find(|(of, _)| *of == hours) {
-                Some((_, sum)) => *sum += calls,
-                None => share.fixed.push((hours, calls)),
-            }
-        }
-        for (upstream, share) in self.upstreams.iter_mut().zip(shares) {
-            upstream.share = share;
-        }
-        self.refresh_shares(now);
-    }
-
-    /// Works out what is left of the month's open time, where that is no longer fresh.
-    pub(super) fn refresh_shares(&mut self, now: Timestamp) {
-        for upstream in &mut self.upstreams {
-            // A clock set back makes it stale too.
-            let fresh =
-                upstream.share.fresh_until > now && upstream.share.fresh_until.since(now) <= SHARE_FRESH;
-            if fresh || upstream.budget.limit().is_none() {
-                continue;
-            }
-            let ends = upstream.budget.month_ends_at(now);
-            let hours = &self.hours;
-            let left = |of: usize| {
-                let open = &hours[of].open;
-                if open.is_always() { ends.since(now) } else { open.open_between(now, ends) }
-            };
-            let share = &mut upstream.share;
-            share.open = share.paced.iter().map(|&(of, people)| left(of).saturating_mul(people)).sum();
-            let fixed: f64 = share.fixed.iter().map(|&(of, calls)| left(of).as_secs_f64() * calls).sum();
-            share.fixed_calls = whole(fixed);
-            share.fresh_until = now.plus(SHARE_FRESH).min(ends);
-        }
     }
 
     /// Opens and closes what is due; returns when to be called again.
@@ -299,7 +217,7 @@ impl Poller {
     }
 
     /// `next`, moved into open time where it is not, unless they are followed past it.
-    pub(super) fn into_hours(&mut self, person: u32, next: Timestamp) -> Timestamp {
+    pub(super) fn moved_into_hours(&mut self, person: u32, next: Timestamp) -> Timestamp {
         let watched = &mut self.people[person as usize];
         let hours = &self.hours[watched.hours];
         if hours.open.is_always() {
@@ -371,32 +289,4 @@ impl Poller {
         }
         if open.is_always() { now.since(last_ok) } else { open.open_between(last_ok, now) }
     }
-}
-
-/// What somebody with this rhythm needs in a second of open time.
-fn calls_a_second(rhythm: &Rhythm, open: &OpenTime, zone: Tz, now: Timestamp) -> f64 {
-    match rhythm {
-        Rhythm::Auto => 0.0,
-        Rhythm::Every(interval) => 1.0 / interval.as_secs_f64().max(0.001),
-        Rhythm::At(cron) => {
-            let until = now.plus(Duration::from_hours(24 * COUNTED_DAYS));
-            let (mut at, mut hits, mut seen) = (now, 0_u32, 0_u32);
-            while let Some(next) = cron.next_after(at, zone).filter(|next| *next < until) {
-                hits += u32::from(open.open_at(next));
-                at = next;
-                seen += 1;
-                if seen == COUNTED_INSTANTS {
-                    break;
-                }
-            }
-            let counted = if seen == COUNTED_INSTANTS { at } else { until };
-            f64::from(hits) / open.open_between(now, counted).as_secs_f64().max(1.0)
-        }
-    }
-}
-
-/// A number of calls: not negative, and far below what a float holds exactly.
-fn whole(calls: f64) -> u64 {
-    // There is no lossless conversion; through a duration's seconds it is checked.
-    Duration::try_from_secs_f64(calls.max(0.0)).map_or(u64::MAX, |as_seconds| as_seconds.as_secs())
 }

@@ -35,6 +35,7 @@ pub mod report;
 pub mod roster;
 mod running;
 mod settle;
+mod share;
 mod snapshot;
 mod standing;
 pub mod start;

@@ -227,6 +227,11 @@ impl Poller {
                 }
                 Self::reply_with(reply, None);
             }
+            Err(error @ StoreError::NoPerson { .. }) if !watched.gone => {
+                // Forgotten meanwhile.
+                watched.gone = true;
+                return Self::reply_with(reply, Some(&error));
+            }
             Err(error) => {
                 watched.bytes_digest = None;
                 watched.failures += 1;
@@ -252,7 +257,7 @@ impl Poller {
 
     /// Back into the due-queue.
     pub(super) fn requeue(&mut self, person: u32, next: Timestamp) {
-        let next = self.into_hours(person, next);
+        let next = self.moved_into_hours(person, next);
         let watched = &mut self.people[person as usize];
         if watched.gone {
             return self.farewell(person);

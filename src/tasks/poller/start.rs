@@ -121,7 +121,7 @@ impl Poller {
         if matches!(watched.rhythm, Rhythm::At(_)) {
             return self.next_regular(person, now);
         }
-        if stored > now && stored <= now.plus(interval.saturating_mul(2).max(Duration::from_hours(24))) {
+        if stored > now && stored <= now.plus(interval.saturating_mul(2).max(Duration::from_hours(26))) {
             return stored;
         }
         let rate = self.upstreams[watched.upstream].limiter.effective_rate(now);

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
-use super::hours::Share;
 use super::roster::DueQueue;
+use super::share::Share;
 use super::standing::Held;
 use crate::dingtalk::client::Client;
 use crate::ids::OrgName;

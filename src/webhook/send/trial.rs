@@ -8,6 +8,7 @@ use reqwest::header::HeaderMap;
 
 use super::{Message, Sender, Sent};
 use crate::webhook::answer::{self, Answer};
+use crate::webhook::hidden;
 
 /// What stands for a header's value that may be a secret.
 const HIDDEN: &str = "(hidden)";
@@ -40,7 +41,10 @@ impl Sender {
             let Sent { mut answer, leftover } = inner.exchange(request).await;
             if let Some(mut leftover) = leftover {
                 let (bytes, whole) = answer::read_body(&mut leftover.response).await;
-                answer.excerpt = answer::printable(&bytes);
+                // A receiver that repeats what it was sent repeats secrets, too.
+                let text = String::from_utf8_lossy(&bytes);
+                let text = hidden::hide(&text, leftover.response.url(), &inner.secrets);
+                answer.excerpt = answer::printable(text.as_bytes());
                 if whole {
                     leftover.give_back();
                 }

@@ -180,6 +180,13 @@ impl Daemon {
         self.child.wait().expect("a child to wait for");
     }
 
+    /// Waits until it ends by itself, and gives its code and what it said.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().expect("a child to wait for").code();
+        (code, self.log())
+    }
+
     /// Waits until the service manager would have been told this.
     #[track_caller]
     pub(crate) fn wait_told(&self, word: &str) {

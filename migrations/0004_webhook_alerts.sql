@@ -2,4 +2,4 @@
 
 ALTER TABLE webhooks ADD COLUMN alert TEXT NOT NULL DEFAULT 'silent' CHECK (alert IN ('silent', 'down', 'disabled')) /* the newest alert told about it */;
 
-PRAGMA user_version = 20;
+PRAGMA user_version = 4;

@@ -1,0 +1,108 @@
+//! Looking after the database: the tasks that do it by themselves, and what the operator asks for while the daemon runs.
+//!
+//! Guards: the config decides, here and with the daemon down alike. Deliberately not here: how it is done (`store`,
+//! `tasks`).
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::supervise::Supervisor;
+use crate::clock::{Clock, SharedClock, SystemClock};
+use crate::config::Config;
+use crate::control::{Advice, Response};
+use crate::ids::{Identity, OrgName, UnionId};
+use crate::store::forget::Forgotten;
+use crate::store::history::{Person, WhoError};
+use crate::store::retention::Limits;
+use crate::store::{Store, StoreError};
+use crate::tasks::janitor::{Janitor, Rules};
+use crate::tasks::poller::start::Assignment;
+use crate::tasks::sentry::Sentry;
+
+/// What the config says about keeping.
+pub fn rules(config: &Config) -> Rules {
+    Rules {
+        limits: limits(config),
+        backup_dir: config.history.backup_dir.clone(),
+        keep: config.history.backup_keep,
+        time_zone: config.time_zone,
+    }
+}
+
+/// How long things are kept.
+pub fn limits(config: &Config) -> Limits {
+    let history = &config.history;
+    Limits { snapshots: history.snapshots, visits: history.visits, events: history.events }
+}
+
+/// Starts the tasks that look after the database; they follow the config that is in force.
+pub(super) fn spawn(
+    tasks: &mut Supervisor,
+    config: watch::Receiver<Arc<Config>>,
+    store: &Store,
+    clock: &SharedClock,
+    stop: &CancellationToken,
+) {
+    let rules = move || rules(&config.borrow());
+    let janitor = Janitor::new(store.clone(), Arc::clone(clock), Box::new(rules));
+    tasks.spawn("the janitor", janitor.run(stop.clone()));
+    // Files live in the machine's time, whatever pace the daemon's own runs at.
+    let sentry = Sentry::new(store.clone(), Arc::new(SystemClock));
+    tasks.spawn("the sentry", sentry.run(stop.clone()));
+}
+
+/// The watch list without those who were forgotten: they are not watched again before the list has been without them
+/// once.
+pub(super) async fn without_forgotten(
+    store: &Store,
+    mut list: Vec<Assignment>,
+) -> Result<Vec<Assignment>, StoreError> {
+    let everybody = list.iter().map(|assignment| assignment.card.identity.clone()).collect();
+    let forgotten = store.forgotten_of(everybody).await?;
+    if !forgotten.is_empty() {
+        let people = forgotten.len();
+        tracing::warn!(
+            people,
+            "some who are in the config were forgotten (`presenced db forget`) and are not watched; take them out of the config"
+        );
+        list.retain(|assignment| !forgotten.contains(&assignment.card.identity));
+    }
+    Ok(list)
+}
+
+/// Erases the one person meant.
+pub async fn erase(store: &Store, config: &Config, person: &Person) -> Result<Forgotten, StoreError> {
+    let corrupt =
+        |what: String| StoreError::Corrupt { table: "people", row: person.person_id.to_string(), what };
+    let identity = Identity {
+        org: OrgName::parse(&person.org).map_err(|error| corrupt(error.to_string()))?,
+        union_id: UnionId::parse(&person.union_id).map_err(|error| corrupt(error.to_string()))?,
+    };
+    store.forget(&identity, config.history.backup_dir.as_deref(), SystemClock.now()).await
+}
+
+pub(super) async fn forget(store: &Store, config: &Config, who: &str) -> Response {
+    let found = match store.history().find(who).await {
+        Ok(Ok(person)) => erase(store, config, &person).await,
+        Ok(Err(error @ WhoError::Nobody { .. })) => return refused(Advice::Nothing, &error),
+        Ok(Err(error @ WhoError::Several { .. })) => return refused(Advice::Usage, &error),
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(forgotten) => Response::Forgot(Box::new(forgotten)),
+        Err(error) => refused(Advice::Failed, &error),
+    }
+}
+
+pub(super) async fn prune(store: &Store, config: &Config) -> Response {
+    match store.prune(limits(config), SystemClock.now()).await {
+        Ok(pruned) => Response::Pruned(pruned),
+        Err(error) => refused(Advice::Failed, &error),
+    }
+}
+
+fn refused(advice: Advice, error: &impl std::fmt::Display) -> Response {
+    Response::Refused { advice, message: error.to_string() }
+}

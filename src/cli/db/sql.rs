@@ -1,0 +1,109 @@
+//! `presenced db sql`: any question, or one that is stored in the file.
+//!
+//! Guards: it brings its own SQLite and only looks; numbers stay numbers in JSON. Deliberately not here: which statements
+//! are refused (`store::history::sql`).
+
+use crate::cli::output::{Cell, Column, Row};
+use crate::cli::reading::{Reading, read};
+use crate::cli::{Exit, Failure, Globals};
+use crate::store::history::sql::{Answer, Example, SqlError, Value};
+
+const EXAMPLES: &[Column] =
+    &[Column::new("name", "NAME"), Column::new("about", "ABOUT").shrinking(), Column::data_only("sql")];
+
+pub(super) fn run(globals: &Globals, query: Option<String>) -> anyhow::Result<Exit> {
+    read(globals, async |reading: &Reading| {
+        let Some(query) = query else {
+            let rows: Vec<Row> = reading.history.examples().await?.iter().map(example).collect();
+            reading.printer.print(EXAMPLES, &rows)?;
+            reading
+                .printer
+                .remark("`presenced db sql @NAME` asks one of these; `db sql \"SELECT ...\"` anything.");
+            return Ok(Exit::Done);
+        };
+        let question = match query.strip_prefix('@') {
+            Some(name) => stored(reading.history.examples().await?, name)?,
+            None => query,
+        };
+        let answer = reading.history.sql(&question).await.map_err(refused)?;
+        if answer.rows.is_empty() && reading.printer.is_table() {
+            reading.printer.remark("No rows.");
+            return Ok(Exit::Done);
+        }
+        let (columns, rows) = shown(answer);
+        reading.printer.print(&columns, &rows)?;
+        Ok(Exit::Done)
+    })
+}
+
+fn example(example: &Example) -> Row {
+    let name = format!("@{}", example.name);
+    Row::new(vec![name.into(), example.about.as_str().into(), example.sql.as_str().into()])
+}
+
+fn stored(examples: Vec<Example>, name: &str) -> Result<String, Failure> {
+    let names: Vec<String> = examples.iter().map(|example| format!("@{}", example.name)).collect();
+    let found = examples.into_iter().find(|example| example.name == name);
+    found.map(|example| example.sql).ok_or_else(|| {
+        let text = format!("no question is stored as `@{name}`; there is {}", names.join(", "));
+        Failure::new(Exit::Nothing, text)
+    })
+}
+
+fn refused(error: SqlError) -> anyhow::Error {
+    match error {
+        SqlError::Refused(_) | SqlError::Wrong(_) => Failure::new(Exit::Usage, error.to_string()).into(),
+        SqlError::Store(error) => error.into(),
+    }
+}
+
+fn shown(answer: Answer) -> (Vec<Column>, Vec<Row>) {
+    let keys: Vec<&'static str> = answer
+        .columns
+        .into_iter()
+        // A command prints one answer: its names live as long as it does.
+        .map(|name| &*name.leak())
+        .collect();
+    let rows = answer.rows.into_iter().map(|values| row(&keys, values)).collect();
+    (keys.into_iter().map(|key| Column::new(key, key).shrinking()).collect(), rows)
+}
+
+/// JSON is written from the values, because a cell has no number with more than one decimal.
+fn row(keys: &[&str], values: Vec<Value>) -> Row {
+    let json: Vec<String> = keys
+        .iter()
+        .zip(&values)
+        .map(|(key, value)| format!("{}:{}", serde_json::Value::from(*key), json(value)))
+        .collect();
+    let json = format!("{{{}}}", json.join(","));
+    Row::new(values.into_iter().map(cell).collect()).with_json(json)
+}
+
+fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Integer(number) => (*number).into(),
+        Value::Real(number) => (*number).into(),
+        Value::Text(text) => text.as_str().into(),
+        Value::Blob(bytes) => hex(bytes).into(),
+    }
+}
+
+fn cell(value: Value) -> Cell {
+    match value {
+        Value::Null => Cell::Nothing,
+        Value::Integer(number) => Cell::Number(number),
+        // As SQLite's own shell has it: a real is seen to be one.
+        Value::Real(number) => Cell::Text(format!("{number:?}")),
+        Value::Text(text) => Cell::Text(text),
+        Value::Blob(bytes) => Cell::Text(hex(&bytes)),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}

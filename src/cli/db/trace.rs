@@ -1,0 +1,59 @@
+//! `presenced db export-trace`: what happened, for `plan --replay` and for other people's tools.
+//!
+//! Guards: the four members of a line are a contract. Deliberately not here: what a replay makes of it (`plan`).
+
+use crate::cli::output::write_out;
+use crate::cli::reading::{Reading, read};
+use crate::cli::{Exit, Globals};
+use crate::store::history::report::Trail;
+
+pub(super) fn run(globals: &Globals) -> anyhow::Result<Exit> {
+    read(globals, async |reading: &Reading| {
+        let (mut after, mut lines) = (i64::MIN, 0);
+        loop {
+            let page = reading.history.trace(after).await?;
+            let Some(last) = page.last() else { break };
+            after = last.place;
+            lines += page.len();
+            let text: String = page.iter().map(line).collect();
+            write_out(std::io::stdout().lock(), &text)?;
+        }
+        if lines == 0 {
+            reading.printer.remark("There are no visits yet.");
+            return Ok(Exit::Nothing);
+        }
+        Ok(Exit::Done)
+    })
+}
+
+fn line(trail: &Trail) -> String {
+    let (user, conference) = (quoted(&trail.union_id), quoted(&trail.conference_id));
+    let left = trail.left.map_or_else(|| "null".to_owned(), |left| left.as_ms().to_string());
+    let joined = trail.joined.as_ms();
+    format!("{{\"user\":{user},\"conference\":{conference},\"joined_ms\":{joined},\"left_ms\":{left}}}\n")
+}
+
+fn quoted(text: &str) -> serde_json::Value {
+    text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_line_has_its_four_members() {
+        let mut trail = Trail {
+            place: 1,
+            union_id: "u\"1".into(),
+            conference_id: "c".into(),
+            joined: Timestamp::from_ms(5),
+            left: Some(Timestamp::from_ms(9)),
+        };
+        let expected = r#"{"user":"u\"1","conference":"c","joined_ms":5,"left_ms":9}"#;
+        assert_eq!(line(&trail), format!("{expected}\n"));
+        trail.left = None;
+        assert!(line(&trail).ends_with("\"left_ms\":null}\n"));
+    }
+}

@@ -1,0 +1,122 @@
+//! The kinds of app: which token call each makes, and where its secrets are read again.
+//!
+//! Guards: a secret goes into a body and nowhere else. Deliberately not here: making the call (`token`).
+
+use serde_json::{Value, json};
+
+use super::client::Credentials;
+use crate::config::App;
+use crate::config::secrets::{self, SecretSource};
+use crate::secret::Secret;
+
+/// Which call gives the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `POST /v1.0/oauth2/accessToken` with the app's key and secret.
+    Internal {
+        /// The app key.
+        key: String,
+    },
+    /// `POST /v1.0/oauth2/{corpId}/token`, for internal and third-party apps.
+    Unified {
+        /// The client id.
+        key: String,
+        /// The organisation the app runs in.
+        corp_id: String,
+    },
+    /// `POST /v1.0/oauth2/corpAccessToken` with a suite ticket.
+    Suite {
+        /// The suite key.
+        key: String,
+        /// The organisation that authorised the suite.
+        corp_id: String,
+    },
+    /// None: somebody else keeps a token fresh.
+    ReadyMade,
+}
+
+impl Kind {
+    /// The kind the configuration means.
+    pub fn of(app: &App) -> Self {
+        match app {
+            App::Internal { key, corp_id: None, .. } => Self::Internal { key: key.clone() },
+            App::Internal { key, corp_id: Some(corp_id), .. }
+            | App::ThirdParty { key, corp_id, suite_ticket: None, .. } => {
+                Self::Unified { key: key.clone(), corp_id: corp_id.clone() }
+            }
+            App::ThirdParty { key, corp_id, suite_ticket: Some(_), .. } => {
+                Self::Suite { key: key.clone(), corp_id: corp_id.clone() }
+            }
+            App::Token { .. } => Self::ReadyMade,
+        }
+    }
+
+    /// The path of its call below the base URL.
+    pub(super) fn path(&self) -> String {
+        match self {
+            Self::Internal { .. } | Self::ReadyMade => "/v1.0/oauth2/accessToken".into(),
+            Self::Unified { corp_id, .. } => {
+                let mut path = String::from("/v1.0/oauth2/");
+                super::client::percent_encode(corp_id, &mut path);
+                path.push_str("/token");
+                path
+            }
+            Self::Suite { .. } => "/v1.0/oauth2/corpAccessToken".into(),
+        }
+    }
+
+    /// A word for log lines.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Internal { .. } => "internal",
+            Self::Unified { .. } => "unified",
+            Self::Suite { .. } => "suite",
+            Self::ReadyMade => "ready-made",
+        }
+    }
+
+    pub(super) fn body(&self, credentials: &Credentials) -> Value {
+        let secret = credentials.secret.reveal();
+        match self {
+            Self::Internal { key } => json!({ "appKey": key, "appSecret": secret }),
+            Self::Unified { key, .. } => {
+                json!({ "client_id": key, "client_secret": secret, "grant_type": "client_credentials" })
+            }
+            Self::Suite { key, corp_id } => {
+                let ticket = credentials.suite_ticket.as_ref().map_or("", |ticket| ticket.reveal());
+                json!({ "suiteKey": key, "suiteSecret": secret, "authCorpId": corp_id, "suiteTicket": ticket })
+            }
+            Self::ReadyMade => Value::Null,
+        }
+    }
+}
+
+/// Where an app's secrets come from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// `app_secret`, or the ready-made `access_token`.
+    pub(super) secret: SecretSource,
+    /// `suite_ticket`.
+    pub(super) suite_ticket: Option<SecretSource>,
+}
+
+impl Sources {
+    /// As the configuration says.
+    pub fn of(app: &App) -> Self {
+        let (secret, suite_ticket) = match app {
+            App::Internal { secret, .. } => (secret, None),
+            App::ThirdParty { secret, suite_ticket, .. } => (secret, suite_ticket.as_ref()),
+            App::Token { access_token } => (access_token, None),
+        };
+        Self { secret: secret.clone(), suite_ticket: suite_ticket.cloned() }
+    }
+}
+
+/// What a source gives now; `None` for a text in the configuration, which only a reload changes, and where it cannot be
+/// had.
+pub(super) async fn again(source: &SecretSource) -> Option<Secret> {
+    match source {
+        SecretSource::Plain(_) => None,
+        source => secrets::resolve(source).await.ok(),
+    }
+}

@@ -1,0 +1,284 @@
+//! Erasing a person: every row, every stored body, every copy that is managed here.
+//!
+//! Guards: afterwards the file, its WAL and the managed backups do not hold one byte of the person's id or nick; that it
+//! happened is kept as a salted hash, so that the next poll does not bring the person back. Deliberately not here: who is
+//! meant (`history::who`); copies that somebody made elsewhere.
+#![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+
+use super::{Store, StoreError, backup, open};
+use crate::ids::Identity;
+use crate::time::Timestamp;
+
+const WHO: &str = "SELECT person_id FROM people WHERE org = ?1 AND union_id = ?2";
+/// Also what is freed in the middle of a page is overwritten, whatever that costs.
+const WIPE: &str = "PRAGMA secure_delete = ON";
+const WIPE_NO_MORE: &str = "PRAGMA secure_delete = FAST";
+/// In this order, so that no foreign key does the work unseen and every table is counted.
+const ERASE: [(&str, &str); 9] = [
+    ("deliveries", "DELETE FROM deliveries WHERE person_id = ?1"),
+    (
+        "deliveries",
+        "DELETE FROM deliveries WHERE sequence IN (SELECT sequence FROM events WHERE person_id = ?1)",
+    ),
+    ("lanes", "DELETE FROM lanes WHERE person_id = ?1"),
+    ("events", "DELETE FROM events WHERE person_id = ?1"),
+    ("visits", "DELETE FROM visits WHERE person_id = ?1"),
+    ("snapshots", "DELETE FROM snapshots WHERE person_id = ?1"),
+    ("gaps", "DELETE FROM gaps WHERE person_id = ?1"),
+    ("poll_errors", "DELETE FROM poll_errors WHERE person_id = ?1"),
+    ("people", "DELETE FROM people WHERE person_id = ?1"),
+];
+const TEXTS: &str = "SELECT t.name, c.name FROM pragma_table_list AS t JOIN pragma_table_info(t.name) AS c \
+    WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND c.type = 'TEXT'";
+const REMEMBER: &str = "INSERT INTO forgotten (org, salt, hash, forgotten_ms) VALUES (?1, ?2, ?3, ?4)";
+const TOMBSTONES: &str = "SELECT forgotten_id, org, salt, hash FROM forgotten";
+const LIFT: &str = "DELETE FROM forgotten WHERE forgotten_id IN (SELECT value FROM json_each(?1))";
+/// A file that was built anew has no page with an old row's remains between its rows.
+const REBUILD: &str = "VACUUM";
+const EMPTY_WAL: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+/// What went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// Rows, by table.
+    pub rows: BTreeMap<String, u64>,
+    /// Backups the person was in, and is not any more.
+    pub backups: Vec<PathBuf>,
+    /// Backups that could not be cleaned, and were removed: they were damaged, or of another version.
+    pub removed_backups: Vec<PathBuf>,
+    /// Another program was reading, and the WAL could not be emptied: what went may stand in there until the next stop.
+    pub wal_in_use: bool,
+}
+
+/// Rows of people who were erased since the start: whoever still has one in memory should drop it.
+#[derive(Debug, Default)]
+pub(super) struct Erased(Mutex<HashSet<i64>>);
+
+impl Store {
+    /// Erases somebody here and in the backups of `backup_dir`. The deletion is one transaction; the file is built anew
+    /// after it, which takes the writer seconds when there are hundreds of megabytes.
+    pub async fn forget(
+        &self,
+        who: &Identity,
+        backup_dir: Option<&Path>,
+        now: Timestamp,
+    ) -> Result<Forgotten, StoreError> {
+        let identity = who.clone();
+        let (person_id, mut forgotten) = self
+            .write(move |connection| Box::pin(async move { erase(connection, &identity, now).await }))
+            .await?;
+        self.inner.erased.0.lock().unwrap_or_else(PoisonError::into_inner).insert(person_id);
+        let busy = self.write_apart(|connection| Box::pin(scrub(connection))).await?;
+        forgotten.wal_in_use = busy;
+        if let Some(folder) = backup_dir {
+            forget_in_backups(folder, who, now, &mut forgotten).await?;
+        }
+        Ok(forgotten)
+    }
+
+    /// Whether the person of this row was erased since the start.
+    pub fn is_erased(&self, person_id: i64) -> bool {
+        self.inner.erased.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&person_id)
+    }
+
+    /// Who of a watch list was forgotten and may not be watched; to be asked with the whole list at each start and reload.
+    ///
+    /// A tombstone whose person is not on the list has done its duty and is lifted: whoever is put on the list again later
+    /// was put there on purpose.
+    pub async fn forgotten_of(&self, list: Vec<Identity>) -> Result<HashSet<Identity>, StoreError> {
+        self.write(move |connection| {
+            Box::pin(async move {
+                let stones: Vec<(i64, String, String, String)> =
+                    sqlx::query_as(TOMBSTONES).fetch_all(&mut *connection).await?;
+                let (mut buried, mut lifted) = (HashSet::new(), Vec::new());
+                for (id, org, salt, hash) in stones {
+                    let of_org = list.iter().filter(|who| who.org.as_str() == org);
+                    match of_org.into_iter().find(|who| tombstone(&salt, who) == hash) {
+                        Some(who) => drop(buried.insert(who.clone())),
+                        None => lifted.push(id),
+                    }
+                }
+                if !lifted.is_empty() {
+                    let lifted = serde_json::to_string(&lifted)?;
+                    sqlx::query(LIFT).bind(lifted).execute(connection).await?;
+                }
+                Ok(buried)
+            })
+        })
+        .await
+    }
+}
+
+/// Deletes and remembers, inside the caller's transaction.
+async fn erase(
+    connection: &mut SqliteConnection,
+    who: &Identity,
+    now: Timestamp,
+) -> Result<(i64, Forgotten), StoreError> {
+    let known: Option<i64> = sqlx::query_scalar(WHO)
+        .bind(who.org.as_str())
+        .bind(who.union_id.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some(person_id) = known else { return Err(StoreError::NoPerson { person_id: 0 }) };
+    sqlx::query(WIPE).execute(&mut *connection).await?;
+    let mut forgotten = Forgotten::default();
+    for (table, statement) in ERASE {
+        let gone = sqlx::query(statement).bind(person_id).execute(&mut *connection).await?;
+        *forgotten.rows.entry(table.to_owned()).or_default() += gone.rows_affected();
+    }
+    refuse_leftovers(connection, who.union_id.as_str()).await?;
+    let salt = salt(now);
+    sqlx::query(REMEMBER)
+        .bind(who.org.as_str())
+        .bind(&salt)
+        .bind(tombstone(&salt, who))
+        .bind(now.as_ms())
+        .execute(&mut *connection)
+        .await?;
+    Ok((person_id, forgotten))
+}
+
+/// Looks through every text of every table: a table that somebody adds and forgets here is found by its first test.
+async fn refuse_leftovers(connection: &mut SqliteConnection, union_id: &str) -> Result<(), StoreError> {
+    let texts: Vec<(String, String)> = sqlx::query_as(TEXTS).fetch_all(&mut *connection).await?;
+    for (table, column) in texts {
+        // The same person may be watched in another organisation, which is somebody else here.
+        let others = match table.as_str() {
+            "people" => " AND 0",
+            "events" | "snapshots" => {
+                " AND person_id NOT IN (SELECT person_id FROM people WHERE union_id = ?1)"
+            }
+            _ => "",
+        };
+        // Names from the schema itself, quoted.
+        let sql = format!("SELECT count(*) FROM \"{table}\" WHERE instr(\"{column}\", ?1) > 0{others}");
+        let left: i64 =
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(union_id).fetch_one(&mut *connection).await?;
+        if left > 0 {
+            return Err(StoreError::Corrupt {
+                table: "forgotten",
+                row: format!("{table}.{column}"),
+                what: format!("{left} rows still name the person, so nothing was erased"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Builds the file anew and empties the WAL; gives whether a reader kept the WAL from being emptied.
+async fn scrub(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
+    sqlx::query(EMPTY_WAL).execute(&mut *connection).await?;
+    sqlx::query(REBUILD).execute(&mut *connection).await?;
+    let (busy, ..): (i64, i64, i64) = sqlx::query_as(EMPTY_WAL).fetch_one(&mut *connection).await?;
+    sqlx::query(WIPE_NO_MORE).execute(connection).await?;
+    Ok(busy != 0)
+}
+
+/// Every managed backup is cleaned, or removed where that cannot be done.
+async fn forget_in_backups(
+    folder: &Path,
+    who: &Identity,
+    now: Timestamp,
+    forgotten: &mut Forgotten,
+) -> Result<(), StoreError> {
+    for path in backup::managed(folder)? {
+        match forget_in_copy(&path, who, now).await {
+            Ok(true) => forgotten.backups.push(path),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "a backup that could not be cleaned is removed");
+                std::fs::remove_file(&path).map_err(|error| StoreError::file("remove", &path, error))?;
+                forgotten.removed_backups.push(path);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Erases somebody in a file that nobody else has open; gives whether there was anything.
+pub(super) async fn forget_in_copy(path: &Path, who: &Identity, now: Timestamp) -> Result<bool, StoreError> {
+    let mut connection = open::connect_copy(path).await?;
+    let erased = async {
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        match erase(&mut transaction, who, now).await {
+            Ok(_) => transaction.commit().await?,
+            Err(StoreError::NoPerson { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        sqlx::query(REBUILD).execute(&mut connection).await?;
+        Ok(true)
+    }
+    .await;
+    connection.close().await?;
+    erased
+}
+
+/// Carries tombstones into a file that is older than they are, and buries there whom they are for.
+pub(super) async fn bury(
+    connection: &mut SqliteConnection,
+    stones: &[(String, String, String, i64)],
+) -> Result<u64, StoreError> {
+    let people: Vec<(String, String)> =
+        sqlx::query_as("SELECT org, union_id FROM people").fetch_all(&mut *connection).await?;
+    let mut buried = 0;
+    for (org, salt, hash, at) in stones {
+        let found = people.iter().filter(|(of, _)| of == org).find_map(|(org, union_id)| {
+            let who = Identity {
+                org: crate::ids::OrgName::parse(org).ok()?,
+                union_id: crate::ids::UnionId::parse(union_id).ok()?,
+            };
+            (tombstone(salt, &who) == *hash).then_some(who)
+        });
+        match found {
+            Some(who) => {
+                erase(connection, &who, Timestamp::from_ms(*at)).await?;
+                buried += 1;
+            }
+            None => {
+                sqlx::query(REMEMBER)
+                    .bind(org)
+                    .bind(salt)
+                    .bind(hash)
+                    .bind(at)
+                    .execute(&mut *connection)
+                    .await?;
+            }
+        }
+    }
+    Ok(buried)
+}
+
+/// Of salt, organisation and unionId, with their lengths, so that no two pairs write the same bytes.
+fn tombstone(salt: &str, who: &Identity) -> String {
+    let mut hash = Sha256::new();
+    for part in [salt, who.org.as_str(), who.union_id.as_str()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hex(&hash.finalize())
+}
+
+/// A unionId is long and random already; the salt only keeps two databases from being compared.
+fn salt(now: Timestamp) -> String {
+    let random = [(); 2].map(|()| RandomState::new().hash_one(now.as_ms()).to_be_bytes());
+    hex(&random.concat())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,199 @@
+//! The janitor: what is too old goes every hour, and every night a verified copy is made.
+//!
+//! Guards: it is never in anybody's way (small transactions; copies are made through a reading connection), and its
+//! troubles are said and tried again, never the daemon's end. Deliberately not here: how rows are deleted and copies
+//! made (`store`); whether the file is still there (`sentry`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, Timelike};
+use chrono_tz::Tz;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+use crate::store::retention::Limits;
+use crate::store::{Store, backup};
+use crate::time::Timestamp;
+
+/// Limits are days; an hour more does not matter, and an hour's rows are few.
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
+/// A start has better things to do.
+const FIRST_PRUNE: Duration = Duration::from_mins(1);
+/// Copies are made from this hour of the day on, by the daemon's `time_zone`.
+const NIGHT_HOUR: u32 = 3;
+/// How soon a copy that failed is tried again.
+const BACKUP_AGAIN: Duration = Duration::from_mins(10);
+/// Time zones change their offset, clocks are set: the hour is looked at again at least so often.
+const LOOK_EVERY: Duration = Duration::from_mins(10);
+
+/// What the operator decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// How long things are kept.
+    pub limits: Limits,
+    /// Where copies go; `None`: no copies.
+    pub backup_dir: Option<PathBuf>,
+    /// How many stay.
+    pub keep: u32,
+    /// When the night is.
+    pub time_zone: Tz,
+}
+
+/// The rules in force: a reload changes them.
+pub type InForce = Box<dyn Fn() -> Rules + Send + Sync>;
+
+/// The janitor.
+pub struct Janitor {
+    store: Store,
+    clock: SharedClock,
+    rules: InForce,
+    next_prune: Timestamp,
+    next_backup: Timestamp,
+    /// The day of the newest copy that was made or found.
+    copied: Option<NaiveDate>,
+}
+
+impl Janitor {
+    /// For an open database.
+    pub fn new(store: Store, clock: SharedClock, rules: InForce) -> Self {
+        let now = clock.now();
+        Self { store, clock, rules, next_prune: now.plus(FIRST_PRUNE), next_backup: now, copied: None }
+    }
+
+    /// Runs until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), std::convert::Infallible> {
+        loop {
+            // A copy or a deletion under way is let go: half a copy is never called one, a batch is a transaction.
+            let wake = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                wake = self.step() => wake,
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                () = self.clock.sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Does what is due; gives when to come again.
+    pub async fn step(&mut self) -> Timestamp {
+        let now = self.clock.now();
+        if now >= self.next_prune {
+            self.prune(now).await;
+            self.next_prune = now.plus(PRUNE_EVERY);
+        }
+        if now >= self.next_backup {
+            self.next_backup = self.backup(now).await;
+        }
+        self.next_prune.min(self.next_backup)
+    }
+
+    async fn prune(&self, now: Timestamp) {
+        let limits = (self.rules)().limits;
+        match self.store.prune(limits, now).await {
+            Ok(pruned) if pruned.rows() > 0 => tracing::info!(
+                events = pruned.events,
+                snapshots = pruned.snapshots,
+                visits = pruned.visits,
+                "what was too old is deleted"
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "what is too old could not be deleted; again in an hour"),
+        }
+    }
+
+    /// Makes the night's copy if it is due and not there; gives when to look again.
+    async fn backup(&mut self, now: Timestamp) -> Timestamp {
+        let Rules { backup_dir, keep, time_zone, .. } = (self.rules)();
+        let Some(folder) = backup_dir else { return now.plus(LOOK_EVERY) };
+        let local =
+            DateTime::from_timestamp_millis(now.as_ms()).unwrap_or_default().with_timezone(&time_zone);
+        let today = local.date_naive();
+        if local.hour() < NIGHT_HOUR || self.copied == Some(today) {
+            return now.plus(LOOK_EVERY);
+        }
+        let to = backup::managed_name(&folder, &today.to_string());
+        let copied = if to.exists() {
+            Ok(())
+        } else {
+            backup::backup(self.store.path(), &to).await.map(|copied| {
+                tracing::info!(path = %copied.path.display(), bytes = copied.bytes, "backup made and verified");
+            })
+        };
+        match copied.and_then(|()| backup::thin_out(&folder, keep)) {
+            Ok(_) => {
+                self.copied = Some(today);
+                now.plus(LOOK_EVERY)
+            }
+            Err(error) => {
+                tracing::error!(%error, "no backup was made; trying again in ten minutes");
+                now.plus(BACKUP_AGAIN)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::ManualClock;
+
+    /// 2026-11-23 02:00 in Shanghai.
+    const EVENING: Timestamp = Timestamp::from_ms(1_795_370_400_000);
+
+    #[tokio::test]
+    async fn a_copy_a_night_and_so_many_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at(EVENING);
+        let path = folder.path().join("presence.db");
+        let store = Store::open(&path, chrono_tz::UTC, Arc::new(clock.clone())).await.unwrap();
+        let copies = folder.path().join("copies");
+        std::fs::create_dir(&copies).unwrap();
+        let rules = Rules {
+            backup_dir: Some(copies.clone()),
+            keep: 2,
+            time_zone: chrono_tz::Asia::Shanghai,
+            ..Rules::default()
+        };
+        let mut janitor =
+            Janitor::new(store.clone(), Arc::new(clock.clone()), Box::new(move || rules.clone()));
+        let names = || -> Vec<String> {
+            let paths = backup::managed(&copies).unwrap();
+            paths.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+        };
+        janitor.step().await;
+        assert!(names().is_empty(), "it is not three yet");
+        for day in 0..3 {
+            clock.set(EVENING.plus(Duration::from_hours(24 * day + 2)));
+            janitor.step().await;
+            clock.advance(Duration::from_hours(1));
+            janitor.step().await;
+        }
+        assert_eq!(names(), ["presenced-2026-11-24.db", "presenced-2026-11-25.db"]);
+        store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_not_there_is_tried_again_and_ends_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at(EVENING.plus(Duration::from_hours(2)));
+        let path = folder.path().join("presence.db");
+        let store = Store::open(&path, chrono_tz::UTC, Arc::new(clock.clone())).await.unwrap();
+        let copies = folder.path().join("copies");
+        let rules = Rules { backup_dir: Some(copies.clone()), keep: 1, ..Rules::default() };
+        let mut janitor =
+            Janitor::new(store.clone(), Arc::new(clock.clone()), Box::new(move || rules.clone()));
+        clock.advance(Duration::from_hours(12));
+        let again = janitor.step().await;
+        std::fs::create_dir(&copies).unwrap();
+        clock.set(again.plus(BACKUP_AGAIN));
+        janitor.step().await;
+        assert_eq!(backup::managed(&copies).unwrap().len(), 1);
+        store.close().await.unwrap();
+    }
+}

@@ -1,0 +1,123 @@
+//! The ground goes from under a running daemon: the disk fills up, the file disappears.
+//!
+//! Guards: a full disk pauses the looking, is said, and ends by itself; a database that is not there any more ends the
+//! daemon. Needs root, to mount a small file system of its own. Deliberately not here: the ballast itself (`store`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::daemon::{Site, sqlite3};
+use crate::harness::fake::{Fake, inside};
+use crate::harness::http::response;
+use crate::harness::receiver::{Receiver, SECRET};
+
+/// A small disk of its own, let go at the end.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    #[track_caller]
+    fn mount(at: &Path) -> Self {
+        fs::create_dir(at).expect("a folder");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "none"]).arg(at).output();
+        let mounted = mounted.expect("`mount` is part of every Debian");
+        assert!(
+            mounted.status.success(),
+            "this test mounts a small disk, and only root may: run it with sudo ({})",
+            String::from_utf8_lossy(&mounted.stderr)
+        );
+        Self(at.to_owned())
+    }
+
+    fn fill(&self) {
+        let mut file = fs::File::create(self.0.join("filler")).expect("a file");
+        // Until there is no room, which is an error.
+        let _ = std::io::copy(&mut std::io::repeat(7), &mut file);
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.0.join("filler")).expect("the filler is there");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily, because somebody may still have a file of it open.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// In and out with every second look, each stay a meeting of its own.
+fn restless(union_id: &str, call: u64) -> String {
+    if call % 4 < 2 {
+        return r#"{"onGoingConfIdList":[],"memberModelMap":{}}"#.to_owned();
+    }
+    let join_ms = 1_699_347_295_876 + i64::try_from(call / 4).unwrap_or(0) * 1000;
+    inside(union_id, &format!("conference{:014}", call / 4), 3, join_ms, "")
+}
+
+#[test]
+fn a_full_disk_pauses_polling_says_so_and_ends_by_itself() {
+    let fake = Fake::scripted(|who, call| Some(response(200, "application/json", &restless(who, call))));
+    let receiver = Receiver::start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let disk = SmallDisk::mount(&folder.path().join("disk"));
+    let database = disk.0.join("presence.db");
+    let (base, hook) = (fake.base(), receiver.url());
+    let site = Site::with_config(&format!(
+        "time_zone = \"UTC\"\n[dingtalk]\napi_base = \"{base}\"\napp_key = \"key\"\napp_secret = \"s\"\n\
+         calls_per_month = 0\nrate = 10000\n[poll]\ninterval = \"20ms\"\nmin_interval = \"10ms\"\n\
+         leave_after_misses = 1\n[poll.backoff]\ninitial = \"20ms\"\nmax = \"50ms\"\n\
+         [[webhook]]\nname = \"hook\"\nurl = \"{hook}\"\nsecret = \"{SECRET}\"\nrate = 10000\n\
+         [history]\npath = \"{}\"\n[http]\nlisten = \"\"\n[[user]]\nunion_id = \"li\"\n",
+        database.display()
+    ));
+    let daemon = site.start();
+    receiver.wait(4);
+    disk.fill();
+    wait_for_log(&site, "the disk is full: polling pauses");
+    assert!(!disk.0.join("presence.db.ballast").exists());
+    disk.make_room();
+    wait_for_log(&site, "there is room on the disk again");
+    let before = receiver.wait(0).len();
+    receiver.wait(before + 4);
+    daemon.terminate();
+    assert_eq!(sqlite3(&database, "PRAGMA integrity_check"), "ok");
+    let twice = "SELECT count(*) FROM (SELECT conference_id, type FROM events WHERE conference_id IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1)";
+    assert_eq!(sqlite3(&database, twice), "0", "nothing was told twice");
+}
+
+/// The log has no bell: `tail` follows it, with a limit.
+#[track_caller]
+fn wait_for_log(site: &Site, word: &str) {
+    let limit = std::time::Duration::from_mins(1);
+    let found = Command::new("timeout")
+        .arg(limit.as_secs().to_string())
+        .args(["sh", "-c", "tail -n +1 -F \"$1\" 2>/dev/null | grep -q -m 1 -e \"$2\"", "sh"])
+        .arg(site.path("log"))
+        .arg(word)
+        .status()
+        .expect("`timeout`, `tail` and `grep` are part of every Debian");
+    assert!(
+        found.success(),
+        "waited in vain for: {word}\n{}",
+        fs::read_to_string(site.path("log")).unwrap_or_default()
+    );
+}
+
+#[test]
+fn a_database_that_is_deleted_or_replaced_ends_the_daemon() {
+    for replaced in [false, true] {
+        let (fake, receiver) = (Fake::start(), Receiver::start());
+        let site = Site::new(&fake.base(), &receiver.url(), &["li"], "interval = \"1s\"", "");
+        let daemon = site.start();
+        let aside = site.path("aside.db");
+        fs::rename(site.database(), &aside).expect("a file to rename");
+        if replaced {
+            fs::copy(&aside, site.database()).expect("a copy");
+        }
+        let (code, log) = daemon.ended();
+        assert_eq!(code, Some(1), "{log}");
+        assert!(log.contains("was deleted or replaced"), "{log}");
+    }
+}

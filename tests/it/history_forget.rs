@@ -1,0 +1,150 @@
+//! Erasing a person: not one byte is left, and nobody comes back by accident.
+#![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
+
+use std::fs;
+use std::path::Path;
+
+use presenced::presence::event::EventType;
+use presenced::store::{Miss, Store, StoreError, backup};
+
+use crate::store_fixture::{
+    Place, START, enrolment, identity, joined, later, org, outgoing, snapshot, system,
+};
+
+/// Long enough not to stand anywhere by chance.
+const ID: &str = "2iPOLbpUNMLzB5LuwggiiqiPwiEiE-to-be-forgotten";
+const OTHER: &str = "somebody-else-who-stays";
+
+/// How often the bytes of a text are in the files of a folder.
+fn hits(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(hits(&path, text));
+        } else if fs::read(&path).unwrap().windows(text.len()).any(|bytes| bytes == text.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+/// A history in which both have a part, large enough that pages were split, freed and used again.
+async fn lived_in(store: &Store) -> i64 {
+    let people = store.enroll(vec![enrolment(ID), enrolment(OTHER)]).await.unwrap().0;
+    let (person, other) = (people[0].person_id, people[1].person_id);
+    for n in 0..120_u32 {
+        for (person_id, union_id) in [(person, ID), (other, OTHER)] {
+            let mut look = joined(person_id, union_id, &format!("{person_id}_{n}"));
+            let body = format!("{{\"of\":\"{union_id}\",\"padding\":\"{}\"}}", "x".repeat(n as usize * 9));
+            let mut snapshot = snapshot(later(u64::from(n)), i64::from(n));
+            snapshot.body = body;
+            look.snapshot = Some(snapshot);
+            look.visits[0].nick = Some(format!("Nick of {union_id}"));
+            store.record(look).await.unwrap();
+        }
+    }
+    store.record_system(None, vec![system("evt_alert", &["crm"])]).await.unwrap();
+    store.note_gap(org(), Some(person), START, later(9), "rejected").await.unwrap();
+    let text = format!("no such user {ID}");
+    let (at, next_poll) = (START, later(60));
+    let miss = Miss { person_id: person, org: org(), at, class: "rejected", text, next_poll };
+    store.flush(Vec::new(), vec![miss]).await.unwrap();
+    person
+}
+
+#[tokio::test]
+async fn not_one_byte_is_left_in_the_database_its_wal_or_the_backups() {
+    let place = Place::new();
+    let copies = place.folder.path().join("copies");
+    fs::create_dir(&copies).unwrap();
+    let store = place.open().await;
+    let person = lived_in(&store).await;
+    for day in ["2026-11-22", "2026-11-23"] {
+        backup::backup(&place.file(), &backup::managed_name(&copies, day)).await.unwrap();
+    }
+    fs::write(backup::managed_name(&copies, "2026-11-21"), format!("damaged, but {ID} can be read")).unwrap();
+    let nick = format!("Nick of {ID}");
+    assert!(hits(place.folder.path(), ID).len() >= 4 && hits(place.folder.path(), &nick).len() >= 3);
+    let others = hits(&copies, OTHER).len();
+
+    let forgotten = store.forget(&identity(ID), Some(&copies), START).await.unwrap();
+
+    assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
+    assert_eq!(hits(place.folder.path(), &nick), Vec::<String>::new());
+    assert_eq!(hits(place.folder.path(), "to-be-forgotten"), Vec::<String>::new());
+    assert_eq!((forgotten.backups.len(), forgotten.removed_backups.len()), (2, 1));
+    assert_eq!(
+        (forgotten.rows["snapshots"], forgotten.rows["events"], forgotten.rows["people"]),
+        (120, 120, 1)
+    );
+    assert!(!forgotten.wal_in_use && store.is_erased(person));
+    assert_eq!(hits(&copies, OTHER).len(), others, "the backups still hold everybody else");
+    assert_eq!(place.count("SELECT count(*) FROM visits").await, 120);
+    assert_eq!(place.count("SELECT count(*) FROM events WHERE person_id IS NULL").await, 1);
+    store.close().await.unwrap();
+    assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
+    assert!(presenced::store::check::examine(&place.file()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_was_forgotten_is_not_watched_before_the_list_was_without_them() {
+    let place = Place::new();
+    let store = place.open().await;
+    lived_in(&store).await;
+    store.forget(&identity(ID), None, START).await.unwrap();
+    let list = vec![identity(ID), identity(OTHER)];
+    for _ in 0..2 {
+        assert_eq!(store.forgotten_of(list.clone()).await.unwrap(), [identity(ID)].into());
+    }
+    store.close().await.unwrap();
+    let store = place.open().await;
+    assert_eq!(store.forgotten_of(list.clone()).await.unwrap(), [identity(ID)].into());
+    assert!(store.forgotten_of(vec![identity(OTHER)]).await.unwrap().is_empty());
+    assert!(store.forgotten_of(list).await.unwrap().is_empty(), "put on the list on purpose");
+    assert_eq!(place.count("SELECT count(*) FROM forgotten").await, 0);
+}
+
+#[tokio::test]
+async fn what_a_poll_still_brings_is_refused() {
+    let place = Place::new();
+    let store = place.open().await;
+    let person = lived_in(&store).await;
+    store.forget(&identity(ID), None, START).await.unwrap();
+    let late = store.record(joined(person, ID, "late")).await.unwrap_err();
+    assert!(matches!(late, StoreError::NoPerson { .. }), "{late}");
+    let again = store.enroll(vec![enrolment(ID)]).await.unwrap().0.remove(0);
+    assert_ne!(again.person_id, person, "a row is never given twice");
+}
+
+#[tokio::test]
+async fn a_body_that_names_somebody_elsewhere_stops_the_erasing_whole() {
+    let place = Place::new();
+    let store = place.open().await;
+    lived_in(&store).await;
+    let mut odd = outgoing("evt_odd", OTHER, &[]);
+    odd.draft.event_type = EventType::SystemAlert;
+    odd.draft.identity = None;
+    odd.draft.data.cause = Some(ID.to_owned());
+    store.record_system(None, vec![odd]).await.unwrap();
+    let error = store.forget(&identity(ID), None, START).await.unwrap_err();
+    assert!(error.to_string().contains("nothing was erased"), "{error}");
+    assert_eq!(place.count("SELECT count(*) FROM people").await, 2);
+    assert_eq!(place.count("SELECT count(*) FROM visits").await, 240);
+}
+
+#[tokio::test]
+async fn an_old_backup_does_not_bring_anybody_back() {
+    let place = Place::new();
+    let store = place.open().await;
+    lived_in(&store).await;
+    let abroad = tempfile::tempdir().unwrap();
+    let elsewhere = abroad.path().join("elsewhere.db");
+    backup::backup(&place.file(), &elsewhere).await.unwrap();
+    store.forget(&identity(ID), None, START).await.unwrap();
+    store.close().await.unwrap();
+    let restored = backup::restore(&elsewhere, &place.file(), later(5)).await.unwrap();
+    assert_eq!(restored.forgotten, 1);
+    assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
+    assert_eq!(place.count("SELECT count(*) FROM forgotten").await, 1);
+}

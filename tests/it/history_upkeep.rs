@@ -1,0 +1,204 @@
+//! Backups, restoring, retention, damage, a full disk: what keeps a history from being lost or from growing for ever.
+#![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use presenced::store::retention::Limits;
+use presenced::store::{Store, StoreError, backup, check};
+
+use crate::store_fixture::{Place, START, ended, enroll_one, joined, later, org, snapshot, visit};
+
+const DAY: Duration = Duration::from_hours(24);
+
+async fn filled() -> (Place, Store) {
+    let place = Place::new();
+    let store = place.open().await;
+    let person = enroll_one(&store).await.person_id;
+    for n in 0..50 {
+        store.record(joined(person, "li", &format!("n{n}"))).await.unwrap();
+    }
+    (place, store)
+}
+
+#[tokio::test]
+async fn a_backup_is_whole_private_and_made_while_the_daemon_writes() {
+    let (place, store) = filled().await;
+    let to = place.folder.path().join("copy.db");
+    let person = enroll_one(&store).await.person_id;
+    let database = place.file();
+    fs::write(place.folder.path().join("copy.db.partial"), "of a copy that was broken off").unwrap();
+    let (copied, ()) = tokio::join!(backup::backup(&database, &to), async {
+        for n in 0..50 {
+            store.record(joined(person, "li", &format!("m{n}"))).await.unwrap();
+        }
+    });
+    let copied = copied.unwrap();
+    assert!((50..=100).contains(&copied.rows["events"]), "{copied:?}");
+    assert_eq!(copied.bytes, fs::metadata(&to).unwrap().len());
+    assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(check::examine(&to).await.unwrap().is_empty());
+    let again = backup::backup(&place.file(), &to).await.unwrap_err();
+    assert!(matches!(again, StoreError::Exists { .. }), "{again}");
+    let names: Vec<_> = fs::read_dir(place.folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().contains("partial")), "{names:?}");
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn restoring_needs_the_daemon_down_a_sound_copy_and_gives_a_new_source() {
+    let (place, store) = filled().await;
+    let copy = place.folder.path().join("copy.db");
+    backup::backup(&place.file(), &copy).await.unwrap();
+    let running = backup::restore(&copy, &place.file(), START).await.unwrap_err();
+    assert!(matches!(running, StoreError::Locked { .. }), "{running}");
+    let source = store.source().to_owned();
+    let person = enroll_one(&store).await.person_id;
+    store.record(joined(person, "li", "later")).await.unwrap();
+    store.close().await.unwrap();
+
+    let bad = place.folder.path().join("bad.db");
+    let mut bytes = fs::read(&copy).unwrap();
+    bytes[4096..8192].fill(0x5a);
+    fs::write(&bad, bytes).unwrap();
+    let before = fs::read(place.file()).unwrap();
+    let damaged = backup::restore(&bad, &place.file(), START).await.unwrap_err();
+    assert!(matches!(damaged, StoreError::Damaged { .. }), "{damaged}");
+    assert_eq!(fs::read(place.file()).unwrap(), before, "nothing was touched");
+
+    let restored = backup::restore(&copy, &place.file(), START).await.unwrap();
+    assert_ne!(restored.source, source);
+    assert_eq!(restored.rows["events"], 50);
+    assert_eq!(fs::read(restored.kept.unwrap()).unwrap(), before);
+    let store = place.open().await;
+    assert_eq!(store.source(), restored.source);
+    assert_eq!(place.count("SELECT count(*) FROM visits").await, 50);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_of_a_crashed_database_has_what_its_wal_has() {
+    let (place, store) = filled().await;
+    let crashed = Place::new();
+    for suffix in ["", "-wal", "-shm"] {
+        let name = format!("presence.db{suffix}");
+        fs::copy(place.folder.path().join(&name), crashed.folder.path().join(&name)).unwrap();
+    }
+    let copied = backup::backup(&crashed.file(), &crashed.folder.path().join("copy.db")).await.unwrap();
+    assert_eq!(copied.rows["events"], 50);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_too_old_goes_and_what_is_needed_stays() {
+    let place = Place::new();
+    let store = place.open().await;
+    let person = enroll_one(&store).await.person_id;
+    // More than one batch of it, delivered nowhere.
+    for n in 0..1200 {
+        let mut old = joined(person, "li", &format!("old{n}"));
+        old.visits = vec![ended(visit(&format!("vis_old{n}")), later(5))];
+        old.events[0].webhooks = [].into();
+        store.record(old).await.unwrap();
+    }
+    // On its way to a receiver, a stay that goes on, and the newest answer.
+    store.record(joined(person, "li", "open")).await.unwrap();
+    store.note_gap(org(), None, START, later(9), "restart").await.unwrap();
+    place.clock.advance(DAY * 40);
+    let mut young = joined(person, "li", "young");
+    young.snapshot = Some(snapshot(START.plus(DAY * 40), 7));
+    young.events[0].webhooks = [].into();
+    young.visits = vec![ended(visit("vis_young"), START.plus(DAY * 40))];
+    young.visits[0].joined = START.plus(DAY * 40);
+    store.record(young).await.unwrap();
+    let limits = Limits { snapshots: Some(DAY * 30), visits: Some(DAY * 30), events: None };
+    let pruned = store.prune(limits, START.plus(DAY * 41)).await.unwrap();
+    assert_eq!((pruned.visits, pruned.snapshots, pruned.events, pruned.gaps), (1200, 1201, 0, 1));
+    assert!(pruned.pages > 0, "{pruned:?}");
+    let all = Limits { events: Some(DAY * 30), ..limits };
+    let pruned = store.prune(all, START.plus(DAY * 41)).await.unwrap();
+    assert_eq!(pruned.events, 1200);
+    let left = "SELECT group_concat(visit_id, ' ') = 'vis_open vis_young' FROM (SELECT visit_id FROM visits ORDER BY 1)";
+    assert_eq!(place.count(left).await, 1);
+    assert_eq!(place.count("SELECT count(*) FROM snapshots").await, 1);
+    assert_eq!(
+        place.count("SELECT count(*) FROM events").await,
+        2,
+        "one waits for its receiver, one is young"
+    );
+    let far = START.plus(DAY * 400);
+    assert_eq!(store.prune(all, far).await.unwrap().snapshots, 0, "the newest answer stays");
+    store.close().await.unwrap();
+    assert!(check::examine(&place.file()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_hundred_damaged_copies_are_refused_untouched_or_do_no_harm() {
+    let (place, store) = filled().await;
+    store.close().await.unwrap();
+    let sound = fs::read(place.file()).unwrap();
+    let mut random = 7_u64;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(random >> 33).unwrap() % below
+    };
+    let mut refused = 0;
+    for round in 0..100 {
+        let mut bytes = sound.clone();
+        match round % 4 {
+            0 => bytes.truncate(4096 * (1 + next(sound.len() / 4096 - 1))),
+            1 => {
+                let page = 4096 * next(sound.len() / 4096);
+                bytes[page..page + 4096].fill(0);
+            }
+            2 => (0..64).for_each(|_| bytes[next(sound.len())] ^= 0xff),
+            _ => {
+                let (from, to) = (4096 * next(sound.len() / 4096), 4096 * next(sound.len() / 4096));
+                bytes.copy_within(from..from + 4096, to);
+            }
+        }
+        let copy = Place::new();
+        fs::write(copy.file(), &bytes).unwrap();
+        match copy.try_open().await {
+            Ok(store) => store.close().await.unwrap(),
+            Err(error) => {
+                refused += 1;
+                let said = error.to_string();
+                let known = matches!(error, StoreError::Damaged { .. } | StoreError::Foreign { .. });
+                assert!(known && said.contains("not touched"), "{round}: {said}");
+                assert_eq!(fs::read(copy.file()).unwrap(), bytes, "{round}");
+            }
+        }
+    }
+    assert!(refused > 60, "only {refused} of 100 were noticed");
+}
+
+/// Somebody at a shell who takes a lock, does something else for longer than a statement waits (5 s), and lets go.
+fn hold(place: &Place, lock: &str) -> std::process::Child {
+    let signal = place.folder.path().join("held");
+    let script = format!("{lock};\n.shell touch {0}; sleep 7\nCOMMIT;\n", signal.display());
+    let mut child = Command::new("sqlite3").arg(place.file()).stdin(Stdio::piped()).spawn().expect("sqlite3");
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+    while !signal.exists() {
+        std::thread::yield_now();
+    }
+    fs::remove_file(signal).unwrap();
+    child
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_holds_by_hand_delays_and_breaks_nothing() {
+    let (place, store) = filled().await;
+    let person = enroll_one(&store).await.person_id;
+    let mut hand = hold(&place, "BEGIN IMMEDIATE");
+    store.record(joined(person, "li", "patient")).await.unwrap();
+    assert!(hand.wait().unwrap().success());
+    store.close().await.unwrap();
+    let mut hand = hold(&place, "BEGIN EXCLUSIVE");
+    let store = place.open().await;
+    assert!(hand.wait().unwrap().success());
+    assert_eq!(place.count("SELECT count(*) FROM events").await, 51);
+    store.close().await.unwrap();
+}

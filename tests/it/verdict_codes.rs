@@ -1,0 +1,124 @@
+//! Every refusal DingTalk documents, from its bytes to what the daemon does about it.
+//!
+//! Guards: no code loses its reaction on the way from `dingtalk::classify` to `policy::reaction`. Deliberately not here:
+//! the reactions' own rules (`policy::reaction`), odd bodies (`dingtalk::classify`).
+
+use std::time::Duration;
+
+use presenced::dingtalk::classify::{Reply, failure, token_failure};
+use presenced::dingtalk::error::CallError;
+use presenced::policy::reaction::{Cause, Failure, Hold, Standing, Steps, react};
+use presenced::time::Timestamp;
+
+/// 2026-11-23T06:00:20Z
+const NOW: Timestamp = Timestamp::from_ms(1_795_413_620_000);
+const DENIED: &str = "Forbidden.AccessDenied.";
+const SECOND: u64 = 1;
+const SOON: u64 = 30;
+const DAY: u64 = 24 * 3600;
+
+/// Status, `code`, who waits, for how many seconds at least, why the organisation is shut, whether it slows down, and
+/// whether the call counts for the month.
+type Row = (u16, &'static str, Hold, u64, Option<Cause>, bool, bool);
+
+const ROWS: &[Row] = &[
+    (400, "InvalidAuthentication", Hold::Organisation, SOON, Some(Cause::Auth), false, true),
+    (400, "AuthenticationFailed.MissingParameter", Hold::Organisation, SOON, Some(Cause::Auth), false, true),
+    (401, "", Hold::Organisation, SOON, Some(Cause::Auth), false, true),
+    (403, "AccessTokenPermissionDenied", Hold::Organisation, SOON, Some(Cause::Auth), false, true),
+    (403, "IpNotInWhiteList", Hold::Organisation, SOON, Some(Cause::Auth), false, true),
+    (403, "QpsLimitForAppkeyAndApi", Hold::Organisation, SECOND, None, true, false),
+    (403, "QpsLimitForApi", Hold::Organisation, SECOND, None, true, false),
+    (403, "QpsLimitForSuitekeyAndOrgAndApi", Hold::Organisation, SECOND, None, true, false),
+    (403, "QpmLimitForAppkeyAndApi", Hold::Organisation, 40, None, true, false),
+    (403, "QpmLimitForSuitekeyAndOrgAndApi", Hold::Organisation, 40, None, true, false),
+    (403, "ApiCountLimitForOrg", Hold::Organisation, 6 * 3600, Some(Cause::MonthSpent), false, true),
+    (403, "acrossOrgAccessForbidden", Hold::Parked, DAY, None, false, true),
+    (429, "system.busy", Hold::Organisation, SECOND, None, true, true),
+    (429, "systemBusy", Hold::Organisation, SECOND, None, true, true),
+    (400, "param.error", Hold::Parked, DAY, None, false, true),
+    (400, "missing.user.info", Hold::Parked, DAY, None, false, true),
+    (400, "system.error", Hold::Person, SOON, None, false, true),
+    (500, "system.error", Hold::Person, SOON, None, false, true),
+    (500, "unknownError", Hold::Person, SOON, None, false, true),
+    (503, "service.timeout", Hold::Person, SOON, None, false, true),
+];
+
+fn reply(status: u16, body: &str) -> Reply<'_> {
+    Reply { status, request_id: None, retry_after: None, body: body.as_bytes(), now: NOW }
+}
+
+fn reaction(error: &CallError) -> (Hold, Duration, Option<Cause>, bool) {
+    let steps = Steps { initial: Duration::from_secs(40), max: Duration::from_mins(15), factor: 2.0 };
+    let failure = Failure {
+        verdict: &error.verdict,
+        retry_after: error.retry_after,
+        now: NOW,
+        earlier: 0,
+        person: 1,
+        org: 2,
+        month_ends: NOW.plus(Duration::from_hours(24 * 7)),
+    };
+    let (reaction, standing) = react(&failure, Standing::default(), &steps);
+    (reaction.hold, reaction.next.since(NOW), standing.shut.map(|shut| shut.cause), reaction.slower)
+}
+
+#[test]
+fn each_code_has_its_reaction() {
+    for (status, code, hold, seconds, cause, slower, charged) in ROWS.iter().copied() {
+        let denied = status == 403 && !code.starts_with("across");
+        let code = if denied { format!("{DENIED}{code}") } else { code.to_owned() };
+        let body = format!(r#"{{"code":"{code}","message":"m","requestid":"R"}}"#);
+        let error = failure(&reply(status, &body));
+        let (held, wait, shut, slowed) = reaction(&error);
+        assert_eq!((held, shut, slowed), (hold, cause, slower), "{status} {code}: {error}");
+        assert!(wait >= Duration::from_secs(seconds), "{status} {code}: {wait:?}");
+        assert_eq!(error.charged, charged, "{status} {code}");
+    }
+}
+
+#[test]
+fn a_ban_holds_everybody_whatever_its_status() {
+    let body = r#"{"status":1111,"wait":5,"source":"x5","punish":"deny","uuid":"u"}"#;
+    for status in [200, 403, 503] {
+        let (hold, wait, cause, _) = reaction(&failure(&reply(status, body)));
+        assert_eq!((hold, wait, cause), (Hold::Everybody, Duration::from_mins(5), Some(Cause::Banned)));
+    }
+    let (hold, ..) = reaction(&failure(&reply(403, "<html>Powered by DingTalk</html>")));
+    assert_eq!(hold, Hold::Everybody);
+}
+
+#[test]
+fn an_outage_page_and_a_foreign_success_are_no_absence() {
+    for (status, body, hold) in [
+        (502, "<html>Powered by DingTalk/1.0.0</html>", Hold::Person),
+        (200, r#"{"errcode":404,"errmsg":"no such URI"}"#, Hold::Organisation),
+        (302, "", Hold::Organisation),
+    ] {
+        let error = failure(&reply(status, body));
+        assert_eq!(reaction(&error).0, hold, "{status}: {error}");
+    }
+}
+
+#[test]
+fn token_refusals_shut_the_organisation_also_when_they_look_like_an_outage() {
+    for (status, code, unified) in [
+        (400, "invalidClientIdOrSecret", false),
+        (400, "Missingbody", false),
+        (400, "invalidSuiteKey", false),
+        (400, "invalidSuiteTicket", false),
+        (400, "invalidAuthInfo", false),
+        (400, "invalid.client", true),
+        (400, "unsupported.grant.type", true),
+        (401, "unauthorized.client", true),
+        (500, "unknownError", true),
+    ] {
+        let body = format!(r#"{{"code":"{code}","message":"m","requestid":"R"}}"#);
+        let error = token_failure(&reply(status, &body), unified);
+        let (hold, _, cause, _) = reaction(&error);
+        assert_eq!((hold, cause), (Hold::Organisation, Some(Cause::Auth)), "{code}: {error}");
+        assert_eq!(error.calls, 0, "token calls are free");
+    }
+    let body = r#"{"code":"server.error","message":"m","requestid":"R"}"#;
+    assert_eq!(reaction(&token_failure(&reply(500, body), true)).0, Hold::Person, "a real outage");
+}
