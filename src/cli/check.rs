@@ -10,12 +10,17 @@ use super::{Exit, Failure, Globals, OutputFormat};
 use crate::config::problem::{Problem, Severity, Sources, render_one};
 use crate::config::{load, locate};
 
+mod online;
+
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Exit with 3 when there are warnings
     #[arg(long)]
     pub strict: bool,
+    /// Also ask DingTalk for a token and one person of each organisation: costs a call of the month each
+    #[arg(long)]
+    pub online: bool,
 }
 
 /// Runs it.
@@ -23,9 +28,9 @@ pub struct Args {
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let path =
         locate(globals.config.as_deref()).map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
-    let (problems, sources) = match load(&path) {
-        Ok(loaded) => (loaded.warnings, loaded.sources),
-        Err(refused) => (refused.problems, refused.sources),
+    let (problems, sources, config) = match load(&path) {
+        Ok(loaded) => (loaded.warnings, loaded.sources, Some(loaded.config)),
+        Err(refused) => (refused.problems, refused.sources, None),
     };
     match globals.output {
         Some(OutputFormat::Json) => anstream::println!("{}", json(&problems, &sources)?),
@@ -34,7 +39,31 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         }
         None | Some(OutputFormat::Table) => show(globals, &problems, &sources),
     }
-    Ok(ending(&problems, args.strict))
+    let ended = ending(&problems, args.strict);
+    match config.filter(|_| args.online) {
+        None => Ok(ended),
+        Some(config) => Ok(worse(ended, tell(globals, &online::ask(&config)?))),
+    }
+}
+
+/// Beside the problems, of which `-o json` is only about the file.
+fn tell(globals: &Globals, found: &[online::Found]) -> Exit {
+    for one in found {
+        let good = one.exit == Exit::Done;
+        if globals.output.is_some() {
+            anstream::eprintln!("{}", one.line);
+        } else if !good {
+            anstream::println!("{ERROR}error:{ERROR:#} {}", one.line);
+        } else if !globals.quiet {
+            anstream::println!("{}", one.line);
+        }
+    }
+    found.iter().map(|one| one.exit).find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done)
+}
+
+/// What DingTalk refuses matters more than a warning.
+fn worse(file: Exit, online: Exit) -> Exit {
+    if online == Exit::Done { file } else { online }
 }
 
 /// Errors decide, then warnings if they count.

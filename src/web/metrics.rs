@@ -138,8 +138,8 @@ fn database(page: &mut Page, read: &Read, now: Timestamp) {
         page.family("presenced_user_in_meeting", "gauge", "Whether somebody is in a meeting; -1: not known.");
         for person in people {
             let inside = match person.presence.as_str() {
-                "in" => 1,
-                "out" => 0,
+                "inside" => 1,
+                "outside" => 0,
                 _ => -1,
             };
             let labels = [("org", person.org.as_str()), ("user", person.name.as_str())];

@@ -128,7 +128,7 @@ fn status_is_one_screen_with_and_without_the_daemon() {
     let daemon = site.start();
     fake.wait_looks("u1", 3);
     let good = site.config();
-    site.rewrite("x = 1");
+    site.rewrite(good.replace("[poll]", "[poll]\nx = 1"));
     assert_eq!(site.command(&["reload"]).status.code(), Some(78));
     site.rewrite(good);
     let output = site.command(&["status"]);
@@ -167,6 +167,26 @@ fn init_makes_what_check_reads_and_touches_nothing_twice() {
         &std::fs::metadata(site.path("new/credentials")).expect("a folder").permissions(),
     );
     assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn check_online_asks_for_a_token_and_one_person() {
+    let fake = Fake::start();
+    let site = Site::new(&fake.base(), "http://127.0.0.1:1/", &["u1"], QUICK, "");
+    let output = site.command(&["check", "--online"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("default: the app gets a token and may look at u1"), "{text}");
+    assert_eq!((fake.looks("u1"), fake.token_calls()), (1, 1));
+    let body = r#"{"code":"Forbidden.AccessDenied.AccessTokenPermissionDenied","message":"no permission","requestid":"R-1"}"#;
+    fake.say_bytes("u1", Some(response(403, "application/json", body)));
+    let output = site.command(&["check", "--online"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(77), "{text}");
+    assert!(
+        text.contains("error: default: looking at u1: forbidden") && text.contains("(request R-1)"),
+        "{text}"
+    );
 }
 
 /// Everything goes wrong that can, with every line of the log on: what must not be shown is nowhere.
@@ -224,7 +244,7 @@ fn neither_secrets_nor_union_ids_are_in_anything_the_daemon_says() {
     daemon.terminate();
 
     let said = said.concat();
-    assert!(said.contains("TRACE") || said.contains("DEBUG"), "everything was logged");
+    assert!(said.contains("WARN") && said.contains("presenced_polls_total"), "{said}");
     for secret in secrets.into_iter().chain([SECRET, UNION_ID]) {
         let line = said.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret}");
