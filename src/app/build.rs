@@ -33,8 +33,10 @@ use crate::tasks::poller::start::Assignment;
 use crate::tasks::poller::upstream::{Parts, Upstream};
 use crate::tasks::poller::{Poller, PollerError, Settings, Tools};
 use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::settings::InForce;
 use crate::web;
+use crate::web::metrics::Measured;
 use crate::webhook::address::Reach;
 use crate::webhook::format::{Keys, Shape};
 use crate::webhook::routing::{Pattern, PatternError, Subscription};
@@ -114,7 +116,9 @@ pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> R
     let health = Health::new();
     let outbox_wake = Arc::new(Notify::new());
     let upstreams = upstreams(&config, &clients, &store, &health, &clock).await?;
-    let dispatcher = Dispatcher::new(store.clone(), targets, Arc::clone(&clock), Arc::clone(&outbox_wake));
+    let metrics = Metrics::new();
+    let dispatcher = Dispatcher::new(store.clone(), targets, Arc::clone(&clock), Arc::clone(&outbox_wake))
+        .measured_by(Arc::clone(&metrics));
     let (looks, requests) = PollerHandle::pair();
     let (subscribing, subscribed) = watch::channel(Arc::clone(&subscriptions));
     let alerts = WebhookAlerts {
@@ -137,6 +141,7 @@ pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> R
         outbox_wake: Arc::clone(&outbox_wake),
         subscriptions,
         health: Arc::clone(&health),
+        metrics: Arc::clone(&metrics),
     };
     let list = upkeep::without_forgotten(&store, assignments(&config)).await?;
     let poller = Poller::start(tools, settings(&config), upstreams, list, requests).await?;
@@ -150,6 +155,14 @@ pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> R
     };
     let control = if with_control { Some(control_endpoint(&config.file).await?) } else { None };
     let in_force = InForce::since(clock.now());
+    if let Some((_, state)) = &web {
+        state.measure(Measured {
+            metrics,
+            in_force: Arc::clone(&in_force),
+            database: store.path().to_owned(),
+            per_user: Arc::new(config.http.metrics_per_user.into()),
+        });
+    }
     Ok(Daemon {
         config,
         clock,
@@ -167,6 +180,7 @@ pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> R
         web,
         control,
         reloading: None,
+        watchdog: None,
     })
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::condition::Condition;
 use super::reload::{Refusal, ReloadHandle};
 use super::upkeep;
 use crate::clock::{Clock, SystemClock};
@@ -30,6 +31,7 @@ pub(super) struct Answers {
     pub(super) looks: PollerHandle,
     pub(super) operator: Operator,
     pub(super) reload: Option<ReloadHandle>,
+    pub(super) condition: Condition,
 }
 
 impl Answers {
@@ -41,6 +43,7 @@ impl Answers {
             Request::Ping => Response::Pong { version: env!("CARGO_PKG_VERSION").to_owned() },
             Request::Poll { who, dry_run } => self.poll(who, dry_run).await,
             Request::Reload => self.reload().await,
+            Request::Status => Response::Status(Box::new(self.condition.report(SystemClock.now()))),
             Request::Webhook(asked) => match self.webhook(asked).await {
                 Ok(done) => Response::Webhook(done),
                 Err(refused) => refused,

@@ -4,12 +4,14 @@
 //! database is closed in any case. Deliberately not here: how it was built (`app::build`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::build::Held;
+use super::condition::Condition;
 use super::control::Answers;
 use super::reload::{self, Reloader, Reloading};
 use super::supervise::{Fault, Supervisor};
@@ -23,6 +25,7 @@ use crate::tasks::dispatcher::Dispatcher;
 use crate::tasks::operator::Operator;
 use crate::tasks::poller::Poller;
 use crate::tasks::poller::report::PollerHandle;
+use crate::tasks::watchdog::Watched;
 use crate::telemetry::health::Health;
 use crate::telemetry::settings::InForce;
 use crate::web;
@@ -47,6 +50,21 @@ pub struct Daemon {
     pub(super) web: Option<(TcpListener, web::State)>,
     pub(super) control: Option<Endpoint>,
     pub(super) reloading: Option<Reloading>,
+    pub(super) watchdog: Option<Watchdog>,
+}
+
+/// Who is told that the daemon is alive.
+pub struct Watchdog {
+    /// How long they wait before they end it.
+    pub patience: Duration,
+    /// Told, with a line for people.
+    pub tell: Box<dyn Fn(&str) + Send>,
+}
+
+impl std::fmt::Debug for Watchdog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watchdog").field("patience", &self.patience).finish_non_exhaustive()
+    }
 }
 
 /// Why a run ended badly.
@@ -73,10 +91,18 @@ impl Daemon {
         self
     }
 
+    /// Tells somebody, for as long as everything moves.
+    #[must_use]
+    pub fn watched(mut self, watchdog: Watchdog) -> Self {
+        self.watchdog = Some(watchdog);
+        self
+    }
+
     /// Runs until `stop` is cancelled or something fails. `ready` is called once all tasks run.
     pub async fn run(self, stop: CancellationToken, ready: impl FnOnce()) -> Result<(), RunError> {
         // Draining is measured on the machine's clock, whatever pace the daemon's own runs at.
         let mut tasks = Supervisor::new(Arc::new(SystemClock));
+        let condition = Condition { health: Arc::clone(&self.health), in_force: Arc::clone(&self.in_force) };
         let (sender, config) = watch::channel(Arc::new(self.config));
         upkeep::spawn(&mut tasks, config.clone(), &self.store, &self.clock, &stop);
         let reload = self.reloading.map(|reloading| {
@@ -96,6 +122,15 @@ impl Daemon {
             tasks.spawn("the reloader", reloader.run(stop.clone()));
             handle
         });
+        if let Some(Watchdog { patience, tell }) = self.watchdog {
+            let watched = Watched {
+                loops: vec![("poller", self.poller.pulse()), ("dispatcher", self.dispatcher.pulse())],
+                store: self.store.clone(),
+                every: patience / 3,
+                clock: Arc::new(SystemClock),
+            };
+            tasks.spawn("the watchdog", watched.run(move |line: &str| tell(line), stop.clone()));
+        }
         let (poller, dispatcher, token) = (self.poller, self.dispatcher, stop.clone());
         tasks.spawn("the poller", async move { poller.run(token).await.map(|_| ()) });
         let token = stop.clone();
@@ -112,6 +147,7 @@ impl Daemon {
                 looks: self.looks.clone(),
                 operator: self.operator,
                 reload,
+                condition,
             });
             let handler = move |request| Arc::clone(&answers).answer(request);
             let token = stop.clone();

@@ -4,6 +4,7 @@
 //! known is written down before the process ends. Deliberately not here: what the tasks do (`tasks`, `web`, `control`).
 
 pub mod build;
+mod condition;
 mod control;
 pub mod daemon;
 pub mod reload;

@@ -182,7 +182,7 @@ impl Reloader {
         log::targets(&config.log.level, verbosity).map_err(misconfigured)?;
         let targets = build::targets(&config, &self.parts.clock).await.map_err(refused)?;
         let subscriptions = build::subscriptions(&config.webhooks).map_err(refused)?;
-        let token = self.token(&old, &config).await?;
+        let token = self.token(&config).await?;
         let (clients, renewed) =
             build::clients(&config, &self.parts.clients, &self.parts.clock).await.map_err(refused)?;
         let Parts { store, health, clock, .. } = &self.parts;
@@ -201,8 +201,8 @@ impl Reloader {
     }
 
     /// What guards the listener, where it is asked for at all.
-    async fn token(&self, old: &Config, new: &Config) -> Result<Option<crate::secret::Secret>, Refusal> {
-        if self.parts.web.is_none() || (old.http.token.is_none() && new.http.token.is_none()) {
+    async fn token(&self, new: &Config) -> Result<Option<crate::secret::Secret>, Refusal> {
+        if self.parts.web.is_none() {
             return Ok(None);
         }
         build::http_token(new).await.map(Some).map_err(refused)
@@ -226,6 +226,9 @@ impl Reloader {
         }
         if let (Some(web), Some(token)) = (&self.parts.web, token) {
             web.set_token(token);
+        }
+        if let Some(web) = &self.parts.web {
+            web.measure_people(config.http.metrics_per_user);
         }
         let people = config.users.len();
         self.config.send_replace(Arc::new(config));

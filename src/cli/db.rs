@@ -66,7 +66,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         What::Backup { file } => upkeep::backup(globals, &file),
         What::Restore { file } => upkeep::restore(globals, &file),
         What::Prune => upkeep::prune(globals),
-        What::Forget { who } => upkeep::forget(globals, who),
+        What::Forget { who } => upkeep::forget(globals, &who),
         What::ExportTrace => trace::run(globals),
     }
 }

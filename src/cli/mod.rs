@@ -15,14 +15,17 @@ pub mod db;
 pub mod demo;
 pub mod events;
 pub mod history;
+pub mod init;
 pub mod now;
 pub mod output;
+pub mod plan;
 pub mod poll;
 mod reading;
 pub mod reload;
 pub mod report;
 pub mod run;
 pub mod simulate;
+pub mod status;
 pub mod user;
 pub mod webhook;
 mod when;
@@ -160,8 +163,14 @@ enum Command {
     Report(report::Args),
     /// The events so far
     Events(events::Args),
+    /// How the daemon is, on one screen
+    Status(status::Args),
+    /// The files to begin with: a commented config, a folder for credentials, the unit
+    Init(init::Args),
     /// Let the running daemon read its config again; prints what changed
     Reload(reload::Args),
+    /// What these settings mean: calls, budget, intervals; or replay a trace
+    Plan(plan::Args),
     /// Look at somebody now: request, answer, difference
     Poll(poll::Args),
     /// The database itself: look at it, copy it, erase from it
@@ -187,9 +196,12 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&globals, args),
         Command::Now(args) => now::run(&globals, args),
         Command::History(args) => history::run(&globals, args),
-        Command::Report(args) => report::run(&globals, args),
+        Command::Report(args) => report::run(&globals, &args),
         Command::Events(args) => events::run(&globals, args),
+        Command::Status(args) => status::run(&globals, args),
+        Command::Init(args) => init::run(&globals, args),
         Command::Reload(args) => reload::run(&globals, args),
+        Command::Plan(args) => plan::run(&globals, args),
         Command::Poll(args) => poll::run(&globals, args),
         Command::Db(args) => db::run(&globals, args),
         Command::Webhook(args) => webhook::run(&globals, args),

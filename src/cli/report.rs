@@ -12,6 +12,7 @@ use chrono_tz::Tz;
 use super::output::{Cell, Column, FAINT, Row, Style, counted};
 use super::reading::{Reading, read};
 use super::{Exit, Failure, Globals, when};
+use crate::policy::window::OpenTime;
 use crate::store::history::report::{Gap, Known, Stay};
 use crate::time::Timestamp;
 
@@ -42,7 +43,7 @@ pub struct Args {
 }
 
 /// A report of more days than this is a query: see `db sql`.
-const MOST_DAYS: u64 = 366;
+const MOST_DAYS: usize = 366;
 /// How late the next look may be before nobody is taken to be looking.
 const LATE: Duration = Duration::from_mins(5);
 
@@ -61,10 +62,10 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Runs it.
-pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
+pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     read(globals, async |reading: &Reading| {
         let zone = reading.printer.time_zone;
-        let days = asked_days(&args, reading.now, zone)?;
+        let days = asked_days(args, reading.now, zone)?;
         let (Some(first), Some(last)) = (days.first(), days.last()) else {
             return Err(Failure::new(Exit::Usage, "that time has no day in it").into());
         };
@@ -89,7 +90,12 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
             .into_iter()
             .map(|known| {
                 let stays = stays.get(&known.person_id).map_or(&[][..], Vec::as_slice);
-                let person = person(&known, stays, &gaps, reading.now);
+                let open = reading.config.users.iter().find(|user| {
+                    user.identity.org.as_str() == known.org
+                        && user.identity.union_id.as_str() == known.union_id
+                });
+                let shut = open.map(|user| shut_since(&known, &reading.config.open_time(user), reading.now));
+                let person = person(&known, stays, &gaps, &shut.unwrap_or_default(), reading.now);
                 (known, person)
             })
             .collect();
@@ -131,9 +137,8 @@ fn asked_days(args: &Args, now: Timestamp, zone: Tz) -> Result<Vec<NaiveDate>, F
         }
         None => today,
     };
-    let days: Vec<NaiveDate> =
-        first.iter_days().take_while(|day| *day <= last).take(MOST_DAYS as usize + 1).collect();
-    if days.len() > MOST_DAYS as usize {
+    let days: Vec<NaiveDate> = first.iter_days().take_while(|day| *day <= last).take(MOST_DAYS + 1).collect();
+    if days.len() > MOST_DAYS {
         return Err(Failure::new(Exit::Usage, "that is more than a year; `presenced db sql` can do that"));
     }
     Ok(days)
@@ -155,13 +160,27 @@ fn by_person(stays: Vec<Stay>) -> BTreeMap<i64, Vec<Stay>> {
     of
 }
 
+/// Since the last good look: when nobody meant to look, by the config. A gap is written only when it ends.
+fn shut_since(known: &Known, open: &OpenTime, now: Timestamp) -> Vec<(i64, i64)> {
+    let mut shut = Vec::new();
+    let Some(mut at) = known.last_ok.filter(|_| !open.is_always()) else { return shut };
+    while at < now {
+        let next = open.next_change(at).map_or(now, |next| next.min(now));
+        if !open.open_at(at) {
+            shut.push((at.as_ms(), next.as_ms()));
+        }
+        at = next;
+    }
+    shut
+}
+
 /// What is known of somebody: when they were in, when nobody meant to look, when nobody could.
-fn person(known: &Known, stays: &[Stay], gaps: &[Gap], now: Timestamp) -> Person {
+fn person(known: &Known, stays: &[Stay], gaps: &[Gap], shut: &[(i64, i64)], now: Timestamp) -> Person {
     // Nobody knows anything since the last good look once the next one is late.
     let late = known.last_ok.filter(|_| known.next_poll.is_none_or(|due| due.plus(LATE) < now));
     let known_until =
         if known.last_ok.is_some() { late.unwrap_or(now) } else { Timestamp::from_ms(i64::MIN) };
-    let (mut closed, mut unknown) = (Vec::new(), Vec::new());
+    let (mut closed, mut unknown) = (shut.to_vec(), Vec::new());
     for gap in
         gaps.iter().filter(|gap| gap.org == known.org && gap.person_id.is_none_or(|id| id == known.person_id))
     {
@@ -169,7 +188,8 @@ fn person(known: &Known, stays: &[Stay], gaps: &[Gap], now: Timestamp) -> Person
         (if planned { &mut closed } else { &mut unknown }).push((gap.from.as_ms(), gap.to.as_ms()));
     }
     unknown.push((i64::MIN, known.first.map_or(i64::MAX, Timestamp::as_ms)));
-    unknown.push((known_until.as_ms(), i64::MAX));
+    let tail = Spans::of(vec![(known_until.as_ms(), i64::MAX)]).without(&Spans::of(shut.to_vec()));
+    let unknown = Spans::of(unknown).with(tail);
     let stays = stays
         .iter()
         .map(|stay| {
@@ -177,7 +197,7 @@ fn person(known: &Known, stays: &[Stay], gaps: &[Gap], now: Timestamp) -> Person
             (stay.conference_id.clone(), (stay.joined.as_ms(), end.as_ms()))
         })
         .collect();
-    Person::new(stays, Spans::of(closed), Spans::of(unknown))
+    Person::new(stays, &Spans::of(closed), &unknown)
 }
 
 fn row(day: NaiveDate, known: &Known, found: &Day, bounds: (Timestamp, Timestamp)) -> Row {

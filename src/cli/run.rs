@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, Globals, load_checked, log_level};
 use crate::app::build::{self, BuildError};
+use crate::app::daemon::Watchdog;
 use crate::app::reload::Reloading;
 use crate::app::signals;
 use crate::clock::SystemClock;
@@ -47,7 +48,11 @@ async fn serve(config: Config, file: PathBuf, log: (LogHandle, i8)) -> anyhow::R
     // Before anything else: a reload that comes early waits instead of ending the process.
     let hangups = signals::hangups()?;
     let daemon = build::daemon(config, Arc::new(SystemClock), true).await.map_err(|error| failed(&error))?;
-    let daemon = daemon.reloading(Reloading { file, hangups, log });
+    let mut daemon = daemon.reloading(Reloading { file, hangups, log });
+    if let Some(patience) = sd_notify::watchdog_enabled() {
+        let alive = |line: &str| tell(&[NotifyState::Watchdog, NotifyState::Status(line)]);
+        daemon = daemon.watched(Watchdog { patience, tell: Box::new(alive) });
+    }
     let ready = || {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), people, webhooks, database = %database.display(), "ready");
         tell(&[NotifyState::Ready, NotifyState::Status(&format!("watching {people} people"))]);

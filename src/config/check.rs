@@ -23,7 +23,6 @@ use super::{Config, dingtalk, housekeeping, people, plan, poll, value};
 pub const NOT_BUILT_YET: &[(&str, &str)] = &[
     ("poll.sweep", "everybody is looked at alone yet"),
     ("poll.confirm_calls", "meetings are not asked yet"),
-    ("http.metrics_per_user", "there are no metrics yet"),
 ];
 
 /// What an included file may hold.

@@ -213,7 +213,7 @@ mod tests {
 
     async fn echo(request: Request) -> Response {
         match request {
-            Request::Ping | Request::Reload => Response::Pong { version: "1".into() },
+            Request::Ping | Request::Reload | Request::Status => Response::Pong { version: "1".into() },
             Request::Poll { who, .. } | Request::Forget { who } => {
                 Response::Refused { advice: Advice::Nothing, message: who }
             }

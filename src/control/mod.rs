@@ -32,6 +32,8 @@ pub enum Request {
     Ping,
     /// Read the config again.
     Reload,
+    /// How things stand.
+    Status,
     /// Look at somebody now.
     Poll {
         /// As the operator wrote it: a name, a unionId, or enough of one.
@@ -58,6 +60,8 @@ pub enum Response {
     },
     /// Another config is in force.
     Reloaded(Box<ReloadReport>),
+    /// How things stand.
+    Status(Box<StatusReport>),
     /// What the look gave.
     Poll(Box<PollReport>),
     /// What was too old.
@@ -71,6 +75,34 @@ pub enum Response {
         /// Why, for a person.
         message: String,
     },
+}
+
+/// How the daemon is; what the database knows is not repeated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReport {
+    /// Of the daemon.
+    pub version: String,
+    /// When it started, in milliseconds since 1970.
+    pub started_ms: i64,
+    /// When the config in force was read.
+    pub loaded_ms: i64,
+    /// A newer one was refused.
+    pub refused: Option<RefusedConfig>,
+    /// What of the newest config counts only after a restart.
+    pub restart_for: Vec<String>,
+    /// Everything is well.
+    pub ready: bool,
+    /// What is not.
+    pub reasons: Vec<String>,
+}
+
+/// A config that was not taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedConfig {
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The first thing that is wrong with it.
+    pub why: String,
 }
 
 /// What another config changed.

@@ -22,6 +22,7 @@ use crate::ids::UnionId;
 use crate::net::{self, ClientError, Limits};
 use crate::presence::observation::Observation;
 use crate::secret::Secret;
+use crate::time::Timestamp;
 
 /// The most bytes of a body, decoded. A good answer has some 350 a meeting.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -119,6 +120,11 @@ impl Client {
     /// Other secrets from now on (a new suite ticket, a fresh ready-made token); connections and a fetched token stay.
     pub fn set_credentials(&self, credentials: Credentials) {
         self.inner.tokens.set_credentials(credentials);
+    }
+
+    /// When the token in use ends; `None`: there is none.
+    pub fn token_expiry(&self) -> Option<Timestamp> {
+        self.inner.tokens.expiry()
     }
 
     /// Gets a token unless one is at hand: what `check --online` and readiness want to know. Costs no call of the month.

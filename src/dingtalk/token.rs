@@ -143,6 +143,11 @@ impl Tokens {
         self.take_ready_made();
     }
 
+    /// When the token at hand ends.
+    pub fn expiry(&self) -> Option<Timestamp> {
+        self.held().map(|token| token.expires_at)
+    }
+
     /// A token to call with.
     pub async fn current(&self) -> Result<Arc<Token>, CallError> {
         let now = self.clock.now();

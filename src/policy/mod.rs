@@ -13,6 +13,7 @@ pub mod pace;
 pub mod quota;
 pub mod reaction;
 pub mod robot;
+pub mod replay;
 pub mod send_rate;
 pub mod webhook_alert;
 pub mod window;

@@ -62,6 +62,8 @@ pub async fn backup(database: &Path, to: &Path) -> Result<Copied, StoreError> {
         return Err(StoreError::Exists { path: to.to_owned() });
     }
     let partial = open::beside(to, ".partial");
+    // Of a copy that was broken off.
+    remove_copy(&partial);
     let copied = copy_and_compare(database, &partial).await;
     let copied = match copied {
         Ok(rows) => finish(&partial, to).map(|bytes| Copied { path: to.to_owned(), bytes, rows }),

@@ -119,6 +119,11 @@ impl History {
         Self { readers }
     }
 
+    /// The connections.
+    pub(super) fn readers(&self) -> &SqlitePool {
+        &self.readers
+    }
+
     /// Whether the database answers at all.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1 FROM installation").fetch_optional(&self.readers).await?;

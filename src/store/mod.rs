@@ -11,6 +11,7 @@
 //! group      that transaction, and who hears what of it
 //! recording  one look: snapshot, visits, events, deliveries
 //! people     the watch list, stretches and misses
+//! census     numbers for who watches over the daemon
 //! accounts   gaps, spending, events about nobody
 //! notices    which alerts fire, closed windows
 //! outbox     deliveries: taken, written back
@@ -25,6 +26,7 @@
 mod accounts;
 pub mod backup;
 pub mod check;
+pub mod census;
 mod error;
 pub mod forget;
 mod group;

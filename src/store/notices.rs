@@ -19,7 +19,8 @@ GROUP BY 1, 2";
 const NOTE_CLOSED: &str = "\
 INSERT INTO gaps (org, person_id, from_ms, to_ms, why) \
 SELECT value ->> 'org', value ->> 'person', value ->> 'from', value ->> 'to', value ->> 'why' FROM jsonb_each(?1) \
-WHERE NOT EXISTS (SELECT 1 FROM gaps AS known WHERE known.org = value ->> 'org' \
+WHERE (value ->> 'person' IS NULL OR EXISTS (SELECT 1 FROM people WHERE person_id = value ->> 'person')) \
+    AND NOT EXISTS (SELECT 1 FROM gaps AS known WHERE known.org = value ->> 'org' \
     AND known.person_id IS (value ->> 'person') AND known.why = value ->> 'why' AND known.to_ms = value ->> 'to')";
 
 /// A stretch without looks that was meant to be one.

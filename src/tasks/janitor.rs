@@ -116,11 +116,12 @@ impl Janitor {
             return now.plus(LOOK_EVERY);
         }
         let to = backup::managed_name(&folder, &today.to_string());
-        let copied = match to.exists() {
-            true => Ok(()),
-            false => backup::backup(self.store.path(), &to).await.map(|copied| {
+        let copied = if to.exists() {
+            Ok(())
+        } else {
+            backup::backup(self.store.path(), &to).await.map(|copied| {
                 tracing::info!(path = %copied.path.display(), bytes = copied.bytes, "backup made and verified");
-            }),
+            })
         };
         match copied.and_then(|()| backup::thin_out(&folder, keep)) {
             Ok(_) => {

@@ -9,4 +9,6 @@ pub mod dispatcher;
 pub mod janitor;
 pub mod operator;
 pub mod poller;
+pub mod pulse;
 pub mod sentry;
+pub mod watchdog;

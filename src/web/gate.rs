@@ -36,6 +36,11 @@ pub(super) async fn needs_token(Shared(state): Shared<State>, request: Request, 
     if has_token(request.headers(), &state.token()) {
         return next.run(request).await;
     }
+    unauthorised()
+}
+
+/// 401, and what is missing.
+pub(super) fn unauthorised() -> Response {
     let text = "this needs the token: `Authorization: Bearer ...`";
     let mut response = problem(StatusCode::UNAUTHORIZED, text);
     let challenge = HeaderValue::from_static("Bearer realm=\"presenced\"");

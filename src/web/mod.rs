@@ -5,7 +5,7 @@
 //! here: what is read (`store::history`), what is well (`telemetry::health`).
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -25,10 +25,12 @@ use crate::telemetry::health::Health;
 mod api;
 mod gate;
 mod listener;
+pub mod metrics;
 mod probe;
 pub mod token;
 
 pub use listener::Peer;
+use metrics::Measured;
 
 /// Connections at once: dashboards, probes and receivers that catch up, on one machine.
 const MAX_CONNECTIONS: usize = 64;
@@ -46,6 +48,7 @@ struct Inner {
     token: RwLock<Secret>,
     clock: SharedClock,
     listen: SocketAddr,
+    measured: OnceLock<Measured>,
 }
 
 impl State {
@@ -57,7 +60,27 @@ impl State {
         clock: SharedClock,
         listen: SocketAddr,
     ) -> Self {
-        Self(Arc::new(Inner { history, health, token: RwLock::new(token), clock, listen }))
+        Self(Arc::new(Inner {
+            history,
+            health,
+            token: RwLock::new(token),
+            clock,
+            listen,
+            measured: OnceLock::new(),
+        }))
+    }
+
+    /// Also answers `/metrics`, from now on with this.
+    pub fn measure(&self, measured: Measured) {
+        // Once: there is one set of counters.
+        let _ = self.0.measured.set(measured);
+    }
+
+    /// Whether `/metrics` names people.
+    pub fn measure_people(&self, really: bool) {
+        if let Some(measured) = self.0.measured.get() {
+            measured.per_user.store(really, std::sync::atomic::Ordering::Relaxed);
+        }
     }
 
     /// Another token from now on.
@@ -98,6 +121,7 @@ fn router(state: State) -> Router {
     Router::new()
         .route("/healthz", get(probe::healthz))
         .route("/readyz", get(probe::readyz))
+        .route("/metrics", get(metrics::metrics))
         .merge(people)
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "there is nothing here") })
         .layer(middleware::from_fn_with_state(state.clone(), gate::known_host))

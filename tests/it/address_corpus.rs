@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use presenced::clock::SystemClock;
-use presenced::config::Format;
+use presenced::webhook::format::Shape;
 use presenced::ids::WebhookName;
 use presenced::policy::delivery::{Outcome, Trigger};
 use presenced::secret::Secret;
@@ -185,7 +185,7 @@ fn sender(url: &str, reach: Reach) -> Result<Sender, SenderError> {
     let destination = Destination {
         webhook: WebhookName::parse("corpus").unwrap(),
         url: Secret::new(url),
-        format: Format::Standard,
+        format: Shape::Standard,
         keys: Vec::new(),
         headers: Vec::new(),
         timeout: Duration::from_secs(15),

@@ -29,6 +29,7 @@ async fn a_backup_is_whole_private_and_made_while_the_daemon_writes() {
     let to = place.folder.path().join("copy.db");
     let person = enroll_one(&store).await.person_id;
     let database = place.file();
+    fs::write(place.folder.path().join("copy.db.partial"), "of a copy that was broken off").unwrap();
     let (copied, ()) = tokio::join!(backup::backup(&database, &to), async {
         for n in 0..50 {
             store.record(joined(person, "li", &format!("m{n}"))).await.unwrap();

@@ -4,6 +4,7 @@
 //! here: how it is done (`store`).
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,19 +19,19 @@ use crate::store::forget::Forgotten;
 use crate::store::retention::Pruned;
 use crate::store::{Store, backup as copies, check as whole};
 
+const TROUBLES: &[Column] = &[Column::new("trouble", "TROUBLE")];
 const ROWS: &[Column] = &[Column::new("what", "WHAT"), Column::new("rows", "ROWS")];
 
 pub(super) fn check(globals: &Globals) -> anyhow::Result<Exit> {
     let config = load_config(globals)?;
     let printer = Printer::new(globals, config.time_zone);
     let troubles = runtime()?.block_on(whole::examine(&config.history.path))?;
-    const COLUMNS: &[Column] = &[Column::new("trouble", "TROUBLE")];
     if troubles.is_empty() {
-        printer.print_nothing(COLUMNS, &format!("{} is whole.", config.history.path.display()))?;
+        printer.print_nothing(TROUBLES, &format!("{} is whole.", config.history.path.display()))?;
         return Ok(Exit::Done);
     }
     let rows: Vec<Row> = troubles.iter().map(|trouble| Row::new(vec![trouble.as_str().into()])).collect();
-    printer.print(COLUMNS, &rows)?;
+    printer.print(TROUBLES, &rows)?;
     let path = config.history.path.display();
     let help = format!(
         "{path} is damaged: put a backup in its place (`presenced db restore FILE`), or save what can be read of it (`sqlite3 {path} .recover`)"
@@ -54,11 +55,12 @@ pub(super) fn restore(globals: &Globals, file: &Path) -> anyhow::Result<Exit> {
     printer.print(ROWS, &counts(restored.rows.iter()))?;
     let mut said =
         format!("{} is restored; events are from {} now.", config.history.path.display(), restored.source);
+    // Writing to a `String` cannot fail.
     if let Some(kept) = restored.kept {
-        said += &format!(" What was there is {}: remove it when you do not need it.", kept.display());
+        let _ = write!(said, " What was there is {}: remove it when you do not need it.", kept.display());
     }
     if restored.forgotten > 0 {
-        said += &format!(" {} who were forgotten since are not in it.", restored.forgotten);
+        let _ = write!(said, " {} who were forgotten since are not in it.", restored.forgotten);
     }
     printer.remark(&said);
     Ok(Exit::Done)
@@ -83,17 +85,17 @@ pub(super) fn prune(globals: &Globals) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-pub(super) fn forget(globals: &Globals, who: String) -> anyhow::Result<Exit> {
+pub(super) fn forget(globals: &Globals, who: &str) -> anyhow::Result<Exit> {
     let config = load_config(globals)?;
     let printer = Printer::new(globals, config.time_zone);
     let forgotten = runtime()?.block_on(async {
-        match asked(&config, &Request::Forget { who: who.clone() }).await? {
+        match asked(&config, &Request::Forget { who: who.to_owned() }).await? {
             Some(Response::Forgot(forgotten)) => Ok(*forgotten),
             Some(_) => Err(anyhow::anyhow!("the daemon answered something else")),
             None => {
                 // Looked for first, so that a mistyped name makes no database.
                 let store = Store::open_readonly(&config.history.path).await?;
-                let found = store.history().find(&who).await;
+                let found = store.history().find(who).await;
                 store.close().await;
                 let person = found?.map_err(|error| unfound(&error))?;
                 let store = open(&config).await?;
@@ -103,7 +105,7 @@ pub(super) fn forget(globals: &Globals, who: String) -> anyhow::Result<Exit> {
             }
         }
     })?;
-    printer.print(ROWS, &counts(forgotten.rows.iter().map(|(table, rows)| (table, rows))))?;
+    printer.print(ROWS, &counts(forgotten.rows.iter()))?;
     printer.remark(&told(&forgotten));
     Ok(Exit::Done)
 }
@@ -112,12 +114,16 @@ fn told(forgotten: &Forgotten) -> String {
     let mut said =
         "Erased. While the config still names this person nobody is watched for it; take them out of it."
             .to_owned();
+    // Writing to a `String` cannot fail.
     if !forgotten.backups.is_empty() {
-        said += &format!(" {} backups were cleaned.", forgotten.backups.len());
+        let _ = write!(said, " {} backups were cleaned.", forgotten.backups.len());
     }
     if !forgotten.removed_backups.is_empty() {
-        said +=
-            &format!(" {} backups could not be cleaned and were removed.", forgotten.removed_backups.len());
+        let _ = write!(
+            said,
+            " {} backups could not be cleaned and were removed.",
+            forgotten.removed_backups.len()
+        );
     }
     if forgotten.wal_in_use {
         said += " Another program is reading the database: its WAL is emptied when the daemon stops.";

@@ -36,7 +36,7 @@ pub(super) struct Day {
 
 impl Person {
     /// Stays with their meetings.
-    pub(super) fn new(stays: Vec<(String, (i64, i64))>, closed: Spans, unknown: Spans) -> Self {
+    pub(super) fn new(stays: Vec<(String, (i64, i64))>, closed: &Spans, unknown: &Spans) -> Self {
         let inside = Spans::of(stays.iter().map(|(_, span)| *span).collect());
         let unknown = unknown.without(&inside);
         let closed = closed.without(&inside).without(&unknown);

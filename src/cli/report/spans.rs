@@ -43,6 +43,12 @@ impl Spans {
         Self::of(left)
     }
 
+    /// All of both.
+    pub(super) fn with(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        Self::of(self.0)
+    }
+
     /// All of it together.
     pub(super) fn total_ms(&self) -> i64 {
         self.0.iter().map(|(from, to)| to.saturating_sub(*from)).sum()

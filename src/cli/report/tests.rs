@@ -32,7 +32,7 @@ fn gap(person_id: Option<i64>, from: f64, to: f64, why: &str) -> Gap {
 }
 
 fn today(known: &Known, stays: &[Stay], gaps: &[Gap], now: f64) -> Day {
-    person(known, stays, gaps, at(now)).day((at(0.0), at(24.0)), at(now))
+    person(known, stays, gaps, &[], at(now)).day((at(0.0), at(24.0)), at(now))
 }
 
 #[test]
@@ -61,6 +61,26 @@ fn what_lies_after_the_last_look_is_not_known_once_the_next_is_late() {
 }
 
 #[test]
+fn a_closed_window_is_no_unknown_time_even_before_its_gap_is_written() {
+    let window = crate::policy::window::Window {
+        days: [true; 7],
+        from_minute: 8 * 60,
+        to_minute: 18 * 60,
+        time_zone: chrono_tz::Asia::Shanghai,
+    };
+    let open = OpenTime::new(Some(vec![window]), Vec::new());
+    let known = known(Some(17.0), Some(32.0));
+    let shut = shut_since(&known, &open, at(22.0));
+    assert_eq!(shut, [(at(18.0).as_ms(), at(22.0).as_ms())]);
+    let day = |next_poll: f64| {
+        let known = Known { next_poll: Some(at(next_poll)), ..known.clone() };
+        person(&known, &[], &[], &shut, at(22.0)).day((at(0.0), at(24.0)), at(22.0))
+    };
+    assert_eq!((day(32.0).closed.total_ms(), day(32.0).unknown.total_ms()), (4 * HOUR, 0));
+    assert_eq!((day(17.5).closed.total_ms(), day(17.5).unknown.total_ms()), (4 * HOUR, HOUR));
+}
+
+#[test]
 fn before_anybody_looked_nothing_is_known() {
     let mut new = known(Some(12.0), Some(12.5));
     new.first = Some(at(6.0));
@@ -72,7 +92,7 @@ fn before_anybody_looked_nothing_is_known() {
 #[test]
 fn a_stay_over_midnight_is_in_both_days() {
     let known = known(Some(30.0), Some(30.5));
-    let person = person(&known, &[stay("a", 22.0, Some(25.0))], &[], at(30.0));
+    let person = person(&known, &[stay("a", 22.0, Some(25.0))], &[], &[], at(30.0));
     let first = person.day((at(0.0), at(24.0)), at(30.0));
     let second = person.day((at(24.0), at(48.0)), at(30.0));
     assert_eq!((first.inside.total_ms(), second.inside.total_ms()), (2 * HOUR, HOUR));

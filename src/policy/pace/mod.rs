@@ -7,6 +7,8 @@
 //! Guards: the next look is strictly later; the same input gives the same output for ever; memory is bounded for each
 //! person. Deliberately not here: how many calls are left (`policy::quota`), when a window is open (`policy::window`).
 
+use sha2::{Digest, Sha256};
+
 pub mod company;
 pub mod diary;
 pub mod even;
@@ -19,3 +21,9 @@ pub mod stays;
 
 pub use even::{Phase, even_interval, first_look, next_look, projection};
 pub use pacer::{Allowance, Next, Pacer, Person, Seen, Settings, Visit, Why};
+
+/// A number for a conference, the same for the same id.
+pub fn conference_key(id: &str) -> u64 {
+    let digest = Sha256::digest(id.as_bytes());
+    u64::from_be_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
+}

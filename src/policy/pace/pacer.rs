@@ -28,10 +28,14 @@ const PRELUDE: usize = 120;
 const BEYOND_MS: i64 = 6 * 3_600_000;
 /// A visit is seen so far ahead.
 const VISIT_AHEAD: usize = 300;
+/// Calls that finding somebody inside brings with it, on average.
+const CALLS_OF_A_VISIT: f64 = 1.5;
 /// Who was inside when it closed is so likely still believed wrongly when it opens.
 const OVER_NIGHT: f64 = 0.9;
-/// Calls that finding somebody inside brings with it, on average.
-const CALLS_OF_A_VISIT: f64 = 2.0;
+/// A visit nobody has seen yet ends so much more slowly than the mean says: the long ones take most of the time.
+const ENDS_UNSEEN: f64 = 0.6;
+/// Who was looked at since a colleague joined, and was outside, is so much less likely to come too.
+const LOOKED_SINCE: f64 = 0.3;
 /// What is worth knowing before anything but even spreading: so many visits.
 const ENOUGH: f64 = 20.0;
 /// Below this the minutes that the rule thinks in are too coarse, and there is nothing to save.
@@ -177,7 +181,6 @@ struct Table {
     /// Local ms minus instant.
     offset: i64,
     chance: Vec<f64>,
-    back: Vec<f64>,
     patterns: [u8; SLOTS],
     trend: Trend,
     outlook: Outlook,
@@ -482,7 +485,7 @@ impl Pacer {
             let met = met_then(&self.diaries[person as usize], &self.diaries[index], &before, slot);
             let mut chance = self.company.chance(&self.circles[person as usize], other, met);
             if self.people[index].last_look.is_some_and(|last| last > record.joined.as_ms() + 2 * MINUTE_MS) {
-                chance *= 0.3;
+                chance *= LOOKED_SINCE;
             }
             let wrong = self.wrong_at(index, now);
             if chance > wrong {
@@ -692,7 +695,7 @@ impl Pacer {
             }
             let minute = usize::try_from(ms / MINUTE_MS).unwrap_or(0).min(1439);
             chance.push(joins.as_ref().map_or(0.0, |(_, joins)| joins.chance[minute]));
-            back.push(1.0 / mean);
+            back.push(ENDS_UNSEEN / mean);
         }
         let trend = Trend::new(&chance, &back);
         let longest =
@@ -701,7 +704,7 @@ impl Pacer {
             (known.value[to] + price * CALLS_OF_A_VISIT, known.calls[to] + CALLS_OF_A_VISIT)
         };
         let outlook = lookahead::outlook(&trend, found, price, (0.0, 0.0), longest.max(1));
-        Some(Table { from, opens, until, offset, chance, back, patterns, trend, outlook })
+        Some(Table { from, opens, until, offset, chance, patterns, trend, outlook })
     }
 
     fn view(&self, index: usize, table: &Table, at: i64, price: f64) -> View {

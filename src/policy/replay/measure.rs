@@ -3,10 +3,11 @@
 //! Guards: only open time counts. Deliberately not here: deciding (`drive`).
 
 use super::drive::Driven;
-use super::{Delays, Outcome, Policy, Scene};
+use super::{Outcome, Policy, Scene, seconds};
 use crate::policy::pace::hours::Hours;
 use crate::time::Timestamp;
 
+/// Compares what was believed with what was so.
 pub(super) fn measure(
     scene: &Scene,
     policy: Policy,
@@ -47,11 +48,11 @@ pub(super) fn measure(
     Outcome {
         policy,
         calls: driven.looks.iter().map(|looks| looks.len() as u64).sum(),
-        wrong_s: wrong_ms as f64 / 1000.0,
+        wrong_s: seconds(wrong_ms),
         visits: counted,
         missed_visits: missed,
-        joins: delays(joins),
-        leaves: delays(leaves),
+        join_ms: joins,
+        leave_ms: leaves,
         months: driven.months.clone(),
     }
 }
@@ -79,16 +80,4 @@ fn wrong(hours: &Hours, visits: &[(i64, i64)], looks: &[i64], from: i64, to: i64
         at = look;
     }
     wrong
-}
-
-fn delays(mut ms: Vec<i64>) -> Delays {
-    ms.sort_unstable();
-    let Some(last) = ms.len().checked_sub(1) else { return Delays::default() };
-    let at = |percent: usize| ms[last * percent / 100] as f64 / 1000.0;
-    Delays {
-        count: ms.len(),
-        mean_s: ms.iter().sum::<i64>() as f64 / 1000.0 / ms.len() as f64,
-        median_s: at(50),
-        p95_s: at(95),
-    }
 }

@@ -78,12 +78,37 @@ pub struct Outcome {
     pub visits: usize,
     /// Of these, without a look inside.
     pub missed_visits: usize,
-    /// From a join to its notice.
-    pub joins: Delays,
-    /// From a leave to its notice.
-    pub leaves: Delays,
+    /// From each join to its notice, in ms.
+    pub join_ms: Vec<i64>,
+    /// From each leave to its notice, in ms.
+    pub leave_ms: Vec<i64>,
     /// Calls and what there were, by month.
     pub months: Vec<(u64, u64)>,
+}
+
+impl Outcome {
+    /// Both together: organisations spend apart and are shown as one.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.calls += other.calls;
+        self.wrong_s += other.wrong_s;
+        self.visits += other.visits;
+        self.missed_visits += other.missed_visits;
+        self.join_ms.extend(other.join_ms);
+        self.leave_ms.extend(other.leave_ms);
+        self.months.extend(other.months);
+        self
+    }
+
+    /// From a join to its notice.
+    pub fn joins(&self) -> Delays {
+        Delays::of(&self.join_ms)
+    }
+
+    /// From a leave to its notice.
+    pub fn leaves(&self) -> Delays {
+        Delays::of(&self.leave_ms)
+    }
 }
 
 /// Delays in seconds.
@@ -97,6 +122,27 @@ pub struct Delays {
     pub median_s: f64,
     /// 95 % are shorter.
     pub p95_s: f64,
+}
+
+impl Delays {
+    fn of(ms: &[i64]) -> Self {
+        let mut ms = ms.to_vec();
+        ms.sort_unstable();
+        let Some(last) = ms.len().checked_sub(1) else { return Self::default() };
+        let at = |percent: usize| seconds(ms[last * percent / 100]);
+        let mean_s = seconds(ms.iter().sum()) / number(ms.len());
+        Self { count: ms.len(), mean_s, median_s: at(50), p95_s: at(95) }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "whole milliseconds of months are exact")]
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of visits are exact")]
+fn number(count: usize) -> f64 {
+    count as f64
 }
 
 /// Every look at one person, in order.

@@ -29,8 +29,11 @@ use crate::ids::WebhookName;
 use crate::policy::delivery::Health;
 use crate::store::outbox::{Claimed, Finished, Ticket, Turn, TurnFailed, Turned};
 use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::Metrics;
 use crate::time::Timestamp;
 use crate::webhook::send::{Message, Sent};
+
+use super::pulse::Pulse;
 
 pub use self::target::{Target, subscription};
 
@@ -55,6 +58,8 @@ pub struct Dispatcher {
     clock: SharedClock,
     wake: Arc<Notify>,
     reloads: reload::Reloads,
+    pulse: Pulse,
+    metrics: Arc<Metrics>,
     store: Store,
     desks: Vec<Desk>,
     by_name: HashMap<WebhookName, usize>,
@@ -120,6 +125,8 @@ impl Dispatcher {
             clock,
             wake,
             reloads: reload::Reloads::default(),
+            pulse: Pulse::default(),
+            metrics: Metrics::new(),
             store,
             desks,
             by_name,
@@ -139,6 +146,18 @@ impl Dispatcher {
         }
     }
 
+    /// Counts there.
+    #[must_use]
+    pub fn measured_by(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// Shows whether the loop turns.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     /// For who wants to ask something of it.
     pub fn handle(&self) -> DispatcherHandle {
         self.handle.clone()
@@ -156,7 +175,9 @@ impl Dispatcher {
         let wake = Arc::clone(&self.wake);
         let mut inbox = std::mem::replace(&mut self.inbox, mpsc::channel(1).1);
         let mut alarm = Alarm::default();
+        let pulse = self.pulse.clone();
         loop {
+            pulse.turned();
             // Registered before looking, so that a commit in between is not slept through.
             let woken = wake.notified();
             tokio::pin!(woken);
@@ -168,6 +189,7 @@ impl Dispatcher {
                 // It never ends: `self` holds a sender, too.
                 Some(request) = inbox.recv() => self.asked(request),
                 () = woken => self.look_everywhere(),
+                () = pulse.asked() => {}
                 () = alarm.rings() => {}
             }
         }
@@ -336,6 +358,9 @@ impl Dispatcher {
             self.leftovers.spawn(leftover.drain());
         }
         let now = self.clock.now();
+        for ticket in &tickets {
+            self.metrics.webhook_attempt(ticket.webhook.as_str(), sent.answer.status);
+        }
         let (finished, forgiven) = self.desks[at].answered(tickets, probe, &sent.answer, now);
         self.finished.extend(finished);
         self.forgiven.extend(forgiven);

@@ -25,6 +25,8 @@ pub(super) struct Call {
     pub(super) ticket: Ticket,
     /// Who waits for it.
     pub(super) manual: Option<LookNow>,
+    /// When it was sent on its way.
+    pub(super) began: Timestamp,
 }
 
 impl Poller {
@@ -74,7 +76,8 @@ impl Poller {
                 self.requeue(person, now.plus(super::FLUSH_EVERY));
                 continue;
             }
-            self.ask(Call { person, suspect, ticket, manual: None }, now);
+            self.tools.metrics.poll_began(now.since(self.people[person as usize].due));
+            self.ask(Call { person, suspect, ticket, manual: None, began: now }, now);
         }
     }
 
@@ -174,6 +177,11 @@ impl Poller {
             Ok(answer) => answer.calls(),
             Err(error) => error.calls,
         };
+        let outcome = result.as_ref().map_or_else(|error| error.class, |_| "ok");
+        self.tools.metrics.poll_ended(&upstream.name, outcome, cost, now.since(call.began));
+        if let Some(at) = upstream.client.token_expiry() {
+            self.tools.metrics.token_expires(&upstream.name, at);
+        }
         let Call { person, ticket, manual, .. } = call;
         upstream.budget.settle(ticket, cost);
         match result {

@@ -21,6 +21,7 @@ use crate::presence::diff::Rules;
 use crate::store::{Enrolled, Miss, Store, StoreError};
 use crate::tasks::alerts::{Board, Notice};
 use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
@@ -47,6 +48,8 @@ use report::{LookNow, LookReport, Request};
 use roster::Watched;
 use running::Running;
 use upstream::Upstream;
+
+use super::pulse::Pulse;
 
 /// Due people are started in ticks: one wake-up for several calls is cheaper than one for each.
 const TICK: Duration = Duration::from_millis(10);
@@ -83,6 +86,8 @@ pub struct Tools {
     pub subscriptions: Arc<[Subscription]>,
     /// What readiness is judged by.
     pub health: Arc<Health>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// How the poller ends when it was not told to.
@@ -101,6 +106,7 @@ pub struct Poller {
     upstreams: Vec<Upstream>,
     people: Vec<Watched>,
     requests: mpsc::Receiver<Request>,
+    pulse: Pulse,
     waiting_looks: Vec<LookNow>,
     reloads: reload::Reloads,
     running: Running,
@@ -166,6 +172,7 @@ impl Poller {
                 Some(done) = self.running.next() => self.take(done),
                 Some(request) = self.requests.recv(), if !self.stopping => self.requested(request),
                 Some(waiting) = self.reloads.next(), if !self.stopping => self.begin_reload(waiting),
+                () = self.pulse.asked() => {}
                 () = alarm.ringing(), if !self.stopping => {}
             }
             // Everything that came together is dealt with before anything is started or waited for.
@@ -173,9 +180,15 @@ impl Poller {
                 self.take(done);
             }
             self.retry_waiting_looks();
+            self.pulse.turned();
         }
         self.last_flush().await?;
         Ok(self.totals)
+    }
+
+    /// Shows whether the loop turns.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Starts what is due. Returns when to be called again, if nothing else happens before.

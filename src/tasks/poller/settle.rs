@@ -4,6 +4,8 @@
 //! fails leaves the old belief standing, and the next look finds the same difference again, with the same event ids.
 //! Deliberately not here: what differs (`presence::diff`), how it is written (`store`).
 
+use std::time::Duration;
+
 use super::report::{Found, LookNow, LookReport};
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
@@ -23,10 +25,13 @@ pub(super) struct Recorded {
     result: Result<(), StoreError>,
     belief: Belief,
     seen: Option<Seen>,
-    events: usize,
+    events: Vec<Told>,
     next: Timestamp,
     reply: Option<(LookNow, LookReport)>,
 }
+
+/// An event's type, and how long after it happened it was noticed, where that is known.
+type Told = (&'static str, Option<Duration>);
 
 /// What a good answer was, for the next comparison.
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +183,8 @@ impl Poller {
     ) {
         let watched = &self.people[person as usize];
         let belief = outcome.belief.clone();
-        let count = events.len();
+        let now = self.tools.clock.now();
+        let told: Vec<Told> = events.iter().map(|event| noticed(&event.draft, now)).collect();
         let recording = Recording {
             person_id: watched.person_id,
             org: watched.who.identity.org.clone(),
@@ -193,7 +199,7 @@ impl Poller {
         let store = self.tools.store.clone();
         self.running.start(async move {
             let result = store.record(recording).await;
-            Done::Recorded(Box::new(Recorded { person, result, belief, seen, events: count, next, reply }))
+            Done::Recorded(Box::new(Recorded { person, result, belief, seen, events: told, next, reply }))
         });
     }
 
@@ -211,9 +217,12 @@ impl Poller {
                     watched.last_ok = Some(seen.at);
                     watched.stale = false;
                 }
-                self.totals.events += events as u64;
+                self.totals.events += events.len() as u64;
+                for &(event_type, delay) in &events {
+                    self.tools.metrics.event(event_type, delay);
+                }
                 self.tools.health.database(Ok(()));
-                if events > 0 {
+                if !events.is_empty() {
                     self.tools.outbox_wake.notify_one();
                 }
                 Self::reply_with(reply, None);
@@ -264,6 +273,11 @@ impl Poller {
         tracing::error!(%error, "the database does not take it; looks are repeated until it does");
         self.tools.health.database(Err(error.to_string()));
     }
+}
+
+/// Only what happened in a meeting happened at a time of its own.
+fn noticed(draft: &Draft, now: Timestamp) -> Told {
+    (draft.event_type.name(), draft.conference_id.as_ref().map(|_| now.since(draft.time)))
 }
 
 /// Each event with the webhooks that want it.

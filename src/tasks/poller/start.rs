@@ -67,6 +67,7 @@ impl Poller {
             upstreams,
             people: Vec::with_capacity(list.len()),
             requests,
+            pulse: super::Pulse::default(),
             waiting_looks: Vec::new(),
             reloads: Reloads::default(),
             running: Running::default(),

@@ -64,7 +64,7 @@ impl Poller {
                 let watched = &self.people[person as usize];
                 let (due, suspect) = (watched.due, watched.failures > 0);
                 self.upstreams[watched.upstream].due.remove(due, person);
-                self.ask(Call { person, suspect, ticket, manual: Some(request) }, now);
+                self.ask(Call { person, suspect, ticket, manual: Some(request), began: now }, now);
             }
             // Nobody listening any more means nobody to tell.
             Err(NotNow::Because(reason)) => drop(request.reply.send(Err(reason))),

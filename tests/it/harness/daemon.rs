@@ -89,6 +89,11 @@ listen = ""
 
     /// Starts the daemon and waits until it says READY.
     pub(crate) fn start(&self) -> Daemon {
+        self.start_with(&[])
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn start_with(&self, variables: &[(&str, &str)]) -> Daemon {
         let socket_path = self.path("notify");
         // A socket file that a killed daemon's start left behind is in the way.
         let _ = std::fs::remove_file(&socket_path);
@@ -100,6 +105,7 @@ listen = ""
             .prepared()
             .arg("run")
             .env("NOTIFY_SOCKET", &socket_path)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -179,6 +185,12 @@ impl Daemon {
     pub(crate) fn ended(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().expect("a child to wait for").code();
         (code, self.log())
+    }
+
+    /// Waits until the service manager would have been told this.
+    #[track_caller]
+    pub(crate) fn wait_told(&self, word: &str) {
+        wait_for(&self.notify, word, self);
     }
 
     /// SIGHUP, so many times as fast as a shell can.

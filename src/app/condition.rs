@@ -1,0 +1,39 @@
+//! How the daemon is, as far as it knows without its database: what `status` asks for.
+//!
+//! Guards: asks nobody, so it answers whatever hangs. Deliberately not here: what is stored (`store::census`).
+
+use std::sync::Arc;
+
+use crate::control::{RefusedConfig, StatusReport};
+use crate::telemetry::health::Health;
+use crate::telemetry::settings::InForce;
+use crate::time::Timestamp;
+
+/// Where the answer comes from.
+#[derive(Clone, Debug)]
+pub(super) struct Condition {
+    pub(super) health: Arc<Health>,
+    pub(super) in_force: Arc<InForce>,
+}
+
+impl Condition {
+    /// The answer.
+    pub(super) fn report(&self, now: Timestamp) -> StatusReport {
+        let (readiness, attempts) = (self.health.readiness(now), self.in_force.attempts());
+        let ill = readiness.checks.iter().filter(|check| !check.ok);
+        StatusReport {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_ms: self.in_force.started().as_ms(),
+            loaded_ms: attempts.loaded.as_ms(),
+            refused: attempts.refused.map(|(at, why)| RefusedConfig { at_ms: at.as_ms(), why }),
+            restart_for: attempts.restart_for,
+            ready: readiness.ready,
+            reasons: ill
+                .map(|check| match &check.org {
+                    Some(org) => format!("{} of {org}: {}", check.name, check.reason),
+                    None => format!("{}: {}", check.name, check.reason),
+                })
+                .collect(),
+        }
+    }
+}

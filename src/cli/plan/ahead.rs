@@ -1,0 +1,281 @@
+//! What these settings mean: calls against the budget, intervals, expected wrong time, windows.
+//!
+//! Guards: figures come from the policy code. Deliberately not here: single decisions (`explain`).
+
+use std::time::Duration;
+
+use chrono::Timelike;
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use super::scene::Plan;
+use super::windows::{OpenRow, clock_changes, local, upcoming};
+use crate::cli::Exit;
+use crate::cli::output::{WARNING, padded};
+use crate::config::{Cadence, Config};
+use crate::policy::civil;
+use crate::policy::pace::hours::Hours;
+use crate::policy::pace::{Next, even_interval};
+use crate::time::Timestamp;
+
+/// The stretch that "a day" and "a month" are taken from.
+const MONTH: Duration = Duration::from_hours(24 * 30);
+/// Looks of one person that are counted; more is a mistake in the settings, and counted by the interval.
+const MOST_LOOKS: u32 = 5_000;
+
+#[derive(Serialize)]
+struct Ahead {
+    orgs: Vec<OrgRow>,
+    windows: Vec<OpenRow>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct OrgRow {
+    org: String,
+    calls_per_month: Option<u64>,
+    used: u64,
+    calls_a_day: f64,
+    calls_a_month: f64,
+    even_interval_s: Option<u64>,
+    expected_wrong_minutes_a_day: f64,
+    visits_learned: usize,
+    people: Vec<PersonRow>,
+}
+
+#[derive(Serialize)]
+struct PersonRow {
+    who: String,
+    union_id: String,
+    cadence: String,
+    next_at: Option<String>,
+    next_local: Option<String>,
+    /// Between looks, now.
+    interval_s: Option<u64>,
+    /// Between looks on the next open day, by local hour; null: closed, or no look.
+    interval_by_hour_s: Vec<Option<u64>>,
+    calls_a_day: f64,
+    expected_wrong_minutes_a_day: Option<f64>,
+}
+
+/// Runs it.
+pub(super) fn run(
+    config: &Config,
+    mut plans: Vec<Plan<'_>>,
+    days: u16,
+    now: Timestamp,
+    zone: Tz,
+    json: bool,
+) -> anyhow::Result<Exit> {
+    let orgs = plans.iter_mut().map(|plan| of_org(config, plan, now, zone)).collect();
+    let ahead =
+        Ahead { orgs, windows: upcoming(&plans, now, days, zone), warnings: clock_changes(config, now, days) };
+    if json {
+        anstream::println!("{}", serde_json::to_string_pretty(&ahead)?);
+    } else {
+        show(&ahead, zone);
+    }
+    Ok(Exit::Done)
+}
+
+fn of_org(config: &Config, plan: &mut Plan<'_>, now: Timestamp, zone: Tz) -> OrgRow {
+    let until = now.plus(MONTH);
+    let mut people = Vec::new();
+    let (mut fixed_a_month, mut auto_open) = (0.0, 0.0);
+    for (index, user) in (0_u32..).zip(plan.users.clone()) {
+        let hours = Hours::of(&config.open_time(user), now, until);
+        let open_s = hours.open_ms(now.as_ms(), until.as_ms()) as f64 / 1000.0;
+        let row = match &user.cadence {
+            Cadence::Every(interval) => {
+                let calls = open_s / interval.as_secs_f64();
+                fixed_a_month += calls;
+                let text = humantime::format_duration(*interval).to_string();
+                fixed(user, text, calls, Some(interval.as_secs()))
+            }
+            Cadence::Cron(cron) => {
+                let calls = instants(cron, &hours, now, until, config.time_zone);
+                fixed_a_month += calls;
+                fixed(user, cron.as_str().to_owned(), calls, None)
+            }
+            Cadence::Auto => {
+                auto_open += open_s;
+                paced(plan, index, user, &hours, now, zone)
+            }
+        };
+        people.push(row);
+    }
+    let left = plan.allowance.calls.map(|calls| calls.saturating_sub(plan.allowance.used));
+    let paced = people.iter().filter(|row| row.expected_wrong_minutes_a_day.is_some()).count();
+    let auto_a_month = match plan.allowance.calls {
+        Some(calls) if paced > 0 => {
+            let least = config.poll.min_interval.as_secs_f64().max(0.001);
+            (calls as f64 - fixed_a_month).max(0.0).min(auto_open / least)
+        }
+        Some(_) => 0.0,
+        None => auto_open / config.poll.min_interval.as_secs_f64().max(0.001),
+    };
+    let month = fixed_a_month + auto_a_month;
+    let rest = open_left(plan, now);
+    OrgRow {
+        org: plan.org.name.to_string(),
+        calls_per_month: plan.allowance.calls,
+        used: plan.allowance.used,
+        calls_a_day: tenth(month / 30.0),
+        calls_a_month: tenth(month),
+        even_interval_s: left
+            .filter(|_| paced > 0)
+            .map(|left| even_interval(1, rest, left, config.poll.min_interval).as_secs()),
+        expected_wrong_minutes_a_day: tenth(people.iter().filter_map(|row| row.expected_wrong_minutes_a_day).sum()),
+        visits_learned: plan.learned,
+        people,
+    }
+}
+
+/// Open time left in the month, summed over people.
+fn open_left(plan: &Plan<'_>, now: Timestamp) -> Duration {
+    let all: u128 = plan.users.len() as u128;
+    let open: u128 = plan
+        .settings
+        .open
+        .iter()
+        .map(|open| open.open_between(now, plan.allowance.until).as_millis())
+        .sum::<u128>();
+    let mean = open / (plan.settings.open.len().max(1) as u128);
+    Duration::from_millis(u64::try_from(mean * all).unwrap_or(u64::MAX))
+}
+
+fn fixed(user: &crate::config::User, cadence: String, calls: f64, interval_s: Option<u64>) -> PersonRow {
+    PersonRow {
+        who: user.name.clone(),
+        union_id: user.identity.union_id.to_string(),
+        cadence,
+        next_at: None,
+        next_local: None,
+        interval_s,
+        interval_by_hour_s: Vec::new(),
+        calls_a_day: tenth(calls / 30.0),
+        expected_wrong_minutes_a_day: None,
+    }
+}
+
+/// Somebody paced: the looks of the next open stretch if nothing is found, on a copy of what is known.
+fn paced(
+    plan: &mut Plan<'_>,
+    index: u32,
+    user: &crate::config::User,
+    hours: &Hours,
+    now: Timestamp,
+    zone: Tz,
+) -> PersonRow {
+    let opens = hours.open_from(now.as_ms()).map(Timestamp::from_ms);
+    let first = opens.map(|opens| plan.pacer.next_look(index, opens, &plan.allowance));
+    let next = first.map(|(Next::Look(at, _) | Next::AskAgain(at, _))| at);
+    let (mut by_hour, mut looks) = ([0_u32; 24], 0);
+    let mut expected = (0.0, 0.0);
+    let mut gap = None;
+    if let Some(opens) = opens {
+        let mut copy = plan.pacer.clone();
+        expected = copy.expected(index, opens, &plan.allowance);
+        let until = opens.as_ms() + 86_400_000;
+        let mut at = opens;
+        while looks < MOST_LOOKS {
+            match copy.next_look(index, at, &plan.allowance) {
+                Next::Look(when, _) if when.as_ms() < until => {
+                    looks += 1;
+                    by_hour[civil::wall(when, zone).hour() as usize % 24] += 1;
+                    if looks == 2 {
+                        gap = Some(when.since(at).as_secs());
+                    }
+                    copy.observed(index, when, &[]);
+                    at = when;
+                }
+                _ => break,
+            }
+        }
+    }
+    let calls = if expected.1 > 0.0 { expected.1 } else { f64::from(looks) };
+    PersonRow {
+        who: user.name.clone(),
+        union_id: user.identity.union_id.to_string(),
+        cadence: "auto".to_owned(),
+        next_at: next.map(Timestamp::rfc3339),
+        next_local: next.map(|at| local(at, zone)),
+        interval_s: gap,
+        interval_by_hour_s: by_hour.iter().map(|n| (*n > 0).then(|| 3600 / u64::from(*n))).collect(),
+        calls_a_day: tenth(calls),
+        expected_wrong_minutes_a_day: Some(tenth(expected.0)),
+    }
+}
+
+/// How often an expression comes true in open time.
+fn instants(cron: &crate::policy::cadence::Cron, hours: &Hours, now: Timestamp, until: Timestamp, zone: Tz) -> f64 {
+    let (mut at, mut hits, mut tried) = (now, 0_u32, 0_u32);
+    while let Some(next) = cron.next_after(at, zone).filter(|next| *next < until && tried < 20_000) {
+        tried += 1;
+        hits += u32::from(hours.span_at(next.as_ms()).is_some());
+        at = next;
+    }
+    let part = at.since(now).as_secs_f64() / until.since(now).as_secs_f64();
+    if tried == 20_000 { f64::from(hits) / part.max(1e-6) } else { f64::from(hits) }
+}
+
+fn show(ahead: &Ahead, zone: Tz) {
+    for org in &ahead.orgs {
+        let limit = org.calls_per_month.map_or_else(|| "no limit".to_owned(), |calls| format!("{calls} a month"));
+        anstream::println!(
+            "{}: about {:.0} calls a day, {:.0} in 30 days; the limit is {limit}, {} used this month",
+            org.org, org.calls_a_day, org.calls_a_month, org.used
+        );
+        if let Some(even) = org.even_interval_s {
+            anstream::println!("  spread evenly, everybody would be looked at every {}", length(even));
+        }
+        anstream::println!(
+            "  expected wrong time: {:.0} min a day over all people, learned from {} visits",
+            org.expected_wrong_minutes_a_day, org.visits_learned
+        );
+        anstream::println!("  {} {:<10} {:<20} {:>8} {:>9} {:>10}", padded("WHO", 20), "CADENCE", "NEXT LOOK", "INTERVAL", "CALLS/DAY", "WRONG/DAY");
+        for row in &org.people {
+            let interval = row.interval_s.map_or_else(|| "-".to_owned(), length);
+            let wrong = row.expected_wrong_minutes_a_day.map_or_else(|| "-".to_owned(), |m| format!("{m:.1} min"));
+            anstream::println!(
+                "  {} {:<10} {:<20} {interval:>8} {:>9.1} {wrong:>10}",
+                padded(&row.who, 20), row.cadence, row.next_local.as_deref().unwrap_or("-"), row.calls_a_day
+            );
+        }
+        hours(org);
+    }
+    anstream::println!("windows ({zone} | UTC)");
+    for window in &ahead.windows {
+        anstream::println!("  {} - {} | {} - {}", window.opens_local, window.closes_local, window.opens_at, window.closes_at);
+    }
+    for warning in &ahead.warnings {
+        anstream::println!("{}warning:{:#} {warning}", WARNING, WARNING);
+    }
+}
+
+/// The mean interval of the paced people by hour of the next open day.
+fn hours(org: &OrgRow) {
+    let mut line = Vec::new();
+    for hour in 0..24 {
+        let looks: Vec<u64> = org.people.iter().filter_map(|row| row.interval_by_hour_s.get(hour).copied().flatten()).collect();
+        if !looks.is_empty() {
+            let mean = looks.iter().sum::<u64>() / looks.len() as u64;
+            line.push(format!("{hour:02}h {}", length(mean)));
+        }
+    }
+    if !line.is_empty() {
+        anstream::println!("  interval by hour: {}", line.join("  "));
+    }
+}
+
+fn length(seconds: u64) -> String {
+    match seconds {
+        0..=99 => format!("{seconds}s"),
+        100..=5999 => format!("{}m", (seconds + 30) / 60),
+        _ => format!("{:.1}h", Duration::from_secs(seconds).as_secs_f64() / 3600.0),
+    }
+}
+
+fn tenth(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}

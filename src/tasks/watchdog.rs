@@ -1,0 +1,155 @@
+//! Telling the service manager that the daemon is alive, for as long as it is.
+//!
+//! Guards: it is told only when every loop has turned and the database has answered since the last time; a hang of any
+//! of them is named in the log and ends with the service manager's restart. A database that refuses is not hanging: a
+//! restart would not help. Deliberately not here: how the service manager is told (`cli::run`).
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::pulse::Pulse;
+use crate::clock::SharedClock;
+use crate::store::Store;
+
+/// What must move.
+#[derive(Debug)]
+pub struct Watched {
+    /// The loops, by name.
+    pub loops: Vec<(&'static str, Pulse)>,
+    /// Must answer a write.
+    pub store: Store,
+    /// Beats are this far apart: a third of what the service manager waits.
+    pub every: Duration,
+    /// The machine's.
+    pub clock: SharedClock,
+}
+
+impl Watched {
+    /// Calls `alive` after every interval in which everything moved, until `stop`.
+    pub async fn run(
+        self,
+        mut alive: impl FnMut(&str) + Send,
+        stop: CancellationToken,
+    ) -> Result<(), Infallible> {
+        let mut hanging: Vec<&'static str> = Vec::new();
+        loop {
+            let before: Vec<u64> = self.loops.iter().map(|(_, pulse)| pulse.turns()).collect();
+            self.loops.iter().for_each(|(_, pulse)| pulse.ask());
+            let next = self.clock.now().plus(self.every);
+            let database = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                // That it says no is an answer.
+                _ = self.store.record_system(None, Vec::new()) => true,
+                () = self.clock.sleep_until(next) => false,
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = self.clock.sleep_until(next) => {}
+            }
+            let still = |((name, pulse), before): (&(&'static str, Pulse), u64)| {
+                (pulse.turns() == before).then_some(*name)
+            };
+            let mut now: Vec<&'static str> = self.loops.iter().zip(before).filter_map(still).collect();
+            now.extend((!database).then_some("database"));
+            if now.is_empty() {
+                alive(&self.line().await);
+            }
+            if now != hanging {
+                if now.is_empty() {
+                    tracing::info!("everything moves again");
+                } else {
+                    tracing::error!(
+                        hanging = now.join(","),
+                        "the service manager is not told that all is well"
+                    );
+                }
+                hanging = now;
+            }
+        }
+    }
+}
+
+impl Watched {
+    /// How things stand, for people.
+    async fn line(&self) -> String {
+        let history = self.store.history();
+        let Ok(counts) = history.counts().await else { return "the database cannot be read".to_owned() };
+        let queues = history.queues().await.unwrap_or_default();
+        let (waiting, dead) =
+            queues.iter().fold((0, 0), |(waiting, dead), queue| (waiting + queue.pending, dead + queue.dead));
+        let mut line = format!("watching {} people, {} in a meeting", counts.watched, counts.inside);
+        if counts.unknown > 0 {
+            line += &format!(", {} unknown", counts.unknown);
+        }
+        if waiting > 0 || dead > 0 {
+            line += &format!("; {waiting} deliveries wait, {dead} given up");
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::clock::{Clock, ManualClock};
+    use crate::time::Timestamp;
+
+    /// Turns when asked to.
+    async fn turn(pulse: Pulse) {
+        loop {
+            pulse.asked().await;
+            pulse.turned();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_hangs_is_not_covered_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at(Timestamp::from_ms(1_000_000));
+        let shared: SharedClock = Arc::new(clock.clone());
+        let store =
+            Store::open(&folder.path().join("p.db"), chrono_tz::UTC, Arc::clone(&shared)).await.unwrap();
+        let (fast, slow) = (Pulse::default(), Pulse::default());
+        let every = Duration::from_secs(10);
+        let watched = Watched {
+            loops: vec![("fast", fast.clone()), ("slow", slow.clone())],
+            store: store.clone(),
+            every,
+            clock: shared,
+        };
+        let (told, mut beats) = mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        let at = clock.clone();
+        let alive = move |_: &str| told.send(at.now()).unwrap();
+        let turning = async {
+            tokio::select! {
+                () = turn(fast.clone()) => {}
+                () = async {
+                    // The slow one turns in the first and the third interval.
+                    for interval in 0..3 {
+                        slow.asked().await;
+                        if interval != 1 {
+                            slow.turned();
+                        }
+                        while clock.next_wake().is_none() || fast.turns() <= interval {
+                            tokio::task::yield_now().await;
+                        }
+                        clock.advance(every);
+                    }
+                    assert_eq!(beats.recv().await, Some(Timestamp::from_ms(1_010_000)));
+                    assert_eq!(beats.recv().await, Some(Timestamp::from_ms(1_030_000)));
+                    stop.cancel();
+                } => {}
+            }
+        };
+        let (ended, ()) = tokio::join!(watched.run(alive, stop.clone()), turning);
+        ended.unwrap();
+        store.close().await.unwrap();
+    }
+}

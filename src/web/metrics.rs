@@ -1,0 +1,201 @@
+//! `/metrics`: what was counted, and what the database and the health of the daemon say at this moment.
+//!
+//! Guards: for this machine and for who has the token; no person is named unless the config says so; a database that does
+//! not answer costs its part of the page, not the page. Deliberately not here: counting (`telemetry::metrics`).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, State as Shared};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
+
+use super::{Peer, State, gate};
+use crate::store::census::weight;
+use crate::store::history::{BudgetRow, Counts, History, Standing};
+use crate::store::{StoreError, census::Queue};
+use crate::telemetry::metrics::{CONTENT_TYPE, Metrics, Page, seconds};
+use crate::telemetry::settings::InForce;
+use crate::time::Timestamp;
+
+/// Scrapers give up after ten seconds.
+const READ_TIME: Duration = Duration::from_secs(5);
+/// People and months; more are cut off rather than making the page endless.
+const MOST_ROWS: u32 = 10_000;
+/// All that a webhook can be.
+const STATES: [&str; 4] = ["up", "down", "paused", "disabled"];
+
+/// What is measured beside the health.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// What was counted.
+    pub metrics: Arc<Metrics>,
+    /// Which settings are in force.
+    pub in_force: Arc<InForce>,
+    /// Whose size is told.
+    pub database: PathBuf,
+    /// `metrics_per_user`.
+    pub per_user: Arc<AtomicBool>,
+}
+
+/// What the database says.
+struct Read {
+    counts: Counts,
+    queues: Vec<Queue>,
+    budget: Vec<BudgetRow>,
+    people: Vec<Standing>,
+}
+
+/// The page.
+pub(super) async fn metrics(
+    Shared(state): Shared<State>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    if !peer.ip().to_canonical().is_loopback() && !gate::has_token(&headers, &state.token()) {
+        return gate::unauthorised();
+    }
+    let Some(measured) = state.0.measured.get() else {
+        return super::problem(StatusCode::NOT_FOUND, "nothing is measured here");
+    };
+    let now = state.0.clock.now();
+    let mut page = Page::default();
+    measured.metrics.write(&mut page);
+    health(&mut page, &state, now);
+    settings(&mut page, measured);
+    let read = timeout(READ_TIME, read(&state.0.history, measured.per_user.load(Ordering::Relaxed))).await;
+    page.family("presenced_database_answers", "gauge", "Whether the database was read for this page.");
+    page.sample(&[], u8::from(matches!(read, Ok(Ok(_)))));
+    if let Ok(Ok(read)) = read {
+        database(&mut page, &read, now);
+    }
+    let sizes = weight(&measured.database);
+    page.family("presenced_database_size_bytes", "gauge", "What the database's files weigh.");
+    page.sample(&[("file", "main")], sizes.main_bytes);
+    page.sample(&[("file", "wal")], sizes.wal_bytes);
+    (StatusCode::OK, [(header::CONTENT_TYPE, CONTENT_TYPE)], page.text()).into_response()
+}
+
+async fn read(history: &History, per_user: bool) -> Result<Read, StoreError> {
+    let people = if per_user { history.now(None, true, MOST_ROWS).await? } else { Vec::new() };
+    Ok(Read {
+        counts: history.counts().await?,
+        queues: history.queues().await?,
+        budget: history.budget(MOST_ROWS).await?,
+        people,
+    })
+}
+
+fn health(page: &mut Page, state: &State, now: Timestamp) {
+    let readiness = state.0.health.readiness(now);
+    page.family("presenced_ready", "gauge", "Whether everything is well, as /readyz has it.");
+    page.sample(&[], u8::from(readiness.ready));
+    page.family("presenced_check_ok", "gauge", "One of the things that must be well.");
+    for check in &readiness.checks {
+        let org = check.org.as_ref().map_or("", |org| org.as_str());
+        page.sample(&[("check", check.name), ("org", org)], u8::from(check.ok));
+    }
+}
+
+fn settings(page: &mut Page, measured: &Measured) {
+    let attempts = measured.in_force.attempts();
+    page.family("presenced_build_info", "gauge", "Always 1; the version is in the label.");
+    page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    page.family("presenced_start_time_seconds", "gauge", "When the daemon started.");
+    page.sample(&[], seconds(measured.in_force.started()));
+    page.family("presenced_config_last_reload_successful", "gauge", "0 while the newest config is refused.");
+    page.sample(&[], u8::from(attempts.refused.is_none()));
+    page.family("presenced_config_loaded_timestamp_seconds", "gauge", "When the config in force was read.");
+    page.sample(&[], seconds(attempts.loaded));
+    page.family("presenced_config_reloads_total", "counter", "Attempts to take another config over.");
+    page.sample(&[("outcome", "ok")], attempts.succeeded);
+    page.sample(&[("outcome", "refused")], attempts.failed);
+    page.family("presenced_config_restart_needed", "gauge", "Changes that count only after a restart.");
+    page.sample(&[], attempts.restart_for.len());
+}
+
+fn database(page: &mut Page, read: &Read, now: Timestamp) {
+    let Read { counts, queues, budget, people } = read;
+    page.family("presenced_people", "gauge", "People on the watch list, by what is believed of them.");
+    let outside = counts.watched - counts.inside - counts.unknown;
+    for (presence, n) in [("in", counts.inside), ("out", outside), ("unknown", counts.unknown)] {
+        page.sample(&[("presence", presence)], n);
+    }
+    if let Some(at) = counts.last_ok {
+        page.family(
+            "presenced_last_good_poll_timestamp_seconds",
+            "gauge",
+            "The newest good look at anybody.",
+        );
+        page.sample(&[], seconds(at));
+    }
+    queue(page, queues, now);
+    spending(page, budget);
+    if !people.is_empty() {
+        page.family("presenced_user_in_meeting", "gauge", "Whether somebody is in a meeting; -1: not known.");
+        for person in people {
+            let inside = match person.presence.as_str() {
+                "in" => 1,
+                "out" => 0,
+                _ => -1,
+            };
+            let labels = [("org", person.org.as_str()), ("user", person.name.as_str())];
+            page.sample(&labels, inside);
+        }
+    }
+}
+
+fn queue(page: &mut Page, queues: &[Queue], now: Timestamp) {
+    page.family("presenced_webhook_state", "gauge", "1 for the state a webhook is in.");
+    for queue in queues {
+        for state in STATES {
+            let labels = [("webhook", queue.webhook.as_str()), ("state", state)];
+            page.sample(&labels, u8::from(queue.state == state));
+        }
+    }
+    page.family("presenced_webhook_pending_deliveries", "gauge", "Deliveries that wait.");
+    for queue in queues {
+        page.sample(&[("webhook", &queue.webhook)], queue.pending);
+    }
+    page.family("presenced_webhook_dead_letters", "gauge", "Deliveries given up and still kept.");
+    for queue in queues {
+        page.sample(&[("webhook", &queue.webhook)], queue.dead);
+    }
+    let help = "Since the oldest delivery that waits was recorded; 0: none waits.";
+    page.family("presenced_webhook_oldest_pending_seconds", "gauge", help);
+    for queue in queues {
+        let age = queue.oldest.map_or(0.0, |at| now.since(at).as_secs_f64());
+        page.sample(&[("webhook", &queue.webhook)], age);
+    }
+}
+
+/// The newest month of each organisation.
+fn spending(page: &mut Page, budget: &[BudgetRow]) {
+    let mut newest: Vec<&BudgetRow> = Vec::new();
+    for row in budget {
+        match newest.iter_mut().find(|known| known.org == row.org) {
+            Some(known) if known.month < row.month => *known = row,
+            Some(_) => {}
+            None => newest.push(row),
+        }
+    }
+    let mut family = |name, help, value: fn(&BudgetRow) -> Option<i64>| {
+        page.family(name, "gauge", help);
+        for row in &newest {
+            if let Some(value) = value(row) {
+                page.sample(&[("org", &row.org)], value);
+            }
+        }
+    };
+    let used = "Calls spent this month, those reserved for the next minutes included.";
+    family("presenced_budget_used_calls", used, |row| Some(row.used));
+    family("presenced_budget_limit_calls", "Calls that may be spent this month.", |row| row.call_limit);
+    let projected = "Calls at the end of the month, if spending goes on like this.";
+    family("presenced_budget_projected_calls", projected, |row| row.projected);
+    family("presenced_budget_throttled_calls", "Calls refused for their rate this month.", |row| {
+        Some(row.throttled)
+    });
+}
