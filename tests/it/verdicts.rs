@@ -68,6 +68,13 @@ async fn an_outage_is_told_and_its_gap_comes_before_what_was_seen_afterwards() {
     house
         .until("all recovered", |events| (of_type(events, "watch.recovered").len() == 5).then_some(()))
         .await;
+    house
+        .until("Ann's presence known again", |events| {
+            let changes = of_type(events, "user.presence_changed");
+            let last = changes.iter().rfind(|event| event["subject"] == "default/u-ann")?;
+            (last["data"]["presence"]["in_meeting"] == true).then_some(())
+        })
+        .await;
     let events = house.events();
     let gaps = of_type(&events, "system.gap");
     assert_eq!(gaps.len(), 1, "one outage, one gap");
@@ -201,11 +208,9 @@ async fn a_ban_of_one_organisation_holds_up_all_of_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_inside_when_the_window_closes_is_followed_and_then_unknown() {
-    let rest = "overtime = \"1h\"\n[[window]]\ndays = [\"mon-fri\"]\nfrom = \"09:00\"\nto = \"18:00\"\n";
-    let config = config(0, "interval = \"5m\"", &users(&PEOPLE[..2], ""))
-        .replace("[poll]\n", "[poll]\nPOLL\n")
-        .replace("POLL", "overtime = \"1h\"")
-        + rest.strip_prefix("overtime = \"1h\"\n").unwrap();
+    let hours = "[[window]]\ndays = [\"mon-fri\"]\nfrom = \"09:00\"\nto = \"18:00\"\n";
+    let poll = "interval = \"5m\"\novertime = \"1h\"";
+    let config = config(0, poll, &(hours.to_owned() + &users(&PEOPLE[..2], "")));
     let plan = Plan {
         from: "2026-11-23T17:30:00Z",
         speed: 5_000.0,
