@@ -18,6 +18,8 @@ pub mod lookahead;
 pub mod pacer;
 pub mod price;
 pub mod stays;
+#[cfg(test)]
+mod tests;
 
 pub use even::{Phase, even_interval, first_look, next_look, projection};
 pub use pacer::{Allowance, Next, Pacer, Person, Seen, Settings, Visit, Why};

@@ -4,7 +4,7 @@
 //! (`policy::quota`).
 
 /// Of the calls there are, so much is meant to be spent: the rest is room for a busy last day.
-const AIM: f64 = 0.988;
+const AIM: f64 = 0.995;
 
 /// The price and what it follows.
 #[derive(Clone, Debug)]

@@ -1,0 +1,142 @@
+//! What the pacer promises for single decisions.
+
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use proptest::prelude::*;
+
+use super::pacer::Rule;
+use super::{Allowance, Next, Pacer, Person, Seen, Settings, Visit};
+use crate::policy::window::{OpenTime, Window};
+use crate::time::Timestamp;
+
+/// 2026-06-01, a Monday, midnight UTC.
+const MONDAY_MS: i64 = 1_780_272_000_000;
+const DAY_MS: i64 = 86_400_000;
+const MINUTE_MS: i64 = 60_000;
+
+fn at(day: i64, minute: i64) -> Timestamp {
+    Timestamp::from_ms(MONDAY_MS + day * DAY_MS + minute * MINUTE_MS)
+}
+
+fn settings(windows: bool) -> Settings {
+    let office = Window { days: [true; 7], from_minute: 8 * 60, to_minute: 18 * 60, time_zone: Tz::UTC };
+    Settings {
+        time_zone: Tz::UTC,
+        min_interval: Duration::from_secs(30),
+        max_interval: Duration::from_hours(12),
+        open: vec![OpenTime::new(windows.then(|| vec![office]), Vec::new())],
+    }
+}
+
+fn pacer(people: u32, now: Timestamp) -> Pacer {
+    let people: Vec<Person> =
+        (0..people).map(|n| Person { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 }).collect();
+    Pacer::new(settings(true), &people, now)
+}
+
+fn allowance(calls: u64, used: u64) -> Allowance {
+    Allowance { from: at(0, 0), until: at(60, 0), calls: Some(calls), used }
+}
+
+/// A stand-up at ten each day and nothing else.
+fn stand_ups(people: u32, days: i64) -> Vec<Visit> {
+    let visit = |person, day| Visit {
+        person,
+        conference: day as u64,
+        joined: at(day, 600),
+        left: Some(at(day, 630)),
+    };
+    (0..days).flat_map(|day| (0..people).map(move |person| visit(person, day))).collect()
+}
+
+fn look(next: Next) -> Timestamp {
+    match next {
+        Next::Look(when, _) | Next::AskAgain(when, _) => when,
+    }
+}
+
+#[test]
+fn knowing_nothing_it_spreads_evenly() {
+    let mut pacer = pacer(4, at(0, 0));
+    pacer.observed(0, at(1, 600), &[]);
+    let Next::Look(when, why) = pacer.next_look(0, at(1, 600), &allowance(2_400, 0)) else {
+        panic!("a look is due")
+    };
+    assert_eq!(why.rule, Rule::Even);
+    // 59 days less 2 hours of ten open hours for four people: about an hour each.
+    let minutes = when.since(at(1, 600)).as_secs() / 60;
+    assert!((55..=61).contains(&minutes), "{minutes}");
+}
+
+#[test]
+fn a_habit_is_looked_at_when_it_is_due() {
+    let mut pacer = pacer(3, at(0, 0));
+    pacer.learn_from(&stand_ups(3, 28), at(28, 0));
+    pacer.observed(0, at(28, 590), &[]);
+    let Next::Look(when, why) = pacer.next_look(0, at(28, 590), &allowance(900, 0)) else {
+        panic!("a look is due")
+    };
+    assert!(when >= at(28, 595) && when <= at(28, 610), "{when} {why:?}");
+    assert!(why.pattern >= 16, "other days speak for it: {why:?}");
+    let seen = Seen { conference: 28, joined: at(28, 600), left: None };
+    pacer.observed(0, when, &[seen]);
+    let leaves = look(pacer.next_look(0, when, &allowance(900, 1)));
+    assert!(leaves >= at(28, 622) && leaves <= at(28, 650), "{leaves}");
+}
+
+#[test]
+fn who_was_seen_with_somebody_moves_with_them() {
+    let mut pacer = pacer(2, at(0, 0));
+    pacer.learn_from(&stand_ups(2, 28), at(28, 0));
+    for person in 0..2 {
+        pacer.observed(person, at(28, 480), &[]);
+        pacer.next_look(person, at(28, 480), &allowance(900, 0));
+    }
+    // Today they meet at two in the afternoon.
+    let seen = Seen { conference: 77, joined: at(28, 840), left: None };
+    let moved = pacer.observed(0, at(28, 845), &[seen]);
+    assert_eq!(moved, [1]);
+    let next = look(pacer.next_look(1, at(28, 845), &allowance(900, 2)));
+    assert!(next <= at(28, 850), "{next}");
+}
+
+#[test]
+fn closed_is_asked_again_at_opening() {
+    let mut pacer = pacer(1, at(0, 0));
+    let next = pacer.next_look(0, at(0, 1200), &allowance(100, 0));
+    assert!(matches!(next, Next::AskAgain(when, why) if when == at(1, 480) && why.rule == Rule::Closed), "{next:?}");
+}
+
+#[test]
+fn without_a_limit_everybody_is_looked_at_as_often_as_allowed() {
+    let mut pacer = pacer(2, at(0, 0));
+    pacer.observed(0, at(0, 600), &[]);
+    let free = Allowance { calls: None, ..allowance(0, 0) };
+    assert_eq!(look(pacer.next_look(0, at(0, 600), &free)), at(0, 600).plus(Duration::from_secs(30)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn the_next_look_is_later_open_and_not_too_soon(
+        day in 28..40_i64, minute in 0..1440_i64, inside in any::<bool>(), calls in 1..100_000_u64,
+        part in 0.0..1.2_f64, always in any::<bool>(),
+    ) {
+        let people = [Person { key: 77_777, open: 0 }, Person { key: 3, open: 0 }];
+        let mut pacer = Pacer::new(settings(!always), &people, at(day, 0));
+        pacer.learn_from(&stand_ups(2, 28), at(day, 0));
+        let now = at(day, minute);
+        let seen = Seen { conference: 5, joined: at(day, minute - 7), left: None };
+        pacer.observed(0, now, if inside { std::slice::from_ref(&seen) } else { &[] });
+        let used = (calls as f64 * part) as u64;
+        let next = pacer.next_look(0, now, &allowance(calls, used));
+        prop_assert!(look(next) > now);
+        if let Next::Look(when, _) = next {
+            prop_assert!(used < calls);
+            prop_assert!(when >= now.plus(Duration::from_secs(30)));
+            prop_assert!(settings(!always).open[0].open_at(when));
+        }
+    }
+}
