@@ -12,6 +12,7 @@
 //! recording  one look: snapshot, visits, events, deliveries
 //! people     the watch list, stretches and misses
 //! accounts   gaps, spending, events about nobody
+//! gaps       when nobody could look for a reason of our own
 //! notices    which alerts fire, closed windows
 //! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
@@ -27,6 +28,7 @@ pub mod backup;
 pub mod check;
 mod error;
 pub mod forget;
+mod gaps;
 mod group;
 pub mod history;
 mod notices;
