@@ -49,7 +49,7 @@ pub(super) fn spawn(
     let janitor = Janitor::new(store.clone(), Arc::clone(clock), Box::new(rules));
     tasks.spawn("the janitor", janitor.run(stop.clone()));
     // Files live in the machine's time, whatever pace the daemon's own runs at.
-    let sentry = Sentry::new(store.clone(), Arc::new(SystemClock));
+    let sentry = Sentry::new(store.clone(), Arc::new(SystemClock), Arc::clone(clock));
     tasks.spawn("the sentry", sentry.run(stop.clone()));
 }
 

@@ -13,6 +13,7 @@
 //! people     the watch list, stretches and misses
 //! census     numbers for who watches over the daemon
 //! accounts   gaps, spending, events about nobody
+//! gaps       when nobody could look for a reason of our own
 //! notices    which alerts fire, closed windows
 //! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
@@ -29,6 +30,7 @@ pub mod check;
 pub mod census;
 mod error;
 pub mod forget;
+mod gaps;
 mod group;
 pub mod history;
 mod notices;

@@ -13,7 +13,7 @@ use super::{Store, StoreError};
 use crate::time::Timestamp;
 
 /// Rows a transaction: a few milliseconds on a slow disk.
-const BATCH: i64 = 500;
+const BATCH: i64 = 200;
 
 /// Failures by the hour are asked for a day back.
 const POLL_ERRORS: Duration = Duration::from_hours(24 * 8);

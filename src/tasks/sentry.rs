@@ -19,19 +19,23 @@ const EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Sentry {
     store: Store,
+    /// The machine's: files know no other.
     clock: SharedClock,
+    /// The daemon's, for what is written down.
+    stamps: SharedClock,
+    full_since: Option<Timestamp>,
 }
 
 impl Sentry {
-    /// For an open database.
-    pub fn new(store: Store, clock: SharedClock) -> Self {
-        Self { store, clock }
+    /// For an open database. `clock` is the machine's, `stamps` the daemon's.
+    pub fn new(store: Store, clock: SharedClock, stamps: SharedClock) -> Self {
+        Self { store, clock, stamps, full_since: None }
     }
 
     /// Runs until `stop`, or until the file is not there any more.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
         loop {
-            let wake = self.step()?;
+            let wake = self.step().await?;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -41,9 +45,17 @@ impl Sentry {
     }
 
     /// Looks once; gives when to look again.
-    pub fn step(&self) -> Result<Timestamp, StoreError> {
+    pub async fn step(&mut self) -> Result<Timestamp, StoreError> {
         self.store.still_there()?;
-        self.store.look_for_room();
+        if self.store.is_full() {
+            self.full_since.get_or_insert(self.stamps.now().minus(EVERY));
+        }
+        if !self.store.look_for_room()
+            && let Some(from) = self.full_since.take()
+            && let Err(error) = self.store.note_pause(from, self.stamps.now(), "disk full").await
+        {
+            tracing::warn!(%error, "that nobody was looked at for a while could not be noted");
+        }
         Ok(self.clock.now().plus(EVERY))
     }
 }
@@ -61,15 +73,19 @@ mod tests {
         let path = folder.path().join("presence.db");
         let clock = ManualClock::default();
         let store = Store::open(&path, chrono_tz::UTC, Arc::new(clock.clone())).await.unwrap();
-        let sentry = Sentry::new(store.clone(), Arc::new(clock.clone()));
-        assert!(sentry.step().unwrap() <= clock.now().plus(Duration::from_secs(10)));
+        let machine = Arc::new(clock.clone());
+        let mut sentry = Sentry::new(store.clone(), machine.clone(), machine);
+        assert!(sentry.step().await.unwrap() <= clock.now().plus(Duration::from_secs(10)));
         let aside = folder.path().join("aside");
         std::fs::rename(&path, &aside).unwrap();
-        assert!(matches!(sentry.step(), Err(StoreError::Replaced { .. })));
+        assert!(matches!(sentry.step().await, Err(StoreError::Replaced { .. })));
         std::fs::copy(&aside, &path).unwrap();
-        assert!(matches!(sentry.step(), Err(StoreError::Replaced { .. })), "another file of the same bytes");
+        assert!(
+            matches!(sentry.step().await, Err(StoreError::Replaced { .. })),
+            "another file of the same bytes"
+        );
         std::fs::rename(&aside, &path).unwrap();
-        sentry.step().unwrap();
+        sentry.step().await.unwrap();
         store.close().await.unwrap();
     }
 }

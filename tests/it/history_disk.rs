@@ -83,6 +83,7 @@ fn a_full_disk_pauses_polling_says_so_and_ends_by_itself() {
     receiver.wait(before + 4);
     daemon.terminate();
     assert_eq!(sqlite3(&database, "PRAGMA integrity_check"), "ok");
+    assert_eq!(sqlite3(&database, "SELECT count(*) > 0 FROM v_gaps WHERE why = 'disk full'"), "1");
     let twice = "SELECT count(*) FROM (SELECT conference_id, type FROM events WHERE conference_id IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1)";
     assert_eq!(sqlite3(&database, twice), "0", "nothing was told twice");
 }
