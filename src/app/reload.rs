@@ -283,8 +283,9 @@ fn as_far_as_possible(new: Config, old: &Config) -> Config {
 
 /// The first line that says something; problems are told with their place below.
 fn first_line(message: &str) -> &str {
-    let line = message.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line)
+    // Warnings may stand before the first error.
+    let error = message.lines().find_map(|line| line.strip_prefix("error: "));
+    error.or_else(|| message.lines().next()).unwrap_or_default()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]

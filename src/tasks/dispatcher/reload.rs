@@ -8,7 +8,6 @@ use std::collections::HashSet;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::batch;
 use super::desk::Desk;
 use super::{Dispatcher, Target};
 use crate::ids::WebhookName;
