@@ -22,6 +22,8 @@ use crate::time::Timestamp;
 const MONTH: Duration = Duration::from_hours(24 * 30);
 /// Looks of one person that are counted; more is a mistake in the settings, and counted by the interval.
 const MOST_LOOKS: u32 = 5_000;
+/// With fewer visits the rule itself still spreads evenly, and so does this count.
+const KNOWN: usize = 20;
 
 #[derive(Serialize)]
 struct Ahead {
@@ -198,7 +200,7 @@ fn paced(
             }
         }
     }
-    let calls = if expected.1 > 0.0 { expected.1 } else { f64::from(looks) };
+    let calls = if plan.learned >= KNOWN && expected.1 > 0.0 { expected.1 } else { f64::from(looks) };
     PersonRow {
         who: user.name.clone(),
         union_id: user.identity.union_id.to_string(),
