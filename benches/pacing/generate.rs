@@ -83,7 +83,8 @@ struct World {
 
 /// `weeks` weeks of `people` from the local midnight `start_ms`, a Monday.
 pub fn generate(kind: Kind, people: u32, weeks: i64, start_ms: i64, seed: u64) -> Vec<Visit> {
-    let mut world = World { dice: Dice(seed.wrapping_mul(7919) + 13), visits: Vec::new(), meetings: 0, start: start_ms };
+    let mut world =
+        World { dice: Dice(seed.wrapping_mul(7919) + 13), visits: Vec::new(), meetings: 0, start: start_ms };
     let all: Vec<u32> = (0..people).collect();
     match kind {
         Kind::Recurring => world.recurring(&all, weeks, 1.0),
@@ -116,12 +117,15 @@ impl World {
     fn hold(&mut self, day: i64, at: f64, minutes: f64, who: &[(u32, f64)], late: f64, overrun: f64) {
         self.meetings += 1;
         let conference = format!("c{:06}", self.meetings);
-        let ends = at + minutes + if self.dice.chance(overrun) { self.dice.wait(6.0) } else { self.dice.bell() };
+        let ends =
+            at + minutes + if self.dice.chance(overrun) { self.dice.wait(6.0) } else { self.dice.bell() };
         for (user, chance) in who {
             if !self.dice.chance(*chance) {
                 continue;
             }
-            let joined = at - 0.5 + self.dice.bell() * late + if self.dice.chance(0.06) { self.dice.wait(6.0) } else { 0.0 };
+            let joined = at - 0.5
+                + self.dice.bell() * late
+                + if self.dice.chance(0.06) { self.dice.wait(6.0) } else { 0.0 };
             let early = if self.dice.chance(0.07) { self.dice.share() * 0.6 * minutes } else { 0.0 };
             let left = ends - early + self.dice.bell().abs() * 0.4;
             self.visit(*user, &conference, day, joined, left);
@@ -168,7 +172,10 @@ impl World {
         for day in 0..weeks * 7 {
             for (days, every, start, minutes, who) in &series {
                 let off = (*start as i64 / 30) % *every;
-                if days.contains(&(day % 7)) && (day / 7) % every == off && !self.dice.chance(manners.cancelled) {
+                if days.contains(&(day % 7))
+                    && (day / 7) % every == off
+                    && !self.dice.chance(manners.cancelled)
+                {
                     self.hold(day, *start, *minutes, who, manners.late, manners.overrun);
                 }
             }
@@ -193,7 +200,9 @@ impl World {
                         let mut who = vec![(*user, 1.0)];
                         for _ in 0..=self.dice.below(2) {
                             // People call the same few people.
-                            let near = index + 1 + (self.dice.share() * self.dice.share() * people.len() as f64) as usize;
+                            let near = index
+                                + 1
+                                + (self.dice.share() * self.dice.share() * people.len() as f64) as usize;
                             who.push((people[near % people.len()], 0.9));
                         }
                         self.hold(day, at, minutes, &who, 0.3, 0.0);

@@ -36,17 +36,26 @@ fn main() {
     let number = args.iter().position(|arg| arg == "--seeds").and_then(|at| args.get(at + 1)?.parse().ok());
     let seeds: u64 = number.unwrap_or(3);
     let write = args.iter().any(|arg| arg == "--write");
-    println!("{:<10} {:>6} {:>6} | {:>10} {:>10} {:>12} {:>14} {:>12}", "kind", "people", "calls", "even, h", "auto/even", "missed", "auto/hindsight", "calls");
+    println!(
+        "{:<10} {:>6} {:>6} | {:>10} {:>10} {:>12} {:>14} {:>12}",
+        "kind", "people", "calls", "even, h", "auto/even", "missed", "auto/hindsight", "calls"
+    );
     let mut bars = Vec::new();
     for (kind, name) in KINDS {
         for (people, calls) in SIZES {
             if write {
-                ship(name, people, calls, &generate(kind, people, WEEKS, START_MS, SHIPPED * 100 + u64::from(people)));
+                ship(
+                    name,
+                    people,
+                    calls,
+                    &generate(kind, people, WEEKS, START_MS, SHIPPED * 100 + u64::from(people)),
+                );
             }
             let mut sum = [0.0; 5];
             for seed in SHIPPED..SHIPPED + seeds {
                 let scene = scene(kind, people, calls, seed * 100 + u64::from(people));
-                let outcomes: Vec<Outcome> = Policy::ALL.iter().filter_map(|policy| scene.run(*policy)).collect();
+                let outcomes: Vec<Outcome> =
+                    Policy::ALL.iter().filter_map(|policy| scene.run(*policy)).collect();
                 let [even, auto, hindsight] = &outcomes[..] else { continue };
                 let figures = [
                     even.wrong_s / 3600.0,
@@ -60,7 +69,9 @@ fn main() {
                 }
             }
             let [even_h, wrong, missed, hindsight, spent] = sum;
-            println!("{name:<10} {people:>6} {calls:>6} | {even_h:>10.0} {wrong:>10.2} {missed:>12.2} {hindsight:>14.2} {spent:>12.3}");
+            println!(
+                "{name:<10} {people:>6} {calls:>6} | {even_h:>10.0} {wrong:>10.2} {missed:>12.2} {hindsight:>14.2} {spent:>12.3}"
+            );
             bars.push((name, people, wrong, wrong / hindsight));
         }
     }
@@ -93,7 +104,9 @@ fn scene(kind: Kind, people: u32, calls: u64, seed: u64) -> Scene {
             max_interval: Duration::from_hours(12),
             open: vec![OpenTime::new(Some(vec![office]), Vec::new())],
         },
-        people: (0..people).map(|n| Person { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 }).collect(),
+        people: (0..people)
+            .map(|n| Person { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 })
+            .collect(),
         calls_per_month: calls,
         month_time_zone: time_zone,
         warmup: Duration::from_hours(24 * 28),
@@ -106,7 +119,10 @@ fn ship(kind: &str, people: u32, calls: u64, visits: &[generate::Visit]) {
     let mut lines = String::new();
     for visit in visits {
         let generate::Visit { user, conference, joined_ms, left_ms } = visit;
-        let _ = writeln!(lines, "{{\"user\":\"u{user:02}\",\"conference\":\"{conference}\",\"joined_ms\":{joined_ms},\"left_ms\":{left_ms}}}");
+        let _ = writeln!(
+            lines,
+            "{{\"user\":\"u{user:02}\",\"conference\":\"{conference}\",\"joined_ms\":{joined_ms},\"left_ms\":{left_ms}}}"
+        );
     }
     let mut config = format!(
         "# For `presenced -c traces/{people}.toml plan --replay traces/recurring-{people}.jsonl`.\n\
@@ -137,15 +153,47 @@ fn svg(bars: &[(&str, u32, f64, f64)]) -> String {
     );
     for tenth in 0..=5 {
         let ratio = f64::from(tenth) / 5.0;
-        let _ = writeln!(svg, "<line x1=\"{left}\" x2=\"{}\" y1=\"{1}\" y2=\"{1}\" stroke=\"#ddd\"/><text x=\"{2}\" y=\"{3}\" text-anchor=\"end\">{ratio:.1}</text>", width - 20.0, y(ratio), left - 6.0, y(ratio) + 4.0);
+        let _ = writeln!(
+            svg,
+            "<line x1=\"{left}\" x2=\"{}\" y1=\"{1}\" y2=\"{1}\" stroke=\"#ddd\"/><text x=\"{2}\" y=\"{3}\" text-anchor=\"end\">{ratio:.1}</text>",
+            width - 20.0,
+            y(ratio),
+            left - 6.0,
+            y(ratio) + 4.0
+        );
     }
-    let _ = writeln!(svg, "<line x1=\"{left}\" x2=\"{}\" y1=\"{1}\" y2=\"{1}\" stroke=\"#c00\" stroke-dasharray=\"4 3\"/>", width - 20.0, y(0.4));
+    let _ = writeln!(
+        svg,
+        "<line x1=\"{left}\" x2=\"{}\" y1=\"{1}\" y2=\"{1}\" stroke=\"#c00\" stroke-dasharray=\"4 3\"/>",
+        width - 20.0,
+        y(0.4)
+    );
     for (index, (name, people, auto, hindsight)) in bars.iter().enumerate() {
         let x = left + step * count(index) + 8.0;
-        let _ = writeln!(svg, "<rect x=\"{x}\" y=\"{}\" width=\"20\" height=\"{}\" fill=\"#2563eb\"/>", y(*auto), height * auto);
-        let _ = writeln!(svg, "<rect x=\"{}\" y=\"{}\" width=\"14\" height=\"{}\" fill=\"#bbb\"/>", x + 22.0, y(*hindsight), height * hindsight);
-        let _ = writeln!(svg, "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{auto:.2}</text>", x + 10.0, y(*auto) - 4.0);
-        let _ = writeln!(svg, "<text x=\"{}\" y=\"318\" text-anchor=\"middle\">{name}</text><text x=\"{0}\" y=\"332\" text-anchor=\"middle\">{people}</text>", x + 18.0);
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{x}\" y=\"{}\" width=\"20\" height=\"{}\" fill=\"#2563eb\"/>",
+            y(*auto),
+            height * auto
+        );
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{}\" y=\"{}\" width=\"14\" height=\"{}\" fill=\"#bbb\"/>",
+            x + 22.0,
+            y(*hindsight),
+            height * hindsight
+        );
+        let _ = writeln!(
+            svg,
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{auto:.2}</text>",
+            x + 10.0,
+            y(*auto) - 4.0
+        );
+        let _ = writeln!(
+            svg,
+            "<text x=\"{}\" y=\"318\" text-anchor=\"middle\">{name}</text><text x=\"{0}\" y=\"332\" text-anchor=\"middle\">{people}</text>",
+            x + 18.0
+        );
     }
     svg.push_str("</svg>\n");
     svg

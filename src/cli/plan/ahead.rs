@@ -22,6 +22,8 @@ use crate::time::Timestamp;
 const MONTH: Duration = Duration::from_hours(24 * 30);
 /// Looks of one person that are counted; more is a mistake in the settings, and counted by the interval.
 const MOST_LOOKS: u32 = 5_000;
+/// With fewer visits the rule itself still spreads evenly, and so does this count.
+const KNOWN: usize = 20;
 
 #[derive(Serialize)]
 struct Ahead {
@@ -68,8 +70,11 @@ pub(super) fn run(
     json: bool,
 ) -> anyhow::Result<Exit> {
     let orgs = plans.iter_mut().map(|plan| of_org(config, plan, now, zone)).collect();
-    let ahead =
-        Ahead { orgs, windows: upcoming(&plans, now, days, zone), warnings: clock_changes(config, now, days) };
+    let ahead = Ahead {
+        orgs,
+        windows: upcoming(&plans, now, days, zone),
+        warnings: clock_changes(config, now, days),
+    };
     if json {
         anstream::println!("{}", serde_json::to_string_pretty(&ahead)?);
     } else {
@@ -125,7 +130,9 @@ fn of_org(config: &Config, plan: &mut Plan<'_>, now: Timestamp, zone: Tz) -> Org
         even_interval_s: left
             .filter(|_| paced > 0)
             .map(|left| even_interval(1, rest, left, config.poll.min_interval).as_secs()),
-        expected_wrong_minutes_a_day: tenth(people.iter().filter_map(|row| row.expected_wrong_minutes_a_day).sum()),
+        expected_wrong_minutes_a_day: tenth(
+            people.iter().filter_map(|row| row.expected_wrong_minutes_a_day).sum(),
+        ),
         visits_learned: plan.learned,
         people,
     }
@@ -193,7 +200,7 @@ fn paced(
             }
         }
     }
-    let calls = if expected.1 > 0.0 { expected.1 } else { f64::from(looks) };
+    let calls = if plan.learned >= KNOWN && expected.1 > 0.0 { expected.1 } else { f64::from(looks) };
     PersonRow {
         who: user.name.clone(),
         union_id: user.identity.union_id.to_string(),
@@ -208,7 +215,13 @@ fn paced(
 }
 
 /// How often an expression comes true in open time.
-fn instants(cron: &crate::policy::cadence::Cron, hours: &Hours, now: Timestamp, until: Timestamp, zone: Tz) -> f64 {
+fn instants(
+    cron: &crate::policy::cadence::Cron,
+    hours: &Hours,
+    now: Timestamp,
+    until: Timestamp,
+    zone: Tz,
+) -> f64 {
     let (mut at, mut hits, mut tried) = (now, 0_u32, 0_u32);
     while let Some(next) = cron.next_after(at, zone).filter(|next| *next < until && tried < 20_000) {
         tried += 1;
@@ -221,32 +234,55 @@ fn instants(cron: &crate::policy::cadence::Cron, hours: &Hours, now: Timestamp, 
 
 fn show(ahead: &Ahead, zone: Tz) {
     for org in &ahead.orgs {
-        let limit = org.calls_per_month.map_or_else(|| "no limit".to_owned(), |calls| format!("{calls} a month"));
+        let limit =
+            org.calls_per_month.map_or_else(|| "no limit".to_owned(), |calls| format!("{calls} a month"));
         anstream::println!(
             "{}: about {:.0} calls a day, {:.0} in 30 days; the limit is {limit}, {} used this month",
-            org.org, org.calls_a_day, org.calls_a_month, org.used
+            org.org,
+            org.calls_a_day,
+            org.calls_a_month,
+            org.used
         );
         if let Some(even) = org.even_interval_s {
             anstream::println!("  spread evenly, everybody would be looked at every {}", length(even));
         }
         anstream::println!(
             "  expected wrong time: {:.0} min a day over all people, learned from {} visits",
-            org.expected_wrong_minutes_a_day, org.visits_learned
+            org.expected_wrong_minutes_a_day,
+            org.visits_learned
         );
-        anstream::println!("  {} {:<10} {:<20} {:>8} {:>9} {:>10}", padded("WHO", 20), "CADENCE", "NEXT LOOK", "INTERVAL", "CALLS/DAY", "WRONG/DAY");
+        anstream::println!(
+            "  {} {:<10} {:<20} {:>8} {:>9} {:>10}",
+            padded("WHO", 20),
+            "CADENCE",
+            "NEXT LOOK",
+            "INTERVAL",
+            "CALLS/DAY",
+            "WRONG/DAY"
+        );
         for row in &org.people {
             let interval = row.interval_s.map_or_else(|| "-".to_owned(), length);
-            let wrong = row.expected_wrong_minutes_a_day.map_or_else(|| "-".to_owned(), |m| format!("{m:.1} min"));
+            let wrong =
+                row.expected_wrong_minutes_a_day.map_or_else(|| "-".to_owned(), |m| format!("{m:.1} min"));
             anstream::println!(
                 "  {} {:<10} {:<20} {interval:>8} {:>9.1} {wrong:>10}",
-                padded(&row.who, 20), row.cadence, row.next_local.as_deref().unwrap_or("-"), row.calls_a_day
+                padded(&row.who, 20),
+                row.cadence,
+                row.next_local.as_deref().unwrap_or("-"),
+                row.calls_a_day
             );
         }
         hours(org);
     }
     anstream::println!("windows ({zone} | UTC)");
     for window in &ahead.windows {
-        anstream::println!("  {} - {} | {} - {}", window.opens_local, window.closes_local, window.opens_at, window.closes_at);
+        anstream::println!(
+            "  {} - {} | {} - {}",
+            window.opens_local,
+            window.closes_local,
+            window.opens_at,
+            window.closes_at
+        );
     }
     for warning in &ahead.warnings {
         anstream::println!("{}warning:{:#} {warning}", WARNING, WARNING);
@@ -257,7 +293,8 @@ fn show(ahead: &Ahead, zone: Tz) {
 fn hours(org: &OrgRow) {
     let mut line = Vec::new();
     for hour in 0..24 {
-        let looks: Vec<u64> = org.people.iter().filter_map(|row| row.interval_by_hour_s.get(hour).copied().flatten()).collect();
+        let looks: Vec<u64> =
+            org.people.iter().filter_map(|row| row.interval_by_hour_s.get(hour).copied().flatten()).collect();
         if !looks.is_empty() {
             let mean = looks.iter().sum::<u64>() / looks.len() as u64;
             line.push(format!("{hour:02}h {}", length(mean)));

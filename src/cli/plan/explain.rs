@@ -41,7 +41,8 @@ pub(super) fn run(
     zone: Tz,
     json: bool,
 ) -> anyhow::Result<Exit> {
-    let meant = |name: &str, id: &str| name == who || id == who || name.to_lowercase().contains(&who.to_lowercase());
+    let meant =
+        |name: &str, id: &str| name == who || id == who || name.to_lowercase().contains(&who.to_lowercase());
     let mut found = Vec::new();
     for (plan_index, plan) in plans.iter().enumerate() {
         for (index, user) in (0_u32..).zip(&plan.users) {
@@ -54,14 +55,23 @@ pub(super) fn run(
         let (exit, text) = if found.is_empty() {
             (Exit::Nothing, format!("nobody on the watch list is called `{who}`"))
         } else {
-            (Exit::Usage, format!("`{who}` could be any of {} people: write more of the name, or the unionId", found.len()))
+            (
+                Exit::Usage,
+                format!(
+                    "`{who}` could be any of {} people: write more of the name, or the unionId",
+                    found.len()
+                ),
+            )
         };
         return Err(Failure::new(exit, text).into());
     };
     let plan = &mut plans[plan_index];
     let user = plan.users[index as usize];
     if user.cadence != Cadence::Auto {
-        let text = format!("{} has an interval or instants of their own; only `interval = \"auto\"` is paced", user.name);
+        let text = format!(
+            "{} has an interval or instants of their own; only `interval = \"auto\"` is paced",
+            user.name
+        );
         return Err(Failure::new(Exit::Nothing, text).into());
     }
     let next = plan.pacer.next_look(index, now, &plan.allowance);
@@ -97,13 +107,28 @@ fn show(explained: &Explained, at: Timestamp, why: Why, zone: Tz, config: &Confi
     anstream::println!("  {}", sentence(why.rule));
     if matches!(why.rule, Rule::Worth | Rule::NotWorth | Rule::Longest) {
         let state = if why.inside { "inside" } else { "outside" };
-        anstream::println!("  a call must save {:.0} s of wrong time ({:+.1} days of spending ahead)", explained.price_wrong_s, why.lead);
-        anstream::println!("  believed {state}; wrong with {:.1} % now, {:.1} % then", 100.0 * why.wrong_now, 100.0 * why.wrong_then);
-        anstream::println!("  until then {:.0} s of wrong time are expected; the likeliest minute before has {:.1} %", explained.expected_wrong_s, 100.0 * why.peak);
+        anstream::println!(
+            "  a call must save {:.0} s of wrong time ({:+.1} days of spending ahead)",
+            explained.price_wrong_s,
+            why.lead
+        );
+        anstream::println!(
+            "  believed {state}; wrong with {:.1} % now, {:.1} % then",
+            100.0 * why.wrong_now,
+            100.0 * why.wrong_then
+        );
+        anstream::println!(
+            "  until then {:.0} s of wrong time are expected; the likeliest minute before has {:.1} %",
+            explained.expected_wrong_s,
+            100.0 * why.peak
+        );
         if why.pattern > 0 {
             let weeks: Vec<String> = explained.weeks_before.iter().map(ToString::to_string).collect();
             let weeks = if weeks.is_empty() { "none".to_owned() } else { weeks.join(", ") };
-            anstream::println!("  joined at this time of day: weeks ago {weeks}; other days lately {}", explained.other_days);
+            anstream::println!(
+                "  joined at this time of day: weeks ago {weeks}; other days lately {}",
+                explained.other_days
+            );
         }
     }
     anstream::println!(

@@ -61,7 +61,8 @@ pub(super) fn plans(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Plan<
             continue;
         }
         let month = Month::of(now, org.month_time_zone);
-        let spent = known.spent.iter().find(|(name, of, _)| *name == org.name.as_str() && *of == month.to_string());
+        let spent =
+            known.spent.iter().find(|(name, of, _)| *name == org.name.as_str() && *of == month.to_string());
         let allowance = Allowance {
             from: month.begins_at(org.month_time_zone),
             until: month.next().begins_at(org.month_time_zone),

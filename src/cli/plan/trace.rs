@@ -77,7 +77,8 @@ pub(super) fn run(config: &Config, path: &Path, warmup: Duration, json: bool) ->
         running.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
     });
     if outcomes.is_empty() {
-        let text = format!("nothing is left to count after the warm-up of {}", humantime::format_duration(warmup));
+        let text =
+            format!("nothing is left to count after the warm-up of {}", humantime::format_duration(warmup));
         return Err(Failure::new(Exit::Nothing, text).into());
     }
     let report = Report { policies: outcomes.iter().map(row).collect() };
@@ -90,7 +91,8 @@ pub(super) fn run(config: &Config, path: &Path, warmup: Duration, json: bool) ->
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
-    let unreadable = |error: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{}: {error}", path.display()));
+    let unreadable =
+        |error: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{}: {error}", path.display()));
     let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
     let mut lines = Vec::new();
     for (number, text) in (1..).zip(std::io::BufReader::new(file).lines()) {
@@ -118,7 +120,9 @@ fn scenes(config: &Config, lines: &[Line], warmup: Duration) -> anyhow::Result<V
         let numbers: HashMap<&str, u32> =
             users.iter().map(|user| user.identity.union_id.as_str()).zip(0..).collect();
         let mut visits = Vec::new();
-        for line in lines.iter().filter(|line| line.org.as_deref().is_none_or(|name| name == org.name.as_str())) {
+        for line in
+            lines.iter().filter(|line| line.org.as_deref().is_none_or(|name| name == org.name.as_str()))
+        {
             let Some(person) = numbers.get(line.user.as_str()) else { continue };
             matched.insert(&line.user);
             visits.push(Visit {
@@ -145,7 +149,10 @@ fn scenes(config: &Config, lines: &[Line], warmup: Duration) -> anyhow::Result<V
         return Err(Failure::new(Exit::Nothing, text).into());
     }
     if !strangers.is_empty() {
-        anstream::eprintln!("{} people of the trace are not in the config; their visits are left out", strangers.len());
+        anstream::eprintln!(
+            "{} people of the trace are not in the config; their visits are left out",
+            strangers.len()
+        );
     }
     Ok(scenes)
 }
@@ -168,13 +175,22 @@ fn show(report: &Report) {
     let most = report.policies.iter().map(|policy| policy.wrong_s).fold(0.0, f64::max);
     anstream::println!("wrong time: how long what was believed was not so");
     for policy in &report.policies {
-        let bar = (0..BAR).filter(|column| (f64::from(u8::try_from(*column).unwrap_or(0)) + 0.5) * most < 40.0 * policy.wrong_s);
+        let bar = (0..BAR).filter(|column| {
+            (f64::from(u8::try_from(*column).unwrap_or(0)) + 0.5) * most < 40.0 * policy.wrong_s
+        });
         let bar: String = bar.map(|_| '█').collect();
         let ratio = if even > 0.0 { policy.wrong_s / even } else { 1.0 };
         anstream::println!("  {:<9} {bar:<BAR$} {:>9} {ratio:>5.2}", policy.name, hours(policy.wrong_s));
     }
     anstream::println!();
-    anstream::println!("  {:<9} {:>7} {:>14} {:>26} {:>26}", "", "calls", "missed", "join: mean median p95", "leave: mean median p95");
+    anstream::println!(
+        "  {:<9} {:>7} {:>14} {:>26} {:>26}",
+        "",
+        "calls",
+        "missed",
+        "join: mean median p95",
+        "leave: mean median p95"
+    );
     for policy in &report.policies {
         let missed = format!("{} of {}", policy.missed_visits, policy.visits);
         let (joins, leaves) = (delays(&policy.joins), delays(&policy.leaves));

@@ -57,7 +57,8 @@ pub(super) fn clock_changes(config: &Config, now: Timestamp, days: u16) -> Vec<S
     for window in &config.windows {
         let zone = window.hours.time_zone;
         let Some(change) = civil::next_offset_change(zone, now, until) else { continue };
-        let by_ms = civil::offset_ms(change, zone) - civil::offset_ms(Timestamp::from_ms(change.as_ms() - 1), zone);
+        let by_ms =
+            civil::offset_ms(change, zone) - civil::offset_ms(Timestamp::from_ms(change.as_ms() - 1), zone);
         let (way, minutes) = (if by_ms > 0 { "forward" } else { "back" }, by_ms.abs() / 60_000);
         let open = crate::policy::window::OpenTime::new(Some(vec![window.hours.clone()]), Vec::new());
         let inside = open.open_at(change) && open.open_at(Timestamp::from_ms(change.as_ms() - 1));

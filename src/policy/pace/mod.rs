@@ -27,5 +27,7 @@ pub use pacer::{Allowance, Next, Pacer, Person, Seen, Settings, Visit, Why};
 /// A number for a conference, the same for the same id.
 pub fn conference_key(id: &str) -> u64 {
     let digest = Sha256::digest(id.as_bytes());
-    u64::from_be_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
+    u64::from_be_bytes([
+        digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
+    ])
 }

@@ -52,7 +52,9 @@ struct Drive<'a> {
 
 impl<'a> Drive<'a> {
     fn new(scene: &'a Scene, policy: Policy, from: Timestamp, to: Timestamp) -> Self {
-        let lay_out = |open| Hours::of(open, from.minus(Duration::from_hours(24 * 32)), to.plus(Duration::from_hours(24 * 33)));
+        let lay_out = |open| {
+            Hours::of(open, from.minus(Duration::from_hours(24 * 32)), to.plus(Duration::from_hours(24 * 33)))
+        };
         let mut counts = vec![0.0; scene.settings.open.len()];
         let mut visits = vec![Vec::new(); scene.people.len()];
         for person in &scene.people {
@@ -87,7 +89,8 @@ impl<'a> Drive<'a> {
         match policy {
             Policy::Even => {}
             Policy::Auto => {
-                let known: Vec<Visit> = scene.visits.iter().filter_map(|visit| known_by(visit, from)).collect();
+                let known: Vec<Visit> =
+                    scene.visits.iter().filter_map(|visit| known_by(visit, from)).collect();
                 drive.pacer.learn_from(&known, from);
             }
             Policy::Hindsight => drive.next_lesson = from.as_ms(),
@@ -215,8 +218,11 @@ impl<'a> Drive<'a> {
             }
         };
         // Nothing is decided beyond the month whose calls are known.
-        let (due, is_look) =
-            if due >= self.allowance.until.as_ms() { (self.allowance.until.as_ms(), false) } else { (due, is_look) };
+        let (due, is_look) = if due >= self.allowance.until.as_ms() {
+            (self.allowance.until.as_ms(), false)
+        } else {
+            (due, is_look)
+        };
         let due = due.max(at + 1);
         self.plans[person as usize] = (due, is_look);
         self.due.insert((due, person));
@@ -230,7 +236,8 @@ impl<'a> Drive<'a> {
             return (self.allowance.until.as_ms(), false);
         }
         let open = self.open_ms(at, self.allowance.until.as_ms());
-        let interval = Duration::from_secs_f64(open / left as f64 / 1000.0).max(self.scene.settings.min_interval);
+        let interval =
+            Duration::from_secs_f64(open / left as f64 / 1000.0).max(self.scene.settings.min_interval);
         let step = match self.looks[person as usize].last() {
             Some(_) => interval,
             None => Phase::from_key(watched.key).within(interval),

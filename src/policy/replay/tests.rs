@@ -29,7 +29,9 @@ fn scene(people: u32, calls_per_month: u64, warmup_days: u64, visits: Vec<Visit>
             max_interval: Duration::from_hours(12),
             open: vec![OpenTime::new(Some(vec![office]), Vec::new())],
         },
-        people: (0..people).map(|n| Person { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 }).collect(),
+        people: (0..people)
+            .map(|n| Person { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 })
+            .collect(),
         calls_per_month,
         month_time_zone: Tz::UTC,
         warmup: Duration::from_hours(24 * warmup_days),
@@ -52,7 +54,13 @@ fn calendar(people: u32, days: i64) -> Vec<Visit> {
             visits.push(visit(person, 1_000 + day.unsigned_abs(), day, 600 + jitter, 30));
             if (day + i64::from(person)) % 3 == 0 {
                 let odd = 700 + (day * 37 + i64::from(person) * 53) % 300;
-                visits.push(visit(person, 9_000 + (day * 100).unsigned_abs() + u64::from(person), day, odd, 12));
+                visits.push(visit(
+                    person,
+                    9_000 + (day * 100).unsigned_abs() + u64::from(person),
+                    day,
+                    odd,
+                    12,
+                ));
             }
         }
     }
