@@ -25,8 +25,8 @@
 
 mod accounts;
 pub mod backup;
-pub mod check;
 pub mod census;
+pub mod check;
 mod error;
 pub mod forget;
 mod group;

@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use presenced::clock::SystemClock;
-use presenced::webhook::format::Shape;
 use presenced::ids::WebhookName;
 use presenced::policy::delivery::{Outcome, Trigger};
 use presenced::secret::Secret;
 use presenced::webhook::address::Reach;
+use presenced::webhook::format::Shape;
 use presenced::webhook::send::{Destination, Message, Sender, SenderError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

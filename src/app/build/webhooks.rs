@@ -1,0 +1,91 @@
+//! Webhooks from the config: who gets which events, and where each is sent.
+//!
+//! Guards: secrets come in resolved, and leave in types that do not print. Deliberately not here: sending (`webhook`),
+//! queueing (`tasks::dispatcher`).
+
+use std::sync::Arc;
+
+use super::{BuildError, secret, text};
+use crate::clock::SharedClock;
+use crate::config::{Config, Webhook};
+use crate::policy::delivery::Rules as DeliveryRules;
+use crate::tasks::dispatcher::Target;
+use crate::webhook::address::Reach;
+use crate::webhook::format::{Keys, Shape};
+use crate::webhook::routing::{Pattern, PatternError, Subscription};
+use crate::webhook::send::{Destination, Sender, SenderError};
+
+/// Who gets which events.
+pub(in crate::app) fn subscriptions(webhooks: &[Webhook]) -> Result<Arc<[Subscription]>, BuildError> {
+    webhooks
+        .iter()
+        .map(|webhook| {
+            let patterns: Result<Vec<Pattern>, PatternError> =
+                webhook.events.iter().map(|text| Pattern::parse(text)).collect();
+            Ok(Subscription {
+                webhook: webhook.name.clone(),
+                patterns: patterns.map_err(|error| refused(webhook, &error))?,
+                users: webhook.users.clone(),
+                groups: webhook.groups.clone(),
+                orgs: webhook.orgs.clone(),
+                only_hosts: webhook.only_hosts,
+                skip_late: webhook.skip_late,
+            })
+        })
+        .collect()
+}
+
+/// Where each is sent, with what is needed for it.
+pub(in crate::app) async fn targets(config: &Config, clock: &SharedClock) -> Result<Vec<Target>, BuildError> {
+    let mut targets = Vec::with_capacity(config.webhooks.len());
+    for webhook in &config.webhooks {
+        let destination = destination(webhook).await?;
+        let sender = Sender::new(destination, Arc::clone(clock))
+            .map_err(|error: SenderError| refused(webhook, &error))?;
+        targets.push(Target {
+            name: webhook.name.clone(),
+            sender,
+            rules: DeliveryRules {
+                initial: webhook.backoff.initial,
+                max: webhook.backoff.max,
+                factor: webhook.backoff.factor,
+                attempts: webhook.attempts,
+                give_up_after: webhook.give_up_after,
+                max_age: webhook.max_age,
+            },
+            concurrency: u32::try_from(webhook.concurrency).unwrap_or(u32::MAX),
+            rate: webhook.rate,
+            timeout: webhook.timeout,
+        });
+    }
+    Ok(targets)
+}
+
+async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
+    let whose = |key: &str| format!("webhook `{}`: {key}", webhook.name);
+    let mut secrets = Vec::with_capacity(webhook.secrets.len());
+    for source in &webhook.secrets {
+        secrets.push(secret(|| whose("secret"), source).await?);
+    }
+    let keys = Keys::sort(&secrets, webhook.format).map_err(|error| refused(webhook, &error))?;
+    let format = Shape::of(webhook, keys.robot).ok_or_else(|| refused(webhook, &"it has no template"))?;
+    let mut headers = Vec::with_capacity(webhook.headers.len());
+    for (name, value) in &webhook.headers {
+        headers.push((name.clone(), text(value, || whose(name)).await?));
+    }
+    Ok(Destination {
+        webhook: webhook.name.clone(),
+        url: text(&webhook.url, || whose("url")).await?,
+        format,
+        keys: keys.signing,
+        headers,
+        timeout: webhook.timeout,
+        connect_timeout: webhook.connect_timeout,
+        concurrency: webhook.concurrency,
+        reach: Reach { allow_link_local: webhook.allow_link_local, public_only: webhook.public_only },
+    })
+}
+
+fn refused(webhook: &Webhook, error: &impl std::fmt::Display) -> BuildError {
+    BuildError::Webhook { webhook: webhook.name.to_string(), reason: error.to_string() }
+}
