@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use crate::clock::SharedClock;
 use crate::config::secrets::SecretSource;
 use crate::config::secrets::{self, SecretError};
-use crate::config::{App, Cadence, Config, Org, User};
+use crate::config::{App, Cadence, Config, Org, Text, User};
 use crate::control::{self, Endpoint};
 use crate::dingtalk::client::{Client, Credentials};
 use crate::ids::OrgName;
@@ -312,6 +312,13 @@ fn rhythm(user: &User) -> Rhythm {
         Cadence::Auto => Rhythm::Auto,
         Cadence::Every(interval) => Rhythm::Every(*interval),
         Cadence::Cron(cron) => Rhythm::At(cron.clone()),
+    }
+}
+
+async fn text(text: &Text, what: impl Fn() -> String) -> Result<Secret, BuildError> {
+    match text {
+        Text::Plain(plain) => Ok(Secret::new(plain)),
+        Text::Secret(source) => secret(what, source).await,
     }
 }
 

@@ -26,8 +26,8 @@
 
 mod accounts;
 pub mod backup;
-pub mod check;
 pub mod census;
+pub mod check;
 mod error;
 pub mod forget;
 mod gaps;

@@ -1,21 +1,21 @@
-//! From the `[[webhook]]`s of a config to what is delivered to and what is filtered by.
+//! Webhooks from the config: who gets which events, and where each is sent.
 //!
-//! Guards: secrets are resolved here and leave in types that do not print. Deliberately not here: sending (`webhook`),
-//! the order of deliveries (`tasks::dispatcher`).
+//! Guards: secrets come in resolved, and leave in types that do not print. Deliberately not here: sending (`webhook`),
+//! queueing (`tasks::dispatcher`).
 
 use std::sync::Arc;
 
-use super::{BuildError, secret};
+use super::{BuildError, secret, text};
 use crate::clock::SharedClock;
-use crate::config::{Config, Text, Webhook};
+use crate::config::{Config, Webhook};
 use crate::policy::delivery::Rules as DeliveryRules;
-use crate::secret::Secret;
 use crate::tasks::dispatcher::Target;
 use crate::webhook::address::Reach;
 use crate::webhook::format::{Keys, Shape};
 use crate::webhook::routing::{Pattern, PatternError, Subscription};
 use crate::webhook::send::{Destination, Sender, SenderError};
 
+/// Who gets which events.
 pub(in crate::app) fn subscriptions(webhooks: &[Webhook]) -> Result<Arc<[Subscription]>, BuildError> {
     webhooks
         .iter()
@@ -35,6 +35,7 @@ pub(in crate::app) fn subscriptions(webhooks: &[Webhook]) -> Result<Arc<[Subscri
         .collect()
 }
 
+/// Where each is sent, with what is needed for it.
 pub(in crate::app) async fn targets(config: &Config, clock: &SharedClock) -> Result<Vec<Target>, BuildError> {
     let mut targets = Vec::with_capacity(config.webhooks.len());
     for webhook in &config.webhooks {
@@ -83,13 +84,6 @@ async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
         concurrency: webhook.concurrency,
         reach: Reach { allow_link_local: webhook.allow_link_local, public_only: webhook.public_only },
     })
-}
-
-async fn text(text: &Text, what: impl Fn() -> String) -> Result<Secret, BuildError> {
-    match text {
-        Text::Plain(plain) => Ok(Secret::new(plain)),
-        Text::Secret(source) => secret(what, source).await,
-    }
 }
 
 fn refused(webhook: &Webhook, error: &impl std::fmt::Display) -> BuildError {
