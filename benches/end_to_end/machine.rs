@@ -16,7 +16,7 @@ pub(crate) const SERVER_CORE: &str = "0";
 /// Where whoever is measured runs.
 pub(crate) const CLIENT_CORE: &str = "1";
 
-/// USER_HZ is 100 on every Linux that Rust's std runs on but Alpha.
+/// `USER_HZ` is 100 on every Linux that Rust's std runs on but Alpha.
 const TICK: Duration = Duration::from_millis(10);
 
 /// A program bound to one core. `taskset` replaces itself by it, so the child's id is the program's.
@@ -106,12 +106,6 @@ pub(crate) fn busy_ticks() -> u64 {
         .collect();
     // user nice system idle iowait irq softirq steal
     fields.iter().enumerate().filter(|(at, _)| !matches!(at, 3 | 4)).take(6).map(|(_, ticks)| ticks).sum()
-}
-
-/// How many processes want a core, over the last minute.
-pub(crate) fn load() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().next().unwrap_or("?").to_owned()
 }
 
 /// Cores, processor, kernel: what a reader must know beside the figures.

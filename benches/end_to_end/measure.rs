@@ -74,20 +74,20 @@ pub(crate) fn run(subject: Subject, load: &Load, window: Duration) -> Result<Fig
     });
     warm_up(&mut subject.0, &address, load, folder.path())?;
     let pid = subject.0.id();
-    let (busy, served) = (machine::busy_ticks(), Usage::of(server.0.id())?);
-    let (before, began, from) = (counts(&address)?, Instant::now(), Usage::of(pid)?);
+    let (busy, mock) = (machine::busy_ticks(), Usage::of(server.0.id())?);
+    let (before, start, from) = (counts(&address)?, Instant::now(), Usage::of(pid)?);
     sleep(window);
-    let (after, wall, to) = (counts(&address)?, began.elapsed(), Usage::of(pid)?);
+    let (after, wall, to) = (counts(&address)?, start.elapsed(), Usage::of(pid)?);
     let busy_seconds = (machine::busy_ticks() - busy) as f64 / 100.0;
     let cpu_seconds = to.cpu_seconds_since(&from);
-    let served_seconds = Usage::of(server.0.id())?.cpu_seconds_since(&served);
+    let mock_seconds = Usage::of(server.0.id())?.cpu_seconds_since(&mock);
     Ok(Figures {
         polls: (after.0 - before.0) as f64,
         posts: (after.1 - before.1) as f64,
         wall_seconds: wall.as_secs_f64(),
         cpu_seconds,
         rss_bytes: to.rss_bytes as f64,
-        others_cpu_seconds: (busy_seconds - cpu_seconds - served_seconds).max(0.0),
+        others_cpu_seconds: (busy_seconds - cpu_seconds - mock_seconds).max(0.0),
     })
 }
 

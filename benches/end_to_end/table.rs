@@ -9,7 +9,7 @@ use crate::{Answers, Effort, Load, machine};
 
 /// Measures and prints everything whose name holds `only`, row by row as it comes.
 pub(crate) fn print(effort: Effort, only: &str) {
-    println!("{}; load before: {}\n", machine::description(), machine::load());
+    println!("{}; load before: {}\n", machine::description(), load());
     println!("| what | presenced | beside | ratio | aim |\n|---|---|---|---|---|");
     let saturated = Load { users: 10_000, concurrency: 32, rate: None, answers: Answers::Inside };
     let paced = Load { users: 2_000, rate: Some(2_000), ..saturated };
@@ -44,11 +44,12 @@ pub(crate) fn print(effort: Effort, only: &str) {
         println!(
             "\nOther processes used {:.2} cores in the middle run with polls, {most:.2} in the worst; load after: {}",
             median(others.iter().copied()),
-            machine::load()
+            load()
         );
     }
 }
 
+#[derive(Clone, Copy)]
 struct Aims {
     pace: &'static str,
     cpu: &'static str,
@@ -172,4 +173,10 @@ fn not_measured(what: &str, error: &anyhow::Error) {
 /// An error with its causes, without line breaks.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// How many processes want a core, over the last minute.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("?").to_owned()
 }

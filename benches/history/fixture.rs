@@ -24,7 +24,7 @@ const TEAM: usize = 8;
 const MEETINGS: [(u64, u64); 2] = [(10, 11), (14, 16)];
 
 struct Person {
-    person_id: i64,
+    row: i64,
     card: Card,
     belief: Belief,
 }
@@ -53,7 +53,7 @@ impl Company {
             cards.iter().map(|card| Enrolment { identity: card.identity.clone(), name: card.name.clone() });
         let (enrolled, _) = store.enroll(list.collect()).await?;
         let people = enrolled.into_iter().zip(cards).map(|(stored, card)| Person {
-            person_id: stored.person_id,
+            row: stored.person_id,
             card,
             belief: stored.belief,
         });
@@ -111,12 +111,8 @@ impl Company {
     /// Nothing new until then; a look every minute.
     async fn stretch(&mut self, store: &Store, clock: &ManualClock, until: Timestamp) -> Result<()> {
         let polls = u32::try_from(until.since(clock.now()).as_secs() / 60)?;
-        let stretch = |person: &Person| Stretch {
-            person_id: person.person_id,
-            last_ok: until,
-            polls,
-            next_poll: until,
-        };
+        let stretch =
+            |person: &Person| Stretch { person_id: person.row, last_ok: until, polls, next_poll: until };
         let stretches: Vec<Stretch> = self.people.iter().map(stretch).collect();
         self.polls += u64::from(polls) * stretches.len() as u64;
         store.flush(stretches, Vec::new()).await?;
@@ -128,7 +124,7 @@ impl Company {
     pub(crate) async fn look_once(&self, store: &Store) -> Result<()> {
         let person = self.people.first().context("somebody works there")?;
         let look = Recording {
-            person_id: person.person_id,
+            person_id: person.row,
             org: person.card.identity.org.clone(),
             snapshot: None,
             belief: person.belief.clone(),
@@ -194,7 +190,7 @@ impl Person {
             draft,
         });
         Ok(Recording {
-            person_id: self.person_id,
+            person_id: self.row,
             org: self.card.identity.org.clone(),
             snapshot: Some(NewSnapshot {
                 at: observation.observed_at,

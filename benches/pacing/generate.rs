@@ -2,10 +2,17 @@
 //!
 //! Guards: nothing of the pacing code is used here, and nothing here was chosen to suit it. Deliberately not here:
 //! replaying (`main`).
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "counts, minutes and milliseconds here are far below 2^52"
+)]
 
 /// What kind of life people lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Teams with stand-ups and weekly or fortnightly meetings, some calls in between.
     Recurring,
     /// Calls when something comes up, and meetings made on the day.
@@ -18,7 +25,7 @@ pub enum Kind {
 
 /// One line of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Visit {
+pub(crate) struct Visit {
     /// Who.
     pub user: u32,
     /// In which conference.
@@ -33,7 +40,10 @@ const DAY: i64 = 86_400_000;
 const MINUTE: f64 = 60_000.0;
 
 /// A small generator of numbers (splitmix64).
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
+
+/// A meeting that comes again: weekdays, minute, length, lateness, and who comes how surely.
+type Series = (Vec<i64>, i64, f64, f64, Vec<(u32, f64)>);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -82,7 +92,7 @@ struct World {
 }
 
 /// `weeks` weeks of `people` from the local midnight `start_ms`, a Monday.
-pub fn generate(kind: Kind, people: u32, weeks: i64, start_ms: i64, seed: u64) -> Vec<Visit> {
+pub(crate) fn generate(kind: Kind, people: u32, weeks: i64, start_ms: i64, seed: u64) -> Vec<Visit> {
     let mut world =
         World { dice: Dice(seed.wrapping_mul(7919) + 13), visits: Vec::new(), meetings: 0, start: start_ms };
     let all: Vec<u32> = (0..people).collect();
@@ -144,7 +154,7 @@ impl World {
     fn recurring(&mut self, people: &[u32], weeks: i64, calls: f64) {
         let manners = self.manners();
         let mut at = 0;
-        let mut series: Vec<(Vec<i64>, i64, f64, f64, Vec<(u32, f64)>)> = Vec::new();
+        let mut series: Vec<Series> = Vec::new();
         while at < people.len() {
             let team = &people[at..people.len().min(at + 4 + self.dice.below(5))];
             at += team.len();
@@ -218,7 +228,7 @@ impl World {
         self.calls(people, weeks, a_day, false);
         // Meetings made on the day, at the full or half hour.
         for day in (0..weeks * 7).filter(|day| day % 7 < 5) {
-            for _ in 0..people.len() / 5 + 1 {
+            for _ in 0..=(people.len() / 5) {
                 if self.dice.chance(0.6) {
                     let start = 540.0 + 30.0 * self.dice.below(18) as f64;
                     let minutes = [30.0, 30.0, 60.0][self.dice.below(3)];

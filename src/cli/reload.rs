@@ -14,7 +14,6 @@ use crate::control::{ControlError, ReloadReport, Request, Response, ask, ask_pla
 pub struct Args {}
 
 /// Runs it.
-#[expect(clippy::needless_pass_by_value, reason = "every command takes its options by value")]
 pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
     let file = socket_of(globals)?;
     let answer = runtime()?.block_on(ask(&ask_places(&file), &Request::Reload));

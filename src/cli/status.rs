@@ -2,6 +2,7 @@
 //!
 //! Guards: works with the daemon down, from what is stored, and then ends with 69; nothing is changed. Deliberately not
 //! here: single people (`now`), what makes the daemon ready (`telemetry::health`).
+#![expect(clippy::format_push_string, reason = "a line on a screen: the extra allocation is nothing")]
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -55,7 +56,8 @@ struct People {
 #[derive(Debug, Serialize)]
 struct Month {
     org: String,
-    month: String,
+    #[serde(rename = "month")]
+    name: String,
     used: i64,
     limit: Option<i64>,
     projected: Option<i64>,
@@ -146,7 +148,7 @@ fn made_token(database: &Path) -> Option<String> {
 
 fn month(row: BudgetRow) -> Month {
     let BudgetRow { org, month, used, throttled, call_limit, projected, .. } = row;
-    Month { org, month, used, limit: call_limit, projected, throttled }
+    Month { org, name: month, used, limit: call_limit, projected, throttled }
 }
 
 fn hook(queue: Queue) -> Hook {
@@ -186,7 +188,7 @@ fn show(picture: &Picture, now: Timestamp) -> String {
     }
     line("people", people);
     for month in &picture.budget {
-        let Month { org, month, used, limit, projected, throttled } = month;
+        let Month { org, name: month, used, limit, projected, throttled } = month;
         let of = limit.map_or_else(|| "no limit".to_owned(), |limit| format!("of {limit}"));
         let mut calls = format!("{org} {month}: {used} calls, {of}");
         if let Some(projected) = projected {
@@ -236,7 +238,7 @@ mod tests {
             people: People { watched: 3, inside: 1, unknown: 0, last_good_poll_ms: Some(95_000) },
             budget: vec![Month {
                 org: "default".into(),
-                month: "2026-11".into(),
+                name: "2026-11".into(),
                 used: 120,
                 limit: Some(5000),
                 projected: Some(4300),

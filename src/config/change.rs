@@ -330,7 +330,7 @@ level = "info"
     fn config(folder: &std::path::Path, text: &str) -> Config {
         let file = folder.join("config.toml");
         fs::write(&file, text).unwrap();
-        super::super::load(&file).map(|loaded| loaded.config).unwrap_or_else(|refused| panic!("{refused}"))
+        super::super::load(&file).map_or_else(|refused| panic!("{refused}"), |loaded| loaded.config)
     }
 
     fn told(change: impl Fn(&str) -> String) -> Vec<String> {

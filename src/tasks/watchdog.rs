@@ -3,6 +3,7 @@
 //! Guards: it is told only when every loop has turned and the database has answered since the last time; a hang of any
 //! of them is named in the log and ends with the service manager's restart. A database that refuses is not hanging: a
 //! restart would not help. Deliberately not here: how the service manager is told (`cli::run`).
+#![expect(clippy::format_push_string, reason = "a line on a screen: the extra allocation is nothing")]
 
 use std::convert::Infallible;
 use std::time::Duration;

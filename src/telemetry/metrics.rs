@@ -225,7 +225,7 @@ mod tests {
         let org = OrgName::default_name();
         metrics.poll_began(Duration::from_millis(1));
         metrics.poll_ended(&org, "ok", 1, Duration::from_millis(25));
-        metrics.poll_ended(&org, "timeout", 2, Duration::from_secs(60));
+        metrics.poll_ended(&org, "timeout", 2, Duration::from_mins(1));
         metrics.event("meeting.participant_joined", Some(Duration::from_secs(7)));
         metrics.webhook_attempt("crm", Some(204));
         metrics.webhook_attempt("crm", None);

@@ -14,7 +14,8 @@ const HIGH_A_KILL: u64 = 20 + 2 * 4;
 #[test]
 fn thirty_kills_leave_the_count_exact_or_a_few_high() {
     let (fake, receiver) = (Fake::start(), Receiver::start());
-    let people: String = (0..10).map(|n| format!("[[user]]\nunion_id = \"user{n}\"\n")).collect();
+    let person = |n: u32| format!("[[user]]\nunion_id = \"user{n}\"\n");
+    let people = (0..10).map(person).collect::<Vec<_>>().concat();
     let site = Site::with_config(&format!(
         "time_zone = \"UTC\"\n[dingtalk]\napi_base = \"{}\"\napp_key = \"key\"\napp_secret = \"made-up\"\n\
          calls_per_month = 1000000000\nrate = 20\nconcurrency = 4\n[poll]\ninterval = \"100ms\"\n\

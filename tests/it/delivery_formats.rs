@@ -1,4 +1,5 @@
 //! Robots and templates through the real database to real sockets: digests, pace, silence, answers that say no.
+#![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,7 +49,7 @@ fn text(got: &Got) -> String {
 }
 
 /// The dispatcher's first request of a robot is spaced from those an earlier daemon may have sent, so two minutes pass.
-async fn later(world: &World) {
+fn later(world: &World) {
     world.clock.set(world.clock.now().plus(Duration::from_mins(2)));
 }
 
@@ -73,7 +74,7 @@ async fn events_beyond_the_pace_become_one_digest_and_each_counts_as_delivered()
     let world = World::with_people(30).await;
     let receiver = Receiver::start(|_| TAKEN).await;
     let mut dispatcher = world.dispatcher(vec![robot_at(&world, "crm", &receiver, None)]);
-    later(&world).await;
+    later(&world);
     for person in 0..30 {
         world.event(person, &format!("evt_{person}"), &["crm"]).await;
     }
@@ -91,7 +92,7 @@ async fn events_beyond_the_pace_become_one_digest_and_each_counts_as_delivered()
 async fn few_events_are_messages_of_their_own() {
     let (world, receiver) = (World::with_people(3).await, Receiver::start(|_| TAKEN).await);
     let mut dispatcher = world.dispatcher(vec![robot_at(&world, "crm", &receiver, None)]);
-    later(&world).await;
+    later(&world);
     for person in 0..3 {
         world.event(person, &format!("evt_{person}"), &["crm"]).await;
     }
@@ -142,7 +143,7 @@ async fn a_robot_that_had_too_much_is_left_alone_for_ten_minutes_and_no_event_pa
     let target = robot_at(&world, "crm", &receiver, None);
     let rules = Rules { attempts: 1, ..Rules::default() };
     let mut dispatcher = world.dispatcher(vec![Target { rules, ..target }]);
-    later(&world).await;
+    later(&world);
     world.event(0, "evt_0", &["crm"]).await;
     let first = world.clock.now();
     let due = dispatcher.settle().await.expect("it is tried again");
@@ -239,7 +240,7 @@ async fn a_200_whose_body_says_no_is_not_accepted() {
         (Reply::Answer(200, "", "ok"), "the answer's body is no JSON: ok"),
         (Reply::Answer(204, "", ""), "the answer's body is empty"),
         (
-            Reply::Raw([b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &[b' '; 40_000]].concat()),
+            Reply::Raw([b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), " ".repeat(40_000).as_bytes()].concat()),
             "the answer's body was too long or too slow to be read",
         ),
     ];

@@ -81,7 +81,8 @@ fn stage(site: &Site) -> (PathBuf, PathBuf) {
     let folder = site.database().parent().expect("a file is in a folder").to_owned();
     chown(&folder, Some(DAEMON), Some(GROUP)).expect("root may give away");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o750)).expect("root may change modes");
-    for name in ["config.toml"] {
+    {
+        let name = "config.toml";
         chown(folder.join(name), Some(DAEMON), Some(GROUP)).expect("root may give away");
         fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o640))
             .expect("root may change modes");

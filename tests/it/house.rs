@@ -84,7 +84,8 @@ impl House {
 
     /// What came, each event once, in the order of the sequence.
     pub(crate) fn events(&self) -> Vec<Value> {
-        let mut events: Vec<Value> = self.receiver.received().iter().map(|one| one.json()).collect();
+        let mut events: Vec<Value> =
+            self.receiver.received().iter().map(presenced::simulator::receiver::Received::json).collect();
         events.sort_by_key(|event| event["sequence"].as_str().unwrap_or_default().to_owned());
         events.dedup_by_key(|event| event["id"].clone());
         events

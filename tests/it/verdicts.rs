@@ -38,7 +38,7 @@ fn scene() -> Scenario {
 }
 
 fn users(ids: &[&str], more: &str) -> String {
-    ids.iter().map(|id| format!("[[user]]\nunion_id = \"{id}\"\n{more}\n")).collect()
+    ids.iter().map(|id| format!("[[user]]\nunion_id = \"{id}\"\n{more}\n")).collect::<Vec<_>>().concat()
 }
 
 fn config(calls: u64, poll: &str, rest: &str) -> String {

@@ -2,6 +2,7 @@
 //!
 //! Guards: one call of the month an organisation, and only where the file has no error; no token and no secret is
 //! shown. Deliberately not here: what the answers say (`poll`).
+#![expect(clippy::format_push_string, reason = "a line on a screen: the extra allocation is nothing")]
 
 use crate::cli::output::harmless;
 use crate::cli::poll::{credentials, exit};

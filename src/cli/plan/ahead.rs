@@ -1,6 +1,7 @@
 //! What these settings mean: calls against the budget, intervals, expected wrong time, windows.
 //!
 //! Guards: figures come from the policy code. Deliberately not here: single decisions (`explain`).
+#![expect(clippy::cast_precision_loss, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
 use std::time::Duration;
 

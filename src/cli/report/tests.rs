@@ -1,4 +1,8 @@
 //! Reports from made-up stays and gaps.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "counts, minutes and milliseconds here are far below 2^52"
+)]
 
 use super::*;
 

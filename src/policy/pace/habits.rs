@@ -4,6 +4,11 @@
 //! by how often such evidence came true, for everybody together; the rest is a rate by person and hour with the shape
 //! that the minute of the hour has. Guards: every probability lies strictly between 0 and 1. Deliberately not here:
 //! leaving (`stays`).
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "counts, minutes and milliseconds here are far below 2^52"
+)]
 
 use super::diary::{Before, Diary, PATTERNS, SLOT_MINUTES, SLOTS, slot_of};
 

@@ -3,6 +3,11 @@
 //! Guards: the next look is strictly later than now, never sooner than `min_interval` after the last one; the same
 //! calls in the same order give the same looks. A person's day is looked through once; after that a decision costs the
 //! minutes ahead, whatever the number of people. Deliberately not here: asking, and counting what was asked.
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "counts, minutes and milliseconds here are far below 2^52"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -743,32 +748,27 @@ impl Pacer {
         let latest =
             watched.last_look.unwrap_or(table.opens).max(table.opens).saturating_add(max_ms).max(soonest);
         let last = minute_of(table, latest.min(table.from + table.trend.end() as i64 * MINUTE_MS));
-        let (choice, wrong_now, peak) = match &watched.inside {
-            Some(Inside { view: Some(view), .. }) => {
-                let within = |minute: usize| minute.saturating_sub(view.from).min(view.trend.end());
-                let value = |to: usize, wrong: f64| {
-                    let outside = table.outlook.value[(view.from + to).min(table.trend.end())];
-                    (1.0 - wrong) * view.outlook.value[to] + wrong * outside
-                };
-                let range = (within(first), within(last));
-                let mut choice =
-                    lookahead::choose(&view.trend, within(anchor), watched.wrong, range, price, value);
-                // Where the view ends before closing does, its end is the latest look.
-                if choice.minute.is_none() && view.from + view.trend.end() < table.trend.end() {
-                    choice.minute = Some(view.trend.end());
-                }
-                choice.minute = choice.minute.map(|minute| minute + view.from);
-                let peak = choice.minute.map_or(0.0, |minute| peak(&view.chance, within(minute)));
-                (choice, view.trend.at(within(anchor), watched.wrong, within(minute_of(table, at))), peak)
+        let (choice, wrong_now, peak) = if let Some(Inside { view: Some(view), .. }) = &watched.inside {
+            let within = |minute: usize| minute.saturating_sub(view.from).min(view.trend.end());
+            let value = |to: usize, wrong: f64| {
+                let outside = table.outlook.value[(view.from + to).min(table.trend.end())];
+                (1.0 - wrong) * view.outlook.value[to] + wrong * outside
+            };
+            let range = (within(first), within(last));
+            let mut choice =
+                lookahead::choose(&view.trend, within(anchor), watched.wrong, range, price, value);
+            // Where the view ends before closing does, its end is the latest look.
+            if choice.minute.is_none() && view.from + view.trend.end() < table.trend.end() {
+                choice.minute = Some(view.trend.end());
             }
-            _ => {
-                let value =
-                    |to: usize, wrong: f64| table.outlook.value[to] + wrong * price * CALLS_OF_A_VISIT;
-                let choice =
-                    lookahead::choose(&table.trend, anchor, watched.wrong, (first, last), price, value);
-                let peak = choice.minute.map_or(0.0, |minute| peak(&table.chance, minute));
-                (choice, table.trend.at(anchor, watched.wrong, minute_of(table, at)), peak)
-            }
+            choice.minute = choice.minute.map(|minute| minute + view.from);
+            let peak = choice.minute.map_or(0.0, |minute| peak(&view.chance, within(minute)));
+            (choice, view.trend.at(within(anchor), watched.wrong, within(minute_of(table, at))), peak)
+        } else {
+            let value = |to: usize, wrong: f64| table.outlook.value[to] + wrong * price * CALLS_OF_A_VISIT;
+            let choice = lookahead::choose(&table.trend, anchor, watched.wrong, (first, last), price, value);
+            let peak = choice.minute.map_or(0.0, |minute| peak(&table.chance, minute));
+            (choice, table.trend.at(anchor, watched.wrong, minute_of(table, at)), peak)
         };
         let mut why = Why {
             rule: Rule::Worth,

@@ -3,6 +3,11 @@
 //! Where the same person joined at the same time on comparable days, by when those visits ended; else by how long the
 //! visit has lasted and the minute of the hour. Guards: every probability lies strictly between 0 and 1. Deliberately
 //! not here: joining (`habits`).
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "counts, minutes and milliseconds here are far below 2^52"
+)]
 
 use super::diary::{Before, Diary, SLOT_MINUTES, Stay, slot_of};
 
@@ -31,9 +36,7 @@ impl Default for Stays {
     fn default() -> Self {
         let mut lengths = [(0.0, 0.0); LENGTHS];
         // A first guess: half an hour, forgotten after a few visits.
-        for cell in &mut lengths {
-            *cell = (0.1, 3.0);
-        }
+        lengths.fill((0.1, 3.0));
         let mut offsets = [0.15; SLOT_MINUTES];
         for (minute, weight) in (4..=11).zip([0.3, 0.6, 1.0, 1.5, 1.5, 1.0, 0.6, 0.3]) {
             offsets[minute] += weight;

@@ -1,4 +1,10 @@
 //! What the pacer promises for single decisions.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "counts, minutes and milliseconds here are far below 2^52"
+)]
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 //!
 //! Guards: never a call beyond the month's; a policy sees answers, never the trace. Deliberately not here: what it was
 //! worth (`measure`).
+#![expect(clippy::cast_precision_loss, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use crate::ids::Identity;
 use crate::presence::event::Card;
 
+type GroupsAndTags = (Vec<String>, BTreeMap<String, String>);
+
 /// A folded [`Card`].
 #[derive(Clone, Debug)]
 pub(super) struct Who {
@@ -17,7 +19,7 @@ pub(super) struct Who {
     /// `None`: the unionId.
     name: Option<Box<str>>,
     /// `None`: neither.
-    groups_and_tags: Option<Box<(Vec<String>, BTreeMap<String, String>)>>,
+    groups_and_tags: Option<Box<GroupsAndTags>>,
     /// As in the card.
     pub(super) store_nick: bool,
 }
