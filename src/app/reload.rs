@@ -155,7 +155,7 @@ impl Reloader {
             Err(refusal) => {
                 let why = first_line(&refusal.message);
                 tracing::error!(why, "the config was not reloaded; the old one stays in force");
-                self.parts.in_force.refused(now, &refusal.message);
+                self.parts.in_force.refused(now, why);
                 if !was_refused {
                     self.alert(true, why).await;
                 }
