@@ -235,10 +235,12 @@ fn instants(
 
 fn show(ahead: &Ahead, zone: Tz) {
     for org in &ahead.orgs {
-        let limit =
-            org.calls_per_month.map_or_else(|| "no limit".to_owned(), |calls| format!("{calls} a month"));
+        let limit = match org.calls_per_month {
+            None => "no limit is set".to_owned(),
+            Some(calls) => format!("the limit is {calls} a month"),
+        };
         anstream::println!(
-            "{}: about {:.0} calls a day, {:.0} in 30 days; the limit is {limit}, {} used this month",
+            "{}: about {:.0} calls a day, {:.0} in 30 days; {limit}, {} used this month",
             org.org,
             org.calls_a_day,
             org.calls_a_month,
@@ -249,7 +251,8 @@ fn show(ahead: &Ahead, zone: Tz) {
         }
         anstream::println!(
             "  expected wrong time: {:.0} min a day over all people, learned from {} visits",
-            org.expected_wrong_minutes_a_day,
+            // Nothing learned gives a zero that is below itself.
+            org.expected_wrong_minutes_a_day.abs(),
             org.visits_learned
         );
         anstream::println!(
