@@ -100,12 +100,13 @@ pub struct ManualClock(Arc<Mutex<Manual>>);
 struct Manual {
     now: Timestamp,
     sleepers: BTreeMap<Timestamp, Vec<oneshot::Sender<()>>>,
+    waits: u64,
 }
 
 impl ManualClock {
     /// A clock that shows `now` until it is moved.
     pub fn at(now: Timestamp) -> Self {
-        Self(Arc::new(Mutex::new(Manual { now, sleepers: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(Manual { now, ..Manual::default() })))
     }
 
     /// Moves it forward and wakes whoever was due.
@@ -129,6 +130,11 @@ impl ManualClock {
         }
     }
 
+    /// How many waits have begun so far, ended ones included.
+    pub fn waits(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).waits
+    }
+
     /// The earliest instant somebody sleeps towards.
     pub fn next_wake(&self) -> Option<Timestamp> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).sleepers.keys().next().copied()
@@ -146,6 +152,7 @@ impl Clock for ManualClock {
             return Box::pin(async {});
         }
         let (wake, woken) = oneshot::channel();
+        manual.waits += 1;
         manual.sleepers.entry(instant).or_default().push(wake);
         Box::pin(async move {
             // An error means the clock itself is gone; then nobody waits for anything any more.
