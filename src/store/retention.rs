@@ -1,6 +1,6 @@
 //! What is too old goes, a little at a time.
 //!
-//! Guards: one transaction takes at most [`BATCH`] rows, so that a poll that wants to be written waits for no more than
+//! Guards: one transaction takes at most `BATCH` rows, so that a poll that wants to be written waits for no more than
 //! that; nothing that is still needed goes (stays that go on, events on their way, the newest answer of each person).
 //! Deliberately not here: how long things are kept (`config`), when this runs (`tasks::janitor`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
