@@ -119,7 +119,7 @@ impl Shape {
     pub fn content_type(&self) -> &'static str {
         match self {
             // A structured CloudEvent says so by its media type (CloudEvents HTTP binding, section 3.2).
-            Self::CloudEvents => "application/cloudevents+json; charset=UTF-8",
+            Self::CloudEvents => "application/cloudevents+json",
             Self::Standard => "application/json",
             // These receivers read Chinese out of it, and some ask for the charset.
             Self::Robot { .. } | Self::Template { .. } => "application/json; charset=utf-8",
