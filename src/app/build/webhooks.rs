@@ -9,30 +9,15 @@ use super::{BuildError, secret, text};
 use crate::clock::SharedClock;
 use crate::config::{Config, Webhook};
 use crate::policy::delivery::Rules as DeliveryRules;
-use crate::tasks::dispatcher::Target;
+use crate::tasks::dispatcher::{Target, subscription};
 use crate::webhook::address::Reach;
 use crate::webhook::format::{Keys, Shape};
-use crate::webhook::routing::{Pattern, PatternError, Subscription};
+use crate::webhook::routing::Subscription;
 use crate::webhook::send::{Destination, Sender, SenderError};
 
 /// Who gets which events.
 pub(in crate::app) fn subscriptions(webhooks: &[Webhook]) -> Result<Arc<[Subscription]>, BuildError> {
-    webhooks
-        .iter()
-        .map(|webhook| {
-            let patterns: Result<Vec<Pattern>, PatternError> =
-                webhook.events.iter().map(|text| Pattern::parse(text)).collect();
-            Ok(Subscription {
-                webhook: webhook.name.clone(),
-                patterns: patterns.map_err(|error| refused(webhook, &error))?,
-                users: webhook.users.clone(),
-                groups: webhook.groups.clone(),
-                orgs: webhook.orgs.clone(),
-                only_hosts: webhook.only_hosts,
-                skip_late: webhook.skip_late,
-            })
-        })
-        .collect()
+    webhooks.iter().map(|webhook| subscription(webhook).map_err(|error| refused(webhook, &error))).collect()
 }
 
 /// Where each is sent, with what is needed for it.

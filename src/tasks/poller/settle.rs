@@ -48,6 +48,11 @@ impl Poller {
         let late = now.plus(self.stale_after(person, now));
         let watched = &self.people[person as usize];
         self.upstreams[watched.upstream].health.looked(now, late);
+        tracing::trace!(
+            person = watched.person_id,
+            unchanged = matches!(answer, Answer::Same { .. }),
+            "a good look"
+        );
         match answer {
             Answer::Same { .. } => self.stretch(person, now),
             Answer::Seen { observation, bytes_digest, .. } => {
