@@ -51,6 +51,7 @@ mod tidy;
 mod user_find;
 mod verdict_codes;
 mod verdicts;
+mod virtual_month;
 mod web_api;
 mod webhook_cli;
 mod webhook_operator;
