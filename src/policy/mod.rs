@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod by_hand;
 pub mod cadence;
 pub mod civil;
+pub mod confirm;
 pub mod delivery;
 pub mod look;
 pub mod pace;

@@ -244,7 +244,7 @@ fn missing(known: &mut Known, stage: Stage, look: &Look<'_>) -> Stage {
 
 /// Three-valued "or" over the meetings. After an unknown stretch, an open visit counts again once it was seen again: an
 /// answer that misses it, or has no record of it, turns nothing to true.
-fn presence_of(was: Presence, belief: &Belief) -> Presence {
+pub(super) fn presence_of(was: Presence, belief: &Belief) -> Presence {
     if belief.inside().next().is_some() {
         match was {
             Presence::Unknown if !belief.sees_inside() => Presence::Unknown,
@@ -265,7 +265,13 @@ fn recovered(trouble: &Trouble, look: &Look<'_>) -> Option<Fact> {
 }
 
 /// The events of a look: its facts, then presence if that turned.
-fn told(was: &Belief, next: &mut Belief, look: &Look<'_>, facts: Vec<Fact>, source: &str) -> Vec<Draft> {
+pub(super) fn told(
+    was: &Belief,
+    next: &mut Belief,
+    look: &Look<'_>,
+    facts: Vec<Fact>,
+    source: &str,
+) -> Vec<Draft> {
     let teller = Teller::new(look.card, source, look.now, look.previous, next);
     let mut events = Vec::new();
     for fact in facts {

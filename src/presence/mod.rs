@@ -6,10 +6,12 @@
 //!
 //! In reading order: what was answered (`attendance`, `observation`), what is remembered (`visit`, `belief`), how
 //! one answer changes it (`diff`, with `stay` and `ending`), how the change becomes events (`tell`, `event`, `data`,
-//! `fingerprint`), and what happens without an answer (`upkeep`, `system`).
+//! `fingerprint`), what happens without an answer (`upkeep`, `system`), and what a meeting says about an absence
+//! (`confirm`).
 
 pub mod attendance;
 pub mod belief;
+pub mod confirm;
 mod counts;
 pub mod data;
 pub mod diff;

@@ -19,6 +19,7 @@ mod delivery_replay;
 mod delivery_rotation;
 mod dingtalk_fake;
 mod dingtalk_hostile;
+mod dingtalk_meetings;
 mod dingtalk_secrets;
 mod dingtalk_token;
 mod docs;
