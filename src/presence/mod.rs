@@ -5,7 +5,7 @@
 //! pure: no IO, no clock, no randomness. Deliberately not here: the wire format (`dingtalk`), storage (`store`).
 //!
 //! In reading order: what was answered (`attendance`, `observation`), what is remembered (`visit`, `belief`), how
-//! one answer changes it (`diff`, with `stay` and `ending`), how the change becomes events (`tell`, `event`, `data`,
+//! one answer changes it (`diff`, with `stay` and `ending`; by `sweep` with `mend`), how the change becomes events (`tell`, `event`, `data`,
 //! `fingerprint`), and what happens without an answer (`upkeep`, `system`).
 
 pub mod attendance;
@@ -16,8 +16,10 @@ pub mod diff;
 mod ending;
 pub mod event;
 mod fingerprint;
+mod mend;
 pub mod observation;
 mod stay;
+pub mod sweep;
 pub mod system;
 mod tell;
 mod text;
