@@ -17,6 +17,7 @@ use crate::store::forget::Forgotten;
 use crate::store::history::{Person, WhoError};
 use crate::store::retention::Limits;
 use crate::store::{Store, StoreError};
+use crate::tasks::examiner;
 use crate::tasks::janitor::{Janitor, Rules};
 use crate::tasks::poller::start::Assignment;
 use crate::tasks::sentry::Sentry;
@@ -51,6 +52,7 @@ pub(super) fn spawn(
     // Files live in the machine's time, whatever pace the daemon's own runs at.
     let sentry = Sentry::new(store.clone(), Arc::new(SystemClock), Arc::clone(clock));
     tasks.spawn("the sentry", sentry.run(stop.clone()));
+    tasks.spawn("the database", examiner::run(store.clone(), stop.clone()));
 }
 
 /// The watch list without those who were forgotten: they are not watched again before the list has been without them

@@ -30,6 +30,7 @@ mod history_disk;
 mod history_forget;
 mod history_people;
 mod history_queries;
+mod history_schema;
 mod history_upkeep;
 mod house;
 mod isolation;

@@ -39,6 +39,7 @@ mod share;
 mod snapshot;
 mod standing;
 pub mod start;
+mod unseen;
 pub mod upstream;
 mod watchfulness;
 mod who;
