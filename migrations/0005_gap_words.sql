@@ -125,10 +125,24 @@ UPDATE example_queries SET sql =
 FROM v_meetings ORDER BY first_join_ms DESC LIMIT 50'
 WHERE name = 'meetings';
 UPDATE example_queries SET
-  about = 'When nobody looked in the last 30 days, newest first: silence there proves nothing',
+  about = 'When nobody looked, the last 30 days: silence there proves nothing',
   sql = 'SELECT coalesce(who, ''everybody'') AS who, substr(from_at, 1, 16) || ''Z'' AS began,
   coalesce(substr(to_at, 1, 16) || ''Z'', ''goes on'') AS ended, minutes, why || coalesce('' ('' || error || '')'', '''') AS why
 FROM v_gaps WHERE from_ms > (unixepoch(''now'') - 30 * 86400) * 1000 ORDER BY from_ms DESC LIMIT 100'
 WHERE name = 'gaps';
+UPDATE example_queries SET about = 'How late joins and leaves were noticed, the last 7 days' WHERE name = 'delay';
+UPDATE example_queries SET about = 'Pairs of people by their minutes in one meeting, the last 7 days' WHERE name = 'together';
+
+-- Instants as people read them, in the small tables too.
+ALTER TABLE installation ADD COLUMN created_at TEXT AS (strftime('%Y-%m-%dT%H:%M:%fZ', created_ms / 1000.0, 'unixepoch')) VIRTUAL;
+ALTER TABLE people ADD COLUMN next_poll_at TEXT AS (strftime('%Y-%m-%dT%H:%M:%fZ', next_poll_ms / 1000.0, 'unixepoch')) VIRTUAL;
+ALTER TABLE people ADD COLUMN last_poll_at TEXT AS (strftime('%Y-%m-%dT%H:%M:%fZ', last_poll_ms / 1000.0, 'unixepoch')) VIRTUAL;
+ALTER TABLE people ADD COLUMN last_ok_at TEXT AS (strftime('%Y-%m-%dT%H:%M:%fZ', last_ok_ms / 1000.0, 'unixepoch')) VIRTUAL;
+ALTER TABLE people ADD COLUMN last_error_at TEXT AS (strftime('%Y-%m-%dT%H:%M:%fZ', last_error_ms / 1000.0, 'unixepoch')) VIRTUAL;
+ALTER TABLE poll_errors ADD COLUMN hour_at TEXT AS (strftime('%Y-%m-%dT%H:%M:%fZ', hour_ms / 1000.0, 'unixepoch')) VIRTUAL;
+ALTER TABLE webhooks ADD COLUMN down_since_at TEXT AS (strftime('%Y-%m-%dT%H:%M:%fZ', down_since_ms / 1000.0, 'unixepoch')) VIRTUAL;
+ALTER TABLE webhooks ADD COLUMN probe_at TEXT AS (strftime('%Y-%m-%dT%H:%M:%fZ', probe_ms / 1000.0, 'unixepoch')) VIRTUAL;
+ALTER TABLE lanes ADD COLUMN ready_at TEXT AS (strftime('%Y-%m-%dT%H:%M:%fZ', ready_ms / 1000.0, 'unixepoch')) VIRTUAL;
+ALTER TABLE lanes ADD COLUMN lease_at TEXT AS (strftime('%Y-%m-%dT%H:%M:%fZ', lease_ms / 1000.0, 'unixepoch')) VIRTUAL;
 
 PRAGMA user_version = 5;

@@ -142,6 +142,25 @@ async fn each_reason_for_a_gap_can_be_written_and_no_other() {
     store.close().await.unwrap();
 }
 
+#[tokio::test]
+async fn every_instant_has_a_twin_that_people_can_read() {
+    // A visit's anchor and the bounds of its leave are the daemon's own; `v_visits.leave_error_s` says what there is to say.
+    let own = "('visits.anchor_ms', 'visits.leave_earliest_ms', 'visits.leave_latest_ms')";
+    let without = format!(
+        "SELECT t.name || '.' || c.name FROM pragma_table_list AS t JOIN pragma_table_xinfo(t.name) AS c \
+         WHERE t.schema = 'main' AND t.type = 'table' AND c.name GLOB '*_ms' AND t.name || '.' || c.name NOT IN {own} \
+         AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo(t.name) AS twin \
+            WHERE twin.hidden = 2 AND twin.name = replace(c.name, '_ms', '_at'))"
+    );
+    let place = Place::new();
+    place.open().await.close().await.unwrap();
+    let silent: Vec<String> = sqlx::query_scalar(AssertSqlSafe(without).into_sql_str())
+        .fetch_all(&mut place.look().await)
+        .await
+        .unwrap();
+    assert_eq!(silent, Vec::<String>::new());
+}
+
 /// (who, why, error) of the gaps that go on.
 async fn going_on(place: &Place) -> Vec<(Option<String>, String, Option<String>)> {
     let sql = "SELECT who, why, error FROM v_gaps WHERE to_at IS NULL AND minutes > 5 ORDER BY who";

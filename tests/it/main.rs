@@ -28,6 +28,7 @@ mod harness;
 mod history_cli;
 mod history_disk;
 mod history_forget;
+mod history_gaps;
 mod history_people;
 mod history_queries;
 mod history_schema;
