@@ -91,7 +91,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("blackout", &["name", "dates"]),
     ("group", &["name", "interval", "cron"]),
     ("user", &["union_id", "name", "org", "groups", "tags", "interval", "cron", "enabled"]),
-    ("watch", &["include"]),
+    ("watch", &["include", "auto_reload"]),
     ("webhook_defaults", WEBHOOK_DEFAULTS),
     (
         "webhook",
