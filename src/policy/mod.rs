@@ -4,6 +4,7 @@
 //! Deliberately not here: who is in which meeting (`presence`), carrying a decision out (`tasks`).
 
 pub mod backoff;
+pub mod batch;
 pub mod by_hand;
 pub mod cadence;
 pub mod civil;

@@ -12,8 +12,8 @@
 //! recording  one look: snapshot, visits, events, deliveries
 //! people     the watch list, stretches and misses
 //! census     numbers for who watches over the daemon
-//! accounts   gaps, spending, events about nobody
-//! gaps       when nobody could look for a reason of our own
+//! accounts   spending, events about nobody
+//! gaps       when nobody looked, and the words for why
 //! notices    which alerts fire, closed windows
 //! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
@@ -31,7 +31,7 @@ pub mod census;
 pub mod check;
 mod error;
 pub mod forget;
-mod gaps;
+pub mod gaps;
 mod group;
 pub mod history;
 mod notices;

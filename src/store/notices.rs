@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 
+use super::gaps::Why;
 use super::recording::bulk;
 use super::{Store, StoreError};
 use crate::ids::OrgName;
@@ -34,8 +35,8 @@ pub struct Closed {
     pub from: Timestamp,
     /// When it opens again.
     pub to: Timestamp,
-    /// `window closed` or `blackout`.
-    pub why: &'static str,
+    /// A closed window, or a day off.
+    pub why: Why,
 }
 
 impl Store {
