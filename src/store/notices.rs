@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::recording::bulk;
+use super::bulk::bulk;
 use super::{Store, StoreError};
 use crate::ids::OrgName;
 use crate::time::Timestamp;
