@@ -4,10 +4,13 @@
 
 mod address_corpus;
 mod budget_crash;
+mod check_online;
 mod cli_reading;
 mod config_check;
 mod config_example;
 mod config_formats;
+mod config_messages;
+mod config_show;
 mod crash;
 mod delivery_filters;
 mod delivery_flow;
