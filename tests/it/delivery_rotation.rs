@@ -87,7 +87,7 @@ fn a_reload_to_two_secrets_and_then_to_the_new_one_under_traffic() {
     let changes_over = receiver.wait(reloaded + 20).len();
     let reloaded = reload(&new);
     receiver.wait(reloaded + 20);
-    let recorded = sqlite3(&site.database(), "SELECT id FROM events");
+    let recorded = sqlite3(&site.database(), "SELECT DISTINCT id FROM v_deliveries");
     for id in recorded.lines() {
         receiver.wait_for(id);
     }
