@@ -17,6 +17,8 @@ use crate::store::forget::Forgotten;
 use crate::store::history::{Person, WhoError};
 use crate::store::retention::Limits;
 use crate::store::{Store, StoreError};
+use crate::tasks::alerts_database::DatabaseAlert;
+use crate::tasks::examiner;
 use crate::tasks::janitor::{Janitor, Rules};
 use crate::tasks::poller::start::Assignment;
 use crate::tasks::sentry::Sentry;
@@ -41,7 +43,7 @@ pub fn limits(config: &Config) -> Limits {
 pub(super) fn spawn(
     tasks: &mut Supervisor,
     config: watch::Receiver<Arc<Config>>,
-    store: &Store,
+    (store, alert): (&Store, DatabaseAlert),
     clock: &SharedClock,
     stop: &CancellationToken,
 ) {
@@ -49,8 +51,9 @@ pub(super) fn spawn(
     let janitor = Janitor::new(store.clone(), Arc::clone(clock), Box::new(rules));
     tasks.spawn("the janitor", janitor.run(stop.clone()));
     // Files live in the machine's time, whatever pace the daemon's own runs at.
-    let sentry = Sentry::new(store.clone(), Arc::new(SystemClock), Arc::clone(clock));
+    let sentry = Sentry::new(store.clone(), Arc::new(SystemClock), Arc::clone(clock)).telling(alert);
     tasks.spawn("the sentry", sentry.run(stop.clone()));
+    tasks.spawn("the database", examiner::run(store.clone(), stop.clone()));
 }
 
 /// The watch list without those who were forgotten: they are not watched again before the list has been without them

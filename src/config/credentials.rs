@@ -75,7 +75,11 @@ impl Context<'_> {
                 }
                 Ok(SecretSource::Credential(name))
             }
-            "file" => Ok(SecretSource::File(self.folder.join(value::some_text(*from)?))),
+            "file" => {
+                let path = self.folder.join(value::some_text(*from)?);
+                self.report.reads(&path);
+                Ok(SecretSource::File(path))
+            }
             "env" => Ok(SecretSource::Env(value::some_text(*from)?)),
             "command" => match texts()? {
                 words if words.first().is_none_or(String::is_empty) => Err(Trouble::new(
@@ -146,6 +150,10 @@ impl Context<'_> {
             }
             // The daemon may be another user than the one who checks.
             SecretError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {}
+            SecretError::File { path, source } if source.kind() == ErrorKind::NotFound => {
+                let message = format!("there is no file {}", path.display());
+                self.report.error("missing-secret", place, message, "the secret stands in it, alone");
+            }
             SecretError::File { path, source } => {
                 let message = format!("the file {} cannot be read", path.display());
                 self.report.error("missing-secret", place, message, &source.to_string());

@@ -24,6 +24,7 @@ mod check;
 mod credentials;
 mod dingtalk;
 mod file;
+pub mod footprint;
 mod hooks;
 mod housekeeping;
 mod keys;
@@ -31,8 +32,10 @@ mod people;
 mod plan;
 mod poll;
 pub mod problem;
+pub mod reference;
 pub mod secrets;
 mod section;
+pub mod show;
 mod value;
 
 pub use check::NOT_BUILT_YET;
@@ -65,6 +68,8 @@ pub struct Config {
     pub http: Http,
     /// `[log]`.
     pub log: Log,
+    /// `[watch] auto_reload`: the daemon reads the config again by itself when it has changed.
+    pub auto_reload: bool,
 }
 
 impl Config {

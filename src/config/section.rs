@@ -5,10 +5,12 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::footprint::Footprint;
 use super::keys::{advice, keys_of};
 use super::problem::{Place, Problem, Severity};
 
@@ -17,6 +19,7 @@ use super::problem::{Place, Problem, Severity};
 pub(super) struct Report {
     problems: RefCell<Vec<Problem>>,
     used: RefCell<Vec<(String, Place)>>,
+    footprint: RefCell<Footprint>,
 }
 
 impl Report {
@@ -58,9 +61,14 @@ impl Report {
         self.problems.borrow().iter().any(|problem| problem.code == "plain-secret" && here(problem))
     }
 
-    /// Everything found.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        self.problems.into_inner()
+    /// Notes that what the config means depends on this file or folder, which is about to be read.
+    pub(super) fn reads(&self, path: &Path) {
+        self.footprint.borrow_mut().take(path);
+    }
+
+    /// Everything found, and what was read for it.
+    pub(super) fn finish(self) -> (Vec<Problem>, Footprint) {
+        (self.problems.into_inner(), self.footprint.into_inner())
     }
 }
 
@@ -148,7 +156,7 @@ impl<'a> Section<'a> {
             Self { path: "", label: "the file".into(), table, place: Place { source, span: 0..0 }, report };
         for (key, _) in table {
             let name = key.get_ref().as_ref();
-            if keys_of("").contains(&name) && !allowed.contains(&name) {
+            if keys_of("").any(|key| key == name) && !allowed.contains(&name) {
                 let place = Place { source, span: key.span() };
                 let message = format!("`{name}` does not belong into an included file");
                 report.error("unknown-key", &place, message, "[[user]], [[group]] and [[org]] do");
@@ -171,10 +179,9 @@ impl<'a> Section<'a> {
     }
 
     fn report_unknown(&self) {
-        let known = keys_of(self.path);
         for (key, _) in self.table {
             let name = key.get_ref().as_ref();
-            if !known.contains(&name) {
+            if !keys_of(self.path).any(|known| known == name) {
                 let place = Place { source: self.place.source, span: key.span() };
                 let message = format!("unknown key `{name}` in {}", self.label);
                 self.report.error("unknown-key", &place, message, &advice(name, self.path));
@@ -193,7 +200,11 @@ impl<'a> Section<'a> {
     }
 
     fn raw(&self, key: &'static str) -> Option<Raw<'a>> {
-        debug_assert!(keys_of(self.path).contains(&key), "{key} is missing among the keys of {}", self.path);
+        debug_assert!(
+            keys_of(self.path).any(|known| known == key),
+            "{key} is missing among the keys of {}",
+            self.path
+        );
         self.table.get(key).map(|value| Raw::new(value, self.place.source))
     }
 

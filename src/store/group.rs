@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::oneshot;
@@ -105,6 +106,7 @@ impl Group {
         self,
         connection: &mut SqliteConnection,
         scribe: &mut Scribe,
+        held_up: &AtomicBool,
     ) -> Result<bool, StoreError> {
         let mut jobs = self.jobs.into_iter();
         let mut replies = Vec::new();
@@ -118,10 +120,12 @@ impl Group {
                         tracing::warn!("another program holds the database's write lock; waiting for it");
                     }
                     tries += 1;
+                    held_up.store(true, Ordering::Relaxed);
                 }
                 written => break written,
             }
         };
+        held_up.store(false, Ordering::Relaxed);
         match written {
             Ok((refused, full)) => {
                 for reply in replies {

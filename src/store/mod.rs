@@ -14,13 +14,14 @@
 //! recording  one look: snapshot, visits, events, deliveries
 //! people     the watch list, stretches and misses
 //! census     numbers for who watches over the daemon
-//! accounts   gaps, spending, events about nobody
-//! gaps       when nobody could look for a reason of our own
+//! accounts   spending, events about nobody
+//! gaps       when nobody looked, and the words for why
 //! notices    which alerts fire, closed windows
 //! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
 //! check      whether the file is whole, and still there
 //! room       what happens when the disk is full
+//! trouble    what else went wrong with writing
 //! retention  what is too old goes
 //! backup     verified copies, and putting one back
 //! forget     erasing a person
@@ -33,7 +34,7 @@ pub mod census;
 pub mod check;
 mod error;
 pub mod forget;
-mod gaps;
+pub mod gaps;
 mod group;
 pub mod history;
 mod jsonb;
@@ -47,6 +48,7 @@ mod records;
 pub mod retention;
 mod room;
 mod schema;
+mod trouble;
 mod writer;
 
 use std::path::{Path, PathBuf};

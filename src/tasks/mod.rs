@@ -4,8 +4,10 @@
 //! ends when told to. Deliberately not here: who starts and supervises them (`app`).
 
 pub mod alerts;
+pub mod alerts_database;
 pub mod alerts_webhook;
 pub mod dispatcher;
+pub mod examiner;
 pub mod janitor;
 pub mod operator;
 pub mod poller;
