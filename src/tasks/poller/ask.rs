@@ -35,6 +35,7 @@ impl Poller {
     pub(super) fn start_due(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
         if self.tools.store.is_full() {
             // What is seen now could not be written down: nobody is looked at before there is room again.
+            self.upstreams[index].cover_on(now);
             self.tools.health.database(Err("the disk is full: polling is paused".to_owned()));
             return Some(now.plus(super::FLUSH_EVERY));
         }

@@ -11,6 +11,7 @@ use super::{Done, Poller};
 use crate::policy::look;
 use crate::policy::window::OpenTime;
 use crate::presence::upkeep;
+use crate::store::gaps::Why;
 use crate::store::{Closed, StoreError};
 use crate::time::Timestamp;
 
@@ -173,7 +174,7 @@ impl Poller {
     fn note_closed(&mut self, index: usize, now: Timestamp) {
         let open = &self.hours[index].open;
         let Some(opens) = open.opens_at(now) else { return };
-        let why = if open.is_day_off(now) { "blackout" } else { "window closed" };
+        let why = if open.is_day_off(now) { Why::Blackout } else { Why::WindowClosed };
         let mut rows = Vec::new();
         for (of, upstream) in self.upstreams.iter().enumerate() {
             let row = |person| Closed { org: upstream.name.clone(), person, from: now, to: opens, why };

@@ -42,6 +42,7 @@ mod share;
 mod snapshot;
 mod standing;
 pub mod start;
+mod unseen;
 pub mod upstream;
 mod watchfulness;
 mod who;

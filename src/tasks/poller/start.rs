@@ -23,6 +23,7 @@ use crate::policy::window::OpenTime;
 use crate::presence::event::{Card, EventType};
 use crate::presence::system::GapCause;
 use crate::presence::{system, upkeep};
+use crate::store::gaps::Why;
 use crate::store::history::lessons::Lesson;
 use crate::store::{Enrolled, Enrolment, Recording};
 use crate::tasks::alerts::Board;
@@ -62,7 +63,7 @@ impl Poller {
         for person in departed {
             end_watch(&tools, person, now).await?;
         }
-        tell_gaps(&tools, &list, &mut enrolled, now).await?;
+        let told = tell_gaps(&tools, &list, &mut enrolled, now).await?;
         let board = Board::load(&tools.store).await?;
         let mut poller = Self {
             tools,
@@ -93,6 +94,7 @@ impl Poller {
         };
         let lessons = lessons(&poller.tools, needs_lessons(&poller.upstreams, &list), now).await;
         poller.fill(list, enrolled, &lessons, now);
+        poller.has_told(&told, now);
         Ok(poller)
     }
 
@@ -216,13 +218,13 @@ pub(super) async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -
 }
 
 /// One `system.gap` for each organisation that was looked at before, and a mark on each belief that a stay may have ended
-/// unseen.
+/// unseen; gives since when each was not looked at.
 async fn tell_gaps(
     tools: &Tools,
     list: &[Assignment],
     enrolled: &mut [Enrolled],
     now: Timestamp,
-) -> Result<(), PollerError> {
+) -> Result<Vec<(OrgName, Timestamp)>, PollerError> {
     let mut last_looks: HashMap<OrgName, Timestamp> = HashMap::new();
     let mut missed: HashSet<OrgName> = HashSet::new();
     for (person, assignment) in enrolled.iter().zip(list) {
@@ -241,20 +243,20 @@ async fn tell_gaps(
     last_looks.retain(|org, _| missed.contains(org));
     let mut organisations: Vec<(OrgName, Timestamp)> = last_looks.into_iter().collect();
     organisations.sort();
-    for (org, from) in organisations {
-        let from = from.min(now);
+    for (org, from) in &organisations {
+        let from = (*from).min(now);
         let counts = tools.store.system_counts(Some(org.clone())).await?;
         let earlier = counts.get(&EventType::SystemGap).copied().unwrap_or(0);
         let source = tools.store.source();
-        let draft = system::system_gap(source, Some(&org), (from, now), GapCause::Restart, earlier);
+        let draft = system::system_gap(source, Some(org), (from, now), GapCause::Restart, earlier);
         let webhooks = recipients(&tools.subscriptions, &draft, None, None);
         let event = crate::store::Outgoing { draft, webhooks };
         tools.store.record_system(Some(org.clone()), vec![event]).await?;
-        tools.store.note_gap(org.clone(), None, from, now, "restart").await?;
-        for person in enrolled.iter_mut().filter(|person| person.identity.org == org) {
+        tools.store.note_gap(org.clone(), None, from, now, Why::Restart).await?;
+        for person in enrolled.iter_mut().filter(|person| person.identity.org == *org) {
             person.belief = upkeep::interrupt(&person.belief, from, now);
         }
     }
     tools.outbox_wake.notify_one();
-    Ok(())
+    Ok(organisations)
 }

@@ -75,6 +75,8 @@ pub struct Upstream {
     pub(super) held: Vec<Held>,
     /// Outages, for who was not looked at since.
     pub(super) hidden: Vec<(Timestamp, Timestamp)>,
+    /// Stretches without looks that are in the history already, for everybody.
+    pub(super) covered: Vec<(Timestamp, Timestamp)>,
     /// The month whose calls the budget alert is about.
     pub(super) alarm_month: Month,
     /// A reservation of calls is being written down.
@@ -113,6 +115,7 @@ impl Upstream {
             gap_untold: false,
             held: Vec::new(),
             hidden: Vec::new(),
+            covered: Vec::new(),
             reserving: false,
             throttled,
             full: false,
