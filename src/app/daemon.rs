@@ -20,6 +20,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::control::Endpoint;
 use crate::store::{Store, StoreError};
+use crate::tasks::alerts_database::DatabaseAlert;
 use crate::tasks::alerts_webhook::WebhookAlerts;
 use crate::tasks::dispatcher::Dispatcher;
 use crate::tasks::operator::Operator;
@@ -104,7 +105,9 @@ impl Daemon {
         let mut tasks = Supervisor::new(Arc::new(SystemClock));
         let condition = Condition { health: Arc::clone(&self.health), in_force: Arc::clone(&self.in_force) };
         let (sender, config) = watch::channel(Arc::new(self.config));
-        upkeep::spawn(&mut tasks, config.clone(), &self.store, &self.clock, &stop);
+        let (wake, subscriptions) = (Arc::clone(&self.outbox_wake), self.alerts.subscriptions.clone());
+        let alert = DatabaseAlert::new(self.store.clone(), wake, subscriptions);
+        upkeep::spawn(&mut tasks, config.clone(), (&self.store, alert), &self.clock, &stop);
         let reload = self.reloading.map(|reloading| {
             let parts = reload::Parts {
                 store: self.store.clone(),

@@ -1,12 +1,14 @@
 //! Another config for the running daemon: read, checked, its secrets got, everything built; then put in force in one step.
 //!
 //! Guards: whatever fails, fails before anything has changed, and is said: to who asked, in the log, as an event, until
-//! it is put right; who asks while one is under way shares the next; what counts only after a restart stays as it is
-//! and is reported each time. Deliberately not here: what differs (`config::change`), taking over (`tasks`).
+//! it is put right, also by a restart; who asks while one is under way shares the next; files that change by
+//! themselves are read once for each change, good or bad; what counts only after a restart stays as it is and is
+//! reported each time. Deliberately not here: what differs (`config::change`), taking over (`tasks`).
 
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -14,20 +16,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::build::{self, BuildError, Held};
 use super::upkeep;
-use crate::clock::SharedClock;
+use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::config::change::{self, Change, Effect};
+use crate::config::footprint::{Footprint, Lookout};
 use crate::config::problem::render_one;
 use crate::config::{self, Config, Loaded};
 use crate::control::{Advice, ReloadReport};
-use crate::presence::event::EventType;
-use crate::presence::system::{self, AlertName};
-use crate::store::{Outgoing, Store, StoreError};
+use crate::presence::system::AlertName;
+use crate::store::Store;
+use crate::tasks::alerts::{self, Board, Notice};
 use crate::tasks::{dispatcher, poller};
 use crate::telemetry::health::Health;
 use crate::telemetry::log::{self, LogHandle};
 use crate::telemetry::settings::InForce;
 use crate::web;
-use crate::webhook::routing::{Subscription, recipients};
+use crate::webhook::routing::Subscription;
+
+/// Between two looks at the config's files. Two that agree make a change: it is in force within twice as long.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the settings in force still are the old ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +62,15 @@ impl ReloadHandle {
     }
 }
 
+/// Told to the service manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// A reload begins.
+    Begins,
+    /// It is over, well or not.
+    Over,
+}
+
 /// Where another config comes from, and how one is asked for.
 #[derive(Debug)]
 pub struct Reloading {
@@ -65,6 +80,10 @@ pub struct Reloading {
     pub hangups: Signal,
     /// The log's level, and how often `-v` was given.
     pub log: (LogHandle, i8),
+    /// What the config in force was read from.
+    pub footprint: Footprint,
+    /// Who else is told.
+    pub announce: fn(Phase),
 }
 
 /// What of the running daemon takes another config over.
@@ -90,6 +109,9 @@ pub struct Reloader {
     reloading: Reloading,
     parts: Parts,
     requests: mpsc::Receiver<oneshot::Sender<Outcome>>,
+    lookout: Lookout,
+    /// The alert `config` was told and not yet resolved.
+    fires: bool,
 }
 
 /// A config that can be put in force: nothing but the database can fail any more.
@@ -110,26 +132,37 @@ impl Reloader {
         parts: Parts,
     ) -> (Self, ReloadHandle) {
         let (sender, requests) = mpsc::channel(16);
-        (Self { config, reloading, parts, requests }, ReloadHandle(sender))
+        let lookout = Lookout::over(reloading.footprint.clone());
+        (Self { config, reloading, parts, requests, lookout, fires: false }, ReloadHandle(sender))
     }
 
     /// Reloads whenever it is asked to, until `stop`.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
+        self.recall().await;
         loop {
             let mut waiting = Vec::new();
+            // Files live in the machine's time, whatever pace the daemon's own runs at.
+            let next_look = SystemClock.now().plus(LOOK_EVERY);
+            let looking = self.config.borrow().auto_reload;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 Some(reply) = self.requests.recv() => waiting.push(reply),
                 // However many came since the last one, they are one.
                 Some(()) = self.reloading.hangups.recv() => {}
+                () = SystemClock.sleep_until(next_look), if looking => {
+                    let Some(path) = self.look().await else { continue };
+                    tracing::info!(path = %path.display(), "the config has changed and is read again");
+                }
             }
             while let Ok(reply) = self.requests.try_recv() {
                 waiting.push(reply);
             }
+            (self.reloading.announce)(Phase::Begins);
             let outcome = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 outcome = self.reload() => outcome,
             };
+            (self.reloading.announce)(Phase::Over);
             for reply in waiting {
                 // Nobody waiting any more means nobody to tell.
                 let _ = reply.send(outcome.clone());
@@ -137,18 +170,36 @@ impl Reloader {
         }
     }
 
+    /// A refusal that was told before a restart is over: what the daemon started with was not refused.
+    async fn recall(&mut self) {
+        match Board::load(&self.parts.store).await {
+            Ok(board) => self.fires = board.fires(None, AlertName::Config),
+            Err(error) => tracing::error!(%error, "which alerts fired before could not be read"),
+        }
+        if self.fires {
+            self.alert(false, "the daemon was started with a config that is in order").await;
+        }
+    }
+
+    /// Which of the config's files has changed, once they stand still. A file system that hangs keeps nobody else waiting.
+    async fn look(&mut self) -> Option<PathBuf> {
+        let footprint = self.lookout.footprint().clone();
+        let now = tokio::task::spawn_blocking(move || footprint.again()).await.ok()?;
+        self.lookout.see(now)
+    }
+
     async fn reload(&mut self) -> Outcome {
         let outcome = match self.prepare().await {
             Ok(ready) => self.swap(ready).await,
             Err(refusal) => Err(refusal),
         };
-        let (now, was_refused) = (self.parts.clock.now(), self.parts.in_force.attempts().refused.is_some());
+        let now = self.parts.clock.now();
         match &outcome {
             Ok(report) => {
                 let restart = report.restart_for.len();
                 tracing::info!(changes = report.changes.len(), needing_restart = restart, "config reloaded");
                 self.parts.in_force.succeeded(now, report.restart_for.clone());
-                if was_refused {
+                if self.fires {
                     self.alert(false, "the config is in force again").await;
                 }
             }
@@ -156,7 +207,7 @@ impl Reloader {
                 let why = first_line(&refusal.message);
                 tracing::error!(why, "the config was not reloaded; the old one stays in force");
                 self.parts.in_force.refused(now, why);
-                if !was_refused {
+                if !self.fires {
                     self.alert(true, why).await;
                 }
             }
@@ -170,6 +221,12 @@ impl Reloader {
         let read = tokio::task::spawn_blocking(move || config::load(&file)).await;
         // A file that makes the reader panic must not end the daemon.
         let read = read.map_err(|error| failed(format!("reading the config broke off: {error}")))?;
+        let sources = match &read {
+            Ok(loaded) => &loaded.sources,
+            Err(refused) => &refused.sources,
+        };
+        // Also of a bad one: it is tried again when it has changed again.
+        self.lookout = Lookout::over(sources.footprint().clone());
         let Loaded { config, warnings, sources } =
             read.map_err(|refused| Refusal { advice: Advice::Misconfigured, message: refused.to_string() })?;
         let warnings =
@@ -241,31 +298,22 @@ impl Reloader {
         })
     }
 
-    /// An event about it. That it cannot be written is no reason to give up.
-    async fn alert(&self, firing: bool, summary: &str) {
-        let Parts { store, clock, .. } = &self.parts;
-        let told = async {
-            let counts = store.system_counts(None).await?;
-            let earlier = counts.get(&EventType::SystemAlert).copied().unwrap_or(0);
-            let draft = system::system_alert(
-                store.source(),
-                None,
-                AlertName::Config,
-                firing,
-                summary,
-                clock.now(),
-                earlier,
-            );
-            let config = Arc::clone(&self.config.borrow());
-            // They were parsed when this config was put in force.
-            let subscriptions = build::subscriptions(&config.webhooks).unwrap_or_default();
-            let webhooks = recipients(&subscriptions, &draft, None, None);
-            store.record_system(None, vec![Outgoing { draft, webhooks }]).await?;
-            self.parts.outbox_wake.notify_one();
-            Ok::<(), StoreError>(())
+    /// An event about it. That it cannot be written is no reason to give up: the next attempt tells it.
+    async fn alert(&mut self, firing: bool, summary: &str) {
+        let notice = Notice::Alert {
+            org: None,
+            name: AlertName::Config,
+            firing,
+            summary: summary.to_owned(),
+            at: self.parts.clock.now(),
         };
-        if let Err(error) = told.await {
-            tracing::error!(%error, "the alert about the config could not be written");
+        let subscriptions = Arc::clone(&self.parts.subscriptions.borrow());
+        match alerts::tell(&self.parts.store, &subscriptions, &notice).await {
+            Ok(()) => {
+                self.fires = firing;
+                self.parts.outbox_wake.notify_one();
+            }
+            Err(error) => tracing::error!(%error, "the alert about the config could not be written"),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::store::forget::Forgotten;
 use crate::store::history::{Person, WhoError};
 use crate::store::retention::Limits;
 use crate::store::{Store, StoreError};
+use crate::tasks::alerts_database::DatabaseAlert;
 use crate::tasks::janitor::{Janitor, Rules};
 use crate::tasks::poller::start::Assignment;
 use crate::tasks::sentry::Sentry;
@@ -41,7 +42,7 @@ pub fn limits(config: &Config) -> Limits {
 pub(super) fn spawn(
     tasks: &mut Supervisor,
     config: watch::Receiver<Arc<Config>>,
-    store: &Store,
+    (store, alert): (&Store, DatabaseAlert),
     clock: &SharedClock,
     stop: &CancellationToken,
 ) {
@@ -49,7 +50,7 @@ pub(super) fn spawn(
     let janitor = Janitor::new(store.clone(), Arc::clone(clock), Box::new(rules));
     tasks.spawn("the janitor", janitor.run(stop.clone()));
     // Files live in the machine's time, whatever pace the daemon's own runs at.
-    let sentry = Sentry::new(store.clone(), Arc::new(SystemClock), Arc::clone(clock));
+    let sentry = Sentry::new(store.clone(), Arc::new(SystemClock), Arc::clone(clock)).telling(alert);
     tasks.spawn("the sentry", sentry.run(stop.clone()));
 }
 

@@ -3,9 +3,10 @@
 //! Guards: nothing is written and no daemon is needed. Deliberately not here: what is looked at.
 
 use super::output::Printer;
-use super::{Exit, Failure, Globals, load_config};
+use super::{Exit, Failure, Globals, load_checked};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::problem::{Problem, Sources};
+use crate::config::{Config, Loaded};
 use crate::store::Store;
 use crate::store::history::{History, Person, WhoError};
 use crate::store::outbox::admin::Ledger;
@@ -15,6 +16,8 @@ use crate::time::Timestamp;
 pub(super) struct Reading {
     /// The config.
     pub(super) config: Config,
+    /// What somebody should know about it, a line each.
+    pub(super) warnings: Vec<String>,
     /// The database.
     pub(super) history: History,
     /// Its outbox.
@@ -37,16 +40,25 @@ pub(super) fn read(
     globals: &Globals,
     look: impl AsyncFnOnce(&Reading) -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
-    let config = load_config(globals)?;
+    let Loaded { config, warnings, sources } = load_checked(globals)?;
+    let warnings = warnings.iter().map(|warning| one_line(warning, &sources)).collect();
     let printer = Printer::new(globals, config.time_zone);
     runtime()?.block_on(async {
         let store = Store::open_readonly(&config.history.path).await?;
         let (history, ledger) = (store.history(), store.ledger());
-        let reading = Reading { config, history, ledger, printer, now: SystemClock.now() };
+        let reading = Reading { config, warnings, history, ledger, printer, now: SystemClock.now() };
         let ended = look(&reading).await;
         store.close().await;
         ended
     })
+}
+
+/// `config.toml:7: a secret stands in the config as plain text`
+fn one_line(problem: &Problem, sources: &Sources) -> String {
+    match problem.place.as_ref().and_then(|place| sources.position(place)) {
+        Some(position) => format!("{}:{}: {}", position.file, position.line, problem.message),
+        None => problem.message.clone(),
+    }
 }
 
 /// One thread is enough for one question.

@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::{Exit, Failure, Globals, load_checked, log_level};
 use crate::app::build::{self, BuildError};
 use crate::app::daemon::Watchdog;
-use crate::app::reload::Reloading;
+use crate::app::reload::{Phase, Reloading};
 use crate::app::signals;
 use crate::clock::SystemClock;
+use crate::config::footprint::Footprint;
 use crate::config::{Config, Loaded, locate};
 use crate::telemetry::log::{self, LogHandle};
 
@@ -32,23 +33,29 @@ pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
         let place = place.map(|position| format!("{}:{}", position.file, position.line));
         tracing::warn!(at = place, "config: {}", warning.message);
     }
+    let footprint = sources.footprint().clone();
     // The text of the files is as long as the list of people.
     drop((warnings, sources));
     // One thread for everything but SQLite, which has its own: a poll is a few microseconds of work between waits, and
     // handing it from one thread to another costs more than doing it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let file = locate(globals.config.as_deref())?;
-    runtime.block_on(serve(config, file, log))
+    runtime.block_on(serve(config, file, footprint, log))
 }
 
-async fn serve(config: Config, file: PathBuf, log: (LogHandle, i8)) -> anyhow::Result<Exit> {
+async fn serve(
+    config: Config,
+    file: PathBuf,
+    footprint: Footprint,
+    log: (LogHandle, i8),
+) -> anyhow::Result<Exit> {
     let (people, webhooks, database) =
         (config.users.len(), config.webhooks.len(), config.history.path.clone());
     let stop = CancellationToken::new();
     // Before anything else: a reload that comes early waits instead of ending the process.
     let hangups = signals::hangups()?;
     let daemon = build::daemon(config, Arc::new(SystemClock), true).await.map_err(|error| failed(&error))?;
-    let mut daemon = daemon.reloading(Reloading { file, hangups, log });
+    let mut daemon = daemon.reloading(Reloading { file, hangups, log, footprint, announce });
     if let Some(patience) = sd_notify::watchdog_enabled() {
         let alive = |line: &str| tell(&[NotifyState::Watchdog, NotifyState::Status(line)]);
         daemon = daemon.watched(Watchdog { patience, tell: Box::new(alive) });
@@ -80,6 +87,16 @@ async fn watch(stop: CancellationToken) -> std::io::Error {
             tell(&[NotifyState::Stopping]);
             std::future::pending::<()>().await;
         } => std::io::Error::other("unreachable"),
+    }
+}
+
+/// `systemctl reload` of a unit of `Type=notify-reload` waits for both; any other shows that a reload is under way.
+fn announce(phase: Phase) {
+    match (phase, NotifyState::monotonic_usec_now()) {
+        (Phase::Over, _) => tell(&[NotifyState::Ready]),
+        (Phase::Begins, Ok(since)) => tell(&[NotifyState::Reloading, since]),
+        // Without the time it would not be believed.
+        (Phase::Begins, Err(error)) => tracing::warn!(%error, "there is no monotonic clock"),
     }
 }
 

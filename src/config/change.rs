@@ -88,6 +88,7 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
         store_nick,
         http,
         log,
+        auto_reload,
     } = old;
     let mut section = |name, keys: Vec<&'static str>, effect| {
         if !keys.is_empty() {
@@ -112,6 +113,8 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
     );
     section("[log]", differing!(Log, log, new.log, [level => "level"], [format]), Effect::Live);
     section("[log]", differing!(Log, log, new.log, [format => "format"], [level]), Effect::Restart);
+    let watching = if *auto_reload == new.auto_reload { vec![] } else { vec!["auto_reload"] };
+    section("[watch]", watching, Effect::Live);
     let (key, label) = (|org: &Org| org.name.to_string(), |org: &Org| org.name.to_string());
     entries(&mut changes, &Told { section: "org", old: orgs, new: &new.orgs, key, label, keys: org_keys });
     let (key, label) = (|window: &Window| window.name.clone(), |window: &Window| window.name.clone());

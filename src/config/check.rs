@@ -41,6 +41,8 @@ pub(super) struct Files<'a> {
     pub(super) included: &'a [Document<'a>],
     /// The main one's top.
     pub(super) root: &'a Section<'a>,
+    /// `[watch] auto_reload`, which stands beside the names of the others.
+    pub(super) auto_reload: bool,
 }
 
 /// Reads everything. `None`, or an error in the report: there is no config.
@@ -114,6 +116,7 @@ pub(super) fn config(
         store_nick,
         http,
         log,
+        auto_reload: files.auto_reload,
     })
 }
 

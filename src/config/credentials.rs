@@ -75,7 +75,11 @@ impl Context<'_> {
                 }
                 Ok(SecretSource::Credential(name))
             }
-            "file" => Ok(SecretSource::File(self.folder.join(value::some_text(*from)?))),
+            "file" => {
+                let path = self.folder.join(value::some_text(*from)?);
+                self.report.reads(&path);
+                Ok(SecretSource::File(path))
+            }
             "env" => Ok(SecretSource::Env(value::some_text(*from)?)),
             "command" => match texts()? {
                 words if words.first().is_none_or(String::is_empty) => Err(Trouble::new(

@@ -144,6 +144,7 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
 
 fn ca_file(section: &Section<'_>, context: Context<'_>) -> Option<Spot<PathBuf>> {
     let spot = section.take("ca_file", |raw| value::some_text(raw).map(|path| context.folder.join(path)))?;
+    context.report.reads(&spot.value);
     if !spot.value.is_file() {
         let message = format!("there is no file {}", spot.value.display());
         context.report.error("missing-file", &spot.place, message, "a PEM file of certificates");

@@ -75,7 +75,8 @@ pub fn load_in(path: &Path, around: &Surroundings) -> Result<Loaded, Refused> {
     let mut sources = Sources::default();
     let report = Report::default();
     let config = read_all(path, around, &mut sources, &report);
-    let mut problems = report.into_problems();
+    let (mut problems, footprint) = report.finish();
+    sources.came_from(footprint);
     if problems.iter().any(|problem| problem.code == "syntax") {
         // What seems to be missing may stand in the part that could not be read.
         problems.retain(|problem| {
@@ -115,6 +116,7 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
     // Not of the canonical path: where the file is a link into a store, its neighbours are beside the link.
     let folder = std::path::absolute(path).unwrap_or_else(|_| canonical.clone());
     let folder = folder.parent().unwrap_or(Path::new("/")).to_owned();
+    report.reads(path);
     let main = match read(path, path.display().to_string(), sources) {
         Ok(text) => text,
         Err(error) => {
@@ -132,14 +134,19 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
     let everything: Vec<&str> = keys_of("").collect();
     let root = Section::root(&main.table, main.source, report, &everything);
     let mut texts = Vec::new();
-    for (path, name, place) in includes(&root, &folder) {
+    let watch = root.table("watch", "watch");
+    let auto_reload =
+        watch.as_ref().is_some_and(|watch| watch.take_or("auto_reload", false, super::value::flag));
+    for (path, name, place) in includes(watch.as_ref(), &root, &folder) {
+        report.reads(&path);
         match read(&path, name.clone(), sources) {
             Ok(text) => texts.push(text),
             Err(error) => report.error("unreadable", &place, format!("{name} cannot be read: {error}"), ""),
         }
     }
     let included: Vec<Document<'_>> = texts.iter().map(|text| parse(text, report)).collect();
-    let files = check::Files { path: canonical, folder, main: &main, included: &included, root: &root };
+    let files =
+        check::Files { path: canonical, folder, main: &main, included: &included, root: &root, auto_reload };
     check::config(&files, around, sources, report)
 }
 
@@ -176,10 +183,8 @@ pub(super) fn world_readable(metadata: &std::fs::Metadata) -> bool {
 }
 
 /// The included files in the order of their names, each with how the operator would name it.
-fn includes(root: &Section<'_>, folder: &Path) -> Vec<(PathBuf, String, Place)> {
-    let watch = root.table("watch", "watch");
-    let patterns =
-        watch.as_ref().and_then(|watch| watch.take_list("include", false, super::value::some_text));
+fn includes(watch: Option<&Section<'_>>, root: &Section<'_>, folder: &Path) -> Vec<(PathBuf, String, Place)> {
+    let patterns = watch.and_then(|watch| watch.take_list("include", false, super::value::some_text));
     let patterns: Vec<(String, Place)> = match patterns {
         Some(spot) => spot.value.into_iter().map(|item| (item.value, item.place)).collect(),
         None => vec![("watch.d/*.toml".to_owned(), root.place.clone())],
@@ -196,6 +201,7 @@ fn includes(root: &Section<'_>, folder: &Path) -> Vec<(PathBuf, String, Place)> 
             found.push((folder.join(&pattern), pattern.clone(), place));
             continue;
         }
+        root.report.reads(&folder.join(parent));
         let Ok(entries) = std::fs::read_dir(folder.join(parent)) else { continue };
         let mut names: Vec<String> =
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();

@@ -24,6 +24,7 @@ mod check;
 mod credentials;
 mod dingtalk;
 mod file;
+pub mod footprint;
 mod hooks;
 mod housekeeping;
 mod keys;
@@ -67,6 +68,8 @@ pub struct Config {
     pub http: Http,
     /// `[log]`.
     pub log: Log,
+    /// `[watch] auto_reload`: the daemon reads the config again by itself when it has changed.
+    pub auto_reload: bool,
 }
 
 impl Config {

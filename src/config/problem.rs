@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::footprint::Footprint;
 use super::keys::nearest;
 
 /// Whether the config can be used.
@@ -112,7 +113,10 @@ pub struct Source {
 
 /// The files a config came from, the main one first.
 #[derive(Clone, Debug, Default)]
-pub struct Sources(Vec<Source>);
+pub struct Sources {
+    files: Vec<Source>,
+    footprint: Footprint,
+}
 
 /// A place as people count: from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,23 +132,33 @@ pub struct Position<'a> {
 impl Sources {
     /// Takes one more file and gives its index.
     pub fn add(&mut self, source: Source) -> usize {
-        self.0.push(source);
-        self.0.len() - 1
+        self.files.push(source);
+        self.files.len() - 1
     }
 
     /// The files.
     pub fn all(&self) -> &[Source] {
-        &self.0
+        &self.files
+    }
+
+    /// Takes what was read, texts and whatever else.
+    pub(super) fn came_from(&mut self, footprint: Footprint) {
+        self.footprint = footprint;
+    }
+
+    /// What was read, as it was then: these files, secrets, templates, and the folders of included files.
+    pub fn footprint(&self) -> &Footprint {
+        &self.footprint
     }
 
     /// The text at a place.
     pub fn text(&self, place: &Place) -> &str {
-        self.0.get(place.source).and_then(|source| source.text.get(place.span.clone())).unwrap_or("")
+        self.files.get(place.source).and_then(|source| source.text.get(place.span.clone())).unwrap_or("")
     }
 
     /// Where a place is, as people count.
     pub fn position(&self, place: &Place) -> Option<Position<'_>> {
-        let source = self.0.get(place.source)?;
+        let source = self.files.get(place.source)?;
         let before = source.text.get(..place.span.start)?;
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Some(Position {
@@ -155,7 +169,7 @@ impl Sources {
     }
 
     fn line(&self, place: &Place) -> &str {
-        let Some(source) = self.0.get(place.source) else { return "" };
+        let Some(source) = self.files.get(place.source) else { return "" };
         let start = source.text.get(..place.span.start).and_then(|before| before.rfind('\n'));
         source.text[start.map_or(0, |at| at + 1)..].lines().next().unwrap_or("")
     }

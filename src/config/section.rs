@@ -5,10 +5,12 @@
 
 use std::cell::RefCell;
 use std::ops::Range;
+use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::footprint::Footprint;
 use super::keys::{advice, keys_of};
 use super::problem::{Place, Problem, Severity};
 
@@ -17,6 +19,7 @@ use super::problem::{Place, Problem, Severity};
 pub(super) struct Report {
     problems: RefCell<Vec<Problem>>,
     used: RefCell<Vec<(String, Place)>>,
+    footprint: RefCell<Footprint>,
 }
 
 impl Report {
@@ -58,9 +61,14 @@ impl Report {
         self.problems.borrow().iter().any(|problem| problem.code == "plain-secret" && here(problem))
     }
 
-    /// Everything found.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
-        self.problems.into_inner()
+    /// Notes that what the config means depends on this file or folder, which is about to be read.
+    pub(super) fn reads(&self, path: &Path) {
+        self.footprint.borrow_mut().take(path);
+    }
+
+    /// Everything found, and what was read for it.
+    pub(super) fn finish(self) -> (Vec<Problem>, Footprint) {
+        (self.problems.into_inner(), self.footprint.into_inner())
     }
 }
 

@@ -19,6 +19,7 @@
 //! readonly   the same file for commands that only look
 //! check      whether the file is whole, and still there
 //! room       what happens when the disk is full
+//! trouble    what else went wrong with writing
 //! retention  what is too old goes
 //! backup     verified copies, and putting one back
 //! forget     erasing a person
@@ -43,6 +44,7 @@ mod records;
 pub mod retention;
 mod room;
 mod schema;
+mod trouble;
 mod writer;
 
 use std::path::{Path, PathBuf};

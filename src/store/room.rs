@@ -11,7 +11,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Store, open};
+use super::trouble::Failures;
+use super::{Store, StoreError, open};
 
 /// Enough for the outcome of a hundred thousand deliveries.
 pub(super) const BALLAST_BYTES: u64 = 16 << 20;
@@ -24,17 +25,33 @@ const CHUNK: usize = 1 << 20;
 pub(super) struct Room {
     ballast: PathBuf,
     full: AtomicBool,
+    failures: Failures,
 }
 
 impl Room {
     /// For a database. A ballast that cannot be laid down means that there is no room to begin with.
     pub(super) fn beside(database: &Path) -> Self {
-        let room = Self { ballast: open::beside(database, ".ballast"), full: AtomicBool::new(false) };
+        let (ballast, failures) = (open::beside(database, ".ballast"), Failures::default());
+        let room = Self { ballast, full: AtomicBool::new(false), failures };
         if let Err(error) = room.lay_down() {
             room.full.store(true, Ordering::Relaxed);
             tracing::error!(%error, "there is no room for the database: polling waits until there is");
         }
         room
+    }
+
+    /// A group of writes failed, for want of room or for another reason.
+    pub(super) fn failed(&self, error: &StoreError) {
+        if error.is_full() {
+            self.ran_out();
+        } else {
+            self.failures.note(error);
+        }
+    }
+
+    /// What failed for other reasons.
+    pub(super) fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// A write found no room.

@@ -172,7 +172,10 @@ impl Writer {
             Some(connection) => connection,
             None => match open::connect(&self.path).await {
                 Ok(connection) => connection,
-                Err(error) => return group.fail(&error),
+                Err(error) => {
+                    self.room.failed(&error);
+                    return group.fail(&error);
+                }
             },
         };
         match group.commit(&mut connection, &mut self.scribe).await {
@@ -183,9 +186,7 @@ impl Writer {
                 self.connection = Some(connection);
             }
             Err(error) => {
-                if error.is_full() {
-                    self.room.ran_out();
-                }
+                self.room.failed(&error);
                 // SQLite may have rolled back by itself (a full disk), which sqlx does not see.
                 self.scribe.forget_sequence();
                 drop(connection.close().await);

@@ -4,6 +4,7 @@
 //! ends when told to. Deliberately not here: who starts and supervises them (`app`).
 
 pub mod alerts;
+pub mod alerts_database;
 pub mod alerts_webhook;
 pub mod dispatcher;
 pub mod janitor;

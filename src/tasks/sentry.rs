@@ -2,12 +2,13 @@
 //!
 //! Guards: a database that was deleted or replaced ends the daemon within ten seconds, before more is written to where
 //! nobody will find it; a disk that was full and is not any more lets polling go on. Deliberately not here: what pauses
-//! while the disk is full (`poller`).
+//! while the disk is full (`poller`), who is told (`alerts_database`).
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::alerts_database::DatabaseAlert;
 use crate::clock::SharedClock;
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
@@ -24,12 +25,20 @@ pub struct Sentry {
     /// The daemon's, for what is written down.
     stamps: SharedClock,
     full_since: Option<Timestamp>,
+    alert: Option<DatabaseAlert>,
 }
 
 impl Sentry {
     /// For an open database. `clock` is the machine's, `stamps` the daemon's.
     pub fn new(store: Store, clock: SharedClock, stamps: SharedClock) -> Self {
-        Self { store, clock, stamps, full_since: None }
+        Self { store, clock, stamps, full_since: None, alert: None }
+    }
+
+    /// Also tells who wants to know.
+    #[must_use]
+    pub fn telling(mut self, alert: DatabaseAlert) -> Self {
+        self.alert = Some(alert);
+        self
     }
 
     /// Runs until `stop`, or until the file is not there any more.
@@ -46,7 +55,7 @@ impl Sentry {
 
     /// Looks once; gives when to look again.
     pub async fn step(&mut self) -> Result<Timestamp, StoreError> {
-        self.store.still_there()?;
+        self.store.still_there().inspect_err(|_| self.store.leave_word())?;
         if self.store.is_full() {
             self.full_since.get_or_insert(self.stamps.now().minus(EVERY));
         }
@@ -55,6 +64,11 @@ impl Sentry {
             && let Err(error) = self.store.note_pause(from, self.stamps.now(), "disk full").await
         {
             tracing::warn!(%error, "that nobody was looked at for a while could not be noted");
+        }
+        if let Some(alert) = &mut self.alert
+            && let Err(error) = alert.step(self.stamps.now()).await
+        {
+            tracing::debug!(%error, "the alert about the database cannot be told yet");
         }
         Ok(self.clock.now().plus(EVERY))
     }

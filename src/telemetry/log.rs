@@ -6,17 +6,20 @@
 use std::fmt;
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::limit::{self, Limit, Limited};
+use crate::clock::SystemClock;
 use crate::config::LogFormat;
 
 /// Their finer lines hold URLs, headers or SQL.
@@ -65,7 +68,7 @@ impl LogHandle {
 /// `verbosity`: how often `-v` was given, or -1 for `-q`.
 pub fn init(level: &str, format: LogFormat, verbosity: i8) -> Result<LogHandle, LogError> {
     let (filter, handle) = reload::Layer::new(targets(level, verbosity)?);
-    let lines = lines(resolved(format), std::io::stderr);
+    let lines = lines(resolved(format), std::io::stderr, Limit::new(Arc::new(SystemClock)));
     tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().map_err(|_| LogError::Begun)?;
     Ok(LogHandle { filter: handle })
 }
@@ -111,18 +114,26 @@ fn goes_to_journal() -> bool {
     }
 }
 
-fn lines<S, W>(format: LogFormat, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+fn lines<S, W>(format: LogFormat, writer: W, limit: Arc<Limit>) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
-        LogFormat::Json => layer.json().flatten_event(true).with_ansi(false).boxed(),
-        LogFormat::Journald => layer.with_ansi(false).event_format(Journald).boxed(),
+        LogFormat::Json => {
+            let format = format::format().json().flatten_event(true);
+            let limited = Limited { format, limit, mark: limit::mark_json };
+            layer.with_ansi(false).fmt_fields(JsonFields::new()).event_format(limited).boxed()
+        }
+        LogFormat::Journald => {
+            let limited = Limited { format: Journald, limit, mark: limit::mark_text };
+            layer.with_ansi(false).event_format(limited).boxed()
+        }
         LogFormat::Text | LogFormat::Auto => {
             let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-            layer.with_ansi(colours).boxed()
+            let limited = Limited { format: format::format(), limit, mark: limit::mark_text };
+            layer.with_ansi(colours).event_format(limited).boxed()
         }
     }
 }
@@ -160,6 +171,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::clock::ManualClock;
 
     #[derive(Clone, Default)]
     struct Sheet(Arc<Mutex<Vec<u8>>>);
@@ -178,7 +190,8 @@ mod tests {
     fn written(format: LogFormat, log: impl FnOnce()) -> String {
         let sheet = Sheet::default();
         let writer = sheet.clone();
-        let layer = lines(format, move || writer.clone());
+        let limit = Limit::new(Arc::new(ManualClock::default()));
+        let layer = lines(format, move || writer.clone(), limit);
         let filter = targets("info", 0).unwrap();
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
         tracing::subscriber::with_default(subscriber, log);
@@ -204,6 +217,18 @@ mod tests {
         assert_eq!(text.lines().count(), 1);
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&line["message"], &line["polls"]), (&"a\n\"line\"".into(), &3.into()));
+    }
+
+    #[test]
+    fn a_flood_is_cut_off_in_every_format() {
+        for format in [LogFormat::Text, LogFormat::Json, LogFormat::Journald] {
+            let text = written(format, || {
+                (0..100).for_each(|n| tracing::warn!(n, "again and again"));
+                tracing::error!("something else");
+            });
+            assert_eq!(text.lines().count(), 21, "{text}");
+            assert!(text.lines().last().is_some_and(|line| line.contains("left_out") && line.contains("80")));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! (`web`, `cli`).
 
 pub mod health;
+mod limit;
 pub mod log;
 pub mod metrics;
 pub mod settings;

@@ -1,7 +1,8 @@
 //! Connections, counted and timed.
 //!
 //! Guards: at most so many connections at once; one that brings no whole request, or takes no answer, for half a minute
-//! is closed, however slowly it drips. Deliberately not here: what is asked.
+//! is closed, however slowly it drips, and so is one that brings more than any request needs. Deliberately not here:
+//! what is asked.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +21,8 @@ use crate::clock::{SharedClock, Sleep};
 
 /// From one answer (or the connection's begin) to the next. Also what an idle connection is kept for.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// From one answer to the next: some requests' worth of lines and headers. Nothing here takes a body of any size.
+const MOST_BYTES: usize = 32 * 1024;
 /// After a connection that could not be accepted: usually there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -76,6 +79,7 @@ impl Connected<IncomingStream<'_, Bounded>> for Peer {
 pub(super) struct Timed {
     stream: TcpStream,
     deadline: Sleep,
+    unanswered_bytes: usize,
     clock: SharedClock,
     _permit: OwnedSemaphorePermit,
 }
@@ -83,7 +87,7 @@ pub(super) struct Timed {
 impl Timed {
     fn new(stream: TcpStream, permit: OwnedSemaphorePermit, clock: SharedClock) -> Self {
         let deadline = clock.sleep_until(clock.now().plus(PATIENCE));
-        Self { stream, deadline, clock, _permit: permit }
+        Self { stream, deadline, unanswered_bytes: 0, clock, _permit: permit }
     }
 
     /// Ready, with the error, once the deadline has passed.
@@ -93,6 +97,7 @@ impl Timed {
     }
 
     fn moved(&mut self) {
+        self.unanswered_bytes = 0;
         self.deadline = self.clock.sleep_until(self.clock.now().plus(PATIENCE));
     }
 }
@@ -103,8 +108,15 @@ impl AsyncRead for Timed {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Ready(done) => Poll::Ready(done),
+            Poll::Ready(done) => {
+                self.unanswered_bytes += buffer.filled().len() - before;
+                if self.unanswered_bytes > MOST_BYTES {
+                    return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+                }
+                Poll::Ready(done)
+            }
             Poll::Pending => self.late(context),
         }
     }
@@ -164,6 +176,22 @@ mod tests {
         server.read_exact(&mut byte).await.unwrap();
         clock.advance(Duration::from_millis(1));
         assert_eq!(server.read(&mut byte).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_request_without_end_is_cut_off_and_an_answer_makes_room_for_the_next() {
+        let (_clock, mut bounded, mut client) = pair(1).await;
+        let (mut server, _) = bounded.accept().await;
+        let mut bytes = vec![0; MOST_BYTES];
+        for _ in 0..2 {
+            client.write_all(&bytes).await.unwrap();
+            server.read_exact(&mut bytes).await.unwrap();
+            server.write_all(b"ok").await.unwrap();
+        }
+        client.write_all(&bytes).await.unwrap();
+        server.read_exact(&mut bytes).await.unwrap();
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(server.read(&mut bytes).await.unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[tokio::test]

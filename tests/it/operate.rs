@@ -121,6 +121,95 @@ fn the_service_manager_is_fed_while_everything_moves() {
     daemon.terminate();
 }
 
+/// Somebody with the system's own sqlite3 holds the lock that every write needs.
+struct Hog {
+    sqlite3: std::process::Child,
+}
+
+impl Hog {
+    fn hold(database: &Path) -> Self {
+        let mut sqlite3 = std::process::Command::new("sqlite3")
+            .arg(database)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("sqlite3 is installed");
+        let mut stdin = sqlite3.stdin.as_ref().expect("a pipe");
+        stdin.write_all(b".timeout 20000\nBEGIN IMMEDIATE;\n.print held\n").expect("it reads");
+        let mut word = [0; 4];
+        sqlite3.stdout.as_mut().expect("a pipe").read_exact(&mut word).expect("it answers");
+        assert_eq!(&word, b"held");
+        Self { sqlite3 }
+    }
+
+    fn let_go(mut self) {
+        drop(self.sqlite3.stdin.take());
+        self.sqlite3.wait().expect("a child to wait for");
+    }
+}
+
+#[test]
+fn a_writer_that_hangs_is_not_covered_up() {
+    let fake = Fake::start();
+    let site = Site::new(&fake.base(), "http://127.0.0.1:1/", &["u1"], QUICK, "");
+    let daemon = site.start_with(&[("WATCHDOG_USEC", "600000")]);
+    daemon.wait_told("WATCHDOG=1");
+    let hog = Hog::hold(&site.database());
+    site.wait_for_log("the service manager is not told that all is well");
+    hog.let_go();
+    site.wait_for_log("everything moves again");
+    daemon.terminate();
+}
+
+#[test]
+fn the_service_manager_is_told_of_every_reload_and_of_the_end() {
+    let fake = Fake::start();
+    let site = Site::new(&fake.base(), "http://127.0.0.1:1/", &["u1"], QUICK, "");
+    let daemon = site.start();
+    let good = site.config();
+    for text in [good.replace("[poll]", "[polll]"), good] {
+        site.rewrite(text);
+        daemon.hang_up(1);
+        daemon.wait_told("RELOADING=1\nMONOTONIC_USEC=");
+        daemon.wait_told("READY=1");
+    }
+    daemon.signal("TERM");
+    daemon.wait_stopping();
+    assert_eq!(daemon.wait(), Some(0));
+}
+
+#[test]
+fn a_refused_config_is_on_the_page_of_metrics_and_in_status_until_it_is_put_right() {
+    let fake = Fake::start();
+    let site = Site::new(&fake.base(), "http://127.0.0.1:1/", &["u1"], QUICK, "");
+    let address = listening(&site);
+    let daemon = site.start();
+    let good = site.config();
+    let has = |page: &str, line: &str| page.lines().any(|there| there == line);
+    site.rewrite(good.replace("[poll]", "[polll]"));
+    assert_eq!(site.command(&["reload"]).status.code(), Some(78));
+    let page = get(&address, "/metrics");
+    assert!(has(&page, "presenced_config_last_reload_successful 0"), "{page}");
+    assert!(has(&page, "presenced_config_reloads_total{outcome=\"refused\"} 1"), "{page}");
+    // What cannot be read by `status` either: it needs the file to know where the database is.
+    site.rewrite(&good);
+    let status = || {
+        let output = site.command(&["status", "-o", "json"]);
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("JSON")
+    };
+    let text = status();
+    assert!(text["daemon"]["refused"]["why"].as_str().is_some_and(|why| why.contains("polll")), "{text}");
+    assert_eq!(text["config"]["changed_since"], true);
+    assert_eq!(site.command(&["reload"]).status.code(), Some(0));
+    assert!(has(&get(&address, "/metrics"), "presenced_config_last_reload_successful 1"));
+    let text = status();
+    assert_eq!(
+        (&text["daemon"]["refused"], &text["config"]["changed_since"]),
+        (&serde_json::Value::Null, &false.into())
+    );
+    daemon.terminate();
+}
+
 #[test]
 fn status_is_one_screen_with_and_without_the_daemon() {
     let fake = Fake::start();
@@ -141,6 +230,18 @@ fn status_is_one_screen_with_and_without_the_daemon() {
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(json["people"]["watched"], 1);
     assert_eq!(json["daemon"]["version"], env!("CARGO_PKG_VERSION"));
+    for key in ["started_ms", "loaded_ms", "refused", "restart_for", "ready", "reasons"] {
+        assert!(json["daemon"].get(key).is_some(), "{key}: {json}");
+    }
+    assert!(json["at_ms"].is_number() && json["people"]["last_good_poll_ms"].is_number(), "{json}");
+    let windows = serde_json::json!({ "people": 1, "open_for": 1, "next_change_ms": null });
+    assert_eq!(json["windows"], windows);
+    let warning = json["config"]["warnings"][0].as_str().unwrap_or_default().to_owned();
+    assert!(warning.contains("plain text"), "{json}");
+    assert_eq!(
+        (&json["budget"][0]["org"], &json["webhooks"][0]["webhook"]),
+        (&"default".into(), &"hook".into())
+    );
     daemon.terminate();
     let output = site.command(&["status"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

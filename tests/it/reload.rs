@@ -110,6 +110,27 @@ fn a_broken_file_changes_nothing_and_is_told() {
 }
 
 #[test]
+fn a_refusal_is_over_when_the_daemon_is_started_again() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = Site::new(&fake.base(), &receiver.url(), &["u1"], QUICK, "events = [\"system.alert\"]");
+    let daemon = site.start();
+    let good = site.config();
+    site.rewrite(good.replace("[poll]", "[polll]"));
+    told(&site.command(&["reload"]), 78);
+    receiver.wait_alerts("config", &["firing"]);
+    daemon.kill();
+    site.rewrite(good);
+    let daemon = site.start();
+    receiver.wait_alerts("config", &["firing", "resolved"]);
+    daemon.terminate();
+    // Nothing fires any more: another start has nothing to say.
+    let daemon = site.start();
+    fake.wait_looks("u1", 2);
+    daemon.terminate();
+    receiver.wait_alerts("config", &["firing", "resolved"]);
+}
+
+#[test]
 fn what_waits_for_a_restart_is_said_every_time() {
     let fake = Fake::start();
     let site = Site::new(&fake.base(), "http://127.0.0.1:1/", &["u1"], QUICK, "");

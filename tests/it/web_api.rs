@@ -200,6 +200,82 @@ async fn nothing_can_be_changed_from_here_and_nothing_is_kept_by_caches() {
 }
 
 #[tokio::test]
+async fn no_answer_may_load_run_or_frame_anything_or_be_guessed_at() {
+    let site = Site::open().await;
+    let bad = site.send("GET /healthz HTTP/1.1\r\nHost: evil.example\r\n").await;
+    let denied = site.send(&format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n", site.address)).await;
+    assert_eq!((bad.status, denied.status), (421, 401));
+    for answer in
+        [site.get("/healthz").await, site.get("/api/v1/events").await, site.get("/none").await, bad, denied]
+    {
+        for header in [
+            "content-security-policy: default-src 'none'; frame-ancestors 'none'",
+            "x-content-type-options: nosniff",
+            "cache-control: no-store",
+            "referrer-policy: no-referrer",
+        ] {
+            assert!(answer.head.contains(header), "{header}\n{}", answer.head);
+        }
+        for header in ["access-control-", "set-cookie", "server:"] {
+            assert!(!answer.head.contains(header), "{header}\n{}", answer.head);
+        }
+    }
+    site.close().await;
+}
+
+/// Sends what can be sent; gives what came back until the other end closed.
+async fn flood(address: SocketAddr, head: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The listener may close before it has everything, which is the point.
+    let _ = stream.write_all(head.as_bytes()).await;
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[tokio::test]
+async fn a_head_without_end_is_cut_off() {
+    let site = Site::open().await;
+    let host = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n", site.address);
+    let long = format!("{host}X-Long: {}\r\n\r\n", "x".repeat(1 << 20));
+    let many = host.clone() + &"X-Many: x\r\n".repeat(1000) + "\r\n";
+    let path = format!("GET /{} HTTP/1.1\r\nHost: {}\r\n\r\n", "x".repeat(1 << 20), site.address);
+    for head in [long, many, path] {
+        let answer = flood(site.address, &head).await;
+        assert!(!answer.contains(" 200 "), "{answer}");
+    }
+    assert_eq!(site.get("/healthz").await.status, 200, "and nobody else minds");
+    site.close().await;
+}
+
+/// As many as fit sit there and say nothing. The next one waits until a place is free, and is answered then.
+#[tokio::test]
+async fn connections_are_counted() {
+    let site = Site::open().await;
+    let mut idle = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(site.address).await.unwrap();
+        let head = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", site.address);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // Answered, so it has its place for certain.
+        stream.read_exact(&mut [0; 12]).await.unwrap();
+        idle.push(stream);
+    }
+    let mut waits = Box::pin(site.get("/healthz"));
+    let early = tokio::select! {
+        biased;
+        _ = &mut waits => true,
+        // Each of these turns the listener, too: had it a place, it would answer.
+        () = async { for _ in 0..1000 { tokio::task::yield_now().await } } => false,
+    };
+    assert!(!early, "there was no place");
+    idle.pop();
+    assert_eq!((&mut waits).await.status, 200);
+    drop(waits);
+    site.close().await;
+}
+
+#[tokio::test]
 async fn ready_says_what_is_missing_until_nothing_is() {
     let site = Site::open().await;
     assert_eq!(site.get("/healthz").await.status, 200, "alive from the first moment");

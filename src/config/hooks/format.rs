@@ -100,6 +100,7 @@ fn template(spot: &Spot<String>, keys: &Keys, zone: Tz, context: Context<'_>) ->
 
 fn own(spot: &Spot<String>, zone: Tz, context: Context<'_>) -> Option<Template> {
     let path = context.folder.join(&spot.value);
+    context.report.reads(&path);
     let source = match read(&path) {
         Ok(source) => source,
         Err(why) => {

@@ -5,14 +5,28 @@
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 
-use super::LIMIT;
 use super::receiver::SECRET;
+use super::{LIMIT, said};
 
 /// A folder with a config, and the commands run on it.
 #[derive(Debug)]
 pub(crate) struct Site {
     dir: tempfile::TempDir,
+    /// What commands printed.
+    printed: Mutex<String>,
+    /// Every config there was.
+    configs: Mutex<String>,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.remember_config();
+        let text = |of: &Mutex<String>| of.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let log = std::fs::read(self.path("log")).unwrap_or_default();
+        said::keep(&String::from_utf8_lossy(&log), &text(&self.printed), &text(&self.configs));
+    }
 }
 
 impl Site {
@@ -52,7 +66,13 @@ listen = ""
     pub(crate) fn with_config(text: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(dir.path().join("config.toml"), text).expect("a writable folder");
-        Self { dir }
+        Self { dir, printed: Mutex::default(), configs: Mutex::default() }
+    }
+
+    fn remember_config(&self) {
+        let text = std::fs::read(self.path("config.toml")).unwrap_or_default();
+        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        configs.push_str(&String::from_utf8_lossy(&text));
     }
 
     /// Changes the config's text.
@@ -61,6 +81,7 @@ listen = ""
         let file = self.path("config.toml");
         let text = std::fs::read_to_string(&file).expect("a config");
         assert!(text.contains(from), "nothing to change");
+        self.remember_config();
         std::fs::write(&file, text.replace(from, to)).expect("a writable folder");
     }
 
@@ -78,22 +99,37 @@ listen = ""
 
     /// Moved into place, as careful editors do.
     pub(crate) fn rewrite(&self, text: impl AsRef<[u8]>) {
+        self.remember_config();
         std::fs::write(self.path("config.new"), text).expect("a writable folder");
         std::fs::rename(self.path("config.new"), self.path("config.toml")).expect("a writable folder");
     }
 
     /// Runs a command to its end.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
-        self.prepared().args(arguments).output().expect("the binary starts")
+        let output = self.prepared().args(arguments).output().expect("the binary starts");
+        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        for stream in [&output.stdout, &output.stderr] {
+            printed.push_str(&String::from_utf8_lossy(stream));
+        }
+        output
     }
 
-    /// Starts the daemon and waits until it says READY.
+    /// Starts the daemon, which logs all it can, and waits until it says READY.
     pub(crate) fn start(&self) -> Daemon {
         self.start_with(&[])
     }
 
     /// The same with these variables in its environment.
     pub(crate) fn start_with(&self, variables: &[(&str, &str)]) -> Daemon {
+        self.launch(&["-vv"], variables)
+    }
+
+    /// The same as it is started by its unit: it logs what the config says.
+    pub(crate) fn start_as_shipped(&self) -> Daemon {
+        self.launch(&[], &[])
+    }
+
+    fn launch(&self, options: &[&str], variables: &[(&str, &str)]) -> Daemon {
         let socket_path = self.path("notify");
         // A socket file that a killed daemon's start left behind is in the way.
         let _ = std::fs::remove_file(&socket_path);
@@ -104,6 +140,7 @@ listen = ""
         let child = self
             .prepared()
             .arg("run")
+            .args(options)
             .env("NOTIFY_SOCKET", &socket_path)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
@@ -114,6 +151,20 @@ listen = ""
         let daemon = Daemon { child, log: self.path("log"), notify: socket };
         wait_for(&daemon.notify, "READY=1", &daemon);
         daemon
+    }
+
+    /// Waits until the log has a line with this. It has no bell: `tail` follows it, with a limit.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, word: &str) {
+        let found = Command::new("timeout")
+            .arg(LIMIT.as_secs().to_string())
+            .args(["sh", "-c", "tail -n +1 -F \"$1\" 2>/dev/null | grep -q -m 1 -e \"$2\"", "sh"])
+            .arg(self.path("log"))
+            .arg(word)
+            .status()
+            .expect("`timeout`, `tail` and `grep` are part of every Debian");
+        let log = std::fs::read_to_string(self.path("log")).unwrap_or_default();
+        assert!(found.success(), "waited in vain for: {word}\n{log}");
     }
 
     fn prepared(&self) -> Command {

@@ -7,6 +7,7 @@ pub(crate) mod daemon;
 pub(crate) mod fake;
 pub(crate) mod http;
 pub(crate) mod receiver;
+pub(crate) mod said;
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -97,6 +97,17 @@ impl Receiver {
         self.seen.until(&format!("event {id}"), |seen| seen.iter().any(|d| d.id == id).then_some(()));
     }
 
+    /// Waits until the alert of this name has been through these states.
+    #[track_caller]
+    pub(crate) fn wait_alerts(&self, name: &str, states: &[&str]) {
+        self.seen.until(&format!("alert {name}: {states:?}"), |seen| {
+            let alerts = seen.iter().map(|delivery| &delivery.json["data"]["alert"]);
+            let of_it = alerts.filter(|alert| alert["name"] == name);
+            let came: Vec<&str> = of_it.filter_map(|alert| alert["state"].as_str()).collect();
+            (came == states).then_some(())
+        });
+    }
+
     /// What came so far.
     pub(crate) fn all(&self) -> Vec<Delivery> {
         self.seen.with(|seen| seen.clone())
