@@ -13,7 +13,7 @@ pub(super) const POLL: Table = Table {
     used_by: "the poller of `run`; `plan` and `check` count with it",
     see: "docs/pacing.md",
     keys: &[
-        Key::new("interval", Kind::Duration(&["auto"]), "\"auto\" paces by the calls that are left; or a duration.")
+        Key::new("interval", Kind::Duration(&["auto"]), "\"auto\" looks where it tells most for the calls that are left; or a duration.")
             .or("\"auto\"")
             .example("\"5m\"")
             .more("A [[user]] wins over the last matching [[group]], and that over [poll]."),
