@@ -220,14 +220,17 @@ fn hooks(config: &Config, queues: Vec<Queue>) -> Vec<Hook> {
     let mut hooks: Vec<Hook> = Vec::new();
     for webhook in &config.webhooks {
         let at = known.iter().position(|known| known.webhook == webhook.name.as_str());
-        hooks.push(at.map(|at| known.remove(at)).unwrap_or_else(|| Hook {
-            webhook: webhook.name.to_string(),
-            state: "up".to_owned(),
-            reason: None,
-            pending: 0,
-            dead: 0,
-            oldest_ms: None,
-        }));
+        hooks.push(match at {
+            Some(at) => known.remove(at),
+            None => Hook {
+                webhook: webhook.name.to_string(),
+                state: "up".to_owned(),
+                reason: None,
+                pending: 0,
+                dead: 0,
+                oldest_ms: None,
+            },
+        });
     }
     hooks.extend(known.into_iter().filter(|hook| hook.pending > 0 || hook.dead > 0));
     hooks

@@ -15,7 +15,8 @@ use sd_notify::NotifyState;
 /// Says it, if somebody listens; gives whether there is no need to say it again.
 pub(super) fn tell(states: &[NotifyState<'_>]) -> bool {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) else { return true };
-    let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+    let mut text = states.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    text.push('\n');
     match send(&socket, &text) {
         Ok(()) => true,
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
