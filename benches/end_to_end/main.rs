@@ -37,6 +37,8 @@ pub(crate) struct Load {
     pub(crate) rate: Option<u32>,
     /// What the mock DingTalk says.
     pub(crate) answers: Answers,
+    /// After everybody was polled once, so long before the first look.
+    pub(crate) settle: Duration,
 }
 
 /// How thorough to be.

@@ -23,6 +23,8 @@ pub(crate) const STDERR: &str = "stderr";
 pub(crate) enum Subject {
     /// reqwest and serde in a loop, nothing else.
     Bare,
+    /// A Python script with DingTalk's official SDK, as `tests/clients/run` installs it.
+    Script,
     /// The real binary.
     Daemon,
 }
@@ -70,6 +72,7 @@ pub(crate) fn run(subject: Subject, load: &Load, window: Duration) -> Result<Fig
     let base_url = format!("http://{address}");
     let mut subject = Owned(match subject {
         Subject::Bare => start_bare(&base_url, load, folder.path())?,
+        Subject::Script => start_script(&address, load, folder.path())?,
         Subject::Daemon => daemon::start(&base_url, load, folder.path())?,
     });
     warm_up(&mut subject.0, &address, load, folder.path())?;
@@ -91,13 +94,14 @@ pub(crate) fn run(subject: Subject, load: &Load, window: Duration) -> Result<Fig
     })
 }
 
-/// Until as many polls as people were counted, and two seconds more; gives up when nothing moves for a minute.
+/// Until as many polls as people were counted, and what the load waits for after them; gives up when nothing moves for
+/// a minute.
 fn warm_up(subject: &mut Child, address: &str, load: &Load, folder: &Path) -> Result<()> {
     let (mut most, mut moved) = (0, Instant::now());
     loop {
         let (polls, _) = counts(address)?;
         if polls >= load.users as u64 {
-            sleep(Duration::from_secs(2));
+            sleep(load.settle);
             return Ok(());
         }
         if polls > most {
@@ -133,6 +137,20 @@ fn start_server(answers: Answers) -> Result<(Owned, String)> {
 fn start_bare(base_url: &str, load: &Load, folder: &Path) -> Result<Child> {
     Ok(machine::pinned(machine::CLIENT_CORE, &std::env::current_exe()?)
         .args(["--role", "bare", base_url, &serde_json::to_string(load)?])
+        .stderr(File::create(folder.join(STDERR))?)
+        .spawn()?)
+}
+
+fn start_script(address: &str, load: &Load, folder: &Path) -> Result<Child> {
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(target).join("clients/python/bin/python");
+    if !python.exists() {
+        bail!("the official SDK is not installed; run tests/clients/run once");
+    }
+    let rate = load.rate.context("a script is paced")?;
+    Ok(machine::pinned(machine::CLIENT_CORE, &python)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/end_to_end/sdk.py"))
+        .args([address, &load.users.to_string(), &rate.to_string()])
         .stderr(File::create(folder.join(STDERR))?)
         .spawn()?)
 }

@@ -3,15 +3,21 @@
 //! Guards: a ratio is the median of paired ratios, each of two runs one after the other. Deliberately not here: how
 //! one run is measured (`measure`, `records`).
 
+use std::time::Duration;
+
 use crate::measure::{self, Figures, Subject, median};
 use crate::records::{self, Job, Paced, Writer};
 use crate::{Answers, Effort, Load, machine};
+
+/// After the first polls: what a start leaves to be done is over.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Measures and prints everything whose name holds `only`, row by row as it comes.
 pub(crate) fn print(effort: Effort, only: &str) {
     println!("{}; load before: {}\n", machine::description(), load());
     println!("| what | presenced | beside | ratio | aim |\n|---|---|---|---|---|");
-    let saturated = Load { users: 10_000, concurrency: 32, rate: None, answers: Answers::Inside };
+    let saturated =
+        Load { users: 10_000, concurrency: 32, rate: None, answers: Answers::Inside, settle: SETTLE };
     let paced = Load { users: 2_000, rate: Some(2_000), ..saturated };
     let changing = Load { users: 2_000, answers: Answers::Changing, ..saturated };
     let mut others = Vec::new();
@@ -38,7 +44,7 @@ pub(crate) fn print(effort: Effort, only: &str) {
         recordings(name, 256, Writer::StoreWithVisit, effort);
     });
     wanted("memory, 100,000 people", &mut |name, _| memory(name, effort));
-    wanted("idle, 1,000 people, 20 calls a second", &mut |name, _| idle(name, effort));
+    wanted("idle, 1,000 people, 20 calls a second", &mut |name, _| idle(name));
     if !others.is_empty() {
         let most = others.iter().copied().fold(0.0, f64::max);
         println!(
@@ -121,7 +127,8 @@ fn recordings(what: &str, in_flight: usize, writer: Writer, effort: Effort) {
 
 /// Resident memory with many people less that with one, all of them polled once.
 fn memory(what: &str, effort: Effort) {
-    let one = Load { users: 1, concurrency: 32, rate: Some(1), answers: Answers::OneInFiveInside };
+    let one =
+        Load { users: 1, concurrency: 32, rate: Some(1), answers: Answers::OneInFiveInside, settle: SETTLE };
     let many = Load { users: 100_000, rate: Some(2_000), ..one };
     let measured = measure::run(Subject::Daemon, &one, effort.window).and_then(|base| {
         let full = measure::run(Subject::Daemon, &many, effort.window)?;
@@ -137,20 +144,34 @@ fn memory(what: &str, effort: Effort) {
     }
 }
 
-/// CPU and memory of a daemon with little to do.
-fn idle(what: &str, effort: Effort) {
-    let load = Load { users: 1_000, concurrency: 4, rate: Some(20), answers: Answers::OneInFiveInside };
-    let window = effort.window * 5;
-    let measured = measure::run(Subject::Bare, &load, window)
-        .and_then(|bare| Ok((bare, measure::run(Subject::Daemon, &load, window)?)));
-    let (bare, daemon) = match measured {
-        Ok(both) => both,
+/// CPU and memory of a daemon with little to do, beside a bare loop and beside the official SDK in a script.
+fn idle(what: &str) {
+    let answers = Answers::OneInFiveInside;
+    let load = Load { users: 1_000, concurrency: 4, rate: Some(20), answers, settle: SETTLE };
+    // One whole interval: everybody is looked at once, wherever their turns fall in it.
+    let window = Duration::from_secs(50);
+    // A daemon looks at everybody soon after its start, and finds everybody's turn within one and a half intervals.
+    let from_start = Load { settle: window * 3 / 2, ..load };
+    let daemon = match measure::run(Subject::Daemon, &from_start, window) {
+        Ok(daemon) => daemon,
         Err(error) => return not_measured(what, &error),
     };
-    let share = |figures: &Figures| 100.0 * figures.cpu_seconds / figures.wall_seconds;
-    compare(&format!("{what}: % of a core"), vec![share(&daemon)], vec![share(&bare)], "");
-    let rss = |figures: &Figures| figures.rss_bytes / 1e6;
-    compare(&format!("{what}: RSS MB"), vec![rss(&daemon)], vec![rss(&bare)], "");
+    for (beside, subject) in [("bare loop", Subject::Bare), ("SDK in a script", Subject::Script)] {
+        match measure::run(subject, &load, window) {
+            Ok(other) => beside_idle(&format!("{what}, beside a {beside}"), &daemon, &other),
+            Err(error) => not_measured(&format!("{what}, beside a {beside}"), &error),
+        }
+    }
+}
+
+fn beside_idle(what: &str, daemon: &Figures, other: &Figures) {
+    let row = |unit: &str, of: &dyn Fn(&Figures) -> f64, aim: &str| {
+        compare(&format!("{what}: {unit}"), vec![of(daemon)], vec![of(other)], aim);
+    };
+    row("polls/s", &Figures::polls_per_second, "");
+    row("CPU us a poll", &Figures::cpu_us_per_poll, "");
+    row("% of a core", &|figures| 100.0 * figures.cpu_seconds / figures.wall_seconds, "<= 1 %");
+    row("RSS MB", &|figures| figures.rss_bytes / 1e6, "<= 25 MB");
 }
 
 /// One row: medians, and the median of the ratios of neighbours.

@@ -1,0 +1,125 @@
+//! Somebody's day, and somebody's running visit, seen ahead.
+//!
+//! Guards: a day is looked through once, a visit once after each look. Deliberately not here: the chances (`habits`, `stays`).
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "counts, minutes and milliseconds here are far below 2^52"
+)]
+
+use super::super::diary::{SLOTS, split};
+use super::super::habits::Joins;
+use super::super::lookahead::{self, Outlook, Trend};
+use super::watched::{Table, View, minute_of};
+use super::{CALLS_OF_A_VISIT, DAY_MS, MINUTE_MS, Pacer};
+use crate::time::duration_ms;
+
+/// Chances are followed from so long before opening, for who is inside already then.
+const PRELUDE: usize = 120;
+/// Open time without end is cut into days, each seen so far beyond its end.
+const BEYOND_MS: i64 = 6 * 3_600_000;
+/// A visit is seen so far ahead.
+const VISIT_AHEAD: usize = 300;
+/// Who was inside when it closed is so likely still believed wrongly when it opens.
+const OVER_NIGHT: f64 = 0.9;
+/// A visit nobody has seen yet ends so much more slowly than the mean says: the long ones take most of the time.
+const ENDS_UNSEEN: f64 = 0.6;
+
+impl Pacer {
+    /// Looks through the part of the day that `at` is in, unless that was done.
+    pub(super) fn prepare(&mut self, index: usize, at: i64, price: f64) {
+        if self.people[index].table.as_deref().is_none_or(|table| !table.covers(at)) {
+            self.people[index].table = self.table(index, at, price).map(Box::new);
+        }
+        let Some(table) = self.people[index].table.take() else { return };
+        let watched = &self.people[index];
+        if watched.inside.as_ref().is_some_and(|inside| inside.view.is_none()) {
+            let view = self.view(index, &table, at.max(watched.anchor.min(at)), price);
+            if let Some(inside) = &mut self.people[index].inside {
+                inside.view = Some(view);
+            }
+        }
+        let watched = &mut self.people[index];
+        if watched.anchor < table.opens {
+            watched.wrong = match &watched.inside {
+                Some(_) => OVER_NIGHT,
+                None => table.trend.unlooked(minute_of(&table, table.opens)),
+            };
+            watched.anchor = table.opens;
+            if let Some(inside) = &mut watched.inside {
+                inside.view = None;
+            }
+        }
+        if watched.inside.as_ref().is_some_and(|inside| inside.view.is_none()) {
+            let view = self.view(index, &table, self.people[index].anchor, price);
+            if let Some(inside) = &mut self.people[index].inside {
+                inside.view = Some(view);
+            }
+        }
+        self.people[index].table = Some(table);
+    }
+
+    pub(super) fn table(&mut self, index: usize, at: i64, price: f64) -> Option<Table> {
+        let class = self.people[index].open;
+        let (mut opens, mut until) = self.hours[class].span_at(at)?;
+        let mut end = until;
+        if until - opens > 30 * 3_600_000 {
+            let offset = self.local(at) - at;
+            let midnight = i64::from(split(at + offset).0) * DAY_MS - offset;
+            opens = opens.max(midnight);
+            until = until.min(midnight + DAY_MS);
+            end = end.min(until + BEYOND_MS);
+        }
+        let prelude = PRELUDE as i64 * MINUTE_MS;
+        let from = opens - prelude;
+        let offset = self.local(opens) - opens;
+        let count = usize::try_from((end - from + MINUTE_MS - 1) / MINUTE_MS).unwrap_or(0);
+        let (mut chance, mut back) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut patterns = [0; SLOTS];
+        let mut joins: Option<(i32, Joins)> = None;
+        let mean = self.stays.mean_minutes();
+        for step in 0..count {
+            let (day, ms) = split(from + offset + step as i64 * MINUTE_MS);
+            if joins.as_ref().is_none_or(|(known, _)| *known != day) {
+                let before = self.before(class, day);
+                let ahead = self.habits.ahead(&self.people[index].habit, &self.diaries[index], &before);
+                if joins.is_none() || step <= PRELUDE {
+                    patterns = ahead.patterns;
+                }
+                joins = Some((day, ahead));
+            }
+            let minute = usize::try_from(ms / MINUTE_MS).unwrap_or(0).min(1439);
+            chance.push(joins.as_ref().map_or(0.0, |(_, joins)| joins.chance[minute]));
+            back.push(ENDS_UNSEEN / mean);
+        }
+        let trend = Trend::new(&chance, &back);
+        let longest =
+            usize::try_from(duration_ms(self.settings.max_interval) / MINUTE_MS).unwrap_or(usize::MAX);
+        let found = |to: usize, known: &Outlook| {
+            (known.value[to] + price * CALLS_OF_A_VISIT, known.calls[to] + CALLS_OF_A_VISIT)
+        };
+        let outlook = lookahead::outlook(&trend, found, price, (0.0, 0.0), longest.max(1));
+        Some(Table { from, opens, until, offset, chance, patterns, trend, outlook })
+    }
+
+    pub(super) fn view(&self, index: usize, table: &Table, at: i64, price: f64) -> View {
+        let from = minute_of(table, at);
+        let count = VISIT_AHEAD.min(table.trend.end() - from);
+        let watched = &self.people[index];
+        let mut chance = vec![0.0; count];
+        if let Some(inside) = &watched.inside {
+            let midnight = i64::from(inside.day) * DAY_MS - table.offset;
+            let since = table.from + from as i64 * MINUTE_MS - midnight;
+            let class = watched.open;
+            let before = self.before_known(class, inside.day);
+            chance = self.stays.ahead(&self.diaries[index], &before, &inside.stay, since, count);
+        }
+        let trend = Trend::new(&chance, &table.chance[from..from + count]);
+        let at_end = (table.outlook.value[from + count], table.outlook.calls[from + count]);
+        let found = |to: usize, _: &Outlook| (table.outlook.value[from + to], table.outlook.calls[from + to]);
+        let longest =
+            usize::try_from(duration_ms(self.settings.max_interval) / MINUTE_MS).unwrap_or(usize::MAX);
+        let outlook = lookahead::outlook(&trend, found, price, at_end, longest.max(1));
+        View { from, trend, outlook, chance }
+    }
+}

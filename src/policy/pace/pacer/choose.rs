@@ -1,0 +1,93 @@
+//! The choice of one look.
+//!
+//! Guards: strictly later than now, not sooner than allowed, and while it is open. Deliberately not here: what it is weighed by
+//! (`ahead`).
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "counts, minutes and milliseconds here are far below 2^52"
+)]
+
+use super::super::diary::{SLOTS, slot_of, split};
+use super::super::lookahead;
+use super::watched::{Inside, minute_of};
+use super::words::{Next, Rule, Why};
+use super::{CALLS_OF_A_VISIT, DAY_MS, MINUTE_MS, Pacer};
+use crate::time::{Timestamp, duration_ms};
+
+impl Pacer {
+    pub(super) fn choose(&self, index: usize, at: i64, soonest: i64, price: f64, lead: f64) -> Next {
+        let watched = &self.people[index];
+        let Some(table) = &watched.table else {
+            return Next::AskAgain(Timestamp::from_ms(at + MINUTE_MS), Why::default());
+        };
+        let anchor = minute_of(table, watched.anchor.max(table.opens));
+        let first = minute_of(table, soonest.max(at));
+        let max_ms = duration_ms(self.settings.max_interval);
+        let latest =
+            watched.last_look.unwrap_or(table.opens).max(table.opens).saturating_add(max_ms).max(soonest);
+        let last = minute_of(table, latest.min(table.from + table.trend.end() as i64 * MINUTE_MS));
+        let (choice, wrong_now, peak) = if let Some(Inside { view: Some(view), .. }) = &watched.inside {
+            let within = |minute: usize| minute.saturating_sub(view.from).min(view.trend.end());
+            let value = |to: usize, wrong: f64| {
+                let outside = table.outlook.value[(view.from + to).min(table.trend.end())];
+                (1.0 - wrong) * view.outlook.value[to] + wrong * outside
+            };
+            let range = (within(first), within(last));
+            let mut choice =
+                lookahead::choose(&view.trend, within(anchor), watched.wrong, range, price, value);
+            // Where the view ends before closing does, its end is the latest look.
+            if choice.minute.is_none() && view.from + view.trend.end() < table.trend.end() {
+                choice.minute = Some(view.trend.end());
+            }
+            choice.minute = choice.minute.map(|minute| minute + view.from);
+            let peak = choice.minute.map_or(0.0, |minute| peak(&view.chance, within(minute)));
+            (choice, view.trend.at(within(anchor), watched.wrong, within(minute_of(table, at))), peak)
+        } else {
+            let value = |to: usize, wrong: f64| table.outlook.value[to] + wrong * price * CALLS_OF_A_VISIT;
+            let choice = lookahead::choose(&table.trend, anchor, watched.wrong, (first, last), price, value);
+            let peak = choice.minute.map_or(0.0, |minute| peak(&table.chance, minute));
+            (choice, table.trend.at(anchor, watched.wrong, minute_of(table, at)), peak)
+        };
+        let mut why = Why {
+            rule: Rule::Worth,
+            inside: watched.inside.is_some(),
+            price,
+            wrong_now,
+            wrong_then: choice.wrong,
+            cost: choice.cost,
+            peak,
+            pattern: 0,
+            lead,
+        };
+        let minute = match choice.minute {
+            Some(minute) => minute,
+            None if last < minute_of(table, table.until) => {
+                why.rule = Rule::Longest;
+                last
+            }
+            None => {
+                why.rule = Rule::NotWorth;
+                let hours = &self.hours[watched.open];
+                let opens = hours.open_from(table.until).unwrap_or(table.until + DAY_MS);
+                return Next::AskAgain(Timestamp::from_ms(opens.max(at + 1)), why);
+            }
+        };
+        // Within the minute everybody has a place of their own, so that calls never bunch on the full minute.
+        let place = i64::try_from(watched.key % 60_000).unwrap_or(0);
+        let when = table.from + minute as i64 * MINUTE_MS - MINUTE_MS / 2 + place;
+        let when = when.max(soonest).max(at + 1);
+        let slot = slot_of(split(when + table.offset).1).0.min(SLOTS - 1);
+        why.pattern = table.patterns[slot];
+        if when >= table.until {
+            return Next::AskAgain(Timestamp::from_ms(table.until.max(at + 1)), why);
+        }
+        Next::Look(Timestamp::from_ms(when), why)
+    }
+}
+
+/// The largest chance in the hour before.
+fn peak(chance: &[f64], minute: usize) -> f64 {
+    let minute = minute.min(chance.len());
+    chance[minute.saturating_sub(60)..minute].iter().fold(0.0, |most: f64, one| most.max(*one))
+}

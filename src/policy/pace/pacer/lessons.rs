@@ -1,0 +1,148 @@
+//! What is learned from visits, a finished day at a time.
+//!
+//! Guards: a day is learned once, and only when it is over. Deliberately not here: what the lessons are (`habits`, `stays`,
+//! `company`).
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "counts, minutes and milliseconds here are far below 2^52"
+)]
+
+use std::collections::BTreeMap;
+
+use super::super::company::{Circle, Company};
+use super::super::diary::{Before, Diary, SLOTS, Stay, split};
+use super::super::habits::{Habit, Habits};
+use super::super::hours::Hours;
+use super::super::stays::Stays;
+use super::words::Visit;
+use super::{DAY_MS, Pacer};
+use crate::policy::civil;
+use crate::time::Timestamp;
+
+impl Pacer {
+    /// Forgets every lesson and learns these visits, up to now; the price and what is believed stand.
+    pub fn learn_from(&mut self, visits: &[Visit], now: Timestamp) {
+        let people = self.people.len();
+        self.diaries = vec![Diary::default(); people];
+        self.circles = vec![Circle::default(); people];
+        (self.habits, self.stays, self.company) = (Habits::default(), Stays::default(), Company::default());
+        for watched in &mut self.people {
+            watched.habit = Habit::default();
+            watched.table = None;
+            if let Some(inside) = &mut watched.inside {
+                inside.view = None;
+            }
+        }
+        let mut days: BTreeMap<i32, Vec<(u32, Stay)>> = BTreeMap::new();
+        for visit in visits {
+            let (day, stay) = self.on_the_wall(visit.conference, visit.joined, visit.left);
+            days.entry(day).or_default().push((visit.person, stay));
+        }
+        let today = split(self.local(now.as_ms())).0;
+        self.learned = days.keys().next().map(|first| first - 1);
+        for (day, stays) in days {
+            self.learn_until(day.min(today) - 1);
+            for (person, stay) in stays {
+                self.diaries[person as usize].note(day, stay);
+            }
+        }
+        self.learn_until(today - 1);
+    }
+
+    /// Learns the days that are over.
+    pub(super) fn turn(&mut self, now: Timestamp) {
+        let at = now.as_ms();
+        if at < self.laid_out.0 + DAY_MS || at > self.laid_out.1 - 40 * DAY_MS {
+            self.lay_out(at);
+        }
+        let today = split(self.local(at)).0;
+        if self.learned.is_none() {
+            self.learned = Some(today - 1);
+        }
+        if self.learned < Some(today - 1) {
+            self.learn_until(today - 1);
+            if let Some(price) = &mut self.price {
+                price.day_over();
+            }
+            self.members.retain(|_, members| {
+                members.retain(|who| self.people[*who as usize].inside.is_some());
+                !members.is_empty()
+            });
+        }
+    }
+
+    pub(super) fn learn_until(&mut self, last: i32) {
+        while let Some(day) = self.learned.map(|learned| learned + 1).filter(|day| *day <= last) {
+            self.learned = Some(day);
+            self.open_slots.retain(|(_, known), _| *known > day - 40);
+            self.habits.fade();
+            self.stays.fade();
+            let mut befores = Vec::new();
+            for class in 0..self.settings.open.len() {
+                befores.push(self.before(class, day));
+            }
+            for index in 0..self.people.len() {
+                let class = self.people[index].open;
+                let open = self.open_on(class, day);
+                let before = &befores[class];
+                self.habits.learn(&mut self.people[index].habit, &self.diaries[index], before, day, open);
+                self.stays.learn(&self.diaries[index], before, day);
+            }
+            let diaries: Vec<&Diary> = self.diaries.iter().collect();
+            let of = |index: usize| befores[self.people[index].open].clone();
+            self.company.learn(day, of, &diaries, &mut self.circles);
+        }
+    }
+
+    pub(super) fn before(&mut self, class: usize, day: i32) -> Before {
+        let open: Vec<bool> = (0..=21).map(|back| self.open_on(class, day - back) != 0).collect();
+        Before::of(day, |other| usize::try_from(day - other).is_ok_and(|back| open[back]))
+    }
+
+    pub(super) fn before_known(&self, class: usize, day: i32) -> Before {
+        Before::of(day, |other| self.open_slots.get(&(class, other)).is_none_or(|bits| *bits != 0))
+    }
+
+    /// The quarters of a local day that are open.
+    pub(super) fn open_on(&mut self, class: usize, day: i32) -> u128 {
+        if let Some(bits) = self.open_slots.get(&(class, day)) {
+            return *bits;
+        }
+        let noon = i64::from(day) * DAY_MS + DAY_MS / 2;
+        let offset = self.local(noon) - noon;
+        let midnight = i64::from(day) * DAY_MS - offset;
+        let open = &self.settings.open[class];
+        let hours = Hours::of(open, Timestamp::from_ms(midnight), Timestamp::from_ms(midnight + DAY_MS));
+        let mut bits = 0;
+        for slot in 0..SLOTS {
+            if hours.span_at(midnight + slot as i64 * 900_000).is_some() {
+                bits |= 1_u128 << slot;
+            }
+        }
+        self.open_slots.insert((class, day), bits);
+        bits
+    }
+
+    /// Lays out the open time around `at`.
+    pub(super) fn lay_out(&mut self, at: i64) {
+        self.laid_out = (at - 3 * DAY_MS, at + 75 * DAY_MS);
+        let (from, to) = (Timestamp::from_ms(self.laid_out.0), Timestamp::from_ms(self.laid_out.1));
+        self.hours = self.settings.open.iter().map(|open| Hours::of(open, from, to)).collect();
+    }
+
+    pub(super) fn on_the_wall(
+        &self,
+        conference: u64,
+        joined: Timestamp,
+        left: Option<Timestamp>,
+    ) -> (i32, Stay) {
+        let (day, joined_ms) = split(self.local(joined.as_ms()));
+        let lasted = |left: Timestamp| joined_ms + (left.as_ms() - joined.as_ms()).max(0);
+        (day, Stay { joined_ms, left_ms: left.map(lasted), conference })
+    }
+
+    pub(super) fn local(&self, at: i64) -> i64 {
+        at + civil::offset_ms(Timestamp::from_ms(at), self.settings.time_zone)
+    }
+}

@@ -1,0 +1,109 @@
+//! How spending stands, and what a call costs by that.
+//!
+//! Deliberately not here: how the price follows (`price`).
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "counts, minutes and milliseconds here are far below 2^52"
+)]
+
+use std::time::Duration;
+
+use super::super::diary::split;
+use super::super::even::Phase;
+use super::super::hours::Hours;
+use super::super::price::{Price, Standing};
+use super::watched::minute_of;
+use super::words::{Allowance, Next, Rule, Why};
+use super::{DAY_MS, Pacer};
+use crate::time::{Timestamp, duration_ms};
+
+impl Pacer {
+    pub(super) fn standing(&self, at: i64, span: (i64, i64), allowance: &Allowance) -> Standing {
+        let (from, until) = (allowance.from.as_ms(), allowance.until.as_ms());
+        let all = self.open_minutes(from, until).max(1.0);
+        let closes = span.1.min(self.midnight_after(at));
+        Standing {
+            used: allowance.used as f64,
+            calls: allowance.calls.unwrap_or(u64::MAX) as f64,
+            passed: self.open_minutes(from, at) / all,
+            day: self.open_minutes(span.0.max(closes - DAY_MS), closes) / all,
+            at_close: self.open_minutes(from, closes) / all,
+        }
+    }
+
+    pub(super) fn even_ms(&self, at: i64, allowance: &Allowance) -> i64 {
+        let left = allowance.calls.map_or(u64::MAX, |calls| calls.saturating_sub(allowance.used));
+        let minutes = self.open_minutes(at, allowance.until.as_ms());
+        let ms = minutes * 60_000.0 / (left.max(1) as f64);
+        // Longer than a month is a month.
+        Duration::from_secs_f64((ms / 1000.0).clamp(0.0, 2.7e6)).as_millis().try_into().unwrap_or(i64::MAX)
+    }
+
+    /// Person-minutes of open time in `[from, to)`.
+    pub(super) fn open_minutes(&self, from: i64, to: i64) -> f64 {
+        let open = |(hours, count): (&Hours, &f64)| hours.open_ms(from, to) as f64 * count / 60_000.0;
+        self.hours.iter().zip(&self.counts).map(open).sum()
+    }
+
+    pub(super) fn midnight_after(&self, at: i64) -> i64 {
+        let offset = self.local(at) - at;
+        (i64::from(split(at + offset).0) + 1) * DAY_MS - offset
+    }
+
+    pub(super) fn after_closing(&self, index: usize, at: i64, closes: i64, why: Why) -> Next {
+        let again = closes.min(self.midnight_after(at)).max(at + 1);
+        let opens = self.hours[self.people[index].open].open_from(again).unwrap_or(again);
+        Next::AskAgain(Timestamp::from_ms(opens), why)
+    }
+
+    /// Even spreading over open time.
+    pub(super) fn evenly(&self, index: usize, at: i64, interval: Duration, rule: Rule) -> Next {
+        let watched = &self.people[index];
+        let why = Why { rule, inside: watched.inside.is_some(), ..Why::default() };
+        let step = match watched.last_look {
+            Some(last) => duration_ms(interval) - self.hours[watched.open].open_ms(last, at),
+            None => duration_ms(Phase::from_key(watched.key).within(interval)),
+        };
+        match self.hours[watched.open].after(at, step.max(1)) {
+            Some(when) => Next::Look(Timestamp::from_ms(when), why),
+            None => Next::AskAgain(Timestamp::from_ms(at + DAY_MS), why),
+        }
+    }
+
+    /// The first price: what is expected to spend a day's calls.
+    pub(super) fn set_price(&mut self, at: i64, allowance: &Allowance) {
+        let even = self.even_ms(at, allowance) as f64 / 60_000.0;
+        let mut price = (even * even / 600.0).clamp(0.01, 100.0);
+        let sample: Vec<usize> = (0..self.people.len()).step_by(1 + self.people.len() / 60).collect();
+        for _ in 0..4 {
+            let (mut calls, mut minutes) = (0.0, 0.0);
+            for index in &sample {
+                let open = self.people[*index].open;
+                let Some(opens) = self.hours[open].open_from(at) else { continue };
+                let kept = self.people[*index].clone();
+                // Five open days are a week of most people.
+                let mut from = opens;
+                for _ in 0..5 {
+                    self.people[*index].table = None;
+                    self.prepare(*index, from, price);
+                    let Some(table) = &self.people[*index].table else { break };
+                    calls += table.outlook.calls[minute_of(table, table.opens)];
+                    minutes += (table.until - table.opens) as f64 / 60_000.0;
+                    let next = self.hours[open].open_from(table.until);
+                    from = next.unwrap_or(table.until);
+                }
+                self.people[*index] = kept;
+            }
+            let ratio = calls * even / minutes.max(1.0);
+            price = (price * (ratio * ratio).clamp(0.05, 20.0)).clamp(1e-3, 1e3);
+        }
+        self.price = Some(Price::new(price));
+    }
+}
+
+/// This share of `calls`, in whole calls.
+pub fn whole_calls(calls: u64, share: f64) -> u64 {
+    let parts = Duration::from_secs_f64(share.clamp(0.0, 1.0)).as_nanos();
+    u64::try_from(u128::from(calls) * parts / 1_000_000_000).unwrap_or(calls)
+}
