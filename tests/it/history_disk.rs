@@ -69,6 +69,7 @@ fn a_full_disk_pauses_polling_says_so_and_ends_by_itself() {
          calls_per_month = 0\nrate = 10000\n[poll]\ninterval = \"20ms\"\nmin_interval = \"10ms\"\n\
          leave_after_misses = 1\n[poll.backoff]\ninitial = \"20ms\"\nmax = \"50ms\"\n\
          [[webhook]]\nname = \"hook\"\nurl = \"{hook}\"\nsecret = \"{SECRET}\"\nrate = 10000\n\
+         events = [\"meeting.*\", \"system.alert\"]\n\
          [history]\npath = \"{}\"\n[http]\nlisten = \"\"\n[[user]]\nunion_id = \"li\"\n",
         database.display()
     ));
@@ -106,7 +107,8 @@ fn a_full_disk_pauses_polling_says_so_and_ends_by_itself() {
 fn a_database_that_is_deleted_or_replaced_ends_the_daemon() {
     for replaced in [false, true] {
         let (fake, receiver) = (Fake::start(), Receiver::start());
-        let site = Site::new(&fake.base(), &receiver.url(), &["li"], "interval = \"1s\"", "");
+        let site =
+            Site::new(&fake.base(), &receiver.url(), &["li"], "interval = \"1s\"", "events = [\"system.*\"]");
         let daemon = site.start();
         let aside = site.path("aside.db");
         fs::rename(site.database(), &aside).expect("a file to rename");
