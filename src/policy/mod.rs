@@ -8,6 +8,7 @@ pub mod batch;
 pub mod by_hand;
 pub mod cadence;
 pub mod civil;
+pub mod confirm;
 pub mod delivery;
 pub mod look;
 pub mod pace;

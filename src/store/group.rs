@@ -156,6 +156,9 @@ async fn write_all(
     replies: &mut Vec<Reply>,
 ) -> Result<(Vec<Result<(), StoreError>>, bool), StoreError> {
     let mut transaction = connection.begin_with(BEGIN).await?;
+    if jobs.len() == 1 && notes.is_empty() {
+        return alone(transaction, jobs, replies).await.map(|full| (Vec::new(), full));
+    }
     let mut full = false;
     // What a failure leaves in the iterator is answered by the caller.
     for job in jobs.by_ref() {
@@ -174,6 +177,25 @@ async fn write_all(
     let outcomes = note_all(&mut transaction, scribe, notes).await?;
     transaction.commit().await?;
     Ok((outcomes, full))
+}
+
+/// One job that shares with nobody needs no savepoint, and spares two hops.
+async fn alone(
+    mut transaction: Transaction<'_, Sqlite>,
+    jobs: &mut std::vec::IntoIter<Box<dyn Job>>,
+    replies: &mut Vec<Reply>,
+) -> Result<bool, StoreError> {
+    if let Some(job) = jobs.next() {
+        let ran = job.run(&mut transaction).await;
+        replies.push(ran.reply);
+        if let Some(failure) = ran.failure {
+            let full = failure.is_full();
+            transaction.rollback().await.map_err(|_| failure)?;
+            return Ok(full);
+        }
+    }
+    transaction.commit().await?;
+    Ok(false)
 }
 
 /// All notes at once; when one of them is refused, one by one, so that it hurts nobody else.

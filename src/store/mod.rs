@@ -9,6 +9,8 @@
 //! schema     migrations, versions
 //! writer     the one writing connection and its queue: whatever is ready is one transaction
 //! group      that transaction, and who hears what of it
+//! bulk       one statement for many rows
+//! jsonb      what such rows travel as
 //! recording  one look: snapshot, visits, events, deliveries
 //! people     the watch list, stretches and misses
 //! census     numbers for who watches over the daemon
@@ -27,6 +29,7 @@
 
 mod accounts;
 pub mod backup;
+mod bulk;
 pub mod census;
 pub mod check;
 mod error;
@@ -34,6 +37,7 @@ pub mod forget;
 pub mod gaps;
 mod group;
 pub mod history;
+mod jsonb;
 mod notices;
 mod open;
 pub mod outbox;

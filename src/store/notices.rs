@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 
+use super::bulk::bulk;
 use super::gaps::Why;
-use super::recording::bulk;
 use super::{Store, StoreError};
 use crate::ids::OrgName;
 use crate::time::Timestamp;

@@ -2,11 +2,13 @@
 //!
 //! Here: the shared bench. A [`Watch`] follows one person; times are whole seconds, looks are lists of records.
 
+mod confirm;
 mod envelope;
 mod order;
 mod properties;
 mod situations;
 mod stays;
+mod sweeps;
 mod upkeep;
 
 use std::collections::BTreeMap;

@@ -3,6 +3,7 @@
 //! Guards: the limits of `upstream`. A failure is noted, waited for, and changes nobody's presence. Deliberately not here:
 //! good answers (`settle`), what follows from a failure (`standing`).
 
+use super::pacing::MOST_QUESTIONS;
 use super::report::{Found, LookNow, LookReport};
 use super::standing::Held;
 use super::{Done, Poller};
@@ -38,6 +39,7 @@ impl Poller {
             self.tools.health.database(Err("the disk is full: polling is paused".to_owned()));
             return Some(now.plus(super::FLUSH_EVERY));
         }
+        let mut questions = 0;
         loop {
             let upstream = &mut self.upstreams[index];
             // A completion wakes the loop and must not wait for a tick then.
@@ -69,6 +71,17 @@ impl Poller {
                 let watched = &mut self.people[person as usize];
                 (watched.gone, watched.busy) = (true, true);
                 self.upstreams[index].budget.settle(ticket, 0);
+                continue;
+            }
+            if self.is_question(person) {
+                self.upstreams[index].budget.settle(ticket, 0);
+                let next = self.next_regular(person, now);
+                self.requeue(person, next);
+                self.expect_planned(index, now);
+                questions += 1;
+                if questions == MOST_QUESTIONS {
+                    return Some(now.plus(super::TICK));
+                }
                 continue;
             }
             if !self.may_look(person) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::pacing::NO_NUMBER;
 use super::reload::Reloads;
 use super::report::Request;
 use super::roster::{Rhythm, Watched};
@@ -16,12 +17,14 @@ use super::settle::outgoing;
 use super::upstream::Upstream;
 use super::{Poller, PollerError, Settings, Tools, Totals};
 use crate::ids::OrgName;
+use crate::policy::pace::crew::{LESSONS_REACH, MOST_LESSONS};
 use crate::policy::pace::{self, Phase};
 use crate::policy::window::OpenTime;
 use crate::presence::event::{Card, EventType};
 use crate::presence::system::GapCause;
 use crate::presence::{system, upkeep};
 use crate::store::gaps::Why;
+use crate::store::history::lessons::Lesson;
 use crate::store::{Enrolled, Enrolment, Recording};
 use crate::tasks::alerts::Board;
 use crate::time::Timestamp;
@@ -88,12 +91,13 @@ impl Poller {
             stopping: false,
             totals: Totals::default(),
         };
-        poller.fill(list, enrolled, now);
+        let lessons = lessons(&poller.tools, needs_lessons(&poller.upstreams, &list), now).await;
+        poller.fill(list, enrolled, &lessons, now);
         poller.has_told(&told, now);
         Ok(poller)
     }
 
-    fn fill(&mut self, list: Vec<Assignment>, enrolled: Vec<Enrolled>, now: Timestamp) {
+    fn fill(&mut self, list: Vec<Assignment>, enrolled: Vec<Enrolled>, lessons: &[Lesson], now: Timestamp) {
         let by_name: HashMap<OrgName, usize> =
             self.upstreams.iter().enumerate().map(|(i, upstream)| (upstream.name.clone(), i)).collect();
         for (assignment, stored) in list.into_iter().zip(enrolled) {
@@ -103,6 +107,7 @@ impl Poller {
             self.people.push(newcomer(assignment, stored, upstream, hours));
         }
         self.recount(now);
+        self.form_crews(lessons, now);
         let mut members = vec![0_usize; self.upstreams.len()];
         self.people.iter().for_each(|watched| members[watched.upstream] += 1);
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
@@ -116,19 +121,44 @@ impl Poller {
     }
 
     /// The stored time where it lies ahead within an interval; else soon, spread over the time that all calls take.
-    pub(super) fn first_due(&self, person: u32, members: usize, now: Timestamp) -> Timestamp {
+    pub(super) fn first_due(&mut self, person: u32, members: usize, now: Timestamp) -> Timestamp {
         let watched = &self.people[person as usize];
         let interval = self.interval(person, now);
         let stored = watched.due;
         if matches!(watched.rhythm, Rhythm::At(_)) {
             return self.next_regular(person, now);
         }
-        if stored > now && stored <= now.plus(interval.saturating_mul(2).max(Duration::from_hours(26))) {
+        // A plan may well begin when the next window does.
+        let opens = self.hours[watched.hours].open.opens_at(now).filter(|_| watched.number != NO_NUMBER);
+        let latest = opens.unwrap_or(now).plus(interval.saturating_mul(2).max(Duration::from_hours(26)));
+        if stored > now && stored <= latest {
             return stored;
         }
         let rate = self.upstreams[watched.upstream].limiter.effective_rate(now);
         pace::first_look(now, interval, watched.phase, members, rate)
     }
+}
+
+/// Whether anybody is paced by what is known of them.
+pub(super) fn needs_lessons(upstreams: &[Upstream], list: &[Assignment]) -> bool {
+    let limited: HashSet<&OrgName> = upstreams
+        .iter()
+        .filter(|upstream| upstream.budget.limit().is_some())
+        .map(|upstream| &upstream.name)
+        .collect();
+    list.iter().any(|one| one.rhythm == Rhythm::Auto && limited.contains(&one.card.identity.org))
+}
+
+/// What the rule learns from. Without it nobody is looked at less: calls are spread evenly then.
+pub(super) async fn lessons(tools: &Tools, needed: bool, now: Timestamp) -> Vec<Lesson> {
+    if !needed {
+        return Vec::new();
+    }
+    let read = tools.store.history().lessons(now.minus(LESSONS_REACH), MOST_LESSONS).await;
+    read.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the history cannot be learned from; calls are spread evenly");
+        Vec::new()
+    })
 }
 
 /// Somebody on the list, as they were when they were last looked at.
@@ -138,6 +168,7 @@ pub(super) fn newcomer(assignment: Assignment, stored: Enrolled, upstream: usize
         phase: Phase::of(&assignment.card.identity),
         who: assignment.card.into(),
         upstream,
+        number: NO_NUMBER,
         rhythm: assignment.rhythm,
         hours,
         overtime_until: None,
