@@ -244,11 +244,11 @@ fn correct_end(
     };
     let reason = reason_of(record.status);
     let end = End { at, reason, basis: Basis::Reported, earliest: at, latest: at };
-    mend(known, closed, end, (record.status, &[]), look, step)
+    better_end(known, closed, end, (record.status, &[]), look, step)
 }
 
 /// A better end of a stay that was told to have ended. One without a reported time can be bettered again.
-pub(super) fn mend(
+pub(super) fn better_end(
     known: &mut Known,
     mut closed: Box<Closed>,
     end: End,
