@@ -208,7 +208,7 @@ struct World {
 impl World {
     fn seats(&self, seconds: i64) -> Vec<(&'static str, i64)> {
         let mut seats: BTreeMap<&str, i64> = BTreeMap::new();
-        for (name, from, to) in self.stays.iter().filter(|(_, from, _)| *from <= seconds) {
+        for (name, _, to) in self.stays.iter().filter(|(_, from, _)| *from <= seconds) {
             if seconds < *to {
                 seats.insert(name, 3);
             } else if self.leavers_listed {
@@ -340,7 +340,7 @@ proptest! {
 
     #[test]
     fn no_lie_invents_or_loses_a_join_or_a_left(world in world(), acts in acts(true)) {
-        let mut receiver = super::properties::Receiver::default();
+        let mut receiver = properties::Receiver::default();
         let (mut told, mut rows) = (BTreeMap::<String, usize>::new(), BTreeMap::new());
         let mut now = 0;
         let watch = play(&world, &acts, |outcome| {
