@@ -14,8 +14,15 @@ use super::{Exit, Failure, Globals};
 use crate::clock::{Clock as _, ScaledClock, SharedClock, SystemClock};
 use crate::simulator::{Running, Scenario, Simulator, api};
 
+/// What its answers are about, for the help.
+const SPEAKS: &str = "\
+It answers GET users/lists, orgConferences, videoConferences/{id} and its members, POST videoConferences/query (all
+below /v1.0/conference/), the three token calls, and the contacts calls that find people. How a scenario is written,
+with meetings of other organisations (`foreign = true`), knobs and faults: scenarios/README.md.";
+
 /// Options of `simulate`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = SPEAKS)]
 pub struct Args {
     /// Where to listen; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
@@ -105,6 +112,10 @@ fn explain(running: &Running, title: &str, speed: f64) {
     anstream::println!(
         "  curl -s '{base}{}?unionId={somebody}' -H \"x-acs-dingtalk-access-token: $TOKEN\"",
         api::LISTS
+    );
+    anstream::println!(
+        "  curl -s '{base}{}' -H \"x-acs-dingtalk-access-token: $TOKEN\"    # the organisation's ongoing meetings",
+        api::ORG_MEETINGS
     );
     anstream::println!("  curl -s {base}/_simulator/inside    # who is in which meetings; ctrl-c ends it");
 }

@@ -210,20 +210,59 @@ fn shown(position: Option<&Position<'_>>) -> String {
     position.map_or_else(String::new, |at| format!("{}:{}:{}", at.file, at.line, at.column))
 }
 
+/// How wide an excerpt may be: what is wider folds on the usual terminal, and the carets point nowhere.
+const WIDEST: usize = 80;
+
 /// A place, its line, and carets below it.
 fn excerpt(out: &mut String, sources: &Sources, place: &Place, label: &str) {
     let Some(position) = sources.position(place) else { return };
     let line = without_users(&without_secrets(sources.line(place)));
     let number = position.line.to_string();
     let width = number.len().max(2);
-    let before: String = line.chars().take(position.column - 1).map(blank).collect();
-    let spanned = sources.text(place).lines().next().unwrap_or("");
-    let carets: usize =
-        line.chars().skip(position.column - 1).take(spanned.chars().count()).map(columns).sum();
+    let spanned = sources.text(place).lines().next().unwrap_or("").chars().count();
+    let (line, start, spanned) = cut(&line, position.column - 1, spanned, WIDEST - width - 3);
+    let before: String = line.chars().take(start).map(blank).collect();
+    let carets: usize = line.chars().skip(start).take(spanned).map(columns).sum();
     let _ = writeln!(out, "  --> {}", shown(Some(&position)));
     let _ = writeln!(out, "{number:>width$} | {line}");
-    let below = format!("{:width$} | {before}{} {label}", "", "^".repeat(carets.max(1)));
-    let _ = writeln!(out, "{}", below.trim_end());
+    let pointed = format!("{:width$} | {before}{}", "", "^".repeat(carets.max(1)));
+    let long = label.chars().map(columns).sum::<usize>() + 1 + pointed.chars().count() > WIDEST;
+    if label.is_empty() {
+        let _ = writeln!(out, "{pointed}");
+    } else if long {
+        let _ = writeln!(out, "{pointed}\n{:width$} = {label}", "");
+    } else {
+        let _ = writeln!(out, "{pointed} {label}");
+    }
+}
+
+/// A long line around what is pointed at, with `…` where something is left out; where that begins, and how many
+/// characters of it are still there.
+fn cut(line: &str, start: usize, spanned: usize, room: usize) -> (String, usize, usize) {
+    let wide = |text: &[char]| text.iter().copied().map(columns).sum::<usize>();
+    let line: Vec<char> = line.chars().collect();
+    if wide(&line) <= room {
+        return (line.into_iter().collect(), start, spanned);
+    }
+    // As much before it as leaves it whole, if it is not longer than all the room; else a little.
+    let (mut first, mut end) = (start.min(line.len()), (start + spanned).min(line.len()));
+    while end > first + 1 && wide(&line[first..end]) + 2 > room {
+        end -= 1;
+    }
+    let shown_span = end - first;
+    let mut grown = true;
+    while grown {
+        grown = false;
+        if first > 0 && wide(&line[first - 1..end]) + 2 <= room {
+            (first, grown) = (first - 1, true);
+        }
+        if end < line.len() && wide(&line[first..=end]) + 2 <= room {
+            (end, grown) = (end + 1, true);
+        }
+    }
+    let (left, right) = (if first > 0 { "…" } else { "" }, if end < line.len() { "…" } else { "" });
+    let text: String = line[first..end].iter().collect();
+    (format!("{left}{text}{right}"), start - first + left.chars().count(), shown_span)
 }
 
 /// The same line with what may be a secret starred out, character for character: quoted texts after a key that
@@ -264,7 +303,7 @@ fn without_secrets(line: &str) -> String {
 }
 
 /// Stars out the user and the password of every URL.
-fn without_users(line: &str) -> String {
+pub(super) fn without_users(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(at) = rest.find("://") {
@@ -332,6 +371,20 @@ mod tests {
         let problem = Problem::error("x", Some(place(text, "\"李\"")), "m");
         let shown = render(&[problem], &sources(text));
         assert!(shown.ends_with(" 1 | name = \"李\" # 李雷\n   |        ^^^^\n"), "{shown}");
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_place() {
+        let line = format!("{}here{}", "a".repeat(50), "b".repeat(50));
+        for room in [10, 20, 79] {
+            let (text, start, spanned) = cut(&line, 50, 4, room);
+            assert!(text.chars().count() <= room, "{text}");
+            assert_eq!(text.chars().skip(start).take(spanned).collect::<String>(), "here");
+            assert!(text.starts_with('…') && text.ends_with('…'), "{text}");
+        }
+        let (text, start, spanned) = cut(&line, 0, 104, 10);
+        assert_eq!((text.as_str(), start, spanned), ("aaaaaaaa…", 0, 8));
+        assert_eq!(cut("x = 1", 4, 1, 10), ("x = 1".to_owned(), 4, 1));
     }
 
     #[test]

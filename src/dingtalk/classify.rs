@@ -83,6 +83,31 @@ pub fn failure(reply: &Reply<'_>) -> CallError {
     }
 }
 
+/// What an answer to a call about meetings means that is not a good one. Their own codes are about the meetings asked
+/// for and about nobody and nothing else: class `refused`.
+pub fn meeting_failure(reply: &Reply<'_>) -> CallError {
+    let mut error = failure(reply);
+    let code = error.code.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let (class, verdict, text) = match &*code {
+        "roomnotfound" | "missingroomid" => {
+            (class::REFUSED, Verdict::UnknownUser, "DingTalk finds no such meeting")
+        }
+        "confclosed" | "resourceclose" => (class::REFUSED, Verdict::UnknownUser, "the meeting is over"),
+        "nopermission" | "orgaccessforbidden" | "permissionerror" => {
+            (class::REFUSED, Verdict::UnknownUser, "this app may not ask about this meeting")
+        }
+        "param.error" | "paramerror" | "paramserror" | "missing.user.info" | "unknownusererror" => {
+            (class::REFUSED, Verdict::UnknownUser, "DingTalk refuses the question")
+        }
+        "waterlimiterror" => (class::BUSY, Verdict::Throttled { pause: SECOND }, "DingTalk is busy"),
+        _ => return error,
+    };
+    error.class = class;
+    error.verdict = verdict;
+    text.clone_into(&mut error.text);
+    error
+}
+
 /// What a token call's answer that is not a token means. Token calls are exempt from the month. `unified`: the call
 /// was `/v1.0/oauth2/{corpId}/token`, whose real host answers wrong ids like an outage.
 pub fn token_failure(reply: &Reply<'_>, unified: bool) -> CallError {

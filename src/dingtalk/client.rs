@@ -27,7 +27,7 @@ use crate::time::Timestamp;
 /// The most bytes of a body, decoded. A good answer has some 350 a meeting.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-static TOKEN_HEADER: HeaderName = HeaderName::from_static("x-acs-dingtalk-access-token");
+pub(super) static TOKEN_HEADER: HeaderName = HeaderName::from_static("x-acs-dingtalk-access-token");
 
 /// What a good call gave.
 #[derive(Clone, Debug)]
@@ -84,6 +84,8 @@ pub struct Client {
 pub(super) struct Inner {
     pub(super) http: reqwest::Client,
     lists: Url,
+    /// `/v1.0/conference/`: the calls about meetings are below it.
+    pub(super) conference: Url,
     pub(super) legacy_base: String,
     pub(super) tokens: Tokens,
     pub(super) clock: SharedClock,
@@ -110,11 +112,13 @@ impl Client {
         let base = org.api_base.trim_end_matches('/');
         let lists = Url::parse(&format!("{base}/v1.0/conference/users/lists"))
             .map_err(|error| ClientError::Base(error.to_string()))?;
+        let conference = Url::parse(&format!("{base}/v1.0/conference/"))
+            .map_err(|error| ClientError::Base(error.to_string()))?;
         let secrets = (credentials, Sources::of(&org.app));
         let tokens = Tokens::new(Kind::of(&org.app), base, secrets, http.clone(), Arc::clone(&clock))
             .map_err(ClientError::Base)?;
         let legacy_base = org.legacy_base.trim_end_matches('/').to_owned();
-        Ok(Self { inner: Arc::new(Inner { http, lists, legacy_base, tokens, clock }) })
+        Ok(Self { inner: Arc::new(Inner { http, lists, conference, legacy_base, tokens, clock }) })
     }
 
     /// Other secrets from now on (a new suite ticket, a fresh ready-made token); connections and a fetched token stay.

@@ -116,7 +116,7 @@ impl<'de> Deserialize<'de> for Flag {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Id<'a>(pub Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Id<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Ids;
         impl<'de> Visitor<'de> for Ids {

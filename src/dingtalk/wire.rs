@@ -90,7 +90,7 @@ pub fn observation(body: &[u8], asked: &UnionId, observed_at: Timestamp) -> Resu
 /// The marker in front of this file's own messages: whatever lacks it may quote the body and is not shown.
 const OURS: &str = "answer: ";
 
-fn malformed(error: &serde_json::Error) -> Fault {
+pub(super) fn malformed(error: &serde_json::Error) -> Fault {
     let text = error.to_string();
     Fault::Malformed(match text.strip_prefix(OURS) {
         Some(ours) => ours.to_owned(),
@@ -98,7 +98,7 @@ fn malformed(error: &serde_json::Error) -> Fault {
     })
 }
 
-fn bad<E: de::Error>(what: &str) -> E {
+pub(super) fn bad<E: de::Error>(what: &str) -> E {
     E::custom(format_args!("{OURS}{what}"))
 }
 
@@ -285,9 +285,9 @@ impl<'de> Deserialize<'de> for Records<'de> {
 
 /// One member record as it stands there.
 #[derive(Default)]
-struct Record<'a> {
-    union_id: Option<Id<'a>>,
-    conference_id: Option<Id<'a>>,
+pub(super) struct Record<'a> {
+    pub(super) union_id: Option<Id<'a>>,
+    pub(super) conference_id: Option<Id<'a>>,
     nick: Option<Words<'a>>,
     device: Option<Words<'a>>,
     joined: Number,
@@ -300,7 +300,7 @@ struct Record<'a> {
     pstn: Flag,
 }
 
-impl<'de> Deserialize<'de> for Record<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Record<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // By hand, because a derived one would take an array for an object and `[]` for an empty record.
         struct Fields;
@@ -366,9 +366,14 @@ impl<'de> Record<'de> {
         asked: &str,
         oddities: &mut u32,
     ) -> Result<Attendance, Fault> {
-        if self.union_id.is_some_and(|Id(theirs)| !theirs.is_empty() && theirs != asked) {
+        if self.union_id.as_ref().is_some_and(|Id(theirs)| !theirs.is_empty() && theirs != asked) {
             return Err(Fault::Malformed("memberModelMap: the record of somebody else".into()));
         }
+        Ok(self.told(conference_id, oddities))
+    }
+
+    /// The same, whoever it is about.
+    pub(super) fn told(self, conference_id: ConferenceId, oddities: &mut u32) -> Attendance {
         let status = match self.status {
             Number::Absent => None,
             Number::Value(code) => Some(code),
@@ -383,7 +388,7 @@ impl<'de> Record<'de> {
             (false, true) => Role::CoHost,
             (false, false) => Role::Attendee,
         };
-        Ok(Attendance {
+        Attendance {
             conference_id,
             status: status.map(Into::into),
             joined: in_range(self.joined, oddities).filter(|&ms| ms != 0).map(Timestamp::from_ms),
@@ -394,12 +399,12 @@ impl<'de> Record<'de> {
             by_phone: self.pstn.0,
             device: self.device.and_then(|words| words.clean(MAX_DEVICE_CHARS)),
             nick: self.nick.and_then(|words| words.clean(MAX_NICK_CHARS)),
-        })
+        }
     }
 }
 
 /// A time or duration in milliseconds; what cannot be one is left out and counted.
-fn in_range(number: Number, oddities: &mut u32) -> Option<i64> {
+pub(super) fn in_range(number: Number, oddities: &mut u32) -> Option<i64> {
     match number {
         Number::Absent => None,
         Number::Value(ms) if (0..=MAX_TIME_MS).contains(&ms) => Some(ms),

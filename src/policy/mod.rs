@@ -4,9 +4,11 @@
 //! Deliberately not here: who is in which meeting (`presence`), carrying a decision out (`tasks`).
 
 pub mod backoff;
+pub mod batch;
 pub mod by_hand;
 pub mod cadence;
 pub mod civil;
+pub mod confirm;
 pub mod delivery;
 pub mod look;
 pub mod pace;

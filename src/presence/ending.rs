@@ -235,7 +235,6 @@ fn correct_end(
     look: &Look<'_>,
     step: &mut Step,
 ) -> Stage {
-    let Some(old) = closed.visit.end else { return Stage::Outside(None) };
     let usable =
         |at: &Timestamp| closed.visit.joined <= *at && *at <= look.now && closed.leave_time != Some(*at);
     let Some(at) = record.left.filter(usable) else {
@@ -245,27 +244,42 @@ fn correct_end(
     };
     let reason = reason_of(record.status);
     let end = End { at, reason, basis: Basis::Reported, earliest: at, latest: at };
-    closed.visit.end = Some(end);
+    better_end(known, closed, end, (record.status, &[]), look, step)
+}
+
+/// A better end of a stay that was told to have ended. One without a reported time can be bettered again.
+pub(super) fn better_end(
+    known: &mut Known,
+    mut closed: Box<Closed>,
+    end: End,
+    (status, doubt): (Option<AttendStatus>, &[Flag]),
+    look: &Look<'_>,
+    step: &mut Step,
+) -> Stage {
+    let Some(old) = closed.visit.end.replace(end) else { return Stage::Outside(None) };
+    let End { at, reason, basis, .. } = end;
     known.ended = Some(at);
     step.note(&closed.visit);
+    let about = About::visit(&closed.visit, status, known.status);
+    let left_event = closed.left_event.clone();
+    let after = Stage::Outside((basis != Basis::Reported).then_some(closed));
     let unchanged = old.at == at && old.reason == reason;
-    let Some(left_event) = closed.left_event.take().filter(|_| !unchanged) else {
-        return Stage::Outside(None);
-    };
+    let Some(left_event) = left_event.filter(|_| !unchanged) else { return after };
     let changes = Changes {
         left_at: (old.at != at).then_some(Changed { from: Rfc3339(old.at), to: Rfc3339(at) }),
         left_reason: (old.reason != reason).then_some(Changed { from: old.reason, to: reason }),
         ..Changes::default()
     };
     let what = format!("left_at:{}:{}", at.as_ms(), reason.name());
-    let fact = Fact::at(EventType::ParticipantCorrected, at, what).since(Some(at));
+    let fact = Fact::at(EventType::ParticipantCorrected, end.latest, what).since(Some(end.earliest));
     step.facts.push(Fact {
-        basis: Basis::Reported,
-        late: look.is_late(at, Basis::Reported),
-        flags: step.flags(&[]),
+        time: at,
+        basis,
+        late: look.is_late(at, basis),
+        flags: step.flags(doubt),
         supersedes: Some(left_event),
         changes: Some(changes),
-        ..fact.about(About::visit(&closed.visit, record.status, known.status))
+        ..fact.about(about)
     });
-    Stage::Outside(None)
+    after
 }

@@ -5,11 +5,13 @@
 //! pure: no IO, no clock, no randomness. Deliberately not here: the wire format (`dingtalk`), storage (`store`).
 //!
 //! In reading order: what was answered (`attendance`, `observation`), what is remembered (`visit`, `belief`), how
-//! one answer changes it (`diff`, with `stay` and `ending`; by `sweep` with `mend`), how the change becomes events (`tell`, `event`, `data`,
-//! `fingerprint`), and what happens without an answer (`upkeep`, `system`).
+//! one answer changes it (`diff`, with `stay` and `ending`; by `sweep` with `mend`), how the change becomes events
+//! (`tell`, `event`, `data`, `fingerprint`), what happens without an answer (`upkeep`, `system`), and what a meeting
+//! says about an absence (`confirm`).
 
 pub mod attendance;
 pub mod belief;
+pub mod confirm;
 mod counts;
 pub mod data;
 pub mod diff;

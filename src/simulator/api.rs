@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::contacts;
 use super::control;
 use super::faults::{self, Answer, Fault, FaultKind, Faults, On};
-use super::gateway::{lists, token};
+use super::gateway::{lists, meetings, token};
 use super::http::{RequestId, decoded, parameter};
 use super::knobs::Knobs;
 use super::ledger::{Counts, Ledger, Limits};
@@ -37,12 +37,23 @@ pub const ACCESS_TOKEN: &str = "/v1.0/oauth2/accessToken";
 pub const CORP_ACCESS_TOKEN: &str = "/v1.0/oauth2/corpAccessToken";
 /// The unified token call, as it is counted whatever the organisation.
 pub const UNIFIED_TOKEN: &str = "/v1.0/oauth2/{corpId}/token";
+/// The path of the organisation's ongoing meetings.
+pub const ORG_MEETINGS: &str = "/v1.0/conference/orgConferences";
+/// The path of the batch of ongoing meetings with their users.
+pub const MEETING_QUERY: &str = "/v1.0/conference/videoConferences/query";
+/// One meeting, as it is counted whichever it is.
+pub const MEETING_INFO: &str = "/v1.0/conference/videoConferences/{conferenceId}";
+/// Its members, as they are counted.
+pub const MEETING_MEMBERS: &str = "/v1.0/conference/videoConferences/{conferenceId}/members";
 /// The contacts calls, as they are counted.
 pub const CONTACTS: &str = "/topapi";
 /// Every other path, as it is counted.
 pub const OTHER: &str = "other";
 
-/// The largest body a token call may have, in bytes; real ones have a few hundred.
+/// What comes before a conference id.
+const ONE_MEETING: &str = "/v1.0/conference/videoConferences/";
+
+/// The largest body a call may have, in bytes; real ones have a few hundred.
 const LARGEST_BODY: usize = 64 * 1024;
 
 /// The way to start one.
@@ -211,6 +222,10 @@ pub(super) enum Call {
     AccessToken,
     CorpAccessToken,
     UnifiedToken { corp_id: String },
+    OrgMeetings,
+    MeetingQuery,
+    MeetingInfo { conference_id: String },
+    MeetingMembers { conference_id: String },
     UnknownApi,
     UnknownUri,
 }
@@ -222,6 +237,11 @@ impl Call {
             (&Method::GET, LISTS, _) => Self::Lists { union_id: parameter(query, "unionId") },
             (&Method::POST, ACCESS_TOKEN, _) => Self::AccessToken,
             (&Method::POST, CORP_ACCESS_TOKEN, _) => Self::CorpAccessToken,
+            (&Method::GET, ORG_MEETINGS, _) => Self::OrgMeetings,
+            (&Method::POST, MEETING_QUERY, _) => Self::MeetingQuery,
+            (&Method::GET, _, _) if path.starts_with(ONE_MEETING) => {
+                Self::of_meeting(&path[ONE_MEETING.len()..])
+            }
             (&Method::POST, _, Some(corp)) if !corp.contains('/') => {
                 Self::UnifiedToken { corp_id: decoded(corp) }
             }
@@ -230,12 +250,25 @@ impl Call {
         }
     }
 
-    fn counted_as(&self) -> &'static str {
+    /// `path`: what comes after [`ONE_MEETING`].
+    fn of_meeting(path: &str) -> Self {
+        match path.split_once('/') {
+            None => Self::MeetingInfo { conference_id: decoded(path) },
+            Some((id, "members")) => Self::MeetingMembers { conference_id: decoded(id) },
+            Some(_) => Self::UnknownApi,
+        }
+    }
+
+    pub(super) fn counted_as(&self) -> &'static str {
         match self {
             Self::Lists { .. } => LISTS,
             Self::AccessToken => ACCESS_TOKEN,
             Self::CorpAccessToken => CORP_ACCESS_TOKEN,
             Self::UnifiedToken { .. } => UNIFIED_TOKEN,
+            Self::OrgMeetings => ORG_MEETINGS,
+            Self::MeetingQuery => MEETING_QUERY,
+            Self::MeetingInfo { .. } => MEETING_INFO,
+            Self::MeetingMembers { .. } => MEETING_MEMBERS,
             Self::UnknownApi | Self::UnknownUri => OTHER,
         }
     }
@@ -245,6 +278,10 @@ impl Call {
         match self {
             Self::Lists { union_id } => Some((On::Lists, union_id.as_deref())),
             Self::AccessToken | Self::CorpAccessToken | Self::UnifiedToken { .. } => Some((On::Tokens, None)),
+            Self::OrgMeetings => Some((On::OrgMeetings, None)),
+            Self::MeetingQuery => Some((On::MeetingQuery, None)),
+            Self::MeetingInfo { .. } => Some((On::MeetingInfo, None)),
+            Self::MeetingMembers { .. } => Some((On::MeetingMembers, None)),
             Self::UnknownApi | Self::UnknownUri => None,
         }
     }
@@ -281,8 +318,11 @@ async fn serve_one(
     }
     let healthy = match &call {
         Call::Lists { union_id } => {
-            let other = fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::OtherPerson);
-            lists(&shared, &parts, union_id.as_deref(), other, &request_id.text)
+            lists(&shared, &parts, union_id.as_deref(), fault.as_ref(), &request_id.text)
+        }
+        Call::OrgMeetings | Call::MeetingQuery | Call::MeetingInfo { .. } | Call::MeetingMembers { .. } => {
+            let body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
+            meetings(&shared, &call, &parts, &body, fault.as_ref(), &request_id.text)
         }
         Call::UnknownApi => {
             let code = "InvalidAction.NotFound";

@@ -45,6 +45,12 @@ pub enum FaultKind {
     NoBody,
     /// Somebody else's record.
     OtherPerson,
+    /// A healthy answer that knows of no meeting.
+    NoMeetings,
+    /// A healthy answer about meetings that has nobody in them.
+    NobodyInside,
+    /// An answer about meetings that has `who` in the first of them, wherever they are.
+    WronglyInside,
     /// The healthy answer, cut in the middle of its body.
     Truncated,
     /// The healthy answer, a few bytes at a time; `pause` between them (1 s).
@@ -76,6 +82,9 @@ impl FaultKind {
             Self::Garbage => "garbage",
             Self::NoBody => "no_body",
             Self::OtherPerson => "other_person",
+            Self::NoMeetings => "no_meetings",
+            Self::NobodyInside => "nobody_inside",
+            Self::WronglyInside => "wrongly_inside",
             Self::Truncated => "truncated",
             Self::Slow => "slow",
             Self::Late => "late",
@@ -94,8 +103,27 @@ pub enum On {
     Lists,
     /// The token calls.
     Tokens,
-    /// Both.
+    /// The four calls about meetings.
+    Meetings,
+    /// Of these, the organisation's ongoing meetings.
+    OrgMeetings,
+    /// Of these, the batch of ongoing meetings with their users.
+    MeetingQuery,
+    /// Of these, one meeting.
+    MeetingInfo,
+    /// Of these, its members.
+    MeetingMembers,
+    /// Everything but the contacts.
     All,
+}
+
+impl On {
+    /// Whether a fault on this strikes `call`.
+    fn covers(self, call: Self) -> bool {
+        let about_meetings =
+            matches!(call, Self::OrgMeetings | Self::MeetingQuery | Self::MeetingInfo | Self::MeetingMembers);
+        self == Self::All || self == call || (self == Self::Meetings && about_meetings)
+    }
 }
 
 /// One thing that goes wrong.
@@ -172,8 +200,10 @@ impl Fault {
     }
 
     fn fits(&self, call: On, union_id: Option<&str>, offset_ms: i64) -> bool {
-        (self.on == On::All || self.on == call)
-            && (self.who.is_empty() || union_id.is_some_and(|id| self.who.iter().any(|who| who == id)))
+        // Calls about meetings are about nobody in particular; there `who` says who is wrongly inside.
+        let anybody = self.who.is_empty() || self.kind == FaultKind::WronglyInside;
+        self.on.covers(call)
+            && (anybody || union_id.is_some_and(|id| self.who.iter().any(|who| who == id)))
             && self.from_ms.is_none_or(|from_ms| offset_ms >= from_ms)
             && self.until_ms.is_none_or(|until_ms| offset_ms < until_ms)
     }
@@ -279,6 +309,9 @@ pub(super) fn replacement(fault: &Fault, request_id: &str) -> Option<Answer> {
         FaultKind::Garbage => Answer::json(status(200), "<<< not what you asked for".to_owned()),
         FaultKind::NoBody => Answer::json(status(200), String::new()),
         FaultKind::OtherPerson
+        | FaultKind::NoMeetings
+        | FaultKind::NobodyInside
+        | FaultKind::WronglyInside
         | FaultKind::Truncated
         | FaultKind::Slow
         | FaultKind::Late

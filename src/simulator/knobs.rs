@@ -153,6 +153,61 @@ pub enum CorpToken {
     Replaces,
 }
 
+/// Meetings that another organisation hosts, in the calls about meetings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForeignMeetings {
+    /// They are not listed, and asking about one is refused: 403 `noPermission`.
+    #[default]
+    Missing,
+    /// They are told like the organisation's own.
+    Listed,
+}
+
+/// What `userId` holds in the batch call. Its text says userid, its example looks like a unionId.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchUser {
+    /// The person's unionId.
+    #[default]
+    UnionId,
+    /// Their userid in the contacts.
+    UserId,
+}
+
+/// A meeting that is over, in the batch call, which is for ongoing ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedInBatch {
+    /// It is left out.
+    #[default]
+    LeftOut,
+    /// The whole call is refused: 400 `resourceClose`.
+    Refused,
+}
+
+/// The members of a meeting that is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndedMembers {
+    /// Everybody who was in it, with status 6 (or 5) and a `leaveTime`.
+    #[default]
+    Kept,
+    /// 400 `confClosed`.
+    Refused,
+}
+
+/// What stands on the last page of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastPage {
+    /// No `nextToken`.
+    #[default]
+    Plain,
+    /// A `nextToken` all the same; behind it is an empty page.
+    Token,
+}
+
 /// All of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -183,6 +238,18 @@ pub struct Knobs {
     pub lag: Lag,
     /// The lag differs from second to second, between none and all of it, so that answers go back in time.
     pub lag_varies: bool,
+    /// The calls about meetings.
+    pub foreign_meetings: ForeignMeetings,
+    /// `userId` in the batch call.
+    pub batch_user: BatchUser,
+    /// Meetings that are over, in the batch call.
+    pub ended_in_batch: EndedInBatch,
+    /// Members of meetings that are over.
+    pub ended_members: EndedMembers,
+    /// The end of several pages.
+    pub last_page: LastPage,
+    /// Answers about meetings are so old; `lag` is for those about people.
+    pub meetings_lag: Lag,
     /// `deviceType` says another device every minute.
     pub device_flips: bool,
     /// Every answer and record has a member that no document names.

@@ -10,6 +10,7 @@
 //! record, json      the answer as text
 //! scenario, reader  all of it, and faults, from a TOML file
 //! tokens, ledger, faults   what the gateway remembers
+//! held, meetings    the meetings themselves, for the calls that are about them
 //! gateway, http     who is refused, who is answered, with which headers
 //! wire              a listener that can cut, drip and drop
 //! contacts          people by userid, number and department, on the legacy host
@@ -22,10 +23,12 @@ mod contacts;
 mod control;
 pub mod faults;
 mod gateway;
+mod held;
 mod http;
 mod json;
 pub mod knobs;
 pub mod ledger;
+mod meetings;
 mod reader;
 pub mod receiver;
 mod record;

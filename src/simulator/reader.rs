@@ -89,6 +89,8 @@ struct PersonText {
 #[serde(deny_unknown_fields)]
 struct MeetingText {
     id: Option<String>,
+    #[serde(default)]
+    foreign: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -187,7 +189,7 @@ impl<'a> Reader<'a> {
         let meetings: Vec<Meeting> = file
             .meetings
             .into_iter()
-            .map(|(name, meeting)| Meeting { name, conference_id: meeting.id })
+            .map(|(name, meeting)| Meeting { name, conference_id: meeting.id, foreign: meeting.foreign })
             .collect();
         let (steps, lines) = self.steps(file.script.steps, &keys, &names, origin);
         if let Err(impossible) =

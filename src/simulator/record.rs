@@ -54,7 +54,10 @@ fn body(person: &Person, seats: &[Seat], now: Timestamp, knobs: &Knobs) -> Strin
     let mut records = Object::new();
     if knobs.records != Records::Missing {
         for (index, seat) in seats.iter().enumerate() {
-            records = records.raw(&map_key(person, seat, index, knobs), &record(person, seat, now, knobs));
+            records = records.raw(
+                &map_key(person, seat, index, knobs),
+                &record(person, seat, Among::Meetings, now, knobs),
+            );
         }
     }
     let mut answer = Object::new().raw("onGoingConfIdList", &listed).raw("memberModelMap", &records.end());
@@ -76,7 +79,17 @@ fn map_key(person: &Person, seat: &Seat, index: usize, knobs: &Knobs) -> String 
     }
 }
 
-fn record(person: &Person, seat: &Seat, now: Timestamp, knobs: &Knobs) -> String {
+/// In whose answer a record stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Among {
+    /// The list of somebody's meetings.
+    Meetings,
+    /// The members of a meeting: no `deviceType`, and `outerOrgMember` only where it is true.
+    Members,
+}
+
+/// One member record.
+pub(super) fn record(person: &Person, seat: &Seat, among: Among, now: Timestamp, knobs: &Knobs) -> String {
     let joined = match knobs.rejoin_time {
         RejoinTime::New => seat.joined,
         RejoinTime::Kept => seat.first_joined,
@@ -98,9 +111,13 @@ fn record(person: &Person, seat: &Seat, now: Timestamp, knobs: &Knobs) -> String
     };
     record = boolean(record, "host", seat.role == Role::Host, knobs);
     record = boolean(record, "coHost", seat.role == Role::CoHost, knobs);
-    record = boolean(record, "outerOrgMember", person.external, knobs);
+    if among == Among::Meetings || person.external {
+        record = boolean(record, "outerOrgMember", person.external, knobs);
+    }
     record = boolean(record, "pstnJoin", person.by_phone, knobs);
-    if let Some(device) = device(seat, now, knobs) {
+    if among == Among::Meetings
+        && let Some(device) = device(seat, now, knobs)
+    {
         record = record.text("deviceType", &device);
     }
     if knobs.extra_members {
@@ -151,7 +168,7 @@ fn device(seat: &Seat, now: Timestamp, knobs: &Knobs) -> Option<String> {
     }
 }
 
-fn number(record: Object, name: &str, value: i64, knobs: &Knobs) -> Object {
+pub(super) fn number(record: Object, name: &str, value: i64, knobs: &Knobs) -> Object {
     match knobs.numbers {
         Numbers::Plain => record.number(name, value),
         Numbers::Strings => record.text(name, &value.to_string()),
@@ -159,7 +176,7 @@ fn number(record: Object, name: &str, value: i64, knobs: &Knobs) -> Object {
     }
 }
 
-fn boolean(record: Object, name: &str, value: bool, knobs: &Knobs) -> Object {
+pub(super) fn boolean(record: Object, name: &str, value: bool, knobs: &Knobs) -> Object {
     match knobs.numbers {
         Numbers::Strings => record.text(name, if value { "true" } else { "false" }),
         Numbers::Plain | Numbers::Fractions => record.raw(name, if value { "true" } else { "false" }),
@@ -189,7 +206,7 @@ mod tests {
             external: false,
             by_phone: false,
         };
-        let meeting = Meeting { name: "m".into(), conference_id: Some(ID.into()) };
+        let meeting = Meeting { name: "m".into(), conference_id: Some(ID.into()), foreign: false };
         let step =
             |second: i64, act| Step { at_ms: second * 1000, meeting: 0, what: Happening::Does(0, act) };
         let steps = [

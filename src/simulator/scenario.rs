@@ -145,7 +145,7 @@ impl Scenario {
             external: false,
             by_phone: false,
         };
-        let meeting = |index| Meeting { name: format!("table {index}"), conference_id: None };
+        let meeting = |index| Meeting { name: format!("table {index}"), conference_id: None, foreign: false };
         let period = match crowd {
             Crowd::Toggling(period) => Some(period),
             Crowd::Idle | Crowd::Inside => None,

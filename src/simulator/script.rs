@@ -76,6 +76,14 @@ pub(super) struct Occurrence {
     pub(super) opened_ms: i64,
 }
 
+/// One time a meeting took place, to its end if it has one: then with everybody's place as the end left it.
+#[derive(Clone, Debug)]
+pub(super) struct Hold {
+    pub(super) occurrence: Occurrence,
+    pub(super) ended_ms: Option<i64>,
+    pub(super) places: BTreeMap<usize, Place>,
+}
+
 /// A seat with times relative to the round's origin.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -107,6 +115,8 @@ pub(super) struct Play<'a> {
     ongoing: BTreeMap<usize, (Occurrence, BTreeMap<usize, Place>)>,
     pub(super) timelines: Vec<Vec<(i64, Vec<Place>)>>,
     pub(super) moments: Vec<Moment>,
+    /// The meetings that are over.
+    over: Vec<Hold>,
 }
 
 impl<'a> Play<'a> {
@@ -118,6 +128,7 @@ impl<'a> Play<'a> {
             ongoing: BTreeMap::new(),
             timelines: vec![Vec::new(); people.len()],
             moments: Vec::new(),
+            over: Vec::new(),
         }
     }
 
@@ -133,15 +144,19 @@ impl<'a> Play<'a> {
     }
 
     fn end(&mut self, meeting: usize, at_ms: i64) -> Result<Vec<usize>, String> {
-        let Some((occurrence, places)) = self.ongoing.remove(&meeting) else {
+        let Some((occurrence, mut places)) = self.ongoing.remove(&meeting) else {
             return Err(format!("{} does not go on", self.meetings[meeting].name));
         };
-        for (&person, place) in &places {
+        for (&person, place) in &mut places {
             if place.status == INSIDE {
                 self.moments.push(Moment { at_ms, person, occurrence, change: Change::Ended });
+                place.status = LEFT;
+                place.left = Some(at_ms);
             }
         }
-        Ok(places.into_keys().collect())
+        let touched = places.keys().copied().collect();
+        self.over.push(Hold { occurrence, ended_ms: Some(at_ms), places });
+        Ok(touched)
     }
 
     fn act(&mut self, meeting: usize, person: usize, act: &Act, at_ms: i64) -> Result<Vec<usize>, String> {
@@ -296,6 +311,18 @@ impl<'a> Play<'a> {
             timeline.pop();
         }
         timeline.push((at_ms, places));
+    }
+
+    /// Every time a meeting took place, those included that go on at the end of the script.
+    pub(super) fn holds(&mut self) -> Vec<Hold> {
+        let mut holds = std::mem::take(&mut self.over);
+        holds.extend(self.ongoing.values().map(|(occurrence, _)| Hold {
+            occurrence: *occurrence,
+            ended_ms: None,
+            places: BTreeMap::new(),
+        }));
+        holds.sort_by_key(|hold| (hold.occurrence.opened_ms, hold.occurrence.meeting));
+        holds
     }
 
     /// A round's end is the end of every meeting in it.

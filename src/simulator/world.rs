@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::script::{INSIDE, Impossible, Moment, Occurrence, Place, Play, Step};
+use super::script::{Hold, INSIDE, Impossible, Moment, Occurrence, Place, Play, Step};
 use super::spread;
 use crate::time::{Timestamp, duration_ms};
 
@@ -34,6 +34,8 @@ pub struct Meeting {
     pub name: String,
     /// The conference id of its first time; the others are made.
     pub conference_id: Option<String>,
+    /// Another organisation hosts it.
+    pub foreign: bool,
 }
 
 /// A role, as the wire's two booleans say it.
@@ -113,6 +115,8 @@ pub struct World {
     /// For each person, from which instant on they have which seats; ascending.
     timelines: Vec<Vec<(i64, Vec<Place>)>>,
     moments: Vec<Moment>,
+    /// Each time a meeting takes place within a round, in order of opening.
+    pub(super) holds: Vec<Hold>,
 }
 
 impl World {
@@ -150,10 +154,11 @@ impl World {
         if let Some(period_ms) = period_ms {
             play.close_round(period_ms);
         }
+        let holds = play.holds();
         let Play { timelines, moments, .. } = play;
         let by_union_id =
             people.iter().enumerate().map(|(index, person)| (person.union_id.clone(), index)).collect();
-        Ok(Self { origin, period_ms, people, meetings, by_union_id, timelines, moments })
+        Ok(Self { origin, period_ms, people, meetings, by_union_id, timelines, moments, holds })
     }
 
     /// Everybody, in the order given.
@@ -181,10 +186,15 @@ impl World {
     pub fn seats(&self, union_id: &str, t: Timestamp) -> Option<(&Person, Vec<Seat>)> {
         let person = *self.by_union_id.get(union_id)?;
         let (round, offset_ms) = self.round_at(t);
+        let places = self.places(person, offset_ms);
+        Some((&self.people[person], places.iter().map(|place| self.seat(place, round)).collect()))
+    }
+
+    /// Somebody's places so long after the start of a round.
+    pub(super) fn places(&self, person: usize, offset_ms: i64) -> &[Place] {
         let timeline = &self.timelines[person];
         let known = timeline.partition_point(|(from_ms, _)| *from_ms <= offset_ms);
-        let places = known.checked_sub(1).map_or(&[][..], |index| &timeline[index].1);
-        Some((&self.people[person], places.iter().map(|place| self.seat(place, round)).collect()))
+        known.checked_sub(1).map_or(&[][..], |index| &timeline[index].1)
     }
 
     /// Who is in which meetings at `t`, by unionId; people who are in none are left out.
@@ -222,7 +232,7 @@ impl World {
         changes
     }
 
-    fn round_at(&self, t: Timestamp) -> (i64, i64) {
+    pub(super) fn round_at(&self, t: Timestamp) -> (i64, i64) {
         let since = t.as_ms().saturating_sub(self.origin.as_ms());
         match self.period_ms {
             Some(period_ms) if since >= 0 => (since / period_ms, since % period_ms),
@@ -230,11 +240,11 @@ impl World {
         }
     }
 
-    fn instant(&self, round: i64, offset_ms: i64) -> Timestamp {
+    pub(super) fn instant(&self, round: i64, offset_ms: i64) -> Timestamp {
         Timestamp::from_ms(self.origin.as_ms() + round * self.period_ms.unwrap_or(0) + offset_ms)
     }
 
-    fn seat(&self, place: &Place, round: i64) -> Seat {
+    pub(super) fn seat(&self, place: &Place, round: i64) -> Seat {
         let instant = |offset: Option<i64>| offset.map(|ms| self.instant(round, ms));
         Seat {
             conference_id: self.conference_id(place.occurrence, round),
@@ -249,7 +259,7 @@ impl World {
     }
 
     /// 24 hex digits as the documented ids have: the second of creation, then what looks random.
-    fn conference_id(&self, occurrence: Occurrence, round: i64) -> String {
+    pub(super) fn conference_id(&self, occurrence: Occurrence, round: i64) -> String {
         let meeting = &self.meetings[occurrence.meeting];
         if let (Some(id), 0, 0) = (&meeting.conference_id, occurrence.ordinal, round) {
             return id.clone();
@@ -282,7 +292,7 @@ mod tests {
     }
 
     fn meeting(name: &str) -> Meeting {
-        Meeting { name: name.into(), conference_id: None }
+        Meeting { name: name.into(), conference_id: None, foreign: false }
     }
 
     fn does(at_ms: i64, who: usize, act: Act) -> Step {

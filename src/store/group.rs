@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::oneshot;
@@ -105,6 +106,7 @@ impl Group {
         self,
         connection: &mut SqliteConnection,
         scribe: &mut Scribe,
+        held_up: &AtomicBool,
     ) -> Result<bool, StoreError> {
         let mut jobs = self.jobs.into_iter();
         let mut replies = Vec::new();
@@ -118,10 +120,12 @@ impl Group {
                         tracing::warn!("another program holds the database's write lock; waiting for it");
                     }
                     tries += 1;
+                    held_up.store(true, Ordering::Relaxed);
                 }
                 written => break written,
             }
         };
+        held_up.store(false, Ordering::Relaxed);
         match written {
             Ok((refused, full)) => {
                 for reply in replies {
@@ -152,6 +156,9 @@ async fn write_all(
     replies: &mut Vec<Reply>,
 ) -> Result<(Vec<Result<(), StoreError>>, bool), StoreError> {
     let mut transaction = connection.begin_with(BEGIN).await?;
+    if jobs.len() == 1 && notes.is_empty() {
+        return alone(transaction, jobs, replies).await.map(|full| (Vec::new(), full));
+    }
     let mut full = false;
     // What a failure leaves in the iterator is answered by the caller.
     for job in jobs.by_ref() {
@@ -170,6 +177,25 @@ async fn write_all(
     let outcomes = note_all(&mut transaction, scribe, notes).await?;
     transaction.commit().await?;
     Ok((outcomes, full))
+}
+
+/// One job that shares with nobody needs no savepoint, and spares two hops.
+async fn alone(
+    mut transaction: Transaction<'_, Sqlite>,
+    jobs: &mut std::vec::IntoIter<Box<dyn Job>>,
+    replies: &mut Vec<Reply>,
+) -> Result<bool, StoreError> {
+    if let Some(job) = jobs.next() {
+        let ran = job.run(&mut transaction).await;
+        replies.push(ran.reply);
+        if let Some(failure) = ran.failure {
+            let full = failure.is_full();
+            transaction.rollback().await.map_err(|_| failure)?;
+            return Ok(full);
+        }
+    }
+    transaction.commit().await?;
+    Ok(false)
 }
 
 /// All notes at once; when one of them is refused, one by one, so that it hurts nobody else.

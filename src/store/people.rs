@@ -10,7 +10,8 @@ use futures_util::TryStreamExt;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
-use super::recording::{STRETCH_SNAPSHOTS, StretchRow, bulk};
+use super::bulk::bulk;
+use super::recording::{STRETCH_SNAPSHOTS, StretchRow};
 use super::{Enrolled, Enrolment, Miss, Store, StoreError, Stretch};
 use crate::ids::{Identity, OrgName, UnionId};
 use crate::presence::belief::Belief;

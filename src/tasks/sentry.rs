@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alerts_database::DatabaseAlert;
 use crate::clock::SharedClock;
+use crate::store::gaps::Why;
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -61,7 +62,7 @@ impl Sentry {
         }
         if !self.store.look_for_room()
             && let Some(from) = self.full_since.take()
-            && let Err(error) = self.store.note_pause(from, self.stamps.now(), "disk full").await
+            && let Err(error) = self.store.note_pause(from, self.stamps.now(), Why::DiskFull).await
         {
             tracing::warn!(%error, "that nobody was looked at for a while could not be noted");
         }

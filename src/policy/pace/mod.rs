@@ -10,6 +10,7 @@
 use sha2::{Digest, Sha256};
 
 pub mod company;
+pub mod crew;
 pub mod diary;
 pub mod even;
 pub mod habits;

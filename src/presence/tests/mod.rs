@@ -2,6 +2,7 @@
 //!
 //! Here: the shared bench. A [`Watch`] follows one person; times are whole seconds, looks are lists of records.
 
+mod confirm;
 mod envelope;
 mod order;
 mod properties;

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::{EventId, VisitId};
+use crate::presence::confirm::{Over, Testimony, confirm};
 use crate::presence::visit::{LeftReason, Visit};
 
 /// Something that happens to a belief, so many seconds after what happened before.
@@ -23,6 +24,11 @@ enum Act {
     Interrupted,
     WindowClosed,
     Snapshot,
+    /// The meeting's word about `a`: whether it is over, and a record.
+    Word {
+        over: Option<Option<i64>>,
+        record: Option<Shape>,
+    },
     /// Taken off the list, and put on it again.
     Unwatched,
 }
@@ -64,6 +70,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Interrupted),
         1 => Just(Act::WindowClosed),
         1 => Just(Act::Snapshot),
+        4 => (prop::option::of(prop::option::of((0_i64..60).prop_map(|n| n * 5))), prop::option::of(shape()))
+            .prop_map(|(over, record)| Act::Word { over, record }),
         1 => Just(Act::Unwatched),
     ]
 }
@@ -133,6 +141,25 @@ fn play(
             Act::Rejected => watch.upkeep(seconds, diff::rejected),
             Act::WindowClosed => watch.upkeep(seconds, diff::close_window),
             Act::Snapshot => watch.upkeep(seconds, diff::snapshot),
+            Act::Word { over, record } => {
+                let entries = [record.clone(), None, None];
+                let entry = answer(seconds, false, &entries).entries.into_values().next();
+                let word = Testimony {
+                    at: at(seconds),
+                    over: over.map_or(Over::No, |ended| Over::Yes(ended.map(at))),
+                    record: entry.and_then(|entry| match entry {
+                        Entry::Record(record) => Some(record),
+                        Entry::ListedOnly => None,
+                    }),
+                };
+                let conference = ConferenceId::parse("a").unwrap();
+                let said = confirm(&watch.belief, &conference, &word, &watch.card, SOURCE);
+                let again = said
+                    .as_ref()
+                    .and_then(|said| confirm(&said.belief, &conference, &word, &watch.card, SOURCE));
+                assert!(again.is_none_or(|again| again.events.is_empty()), "the same word twice");
+                watch.take(said.unwrap_or_else(|| Outcome { belief: before.clone(), ..Outcome::default() }))
+            }
             // After a silent first look following an end of the watch, receivers know less than we do, by the operator's wish.
             Act::Unwatched if rules.first_poll_silent => {
                 Outcome { belief: before.clone(), ..Outcome::default() }
@@ -279,10 +306,11 @@ proptest! {
                 None => assert!(presence != Presence::Inside || !silent.is_empty(), "true without a word"),
             }
 
-            // Only an answer, or the operator's own act, ends a visit.
+            // Only an answer, the meeting's word about somebody who vanished, or the operator's own act, ends a visit.
+            let spoken_of = before.vanished().next().is_some();
             let ends = outcome.events.iter().any(|event| event.data.visit.as_ref().is_some_and(
                 |visit| visit.left_reason.is_some_and(|reason| reason != LeftReason::Unwatched)));
-            assert!(seen.is_some() || !ends);
+            assert!(seen.is_some() || spoken_of || !ends);
 
             // An unchanged answer says nothing.
             if let Some(seen) = seen && outcome.belief.settled() {

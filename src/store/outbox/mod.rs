@@ -6,6 +6,7 @@
 //! SQL only compares), the writing of new deliveries (`recording`), requests (a transaction never spans one).
 
 pub mod admin;
+mod claim;
 pub mod replay;
 mod turn;
 
@@ -185,7 +186,10 @@ impl Store {
     ) -> Result<Vec<Claimed>, StoreError> {
         let ask = Ask { webhook, max, lease_until, probe: false };
         self.write(move |connection| {
-            Box::pin(async move { Ok(turn::grant(connection, &ask, now).await?.claimed) })
+            Box::pin(async move {
+                let granted = claim::grant(connection, std::slice::from_ref(&ask), now).await?;
+                Ok(granted.into_iter().flat_map(|one| one.claimed).collect())
+            })
         })
         .await
     }
@@ -198,7 +202,8 @@ impl Store {
 
     /// When the next free lane of a webhook is ready; `None` when nothing waits.
     pub async fn next_ready(&self, webhook: &WebhookName) -> Result<Option<Timestamp>, StoreError> {
-        turn::next_ready(&mut *self.readers().acquire().await?, webhook).await
+        let ready = claim::next_ready(&mut *self.readers().acquire().await?, &[webhook]).await?;
+        Ok(ready.into_iter().next().flatten())
     }
 
     /// Makes everything that waits for a webhook a dead letter; returns how many. Nothing of it may be in flight.

@@ -18,8 +18,8 @@ use crate::time::Timestamp;
 use crate::webhook::answer::Answer;
 
 /// The most deliveries one webhook has in hand, sent or waiting for their turn: enough to keep a fast receiver busy
-/// while the database works, few enough to be given back quickly.
-const MOST_IN_HAND: u32 = 256;
+/// while the database writes a thousand looks in one transaction, few enough to be given back quickly.
+const MOST_IN_HAND: u32 = 1024;
 
 /// How much longer than a request a lease lasts: the answer has to be written back.
 const LEASE_MARGIN: Duration = Duration::from_mins(1);

@@ -1,4 +1,4 @@
-"""The official Python SDK gets a token and reads somebody's meetings from a simulator.
+"""The official Python SDK gets a token and reads somebody's meetings, and the organisation's, from a simulator.
 
 usage: read_meetings.py BASE_URL
 
@@ -76,6 +76,51 @@ def tokens(client):
     }
 
 
+def organisation(checks, client, token):
+    """The calls about meetings: which go on, who is in them, one, its members."""
+
+    def told(call, headers, *request):
+        headers.x_acs_dingtalk_access_token = token
+        return getattr(client, f"query_{call}_with_options")(*request, headers, PATIENCE).body
+
+    going_on = told(
+        "org_conference_list",
+        conference.QueryOrgConferenceListHeaders(),
+        conference.QueryOrgConferenceListRequest(next_token="0", max_results=10),
+    )
+    listed = [(one.conference_id, one.status, one.biz_type) for one in going_on.on_going_conf_list]
+    checks.same("the organisation has one meeting", listed, [(MEETING, 2, "0")])
+    checks.same("on one page", (going_on.has_more, going_on.total_count, going_on.next_token), (False, 1, None))
+    checks.same("Ann made it", going_on.on_going_conf_list[0].creator_id, ANN)
+
+    batch = told(
+        "conference_info_batch",
+        conference.QueryConferenceInfoBatchHeaders(),
+        conference.QueryConferenceInfoBatchRequest(conference_id_list=[MEETING, "no-such-meeting"]),
+    )
+    users = [(user.user_id, user.attend_status) for info in batch.infos for user in info.user_list]
+    checks.same("the batch has its people", users, [(ANN, 3), (BEN, 6)])
+
+    info = told("conference_info", conference.QueryConferenceInfoHeaders(), MEETING).conf_info
+    checks.same("the meeting goes on", (info.conference_id, info.status, info.end_time), (MEETING, 2, None))
+    checks.same("with one of two", (info.active_num, info.attend_num), (1, 2))
+
+    members = told(
+        "conference_members",
+        conference.QueryConferenceMembersHeaders(),
+        MEETING,
+        conference.QueryConferenceMembersRequest(max_results=20),
+    )
+    found = {one.union_id: (one.attend_status, one.outer_org_member) for one in members.member_models}
+    checks.same("its members", found, {ANN: (3, True), BEN: (6, None)})
+    checks.same("how many", (members.total_count, members.next_token), (2, None))
+    checks.refused(
+        "a meeting nobody knows",
+        "roomNotFound",
+        lambda: told("conference_info", conference.QueryConferenceInfoHeaders(), "nowhere"),
+    )
+
+
 def main(base_url):
     checks = Checks()
     config = settings(base_url)
@@ -116,6 +161,8 @@ def main(base_url):
     checks.same("Ben has left", (ben.attend_status, ben.duration), (6, ben.leave_time - ben.join_time))
     cleo = meetings(CLEO, token).body
     checks.same("Cleo has no meeting", (cleo.on_going_conf_id_list, cleo.member_model_map), ([], {}))
+
+    organisation(checks, client, token)
 
     checks.refused("a bad token", "InvalidAuthentication", lambda: meetings(ANN, "nonsense"))
     checks.refused("a quoted token", "InvalidAuthentication", lambda: meetings(ANN, f'"{token}"'))
