@@ -37,7 +37,7 @@ fn scene(people: u32, calls_per_month: u64, warmup_days: u64, visits: Vec<Visit>
         month_time_zone: Tz::UTC,
         warmup: Duration::from_hours(24 * warmup_days),
         visits,
-        sweep: super::Sweeping::Off,
+        sweep: Sweeping::Off,
         foreign: BTreeSet::new(),
     }
 }
