@@ -291,10 +291,12 @@ fn without_secrets(line: &str) -> String {
     for (at, c) in line.char_indices() {
         match quote {
             None if c == '"' || c == '\'' => {
-                quote = Some((c, line[at + 1..].starts_with("whsec_") || names_a_secret(&key)));
+                // After a bare word its `=` may be missing, and anything may stand here.
+                let hidden = line[at + 1..].starts_with("whsec_") || names_a_secret(&key) || !word.is_empty();
+                quote = Some((c, hidden));
                 word.clear();
             }
-            Some((open, _)) if c == open => quote = None,
+            Some((open, hidden)) if c == open && (!hidden || ends_well(&line[at + 1..])) => quote = None,
             Some((_, hidden)) => {
                 word.push(c);
                 out.push(if hidden { '*' } else { c });
@@ -316,6 +318,13 @@ fn without_secrets(line: &str) -> String {
         out.push(c);
     }
     out
+}
+
+/// Whether what follows a closing quote can follow one. Else it was none, or a secret is broken in two: no part of it
+/// is shown.
+fn ends_well(rest: &str) -> bool {
+    let rest = rest.trim_start();
+    rest.is_empty() || rest.starts_with(['#', ',', '}', ']', '='])
 }
 
 /// Stars out the user and the password of every URL.
@@ -421,5 +430,9 @@ mod tests {
         );
         assert_eq!(without_users("u = \"https://me:pw@x.de/@\""), "u = \"https://*****@x.de/@\"");
         assert_eq!(without_secrets("tokken = \"a\""), "tokken = \"*\"");
+        assert_eq!(without_secrets("app_secret = \"a\"hunter2\""), "app_secret = \"*********\"");
+        assert_eq!(without_secrets("app_secret = \"a\" hunter2"), "app_secret = \"**********");
+        assert_eq!(without_secrets("calls \"hunter2\""), "calls \"*******\"");
+        assert_eq!(without_secrets("  \"meeting.*\", \"x\""), "  \"meeting.*\", \"x\"");
     }
 }

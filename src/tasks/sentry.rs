@@ -57,6 +57,12 @@ impl Sentry {
     /// Looks once; gives when to look again.
     pub async fn step(&mut self) -> Result<Timestamp, StoreError> {
         self.store.still_there().inspect_err(|_| self.store.leave_word())?;
+        // Before anybody looks for room: a disk that was full for a moment was full.
+        if let Some(alert) = &mut self.alert
+            && let Err(error) = alert.step(self.stamps.now()).await
+        {
+            tracing::debug!(%error, "the alert about the database cannot be told yet");
+        }
         if self.store.is_full() {
             self.full_since.get_or_insert(self.stamps.now().minus(EVERY));
         }
@@ -65,11 +71,6 @@ impl Sentry {
             && let Err(error) = self.store.note_pause(from, self.stamps.now(), Why::DiskFull).await
         {
             tracing::warn!(%error, "that nobody was looked at for a while could not be noted");
-        }
-        if let Some(alert) = &mut self.alert
-            && let Err(error) = alert.step(self.stamps.now()).await
-        {
-            tracing::debug!(%error, "the alert about the database cannot be told yet");
         }
         Ok(self.clock.now().plus(EVERY))
     }
