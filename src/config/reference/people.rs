@@ -13,7 +13,7 @@ pub(super) const POLL: Table = Table {
     used_by: "the poller of `run`; `plan` and `check` count with it",
     see: "docs/pacing.md",
     keys: &[
-        Key::new("interval", Kind::Duration(&["auto"]), "\"auto\" paces by the calls that are left; or a duration.")
+        Key::new("interval", Kind::Duration(&["auto"]), "\"auto\" looks where it tells most for the calls that are left; or a duration.")
             .or("\"auto\"")
             .example("\"5m\"")
             .more("A [[user]] wins over the last matching [[group]], and that over [poll]."),
@@ -186,12 +186,21 @@ pub(super) const WATCH: Table = Table {
     about: "More files with people in them.",
     used_by: "whatever reads the config",
     see: "docs/operations.md",
-    keys: &[Key::new(
-        "include",
-        Kind::Globs,
-        "More [[user]], [[group]] and [[org]], from the config's folder; files that do not exist yet are fine.",
-    )
-    .or("[\"watch.d/*.toml\"]")
-    .more("Nothing else may stand in an included file. A file that is named without `*` must exist.")],
+    keys: &[
+        Key::new(
+            "include",
+            Kind::Globs,
+            "More [[user]], [[group]] and [[org]], from the config's folder; files that do not exist yet are fine.",
+        )
+        .or("[\"watch.d/*.toml\"]")
+        .more("Nothing else may stand in an included file. A file that is named without `*` must exist."),
+        Key::new(
+            "auto_reload",
+            Kind::Flag,
+            "true: read the config again by itself, seconds after one of its files (secrets and templates too) has changed.",
+        )
+        .or("false")
+        .more("A file that is broken is refused once; the settings in force stay, and `status` says why."),
+    ],
     also: None,
 };
