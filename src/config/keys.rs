@@ -2,7 +2,25 @@
 //!
 //! Guards: advice names only keys that exist. Deliberately not here: the list of them, and what they mean (`reference`).
 
-use super::reference::{TABLES, table};
+use super::reference::{Kind, TABLES, table};
+
+/// What the same thing is called elsewhere, by the table's path; those of `webhook` hold for its defaults, those of
+/// `dingtalk` for an organisation.
+const SYNONYMS: &[(&str, &[&str], &str)] = &[
+    ("dingtalk", &["client_id", "appkey", "suite_key"], "app_key"),
+    ("dingtalk", &["client_secret", "appsecret", "suite_secret"], "app_secret"),
+    ("dingtalk", &["quota", "budget", "calls", "limit"], "calls_per_month"),
+    ("dingtalk", &["region", "endpoint"], "site"),
+    ("poll", &["every", "schedule", "period"], "interval"),
+    ("user", &["id", "user_id", "userid"], "union_id"),
+    ("webhook", &["retries", "max_retries", "max_attempts"], "attempts"),
+    ("webhook", &["signing_secret", "key"], "secret"),
+    ("webhook", &["endpoint", "target"], "url"),
+    ("webhook", &["type"], "format"),
+    ("history", &["db", "database", "file"], "path"),
+    ("http", &["port", "bind", "address", "host"], "listen"),
+    ("log", &["verbosity"], "level"),
+];
 
 /// The one of `known` that somebody may have meant by `word`.
 pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
@@ -22,8 +40,14 @@ pub(super) fn keys_of(path: &str) -> impl Iterator<Item = &'static str> {
 
 /// What to do about an unknown key: the nearest one here, else where it is known, else what is known here.
 pub(super) fn advice(name: &str, path: &str) -> String {
-    if let Some(near) = nearest(name, keys_of(path)) {
-        return format!("did you mean `{near}`?");
+    let shared = match path {
+        "org" => "dingtalk",
+        "webhook_defaults" => "webhook",
+        path => path,
+    };
+    let synonym = SYNONYMS.iter().find(|(of, names, _)| *of == shared && names.contains(&name));
+    if let Some(near) = nearest(name, keys_of(path)).or(synonym.map(|(_, _, key)| *key)) {
+        return format!("did you mean `{}`?", written(near, path));
     }
     let elsewhere: Vec<String> = TABLES
         .iter()
@@ -37,6 +61,17 @@ pub(super) fn advice(name: &str, path: &str) -> String {
         return "it stands at the top of the file, before the first table".to_owned();
     }
     format!("known here: {}", keys_of(path).collect::<Vec<_>>().join(", "))
+}
+
+/// A key as it is written: tables with their brackets.
+fn written(key: &str, path: &str) -> String {
+    let kind =
+        table(path).and_then(|table| table.all_keys().find(|known| known.name == key)).map(|key| key.kind);
+    match kind {
+        Some(Kind::Tables(table)) => format!("[[{table}]]"),
+        Some(Kind::Table(_)) if path.is_empty() => format!("[{key}]"),
+        _ => key.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -56,5 +91,19 @@ mod tests {
         assert_eq!(advice("intervall", "poll"), "did you mean `interval`?");
         assert_eq!(advice("min_interval", "history"), "it is a key of [poll]");
         assert_eq!(advice("colour", "privacy"), "known here: store_nick");
+        assert_eq!(advice("webhooks", ""), "did you mean `[[webhook]]`?");
+        assert_eq!(advice("webhook_default", ""), "did you mean `[webhook_defaults]`?");
+    }
+
+    #[test]
+    fn what_a_key_is_called_elsewhere_leads_to_it() {
+        assert_eq!(advice("port", "http"), "did you mean `listen`?");
+        assert_eq!(advice("max_retries", "webhook_defaults"), "did you mean `attempts`?");
+        for (path, names, key) in SYNONYMS {
+            assert!(keys_of(path).any(|known| known == *key), "{key} of [{path}]");
+            for name in *names {
+                assert!(!keys_of(path).any(|known| known == *name), "{name} of [{path}] is a key itself");
+            }
+        }
     }
 }

@@ -230,10 +230,26 @@ fn excerpt(out: &mut String, sources: &Sources, place: &Place, label: &str) {
     if label.is_empty() {
         let _ = writeln!(out, "{pointed}");
     } else if long {
-        let _ = writeln!(out, "{pointed}\n{:width$} = {label}", "");
+        let _ = writeln!(out, "{pointed}\n{:width$} = {}", "", folded(label, width + 3));
     } else {
         let _ = writeln!(out, "{pointed} {label}");
     }
+}
+
+/// A list too long for a line goes on below, between its items: what may be copied stays whole.
+fn folded(label: &str, indent: usize) -> String {
+    let (mut out, mut used) = (String::new(), indent);
+    for item in label.split_inclusive(", ") {
+        let wide = item.trim_end().chars().map(columns).sum::<usize>();
+        if used > indent && used + wide > WIDEST {
+            out.truncate(out.trim_end().len());
+            let _ = write!(out, "\n{:indent$}", "");
+            used = indent;
+        }
+        out.push_str(item);
+        used += item.chars().map(columns).sum::<usize>();
+    }
+    out
 }
 
 /// A long line around what is pointed at, with `…` where something is left out; where that begins, and how many

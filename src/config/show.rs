@@ -263,8 +263,9 @@ impl<'a> Files<'a> {
 
     /// What was included is part of what is shown.
     fn watch(&self) -> Block {
-        let mut block = self.block("watch", &[]).unwrap_or_else(empty);
-        for line in &mut block.lines {
+        let layers: Vec<Layer<'_>> = self.root.table("watch").into_iter().collect();
+        let mut block = self.block("watch", &layers).unwrap_or_else(empty);
+        for line in block.lines.iter_mut().filter(|line| line.key == "include") {
             line.value = Value::Array(Vec::new());
             line.origin = Origin::From("what was included is shown here");
         }

@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(batch.took(50, Duration::from_millis(200)).size(), 5);
         assert_eq!(batch.took(50, Duration::from_millis(1)).size(), 100);
         assert_eq!(batch.took(50, Duration::from_millis(16)).size(), 62);
-        assert_eq!(batch.took(50, Duration::from_secs(60)).size(), 1, "never nothing");
+        assert_eq!(batch.took(50, Duration::from_mins(1)).size(), 1, "never nothing");
     }
 
     #[test]

@@ -17,5 +17,6 @@ pub mod reaction;
 pub mod replay;
 pub mod robot;
 pub mod send_rate;
+pub mod sweep;
 pub mod webhook_alert;
 pub mod window;

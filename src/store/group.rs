@@ -155,6 +155,9 @@ async fn write_all(
     notes: &[Note],
     replies: &mut Vec<Reply>,
 ) -> Result<(Vec<Result<(), StoreError>>, bool), StoreError> {
+    if jobs.len() == 0 {
+        return Ok((only_notes(connection, scribe, notes).await?, false));
+    }
     let mut transaction = connection.begin_with(BEGIN).await?;
     if jobs.len() == 1 && notes.is_empty() {
         return alone(transaction, jobs, replies).await.map(|full| (Vec::new(), full));
@@ -198,6 +201,33 @@ async fn alone(
     Ok(false)
 }
 
+/// Notes that share with no job need no savepoint, unless one of them is refused: then all begin anew, one by one.
+async fn only_notes(
+    connection: &mut SqliteConnection,
+    scribe: &mut Scribe,
+    notes: &[Note],
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    let mut transaction = connection.begin_with(BEGIN).await?;
+    match scribe.write(&mut transaction, notes).await {
+        Ok(()) => {
+            transaction.commit().await?;
+            return Ok(vec![Ok(()); notes.len()]);
+        }
+        Err(error) if !error.is_refusal() => return Err(error),
+        Err(error) => {
+            transaction.rollback().await?;
+            scribe.forget_sequence();
+            if notes.len() == 1 {
+                return Ok(vec![Err(error)]);
+            }
+        }
+    }
+    let mut transaction = connection.begin_with(BEGIN).await?;
+    let outcomes = note_each(&mut transaction, scribe, notes).await?;
+    transaction.commit().await?;
+    Ok(outcomes)
+}
+
 /// All notes at once; when one of them is refused, one by one, so that it hurts nobody else.
 async fn note_all(
     transaction: &mut Transaction<'_, Sqlite>,
@@ -208,10 +238,17 @@ async fn note_all(
         return Ok(Vec::new());
     }
     match note(transaction, scribe, notes).await? {
-        Ok(()) => return Ok(vec![Ok(()); notes.len()]),
-        Err(error) if notes.len() == 1 => return Ok(vec![Err(error)]),
-        Err(_) => {}
+        Ok(()) => Ok(vec![Ok(()); notes.len()]),
+        Err(error) if notes.len() == 1 => Ok(vec![Err(error)]),
+        Err(_) => note_each(transaction, scribe, notes).await,
     }
+}
+
+async fn note_each(
+    transaction: &mut Transaction<'_, Sqlite>,
+    scribe: &mut Scribe,
+    notes: &[Note],
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
     let mut outcomes = Vec::with_capacity(notes.len());
     for one in notes {
         outcomes.push(note(transaction, scribe, std::slice::from_ref(one)).await?);

@@ -48,7 +48,7 @@ impl<'a> Writer<'a> {
         leaf(self.0, kind, content)
     }
 
-    fn digits(self, number: impl ToString) -> Result<(), Error> {
+    fn digits(self, number: &impl ToString) -> Result<(), Error> {
         self.leaf(INT, number.to_string().as_bytes())
     }
 
@@ -116,35 +116,35 @@ impl<'a> Serializer for Writer<'a> {
     }
 
     fn serialize_i8(self, value: i8) -> Result<(), Error> {
-        self.digits(value)
+        self.digits(&value)
     }
 
     fn serialize_i16(self, value: i16) -> Result<(), Error> {
-        self.digits(value)
+        self.digits(&value)
     }
 
     fn serialize_i32(self, value: i32) -> Result<(), Error> {
-        self.digits(value)
+        self.digits(&value)
     }
 
     fn serialize_i64(self, value: i64) -> Result<(), Error> {
-        self.digits(value)
+        self.digits(&value)
     }
 
     fn serialize_u8(self, value: u8) -> Result<(), Error> {
-        self.digits(value)
+        self.digits(&value)
     }
 
     fn serialize_u16(self, value: u16) -> Result<(), Error> {
-        self.digits(value)
+        self.digits(&value)
     }
 
     fn serialize_u32(self, value: u32) -> Result<(), Error> {
-        self.digits(value)
+        self.digits(&value)
     }
 
     fn serialize_u64(self, value: u64) -> Result<(), Error> {
-        self.digits(value)
+        self.digits(&value)
     }
 
     fn serialize_f32(self, _: f32) -> Result<(), Error> {

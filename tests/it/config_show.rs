@@ -59,6 +59,9 @@ secret = [{ file = "crm.whsec" }]
 rate = 4
 max_age = "forever"
 backoff = { factor = 2.5 }
+[watch]
+include = ["watch.d/10-*.toml"]
+auto_reload = true
 [history]
 path = "data/presence.db"
 visits = "forever"

@@ -49,6 +49,22 @@ async fn every_example_finds_its_rows_by_index() {
     }
 }
 
+/// An index of everything is no way to the few that are open.
+#[tokio::test]
+async fn who_is_in_now_is_found_among_the_open_visits_only() {
+    let place = Place::new();
+    place.open().await.close().await.unwrap();
+    for question in [
+        "SELECT * FROM v_now",
+        "SELECT * FROM v_now ORDER BY joined_ms",
+        "SELECT * FROM v_now WHERE who = 'Li Wei'",
+    ] {
+        let plan = plan(&place, question).await;
+        assert!(plan.iter().any(|step| step.contains("visits_open")), "{question}:\n{}", plan.join("\n"));
+        assert!(!plan.iter().any(|step| step.contains("visits_by_time")), "{question}:\n{}", plan.join("\n"));
+    }
+}
+
 #[tokio::test]
 async fn the_usual_ways_into_the_views_are_by_index() {
     let place = Place::new();

@@ -97,9 +97,14 @@ mod tests {
     use super::*;
     use crate::config::reference::entries;
 
+    fn in_docs(name: &str) -> String {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+        std::fs::read_to_string(path).expect(name)
+    }
+
     #[test]
     fn the_page_in_the_docs_is_this_one() {
-        let page = include_str!("../../../docs/configuration.md");
+        let page = in_docs("configuration.md");
         assert!(page == markdown(), "run: presenced config explain --markdown > docs/configuration.md");
     }
 
@@ -114,7 +119,7 @@ mod tests {
 
     #[test]
     fn the_schema_in_the_docs_is_this_one() {
-        let stands = include_str!("../../../docs/config.schema.json");
+        let stands = in_docs("config.schema.json");
         let now = serde_json::to_string_pretty(&crate::config::reference::schema()).expect("JSON") + "\n";
         assert!(stands == now, "run: presenced config schema > docs/config.schema.json");
     }

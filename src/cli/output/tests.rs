@@ -116,7 +116,7 @@ fn a_header_that_is_cut_costs_no_row() {
     ];
     let rows: Vec<Row> = (0..3).map(|n| Row::new(vec![format!("row {n}").into(), "x".into()])).collect();
     let printer = Printer { format: OutputFormat::Table, time_zone: Tz::UTC, width: 24, quiet: false };
-    let printed = anstream::adapter::strip_str(&printer.render(&columns, &rows)).to_string();
-    assert_eq!(printed.lines().count(), 4, "{printed}");
-    assert!(printed.contains("row 2"), "{printed}");
+    let shown = anstream::adapter::strip_str(&printer.render(&columns, &rows)).to_string();
+    assert_eq!(shown.lines().count(), 4, "{shown}");
+    assert!(shown.contains("row 2"), "{shown}");
 }

@@ -183,7 +183,7 @@ pub(super) const USER: Table = Table {
 pub(super) const WATCH: Table = Table {
     path: "watch",
     many: false,
-    about: "More files with people in them.",
+    about: "More files with people in them, and whether changes are noticed.",
     used_by: "whatever reads the config",
     see: "docs/operations.md",
     keys: &[
@@ -200,7 +200,7 @@ pub(super) const WATCH: Table = Table {
             "true: read the config again by itself, seconds after one of its files (secrets and templates too) has changed.",
         )
         .or("false")
-        .more("A file that is broken is refused once; the settings in force stay, and `status` says why."),
+        .more("A config that cannot be used changes nothing, as with `presenced reload`."),
     ],
     also: None,
 };

@@ -21,6 +21,8 @@ pub mod price;
 pub mod stays;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod virtual_month;
 
 pub use even::{Phase, even_interval, first_look, next_look, projection};
 pub use pacer::{Allowance, Next, Pacer, Person, Seen, Settings, Visit, Why};

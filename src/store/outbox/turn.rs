@@ -103,7 +103,8 @@ pub(super) async fn write_back(
     }
     let rows: Vec<_> = finished.iter().map(finished_row).collect();
     let written = bulk(connection, FINISH, &rows).await?;
-    let lanes: Vec<_> = finished.iter().map(|done| done.ticket.lane()).collect();
+    let lanes: Vec<_> =
+        finished.iter().filter(|done| !done.keeps_lane).map(|done| done.ticket.lane()).collect();
     bulk(connection, REMOVE_EMPTY_LANES, &lanes).await?;
     bulk(connection, MOVE_LANES_ON, &lanes).await?;
     Ok((finished.len() as u64).saturating_sub(written))

@@ -5,6 +5,7 @@
 //! them ends the dispatcher, which ends the daemon (`app::supervise`). Deliberately not here: when one may start, and
 //! what its answer means (`desk`).
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 
@@ -23,8 +24,8 @@ const MOST_LEFTOVERS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Returned {
     desk: usize,
-    /// Of every event the request held.
-    tickets: Vec<Ticket>,
+    /// Of every event the request held, and what is behind it in its lane.
+    tickets: Vec<(Ticket, VecDeque<Claimed>)>,
     probe: bool,
     sent: Sent,
 }
@@ -83,7 +84,7 @@ impl Dispatcher {
             self.leftovers.spawn(leftover.drain());
         }
         let now = self.clock.now();
-        for ticket in &tickets {
+        for (ticket, _) in &tickets {
             self.metrics.webhook_attempt(ticket.webhook.as_str(), sent.answer.status);
         }
         let (finished, forgiven) = self.desks[at].answered(tickets, probe, &sent.answer, now);
@@ -92,7 +93,7 @@ impl Dispatcher {
     }
 }
 
-fn addressed(claimed: Claimed) -> (Ticket, Message) {
+fn addressed(claimed: Claimed) -> ((Ticket, VecDeque<Claimed>), Message) {
     let message = Message {
         event_id: claimed.event_id,
         event_type: claimed.event_type,
@@ -100,5 +101,5 @@ fn addressed(claimed: Claimed) -> (Ticket, Message) {
         attempt: claimed.ticket.attempts.saturating_add(1),
         body: claimed.body,
     };
-    (claimed.ticket, message)
+    ((claimed.ticket, claimed.behind), message)
 }

@@ -77,6 +77,7 @@ impl Poller {
                 self.upstreams[index].budget.settle(ticket, 0);
                 let next = self.next_regular(person, now);
                 self.requeue(person, next);
+                self.replanned.push(person);
                 self.expect_planned(index, now);
                 questions += 1;
                 if questions == MOST_QUESTIONS {

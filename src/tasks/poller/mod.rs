@@ -119,6 +119,8 @@ pub struct Poller {
     /// People with unchanged looks since the last flush.
     stretched: Vec<u32>,
     misses: Vec<Miss>,
+    /// People whose next look moved without a look since the last flush.
+    replanned: Vec<u32>,
     flushing: bool,
     next_flush: Option<Timestamp>,
     next_stale_check: Timestamp,

@@ -254,6 +254,7 @@ impl Poller {
         let Some(next) = self.next_paced(person, now) else { return };
         self.upstreams[upstream].due.remove(due, person);
         self.requeue(person, next);
+        self.replanned.push(person);
     }
 
     /// Where the rule decides, the next good look is late some time after it was planned, not an interval after the last.

@@ -77,6 +77,7 @@ impl Poller {
             running: Running::default(),
             stretched: Vec::new(),
             misses: Vec::new(),
+            replanned: Vec::new(),
             flushing: false,
             next_flush: None,
             next_stale_check: now,
@@ -134,6 +135,11 @@ impl Poller {
         if stored > now && stored <= latest {
             return stored;
         }
+        if watched.number != NO_NUMBER {
+            // It may lie hours ahead: the next start is to find it.
+            self.replanned.push(person);
+        }
+        let watched = &self.people[person as usize];
         let rate = self.upstreams[watched.upstream].limiter.effective_rate(now);
         pace::first_look(now, interval, watched.phase, members, rate)
     }
