@@ -8,6 +8,7 @@ mod cli_reading;
 mod config_check;
 mod config_example;
 mod config_formats;
+mod confirm;
 mod crash;
 mod delivery_filters;
 mod delivery_flow;

@@ -28,6 +28,7 @@ use crate::webhook::routing::Subscription;
 mod alarm;
 mod alerting;
 mod ask;
+mod confirm;
 mod flush;
 mod hours;
 pub mod reload;
@@ -71,6 +72,8 @@ pub struct Settings {
     pub overtime: Duration,
     /// Whose wall clock expressions mean.
     pub time_zone: Tz,
+    /// Meetings are asked about people whose entry vanished.
+    pub confirm_calls: bool,
 }
 
 /// What the poller works with.
@@ -122,6 +125,7 @@ pub struct Poller {
     hours: Vec<hours::Hours>,
     /// Who is followed past the end of a window.
     followed: Vec<u32>,
+    questions: confirm::Questions,
     board: Board,
     /// To be told, in order.
     notices: VecDeque<Notice>,
@@ -146,6 +150,7 @@ pub struct Totals {
 /// What ran beside the loop and is done.
 #[derive(Debug)]
 enum Done {
+    Confirmed(Box<confirm::Told>),
     Asked { call: ask::Call, result: Result<Answer, CallError> },
     Recorded(Box<settle::Recorded>),
     Flushed { retry: Vec<Miss>, result: Result<(), StoreError> },
@@ -202,6 +207,7 @@ impl Poller {
         if tick {
             self.next_start = now.plus(TICK);
         }
+        wake = earliest(wake, self.ask_meetings(now));
         for upstream in 0..self.upstreams.len() {
             // Between ticks only who waits for a place is started: that place may just have become free.
             if tick || self.upstreams[upstream].full {
@@ -218,6 +224,7 @@ impl Poller {
 
     fn take(&mut self, done: Done) {
         match done {
+            Done::Confirmed(told) => self.meeting_told(*told),
             Done::Asked { call, result } => self.asked(call, result),
             Done::Recorded(recorded) => self.recorded(*recorded),
             Done::Flushed { retry, result } => self.flushed(retry, result),
@@ -238,6 +245,7 @@ impl Poller {
 
     fn begin_stop(&mut self) {
         self.stopping = true;
+        self.drop_questions();
         self.requests.close();
     }
 
