@@ -283,6 +283,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         backoff: config.poll.backoff,
         overtime: config.poll.overtime,
         time_zone: config.time_zone,
+        confirm_calls: config.poll.confirm_calls,
     }
 }
 

@@ -85,11 +85,10 @@ struct PersonText {
     by_phone: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct MeetingText {
     id: Option<String>,
-    #[serde(default)]
     foreign: bool,
 }
 

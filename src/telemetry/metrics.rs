@@ -61,6 +61,11 @@ impl Metrics {
         self.duration.observe(took);
     }
 
+    /// Calls that no look was behind; what they took from the month.
+    pub fn calls_made(&self, org: &OrgName, calls: u32) {
+        self.calls.add(org.clone(), u64::from(calls));
+    }
+
     /// The token in use ends then.
     pub fn token_expires(&self, org: &OrgName, at: Timestamp) {
         self.token_expiry.lock().unwrap_or_else(PoisonError::into_inner).insert(org.clone(), at);

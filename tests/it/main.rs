@@ -11,6 +11,7 @@ mod config_example;
 mod config_formats;
 mod config_messages;
 mod config_show;
+mod confirm;
 mod crash;
 mod delivery_filters;
 mod delivery_flow;

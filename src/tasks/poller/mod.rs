@@ -29,6 +29,7 @@ use crate::webhook::routing::Subscription;
 mod alarm;
 mod alerting;
 mod ask;
+mod confirm;
 mod explain;
 mod flush;
 mod hours;
@@ -77,6 +78,8 @@ pub struct Settings {
     pub overtime: Duration,
     /// Whose wall clock expressions mean.
     pub time_zone: Tz,
+    /// Meetings are asked about people whose entry vanished.
+    pub confirm_calls: bool,
 }
 
 /// What the poller works with.
@@ -130,6 +133,7 @@ pub struct Poller {
     hours: Vec<hours::Hours>,
     /// Who is followed past the end of a window.
     followed: Vec<u32>,
+    questions: confirm::Questions,
     board: Board,
     /// To be told, in order.
     notices: VecDeque<Notice>,
@@ -154,6 +158,7 @@ pub struct Totals {
 /// What ran beside the loop and is done.
 #[derive(Debug)]
 enum Done {
+    Confirmed(Box<confirm::Told>),
     Asked {
         call: ask::Call,
         result: Result<Answer, CallError>,
@@ -231,6 +236,7 @@ impl Poller {
         if tick {
             self.next_start = now.plus(TICK);
         }
+        wake = earliest(wake, self.ask_meetings(now));
         for upstream in 0..self.upstreams.len() {
             // Between ticks only who waits for a place is started: that place may just have become free.
             if tick || self.upstreams[upstream].full {
@@ -247,6 +253,7 @@ impl Poller {
 
     fn take(&mut self, done: Done) {
         match done {
+            Done::Confirmed(told) => self.meeting_told(*told),
             Done::Asked { call, result } => self.asked(call, result),
             Done::Recorded(recorded) => self.recorded(*recorded),
             Done::Flushed { retry, result } => self.flushed(retry, result),
@@ -268,6 +275,7 @@ impl Poller {
 
     fn begin_stop(&mut self) {
         self.stopping = true;
+        self.drop_questions();
         self.requests.close();
     }
 

@@ -221,6 +221,8 @@ impl Poller {
         match result {
             Ok(()) => {
                 watched.belief = belief;
+                self.note_vanished(person);
+                let watched = &mut self.people[person as usize];
                 if let Some(seen) = seen {
                     watched.digest = Some(seen.digest);
                     watched.bytes_digest = Some(seen.bytes_digest);
@@ -277,6 +279,7 @@ impl Poller {
         watched.busy = false;
         watched.due = next;
         self.upstreams[watched.upstream].due.insert(next, person, watched.failures > 0);
+        self.take_testimony(person);
         self.tell_owed(person);
     }
 

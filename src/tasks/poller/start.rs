@@ -83,6 +83,7 @@ impl Poller {
             next_stale_check: now,
             hours: Vec::new(),
             followed: Vec::new(),
+            questions: super::confirm::Questions::default(),
             board,
             notices: VecDeque::new(),
             telling: false,
