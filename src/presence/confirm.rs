@@ -174,9 +174,8 @@ impl<'a> Stay<'a> {
                 // Somebody without a record vanished because the meeting did, if it ended by then.
                 let by_then = |end: Timestamp| end <= self.missed_at.plus(END_MARGIN);
                 let to_the_end = match (reason, left, ended) {
-                    (Some(LeftReason::Removed), _, _) => false,
+                    (Some(LeftReason::Removed), _, _) | (_, Some(_), None) => false,
                     (_, Some(left), Some(end)) => left.plus(END_MARGIN) >= end,
-                    (_, Some(_), None) => false,
                     (_, None, Some(end)) => by_then(end),
                     (_, None, None) => true,
                 };

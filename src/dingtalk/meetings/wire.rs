@@ -105,7 +105,7 @@ pub(super) fn batch(body: &[u8], asked: &[ConferenceId]) -> Result<(Vec<MeetingU
         for user in list_of(info.user_list, &mut oddities)?.items {
             match user.user_id.filter(|id| !id.0.is_empty()) {
                 Some(id) => {
-                    users.push(MeetingUser { id: id.0.into_owned(), status: status(user.attend_status) })
+                    users.push(MeetingUser { id: id.0.into_owned(), status: status(user.attend_status) });
                 }
                 None => oddities += 1,
             }

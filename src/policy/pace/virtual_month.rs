@@ -71,7 +71,7 @@ fn calendar() -> Vec<Visit> {
             if day.rem_euclid(7) == team % 5 {
                 add(1, 780 + late, 60);
             }
-            if roll % 3 == 0 {
+            if roll.is_multiple_of(3) {
                 add(2 + i64::from(person), 900 + i64::try_from(roll / 7 % 150).unwrap_or(0), 12);
             }
         }
@@ -141,9 +141,9 @@ fn a_month_with_faults_is_spent_and_never_overspent() {
                 let day = usize::try_from((at - MONTH_MS) / DAY_MS).expect("within the month");
                 for other in pacer.observed(person, now, &answer(&of_day[day], person, now)) {
                     let planned: Vec<_> = due.iter().filter(|(_, who, _)| *who == other).copied().collect();
-                    planned.iter().for_each(|plan| {
+                    for plan in &planned {
                         due.remove(plan);
-                    });
+                    }
                     let (when, is_look) = asked(&mut pacer, other, now, &allowance);
                     due.insert((when, other, is_look));
                 }

@@ -26,7 +26,8 @@ enum Act {
     Snapshot,
     /// The meeting's word about `a`: whether it is over, and a record.
     Word {
-        over: Option<Option<i64>>,
+        over: bool,
+        ended: Option<i64>,
         record: Option<Shape>,
     },
     /// Taken off the list, and put on it again.
@@ -70,8 +71,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Interrupted),
         1 => Just(Act::WindowClosed),
         1 => Just(Act::Snapshot),
-        4 => (prop::option::of(prop::option::of((0_i64..60).prop_map(|n| n * 5))), prop::option::of(shape()))
-            .prop_map(|(over, record)| Act::Word { over, record }),
+        4 => (any::<bool>(), prop::option::of((0_i64..60).prop_map(|n| n * 5)), prop::option::of(shape()))
+            .prop_map(|(over, ended, record)| Act::Word { over, ended, record }),
         1 => Just(Act::Unwatched),
     ]
 }
@@ -141,12 +142,12 @@ fn play(
             Act::Rejected => watch.upkeep(seconds, diff::rejected),
             Act::WindowClosed => watch.upkeep(seconds, diff::close_window),
             Act::Snapshot => watch.upkeep(seconds, diff::snapshot),
-            Act::Word { over, record } => {
+            Act::Word { over, ended, record } => {
                 let entries = [record.clone(), None, None];
                 let entry = answer(seconds, false, &entries).entries.into_values().next();
                 let word = Testimony {
                     at: at(seconds),
-                    over: over.map_or(Over::No, |ended| Over::Yes(ended.map(at))),
+                    over: if *over { Over::Yes(ended.map(at)) } else { Over::No },
                     record: entry.and_then(|entry| match entry {
                         Entry::Record(record) => Some(record),
                         Entry::ListedOnly => None,

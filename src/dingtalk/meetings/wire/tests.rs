@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::presence::attendance::{Attendance, Role};
+use crate::presence::attendance::{AttendStatus, Attendance, Role};
 
 const ID: &str = "67595244412cc3026ec4a260";
 const NOW: Timestamp = Timestamp::from_ms(1_795_413_600_000);
@@ -120,7 +120,7 @@ fn a_batch_has_its_users_with_their_status() {
     let (meetings, oddities) = batch(&bytes(&body), &[id()]).unwrap();
     assert_eq!(meetings[0].conference_id, id());
     let users: Vec<_> =
-        meetings[0].users.iter().map(|user| (&*user.id, user.status.map(|status| status.code()))).collect();
+        meetings[0].users.iter().map(|user| (&*user.id, user.status.map(AttendStatus::code))).collect();
     assert_eq!(users, [("27SaQ3iEiE", Some(3)), ("user7", Some(0)), ("user8", None)]);
     assert_eq!(oddities, 2);
 }

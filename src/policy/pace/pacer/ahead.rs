@@ -1,11 +1,7 @@
 //! Somebody's day, and somebody's running visit, seen ahead.
 //!
 //! Guards: a day is looked through once, a visit once after each look. Deliberately not here: the chances (`habits`, `stays`).
-#![expect(
-    clippy::cast_possible_wrap,
-    clippy::cast_precision_loss,
-    reason = "counts, minutes and milliseconds here are far below 2^52"
-)]
+#![expect(clippy::cast_possible_wrap, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
 use std::time::Duration;
 

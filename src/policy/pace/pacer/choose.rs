@@ -2,11 +2,7 @@
 //!
 //! Guards: strictly later than now, not sooner than allowed, and while it is open. Deliberately not here: what it is weighed by
 //! (`ahead`).
-#![expect(
-    clippy::cast_possible_wrap,
-    clippy::cast_precision_loss,
-    reason = "counts, minutes and milliseconds here are far below 2^52"
-)]
+#![expect(clippy::cast_possible_wrap, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
 use super::super::diary::{SLOTS, slot_of, split};
 use super::super::lookahead;

@@ -2,11 +2,7 @@
 //!
 //! Guards: a day is learned once, and only when it is over. Deliberately not here: what the lessons are (`habits`, `stays`,
 //! `company`).
-#![expect(
-    clippy::cast_possible_wrap,
-    clippy::cast_precision_loss,
-    reason = "counts, minutes and milliseconds here are far below 2^52"
-)]
+#![expect(clippy::cast_possible_wrap, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
 use std::collections::BTreeMap;
 

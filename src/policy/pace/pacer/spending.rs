@@ -1,11 +1,7 @@
 //! How spending stands, and what a call costs by that.
 //!
 //! Deliberately not here: how the price follows (`price`).
-#![expect(
-    clippy::cast_possible_wrap,
-    clippy::cast_precision_loss,
-    reason = "counts, minutes and milliseconds here are far below 2^52"
-)]
+#![expect(clippy::cast_precision_loss, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
 use std::time::Duration;
 
