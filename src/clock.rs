@@ -28,6 +28,24 @@ pub trait Clock: Send + Sync + fmt::Debug {
 /// The clock everybody shares.
 pub type SharedClock = Arc<dyn Clock>;
 
+/// How long something takes on this machine. Not time: nothing that is decided or written down comes from it, only how
+/// much is taken on at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts one.
+    #[expect(clippy::disallowed_methods, reason = "this is the room where the machine's clock is read")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Since the start.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// The machine's clock. Follows the wall clock, also when it is set; waits are re-measured at least once a
 /// minute, so a clock that jumps is noticed.
 #[derive(Clone, Copy, Debug, Default)]

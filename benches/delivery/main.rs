@@ -6,6 +6,9 @@
 //! are looked at in the same way from outside: posts by the receiver's count, CPU by `/proc`. Ratios of neighbours are
 //! printed, because the figures of a shared machine drift.
 //!
+//! `-- --quick` makes one short round; `-- --only throughput` or `-- --only isolation` one of the two tables (the second
+//! takes less than a minute).
+//!
 //! Guards: nothing; it prints a table for `docs/benchmarks.md`. Deliberately not here: TLS, a network with latency.
 #![expect(clippy::disallowed_methods, reason = "a bench measures the machine's own time")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its table")]
@@ -73,18 +76,30 @@ fn play() -> Result<()> {
         Some(["events", addresses]) => isolation::run(addresses),
         Some(other) => bail!("there is no role {other:?}"),
         // `cargo test --benches` and `cargo bench -- --quick` want to see that it works, not figures.
-        None if args.iter().any(|arg| arg == "--bench") && !args.iter().any(|arg| arg == "--quick") => {
-            report(Effort { rounds: 5, window: Duration::from_secs(4), many: MANY })
+        None => {
+            let thorough =
+                args.iter().any(|arg| arg == "--bench") && !args.iter().any(|arg| arg == "--quick");
+            let only = args.iter().position(|arg| arg == "--only").and_then(|at| args.get(at + 1));
+            report(thorough, only.map_or("", String::as_str))
         }
-        None => report(Effort { rounds: 1, window: Duration::from_secs(1), many: 50_000 }),
     }
 }
 
-fn report(effort: Effort) -> Result<()> {
+fn report(thorough: bool, only: &str) -> Result<()> {
     let began = Instant::now();
-    println!("{}; {} rounds of {:?}\n", machine::description(), effort.rounds, effort.window);
-    throughput(effort)?;
-    isolated(effort)?;
+    let effort = |rounds, seconds, many| Effort { rounds, window: Duration::from_secs(seconds), many };
+    let (pace, latency) = if thorough {
+        (effort(5, 4, MANY), effort(4, 3, MANY))
+    } else {
+        (effort(1, 1, 50_000), effort(1, 1, 50_000))
+    };
+    println!("{}\n", machine::description());
+    if "throughput".contains(only) {
+        throughput(pace)?;
+    }
+    if "isolation".contains(only) {
+        isolated(latency)?;
+    }
     println!("\nmeasured in {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
 }
@@ -130,7 +145,11 @@ fn isolated(effort: Effort) -> Result<()> {
         calm.push(isolation::measure(false, effort.window)?);
         disturbed.push(isolation::measure(true, effort.window)?);
     }
-    println!("\n| eight receivers, {} deliveries/s | p50 ms | p99 ms |", isolation::PACE * 8);
+    let rounds = effort.rounds;
+    println!(
+        "\n| eight receivers, {} deliveries/s, {rounds} rounds | p50 ms | p99 ms |",
+        isolation::PACE * 8
+    );
     println!("|---|---|---|");
     for (what, of) in
         [("two more good ones beside them", &calm), ("one dead, one dripping beside them", &disturbed)]

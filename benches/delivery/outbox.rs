@@ -50,9 +50,9 @@ pub(crate) fn target(name: &str, url: &str, concurrency: usize) -> Result<Target
     })
 }
 
-/// As many threads as the daemon has.
+/// The daemon's: one thread beside SQLite's.
 pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 pub(crate) fn dispatcher(store: &Store, targets: Vec<Target>, wake: &Arc<Notify>) -> Dispatcher {

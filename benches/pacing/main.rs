@@ -1,21 +1,24 @@
 //! What the pacing rule is worth: made-up calendars of four kinds, replayed under `even`, `auto` and `hindsight`.
 //!
-//! `cargo bench --bench pacing` prints the ratios over fresh seeds; `-- --seeds N` takes more of them, `-- --write` writes the shipped
+//! `cargo bench --bench pacing` prints the ratios over fresh seeds; `-- --seeds N` takes more of them, `-- --sweeps` prints
+//! what sweeps are worth, `-- --write` writes the shipped
 //! traces (`traces/`), their configs and the plot (`docs/pacing.svg`) anew. Deliberately not here: asserting anything.
 #![expect(clippy::cast_precision_loss, reason = "counts, minutes and milliseconds here are far below 2^52")]
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use presenced::policy::pace::{Person, Settings, Visit, conference_key};
-use presenced::policy::replay::{Outcome, Policy, Scene};
+use presenced::policy::replay::{Outcome, Policy, Scene, Sweeping};
 use presenced::policy::window::{OpenTime, Window};
 use presenced::time::Timestamp;
 
 mod generate;
+mod sweeps;
 
 use generate::{Kind, generate};
 
@@ -38,6 +41,10 @@ fn main() {
     let number = args.iter().position(|arg| arg == "--seeds").and_then(|at| args.get(at + 1)?.parse().ok());
     let seeds: u64 = number.unwrap_or(3);
     let write = args.iter().any(|arg| arg == "--write");
+    if args.iter().any(|arg| arg == "--sweeps") {
+        sweeps::rows(seeds);
+        return;
+    }
     println!(
         "{:<10} {:>6} {:>6} | {:>10} {:>10} {:>12} {:>14} {:>12}",
         "kind", "people", "calls", "even, h", "auto/even", "missed", "auto/hindsight", "calls"
@@ -113,6 +120,8 @@ fn scene(kind: Kind, people: u32, calls: u64, seed: u64) -> Scene {
         month_time_zone: time_zone,
         warmup: Duration::from_hours(24 * 28),
         visits: visits.collect(),
+        sweep: Sweeping::Off,
+        foreign: BTreeSet::new(),
     }
 }
 

@@ -278,6 +278,7 @@ pub(super) fn settings(config: &Config) -> Settings {
             first_poll_silent: config.poll.first_poll_silent,
         },
         min_interval: config.poll.min_interval,
+        max_interval: config.poll.max_interval,
         stale_after: config.poll.stale_after,
         backoff: config.poll.backoff,
         overtime: config.poll.overtime,

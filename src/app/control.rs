@@ -12,15 +12,17 @@ use super::reload::{Refusal, ReloadHandle};
 use super::upkeep;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::control::explain::ExplainReport;
 use crate::control::webhook::{ReplayRequest, Replayed, TestReport, WebhookRequest, WebhookResponse};
 use crate::control::{self, Advice, PollOutcome, PollReport, Request, Response};
-use crate::ids::WebhookName;
+use crate::ids::{Identity, WebhookName};
 use crate::policy::by_hand::Change;
 use crate::policy::delivery::Outcome;
+use crate::policy::pace::Next;
 use crate::store::Store;
 use crate::store::outbox::replay::Selection;
 use crate::tasks::operator::{Operator, OperatorError, Tested};
-use crate::tasks::poller::report::{Found, LookReport, PollerHandle};
+use crate::tasks::poller::report::{Explanation, Found, LookReport, PollerHandle};
 
 /// What answers are made from.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ impl Answers {
     /// Answers one question.
     pub(super) async fn answer(self: Arc<Self>, request: Request) -> Response {
         match request {
+            Request::Explain { org, union_id } => self.explain(Identity { org, union_id }).await,
             Request::Forget { who } => upkeep::forget(&self.store, &self.config(), &who).await,
             Request::Prune => upkeep::prune(&self.store, &self.config()).await,
             Request::Ping => Response::Pong { version: env!("CARGO_PKG_VERSION").to_owned() },
@@ -68,6 +71,26 @@ impl Answers {
             Ok(report) => {
                 let took = SystemClock.now().since(began);
                 Response::Poll(Box::new(told(report, &self.config(), took.as_millis())))
+            }
+            Err(message) => Response::Refused { advice: Advice::Nothing, message },
+        }
+    }
+
+    async fn explain(&self, who: Identity) -> Response {
+        match self.looks.explain(who.clone()).await {
+            Ok(Explanation { due, decided, next, instead }) => {
+                let (Next::Look(at, why) | Next::AskAgain(at, why)) = next;
+                let config = self.config();
+                let user = config.users.iter().find(|user| user.identity == who);
+                Response::Explained(Box::new(ExplainReport {
+                    who: user.map_or_else(|| who.union_id.to_string(), |user| user.name.clone()),
+                    org: who.org.to_string(),
+                    due,
+                    is_look: at != due || matches!(next, Next::Look(..)),
+                    instead: instead.map(str::to_owned),
+                    decided,
+                    factors: why.into(),
+                }))
             }
             Err(message) => Response::Refused { advice: Advice::Nothing, message },
         }

@@ -35,6 +35,11 @@ use crate::webhook::routing::Subscription;
 /// Between two looks at the config's files. Two that agree make a change: it is in force within twice as long.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Somebody who does not listen is told again after so long,
+const ANNOUNCE_AGAIN: Duration = Duration::from_millis(100);
+/// so many times.
+const ANNOUNCEMENTS: u32 = 10;
+
 /// Why the settings in force still are the old ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -82,8 +87,8 @@ pub struct Reloading {
     pub log: (LogHandle, i8),
     /// What the config in force was read from.
     pub footprint: Footprint,
-    /// Who else is told.
-    pub announce: fn(Phase),
+    /// Who else is told. Gives whether they took it.
+    pub announce: fn(Phase) -> bool,
 }
 
 /// What of the running daemon takes another config over.
@@ -157,16 +162,28 @@ impl Reloader {
             while let Ok(reply) = self.requests.try_recv() {
                 waiting.push(reply);
             }
-            (self.reloading.announce)(Phase::Begins);
+            let announced = (self.reloading.announce)(Phase::Begins);
             let outcome = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 outcome = self.reload() => outcome,
             };
-            (self.reloading.announce)(Phase::Over);
+            if announced {
+                self.announce_end().await;
+            }
             for reply in waiting {
                 // Nobody waiting any more means nobody to tell.
                 let _ = reply.send(outcome.clone());
             }
+        }
+    }
+
+    /// Who was told of the beginning waits for the end.
+    async fn announce_end(&self) {
+        for _ in 0..ANNOUNCEMENTS {
+            if (self.reloading.announce)(Phase::Over) {
+                return;
+            }
+            SystemClock.sleep_until(SystemClock.now().plus(ANNOUNCE_AGAIN)).await;
         }
     }
 

@@ -50,10 +50,11 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
 fn tell(globals: &Globals, found: &[online::Found]) -> Exit {
     for one in found {
         let good = one.exit == Exit::Done;
+        let help = if one.help.is_empty() { String::new() } else { format!("\n   = {}", one.help) };
         if globals.output.is_some() {
-            anstream::eprintln!("{}", one.line);
+            anstream::eprintln!("{}{help}", one.line);
         } else if !good {
-            anstream::println!("{ERROR}error:{ERROR:#} {}", one.line);
+            anstream::println!("{ERROR}error:{ERROR:#} {}{help}", one.line);
         } else if !globals.quiet {
             anstream::println!("{}", one.line);
         }

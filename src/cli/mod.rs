@@ -11,11 +11,13 @@ use crate::config::{self, Config, Loaded};
 
 pub mod check;
 pub mod completions;
+pub mod configuration;
 pub mod db;
 pub mod demo;
 pub mod events;
 pub mod history;
 pub mod init;
+pub mod man;
 pub mod now;
 pub mod output;
 pub mod plan;
@@ -179,8 +181,12 @@ enum Command {
     Webhook(webhook::Args),
     /// Who is watched; unionIds of others, by DingTalk's contacts
     User(user::Args),
+    /// The config: what holds and why, what keys mean, its JSON Schema
+    Config(configuration::Args),
     /// Completions for a shell
     Completions(completions::Args),
+    /// The manual pages
+    Man(man::Args),
 }
 
 /// Parses the command line, runs the command, prints its failure, gives its exit code.
@@ -206,7 +212,9 @@ pub fn main() -> ExitCode {
         Command::Db(args) => db::run(&globals, args),
         Command::Webhook(args) => webhook::run(&globals, args),
         Command::User(args) => user::run(&globals, args),
+        Command::Config(args) => configuration::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),
+        Command::Man(args) => man::run(&globals, &args),
     };
     let exit = ended.unwrap_or_else(|error| {
         let failure = error.downcast_ref::<Failure>();

@@ -112,6 +112,11 @@ impl Column {
         Self { key: None, header: Some(header), shrinks: false }
     }
 
+    /// What it is called in tables, or where it is in none, in data.
+    pub fn name(&self) -> &'static str {
+        self.header.or(self.key).unwrap_or_default()
+    }
+
     /// May be cut, with an ellipsis, when the table is too wide.
     #[must_use]
     pub const fn shrinking(mut self) -> Self {
@@ -238,7 +243,10 @@ impl Printer {
         let mut table = Table::new();
         // Cut between any two characters, not only between words.
         table.load_style(NOTHING).set_delimiter('\u{0}');
-        table.set_header(shown.iter().filter_map(|&i| columns[i].header).collect::<Vec<_>>());
+        // One line as well: each line below has the style of its row.
+        let mut header = TableRow::from(shown.iter().filter_map(|&i| columns[i].header).collect::<Vec<_>>());
+        header.max_height(1);
+        table.set_header(header);
         for row in rows {
             let texts: Vec<String> = shown.iter().map(|&i| self.text(row.cells.get(i))).collect();
             let mut line = TableRow::from(texts);
@@ -286,7 +294,8 @@ impl Printer {
         widths
     }
 
-    fn text(&self, cell: Option<&Cell>) -> String {
+    /// A cell as tables show it.
+    pub fn text(&self, cell: Option<&Cell>) -> String {
         match cell {
             None | Some(Cell::Nothing) => "-".to_owned(),
             Some(Cell::Text(text)) => harmless(text),

@@ -1,6 +1,6 @@
 //! `presenced plan`: what these settings mean, and what they would have meant.
 //!
-//! Guards: nothing is asked and nothing is written; the real policy code answers. Deliberately not here: the rules
+//! Guards: DingTalk is not asked and nothing is written; the real policy code answers. Deliberately not here: the rules
 //! (`policy::pace`, `policy::replay`).
 
 use std::path::PathBuf;
@@ -46,9 +46,8 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         return trace::run(&config, path, args.warmup, json);
     }
     let (now, zone) = (SystemClock.now(), globals.tz.unwrap_or(config.time_zone));
-    let plans = scene::plans(&config, now)?;
     if let Some(who) = &args.explain {
-        return explain::run(&config, plans, who, now, zone, json);
+        return explain::run(&config, who, now, zone, json);
     }
-    ahead::run(&config, plans, args.days, now, zone, json)
+    ahead::run(&config, scene::plans(&config, now)?, args.days, now, zone, json)
 }

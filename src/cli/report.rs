@@ -13,6 +13,7 @@ use super::output::{Cell, Column, FAINT, Row, Style, counted};
 use super::reading::{Reading, read};
 use super::{Exit, Failure, Globals, when};
 use crate::policy::window::OpenTime;
+use crate::store::gaps::Why;
 use crate::store::history::report::{Gap, Known, Stay};
 use crate::time::Timestamp;
 
@@ -67,7 +68,11 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         let zone = reading.printer.time_zone;
         let days = asked_days(args, reading.now, zone)?;
         let (Some(first), Some(last)) = (days.first(), days.last()) else {
-            return Err(Failure::new(Exit::Usage, "that time has no day in it").into());
+            return Err(Failure::new(
+                Exit::Usage,
+                "there is no day to report on: that time lies ahead, or ends before it begins",
+            )
+            .into());
         };
         let (since, until) =
             (when::midnight(*first, zone), when::midnight(next(*last), zone).min(reading.now));
@@ -176,15 +181,17 @@ fn shut_since(known: &Known, open: &OpenTime, now: Timestamp) -> Vec<(i64, i64)>
 
 /// What is known of somebody: when they were in, when nobody meant to look, when nobody could.
 fn person(known: &Known, stays: &[Stay], gaps: &[Gap], shut: &[(i64, i64)], now: Timestamp) -> Person {
-    // Nobody knows anything since the last good look once the next one is late.
-    let late = known.last_ok.filter(|_| known.next_poll.is_none_or(|due| due.plus(LATE) < now));
+    // Nobody knows anything since the last good look once the next one is late, or was no good.
+    let late = known.last_ok.filter(|at| {
+        known.next_poll.is_none_or(|due| due.plus(LATE) < now) || known.failing && at.plus(LATE) < now
+    });
     let known_until =
         if known.last_ok.is_some() { late.unwrap_or(now) } else { Timestamp::from_ms(i64::MIN) };
     let (mut closed, mut unknown) = (shut.to_vec(), Vec::new());
     for gap in
         gaps.iter().filter(|gap| gap.org == known.org && gap.person_id.is_none_or(|id| id == known.person_id))
     {
-        let planned = ["window", "blackout"].iter().any(|word| gap.why.starts_with(word));
+        let planned = Why::named(&gap.why).is_some_and(Why::is_planned);
         (if planned { &mut closed } else { &mut unknown }).push((gap.from.as_ms(), gap.to.as_ms()));
     }
     unknown.push((i64::MIN, known.first.map_or(i64::MAX, Timestamp::as_ms)));

@@ -19,6 +19,8 @@ use crate::config::footprint::Footprint;
 use crate::config::{Config, Loaded, locate};
 use crate::telemetry::log::{self, LogHandle};
 
+mod notify;
+
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -57,7 +59,9 @@ async fn serve(
     let daemon = build::daemon(config, Arc::new(SystemClock), true).await.map_err(|error| failed(&error))?;
     let mut daemon = daemon.reloading(Reloading { file, hangups, log, footprint, announce });
     if let Some(patience) = sd_notify::watchdog_enabled() {
-        let alive = |line: &str| tell(&[NotifyState::Watchdog, NotifyState::Status(line)]);
+        let alive = |line: &str| {
+            notify::tell(&[NotifyState::Watchdog, NotifyState::Status(line)]);
+        };
         daemon = daemon.watched(Watchdog { patience, tell: Box::new(alive) });
     }
     let ready = || {
@@ -91,12 +95,15 @@ async fn watch(stop: CancellationToken) -> std::io::Error {
 }
 
 /// `systemctl reload` of a unit of `Type=notify-reload` waits for both; any other shows that a reload is under way.
-fn announce(phase: Phase) {
+fn announce(phase: Phase) -> bool {
     match (phase, NotifyState::monotonic_usec_now()) {
-        (Phase::Over, _) => tell(&[NotifyState::Ready]),
-        (Phase::Begins, Ok(since)) => tell(&[NotifyState::Reloading, since]),
+        (Phase::Over, _) => notify::tell(&[NotifyState::Ready]),
+        (Phase::Begins, Ok(since)) => notify::tell(&[NotifyState::Reloading, since]),
         // Without the time it would not be believed.
-        (Phase::Begins, Err(error)) => tracing::warn!(%error, "there is no monotonic clock"),
+        (Phase::Begins, Err(error)) => {
+            tracing::warn!(%error, "there is no monotonic clock");
+            false
+        }
     }
 }
 

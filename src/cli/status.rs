@@ -168,7 +168,7 @@ async fn take(reading: &Reading) -> anyhow::Result<Picture> {
         daemon,
         people: People { watched, inside, unknown, last_good_poll_ms: last_ok.map(Timestamp::as_ms) },
         budget,
-        webhooks: reading.history.queues().await?.into_iter().map(hook).collect(),
+        webhooks: hooks(config, reading.history.queues().await?),
         database: Files {
             path: path.display().to_string(),
             main_bytes: sizes.main_bytes,
@@ -211,6 +211,29 @@ fn made_token(database: &Path) -> Option<String> {
 fn month(row: BudgetRow) -> Month {
     let BudgetRow { org, month, used, throttled, call_limit, projected, .. } = row;
     Month { org, name: month, used, limit: call_limit, projected, throttled }
+}
+
+/// Those of the config, in its order; one that nothing was ever for is up. Then those that were taken out of it and
+/// still have something.
+fn hooks(config: &Config, queues: Vec<Queue>) -> Vec<Hook> {
+    let mut known: Vec<Hook> = queues.into_iter().map(hook).collect();
+    let mut hooks: Vec<Hook> = Vec::new();
+    for webhook in &config.webhooks {
+        let at = known.iter().position(|known| known.webhook == webhook.name.as_str());
+        hooks.push(match at {
+            Some(at) => known.remove(at),
+            None => Hook {
+                webhook: webhook.name.to_string(),
+                state: "up".to_owned(),
+                reason: None,
+                pending: 0,
+                dead: 0,
+                oldest_ms: None,
+            },
+        });
+    }
+    hooks.extend(known.into_iter().filter(|hook| hook.pending > 0 || hook.dead > 0));
+    hooks
 }
 
 fn hook(queue: Queue) -> Hook {

@@ -150,6 +150,10 @@ impl Context<'_> {
             }
             // The daemon may be another user than the one who checks.
             SecretError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {}
+            SecretError::File { path, source } if source.kind() == ErrorKind::NotFound => {
+                let message = format!("there is no file {}", path.display());
+                self.report.error("missing-secret", place, message, "the secret stands in it, alone");
+            }
             SecretError::File { path, source } => {
                 let message = format!("the file {} cannot be read", path.display());
                 self.report.error("missing-secret", place, message, &source.to_string());

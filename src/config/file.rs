@@ -4,13 +4,13 @@
 //! Deliberately not here: the meaning of the keys (`check`).
 
 use std::fmt;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use super::keys::KEYS;
+use super::keys::keys_of;
 use super::problem::{Place, Problem, Severity, Source, Sources, render, sort};
 use super::secrets::Surroundings;
 use super::section::{Report, Section, within};
@@ -120,16 +120,19 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
     let main = match read(path, path.display().to_string(), sources) {
         Ok(text) => text,
         Err(error) => {
-            report.push(Problem::error(
-                "unreadable",
-                None,
-                format!("{} cannot be read: {error}", path.display()),
-            ));
+            let message = format!("{} cannot be read: {error}", path.display());
+            let problem = Problem::error("unreadable", None, message);
+            report.push(match error.kind() {
+                ErrorKind::NotFound => problem.help("`presenced init` writes one to begin with"),
+                _ => problem,
+            });
             return None;
         }
     };
     let main = parse(&main, report);
-    let root = Section::root(&main.table, main.source, report, section_names());
+    // Everything may stand in the main file.
+    let everything: Vec<&str> = keys_of("").collect();
+    let root = Section::root(&main.table, main.source, report, &everything);
     let mut texts = Vec::new();
     let watch = root.table("watch", "watch");
     let auto_reload =
@@ -147,18 +150,13 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
     check::config(&files, around, sources, report)
 }
 
-/// Everything may stand in the main file.
-fn section_names() -> &'static [&'static str] {
-    KEYS.iter().find(|(path, _)| path.is_empty()).map_or(&[], |(_, keys)| keys)
-}
-
 fn read(path: &Path, name: String, sources: &mut Sources) -> std::io::Result<Text> {
     let file = std::fs::File::open(path)?;
     let metadata = file.metadata()?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(std::io::Error::from(std::io::ErrorKind::FileTooLarge));
+        return Err(std::io::Error::from(ErrorKind::FileTooLarge));
     }
     let text: Arc<str> = String::from_utf8(bytes)
         .map_err(|error| {

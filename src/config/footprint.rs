@@ -129,7 +129,9 @@ mod tests {
 
     fn lookout(paths: &[&Path]) -> Lookout {
         let mut footprint = Footprint::default();
-        paths.iter().for_each(|path| footprint.take(path));
+        for path in paths {
+            footprint.take(path);
+        }
         Lookout::over(footprint)
     }
 
@@ -225,7 +227,7 @@ mod tests {
         fs::write(dir.path().join("two"), "2").unwrap();
         symlink("one", &file).unwrap();
         let mut lookout = lookout(&[&file]);
-        for (target, _) in [("two", ()), ("one", ())] {
+        for target in ["two", "one"] {
             symlink(target, &aside).unwrap();
             fs::rename(&aside, &file).unwrap();
             let now = lookout.footprint().again();

@@ -1,161 +1,25 @@
-//! The names of all tables and keys, and what somebody who wrote another one may have meant.
+//! Names of keys, and what somebody who wrote another one may have meant.
 //!
-//! Guards: this is the one list; a key that is read without standing here does not pass the tests, nor does one that
-//! the example file leaves out. Deliberately not here: what the keys mean.
+//! Guards: advice names only keys that exist. Deliberately not here: the list of them, and what they mean (`reference`).
 
-/// The keys of every table. The first column is the table's path, in which an array of tables counts once.
-pub(super) const KEYS: &[(&str, &[&str])] = &[
-    (
-        "",
-        &[
-            "time_zone",
-            "dingtalk",
-            "org",
-            "poll",
-            "window",
-            "blackout",
-            "group",
-            "user",
-            "watch",
-            "webhook_defaults",
-            "webhook",
-            "history",
-            "privacy",
-            "http",
-            "log",
-        ],
-    ),
-    (
-        "dingtalk",
-        &[
-            "site",
-            "api_base",
-            "legacy_base",
-            "app",
-            "app_key",
-            "app_secret",
-            "corp_id",
-            "suite_ticket",
-            "access_token",
-            "calls_per_month",
-            "month_time_zone",
-            "rate",
-            "concurrency",
-            "timeout",
-            "connect_timeout",
-            "proxy",
-            "ca_file",
-        ],
-    ),
-    (
-        "org",
-        &[
-            "name",
-            "site",
-            "api_base",
-            "legacy_base",
-            "app",
-            "app_key",
-            "app_secret",
-            "corp_id",
-            "suite_ticket",
-            "access_token",
-            "calls_per_month",
-            "month_time_zone",
-            "rate",
-            "concurrency",
-            "timeout",
-            "connect_timeout",
-            "proxy",
-            "ca_file",
-        ],
-    ),
-    (
-        "poll",
-        &[
-            "interval",
-            "cron",
-            "min_interval",
-            "max_interval",
-            "first_poll",
-            "leave_after_misses",
-            "overtime",
-            "sweep",
-            "confirm_calls",
-            "stale_after",
-            "backoff",
-        ],
-    ),
-    ("poll.backoff", &["initial", "max", "factor"]),
-    ("window", &["name", "days", "from", "to", "time_zone", "groups"]),
-    ("blackout", &["name", "dates"]),
-    ("group", &["name", "interval", "cron"]),
-    ("user", &["union_id", "name", "org", "groups", "tags", "interval", "cron", "enabled"]),
-    ("watch", &["include", "auto_reload"]),
-    ("webhook_defaults", WEBHOOK_DEFAULTS),
-    (
-        "webhook",
-        &[
-            "name",
-            "url",
-            "format",
-            "secret",
-            "events",
-            "users",
-            "groups",
-            "orgs",
-            "only_hosts",
-            "skip_late",
-            "snapshot_on_start",
-            "headers",
-            "concurrency",
-            "rate",
-            "timeout",
-            "connect_timeout",
-            "backoff",
-            "attempts",
-            "give_up_after",
-            "max_age",
-            "network",
-            "allow_link_local",
-            "template",
-            "success",
-            "batch",
-        ],
-    ),
-    ("webhook.backoff", &["initial", "max", "factor"]),
-    ("webhook.success", &["json", "equals"]),
-    ("history", &["path", "snapshots", "visits", "events", "backup"]),
-    ("history.backup", &["dir", "keep"]),
-    ("privacy", &["store_nick"]),
-    ("http", &["listen", "token", "metrics_per_user"]),
-    ("log", &["level", "format"]),
-];
+use super::reference::{Kind, TABLES, table};
 
-const WEBHOOK_DEFAULTS: &[&str] = &[
-    "format",
-    "secret",
-    "events",
-    "users",
-    "groups",
-    "orgs",
-    "only_hosts",
-    "skip_late",
-    "snapshot_on_start",
-    "headers",
-    "concurrency",
-    "rate",
-    "timeout",
-    "connect_timeout",
-    "backoff",
-    "attempts",
-    "give_up_after",
-    "max_age",
-    "network",
-    "allow_link_local",
-    "template",
-    "success",
-    "batch",
+/// What the same thing is called elsewhere, by the table's path; those of `webhook` hold for its defaults, those of
+/// `dingtalk` for an organisation.
+const SYNONYMS: &[(&str, &[&str], &str)] = &[
+    ("dingtalk", &["client_id", "appkey", "suite_key"], "app_key"),
+    ("dingtalk", &["client_secret", "appsecret", "suite_secret"], "app_secret"),
+    ("dingtalk", &["quota", "budget", "calls", "limit"], "calls_per_month"),
+    ("dingtalk", &["region", "endpoint"], "site"),
+    ("poll", &["every", "schedule", "period"], "interval"),
+    ("user", &["id", "user_id", "userid"], "union_id"),
+    ("webhook", &["retries", "max_retries", "max_attempts"], "attempts"),
+    ("webhook", &["signing_secret", "key"], "secret"),
+    ("webhook", &["endpoint", "target"], "url"),
+    ("webhook", &["type"], "format"),
+    ("history", &["db", "database", "file"], "path"),
+    ("http", &["port", "bind", "address", "host"], "listen"),
+    ("log", &["verbosity"], "level"),
 ];
 
 /// The one of `known` that somebody may have meant by `word`.
@@ -170,31 +34,44 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
 }
 
 /// The keys of a table, by its path.
-pub(super) fn keys_of(path: &str) -> &'static [&'static str] {
-    KEYS.iter().find(|(of, _)| *of == path).map_or(&[], |(_, keys)| keys)
+pub(super) fn keys_of(path: &str) -> impl Iterator<Item = &'static str> {
+    table(path).into_iter().flat_map(|table| table.all_keys().map(|key| key.name))
 }
 
 /// What to do about an unknown key: the nearest one here, else where it is known, else what is known here.
 pub(super) fn advice(name: &str, path: &str) -> String {
-    let here = keys_of(path);
-    if let Some(near) = nearest(name, here.iter().copied()) {
-        return format!("did you mean `{near}`?");
+    let shared = match path {
+        "org" => "dingtalk",
+        "webhook_defaults" => "webhook",
+        path => path,
+    };
+    let synonym = SYNONYMS.iter().find(|(of, names, _)| *of == shared && names.contains(&name));
+    if let Some(near) = nearest(name, keys_of(path)).or(synonym.map(|(_, _, key)| *key)) {
+        return format!("did you mean `{}`?", written(near, path));
     }
-    let elsewhere: Vec<String> = KEYS
+    let elsewhere: Vec<String> = TABLES
         .iter()
-        .filter(|(of, keys)| !of.is_empty() && keys.contains(&name))
-        .map(|(of, _)| match *of {
-            "org" | "window" | "blackout" | "group" | "user" | "webhook" => format!("[[{of}]]"),
-            of => format!("[{of}]"),
-        })
+        .filter(|table| !table.path.is_empty() && table.all_keys().any(|key| key.name == name))
+        .map(|table| table.header())
         .collect();
     if !elsewhere.is_empty() {
         return format!("it is a key of {}", elsewhere.join(", "));
     }
-    if keys_of("").contains(&name) && !path.is_empty() {
+    if keys_of("").any(|key| key == name) && !path.is_empty() {
         return "it stands at the top of the file, before the first table".to_owned();
     }
-    format!("known here: {}", here.join(", "))
+    format!("known here: {}", keys_of(path).collect::<Vec<_>>().join(", "))
+}
+
+/// A key as it is written: tables with their brackets.
+fn written(key: &str, path: &str) -> String {
+    let kind =
+        table(path).and_then(|table| table.all_keys().find(|known| known.name == key)).map(|key| key.kind);
+    match kind {
+        Some(Kind::Tables(table)) => format!("[[{table}]]"),
+        Some(Kind::Table(_)) if path.is_empty() => format!("[{key}]"),
+        _ => key.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -214,38 +91,18 @@ mod tests {
         assert_eq!(advice("intervall", "poll"), "did you mean `interval`?");
         assert_eq!(advice("min_interval", "history"), "it is a key of [poll]");
         assert_eq!(advice("colour", "privacy"), "known here: store_nick");
+        assert_eq!(advice("webhooks", ""), "did you mean `[[webhook]]`?");
+        assert_eq!(advice("webhook_default", ""), "did you mean `[webhook_defaults]`?");
     }
 
     #[test]
-    fn a_webhooks_defaults_are_its_keys_but_name_and_url() {
-        let own: Vec<_> = keys_of("webhook").iter().filter(|key| !["name", "url"].contains(*key)).collect();
-        assert_eq!(own, WEBHOOK_DEFAULTS.iter().collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn the_example_shows_every_key() {
-        let example = include_str!("../../config.example.toml");
-        for (path, keys) in KEYS {
-            // From this table's header, commented out or not, to the next one.
-            let shown = |header: &str| {
-                let rest = example.split_once(&format!("\n{header}\n")).map(|(_, rest)| rest)?;
-                Some(rest.split("\n[").next()?.split("\n# [[").next().unwrap_or(""))
-            };
-            let part = match *path {
-                "" => Some(example),
-                "org" | "webhook" => continue,
-                "webhook.backoff" => shown("[webhook_defaults.backoff]"),
-                "webhook.success" => Some("json = \nequals = "),
-                path => ["", "# "].iter().find_map(|hash| {
-                    shown(&format!("{hash}[{path}]")).or_else(|| shown(&format!("{hash}[[{path}]]")))
-                }),
-            };
-            let part = part.unwrap_or_else(|| panic!("[{path}] is not in the example"));
-            for key in *keys {
-                let there = part.contains(&format!("{key} = "))
-                    || example.contains(&format!("[{key}]"))
-                    || example.contains(&format!("{path}.{key}]"));
-                assert!(there, "`{key}` of [{path}] is not in the example");
+    fn what_a_key_is_called_elsewhere_leads_to_it() {
+        assert_eq!(advice("port", "http"), "did you mean `listen`?");
+        assert_eq!(advice("max_retries", "webhook_defaults"), "did you mean `attempts`?");
+        for (path, names, key) in SYNONYMS {
+            assert!(keys_of(path).any(|known| known == *key), "{key} of [{path}]");
+            for name in *names {
+                assert!(!keys_of(path).any(|known| known == *name), "{name} of [{path}] is a key itself");
             }
         }
     }

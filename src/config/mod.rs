@@ -32,8 +32,10 @@ mod people;
 mod plan;
 mod poll;
 pub mod problem;
+pub mod reference;
 pub mod secrets;
 mod section;
+pub mod show;
 mod value;
 
 pub use check::NOT_BUILT_YET;

@@ -210,20 +210,75 @@ fn shown(position: Option<&Position<'_>>) -> String {
     position.map_or_else(String::new, |at| format!("{}:{}:{}", at.file, at.line, at.column))
 }
 
+/// How wide an excerpt may be: what is wider folds on the usual terminal, and the carets point nowhere.
+const WIDEST: usize = 80;
+
 /// A place, its line, and carets below it.
 fn excerpt(out: &mut String, sources: &Sources, place: &Place, label: &str) {
     let Some(position) = sources.position(place) else { return };
     let line = without_users(&without_secrets(sources.line(place)));
     let number = position.line.to_string();
     let width = number.len().max(2);
-    let before: String = line.chars().take(position.column - 1).map(blank).collect();
-    let spanned = sources.text(place).lines().next().unwrap_or("");
-    let carets: usize =
-        line.chars().skip(position.column - 1).take(spanned.chars().count()).map(columns).sum();
+    let spanned = sources.text(place).lines().next().unwrap_or("").chars().count();
+    let (line, start, spanned) = cut(&line, position.column - 1, spanned, WIDEST - width - 3);
+    let before: String = line.chars().take(start).map(blank).collect();
+    let carets: usize = line.chars().skip(start).take(spanned).map(columns).sum();
     let _ = writeln!(out, "  --> {}", shown(Some(&position)));
     let _ = writeln!(out, "{number:>width$} | {line}");
-    let below = format!("{:width$} | {before}{} {label}", "", "^".repeat(carets.max(1)));
-    let _ = writeln!(out, "{}", below.trim_end());
+    let pointed = format!("{:width$} | {before}{}", "", "^".repeat(carets.max(1)));
+    let long = label.chars().map(columns).sum::<usize>() + 1 + pointed.chars().count() > WIDEST;
+    if label.is_empty() {
+        let _ = writeln!(out, "{pointed}");
+    } else if long {
+        let _ = writeln!(out, "{pointed}\n{:width$} = {}", "", folded(label, width + 3));
+    } else {
+        let _ = writeln!(out, "{pointed} {label}");
+    }
+}
+
+/// A list too long for a line goes on below, between its items: what may be copied stays whole.
+fn folded(label: &str, indent: usize) -> String {
+    let (mut out, mut used) = (String::new(), indent);
+    for item in label.split_inclusive(", ") {
+        let wide = item.trim_end().chars().map(columns).sum::<usize>();
+        if used > indent && used + wide > WIDEST {
+            out.truncate(out.trim_end().len());
+            let _ = write!(out, "\n{:indent$}", "");
+            used = indent;
+        }
+        out.push_str(item);
+        used += item.chars().map(columns).sum::<usize>();
+    }
+    out
+}
+
+/// A long line around what is pointed at, with `…` where something is left out; where that begins, and how many
+/// characters of it are still there.
+fn cut(line: &str, start: usize, spanned: usize, room: usize) -> (String, usize, usize) {
+    let wide = |text: &[char]| text.iter().copied().map(columns).sum::<usize>();
+    let line: Vec<char> = line.chars().collect();
+    if wide(&line) <= room {
+        return (line.into_iter().collect(), start, spanned);
+    }
+    // As much before it as leaves it whole, if it is not longer than all the room; else a little.
+    let (mut first, mut end) = (start.min(line.len()), (start + spanned).min(line.len()));
+    while end > first + 1 && wide(&line[first..end]) + 2 > room {
+        end -= 1;
+    }
+    let shown_span = end - first;
+    let mut grown = true;
+    while grown {
+        grown = false;
+        if first > 0 && wide(&line[first - 1..end]) + 2 <= room {
+            (first, grown) = (first - 1, true);
+        }
+        if end < line.len() && wide(&line[first..=end]) + 2 <= room {
+            (end, grown) = (end + 1, true);
+        }
+    }
+    let (left, right) = (if first > 0 { "…" } else { "" }, if end < line.len() { "…" } else { "" });
+    let text: String = line[first..end].iter().collect();
+    (format!("{left}{text}{right}"), start - first + left.chars().count(), shown_span)
 }
 
 /// The same line with what may be a secret starred out, character for character: quoted texts after a key that
@@ -236,10 +291,12 @@ fn without_secrets(line: &str) -> String {
     for (at, c) in line.char_indices() {
         match quote {
             None if c == '"' || c == '\'' => {
-                quote = Some((c, line[at + 1..].starts_with("whsec_") || names_a_secret(&key)));
+                // After a bare word its `=` may be missing, and anything may stand here.
+                let hidden = line[at + 1..].starts_with("whsec_") || names_a_secret(&key) || !word.is_empty();
+                quote = Some((c, hidden));
                 word.clear();
             }
-            Some((open, _)) if c == open => quote = None,
+            Some((open, hidden)) if c == open && (!hidden || ends_well(&line[at + 1..])) => quote = None,
             Some((_, hidden)) => {
                 word.push(c);
                 out.push(if hidden { '*' } else { c });
@@ -263,8 +320,15 @@ fn without_secrets(line: &str) -> String {
     out
 }
 
+/// Whether what follows a closing quote can follow one. Else it was none, or a secret is broken in two: no part of it
+/// is shown.
+fn ends_well(rest: &str) -> bool {
+    let rest = rest.trim_start();
+    rest.is_empty() || rest.starts_with(['#', ',', '}', ']', '='])
+}
+
 /// Stars out the user and the password of every URL.
-fn without_users(line: &str) -> String {
+pub(super) fn without_users(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(at) = rest.find("://") {
@@ -335,6 +399,20 @@ mod tests {
     }
 
     #[test]
+    fn a_long_line_is_cut_around_the_place() {
+        let line = format!("{}here{}", "a".repeat(50), "b".repeat(50));
+        for room in [10, 20, 79] {
+            let (text, start, spanned) = cut(&line, 50, 4, room);
+            assert!(text.chars().count() <= room, "{text}");
+            assert_eq!(text.chars().skip(start).take(spanned).collect::<String>(), "here");
+            assert!(text.starts_with('…') && text.ends_with('…'), "{text}");
+        }
+        let (text, start, spanned) = cut(&line, 0, 104, 10);
+        assert_eq!((text.as_str(), start, spanned), ("aaaaaaaa…", 0, 8));
+        assert_eq!(cut("x = 1", 4, 1, 10), ("x = 1".to_owned(), 4, 1));
+    }
+
+    #[test]
     fn secrets_are_starred_out() {
         assert_eq!(without_secrets("app_secret = \"hunter2\" # x"), "app_secret = \"*******\" # x");
         assert_eq!(without_secrets("tokn = 1"), "tokn = 1");
@@ -352,5 +430,9 @@ mod tests {
         );
         assert_eq!(without_users("u = \"https://me:pw@x.de/@\""), "u = \"https://*****@x.de/@\"");
         assert_eq!(without_secrets("tokken = \"a\""), "tokken = \"*\"");
+        assert_eq!(without_secrets("app_secret = \"a\"hunter2\""), "app_secret = \"*********\"");
+        assert_eq!(without_secrets("app_secret = \"a\" hunter2"), "app_secret = \"**********");
+        assert_eq!(without_secrets("calls \"hunter2\""), "calls \"*******\"");
+        assert_eq!(without_secrets("  \"meeting.*\", \"x\""), "  \"meeting.*\", \"x\"");
     }
 }

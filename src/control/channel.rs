@@ -217,6 +217,9 @@ mod tests {
             Request::Poll { who, .. } | Request::Forget { who } => {
                 Response::Refused { advice: Advice::Nothing, message: who }
             }
+            Request::Explain { union_id, .. } => {
+                Response::Refused { advice: Advice::Nothing, message: union_id.to_string() }
+            }
             Request::Prune => Response::Pruned(crate::store::retention::Pruned::default()),
             Request::Webhook(asked) => {
                 Response::Refused { advice: Advice::Failed, message: format!("{asked:?}") }

@@ -7,12 +7,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::dingtalk::error::{CallError, Verdict};
+use crate::ids::{OrgName, UnionId};
 use crate::presence::event::EventType;
 use crate::presence::observation::Observation;
 use crate::store::forget::Forgotten;
 use crate::store::retention::Pruned;
 
 mod channel;
+pub mod explain;
 mod place;
 pub mod webhook;
 
@@ -23,6 +25,13 @@ pub use place::{ask_places, serve_place};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
+    /// Why somebody's next look is when it is.
+    Explain {
+        /// Whose: the organisation's name.
+        org: OrgName,
+        /// And the unionId.
+        union_id: UnionId,
+    },
     /// Erase somebody.
     Forget {
         /// As the operator wrote it.
@@ -51,6 +60,8 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Response {
+    /// Why it is when it is.
+    Explained(Box<explain::ExplainReport>),
     /// Somebody was erased.
     Forgot(Box<Forgotten>),
     /// It is there.

@@ -16,6 +16,10 @@ use crate::time::Timestamp;
 
 /// People who share an instant are spread over so long after it, or over a tenth of the time to the next one.
 const CRON_SPREAD: Duration = Duration::from_secs(30);
+/// How often an expression comes true is counted over so long.
+const COUNTED: Duration = Duration::from_hours(24 * 7);
+/// So many of its instants are counted; the rest are taken to be like them.
+const COUNTED_INSTANTS: u32 = 2_000;
 
 /// The next look with an interval that is paced by the calls left: so much open time later. `None`: never open again.
 pub fn paced(now: Timestamp, interval: Duration, phase: Phase, open: &OpenTime) -> Option<Timestamp> {
@@ -59,6 +63,22 @@ pub fn at_instants(
         after = Timestamp::from_ms(open.opens_at(instant)?.as_ms().saturating_sub(1));
     }
     None
+}
+
+/// How often an expression comes true in a second of open time, counted over the next week.
+pub fn instants_a_second(cron: &Cron, zone: Tz, open: &OpenTime, now: Timestamp) -> f64 {
+    let until = now.plus(COUNTED);
+    let (mut at, mut hits, mut seen) = (now, 0_u32, 0_u32);
+    while let Some(next) = cron.next_after(at, zone).filter(|next| *next < until) {
+        hits += u32::from(open.open_at(next));
+        at = next;
+        seen += 1;
+        if seen == COUNTED_INSTANTS {
+            break;
+        }
+    }
+    let counted = if seen == COUNTED_INSTANTS { at } else { until };
+    f64::from(hits) / open.open_between(now, counted).as_secs_f64().max(1.0)
 }
 
 /// `next`, or, where that is closed, soon after the opening: at the person's place in the interval, or in the window

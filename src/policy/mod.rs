@@ -4,6 +4,7 @@
 //! Deliberately not here: who is in which meeting (`presence`), carrying a decision out (`tasks`).
 
 pub mod backoff;
+pub mod batch;
 pub mod by_hand;
 pub mod cadence;
 pub mod civil;
@@ -16,5 +17,6 @@ pub mod reaction;
 pub mod replay;
 pub mod robot;
 pub mod send_rate;
+pub mod sweep;
 pub mod webhook_alert;
 pub mod window;

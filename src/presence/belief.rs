@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attendance::AttendStatus;
 use super::counts::Counts;
+use super::sweep::{Bounds, Sighting, Swept};
 use super::visit::Visit;
 use crate::ids::{ConferenceId, EventId};
 use crate::time::Timestamp;
@@ -55,6 +56,9 @@ pub struct Belief {
     /// The newest good look.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) last_look: Option<Timestamp>,
+    /// The newest sweep that could have changed something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_swept: Option<Timestamp>,
     /// By conference, in order: the listed ones, and [`MAX_CLOSED`] others.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) conferences: Vec<Known>,
@@ -135,6 +139,9 @@ pub(super) struct Known {
     /// Nothing was ever known, and still is not: inside or not is open.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) doubt: bool,
+    /// Sweeps, and no look yet, saw them inside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) sighted: Option<Sighting>,
 }
 
 /// What somebody is believed to be in a meeting.
@@ -174,6 +181,9 @@ pub(super) struct Open {
     /// The joined event; `None`: first seen silently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) joined_event: Option<EventId>,
+    /// What sweeps said of it.
+    #[serde(default, skip_serializing_if = "Swept::is_nothing")]
+    pub(super) swept: Swept,
 }
 
 /// An ended visit whose end was not reported by upstream.
@@ -187,6 +197,12 @@ pub(super) struct Closed {
     /// The left event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) left_event: Option<EventId>,
+    /// The joined event, while the time it told may still get better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) joined_event: Option<EventId>,
+    /// A sweep opened or ended it: a record's times mend it. Between what its join lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) swept: Option<Bounds>,
 }
 
 impl Belief {
@@ -230,7 +246,7 @@ impl Belief {
     pub fn settled(&self) -> bool {
         self.last_look.is_some()
             && self.trouble.is_none()
-            && self.conferences.iter().all(|known| known.misses == 0)
+            && self.conferences.iter().all(|known| known.misses == 0 && !known.is_in_question())
     }
 
     /// What an identical answer changes, if [`Belief::settled`]: the newest good look, and when those inside were
@@ -288,6 +304,7 @@ impl Known {
             unreported: false,
             unrecognized: false,
             doubt: false,
+            sighted: None,
         }
     }
 
@@ -297,6 +314,11 @@ impl Known {
             Stage::Inside(open) => Some(open),
             Stage::Nothing | Stage::Pending | Stage::Outside(_) => None,
         }
+    }
+
+    /// A sweep said what no second one and no look has confirmed.
+    pub(super) fn is_in_question(&self) -> bool {
+        self.sighted.is_some() || self.open().is_some_and(|open| open.swept.missed.is_some())
     }
 
     /// The newest answer itself said what is believed.

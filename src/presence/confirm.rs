@@ -10,7 +10,7 @@ use super::attendance::{AttendStatus, Attendance};
 use super::belief::{Belief, Closed, Known, Open, Presence, Stage};
 use super::data::Flag;
 use super::diff::{Outcome, presence_of, told};
-use super::ending::mend;
+use super::ending::better_end;
 use super::event::Card;
 use super::stay::{Look, Step, outside};
 use super::tell::{About, Fact};
@@ -84,6 +84,7 @@ pub fn confirm(
         previous: belief.last_look,
         silent: false,
         blind: None,
+        swept: false,
         weak: false,
         misses_needed: 1,
         card,
@@ -93,7 +94,7 @@ pub fn confirm(
     known.stage = match std::mem::take(&mut known.stage) {
         Stage::Inside(open) => leave(known, *open, finding, status, &mut step),
         Stage::Outside(Some(closed)) => {
-            mend(known, closed, finding.end, (status, finding.flags), &look, &mut step)
+            better_end(known, closed, finding.end, (status, finding.flags), &look, &mut step)
         }
         // `Stay::of` gave one of the two above.
         stage => stage,
@@ -211,12 +212,12 @@ fn leave(
     step: &mut Step,
 ) -> Stage {
     let Finding { end, flags } = finding;
-    let mut visit = open.visit;
+    let mut visit = open.visit.clone();
     visit.end = Some(end);
     known.ended = Some(end.at);
     let about = About::visit(&visit, status, known.status);
     step.facts.push(Fact { late: open.hidden, ..Fact::left(end, about, flags.to_vec()) });
     step.note(&visit);
     known.status = status.or(known.status);
-    outside(visit, None)
+    outside(known, open, visit, None)
 }

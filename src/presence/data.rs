@@ -275,6 +275,8 @@ pub enum Flag {
     LeaveTimeImplausible,
     /// The absence was said weakly: `{}`, null or missing lists.
     WeakEvidence,
+    /// Seen by a sweep of the organisation, which gives no times.
+    BySweep,
     /// A name, a list or a tag was cut to fit.
     Truncated,
 }

@@ -9,6 +9,7 @@ use super::belief::{Belief, Blind, Known, Presence, Stage, Trouble};
 use super::data::{Flag, Gap};
 use super::ending::{ended, fade, leave, vanish};
 use super::event::{Card, Draft, EventType};
+use super::mend::mend;
 use super::observation::{Entry, Evidence, Observation};
 use super::stay::{Look, Step, enter, linger, remain};
 use super::tell::{About, Fact, Teller};
@@ -83,6 +84,7 @@ fn look_of<'a>(
         previous,
         silent: previous.is_none() && rules.first_poll_silent,
         blind,
+        swept: false,
         weak: seen.evidence == Evidence::Weak,
         misses_needed: rules.leave_after_misses.max(1),
         card,
@@ -144,6 +146,7 @@ fn advance(known: &mut Known, now: &Now<'_>, look: &Look<'_>, step: &mut Step) {
         known.misses = 0;
         known.listed = true;
     }
+    known.sighted = None;
     let stage = std::mem::take(&mut known.stage);
     known.stage = match (stage, now) {
         (Stage::Inside(open), Now::Inside(record)) => remain(known, open, record, look, step),
@@ -155,7 +158,11 @@ fn advance(known: &mut Known, now: &Now<'_>, look: &Look<'_>, step: &mut Step) {
         (Stage::Inside(open), Now::Missing) => vanish(known, open, look, step),
         (Stage::Inside(open), Now::Unrecognized | Now::Unreported) => linger(open, look),
 
-        (Stage::Nothing | Stage::Pending | Stage::Outside(_), Now::Inside(record)) => {
+        (Stage::Outside(Some(closed)), Now::Inside(record)) => {
+            let _mended = mend(known, closed, record, look, step);
+            Stage::Inside(enter(known, record, look, step, false))
+        }
+        (Stage::Nothing | Stage::Pending | Stage::Outside(None), Now::Inside(record)) => {
             Stage::Inside(enter(known, record, look, step, false))
         }
         (Stage::Nothing | Stage::Pending, Now::Outside(record)) => ended(known, None, record, look, step),
@@ -314,7 +321,8 @@ fn presence_fact(next: &Belief, look: &Look<'_>, events: &[Draft]) -> Fact {
     };
     let doubt = next.presence == Presence::Unknown;
     let what = format!("presence:{}", next.presence.name());
-    let flags = if doubt { vec![Flag::MemberRecordMissing] } else { Vec::new() };
+    let mut flags = if doubt { vec![Flag::MemberRecordMissing] } else { Vec::new() };
+    flags.extend(look.swept.then_some(Flag::BySweep));
     presence_changed(look.now, look.previous, what, cause, flags)
 }
 

@@ -8,6 +8,7 @@ use super::attendance::{AttendStatus, Attendance};
 use super::belief::{Closed, Known, Open, Stage};
 use super::data::{Changed, Changes, Flag};
 use super::event::{EventType, Rfc3339};
+use super::mend::mend;
 use super::stay::{Look, Step, enter, outside, refresh, take_join_time};
 use super::tell::{About, Fact};
 use super::visit::{Basis, End, LeftReason, Visit};
@@ -33,7 +34,7 @@ pub(super) fn leave(
     let (end, doubt) = end_of(&open, record, look);
     let mut flags = step.flags(doubt);
     flags.extend(short.then_some(Flag::ShortVisit));
-    let mut visit = open.visit;
+    let mut visit = open.visit.clone();
     refresh(&mut visit, record, look.card.store_nick);
     visit.end = Some(end);
     known.ended = Some(end.at);
@@ -41,7 +42,7 @@ pub(super) fn leave(
     let late = short || end.reason == LeftReason::Unobserved || look.is_late(end.at, end.basis);
     step.facts.push(Fact { late, ..Fact::left(end, about, flags) });
     step.note(&visit);
-    outside(visit, record.left)
+    outside(known, *open, visit, record.left)
 }
 
 /// Whether the record's times are those of a stay, not of an invitation.
@@ -60,7 +61,7 @@ fn end_of(open: &Open, record: &Attendance, look: &Look<'_>) -> (End, &'static [
         Some(_) => &[Flag::LeaveTimeImplausible],
         None => &[Flag::LeaveTimeMissing],
     };
-    let earliest = open.seen_at.max(joined).min(look.now);
+    let earliest = open.last_seen().max(joined).min(look.now);
     let end = if open.hidden || look.blind.is_some() {
         End {
             at: earliest,
@@ -122,20 +123,22 @@ pub(super) fn rejoined(
 /// Inside, and this look misses the entry: an end once enough looks in a row did.
 pub(super) fn vanish(known: &mut Known, mut open: Box<Open>, look: &Look<'_>, step: &mut Step) -> Stage {
     open.hidden |= look.blind.is_some() && open.missed_at.is_none();
-    let missed_at = *open.missed_at.get_or_insert(look.now);
+    // A sweep that missed it before, and this look: that is enough.
+    let missed_before = open.swept.missed.as_ref().map(|missed| missed.at);
+    let missed_at = *open.missed_at.get_or_insert(missed_before.unwrap_or(look.now));
     known.misses = known.misses.saturating_add(1);
-    if known.misses < look.misses_needed {
+    if known.misses < look.misses_needed && missed_before.is_none() {
         step.confirm = true;
         return Stage::Inside(open);
     }
-    let earliest = open.seen_at.max(open.visit.joined).min(missed_at);
+    let earliest = open.last_seen().max(open.visit.joined).min(missed_at);
     let (at, reason) = if open.hidden {
         (earliest, LeftReason::Unobserved)
     } else {
         (missed_at.max(open.visit.joined), LeftReason::Vanished)
     };
     let end = End { at, reason, basis: Basis::Inferred, earliest, latest: missed_at };
-    let mut visit = open.visit;
+    let mut visit = open.visit.clone();
     visit.end = Some(end);
     known.ended = Some(at);
     let flags = step.flags(if look.weak { &[Flag::WeakEvidence] } else { &[] });
@@ -143,7 +146,7 @@ pub(super) fn vanish(known: &mut Known, mut open: Box<Open>, look: &Look<'_>, st
     step.facts.push(Fact { late: open.hidden, ..Fact::left(end, about, flags) });
     step.note(&visit);
     fade(known);
-    outside(visit, None)
+    outside(known, *open, visit, None)
 }
 
 /// Not inside, and enough looks missed the entry: only what a rejoin will need is remembered.
@@ -173,6 +176,7 @@ pub(super) fn ended(
         }
         return Stage::Outside(closed);
     }
+    let closed = closed.map(|closed| mend(known, closed, record, look, step));
     if let Some((joined, left)) = unseen_stay(known, record, look.now) {
         return seen_afterwards(known, joined, left, record, look, step);
     }
@@ -240,11 +244,11 @@ fn correct_end(
     };
     let reason = reason_of(record.status);
     let end = End { at, reason, basis: Basis::Reported, earliest: at, latest: at };
-    mend(known, closed, end, (record.status, &[]), look, step)
+    better_end(known, closed, end, (record.status, &[]), look, step)
 }
 
 /// A better end of a stay that was told to have ended. One without a reported time can be bettered again.
-pub(super) fn mend(
+pub(super) fn better_end(
     known: &mut Known,
     mut closed: Box<Closed>,
     end: End,

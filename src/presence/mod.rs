@@ -5,9 +5,9 @@
 //! pure: no IO, no clock, no randomness. Deliberately not here: the wire format (`dingtalk`), storage (`store`).
 //!
 //! In reading order: what was answered (`attendance`, `observation`), what is remembered (`visit`, `belief`), how
-//! one answer changes it (`diff`, with `stay` and `ending`), how the change becomes events (`tell`, `event`, `data`,
-//! `fingerprint`), what happens without an answer (`upkeep`, `system`), and what a meeting says about an absence
-//! (`confirm`).
+//! one answer changes it (`diff`, with `stay` and `ending`; by `sweep` with `mend`), how the change becomes events
+//! (`tell`, `event`, `data`, `fingerprint`), what happens without an answer (`upkeep`, `system`), and what a meeting
+//! says about an absence (`confirm`).
 
 pub mod attendance;
 pub mod belief;
@@ -18,8 +18,10 @@ pub mod diff;
 mod ending;
 pub mod event;
 mod fingerprint;
+mod mend;
 pub mod observation;
 mod stay;
+pub mod sweep;
 pub mod system;
 mod tell;
 mod text;

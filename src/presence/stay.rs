@@ -10,6 +10,7 @@ use super::data::{Changed, Changes, Flag, MAX_LABEL_BYTES, MAX_NICK_BYTES};
 use super::ending;
 use super::event::{Card, EventType, Rfc3339};
 use super::fingerprint::Fingerprint;
+use super::sweep::Swept;
 use super::tell::{About, Fact};
 use super::text::clean_option;
 use super::visit::{Basis, Visit};
@@ -27,6 +28,8 @@ pub(super) struct Look<'a> {
     pub(super) silent: bool,
     /// Nobody looked for a while in between.
     pub(super) blind: Option<Blind>,
+    /// It is a sweep, not a look.
+    pub(super) swept: bool,
     /// Absence is said weakly.
     pub(super) weak: bool,
     /// Looks in a row that must miss an entry.
@@ -106,6 +109,7 @@ pub(super) fn enter(
         missed_at: None,
         hidden: false,
         joined_event: None,
+        swept: Swept::default(),
     })
 }
 
@@ -190,6 +194,7 @@ pub(super) fn remain(
     open.seen_at = look.now;
     open.missed_at = None;
     open.hidden = false;
+    open.swept.missed = None;
     open.stale_leave = record.left;
     let role = open.visit.role;
     if refresh(&mut open.visit, record, look.card.store_nick) {
@@ -240,7 +245,8 @@ pub(super) fn take_join_time(
         return Some(time);
     }
     let is_new = known.newest_join.is_none_or(|newest| time > newest);
-    let fits = time < open.visit.joined && known.ended.is_none_or(|ended| ended <= time);
+    let earlier = time < open.visit.joined || open.swept.opened.is_some();
+    let fits = earlier && known.ended.is_none_or(|ended| ended <= time);
     if is_new && fits && open.visit.join_basis != Basis::Reported {
         correct_join(known, open, time, record, look, step);
     }
@@ -302,8 +308,13 @@ pub(super) fn refresh(visit: &mut Visit, record: &Attendance, store_nick: bool) 
     differs
 }
 
-/// The stage after an end: kept correctable unless upstream itself gave the time.
-pub(super) fn outside(visit: Visit, leave_time: Option<Timestamp>) -> Stage {
+/// The stage after an end: kept correctable unless upstream itself gave both times.
+pub(super) fn outside(known: &mut Known, open: Open, visit: Visit, leave_time: Option<Timestamp>) -> Stage {
+    let swept = open.swept.opened.filter(|_| visit.join_basis != Basis::Reported);
+    if let Some(bounds) = swept {
+        known.newest_join = known.newest_join.max(Some(bounds.sure_at));
+    }
     let reported = visit.end.is_some_and(|end| end.basis == Basis::Reported);
-    Stage::Outside((!reported).then(|| Box::new(Closed { visit, leave_time, left_event: None })))
+    let closed = Closed { visit, leave_time, left_event: None, joined_event: open.joined_event, swept };
+    Stage::Outside((!reported).then(|| Box::new(closed)))
 }

@@ -42,6 +42,7 @@ pub fn unwatch(belief: &Belief, at: Timestamp, card: &Card, source: &str) -> Out
     next.forget();
     next.trouble = None;
     next.last_look = None;
+    next.last_swept = None;
     outcome.events = turn_unknown(belief, &mut next, at, card, source, facts, Presence::Inside);
     outcome.belief = next;
     outcome

@@ -1,4 +1,4 @@
-//! The daemon's own books: gaps, calls spent, events about nobody.
+//! The daemon's own books: calls spent, events about nobody.
 //!
 //! Guards: the count of system events grows with the events themselves, in their transaction, because it is part of
 //! the next one's id. Deliberately not here: when to spend (`policy`), what an alert is (`tasks`).
@@ -12,9 +12,7 @@ use super::recording::Note;
 use super::{Outgoing, Store, StoreError, Usage};
 use crate::ids::OrgName;
 use crate::presence::event::{Draft, EventType};
-use crate::time::Timestamp;
 
-const NOTE_GAP: &str = "INSERT INTO gaps (org, person_id, from_ms, to_ms, why) VALUES (?1, ?2, ?3, ?4, ?5)";
 const USAGE: &str = "SELECT used, throttled FROM usage WHERE org = ?1 AND month = ?2";
 const SET_USAGE: &str = "\
 INSERT INTO usage (org, month, used, throttled, call_limit, projected) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
@@ -39,31 +37,6 @@ impl Store {
     pub async fn system_counts(&self, org: Option<OrgName>) -> Result<Counts, StoreError> {
         let mut connection = self.readers().acquire().await?;
         counts(&mut connection, org.as_ref().map_or(DAEMON, OrgName::as_str)).await
-    }
-
-    /// Notes a stretch of time in which nobody looked.
-    pub async fn note_gap(
-        &self,
-        org: OrgName,
-        person_id: Option<i64>,
-        from: Timestamp,
-        to: Timestamp,
-        why: &'static str,
-    ) -> Result<(), StoreError> {
-        self.write(move |connection| {
-            Box::pin(async move {
-                sqlx::query(NOTE_GAP)
-                    .bind(org.as_str())
-                    .bind(person_id)
-                    .bind(from.as_ms())
-                    .bind(to.as_ms())
-                    .bind(why)
-                    .execute(connection)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
     }
 
     /// The spending of a month (`2026-11`); nothing spent when nothing is known.

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
@@ -21,6 +23,10 @@ use crate::time::Timestamp;
 /// Managed copies are called `presenced-2026-11-23.db`.
 const PREFIX: &str = "presenced-";
 const SUFFIX: &str = ".db";
+/// While it is being made.
+const PARTIAL: &str = ".partial";
+/// And what restoring replaced `presence.db.before-restore-<milliseconds>`.
+const SET_ASIDE: &str = ".before-restore-";
 const DAY_LENGTH: usize = "2026-11-23".len();
 
 const COPY: &str = "VACUUM INTO ?1";
@@ -61,22 +67,36 @@ pub async fn backup(database: &Path, to: &Path) -> Result<Copied, StoreError> {
     if to.exists() {
         return Err(StoreError::Exists { path: to.to_owned() });
     }
-    let partial = open::beside(to, ".partial");
+    let partial = open::beside(to, PARTIAL);
     // Of a copy that was broken off.
     remove_copy(&partial);
-    let copied = copy_and_compare(database, &partial).await;
-    let copied = match copied {
-        Ok(rows) => finish(&partial, to).map(|bytes| Copied { path: to.to_owned(), bytes, rows }),
-        Err(error) => Err(error),
-    };
-    if copied.is_err() {
-        remove_copy(&partial);
+    let unfinished = Unfinished { copy: partial, let_go: Arc::default() };
+    let rows = copy_and_compare(database, &unfinished.copy, &unfinished.let_go).await?;
+    let bytes = finish(&unfinished.copy, to)?;
+    Ok(Copied { path: to.to_owned(), bytes, rows })
+}
+
+/// A copy under way. Whoever lets go of it (a stop, an error) leaves nothing behind: no half copy, and no connection that
+/// reads on for minutes and keeps the daemon from closing the file.
+struct Unfinished {
+    copy: PathBuf,
+    let_go: Arc<AtomicBool>,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.let_go.store(true, Ordering::Relaxed);
+        remove_copy(&self.copy);
     }
-    copied
 }
 
 /// The copies that are managed here, oldest first.
 pub fn managed(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    listed(folder, "")
+}
+
+/// Files called like managed copies, with `suffix` behind.
+fn listed(folder: &Path, suffix: &str) -> Result<Vec<PathBuf>, StoreError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -86,10 +106,28 @@ pub fn managed(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     for entry in entries {
         let path = entry.map_err(|error| StoreError::file("list", folder, error))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.strip_suffix(suffix).unwrap_or_default();
         let day = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
         if day
             .is_some_and(|day| day.len() == DAY_LENGTH && day.chars().all(|c| c.is_ascii_digit() || c == '-'))
         {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What restoring set aside, beside the database.
+pub(super) fn kept(database: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let folder = database.parent().unwrap_or(Path::new("."));
+    let stem = format!("{}{SET_ASIDE}", database.file_name().unwrap_or_default().to_string_lossy());
+    let entries = fs::read_dir(folder).map_err(|error| StoreError::file("list", folder, error))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| StoreError::file("list", folder, error))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.strip_prefix(&stem).is_some_and(|at| at.chars().all(|c| c.is_ascii_digit())) {
             found.push(path);
         }
     }
@@ -102,8 +140,12 @@ pub fn managed_name(folder: &Path, day: &str) -> PathBuf {
     folder.join(format!("{PREFIX}{day}{SUFFIX}"))
 }
 
-/// Removes the oldest managed copies until `keep` are left; gives which.
+/// Removes the oldest managed copies until `keep` are left, and what is left of copies that were broken off; gives which
+/// copies. Not while one is being made.
 pub fn thin_out(folder: &Path, keep: u32) -> Result<Vec<PathBuf>, StoreError> {
+    for leftover in listed(folder, PARTIAL)? {
+        remove_copy(&leftover);
+    }
     let mut copies = managed(folder)?;
     let surplus = copies.len().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
     copies.truncate(surplus);
@@ -122,7 +164,7 @@ pub async fn restore(from: &Path, database: &Path, now: Timestamp) -> Result<Res
     let new = open::beside(&database, ".restoring");
     remove_copy(&new);
     let stones = stones(&database).await;
-    let made = match copy_and_compare(&from, &new).await {
+    let made = match copy_and_compare(&from, &new, &Arc::default()).await {
         Ok(rows) => prepare(&new, &stones, now).await.map(|(source, forgotten)| (rows, source, forgotten)),
         Err(error) => Err(error),
     };
@@ -136,19 +178,26 @@ pub async fn restore(from: &Path, database: &Path, now: Timestamp) -> Result<Res
     let kept = set_aside(&database, now)?;
     fs::rename(&new, &database).map_err(|error| StoreError::file("put in place", &database, error))?;
     sync_folder(&database);
+    check::well_again(&database);
     lock.release();
     Ok(Restored { rows, source, kept, forgotten })
 }
 
 /// Copies, then looks whether SQLite finds the copy sound and whether it has the original's rows. A daemon may add some
 /// meanwhile: the copy has at least those from before and at most those from after, or the other way round.
-async fn copy_and_compare(from: &Path, to: &Path) -> Result<BTreeMap<String, i64>, StoreError> {
+async fn copy_and_compare(
+    from: &Path,
+    to: &Path,
+    let_go: &Arc<AtomicBool>,
+) -> Result<BTreeMap<String, i64>, StoreError> {
     // Made here so that it has the right mode and owner from the first byte on.
     open::open_0640(to, true).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => StoreError::Exists { path: to.to_owned() },
         _ => StoreError::file("create", to, error),
     })?;
     let mut original = readonly::options(from)?.connect().await?;
+    let let_go = Arc::clone(let_go);
+    original.lock_handle().await?.set_progress_handler(check::STEPS, move || !let_go.load(Ordering::Relaxed));
     let copied = async {
         schema::inspect(&mut original, from).await?;
         let before = counts(&mut original).await?;
@@ -237,7 +286,7 @@ fn set_aside(database: &Path, now: Timestamp) -> Result<Option<PathBuf>, StoreEr
     if !database.exists() {
         return Ok(None);
     }
-    let kept = open::beside(database, &format!(".before-restore-{}", now.as_ms()));
+    let kept = open::beside(database, &format!("{SET_ASIDE}{}", now.as_ms()));
     for suffix in ["-wal", "-shm", ""] {
         let (from, to) = (open::beside(database, suffix), open::beside(&kept, suffix));
         match fs::rename(&from, &to) {

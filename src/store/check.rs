@@ -1,9 +1,13 @@
-//! Whether the file is whole: before it is written to, and when somebody asks.
+//! Whether the file is whole: before it is written to, soon after, and when somebody asks.
 //!
 //! Guards: a damaged file is found before anything is written to it, and named with what to do; looking writes nothing.
-//! Deliberately not here: mending (`restore` in `backup`).
+//! A start does not wait for what takes seconds: every page and row is read before the file is opened for writing, each
+//! index is compared with its table right after; that comes first where there is reason to doubt the file (it was not
+//! closed cleanly, or found damaged before). Deliberately not here: mending (`restore` in `backup`), who ends the daemon
+//! (`tasks::examiner`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +19,12 @@ use super::{Store, StoreError, open, readonly, schema};
 const QUICK: &str = "PRAGMA quick_check(5)";
 /// That too.
 const FULL: &str = "PRAGMA integrity_check(50)";
+/// A file that is in doubt and larger than this is compared after the start as well: nobody waits half a minute.
+const DOUBTED_BYTES: u64 = 1 << 30;
+/// Beside a file that was found damaged while it was in use.
+const DAMAGED: &str = ".damaged";
+/// About a millisecond of work; then somebody may break it off.
+pub(super) const STEPS: i32 = 20_000;
 const ORPHANS: &str = "SELECT count(*) FROM pragma_foreign_key_check";
 
 /// Which file this is, whatever it is called.
@@ -40,10 +50,41 @@ impl Store {
             _ => Err(StoreError::Replaced { path: self.path().to_owned() }),
         }
     }
+
+    /// Looks through the whole file beside whoever writes, each index against its table; breaks off when `go_on` says no,
+    /// and gives whether it came to the end. What it finds is also put down beside the file, so that the next start looks
+    /// before it writes.
+    pub async fn examine(
+        &self,
+        mut go_on: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<bool, StoreError> {
+        if !go_on() {
+            return Ok(false);
+        }
+        let path = self.path();
+        let mut connection = open::read_only(path).connect().await?;
+        connection.lock_handle().await?.set_progress_handler(STEPS, go_on);
+        let found = integrity(&mut connection, FULL).await;
+        connection.close().await?;
+        let what = match found {
+            Ok(troubles) => troubles.into_iter().next(),
+            Err(error) if error.is_interrupted() => return Ok(false),
+            Err(error) => Some(damage(&error).ok_or(error)?),
+        };
+        let Some(what) = what else { return Ok(true) };
+        // Where it cannot be put down the next start finds it as this one did.
+        if let Ok(mut note) = open::open_0640(&open::beside(path, DAMAGED), false) {
+            let _ = writeln!(note, "{what}");
+        }
+        Err(StoreError::DamagedInUse { path: path.to_owned(), what })
+    }
 }
 
 /// Everything that is wrong with a database, a line each; with the daemon up or down. Writes nothing.
 pub async fn examine(path: &Path) -> Result<Vec<String>, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Missing { path: path.to_owned() });
+    }
     let mut connection = readonly::options(path)?.connect().await?;
     let examined = async {
         schema::inspect(&mut connection, path).await?;
@@ -63,12 +104,27 @@ pub async fn examine(path: &Path) -> Result<Vec<String>, StoreError> {
 }
 
 /// The check at the start: refuses a damaged file before it is opened for writing.
-pub(super) async fn refuse_damaged(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    let troubles = integrity(connection, QUICK).await.map_err(|error| damaged(error, path))?;
+async fn refuse_damaged(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    let noted = open::beside(path, DAMAGED).exists();
+    let small = path.metadata().is_ok_and(|file| file.len() <= DOUBTED_BYTES);
+    let doubted = noted || small && readonly::in_wal_mode(path)?;
+    let pragma = if doubted { FULL } else { QUICK };
+    let troubles = integrity(connection, pragma).await.map_err(|error| damaged(error, path))?;
     match troubles.into_iter().next() {
-        None => Ok(()),
+        None => {
+            if noted {
+                well_again(path);
+            }
+            Ok(())
+        }
         Some(what) => Err(StoreError::Damaged { path: path.to_owned(), what }),
     }
+}
+
+/// Another file stands in its place, or somebody mended it.
+pub(super) fn well_again(path: &Path) {
+    // What cannot be removed makes the next start slower and nothing else.
+    let _ = std::fs::remove_file(open::beside(path, DAMAGED));
 }
 
 /// The same error, with what to do where the file is to blame.

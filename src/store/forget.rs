@@ -52,7 +52,7 @@ const EMPTY_WAL: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 pub struct Forgotten {
     /// Rows, by table.
     pub rows: BTreeMap<String, u64>,
-    /// Backups the person was in, and is not any more.
+    /// Backups the person was in, and is not any more; what a restore set aside is one, too.
     pub backups: Vec<PathBuf>,
     /// Backups that could not be cleaned, and were removed: they were damaged, or of another version.
     pub removed_backups: Vec<PathBuf>,
@@ -80,9 +80,11 @@ impl Store {
         self.inner.erased.0.lock().unwrap_or_else(PoisonError::into_inner).insert(person_id);
         let busy = self.write_apart(|connection| Box::pin(scrub(connection))).await?;
         forgotten.wal_in_use = busy;
+        let mut copies = backup::kept(self.path())?;
         if let Some(folder) = backup_dir {
-            forget_in_backups(folder, who, now, &mut forgotten).await?;
+            copies.extend(backup::managed(folder)?);
         }
+        forget_in_copies(copies, who, now, &mut forgotten).await?;
         Ok(forgotten)
     }
 
@@ -185,14 +187,14 @@ async fn scrub(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
     Ok(busy != 0)
 }
 
-/// Every managed backup is cleaned, or removed where that cannot be done.
-async fn forget_in_backups(
-    folder: &Path,
+/// Every copy that is managed here is cleaned, or removed where that cannot be done.
+async fn forget_in_copies(
+    copies: Vec<PathBuf>,
     who: &Identity,
     now: Timestamp,
     forgotten: &mut Forgotten,
 ) -> Result<(), StoreError> {
-    for path in backup::managed(folder)? {
+    for path in copies {
         match forget_in_copy(&path, who, now).await {
             Ok(true) => forgotten.backups.push(path),
             Ok(false) => {}

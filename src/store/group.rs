@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::oneshot;
@@ -105,6 +106,7 @@ impl Group {
         self,
         connection: &mut SqliteConnection,
         scribe: &mut Scribe,
+        held_up: &AtomicBool,
     ) -> Result<bool, StoreError> {
         let mut jobs = self.jobs.into_iter();
         let mut replies = Vec::new();
@@ -118,10 +120,12 @@ impl Group {
                         tracing::warn!("another program holds the database's write lock; waiting for it");
                     }
                     tries += 1;
+                    held_up.store(true, Ordering::Relaxed);
                 }
                 written => break written,
             }
         };
+        held_up.store(false, Ordering::Relaxed);
         match written {
             Ok((refused, full)) => {
                 for reply in replies {
@@ -151,7 +155,13 @@ async fn write_all(
     notes: &[Note],
     replies: &mut Vec<Reply>,
 ) -> Result<(Vec<Result<(), StoreError>>, bool), StoreError> {
+    if jobs.len() == 0 {
+        return Ok((only_notes(connection, scribe, notes).await?, false));
+    }
     let mut transaction = connection.begin_with(BEGIN).await?;
+    if jobs.len() == 1 && notes.is_empty() {
+        return alone(transaction, jobs, replies).await.map(|full| (Vec::new(), full));
+    }
     let mut full = false;
     // What a failure leaves in the iterator is answered by the caller.
     for job in jobs.by_ref() {
@@ -172,6 +182,52 @@ async fn write_all(
     Ok((outcomes, full))
 }
 
+/// One job that shares with nobody needs no savepoint, and spares two hops.
+async fn alone(
+    mut transaction: Transaction<'_, Sqlite>,
+    jobs: &mut std::vec::IntoIter<Box<dyn Job>>,
+    replies: &mut Vec<Reply>,
+) -> Result<bool, StoreError> {
+    if let Some(job) = jobs.next() {
+        let ran = job.run(&mut transaction).await;
+        replies.push(ran.reply);
+        if let Some(failure) = ran.failure {
+            let full = failure.is_full();
+            transaction.rollback().await.map_err(|_| failure)?;
+            return Ok(full);
+        }
+    }
+    transaction.commit().await?;
+    Ok(false)
+}
+
+/// Notes that share with no job need no savepoint, unless one of them is refused: then all begin anew, one by one.
+async fn only_notes(
+    connection: &mut SqliteConnection,
+    scribe: &mut Scribe,
+    notes: &[Note],
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    let mut transaction = connection.begin_with(BEGIN).await?;
+    match scribe.write(&mut transaction, notes).await {
+        Ok(()) => {
+            transaction.commit().await?;
+            return Ok(vec![Ok(()); notes.len()]);
+        }
+        Err(error) if !error.is_refusal() => return Err(error),
+        Err(error) => {
+            transaction.rollback().await?;
+            scribe.forget_sequence();
+            if notes.len() == 1 {
+                return Ok(vec![Err(error)]);
+            }
+        }
+    }
+    let mut transaction = connection.begin_with(BEGIN).await?;
+    let outcomes = note_each(&mut transaction, scribe, notes).await?;
+    transaction.commit().await?;
+    Ok(outcomes)
+}
+
 /// All notes at once; when one of them is refused, one by one, so that it hurts nobody else.
 async fn note_all(
     transaction: &mut Transaction<'_, Sqlite>,
@@ -182,10 +238,17 @@ async fn note_all(
         return Ok(Vec::new());
     }
     match note(transaction, scribe, notes).await? {
-        Ok(()) => return Ok(vec![Ok(()); notes.len()]),
-        Err(error) if notes.len() == 1 => return Ok(vec![Err(error)]),
-        Err(_) => {}
+        Ok(()) => Ok(vec![Ok(()); notes.len()]),
+        Err(error) if notes.len() == 1 => Ok(vec![Err(error)]),
+        Err(_) => note_each(transaction, scribe, notes).await,
     }
+}
+
+async fn note_each(
+    transaction: &mut Transaction<'_, Sqlite>,
+    scribe: &mut Scribe,
+    notes: &[Note],
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
     let mut outcomes = Vec::with_capacity(notes.len());
     for one in notes {
         outcomes.push(note(transaction, scribe, std::slice::from_ref(one)).await?);

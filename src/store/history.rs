@@ -12,6 +12,7 @@ use crate::presence::event::EventType;
 use crate::time::Timestamp;
 
 pub mod facts;
+pub mod lessons;
 pub mod report;
 mod rows;
 pub mod sql;

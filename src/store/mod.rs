@@ -9,11 +9,13 @@
 //! schema     migrations, versions
 //! writer     the one writing connection and its queue: whatever is ready is one transaction
 //! group      that transaction, and who hears what of it
+//! bulk       one statement for many rows
+//! jsonb      what such rows travel as
 //! recording  one look: snapshot, visits, events, deliveries
 //! people     the watch list, stretches and misses
 //! census     numbers for who watches over the daemon
-//! accounts   gaps, spending, events about nobody
-//! gaps       when nobody could look for a reason of our own
+//! accounts   spending, events about nobody
+//! gaps       when nobody looked, and the words for why
 //! notices    which alerts fire, closed windows
 //! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
@@ -27,13 +29,15 @@
 
 mod accounts;
 pub mod backup;
+mod bulk;
 pub mod census;
 pub mod check;
 mod error;
 pub mod forget;
-mod gaps;
+pub mod gaps;
 mod group;
 pub mod history;
+mod jsonb;
 mod notices;
 mod open;
 pub mod outbox;

@@ -6,7 +6,8 @@
 
 use serde::Serialize;
 
-use super::recording::bulk;
+use super::bulk::bulk;
+use super::gaps::Why;
 use super::{Store, StoreError};
 use crate::ids::OrgName;
 use crate::time::Timestamp;
@@ -34,8 +35,8 @@ pub struct Closed {
     pub from: Timestamp,
     /// When it opens again.
     pub to: Timestamp,
-    /// `window closed` or `blackout`.
-    pub why: &'static str,
+    /// A closed window, or a day off.
+    pub why: Why,
 }
 
 impl Store {

@@ -186,6 +186,17 @@ pub(super) fn read_only(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// Options of a connection that carries the WAL into the file while the writer writes, and does nothing else.
+pub(super) fn aside(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(Duration::ZERO)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("wal_autocheckpoint", "0")
+        .thread_name(|_| "store-aside".to_owned())
+        .disable_statement_logging()
+}
+
 /// A pool that keeps its connections: a file has no reason to be opened anew.
 pub(super) fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()

@@ -10,7 +10,8 @@ use futures_util::TryStreamExt;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
-use super::recording::{STRETCH_SNAPSHOTS, StretchRow, bulk};
+use super::bulk::bulk;
+use super::recording::{STRETCH_SNAPSHOTS, StretchRow};
 use super::{Enrolled, Enrolment, Miss, Store, StoreError, Stretch};
 use crate::ids::{Identity, OrgName, UnionId};
 use crate::presence::belief::Belief;
@@ -42,6 +43,10 @@ UPDATE people SET last_error = look.error, last_error_ms = look.at, \
 FROM (SELECT value ->> 'person' AS person, value ->> 'at' AS at, value ->> 'next' AS next, value ->> 'error' AS error \
       FROM jsonb_each(?1)) AS look \
 WHERE people.person_id = look.person";
+const REPLAN: &str = "\
+UPDATE people SET next_poll_ms = plan.next \
+FROM (SELECT value ->> 'person' AS person, value ->> 'next' AS next FROM jsonb_each(?1)) AS plan \
+WHERE people.person_id = plan.person";
 const COUNT_ERRORS: &str = "\
 INSERT INTO poll_errors (person_id, org, hour_ms, class, errors) \
 SELECT value ->> 'person', value ->> 'org', value ->> 'hour', value ->> 'class', 1 FROM jsonb_each(?1) \
@@ -76,6 +81,15 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Next looks that moved without a look. Who was erased meanwhile is passed over.
+    pub async fn replan(&self, plans: Vec<(i64, Timestamp)>) -> Result<(), StoreError> {
+        let rows: Vec<PlanRow> = plans.into_iter().map(|(person, next)| PlanRow { person, next }).collect();
+        self.write(move |connection| Box::pin(async move { bulk(connection, REPLAN, &rows).await.map(drop) }))
+            .await
+    }
+}
+
 type PersonRow =
     (i64, String, String, String, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 
@@ -92,6 +106,12 @@ struct LookRow {
     at: Timestamp,
     next: Timestamp,
     polls: u32,
+}
+
+#[derive(Serialize)]
+struct PlanRow {
+    person: i64,
+    next: Timestamp,
 }
 
 #[derive(Serialize)]

@@ -78,7 +78,7 @@ pub(super) fn options(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
     Ok(open::read_only(path).immutable(at_rest))
 }
 
-fn in_wal_mode(path: &Path) -> Result<bool, StoreError> {
+pub(super) fn in_wal_mode(path: &Path) -> Result<bool, StoreError> {
     let mut header = [0; HEADER_BYTES];
     let mut file = std::fs::File::open(path).map_err(|error| StoreError::file("read", path, error))?;
     match file.read_exact(&mut header) {

@@ -14,7 +14,7 @@ use sqlx::{SqlSafeStr, SqliteConnection};
 use super::StoreError;
 
 /// The newest schema this release knows: `PRAGMA user_version`, set by the last migration.
-pub const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 6;
 
 /// `PRAGMA application_id`: "pncd" in ASCII, so that `file` and we can tell whose database it is.
 pub const APPLICATION_ID: i64 = 0x706e_6364;
@@ -55,22 +55,24 @@ pub(super) async fn inspect(connection: &mut SqliteConnection, path: &Path) -> R
 
 /// Brings the schema up to date; each migration is one transaction.
 pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    migrator()
+    Migrator::with_migrations(migrations())
         .run(connection)
         .await
         .map_err(|error| StoreError::Migration { path: path.to_owned(), error: Arc::new(error) })
 }
 
-fn migrator() -> Migrator {
+fn migrations() -> Vec<Migration> {
     let migration = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations(vec![
+    vec![
         migration(1, "presence", include_str!("../../migrations/0001_presence.sql")),
         migration(2, "outbox", include_str!("../../migrations/0002_outbox.sql")),
         migration(3, "views", include_str!("../../migrations/0003_views.sql")),
         migration(4, "webhook alerts", include_str!("../../migrations/0004_webhook_alerts.sql")),
-    ])
+        migration(5, "gap words", include_str!("../../migrations/0005_gap_words.sql")),
+        migration(6, "now", include_str!("../../migrations/0006_now.sql")),
+    ]
 }
 
 /// 26 is `SQLITE_NOTADB`.
@@ -80,4 +82,37 @@ fn not_ours(error: sqlx::Error, path: &Path) -> StoreError {
         return StoreError::Foreign { path: path.to_owned(), what: "it is no SQLite file".to_owned() };
     }
     error.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{ConnectOptions, Connection};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_older_file_keeps_its_gaps_and_learns_the_words_for_them() {
+        const OLD: &str = "INSERT INTO gaps (org, from_ms, to_ms, why) VALUES \
+            ('default', 1, 2, 'window closed'), ('default', 3, 4, 'restart'), ('default', 5, 6, 'whatever there was')";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("presence.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut old = options.connect().await.unwrap();
+        let before = migrations().into_iter().filter(|migration| migration.version < 5).collect();
+        Migrator::with_migrations(before).run(&mut old).await.unwrap();
+        sqlx::query(OLD).execute(&mut old).await.unwrap();
+        migrate(&mut old, &path).await.unwrap();
+        let gaps: Vec<(String, i64, String)> =
+            sqlx::query_as("SELECT org, to_ms, why FROM v_gaps ORDER BY from_ms")
+                .fetch_all(&mut old)
+                .await
+                .unwrap();
+        let expected = [(2, "window closed"), (4, "restart"), (6, "upstream")];
+        assert_eq!(gaps, expected.map(|(to, why)| ("default".to_owned(), to, why.to_owned())));
+        let invented = "INSERT INTO gaps (org, from_ms, to_ms, why) VALUES ('default', 7, 8, 'whatever')";
+        assert!(sqlx::query(invented).execute(&mut old).await.is_err());
+        assert_eq!(inspect(&mut old, &path).await.unwrap().schema, SCHEMA_VERSION);
+        old.close().await.unwrap();
+    }
 }

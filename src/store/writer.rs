@@ -10,6 +10,7 @@
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "SQL lives in `store`"))]
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{Connection, SqliteConnection};
@@ -61,6 +62,11 @@ impl Store {
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Whether the writer waits for a lock that another program holds: it is not hanging, and it waits for a minute at most.
+    pub fn is_held_up(&self) -> bool {
+        self.inner.queue.held_up.load(Ordering::Relaxed)
+    }
+
     /// Writes what only the scribe can write: it keeps the sequence.
     pub(super) async fn note(&self, note: Note) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
@@ -73,6 +79,8 @@ impl Store {
 #[derive(Debug)]
 pub(super) struct Queue {
     sender: mpsc::Sender<Work>,
+    /// Another program holds the lock.
+    held_up: Arc<AtomicBool>,
     /// Holds the writer's task: it ends with the store.
     task: Mutex<JoinSet<()>>,
 }
@@ -93,8 +101,9 @@ impl Queue {
     pub(super) fn start(writer: Writer) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let mut task = JoinSet::new();
+        let held_up = Arc::clone(&writer.held_up);
         task.spawn(writer.run(receiver));
-        Self { sender, task: Mutex::new(task) }
+        Self { sender, held_up, task: Mutex::new(task) }
     }
 
     async fn push(&self, work: Work) -> Result<(), StoreError> {
@@ -122,11 +131,12 @@ pub(super) struct Writer {
     connection: Option<SqliteConnection>,
     scribe: Scribe,
     room: Arc<Room>,
+    held_up: Arc<AtomicBool>,
 }
 
 impl Writer {
     pub(super) fn new(path: PathBuf, connection: SqliteConnection, scribe: Scribe, room: Arc<Room>) -> Self {
-        Self { path, connection: Some(connection), scribe, room }
+        Self { path, connection: Some(connection), scribe, room, held_up: Arc::default() }
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Work>) {
@@ -178,7 +188,7 @@ impl Writer {
                 }
             },
         };
-        match group.commit(&mut connection, &mut self.scribe).await {
+        match group.commit(&mut connection, &mut self.scribe, &self.held_up).await {
             Ok(full) => {
                 if full {
                     self.room.ran_out();

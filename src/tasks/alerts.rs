@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use crate::ids::OrgName;
 use crate::presence::event::EventType;
 use crate::presence::system::{self, AlertName, GapCause};
+use crate::store::gaps::Because;
 use crate::store::{Outgoing, Store, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::routing::{Subscription, recipients};
@@ -36,8 +37,10 @@ pub enum Notice {
         from: Timestamp,
         /// To the first good one again.
         to: Timestamp,
-        /// Why.
+        /// Why, for others.
         cause: GapCause,
+        /// Why, for the history.
+        because: Because,
     },
 }
 
@@ -111,8 +114,8 @@ pub async fn tell(store: &Store, subscriptions: &[Subscription], notice: &Notice
     };
     let webhooks = recipients(subscriptions, &draft, None, None);
     store.record_system(org, vec![Outgoing { draft, webhooks }]).await?;
-    if let Notice::Gap { org, from, to, cause } = notice {
-        store.note_gap(org.clone(), None, *from, *to, cause.name()).await?;
+    if let Notice::Gap { org, from, to, because, .. } = notice {
+        store.note_gap(org.clone(), None, *from, *to, *because).await?;
     }
     Ok(())
 }

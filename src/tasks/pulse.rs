@@ -4,7 +4,7 @@
 //! here: what follows from it (`tasks::watchdog`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -18,12 +18,23 @@ pub struct Pulse {
 struct Inner {
     asked: Notify,
     turns: AtomicU64,
+    under_way: AtomicUsize,
 }
 
 impl Pulse {
     /// The loop turned.
     pub fn turned(&self) {
-        self.inner.turns.fetch_add(1, Ordering::Relaxed);
+        self.inner.turns.fetch_add(1, Ordering::Release);
+    }
+
+    /// The loop is about to wait, and so many things that it began are not done.
+    pub fn waits_for(&self, under_way: usize) {
+        self.inner.under_way.store(under_way, Ordering::Release);
+    }
+
+    /// How many things were not done when the loop waited last.
+    pub fn under_way(&self) -> usize {
+        self.inner.under_way.load(Ordering::Acquire)
     }
 
     /// For the loop to wait on beside everything else: somebody wants to see it turn. An ask is not lost.
@@ -38,6 +49,6 @@ impl Pulse {
 
     /// How often it has turned.
     pub fn turns(&self) -> u64 {
-        self.inner.turns.load(Ordering::Relaxed)
+        self.inner.turns.load(Ordering::Acquire)
     }
 }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alerts_database::DatabaseAlert;
 use crate::clock::SharedClock;
+use crate::store::gaps::Why;
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -56,19 +57,20 @@ impl Sentry {
     /// Looks once; gives when to look again.
     pub async fn step(&mut self) -> Result<Timestamp, StoreError> {
         self.store.still_there().inspect_err(|_| self.store.leave_word())?;
+        // Before anybody looks for room: a disk that was full for a moment was full.
+        if let Some(alert) = &mut self.alert
+            && let Err(error) = alert.step(self.stamps.now()).await
+        {
+            tracing::debug!(%error, "the alert about the database cannot be told yet");
+        }
         if self.store.is_full() {
             self.full_since.get_or_insert(self.stamps.now().minus(EVERY));
         }
         if !self.store.look_for_room()
             && let Some(from) = self.full_since.take()
-            && let Err(error) = self.store.note_pause(from, self.stamps.now(), "disk full").await
+            && let Err(error) = self.store.note_pause(from, self.stamps.now(), Why::DiskFull).await
         {
             tracing::warn!(%error, "that nobody was looked at for a while could not be noted");
-        }
-        if let Some(alert) = &mut self.alert
-            && let Err(error) = alert.step(self.stamps.now()).await
-        {
-            tracing::debug!(%error, "the alert about the database cannot be told yet");
         }
         Ok(self.clock.now().plus(EVERY))
     }

@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use crate::harness::daemon::Site;
+use crate::harness::daemon::{Site, sqlite3};
 use crate::harness::fake::{Fake, inside};
+use crate::harness::http::response;
 use crate::harness::receiver::{Delivery, Receiver, SECRET};
 
 const USER: &str = "2iPOLbpUNMLzB5LuwggiiqiPwiEiE";
@@ -50,4 +51,58 @@ fn two_secrets_over_a_restart_and_then_only_the_new_one() {
     let places = |secret: &str| all.iter().map(|delivery| place_of(secret, delivery)).collect::<Vec<_>>();
     assert_eq!(places(SECRET), [Some(0), Some(0), Some(1), Some(1), None, None]);
     assert_eq!(places(NEW), [None, None, Some(0), Some(0), Some(0), Some(0)], "newest first");
+}
+
+/// Everybody goes in and out all the time, each visit a meeting of its own.
+fn busy(union_id: &str, call: u64) -> Vec<u8> {
+    let visit = i64::try_from(call / 4).expect("few visits");
+    let (conference, joined) = (format!("meeting{visit:06}"), 1_700_000_000_000 + visit * 60_000);
+    let json = match call % 4 {
+        0..=1 => inside(union_id, &conference, 3, joined, ""),
+        _ => inside(union_id, &conference, 6, joined, &format!(",\"leaveTime\":{}", joined + 30_000)),
+    };
+    response(200, "application/json", &json)
+}
+
+#[test]
+fn a_reload_to_two_secrets_and_then_to_the_new_one_under_traffic() {
+    let (fake, receiver) = (Fake::scripted(|union_id, call| Some(busy(union_id, call))), Receiver::start());
+    let people: Vec<String> = (0..8).map(|n| format!("user{n:02}")).collect();
+    let names: Vec<&str> = people.iter().map(String::as_str).collect();
+    let site = Site::new(&fake.base(), &receiver.url(), &names, QUICK, "concurrency = 4");
+    let (first, one) = (site.config(), format!("secret = \"{SECRET}\""));
+    let both = first.replace(&one, &format!("secret = [\"{NEW}\", \"{SECRET}\"]"));
+    let new = first.replace(&one, &format!("secret = \"{NEW}\""));
+    assert!(both != first && new != first);
+    let reload = |config: &str| {
+        site.rewrite(config);
+        let output = site.command(&["reload"]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        receiver.all().len()
+    };
+    let daemon = site.start();
+    receiver.wait(20);
+    // What is in flight at a reload ends as it began, so the receiver changes over some deliveries later.
+    let reloaded = reload(&both);
+    let changes_over = receiver.wait(reloaded + 20).len();
+    let reloaded = reload(&new);
+    receiver.wait(reloaded + 20);
+    let recorded = sqlite3(&site.database(), "SELECT DISTINCT id FROM v_deliveries");
+    for id in recorded.lines() {
+        receiver.wait_for(id);
+    }
+    daemon.terminate();
+    let all = receiver.all();
+    let (before, after) = all.split_at(changes_over);
+    assert!(
+        before.iter().all(|delivery| place_of(SECRET, delivery).is_some()),
+        "the old one, while it is known"
+    );
+    assert!(after.iter().all(|delivery| place_of(NEW, delivery).is_some()), "the new one, from then on");
+    let last = all.last().expect("there was traffic");
+    assert_eq!((place_of(SECRET, last), place_of(NEW, last)), (None, Some(0)), "the old one is gone");
+    let mut ids: Vec<&str> = all.iter().map(|delivery| delivery.id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), all.len(), "nothing comes twice");
 }

@@ -231,7 +231,7 @@ fn invocation(line: &str) -> Option<Vec<&str>> {
 /// Why an invocation is refused; its subcommand and options are looked up in `--help`.
 fn unknown(words: &[&str]) -> Option<String> {
     // Some commands are families, with options of their own below.
-    let deep = if matches!(words.first(), Some(&("db" | "user" | "webhook"))) { 2 } else { 1 };
+    let deep = if matches!(words.first(), Some(&("config" | "db" | "user" | "webhook"))) { 2 } else { 1 };
     let subcommand = words.iter().take(deep).take_while(|word| !word.starts_with('-'));
     let mut command = Command::new(env!("CARGO_BIN_EXE_presenced"));
     let output = command.args(subcommand).arg("--help").output().expect("the binary runs");

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use crate::tidy::walk;
+
 /// The first argument of every `error(` and `warning(` in a source, where it is a literal.
 fn codes(source: &str) -> BTreeSet<String> {
     let source = source.split("#[cfg(test)]").next().unwrap_or_default();
@@ -21,8 +23,7 @@ fn codes(source: &str) -> BTreeSet<String> {
 fn every_code_is_explained_and_no_other() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut given = BTreeSet::new();
-    for entry in fs::read_dir(root.join("src/config")).expect("the folder of the config") {
-        let path = entry.expect("an entry").path();
+    for path in walk(&root.join("src/config")) {
         if path.extension().is_some_and(|extension| extension == "rs") {
             given.extend(codes(&fs::read_to_string(path).expect("a source")));
         }

@@ -69,14 +69,29 @@ fn a_full_disk_pauses_polling_says_so_and_ends_by_itself() {
          calls_per_month = 0\nrate = 10000\n[poll]\ninterval = \"20ms\"\nmin_interval = \"10ms\"\n\
          leave_after_misses = 1\n[poll.backoff]\ninitial = \"20ms\"\nmax = \"50ms\"\n\
          [[webhook]]\nname = \"hook\"\nurl = \"{hook}\"\nsecret = \"{SECRET}\"\nrate = 10000\n\
+         events = [\"meeting.*\", \"system.alert\"]\n\
          [history]\npath = \"{}\"\n[http]\nlisten = \"\"\n[[user]]\nunion_id = \"li\"\n",
         database.display()
     ));
     let daemon = site.start();
     receiver.wait(4);
+    // Something waits for the receiver when the disk becomes full.
+    let told = |arguments: &[&str]| {
+        let output = site.command(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    told(&["webhook", "pause", "hook"]);
+    fake.wait_looks("li", 40);
     disk.fill();
     site.wait_for_log("the disk is full: polling pauses");
     assert!(!disk.0.join("presence.db.ballast").exists());
+    let (looks, before) = (fake.looks("li"), receiver.all().len());
+    told(&["webhook", "resume", "hook"]);
+    // Of one person only one is ever under way: the fourth is sent when the outcome of three is written down. One more may
+    // be the alert.
+    receiver.wait(before + 5);
+    assert!(fake.looks("li") <= looks + 1, "polling is paused");
+    assert!(disk.0.join("filler").exists() && !disk.0.join("presence.db.ballast").exists());
     disk.make_room();
     site.wait_for_log("there is room on the disk again");
     let before = receiver.wait(0).len();
@@ -93,7 +108,8 @@ fn a_full_disk_pauses_polling_says_so_and_ends_by_itself() {
 fn a_database_that_is_deleted_or_replaced_ends_the_daemon() {
     for replaced in [false, true] {
         let (fake, receiver) = (Fake::start(), Receiver::start());
-        let site = Site::new(&fake.base(), &receiver.url(), &["li"], "interval = \"1s\"", "");
+        let told = "events = [\"system.alert\"]";
+        let site = Site::new(&fake.base(), &receiver.url(), &["li"], "interval = \"1s\"", told);
         let daemon = site.start();
         let aside = site.path("aside.db");
         fs::rename(site.database(), &aside).expect("a file to rename");
@@ -108,4 +124,55 @@ fn a_database_that_is_deleted_or_replaced_ends_the_daemon() {
         receiver.wait_alerts("database", &["firing"]);
         daemon.terminate();
     }
+}
+
+#[test]
+fn a_shell_that_holds_the_write_lock_for_half_a_minute_delays_and_breaks_nothing() {
+    let fake = Fake::scripted(|who, call| Some(response(200, "application/json", &restless(who, call))));
+    let receiver = Receiver::start();
+    let poll = "interval = \"100ms\"\nmin_interval = \"100ms\"\nleave_after_misses = 1";
+    let site = Site::new(&fake.base(), &receiver.url(), &["li"], poll, "");
+    // As the unit has it: whoever is silent for longer is ended by the service manager.
+    let daemon = site.start_with(&[("WATCHDOG_USEC", "30000000")]);
+    receiver.wait(2);
+    let script = "BEGIN IMMEDIATE;\n.shell sleep 31\nCOMMIT;\n";
+    let mut shell = Command::new("sqlite3")
+        .arg(site.database())
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("sqlite3");
+    std::io::Write::write_all(&mut shell.stdin.take().expect("it is piped"), script.as_bytes())
+        .expect("a pipe");
+    assert!(shell.wait().expect("sqlite3 ends with its input").success());
+    let before = receiver.all().len();
+    receiver.wait(before + 4);
+    let log = daemon.log();
+    assert!(log.contains("waiting for it"), "{log}");
+    assert!(!log.contains("hanging"), "the service manager would have ended it:\n{log}");
+    daemon.terminate();
+    let twice = "SELECT count(*) FROM (SELECT conference_id, type FROM events WHERE conference_id IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1)";
+    assert_eq!(sqlite3(&site.database(), twice), "0", "nothing was told twice");
+    assert_eq!(sqlite3(&site.database(), "PRAGMA integrity_check"), "ok");
+}
+
+#[test]
+fn a_database_found_damaged_ends_the_daemon_and_is_refused_from_then_on() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    fake.say("li", &inside("li", "654058f2411fe90147e68780", 3, 1_699_347_295_876, ""));
+    let site = Site::new(&fake.base(), &receiver.url(), &["li"], "interval = \"1s\"", "");
+    let daemon = site.start();
+    receiver.wait(1);
+    daemon.terminate();
+    let unfit = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET \
+        sql = 'CREATE INDEX visits_by_time ON visits (left_ms)' WHERE name = 'visits_by_time'";
+    assert!(Command::new("sqlite3").arg(site.database()).arg(unfit).status().expect("sqlite3").success());
+    let (code, log) = site.start().ended();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("is damaged") && log.contains("presenced db restore"), "{log}");
+    let before = fs::read(site.database()).expect("the database");
+    let refused = site.command(&["run"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("is damaged") && said.contains("it was not touched"), "{said}");
+    assert_eq!(fs::read(site.database()).expect("the database"), before);
 }

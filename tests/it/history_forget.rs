@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use presenced::presence::event::EventType;
+use presenced::store::gaps::Why;
 use presenced::store::{Miss, Store, StoreError, backup};
 
 use crate::store_fixture::{
@@ -45,7 +46,7 @@ async fn lived_in(store: &Store) -> i64 {
         }
     }
     store.record_system(None, vec![system("evt_alert", &["crm"])]).await.unwrap();
-    store.note_gap(org(), Some(person), START, later(9), "rejected").await.unwrap();
+    store.note_gap(org(), Some(person), START, later(9), Why::Failed).await.unwrap();
     let text = format!("no such user {ID}");
     let (at, next_poll) = (START, later(60));
     let miss = Miss { person_id: person, org: org(), at, class: "rejected", text, next_poll };
@@ -147,4 +148,23 @@ async fn an_old_backup_does_not_bring_anybody_back() {
     assert_eq!(restored.forgotten, 1);
     assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
     assert_eq!(place.count("SELECT count(*) FROM forgotten").await, 1);
+}
+
+#[tokio::test]
+async fn what_a_restore_set_aside_is_cleaned_as_well() {
+    let place = Place::new();
+    let store = place.open().await;
+    lived_in(&store).await;
+    let copy = place.folder.path().join("copy.db");
+    backup::backup(&place.file(), &copy).await.unwrap();
+    store.close().await.unwrap();
+    let kept = backup::restore(&copy, &place.file(), later(5)).await.unwrap().kept.unwrap();
+    fs::remove_file(&copy).unwrap();
+    assert!(kept.exists());
+    let store = place.open().await;
+    let forgotten = store.forget(&identity(ID), None, START).await.unwrap();
+    assert_eq!(forgotten.backups, std::slice::from_ref(&kept));
+    assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
+    assert!(kept.exists() && !hits(place.folder.path(), OTHER).is_empty());
+    store.close().await.unwrap();
 }

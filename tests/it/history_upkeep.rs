@@ -1,11 +1,15 @@
 //! Backups, restoring, retention, damage, a full disk: what keeps a history from being lost or from growing for ever.
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
+#![expect(clippy::disallowed_methods, reason = "a hand that damages needs SQL")]
 
 use std::fs;
+use std::future::Future as _;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use presenced::store::gaps::Why;
 use presenced::store::retention::Limits;
 use presenced::store::{Store, StoreError, backup, check};
 
@@ -45,6 +49,38 @@ async fn a_backup_is_whole_private_and_made_while_the_daemon_writes() {
     let names: Vec<_> = fs::read_dir(place.folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(!names.iter().any(|name| name.to_string_lossy().contains("partial")), "{names:?}");
     store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_that_is_broken_off_leaves_nothing_and_holds_nobody_up() {
+    let (place, store) = filled().await;
+    let to = place.folder.path().join("copy.db");
+    let database = place.file();
+    for polls in [1, 3, 10, 30, 100] {
+        let mut copying = std::pin::pin!(backup::backup(&database, &to));
+        for _ in 0..polls {
+            let looked = |context: &mut Context<'_>| Poll::Ready(copying.as_mut().poll(context).is_ready());
+            if std::future::poll_fn(looked).await {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    store.close().await.unwrap();
+    // Byte 19 of the header: 1 is a rollback journal; a reader that went on would have kept it at 2.
+    assert_eq!(fs::read(place.file()).unwrap()[19], 1);
+    // SQLite's thread may have made its file after nobody wanted it any more.
+    let copies = place.folder.path().join("copies");
+    fs::create_dir(&copies).unwrap();
+    for day in ["2026-11-21", "2026-11-22"] {
+        fs::write(backup::managed_name(&copies, day), "whole").unwrap();
+    }
+    fs::write(copies.join("presenced-2026-11-20.db.partial"), "half").unwrap();
+    fs::write(copies.join("somebody's.partial"), "not ours").unwrap();
+    assert_eq!(backup::thin_out(&copies, 1).unwrap(), [backup::managed_name(&copies, "2026-11-21")]);
+    let mut names: Vec<_> = fs::read_dir(&copies).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["presenced-2026-11-22.db", "somebody's.partial"]);
 }
 
 #[tokio::test]
@@ -105,7 +141,7 @@ async fn what_is_too_old_goes_and_what_is_needed_stays() {
     }
     // On its way to a receiver, a stay that goes on, and the newest answer.
     store.record(joined(person, "li", "open")).await.unwrap();
-    store.note_gap(org(), None, START, later(9), "restart").await.unwrap();
+    store.note_gap(org(), None, START, later(9), Why::Restart).await.unwrap();
     place.clock.advance(DAY * 40);
     let mut young = joined(person, "li", "young");
     young.snapshot = Some(snapshot(START.plus(DAY * 40), 7));
@@ -173,6 +209,60 @@ async fn a_hundred_damaged_copies_are_refused_untouched_or_do_no_harm() {
         }
     }
     assert!(refused > 60, "only {refused} of 100 were noticed");
+}
+
+/// An index that does not fit its table any more: every page and every row of it is sound by itself.
+async fn unfit_index(place: &Place) {
+    use sqlx::Connection as _;
+    let mut hand = place.meddle().await;
+    for statement in [
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = 'CREATE INDEX visits_by_time ON visits (left_ms)' WHERE name = 'visits_by_time'",
+    ] {
+        sqlx::query(statement).execute(&mut hand).await.unwrap();
+    }
+    hand.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn damage_that_only_the_whole_look_sees_is_found_in_use_and_refused_from_then_on() {
+    let (place, store) = filled().await;
+    let copy = place.folder.path().join("copy.db");
+    backup::backup(&place.file(), &copy).await.unwrap();
+    assert!(store.examine(|| true).await.unwrap());
+    assert!(!store.examine(|| false).await.unwrap(), "broken off");
+    store.close().await.unwrap();
+    unfit_index(&place).await;
+
+    let store = place.open().await;
+    let found = store.examine(|| true).await.unwrap_err();
+    assert!(matches!(found, StoreError::DamagedInUse { .. }), "{found}");
+    assert!(found.to_string().contains("presenced db restore"), "{found}");
+    store.close().await.unwrap();
+
+    let before = fs::read(place.file()).unwrap();
+    let refused = place.try_open().await.unwrap_err();
+    assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
+    assert_eq!(fs::read(place.file()).unwrap(), before, "nothing was touched");
+
+    backup::restore(&copy, &place.file(), START).await.unwrap();
+    place.open().await.close().await.unwrap();
+    assert!(!place.folder.path().join("presence.db.damaged").exists());
+}
+
+#[tokio::test]
+async fn a_file_that_was_not_closed_cleanly_is_looked_through_whole_first() {
+    let (place, store) = filled().await;
+    store.close().await.unwrap();
+    unfit_index(&place).await;
+    // As a crash leaves it.
+    let mut hand = place.meddle().await;
+    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut hand).await.unwrap();
+    sqlx::Connection::close(hand).await.unwrap();
+    let before = fs::read(place.file()).unwrap();
+    let refused = place.try_open().await.unwrap_err();
+    assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
+    assert_eq!(fs::read(place.file()).unwrap(), before, "nothing was touched");
 }
 
 /// Somebody at a shell who takes a lock, does something else for longer than a statement waits (5 s), and lets go.

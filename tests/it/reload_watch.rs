@@ -87,6 +87,7 @@ fn a_broken_file_is_said_once_and_the_old_settings_stay() {
     fake.wait_looks("u1", LOOKS);
     site.rewrite(good + &person("u2"));
     fake.wait_looks("u2", 1);
+    site.wait_for_log("config reloaded");
     let log = daemon.log();
     daemon.terminate();
     assert_eq!(log.matches("the config was not reloaded").count(), 1, "{log}");

@@ -3,6 +3,7 @@
 
 use presenced::presence::belief::Presence;
 use presenced::presence::event::EventType;
+use presenced::store::gaps::Why;
 use presenced::store::{Miss, Outgoing, Recording, StoreError, Stretch, Usage};
 
 use crate::store_fixture::{
@@ -361,15 +362,15 @@ async fn gaps_are_noted_for_one_or_for_all() {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
-    store.note_gap(org(), None, START, later(600), "stopped").await.unwrap();
-    store.note_gap(org(), Some(person), later(600), later(660), "errors").await.unwrap();
-    assert!(store.note_gap(org(), None, later(1), START, "backwards").await.is_err());
+    store.note_gap(org(), None, START, later(600), Why::Restart).await.unwrap();
+    store.note_gap(org(), Some(person), later(600), later(660), Why::Failed).await.unwrap();
+    assert!(store.note_gap(org(), None, later(1), START, Why::Late).await.is_err());
     let rows: Vec<(Option<String>, f64, String)> =
         sqlx::query_as("SELECT who, minutes, why FROM v_gaps ORDER BY from_ms")
             .fetch_all(&mut place.look().await)
             .await
             .unwrap();
-    assert_eq!(rows, [(None, 10.0, "stopped".into()), (Some("Name li".into()), 1.0, "errors".into())]);
+    assert_eq!(rows, [(None, 10.0, "restart".into()), (Some("Name li".into()), 1.0, "failed".into())]);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
 #![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
 
+use presenced::store::gaps::Why;
 use sqlx::{AssertSqlSafe, Column, Row, SqlSafeStr};
 
 use crate::store_fixture::{Place, START, enroll_one, joined, later, org, system};
@@ -32,7 +33,7 @@ async fn a_database_with_something_in_it() -> Place {
     let person = enroll_one(&store).await.person_id;
     store.record(joined(person, "li", "a")).await.unwrap();
     store.record_system(None, vec![system("evt_s", &["crm"])]).await.unwrap();
-    store.note_gap(org(), None, START, later(60), "stopped").await.unwrap();
+    store.note_gap(org(), None, START, later(60), Why::Restart).await.unwrap();
     store
         .set_usage(org(), "2026-11".to_owned(), presenced::store::Usage { used: 1, throttled: 0 }, None, None)
         .await

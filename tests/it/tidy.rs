@@ -18,8 +18,6 @@ const MAX_TEST_LINES: usize = 700;
 const LONG_FILES: &[(&str, &str)] = &[
     ("src/cli/output.rs", "four shapes of one answer, read side by side"),
     ("src/dingtalk/wire.rs", "one record's fields and the one pass that reads them"),
-    ("src/store/recording.rs", "one transaction's statements, in their order"),
-    ("src/tasks/dispatcher/mod.rs", "one loop and what it does in each turn"),
 ];
 
 #[test]

@@ -1,9 +1,12 @@
 //! `presenced db sql`: any question, or one that is stored in the file.
 //!
 //! Guards: it brings its own SQLite and only looks; numbers stay numbers in JSON. Deliberately not here: which statements
-//! are refused (`store::history::sql`).
+//! are refused (`store::history::sql`). An answer with more columns than the terminal has room for is printed a column a
+//! line.
 
-use crate::cli::output::{Cell, Column, Row};
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::cli::output::{Cell, Column, Printer, Row, padded, write_out};
 use crate::cli::reading::{Reading, read};
 use crate::cli::{Exit, Failure, Globals};
 use crate::store::history::sql::{Answer, Example, SqlError, Value};
@@ -31,9 +34,31 @@ pub(super) fn run(globals: &Globals, query: Option<String>) -> anyhow::Result<Ex
             return Ok(Exit::Done);
         }
         let (columns, rows) = shown(answer);
-        reading.printer.print(&columns, &rows)?;
+        if reading.printer.is_table() && too_wide(&columns, reading.printer.width) {
+            write_out(anstream::stdout().lock(), &records(&reading.printer, &columns, &rows))?;
+        } else {
+            reading.printer.print(&columns, &rows)?;
+        }
         Ok(Exit::Done)
     })
+}
+
+/// Whether not even the names of the columns fit beside each other.
+fn too_wide(columns: &[Column], width: usize) -> bool {
+    let names: usize = columns.iter().map(|column| column.name().width()).sum();
+    names + 2 * columns.len().saturating_sub(1) > width
+}
+
+/// A line for each value, a blank line between rows.
+fn records(printer: &Printer, columns: &[Column], rows: &[Row]) -> String {
+    let longest = columns.iter().map(|column| column.name().width()).max().unwrap_or(0);
+    let record = |row: &Row| -> String {
+        let lines = columns.iter().zip(&row.cells).map(|(column, cell)| {
+            format!("{}  {}\n", padded(column.name(), longest), printer.text(Some(cell)))
+        });
+        lines.collect()
+    };
+    rows.iter().map(record).collect::<Vec<_>>().join("\n")
 }
 
 fn example(example: &Example) -> Row {
@@ -106,4 +131,21 @@ fn hex(bytes: &[u8]) -> String {
         .flat_map(|byte| [byte >> 4, byte & 15])
         .filter_map(|digit| char::from_digit(digit.into(), 16))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::OutputFormat;
+
+    #[test]
+    fn what_does_not_fit_beside_each_other_stands_below() {
+        let columns = [Column::new("who", "who"), Column::new("left_reason", "left_reason")];
+        assert!(!too_wide(&columns, 16) && too_wide(&columns, 15));
+        let printer =
+            Printer { format: OutputFormat::Table, time_zone: chrono_tz::UTC, width: 15, quiet: false };
+        let rows = [Row::new(vec!["张敏".into(), Cell::Nothing]), Row::new(vec!["Li".into(), "left".into()])];
+        let expected = "who          张敏\nleft_reason  -\n\nwho          Li\nleft_reason  left\n";
+        assert_eq!(records(&printer, &columns, &rows), expected);
+    }
 }

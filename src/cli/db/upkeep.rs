@@ -74,6 +74,8 @@ pub(super) fn prune(globals: &Globals) -> anyhow::Result<Exit> {
             Some(Response::Pruned(pruned)) => Ok(pruned),
             Some(_) => Err(anyhow::anyhow!("the daemon answered something else")),
             None => {
+                // Looked at first, so that there is nothing made where nothing was.
+                Store::open_readonly(&config.history.path).await?.close().await;
                 let (store, now) = (open(&config).await?, SystemClock.now());
                 let pruned = store.prune(limits(&config), now).await;
                 store.close().await?;

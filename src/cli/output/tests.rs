@@ -107,3 +107,16 @@ fn nothing_is_still_an_answer_for_programs() {
     );
     assert_eq!(printer(OutputFormat::Table, 80).render(COLUMNS, &[]), "");
 }
+
+#[test]
+fn a_header_that_is_cut_costs_no_row() {
+    let columns = [
+        Column::new("a", "a_long_name_of_a_column").shrinking(),
+        Column::new("b", "another_long_name").shrinking(),
+    ];
+    let rows: Vec<Row> = (0..3).map(|n| Row::new(vec![format!("row {n}").into(), "x".into()])).collect();
+    let printer = Printer { format: OutputFormat::Table, time_zone: Tz::UTC, width: 24, quiet: false };
+    let shown = anstream::adapter::strip_str(&printer.render(&columns, &rows)).to_string();
+    assert_eq!(shown.lines().count(), 4, "{shown}");
+    assert!(shown.contains("row 2"), "{shown}");
+}

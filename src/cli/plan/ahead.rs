@@ -15,8 +15,8 @@ use crate::cli::Exit;
 use crate::cli::output::{WARNING, padded};
 use crate::config::{Cadence, Config};
 use crate::policy::civil;
+use crate::policy::pace::Next;
 use crate::policy::pace::hours::Hours;
-use crate::policy::pace::{Next, even_interval};
 use crate::time::Timestamp;
 
 /// The stretch that "a day" and "a month" are taken from.
@@ -88,7 +88,7 @@ fn of_org(config: &Config, plan: &mut Plan<'_>, now: Timestamp, zone: Tz) -> Org
     let until = now.plus(MONTH);
     let mut people = Vec::new();
     let (mut fixed_a_month, mut auto_open) = (0.0, 0.0);
-    for (index, user) in (0_u32..).zip(plan.users.clone()) {
+    for (user, number) in plan.users.clone() {
         let hours = Hours::of(&config.open_time(user), now, until);
         let open_s = hours.open_ms(now.as_ms(), until.as_ms()) as f64 / 1000.0;
         let row = match &user.cadence {
@@ -105,14 +105,13 @@ fn of_org(config: &Config, plan: &mut Plan<'_>, now: Timestamp, zone: Tz) -> Org
             }
             Cadence::Auto => {
                 auto_open += open_s;
-                paced(plan, index, user, &hours, now, zone)
+                paced(plan, number.unwrap_or_default(), user, &hours, now, zone)
             }
         };
         people.push(row);
     }
-    let left = plan.allowance.calls.map(|calls| calls.saturating_sub(plan.allowance.used));
     let paced = people.iter().filter(|row| row.expected_wrong_minutes_a_day.is_some()).count();
-    let auto_a_month = match plan.allowance.calls {
+    let auto_a_month = match plan.org.calls_per_month {
         Some(calls) if paced > 0 => {
             let least = config.poll.min_interval.as_secs_f64().max(0.001);
             (calls as f64 - fixed_a_month).max(0.0).min(auto_open / least)
@@ -121,35 +120,19 @@ fn of_org(config: &Config, plan: &mut Plan<'_>, now: Timestamp, zone: Tz) -> Org
         None => auto_open / config.poll.min_interval.as_secs_f64().max(0.001),
     };
     let month = fixed_a_month + auto_a_month;
-    let rest = open_left(plan, now);
     OrgRow {
         org: plan.org.name.to_string(),
-        calls_per_month: plan.allowance.calls,
-        used: plan.allowance.used,
+        calls_per_month: plan.org.calls_per_month,
+        used: plan.purse.used,
         calls_a_day: tenth(month / 30.0),
         calls_a_month: tenth(month),
-        even_interval_s: left
-            .filter(|_| paced > 0)
-            .map(|left| even_interval(1, rest, left, config.poll.min_interval).as_secs()),
+        even_interval_s: plan.crew.is_some().then_some(plan.purse.even.as_secs()),
         expected_wrong_minutes_a_day: tenth(
             people.iter().filter_map(|row| row.expected_wrong_minutes_a_day).sum(),
         ),
         visits_learned: plan.learned,
         people,
     }
-}
-
-/// Open time left in the month, summed over people.
-fn open_left(plan: &Plan<'_>, now: Timestamp) -> Duration {
-    let all: u128 = plan.users.len() as u128;
-    let open: u128 = plan
-        .settings
-        .open
-        .iter()
-        .map(|open| open.open_between(now, plan.allowance.until).as_millis())
-        .sum::<u128>();
-    let mean = open / (plan.settings.open.len().max(1) as u128);
-    Duration::from_millis(u64::try_from(mean * all).unwrap_or(u64::MAX))
 }
 
 fn fixed(user: &crate::config::User, cadence: String, calls: f64, interval_s: Option<u64>) -> PersonRow {
@@ -169,32 +152,36 @@ fn fixed(user: &crate::config::User, cadence: String, calls: f64, interval_s: Op
 /// Somebody paced: the looks of the next open stretch if nothing is found, on a copy of what is known.
 fn paced(
     plan: &mut Plan<'_>,
-    index: u32,
+    number: u32,
     user: &crate::config::User,
     hours: &Hours,
     now: Timestamp,
     zone: Tz,
 ) -> PersonRow {
     let opens = hours.open_from(now.as_ms()).map(Timestamp::from_ms);
-    let first = opens.map(|opens| plan.pacer.next_look(index, opens, &plan.allowance));
+    let first = opens.map(|opens| plan.next(number, opens));
     let next = first.map(|(Next::Look(at, _) | Next::AskAgain(at, _))| at);
     let (mut by_hour, mut looks) = ([0_u32; 24], 0);
     let mut expected = (0.0, 0.0);
     let mut gap = None;
     if let Some(opens) = opens {
-        let mut copy = plan.pacer.clone();
-        expected = copy.expected(index, opens, &plan.allowance);
+        let mut copy = plan.clone();
+        if let Some(crew) = &mut copy.crew {
+            expected = crew.expected(number, opens, &copy.purse);
+        }
         let until = opens.as_ms() + 86_400_000;
         let mut at = opens;
         while looks < MOST_LOOKS {
-            match copy.next_look(index, at, &plan.allowance) {
+            match copy.next(number, at) {
                 Next::Look(when, _) if when.as_ms() < until => {
                     looks += 1;
                     by_hour[civil::wall(when, zone).hour() as usize % 24] += 1;
                     if looks == 2 {
                         gap = Some(when.since(at).as_secs());
                     }
-                    copy.observed(index, when, &[]);
+                    if let Some(crew) = &mut copy.crew {
+                        crew.observed(number, when, &[]);
+                    }
                     at = when;
                 }
                 _ => break,

@@ -1,57 +1,81 @@
 //! `plan --explain WHO`: why somebody's next look is when it is.
 //!
-//! Guards: the factors are those of the decision, not a retelling. Deliberately not here: the decision
+//! Guards: with the daemon up it is the daemon's own decision; with the daemon down it is what one that starts now would
+//! decide; the factors are those of the decision, not a retelling. Deliberately not here: the decision
 //! (`policy::pace`).
 
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::scene::Plan;
+use super::scene::{self, Plan};
 use super::windows::local;
+use crate::cli::output::harmless;
+use crate::cli::reading::runtime;
 use crate::cli::{Exit, Failure};
-use crate::config::{Cadence, Config};
-use crate::policy::pace::pacer::Rule;
-use crate::policy::pace::{Next, Why};
+use crate::config::{Cadence, Config, User};
+use crate::control::explain::{ExplainReport, Factors};
+use crate::control::{ControlError, Request, Response, ask, ask_places};
+use crate::policy::pace::Next;
 use crate::time::Timestamp;
 
+/// The report, and the same times as people and programs read them.
 #[derive(Serialize)]
 struct Explained {
     who: String,
     org: String,
-    rule: &'static str,
     look_at: Option<String>,
     asked_again_at: Option<String>,
-    price_wrong_s: f64,
-    wrong_now: f64,
-    wrong_then: f64,
-    expected_wrong_s: f64,
-    peak_chance_a_minute: f64,
-    weeks_before: Vec<u32>,
-    other_days: u8,
-    days_ahead_of_budget: f64,
-    visits_learned: usize,
+    decided_at: String,
+    by_the_daemon: bool,
+    instead: Option<String>,
+    #[serde(flatten)]
+    factors: Factors,
 }
 
 /// Runs it.
-pub(super) fn run(
-    config: &Config,
-    mut plans: Vec<Plan<'_>>,
-    who: &str,
-    now: Timestamp,
-    zone: Tz,
-    json: bool,
-) -> anyhow::Result<Exit> {
+pub(super) fn run(config: &Config, who: &str, now: Timestamp, zone: Tz, json: bool) -> anyhow::Result<Exit> {
+    let user = find(config, who)?;
+    if user.cadence != Cadence::Auto {
+        let text = format!(
+            "{} has an interval or instants of their own; only `interval = \"auto\"` is paced",
+            user.name
+        );
+        return Err(Failure::new(Exit::Nothing, text).into());
+    }
+    let request =
+        Request::Explain { org: user.identity.org.clone(), union_id: user.identity.union_id.clone() };
+    let (report, by_the_daemon) = match runtime()?.block_on(ask(&ask_places(&config.file), &request)) {
+        Ok(Response::Explained(report)) => (*report, true),
+        Ok(Response::Refused { message, .. }) => return Err(Failure::new(Exit::Nothing, message).into()),
+        Ok(_) => return Err(Failure::new(Exit::Failed, "the daemon answered something else").into()),
+        Err(ControlError::Unreachable { .. }) => (from_here(config, user, now)?, false),
+        Err(error) => return Err(error.into()),
+    };
+    let ExplainReport { who, org, due, is_look, instead, decided, factors } = report;
+    let explained = Explained {
+        who,
+        org,
+        look_at: is_look.then(|| due.rfc3339()),
+        asked_again_at: (!is_look).then(|| due.rfc3339()),
+        decided_at: decided.rfc3339(),
+        by_the_daemon,
+        instead,
+        factors,
+    };
+    if json {
+        anstream::println!("{}", serde_json::to_string_pretty(&explained)?);
+    } else {
+        show(&explained, due, decided, zone, config);
+    }
+    Ok(Exit::Done)
+}
+
+fn find<'a>(config: &'a Config, who: &str) -> anyhow::Result<&'a User> {
     let meant =
         |name: &str, id: &str| name == who || id == who || name.to_lowercase().contains(&who.to_lowercase());
-    let mut found = Vec::new();
-    for (plan_index, plan) in plans.iter().enumerate() {
-        for (index, user) in (0_u32..).zip(&plan.users) {
-            if meant(&user.name, user.identity.union_id.as_str()) {
-                found.push((plan_index, index));
-            }
-        }
-    }
-    let [(plan_index, index)] = found[..] else {
+    let found: Vec<&User> =
+        config.users.iter().filter(|user| meant(&user.name, user.identity.union_id.as_str())).collect();
+    let [user] = found[..] else {
         let (exit, text) = if found.is_empty() {
             (Exit::Nothing, format!("nobody on the watch list is called `{who}`"))
         } else {
@@ -65,108 +89,83 @@ pub(super) fn run(
         };
         return Err(Failure::new(exit, text).into());
     };
-    let plan = &mut plans[plan_index];
-    let user = plan.users[index as usize];
-    if user.cadence != Cadence::Auto {
-        let text = format!(
-            "{} has an interval or instants of their own; only `interval = \"auto\"` is paced",
-            user.name
-        );
-        return Err(Failure::new(Exit::Nothing, text).into());
-    }
-    let next = plan.pacer.next_look(index, now, &plan.allowance);
-    let (Next::Look(at, why) | Next::AskAgain(at, why)) = next;
-    let is_look = matches!(next, Next::Look(..));
-    let explained = Explained {
-        who: user.name.clone(),
-        org: user.identity.org.to_string(),
-        rule: name(why.rule),
-        look_at: is_look.then(|| at.rfc3339()),
-        asked_again_at: (!is_look).then(|| at.rfc3339()),
-        price_wrong_s: tenth(why.price * 60.0),
-        wrong_now: why.wrong_now,
-        wrong_then: why.wrong_then,
-        expected_wrong_s: tenth(why.cost * 60.0),
-        peak_chance_a_minute: why.peak,
-        weeks_before: weeks(why.pattern),
-        other_days: why.pattern >> 4,
-        days_ahead_of_budget: why.lead,
-        visits_learned: plan.learned,
-    };
-    if json {
-        anstream::println!("{}", serde_json::to_string_pretty(&explained)?);
-    } else {
-        show(&explained, at, why, zone, config);
-    }
-    Ok(Exit::Done)
+    Ok(user)
 }
 
-fn show(explained: &Explained, at: Timestamp, why: Why, zone: Tz, config: &Config) {
+/// What a daemon that starts now would decide.
+fn from_here(config: &Config, user: &User, now: Timestamp) -> anyhow::Result<ExplainReport> {
+    let mut plans = scene::plans(config, now)?;
+    let mine = |plan: &mut Plan<'_>| {
+        let number = plan.users.iter().find(|(one, _)| one.identity == user.identity)?.1?;
+        Some(plan.next(number, now))
+    };
+    let next = plans.iter_mut().find_map(mine);
+    let next = next.ok_or_else(|| Failure::new(Exit::Failed, "nothing paces this person"))?;
+    let (Next::Look(due, why) | Next::AskAgain(due, why)) = next;
+    Ok(ExplainReport {
+        who: user.name.clone(),
+        org: user.identity.org.to_string(),
+        due,
+        is_look: matches!(next, Next::Look(..)),
+        instead: None,
+        decided: now,
+        factors: why.into(),
+    })
+}
+
+fn show(explained: &Explained, due: Timestamp, decided: Timestamp, zone: Tz, config: &Config) {
     let verb = if explained.look_at.is_some() { "next look" } else { "no look before" };
-    anstream::println!("{} ({}): {verb} {}, {}", explained.who, explained.org, local(at, zone), at.rfc3339());
-    anstream::println!("  {}", sentence(why.rule));
-    if matches!(why.rule, Rule::Worth | Rule::NotWorth | Rule::Longest) {
-        let state = if why.inside { "inside" } else { "outside" };
+    let (who, org) = (harmless(&explained.who), &explained.org);
+    anstream::println!("{who} ({org}): {verb} {}, {}", local(due, zone), due.rfc3339());
+    if let Some(instead) = &explained.instead {
+        anstream::println!("  {instead}; what follows is what the rule would say now");
+    }
+    let factors = &explained.factors;
+    anstream::println!("  {}", sentence(&factors.rule));
+    if matches!(factors.rule.as_str(), "worth" | "not_worth" | "longest") {
+        let state = if factors.inside { "inside" } else { "outside" };
         anstream::println!(
             "  a call must save {:.0} s of wrong time ({:+.1} days of spending ahead)",
-            explained.price_wrong_s,
-            why.lead
+            factors.price_wrong_s,
+            factors.days_ahead_of_budget
         );
         anstream::println!(
             "  believed {state}; wrong with {:.1} % now, {:.1} % then",
-            100.0 * why.wrong_now,
-            100.0 * why.wrong_then
+            100.0 * factors.wrong_now,
+            100.0 * factors.wrong_then
         );
         anstream::println!(
             "  until then {:.0} s of wrong time are expected; the likeliest minute before has {:.1} %",
-            explained.expected_wrong_s,
-            100.0 * why.peak
+            factors.expected_wrong_s,
+            100.0 * factors.peak_chance_a_minute
         );
-        if why.pattern > 0 {
-            let weeks: Vec<String> = explained.weeks_before.iter().map(ToString::to_string).collect();
+        if !factors.weeks_before.is_empty() || factors.other_days > 0 {
+            let weeks: Vec<String> = factors.weeks_before.iter().map(ToString::to_string).collect();
             let weeks = if weeks.is_empty() { "none".to_owned() } else { weeks.join(", ") };
             anstream::println!(
                 "  joined at this time of day: weeks ago {weeks}; other days lately {}",
-                explained.other_days
+                factors.other_days
             );
         }
     }
+    let by = if explained.by_the_daemon { "by the daemon" } else { "here: the daemon does not run" };
     anstream::println!(
-        "  learned from {} visits; bounds {} to {}",
-        explained.visits_learned,
+        "  decided {by}, {}; bounds {} to {}",
+        local(decided, zone),
         humantime::format_duration(config.poll.min_interval),
         humantime::format_duration(config.poll.max_interval)
     );
 }
 
-fn weeks(pattern: u8) -> Vec<u32> {
-    (0..4).filter(|bit| pattern >> bit & 1 == 1).map(|bit| bit + 1).collect()
-}
-
-fn name(rule: Rule) -> &'static str {
+fn sentence(rule: &str) -> &'static str {
     match rule {
-        Rule::Even => "even",
-        Rule::Plenty => "plenty",
-        Rule::Worth => "worth",
-        Rule::NotWorth => "not_worth",
-        Rule::Closed => "closed",
-        Rule::Longest => "longest",
-        Rule::Spent => "spent",
+        "even" => "too little is known yet: calls are spread evenly",
+        "plenty" => "there are calls enough to look at everybody all the time: they are spread evenly",
+        "worth" => "then a call saves more wrong time than it costs elsewhere",
+        "not_worth" => "no call before closing saves more wrong time than it costs elsewhere",
+        "closed" => "no window is open",
+        "longest" => "max_interval is over then",
+        "spent" => "today's share of the calls is spent",
+        _ => "a rule that this version does not know",
     }
-}
-
-fn sentence(rule: Rule) -> &'static str {
-    match rule {
-        Rule::Even => "too little is known yet: calls are spread evenly",
-        Rule::Plenty => "there are calls enough to look at everybody all the time: they are spread evenly",
-        Rule::Worth => "then a call saves more wrong time than it costs elsewhere",
-        Rule::NotWorth => "no call before closing saves more wrong time than it costs elsewhere",
-        Rule::Closed => "no window is open",
-        Rule::Longest => "max_interval is over then",
-        Rule::Spent => "today's share of the calls is spent",
-    }
-}
-
-fn tenth(number: f64) -> f64 {
-    (number * 10.0).round() / 10.0
 }

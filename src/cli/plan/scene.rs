@@ -1,35 +1,60 @@
-//! The config and the history as the pacing rule wants them: numbers for people and open time.
+//! The config and the history as the pacing rule wants them: who is paced, what is known of them, what the month has.
 //!
-//! Guards: organisations stay apart, each has its own calls. Deliberately not here: deciding anything.
+//! Guards: organisations stay apart, each has its own calls; what is decided here is what a daemon that starts now
+//! decides. Deliberately not here: deciding anything.
+
+use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::cli::reading::runtime;
-use crate::config::{Config, Org, User};
-use crate::policy::pace::{Allowance, Pacer, Person, Phase, Settings, Visit, conference_key};
-use crate::policy::quota::Month;
+use crate::config::{Cadence, Config, Org, User};
+use crate::policy::look;
+use crate::policy::pace::crew::{Bounds, Crew, LESSONS_REACH, MOST_LESSONS, Member, Purse};
+use crate::policy::pace::pacer::Rule;
+use crate::policy::pace::{Next, Person, Phase, Seen, Settings, Visit, Why, conference_key};
+use crate::policy::quota::{Month, MonthBudget};
 use crate::policy::window::OpenTime;
 use crate::store::Store;
+use crate::store::history::MAX_ROWS;
+use crate::store::history::lessons::Lesson;
 use crate::time::Timestamp;
 
-/// What the history is asked for of each person: more than the rule remembers.
-const VISITS_EACH: u32 = 2_000;
-
 /// One organisation, ready to be asked.
+#[derive(Clone)]
 pub(super) struct Plan<'a> {
     /// Whose calls.
     pub(super) org: &'a Org,
-    /// In the order of the pacer's numbers.
-    pub(super) users: Vec<&'a User>,
-    /// What the rule knows of them.
-    pub(super) pacer: Pacer,
-    /// This month's calls.
-    pub(super) allowance: Allowance,
-    /// Their open time.
-    pub(super) settings: Settings,
+    /// Everybody, and their number in the crew: those with a cadence of their own have none.
+    pub(super) users: Vec<(&'a User, Option<u32>)>,
+    /// Everybody's open time, each once.
+    pub(super) hours: Vec<OpenTime>,
+    /// What the rule knows. `None`: there is no limit, or nobody is paced.
+    pub(super) crew: Option<Crew>,
+    /// This month's calls; without a limit only the interval means something.
+    pub(super) purse: Purse,
     /// Visits learned from.
     pub(super) learned: usize,
+    /// Phase and open time by number.
+    paced: Vec<(Phase, OpenTime)>,
 }
 
-/// The people of one organisation.
+impl Plan<'_> {
+    /// What is next for somebody.
+    pub(super) fn next(&mut self, number: u32, now: Timestamp) -> Next {
+        let purse = self.purse;
+        if let Some(crew) = &mut self.crew {
+            return crew.next(number, now, &purse);
+        }
+        let why = Why { rule: Rule::Plenty, ..Why::default() };
+        let (phase, open) = &self.paced[number as usize];
+        match look::paced(now, purse.even, *phase, open) {
+            Some(at) => Next::Look(at, why),
+            None => Next::AskAgain(now.plus(Duration::from_hours(24)), Why { rule: Rule::Closed, ..why }),
+        }
+    }
+}
+
+/// The people of one organisation, as a replay has them.
 pub(super) fn people<'a>(config: &'a Config, org: &Org) -> (Vec<&'a User>, Vec<Person>, Settings) {
     let users: Vec<&User> = config.users.iter().filter(|user| user.identity.org == org.name).collect();
     let mut open: Vec<OpenTime> = Vec::new();
@@ -53,58 +78,115 @@ pub(super) fn people<'a>(config: &'a Config, org: &Org) -> (Vec<&'a User>, Vec<P
 
 /// Every organisation that watches somebody, with what its history teaches. No database: nothing is known yet.
 pub(super) fn plans(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Plan<'_>>> {
-    let known = runtime()?.block_on(history(config));
-    let mut plans = Vec::new();
-    for org in &config.orgs {
-        let (users, people, settings) = people(config, org);
-        if users.is_empty() {
-            continue;
-        }
-        let month = Month::of(now, org.month_time_zone);
-        let spent =
-            known.spent.iter().find(|(name, of, _)| *name == org.name.as_str() && *of == month.to_string());
-        let allowance = Allowance {
-            from: month.begins_at(org.month_time_zone),
-            until: month.next().begins_at(org.month_time_zone),
-            calls: org.calls_per_month,
-            used: spent.map_or(0, |(_, _, used)| *used),
+    let known = runtime()?.block_on(history(config, now));
+    let watched = |org: &&Org| config.users.iter().any(|user| user.identity.org == org.name);
+    Ok(config.orgs.iter().filter(watched).map(|org| plan(config, org, &known, now)).collect())
+}
+
+fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> Plan<'a> {
+    let month = Month::of(now, org.month_time_zone);
+    let until = month.next().begins_at(org.month_time_zone);
+    let used = known.spent.get(&(org.name.to_string(), month.to_string())).copied().unwrap_or(0);
+    let (mut users, mut hours, mut members) = (Vec::new(), Vec::<OpenTime>::new(), Vec::new());
+    let (mut numbers, mut paced_open, mut fixed) = (HashMap::new(), Duration::ZERO, 0.0);
+    for user in config.users.iter().filter(|user| user.identity.org == org.name) {
+        let open = config.open_time(user);
+        let left = open.open_between(now, until);
+        let number = match &user.cadence {
+            Cadence::Auto => {
+                let identity = (user.identity.org.to_string(), user.identity.union_id.to_string());
+                let stands = known.standing.get(&identity).cloned().unwrap_or_default();
+                let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
+                numbers.insert(stands.person_id, number);
+                paced_open += left;
+                members.push(Member {
+                    phase: Phase::of(&user.identity),
+                    open: open.clone(),
+                    last_look: stands.last_look,
+                    inside: stands.inside,
+                });
+                Some(number)
+            }
+            Cadence::Every(interval) => {
+                fixed += left.as_secs_f64() / interval.as_secs_f64().max(0.001);
+                None
+            }
+            Cadence::Cron(cron) => {
+                fixed += left.as_secs_f64() * look::instants_a_second(cron, config.time_zone, &open, now);
+                None
+            }
         };
-        let mut visits = Vec::new();
-        for (index, user) in (0_u32..).zip(&users) {
-            let identity = (user.identity.org.as_str(), user.identity.union_id.as_str());
-            let mine = known.visits.iter().filter(|(org, who, _)| (org.as_str(), who.as_str()) == identity);
-            visits.extend(mine.map(|(_, _, visit)| Visit { person: index, ..*visit }));
+        if !hours.contains(&open) {
+            hours.push(open);
         }
-        let mut pacer = Pacer::new(settings.clone(), &people, now);
-        pacer.learn_from(&visits, now);
-        plans.push(Plan { org, users, pacer, allowance, settings, learned: visits.len() });
+        users.push((user, number));
     }
-    Ok(plans)
+    let lesson = |lesson: &Lesson| {
+        let &person = numbers.get(&lesson.person_id)?;
+        let &Lesson { conference, joined, left, .. } = lesson;
+        Some(Visit { person, conference, joined, left })
+    };
+    let mut visits: Vec<Visit> = known.lessons.iter().filter_map(lesson).collect();
+    visits.sort_by_key(|visit| (visit.joined, visit.person, visit.conference));
+    let spoken_for = Duration::try_from_secs_f64(fixed).map_or(u64::MAX, |calls| calls.as_secs());
+    let budget = MonthBudget::new(org.month_time_zone, org.calls_per_month, now, used);
+    let even = budget.even_open_interval(paced_open, spoken_for, now).unwrap_or_default();
+    let even = even.max(config.poll.min_interval);
+    let purse = Purse { limit: org.calls_per_month.unwrap_or(u64::MAX), used, spoken_for, until, even };
+    let bounds = Bounds::new(
+        config.time_zone,
+        (config.poll.min_interval, config.poll.max_interval),
+        config.poll.stale_after,
+        even,
+    );
+    let limited = org.calls_per_month.is_some() && !members.is_empty();
+    let crew = limited.then(|| Crew::new(bounds, &members, &visits, purse, now));
+    let paced = members.into_iter().map(|member| (member.phase, member.open)).collect();
+    Plan { org, users, hours, crew, purse, learned: visits.len(), paced }
 }
 
 /// What the database tells.
 #[derive(Default)]
 struct Known {
-    visits: Vec<(String, String, Visit)>,
-    /// (organisation, month, calls).
-    spent: Vec<(String, String, u64)>,
+    lessons: Vec<Lesson>,
+    /// By organisation and unionId.
+    standing: HashMap<(String, String), Stands>,
+    /// Calls by organisation and month.
+    spent: HashMap<(String, String), u64>,
+}
+
+/// How somebody stands.
+#[derive(Clone)]
+struct Stands {
+    person_id: i64,
+    last_look: Option<Timestamp>,
+    inside: Vec<Seen>,
+}
+
+impl Default for Stands {
+    /// Somebody nobody ever looked at: no row has this number.
+    fn default() -> Self {
+        Self { person_id: -1, last_look: None, inside: Vec::new() }
+    }
 }
 
 /// Reads what is there; a database that is not is a history that has not begun.
-async fn history(config: &Config) -> Known {
+async fn history(config: &Config, now: Timestamp) -> Known {
     let mut known = Known::default();
     let Ok(store) = Store::open_readonly(&config.history.path).await else { return known };
     let history = store.history();
-    for person in history.people().await.unwrap_or_default().into_iter().filter(|person| person.watched) {
-        let rows = history.visits(person.person_id, None, None, VISITS_EACH).await.unwrap_or_default();
-        for row in rows {
-            let conference = conference_key(&row.conference_id);
-            let visit = Visit { person: 0, conference, joined: row.joined, left: row.left };
-            known.visits.push((person.org.clone(), person.union_id.clone(), visit));
-        }
+    known.lessons = history.lessons(now.minus(LESSONS_REACH), MOST_LESSONS).await.unwrap_or_default();
+    for row in history.now(None, true, MAX_ROWS).await.unwrap_or_default() {
+        let stands = known.standing.entry((row.org, row.union_id)).or_default();
+        (stands.person_id, stands.last_look) = (row.person_id, row.last_ok);
+        stands.inside.extend(row.meeting.map(|meeting| Seen {
+            conference: conference_key(&meeting.conference_id),
+            joined: meeting.joined,
+            left: None,
+        }));
     }
-    for row in history.budget(64).await.unwrap_or_default() {
-        known.spent.push((row.org, row.month, u64::try_from(row.used).unwrap_or(0)));
+    for row in history.budget(1_000).await.unwrap_or_default() {
+        known.spent.insert((row.org, row.month), u64::try_from(row.used).unwrap_or(0));
     }
     store.close().await;
     known

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::scene::people;
 use crate::cli::{Exit, Failure};
-use crate::config::Config;
+use crate::config::{Cadence, Config};
 use crate::policy::pace::{Visit, conference_key};
-use crate::policy::replay::{Delays, Outcome, Policy, Scene};
+use crate::policy::replay::{Choice, Delays, Outcome, Policy, Scene, Sweeping};
 use crate::time::Timestamp;
 
 /// Columns of the longest bar.
@@ -28,6 +28,9 @@ struct Line {
     conference: String,
     joined_ms: i64,
     left_ms: Option<i64>,
+    /// Hosted by another organisation: no sweep shows it.
+    #[serde(default)]
+    foreign: bool,
 }
 
 #[derive(Serialize)]
@@ -82,6 +85,11 @@ pub(super) fn run(config: &Config, path: &Path, warmup: Duration, json: bool) ->
         return Err(Failure::new(Exit::Nothing, text).into());
     }
     let report = Report { policies: outcomes.iter().map(row).collect() };
+    if !json {
+        for scene in scenes {
+            anstream::println!("{}", chosen(scene.choice()));
+        }
+    }
     if json {
         anstream::println!("{}", serde_json::to_string(&report)?);
     } else {
@@ -120,11 +128,15 @@ fn scenes(config: &Config, lines: &[Line], warmup: Duration) -> anyhow::Result<V
         let numbers: HashMap<&str, u32> =
             users.iter().map(|user| user.identity.union_id.as_str()).zip(0..).collect();
         let mut visits = Vec::new();
+        let mut foreign = BTreeSet::new();
         for line in
             lines.iter().filter(|line| line.org.as_deref().is_none_or(|name| name == org.name.as_str()))
         {
             let Some(person) = numbers.get(line.user.as_str()) else { continue };
             matched.insert(&line.user);
+            if line.foreign {
+                foreign.insert(conference_key(&line.conference));
+            }
             visits.push(Visit {
                 person: *person,
                 conference: conference_key(&line.conference),
@@ -140,7 +152,17 @@ fn scenes(config: &Config, lines: &[Line], warmup: Duration) -> anyhow::Result<V
             return Err(Failure::new(Exit::Usage, text).into());
         };
         let month_time_zone = org.month_time_zone;
-        scenes.push(Scene { settings, people, calls_per_month, month_time_zone, warmup, visits });
+        let sweep = sweeping(config);
+        scenes.push(Scene {
+            settings,
+            people,
+            calls_per_month,
+            month_time_zone,
+            warmup,
+            visits,
+            sweep,
+            foreign,
+        });
     }
     let strangers: BTreeSet<&str> =
         lines.iter().map(|line| line.user.as_str()).filter(|user| !matched.contains(user)).collect();
@@ -155,6 +177,30 @@ fn scenes(config: &Config, lines: &[Line], warmup: Duration) -> anyhow::Result<V
         );
     }
     Ok(scenes)
+}
+
+/// What `auto` does about sweeps, and why.
+fn chosen(choice: Choice) -> String {
+    match choice {
+        Choice::Off => "sweeps: off; everybody is looked at alone".to_owned(),
+        Choice::NotTrusted { missing } => format!(
+            "sweeps: none; they would not be trusted after the warm-up ({missing} more visits in own meetings needed)"
+        ),
+        Choice::Sweeps { unseen, looks } => format!(
+            "sweeps: chosen; {:.0} % of the visits are in meetings they do not show, {:.0} % of the calls go into single looks",
+            100.0 * unseen,
+            100.0 * looks
+        ),
+    }
+}
+
+/// What the config says of sweeps.
+fn sweeping(config: &Config) -> Sweeping {
+    match &config.poll.sweep {
+        None | Some(Cadence::Cron(_)) => Sweeping::Off,
+        Some(Cadence::Auto) => Sweeping::Auto,
+        Some(Cadence::Every(interval)) => Sweeping::Every(*interval),
+    }
 }
 
 fn row(outcome: &Outcome) -> PolicyRow {

@@ -30,7 +30,7 @@ pub(super) struct OpenRow {
 pub(super) fn upcoming(plans: &[Plan<'_>], now: Timestamp, days: u16, zone: Tz) -> Vec<OpenRow> {
     let until = now.plus(Duration::from_hours(24 * u64::from(days)));
     let mut spans = BTreeSet::new();
-    for open in plans.iter().flat_map(|plan| &plan.settings.open) {
+    for open in plans.iter().flat_map(|plan| &plan.hours) {
         spans.extend(Hours::of(open, now, until).spans().iter().copied());
     }
     let row = |(from, to): (i64, i64)| {

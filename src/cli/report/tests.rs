@@ -23,6 +23,7 @@ fn known(last_ok: Option<f64>, next_poll: Option<f64>) -> Known {
         watched: true,
         last_ok: last_ok.map(at),
         next_poll: next_poll.map(at),
+        failing: false,
         first: Some(at(-100.0)),
     }
 }
@@ -62,6 +63,15 @@ fn what_lies_after_the_last_look_is_not_known_once_the_next_is_late() {
     assert_eq!((fresh.inside.total_ms(), fresh.unknown.total_ms()), (HOUR + HOUR / 4, 0));
     let dead = today(&known(Some(10.0), Some(10.5)), &open, &[], 20.0);
     assert_eq!((dead.inside.total_ms(), dead.unknown.total_ms()), (HOUR, 10 * HOUR));
+}
+
+#[test]
+fn what_lies_after_the_last_good_look_is_not_known_while_looks_fail() {
+    let failing = Known { failing: true, ..known(Some(10.0), Some(12.5)) };
+    let day = today(&failing, &[stay("a", 9.0, None)], &[], 12.0);
+    assert_eq!((day.inside.total_ms(), day.unknown.total_ms()), (HOUR, 2 * HOUR));
+    let just_now = today(&failing, &[], &[], 10.05);
+    assert_eq!(just_now.unknown.total_ms(), 0, "one failure is made good for soon");
 }
 
 #[test]
@@ -114,7 +124,7 @@ fn a_row_fits_80_columns() {
         quiet,
     };
     let known = Known { name: "Maximilian Müller-Lüdenscheidt".into(), ..known(Some(20.0), Some(20.5)) };
-    let gaps = [gap(None, 0.0, 8.0, "window"), gap(None, 15.0, 17.0, "throttled")];
+    let gaps = [gap(None, 0.0, 8.0, "window closed"), gap(None, 15.0, 17.0, "throttled")];
     let day = today(&known, &[stay("a", 9.0, Some(11.5))], &gaps, 20.0);
     let row = row(local_day(at(1.0), zone), &known, &day, (at(0.0), at(24.0)));
     insta::assert_snapshot!(anstream::adapter::strip_str(&printer.render(COLUMNS, &[row])).to_string());

@@ -77,6 +77,9 @@ pub struct Outlook {
     pub calls: Vec<f64>,
 }
 
+/// Minutes after which nobody waits for somebody to leave.
+const LONGEST_EPISODE: usize = 720;
+
 /// How far ahead looks are tried: every minute at first, coarser later.
 fn steps() -> impl Iterator<Item = usize> {
     (1..=16)
@@ -123,6 +126,24 @@ pub fn outlook(
         outlook.calls[from] = calls;
     }
     outlook
+}
+
+/// What it costs to follow somebody inside who leaves with the chance `leaves` in each minute: wrong minutes plus the price
+/// of the calls, and the calls, at the interval for which that is least.
+pub fn episode(price: f64, leaves: f64) -> (f64, f64) {
+    let leaves = leaves.clamp(1e-4, 0.5);
+    let (mut stays, mut cost, mut best) = (1.0, 0.0, (f64::MAX, 0.0));
+    for _ in 0..LONGEST_EPISODE {
+        let next: f64 = stays * (1.0 - leaves);
+        cost += 1.0 - f64::midpoint(stays, next);
+        stays = next;
+        let value = (price + cost) / (1.0 - stays);
+        if value >= best.0 {
+            break;
+        }
+        best = (value, 1.0 / (1.0 - stays));
+    }
+    best
 }
 
 /// A chosen look.

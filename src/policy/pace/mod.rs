@@ -10,6 +10,7 @@
 use sha2::{Digest, Sha256};
 
 pub mod company;
+pub mod crew;
 pub mod diary;
 pub mod even;
 pub mod habits;
@@ -20,6 +21,8 @@ pub mod price;
 pub mod stays;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod virtual_month;
 
 pub use even::{Phase, even_interval, first_look, next_look, projection};
 pub use pacer::{Allowance, Next, Pacer, Person, Seen, Settings, Visit, Why};

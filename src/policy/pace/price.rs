@@ -3,15 +3,23 @@
 //! Guards: slow in its base, quick when spending runs ahead; never zero. Deliberately not here: counting calls
 //! (`policy::quota`).
 
-/// Of the calls there are, so much is meant to be spent: the rest is room for a busy last day.
-const AIM: f64 = 0.995;
+/// So many days of spending the price holds back, as room for busy days ...
+const HELD_BACK: f64 = 0.3;
+/// ... until so many days are left, over which that is spent too.
+const GIVEN_BACK: f64 = 6.0;
+/// How much of being ahead is charged at once. Little: a call is worth the same on a busy day as on a quiet one.
+const AT_ONCE: f64 = 0.25;
+/// How far the base follows what one day spent too much or too little ...
+const BY_DAY: f64 = 0.3;
+/// ... and what all days so far have.
+const BY_ALL: f64 = 0.1;
 
 /// The price and what it follows.
 #[derive(Clone, Debug)]
 pub struct Price {
     base: f64,
-    /// Sum and count of the factor applied since the last day.
-    applied: (f64, f64),
+    /// How far off course spending was at the first and at the last decision since the last day's lesson, in days.
+    course: Option<(f64, f64)>,
 }
 
 /// How spending stands.
@@ -32,7 +40,13 @@ pub struct Standing {
 impl Standing {
     /// How many days of spending one is ahead; negative: behind.
     pub fn lead(&self) -> f64 {
-        (self.used - self.calls * AIM * self.passed) / (self.calls * self.day).max(1.0)
+        (self.used - self.calls * self.passed) / (self.calls * self.day).max(1.0)
+    }
+
+    /// The same against what is meant: to be a little behind until the end is near.
+    fn course(&self) -> f64 {
+        let days_left = (1.0 - self.passed) / self.day.max(1e-9);
+        self.lead() + HELD_BACK * (days_left / GIVEN_BACK).clamp(0.0, 1.0)
     }
 
     /// Whether what may be spent by today's closing is spent.
@@ -43,8 +57,8 @@ impl Standing {
     /// What the base price is multiplied by: a rate of looks goes with the root of the price, so a price four times as
     /// high halves the spending.
     fn factor(&self) -> f64 {
-        let lead = self.lead().clamp(-3.0, 3.0);
-        let steady = if lead >= 0.0 { 1.0 + lead } else { 1.0 / (1.0 - lead) };
+        let course = AT_ONCE * self.course().clamp(-3.0, 3.0);
+        let steady = if course >= 0.0 { 1.0 + course } else { 1.0 / (1.0 - course) };
         // What today still holds against what the rest of today would take.
         let left = (self.calls * self.at_close - self.used).max(1.0);
         let wanted = self.calls * (self.at_close - self.passed).max(0.0);
@@ -56,28 +70,26 @@ impl Standing {
 impl Price {
     /// Starting with this many wrong minutes a call.
     pub fn new(base: f64) -> Self {
-        Self { base: base.clamp(1e-4, 1e4), applied: (0.0, 0.0) }
+        Self { base: base.clamp(1e-4, 1e4), course: None }
     }
 
-    /// Before any day's lesson.
+    /// Before what is charged for the moment.
     pub fn base(&self) -> f64 {
         self.base
     }
 
     /// The price now.
     pub fn now(&mut self, standing: &Standing) -> f64 {
-        let factor = standing.factor();
-        self.applied.0 += factor;
-        self.applied.1 += 1.0;
-        self.base * factor
+        let course = standing.course();
+        self.course = Some((self.course.map_or(course, |(first, _)| first), course));
+        self.base * standing.factor()
     }
 
-    /// A day is over: the base moves a third of the way to what was really charged.
+    /// A day is over: the base follows what it spent, and a little what was spent before.
     pub fn day_over(&mut self) {
-        if self.applied.1 > 0.0 {
-            let mean = (self.applied.0 / self.applied.1).clamp(0.5, 2.0);
-            self.base = (self.base * (0.67 + 0.33 * mean)).clamp(1e-4, 1e4);
+        if let Some((first, last)) = self.course.take() {
+            let step = 1.0 + (BY_DAY * (last - first) + BY_ALL * last).clamp(-0.4, 0.4);
+            self.base = (self.base * step * step).clamp(1e-4, 1e4);
         }
-        self.applied = (0.0, 0.0);
     }
 }

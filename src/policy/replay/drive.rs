@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use self::sweeping::Sweeper;
 use super::{Looks, Policy, Scene};
 use crate::policy::pace::hours::Hours;
 use crate::policy::pace::{Allowance, Next, Pacer, Phase, Seen, Visit};
@@ -14,6 +15,12 @@ use crate::policy::quota::Month;
 use crate::policy::{civil, pace};
 use crate::time::Timestamp;
 
+pub(super) mod sweeping;
+
+/// Stands for the sweeps among those who are due.
+const SWEEP: u32 = u32::MAX;
+/// Who is swept inside is not asked for alone before so much later.
+const LATER_MS: i64 = 600_000;
 const WEEK_MS: i64 = 7 * 86_400_000;
 const DAY_MS: i64 = 86_400_000;
 
@@ -23,13 +30,15 @@ pub(super) struct Driven {
     pub(super) looks: Vec<Looks>,
     /// Calls spent and given, by month.
     pub(super) months: Vec<(u64, u64)>,
+    /// Calls altogether.
+    pub(super) calls: u64,
 }
 
 /// Runs `policy` over `[from, to)`.
 pub(super) fn drive(scene: &Scene, policy: Policy, from: Timestamp, to: Timestamp) -> Driven {
     let mut drive = Drive::new(scene, policy, from, to);
     drive.run();
-    Driven { looks: drive.looks, months: drive.months }
+    Driven { looks: drive.looks, months: drive.months, calls: drive.spent }
 }
 
 struct Drive<'a> {
@@ -49,6 +58,10 @@ struct Drive<'a> {
     due: BTreeSet<(i64, u32)>,
     /// When somebody is due, and whether that is a look.
     plans: Vec<(i64, bool)>,
+    /// `auto`, where sweeps are trusted.
+    sweeper: Option<Sweeper>,
+    /// Calls altogether.
+    spent: u64,
 }
 
 impl<'a> Drive<'a> {
@@ -82,6 +95,8 @@ impl<'a> Drive<'a> {
             months: Vec::new(),
             due: BTreeSet::new(),
             plans: vec![(from.as_ms(), false); scene.people.len()],
+            sweeper: None,
+            spent: 0,
             scene,
             policy,
             to: to.as_ms(),
@@ -90,8 +105,13 @@ impl<'a> Drive<'a> {
         match policy {
             Policy::Even => {}
             Policy::Auto => {
-                let known: Vec<Visit> =
-                    scene.visits.iter().filter_map(|visit| known_by(visit, from)).collect();
+                drive.sweeper = sweeping::sweeper(scene, from);
+                let known: Vec<Visit> = scene
+                    .visits
+                    .iter()
+                    .filter(|visit| drive.is_looked_for(visit.conference))
+                    .filter_map(|visit| known_by(visit, from))
+                    .collect();
                 drive.pacer.learn_from(&known, from);
             }
             Policy::Hindsight => drive.next_lesson = from.as_ms(),
@@ -105,12 +125,25 @@ impl<'a> Drive<'a> {
         for person in 0..u32::try_from(self.plans.len()).unwrap_or(u32::MAX) {
             self.plan(person, from);
         }
+        if self.sweeper.is_some() {
+            self.due.insert((from, SWEEP));
+        }
         while let Some((at, person)) = self.due.pop_first() {
             if at >= self.to {
                 break;
             }
             self.turn_month(at);
             self.teach(at);
+            if person == SWEEP {
+                let next = self.sweep(at).min(self.allowance.until.as_ms());
+                self.due.insert((next.max(at + 1), SWEEP));
+                continue;
+            }
+            if self.plans[person as usize].1 && self.is_swept_inside(person) {
+                self.plans[person as usize] = (at + LATER_MS, true);
+                self.due.insert((at + LATER_MS, person));
+                continue;
+            }
             let is_look = self.plans[person as usize].1;
             if is_look && self.allowance.calls.is_some_and(|calls| self.allowance.used < calls) {
                 self.look(person, at);
@@ -134,6 +167,9 @@ impl<'a> Drive<'a> {
         let calls = pace::pacer::whole_calls(self.scene.calls_per_month, share);
         self.allowance = Allowance { from, until, calls: Some(calls), used: 0 };
         self.months.push((0, calls));
+        if let Some(sweeper) = &mut self.sweeper {
+            sweeper.used = 0;
+        }
     }
 
     fn open_ms(&self, from: i64, to: i64) -> f64 {
@@ -171,15 +207,20 @@ impl<'a> Drive<'a> {
 
     fn look(&mut self, person: u32, at: i64) {
         self.allowance.used += 1;
+        self.spent += 1;
         if let Some(month) = self.months.last_mut() {
             month.0 += 1;
         }
-        let last = self.looks[person as usize].last().copied();
-        self.looks[person as usize].push(at);
+        let last = self.looks[person as usize].last().map(|(last, _)| *last);
+        let inside = self.visits[person as usize]
+            .iter()
+            .any(|visit| visit.joined.as_ms() <= at && visit.left.is_none_or(|left| left.as_ms() > at));
+        self.looks[person as usize].push((at, inside));
         if self.policy == Policy::Even {
             return;
         }
-        let seen = self.answer(person, at, last);
+        let mut seen = self.answer(person, at, last);
+        seen.retain(|record| self.is_looked_for(record.conference));
         let moved = self.pacer.observed(person, Timestamp::from_ms(at), &seen);
         for other in moved {
             let (due, _) = self.plans[other as usize];
@@ -212,7 +253,8 @@ impl<'a> Drive<'a> {
         let (due, is_look) = match self.policy {
             Policy::Even => self.even(person, at),
             Policy::Auto | Policy::Hindsight => {
-                match self.pacer.next_look(person, Timestamp::from_ms(at), &self.allowance) {
+                let allowance = self.for_looks();
+                match self.pacer.next_look(person, Timestamp::from_ms(at), &allowance) {
                     Next::Look(when, _) => (when.as_ms(), true),
                     Next::AskAgain(when, _) => (when.as_ms(), false),
                 }
@@ -227,6 +269,18 @@ impl<'a> Drive<'a> {
         let due = due.max(at + 1);
         self.plans[person as usize] = (due, is_look);
         self.due.insert((due, person));
+    }
+
+    /// The calls that single looks may take.
+    fn for_looks(&self) -> Allowance {
+        let Some(sweeper) = &self.sweeper else { return self.allowance };
+        let calls = self.allowance.calls.map(|calls| pace::pacer::whole_calls(calls, sweeper.looks));
+        Allowance { calls, used: self.allowance.used - sweeper.used, ..self.allowance }
+    }
+
+    /// Whether looks are planned for such meetings: sweeps show the others.
+    fn is_looked_for(&self, conference: u64) -> bool {
+        self.sweeper.is_none() || self.scene.foreign.contains(&conference)
     }
 
     /// One interval of open time for all: people x open time left / calls left.

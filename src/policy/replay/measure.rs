@@ -34,20 +34,21 @@ pub(super) fn measure(
                 continue;
             }
             counted += 1;
-            let first = looks.partition_point(|look| *look < joined);
-            let Some(look) = looks.get(first).filter(|look| **look < *left) else {
+            let first = looks.partition_point(|(look, _)| *look < joined);
+            let during = looks[first..].iter().take_while(|(look, _)| look < left);
+            let Some((look, _)) = during.into_iter().find(|(_, inside)| *inside) else {
                 missed += 1;
                 continue;
             };
             joins.push(hours.open_ms(joined, *look));
-            if let Some(look) = looks.get(looks.partition_point(|look| look < left)) {
+            if let Some((look, _)) = looks.get(looks.partition_point(|(look, _)| look < left)) {
                 leaves.push(hours.open_ms(*left, *look));
             }
         }
     }
     Outcome {
         policy,
-        calls: driven.looks.iter().map(|looks| looks.len() as u64).sum(),
+        calls: driven.calls,
         wrong_s: seconds(wrong_ms),
         visits: counted,
         missed_visits: missed,
@@ -58,7 +59,7 @@ pub(super) fn measure(
 }
 
 /// Open ms in which the last look's answer is not the truth.
-fn wrong(hours: &Hours, visits: &[(i64, i64)], looks: &[i64], from: i64, to: i64) -> i64 {
+fn wrong(hours: &Hours, visits: &[(i64, i64)], looks: &[(i64, bool)], from: i64, to: i64) -> i64 {
     let mut stretches: Vec<(i64, i64)> = Vec::new();
     for (joined, left) in visits {
         match stretches.last_mut() {
@@ -72,11 +73,10 @@ fn wrong(hours: &Hours, visits: &[(i64, i64)], looks: &[i64], from: i64, to: i64
         touching.map(|(joined, left)| hours.open_ms((*joined).max(a), (*left).min(b))).sum()
     };
     let (mut at, mut believed, mut wrong) = (from, false, 0);
-    for look in looks.iter().copied().chain([to]) {
+    for (look, sees_inside) in looks.iter().copied().chain([(to, false)]) {
         let inside = inside_ms(at, look);
         wrong += if believed { hours.open_ms(at, look) - inside } else { inside };
-        let next = stretches.partition_point(|(_, left)| *left <= look);
-        believed = stretches.get(next).is_some_and(|(joined, _)| *joined <= look);
+        believed = sees_inside;
         at = look;
     }
     wrong

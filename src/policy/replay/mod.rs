@@ -11,6 +11,7 @@
 //! inside before the first look. A visit counts if it touches counted open time and is missed without a look inside it;
 //! delays are open time from a join to the first look inside, from a leave to the first look after, of visits not missed.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -38,6 +39,41 @@ pub struct Scene {
     pub warmup: Duration,
     /// Every visit of these people.
     pub visits: Vec<Visit>,
+    /// Whether `auto` may sweep.
+    pub sweep: Sweeping,
+    /// Conferences of other organisations: no sweep shows them.
+    pub foreign: BTreeSet<u64>,
+}
+
+/// Whether whole organisations are swept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sweeping {
+    /// Never.
+    #[default]
+    Off,
+    /// Where it is expected to save most.
+    Auto,
+    /// At this interval.
+    Every(Duration),
+}
+
+/// Whether `auto` sweeps, and why.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Choice {
+    /// `sweep = "off"`.
+    Off,
+    /// The warm-up has too few visits in meetings that a sweep shows.
+    NotTrusted {
+        /// So many more are needed.
+        missing: u32,
+    },
+    /// It does.
+    Sweeps {
+        /// The part of the visits that no sweep shows.
+        unseen: f64,
+        /// The part of the calls that goes into single looks.
+        looks: f64,
+    },
 }
 
 /// Who decides.
@@ -145,8 +181,8 @@ fn number(count: usize) -> f64 {
     count as f64
 }
 
-/// Every look at one person, in order.
-type Looks = Vec<i64>;
+/// Every time one person was seen, or missed where they had been, in order, and whether they were inside.
+type Looks = Vec<(i64, bool)>;
 
 impl Scene {
     /// The counted stretch: from the end of the warm-up to the end of the trace. `None`: nothing is left to count.
@@ -154,6 +190,19 @@ impl Scene {
         let (first, last) = self.ends()?;
         let from = Timestamp::from_ms(first).plus(self.warmup);
         (from.as_ms() < last).then_some((from, Timestamp::from_ms(last)))
+    }
+
+    /// Whether `auto` sweeps here, and why.
+    pub fn choice(&self) -> Choice {
+        let Some((from, _)) = self.counted().filter(|_| self.sweep != Sweeping::Off) else {
+            return Choice::Off;
+        };
+        let trust = drive::sweeping::earned(self, from);
+        if !trust.is_earned() {
+            return Choice::NotTrusted { missing: trust.missing() };
+        }
+        let unseen = 1.0 - trust.coverage_of_all();
+        Choice::Sweeps { unseen, looks: super::sweep::economy::share_of_looks(unseen) }
     }
 
     /// Runs one policy.

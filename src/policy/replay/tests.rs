@@ -1,11 +1,12 @@
 //! Replays of small calendars: what is counted, and what the policies keep to.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use proptest::prelude::*;
 
-use super::{Policy, Scene};
+use super::{Policy, Scene, Sweeping};
 use crate::policy::pace::{Person, Settings, Visit};
 use crate::policy::window::{OpenTime, Window};
 use crate::time::Timestamp;
@@ -36,6 +37,8 @@ fn scene(people: u32, calls_per_month: u64, warmup_days: u64, visits: Vec<Visit>
         month_time_zone: Tz::UTC,
         warmup: Duration::from_hours(24 * warmup_days),
         visits,
+        sweep: super::Sweeping::Off,
+        foreign: BTreeSet::new(),
     }
 }
 
@@ -112,6 +115,29 @@ fn a_whole_month_is_never_overspent_and_hardly_underspent() {
     assert!(spent * 100 >= calls * 97, "{spent} of {calls}");
 }
 
+/// The same, swept; so many in a hundred of the meetings are foreign.
+fn swept(scene: Scene, percent: u64) -> Scene {
+    let foreign =
+        scene.visits.iter().map(|visit| visit.conference).filter(|conference| conference % 100 < percent);
+    Scene { sweep: Sweeping::Auto, foreign: foreign.collect(), ..scene }
+}
+
+#[test]
+fn sweeps_see_many_for_the_price_of_their_meetings() {
+    let scene = scene(40, 1_500, 28, calendar(40, 49));
+    let looks = scene.run(Policy::Auto).expect("something to count");
+    let sweeps = swept(scene, 0).run(Policy::Auto).expect("something to count");
+    assert!(sweeps.wrong_s < 0.6 * looks.wrong_s, "{} of {}", sweeps.wrong_s, looks.wrong_s);
+}
+
+#[test]
+fn where_every_meeting_is_foreign_nothing_changes() {
+    let scene = scene(6, 1_500, 28, calendar(6, 49));
+    let foreign = swept(scene.clone(), 100);
+    assert!(matches!(foreign.choice(), super::Choice::NotTrusted { .. }));
+    assert_eq!(foreign.run(Policy::Auto), scene.run(Policy::Auto));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -125,7 +151,8 @@ proptest! {
             visit(person % people, conference, day, from, minutes)
         });
         let scene = scene(people, calls, 10, visits.collect());
-        for policy in [Policy::Even, Policy::Auto] {
+        let swept = swept(scene.clone(), 30);
+        for (scene, policy) in [(&scene, Policy::Even), (&scene, Policy::Auto), (&swept, Policy::Auto)] {
             let Some(outcome) = scene.run(policy) else { continue };
             for (spent, calls) in &outcome.months {
                 prop_assert!(spent <= calls);

@@ -8,6 +8,7 @@ mod order;
 mod properties;
 mod situations;
 mod stays;
+mod sweeps;
 mod upkeep;
 
 use std::collections::BTreeMap;

@@ -182,17 +182,17 @@ fn play(
 
 /// A receiver that believes nothing but events, and complains.
 #[derive(Debug, Default)]
-struct Receiver {
+pub(super) struct Receiver {
     ids: BTreeSet<EventId>,
     joined: BTreeSet<VisitId>,
     left: BTreeSet<VisitId>,
-    open: BTreeSet<VisitId>,
+    pub(super) open: BTreeSet<VisitId>,
     presence: Option<Presence>,
 }
 
 impl Receiver {
     /// `silent`: visits opened without an event.
-    fn receive(&mut self, event: &Draft, silent: &BTreeSet<VisitId>) {
+    pub(super) fn receive(&mut self, event: &Draft, silent: &BTreeSet<VisitId>) {
         assert!(self.ids.insert(event.id.clone()), "an id twice: {event:?}");
         if let Some(earliest) = event.data.timing.earliest {
             assert!(earliest.0 <= event.data.timing.latest.0, "a window backwards: {event:?}");

@@ -20,6 +20,7 @@ const STAYS: &str = "SELECT person_id, conference_id, joined_ms, left_ms FROM vi
 const GAPS: &str = "SELECT org, person_id, from_ms, to_ms, why FROM gaps \
     WHERE from_ms < ?2 AND to_ms > ?1 ORDER BY from_ms, gap_id";
 const KNOWN: &str = "SELECT p.person_id, p.org, p.union_id, p.name, p.watched, p.last_ok_ms, p.next_poll_ms, \
+    coalesce(p.last_error_ms > p.last_ok_ms, 0), \
     (SELECT min(at) FROM (SELECT min(s.first_ms) AS at FROM snapshots AS s WHERE s.person_id = p.person_id \
         UNION ALL SELECT min(v.joined_ms) FROM visits AS v WHERE v.person_id = p.person_id)) \
     FROM people AS p ORDER BY p.name, p.org, p.union_id";
@@ -71,6 +72,8 @@ pub struct Known {
     pub last_ok: Option<Timestamp>,
     /// When the next one is due.
     pub next_poll: Option<Timestamp>,
+    /// The newest look was not good.
+    pub failing: bool,
     /// The first that is still known of them.
     pub first: Option<Timestamp>,
 }
@@ -90,7 +93,7 @@ pub struct Trail {
     pub left: Option<Timestamp>,
 }
 
-type KnownRow = (i64, String, String, String, bool, Option<i64>, Option<i64>, Option<i64>);
+type KnownRow = (i64, String, String, String, bool, Option<i64>, Option<i64>, bool, Option<i64>);
 
 impl History {
     /// Everybody's stays that touch `[since, until)`, by their begin.
@@ -128,15 +131,19 @@ impl History {
     pub async fn known(&self) -> Result<Vec<Known>, StoreError> {
         let rows: Vec<KnownRow> = sqlx::query_as(KNOWN).fetch_all(&self.readers).await?;
         let at = |ms: Option<i64>| ms.map(Timestamp::from_ms);
-        let known = |(person_id, org, union_id, name, watched, last_ok, next_poll, first): KnownRow| Known {
-            person_id,
-            org,
-            union_id,
-            name,
-            watched,
-            last_ok: at(last_ok),
-            next_poll: at(next_poll),
-            first: at(first),
+        let known = |row: KnownRow| {
+            let (person_id, org, union_id, name, watched, last_ok, next_poll, failing, first) = row;
+            Known {
+                person_id,
+                org,
+                union_id,
+                name,
+                watched,
+                last_ok: at(last_ok),
+                next_poll: at(next_poll),
+                failing,
+                first: at(first),
+            }
         };
         Ok(rows.into_iter().map(known).collect())
     }

@@ -6,12 +6,14 @@
 //! SQL only compares), the writing of new deliveries (`recording`), requests (a transaction never spans one).
 
 pub mod admin;
+mod claim;
 pub mod replay;
 mod turn;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Store, StoreError};
@@ -49,6 +51,9 @@ pub struct Claimed {
     pub recorded: Timestamp,
     /// The stored bytes.
     pub body: Vec<u8>,
+    /// What comes next in the same lane, in order, each with nothing behind it. The lane is leased for all of them, and
+    /// they are sent one after the other: whoever does not get that far forgets the rest, and frees the lane.
+    pub behind: VecDeque<Claimed>,
 }
 
 /// What became of a delivery.
@@ -88,6 +93,8 @@ pub struct Finished {
     pub strikes: u32,
     /// When.
     pub at: Timestamp,
+    /// The lane stays taken, because what comes next in it is in hand already.
+    pub keeps_lane: bool,
 }
 
 /// A webhook that could send more.
@@ -97,6 +104,8 @@ pub struct Ask {
     pub webhook: WebhookName,
     /// At most so many.
     pub max: u32,
+    /// Up to so many of a lane: its head and what is [behind it](Claimed::behind).
+    pub run: u32,
     /// Leases run until then.
     pub lease_until: Timestamp,
     /// It is down: one head is taken as a probe, ready or not.
@@ -183,9 +192,12 @@ impl Store {
         lease_until: Timestamp,
         max: u32,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let ask = Ask { webhook, max, lease_until, probe: false };
+        let ask = Ask { webhook, max, run: 1, lease_until, probe: false };
         self.write(move |connection| {
-            Box::pin(async move { Ok(turn::grant(connection, &ask, now).await?.claimed) })
+            Box::pin(async move {
+                let granted = claim::grant(connection, std::slice::from_ref(&ask), now).await?;
+                Ok(granted.into_iter().flat_map(|one| one.claimed).collect())
+            })
         })
         .await
     }
@@ -198,7 +210,8 @@ impl Store {
 
     /// When the next free lane of a webhook is ready; `None` when nothing waits.
     pub async fn next_ready(&self, webhook: &WebhookName) -> Result<Option<Timestamp>, StoreError> {
-        turn::next_ready(&mut *self.readers().acquire().await?, webhook).await
+        let ready = claim::next_ready(&mut *self.readers().acquire().await?, &[webhook]).await?;
+        Ok(ready.into_iter().next().flatten())
     }
 
     /// Makes everything that waits for a webhook a dead letter; returns how many. Nothing of it may be in flight.

@@ -89,7 +89,7 @@ const SERIES: &str = "(WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT val
 fn finish(claimed: Claimed, ending: Ending) -> Finished {
     let attempt = Some(Attempted { status: Some(204), error: None });
     let strikes = claimed.ticket.strikes;
-    Finished { ticket: claimed.ticket, ending, attempt, strikes, at: NOW }
+    Finished { ticket: claimed.ticket, ending, attempt, strikes, at: NOW, keeps_lane: false }
 }
 
 fn ids(claimed: &[Claimed]) -> BTreeSet<&str> {
@@ -138,7 +138,14 @@ async fn a_retry_keeps_the_head_and_says_when() {
     let taken = f.claim(1).await.pop().unwrap();
     let strikes = taken.ticket.strikes + 1;
     let attempt = Some(Attempted { status: None, error: Some("reset".to_owned()) });
-    let done = Finished { ticket: taken.ticket, ending: Ending::Retry(later), attempt, strikes, at: NOW };
+    let done = Finished {
+        ticket: taken.ticket,
+        ending: Ending::Retry(later),
+        attempt,
+        strikes,
+        at: NOW,
+        keeps_lane: false,
+    };
     f.store.finish(vec![done]).await.unwrap();
     assert!(f.claim(1).await.is_empty());
     assert_eq!(f.store.next_ready(&crm()).await.unwrap(), Some(later));
@@ -205,7 +212,7 @@ async fn a_turn_writes_back_and_takes_the_next_head_at_once() {
     let f = Fixture::new().await;
     f.fill(1, 2).await;
     let taken = f.claim(1).await.pop().unwrap();
-    let ask = Ask { webhook: crm(), max: 4, lease_until: LEASE, probe: false };
+    let ask = Ask { webhook: crm(), max: 4, run: 1, lease_until: LEASE, probe: false };
     let turn = Turn {
         at: NOW.plus(Duration::from_secs(1)),
         finished: vec![finish(taken, Ending::Delivered)],
@@ -222,7 +229,7 @@ async fn a_turn_writes_back_and_takes_the_next_head_at_once() {
 async fn a_probe_takes_one_head_ready_or_not() {
     let f = Fixture::new().await;
     f.fill(2, 1).await;
-    let ask = Ask { webhook: crm(), max: 9, lease_until: LEASE, probe: true };
+    let ask = Ask { webhook: crm(), max: 9, run: 3, lease_until: LEASE, probe: true };
     let turn = || Turn { at: NOW.minus(Duration::from_hours(1)), asks: vec![ask.clone()], ..Turn::default() };
     assert_eq!(f.store.turn(turn()).await.unwrap().granted[0].claimed.len(), 1);
 }
@@ -261,6 +268,64 @@ async fn what_waits_for_a_disabled_webhook_is_buried_with_the_reason() {
         6_000
     );
     assert_eq!(f.number("SELECT count(*) FROM lanes").await, 0);
+}
+
+/// What comes of asking for `max` deliveries in runs of at most `run`.
+async fn runs(f: &Fixture, max: u32, run: u32) -> Granted {
+    let ask = Ask { webhook: crm(), max, run, lease_until: LEASE, probe: false };
+    let at = NOW.plus(Duration::from_mins(1));
+    let turned = f.store.turn(Turn { at, asks: vec![ask], ..Turn::default() }).await.unwrap();
+    turned.granted.into_iter().next().unwrap()
+}
+
+fn behind(claimed: &Claimed) -> Vec<&str> {
+    claimed.behind.iter().map(|one| one.event_id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_run_is_a_lanes_next_in_order_and_its_lane_stays_taken_to_the_end() {
+    let f = Fixture::new().await;
+    f.fill(2, 5).await;
+    let granted = runs(&f, 6, 4).await;
+    assert_eq!(granted.next_ready, None, "both lanes are taken");
+    assert_eq!(
+        granted.claimed.iter().map(|one| one.event_id.as_str()).collect::<Vec<_>>(),
+        ["evt_1", "evt_2"]
+    );
+    assert_eq!(behind(&granted.claimed[0]), ["evt_3", "evt_5", "evt_7"]);
+    let mut head = granted.claimed.into_iter().next().unwrap();
+    assert_eq!(head.behind[2].body, b"{\"n\":7}");
+    let next = head.behind.pop_front().unwrap();
+    let first = Finished { keeps_lane: true, ..finish(head, Ending::Delivered) };
+    assert_eq!(f.store.finish(vec![first]).await.unwrap(), 0);
+    assert!(runs(&f, 6, 4).await.claimed.is_empty(), "the lane is not free before its run is over");
+    let later = NOW.plus(Duration::from_hours(1));
+    f.store.finish(vec![finish(next, Ending::Retry(later))]).await.unwrap();
+    assert_eq!(f.store.next_ready(&crm()).await.unwrap(), Some(later), "the run ended early; its rest waits");
+    assert_eq!(f.number("SELECT count(*) FROM deliveries WHERE state = 'pending'").await, 9);
+}
+
+#[tokio::test]
+async fn a_run_that_does_not_fit_is_left_for_later_as_a_whole() {
+    let f = Fixture::new().await;
+    f.fill(3, 5).await;
+    let granted = runs(&f, 5, 4).await;
+    assert_eq!(granted.claimed.iter().map(|one| 1 + one.behind.len()).collect::<Vec<_>>(), [4, 4]);
+    assert!(granted.next_ready.is_some_and(|ready| ready <= NOW.plus(Duration::from_mins(1))));
+    assert_eq!(runs(&f, 5, 4).await.claimed.len(), 1);
+}
+
+#[tokio::test]
+async fn live_traffic_goes_first_and_a_replay_alone() {
+    let f = Fixture::new().await;
+    f.fill(1, 5).await;
+    f.sql("UPDATE deliveries SET trigger = 'replay' WHERE sequence IN (1, 2, 4)").await;
+    let head = runs(&f, 9, 8).await.claimed.pop().unwrap();
+    assert_eq!((head.event_id.as_str(), behind(&head)), ("evt_3", vec!["evt_5"]));
+    f.store.finish(vec![finish(head, Ending::Delivered)]).await.unwrap();
+    f.sql("UPDATE deliveries SET state = 'delivered' WHERE sequence = 5").await;
+    let head = runs(&f, 9, 8).await.claimed.pop().unwrap();
+    assert_eq!((head.event_id.as_str(), head.behind.len()), ("evt_1", 0));
 }
 
 #[tokio::test]

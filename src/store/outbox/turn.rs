@@ -8,11 +8,14 @@
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
-use super::{Ask, Claimed, Ending, Finished, Granted, Ticket, Turn, Turned};
+use super::claim::grant;
+#[cfg(test)]
+use super::claim::{HEADS, LEASE, NEXT_READY};
+use super::{Ending, Finished, Ticket, Turn, Turned};
 use crate::ids::WebhookName;
-use crate::policy::delivery::{Health, Standing, Trigger};
+use crate::policy::delivery::{Health, Standing};
 use crate::store::StoreError;
-use crate::store::recording::bulk;
+use crate::store::bulk::bulk;
 use crate::time::Timestamp;
 
 const FREE_ALL: &str = "UPDATE lanes SET lease_ms = NULL WHERE lease_ms IS NOT NULL";
@@ -28,25 +31,6 @@ ON CONFLICT (webhook) DO UPDATE SET state = excluded.state, failures = excluded.
     down_since_ms = excluded.down_since_ms, probe_ms = excluded.probe_ms, probes = excluded.probes, \
     reason = excluded.reason";
 
-/// The heads of the lanes that are free and ready, longest waiting first. The head is looked up lane by lane in the
-/// index that is ordered as a lane is: live traffic first, then by sequence.
-const HEADS: &str = "\
-SELECT lane.person_id, lane.org, head.delivery_id, head.trigger, head.attempts, head.strikes, \
-    events.id AS event_id, events.type AS event_type, events.body, events.recorded_ms \
-FROM (SELECT person_id, org, ready_ms FROM lanes \
-      WHERE webhook = ?1 AND lease_ms IS NULL AND ready_ms <= ?2 ORDER BY ready_ms LIMIT ?3) AS lane \
-LEFT JOIN deliveries AS head ON head.delivery_id = \
-    (SELECT delivery_id FROM deliveries WHERE webhook = ?1 AND person_id = lane.person_id AND org = lane.org \
-        AND state = 'pending' ORDER BY (trigger <> 'event'), sequence LIMIT 1) \
-LEFT JOIN events ON events.sequence = head.sequence";
-
-const LEASE: &str = "\
-UPDATE lanes SET lease_ms = ?2 \
-WHERE (webhook, person_id, org) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(?1)) \
-    AND lease_ms IS NULL";
-
-const NEXT_READY: &str = "SELECT min(ready_ms) FROM lanes WHERE webhook = ?1 AND lease_ms IS NULL";
-
 const FINISH: &str = "\
 UPDATE deliveries SET state = done.state, attempts = deliveries.attempts + done.attempted, \
     strikes = deliveries.strikes + done.strike, next_ms = coalesce(done.next, deliveries.next_ms), \
@@ -59,9 +43,9 @@ WHERE deliveries.delivery_id = done.id AND deliveries.state = 'pending'";
 
 const FORGIVE: &str = "\
 UPDATE deliveries SET strikes = max(strikes - 1, 0) \
-WHERE delivery_id IN (SELECT value FROM json_each(?1)) AND state = 'pending'";
+WHERE delivery_id IN (SELECT value FROM jsonb_each(?1)) AND state = 'pending'";
 
-const REMOVE_EMPTY_LANES: &str = "\
+pub(super) const REMOVE_EMPTY_LANES: &str = "\
 DELETE FROM lanes \
 WHERE (webhook, person_id, org) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(?1)) \
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.webhook = lanes.webhook \
@@ -106,10 +90,7 @@ pub(super) async fn take_turn(connection: &mut SqliteConnection, turn: &Turn) ->
     bulk(connection, FORGIVE, &turn.forgiven).await?;
     let states: Vec<_> = turn.states.iter().map(|(webhook, health)| state_row(webhook, health)).collect();
     bulk(connection, SET_STATE, &states).await?;
-    let mut granted = Vec::with_capacity(turn.asks.len());
-    for ask in &turn.asks {
-        granted.push(grant(connection, ask, turn.at).await?);
-    }
+    let granted = grant(connection, &turn.asks, turn.at).await?;
     Ok(Turned { granted, missing })
 }
 
@@ -122,67 +103,11 @@ pub(super) async fn write_back(
     }
     let rows: Vec<_> = finished.iter().map(finished_row).collect();
     let written = bulk(connection, FINISH, &rows).await?;
-    let lanes: Vec<_> = finished.iter().map(|done| done.ticket.lane()).collect();
+    let lanes: Vec<_> =
+        finished.iter().filter(|done| !done.keeps_lane).map(|done| done.ticket.lane()).collect();
     bulk(connection, REMOVE_EMPTY_LANES, &lanes).await?;
     bulk(connection, MOVE_LANES_ON, &lanes).await?;
     Ok((finished.len() as u64).saturating_sub(written))
-}
-
-pub(super) async fn grant(
-    connection: &mut SqliteConnection,
-    ask: &Ask,
-    now: Timestamp,
-) -> Result<Granted, StoreError> {
-    let (ready_by, max) = if ask.probe { (i64::MAX, 1) } else { (now.as_ms(), ask.max) };
-    let heads: Vec<HeadRow> = sqlx::query_as(HEADS)
-        .bind(ask.webhook.as_str())
-        .bind(ready_by)
-        .bind(max)
-        .fetch_all(&mut *connection)
-        .await?;
-    let full = u32::try_from(heads.len()).is_ok_and(|found| found >= max);
-    let (mut taken, mut abandoned) = (Vec::with_capacity(heads.len()), Vec::new());
-    for head in heads {
-        match claimed(head, &ask.webhook)? {
-            Ok(one) => taken.push(one),
-            Err((person_id, org)) => abandoned.push((ask.webhook.clone(), person_id, org)),
-        }
-    }
-    // Retention or an erasure took what waited there.
-    bulk(connection, REMOVE_EMPTY_LANES, &abandoned).await?;
-    lease(connection, &taken, ask.lease_until).await?;
-    let next_ready = if full { Some(now) } else { next_ready(connection, &ask.webhook).await? };
-    Ok(Granted { webhook: ask.webhook.clone(), claimed: taken, next_ready })
-}
-
-async fn lease(
-    connection: &mut SqliteConnection,
-    claimed: &[Claimed],
-    until: Timestamp,
-) -> Result<(), StoreError> {
-    if claimed.is_empty() {
-        return Ok(());
-    }
-    let lanes = serde_json::to_string(&claimed.iter().map(|one| one.ticket.lane()).collect::<Vec<_>>())?;
-    let leased =
-        sqlx::query(LEASE).bind(lanes).bind(until.as_ms()).execute(connection).await?.rows_affected();
-    if leased == claimed.len() as u64 {
-        return Ok(());
-    }
-    Err(corrupt(
-        "lanes",
-        &claimed[0].ticket.webhook,
-        format!("{leased} of {} lanes could be leased", claimed.len()),
-    ))
-}
-
-pub(super) async fn next_ready(
-    connection: &mut SqliteConnection,
-    webhook: &WebhookName,
-) -> Result<Option<Timestamp>, StoreError> {
-    let ready: Option<i64> =
-        sqlx::query_scalar(NEXT_READY).bind(webhook.as_str()).fetch_one(connection).await?;
-    Ok(ready.map(Timestamp::from_ms))
 }
 
 pub(super) async fn bury_some(
@@ -206,7 +131,7 @@ pub(super) async fn bury_some(
 }
 
 impl Ticket {
-    fn lane(&self) -> (&str, i64, &str) {
+    pub(super) fn lane(&self) -> (&str, i64, &str) {
         (self.webhook.as_str(), self.person_id, &self.org)
     }
 }
@@ -228,39 +153,6 @@ fn finished_row(done: &Finished) -> FinishedRow<'_> {
     let status = attempt.and_then(|attempt| attempt.status);
     let error = attempt.and_then(|attempt| attempt.error.as_deref());
     (done.ticket.delivery_id, state, u32::from(attempt.is_some()), strike, next, status, error, finished)
-}
-
-/// A lane and its head; all of the head is missing when nothing waits in the lane.
-type HeadRow = (
-    i64,
-    String,
-    Option<i64>,
-    Option<String>,
-    Option<u32>,
-    Option<u32>,
-    Option<String>,
-    Option<String>,
-    Option<Vec<u8>>,
-    Option<i64>,
-);
-
-/// The inner `Err` holds the rest of the lane's key when nothing waits in it.
-fn claimed(row: HeadRow, webhook: &WebhookName) -> Result<Result<Claimed, (i64, String)>, StoreError> {
-    let (person_id, org, delivery_id, trigger, attempts, strikes, event_id, event_type, body, recorded_ms) =
-        row;
-    let (Some(delivery_id), Some(event_id), Some(event_type), Some(body), Some(recorded_ms)) =
-        (delivery_id, event_id, event_type, body, recorded_ms)
-    else {
-        return Ok(Err((person_id, org)));
-    };
-    let trigger = trigger.unwrap_or_default();
-    let Some(trigger) = Trigger::parse(&trigger) else {
-        return Err(corrupt("deliveries", &delivery_id, format!("its trigger is {trigger:?}")));
-    };
-    let (attempts, strikes) = (attempts.unwrap_or(0), strikes.unwrap_or(0));
-    let ticket = Ticket { webhook: webhook.clone(), delivery_id, attempts, strikes, org, person_id };
-    let recorded = Timestamp::from_ms(recorded_ms);
-    Ok(Ok(Claimed { ticket, event_id, event_type, trigger, recorded, body }))
 }
 
 #[derive(Serialize)]

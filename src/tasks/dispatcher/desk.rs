@@ -18,8 +18,12 @@ use crate::time::Timestamp;
 use crate::webhook::answer::Answer;
 
 /// The most deliveries one webhook has in hand, sent or waiting for their turn: enough to keep a fast receiver busy
-/// while the database works, few enough to be given back quickly.
-const MOST_IN_HAND: u32 = 256;
+/// while the database writes a thousand looks in one transaction, few enough to be given back quickly.
+const MOST_IN_HAND: u32 = 1024;
+
+/// How many of one lane are taken together, where there is room for enough lanes: what waits in a lane is read, leased and
+/// written back in one go, and sent one after the other.
+const LONGEST_RUN: u32 = 8;
 
 /// How much longer than a request a lease lasts: the answer has to be written back.
 const LEASE_MARGIN: Duration = Duration::from_mins(1);
@@ -108,7 +112,7 @@ impl Desk {
         let turns = MOST_IN_HAND.div_ceil(self.target.concurrency.max(1)).saturating_add(1);
         let requests = self.target.timeout.saturating_mul(turns);
         let lease_until = now.plus(requests).plus(self.batches.longest_wait()).plus(LEASE_MARGIN);
-        Some(Ask { webhook: self.target.name.clone(), max, lease_until, probe })
+        Some(Ask { webhook: self.target.name.clone(), max, run: self.run(), lease_until, probe })
     }
 
     /// Has nothing in hand to start, and should ask.
@@ -164,7 +168,7 @@ impl Desk {
     /// A request came back: what is to be written down, and which deliveries get a strike back.
     pub(super) fn answered(
         &mut self,
-        tickets: Vec<Ticket>,
+        tickets: Vec<(Ticket, VecDeque<Claimed>)>,
         probe: bool,
         answer: &Answer,
         at: Timestamp,
@@ -172,6 +176,7 @@ impl Desk {
         self.in_flight -= 1;
         // Its lanes move on.
         self.look = true;
+        let (tickets, behind): (Vec<Ticket>, Vec<VecDeque<Claimed>>) = tickets.into_iter().unzip();
         let deliveries: Vec<i64> = tickets.iter().map(|ticket| ticket.delivery_id).collect();
         self.batches.answered(&deliveries, answer, at);
         // Only a wait needs something to hash.
@@ -201,7 +206,8 @@ impl Desk {
             tracing::warn!(%webhook, state = self.health.standing.name(), why, "webhook state changed");
         }
         let (mut finished, mut forgiven) = (Vec::with_capacity(tickets.len()), Vec::new());
-        for (ticket, verdict) in tickets.into_iter().zip(verdicts) {
+        let mut following = Vec::new();
+        for ((ticket, behind), verdict) in tickets.into_iter().zip(behind).zip(verdicts) {
             let ending = match verdict.next {
                 Next::Delivered => Ending::Delivered,
                 Next::Retry(at) => Ending::Retry(at),
@@ -211,9 +217,15 @@ impl Desk {
                 tracing::warn!(%webhook, delivery = ticket.delivery_id, why, "delivery given up");
             }
             let attempt = Some(Attempted { status: answer.status, error: answer.error.clone() });
-            finished.push(Finished { ticket, ending, attempt, strikes: verdict.strikes, at });
+            // After anything else what is behind it stays in the database, for whoever takes the lane next.
+            let next = if ending == Ending::Delivered { next_of(behind) } else { None };
+            let keeps_lane = next.is_some();
+            following.extend(next);
+            finished.push(Finished { ticket, ending, attempt, strikes: verdict.strikes, at, keeps_lane });
             forgiven.extend(verdict.forgiven);
         }
+        // Behind the lanes that wait.
+        self.waiting.extend(following);
         (finished, forgiven)
     }
 
@@ -282,13 +294,26 @@ impl Desk {
     }
 
     fn room(&self) -> u32 {
-        let in_hand = self.in_flight.saturating_add(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
+        let waiting: usize = self.waiting.iter().map(|one| 1 + one.claimed.behind.len()).sum();
+        let in_hand = self.in_flight.saturating_add(u32::try_from(waiting).unwrap_or(u32::MAX));
+        self.most().saturating_sub(in_hand)
+    }
+
+    /// A slow rate needs no more in hand than it sends in a second beside what is in flight.
+    fn most(&self) -> u32 {
         if self.batches.collects() {
-            return MOST_IN_HAND.saturating_sub(in_hand);
+            return MOST_IN_HAND;
         }
-        // A slow rate needs no more in hand than it sends in a second beside what is in flight.
-        let most = self.target.concurrency.max(1).saturating_add(self.target.rate).min(MOST_IN_HAND);
-        most.max(self.target.concurrency).saturating_sub(in_hand)
+        let concurrency = self.target.concurrency.max(1);
+        concurrency.saturating_add(self.target.rate).min(MOST_IN_HAND).max(concurrency)
+    }
+
+    /// Lanes side by side matter more than long runs: four times as many lanes as requests in flight come first.
+    fn run(&self) -> u32 {
+        if self.batches.collects() {
+            return 1;
+        }
+        (self.most() / self.target.concurrency.max(1).saturating_mul(4)).clamp(1, LONGEST_RUN)
     }
 
     /// Up; or down with the probe, and nothing else, at the front.
@@ -310,7 +335,14 @@ impl Desk {
     }
 }
 
+/// The next of a run, with the rest of it.
+fn next_of(mut behind: VecDeque<Claimed>) -> Option<InHand> {
+    let mut claimed = behind.pop_front()?;
+    claimed.behind = behind;
+    Some(InHand { claimed, probe: false })
+}
+
 fn unsent(claimed: Claimed, ending: Ending, at: Timestamp) -> Finished {
     let strikes = claimed.ticket.strikes;
-    Finished { ticket: claimed.ticket, ending, attempt: None, strikes, at }
+    Finished { ticket: claimed.ticket, ending, attempt: None, strikes, at, keeps_lane: false }
 }

@@ -5,6 +5,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::Dispatcher;
 use super::target::Target;
 use crate::ids::WebhookName;
 use crate::policy::by_hand::Change;
@@ -58,5 +59,28 @@ impl DispatcherHandle {
         let request = Request::Show { webhook: webhook.clone(), reply };
         self.0.send(request).await.map_err(|_| Stopping)?;
         answer.await.map_err(|_| Stopping)
+    }
+}
+
+/// A change by hand, and who waits to hear that it is written down.
+pub(super) type Confirmation = (oneshot::Sender<Option<Changed>>, Changed);
+
+impl Dispatcher {
+    pub(super) fn asked(&mut self, request: Request) {
+        // Who asked and did not wait for the answer does not need it.
+        match request {
+            Request::Show { webhook, reply } => {
+                let desk = self.by_name.get(&webhook).map(|&at| &self.desks[at]).filter(|desk| !desk.retired);
+                drop(reply.send(desk.map(|desk| (desk.target.clone(), desk.health.clone()))));
+            }
+            Request::Change { webhook, change, reply } => {
+                if let Some(&at) = self.by_name.get(&webhook).filter(|&&at| !self.desks[at].retired) {
+                    let changed = self.desks[at].change(change, self.clock.now());
+                    self.unwritten.push((reply, changed));
+                } else {
+                    drop(reply.send(None));
+                }
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Guards: the limits of `upstream`. A failure is noted, waited for, and changes nobody's presence. Deliberately not here:
 //! good answers (`settle`), what follows from a failure (`standing`).
 
+use super::pacing::MOST_QUESTIONS;
 use super::report::{Found, LookNow, LookReport};
 use super::standing::Held;
 use super::{Done, Poller};
@@ -34,9 +35,11 @@ impl Poller {
     pub(super) fn start_due(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
         if self.tools.store.is_full() {
             // What is seen now could not be written down: nobody is looked at before there is room again.
+            self.upstreams[index].cover_on(now);
             self.tools.health.database(Err("the disk is full: polling is paused".to_owned()));
             return Some(now.plus(super::FLUSH_EVERY));
         }
+        let mut questions = 0;
         loop {
             let upstream = &mut self.upstreams[index];
             // A completion wakes the loop and must not wait for a tick then.
@@ -68,6 +71,18 @@ impl Poller {
                 let watched = &mut self.people[person as usize];
                 (watched.gone, watched.busy) = (true, true);
                 self.upstreams[index].budget.settle(ticket, 0);
+                continue;
+            }
+            if self.is_question(person) {
+                self.upstreams[index].budget.settle(ticket, 0);
+                let next = self.next_regular(person, now);
+                self.requeue(person, next);
+                self.replanned.push(person);
+                self.expect_planned(index, now);
+                questions += 1;
+                if questions == MOST_QUESTIONS {
+                    return Some(now.plus(super::TICK));
+                }
                 continue;
             }
             if !self.may_look(person) {

@@ -1,7 +1,9 @@
-//! Writing down what did not change: stretched snapshots and failures, in one go a second.
+//! Writing down what did not change: stretched snapshots, failures and moved plans, in one go a second.
 //!
 //! Guards: an unchanged poll costs no database work of its own; a crash loses at most a second of it, and nothing that
 //! anybody was told. Deliberately not here: changes (`settle`).
+
+use std::collections::BTreeMap;
 
 use super::{Done, FLUSH_EVERY, Poller};
 use crate::store::{Miss, StoreError, Stretch, Usage};
@@ -13,7 +15,8 @@ const MOST_MISSES: usize = 10_000;
 impl Poller {
     /// Flushes when it is time; returns when it will be.
     pub(super) fn flush_if_due(&mut self, now: Timestamp) -> Option<Timestamp> {
-        if self.flushing || (self.stretched.is_empty() && self.misses.is_empty()) {
+        if self.flushing || (self.stretched.is_empty() && self.misses.is_empty() && self.replanned.is_empty())
+        {
             return None;
         }
         let due = *self.next_flush.get_or_insert(now.plus(FLUSH_EVERY));
@@ -22,11 +25,15 @@ impl Poller {
         }
         self.next_flush = None;
         self.flushing = true;
-        let (stretches, misses) = self.take_pending();
+        let (stretches, misses, plans) = self.take_pending();
         let store = self.tools.store.clone();
         self.running.start(async move {
             let retry = misses.clone();
-            let result = store.flush(stretches, misses).await;
+            // Plans last: what is newest stands.
+            let result = match store.flush(stretches, misses).await {
+                Ok(()) if !plans.is_empty() => store.replan(plans).await,
+                result => result,
+            };
             Done::Flushed { retry, result }
         });
         None
@@ -48,9 +55,12 @@ impl Poller {
 
     /// At the end: everything that is still only in memory.
     pub(super) async fn last_flush(&mut self) -> Result<(), StoreError> {
-        let (stretches, misses) = self.take_pending();
+        let (stretches, misses, plans) = self.take_pending();
         if !stretches.is_empty() || !misses.is_empty() {
             self.tools.store.flush(stretches, misses).await?;
+        }
+        if !plans.is_empty() {
+            self.tools.store.replan(plans).await?;
         }
         let now = self.tools.clock.now();
         for upstream in &mut self.upstreams {
@@ -66,7 +76,7 @@ impl Poller {
         Ok(())
     }
 
-    fn take_pending(&mut self) -> (Vec<Stretch>, Vec<Miss>) {
+    fn take_pending(&mut self) -> (Vec<Stretch>, Vec<Miss>, Vec<(i64, Timestamp)>) {
         let mut stretches = Vec::with_capacity(self.stretched.len());
         for person in self.stretched.drain(..) {
             let watched = &mut self.people[person as usize];
@@ -80,6 +90,14 @@ impl Poller {
                 });
             }
         }
-        (stretches, std::mem::take(&mut self.misses))
+        // Who is being looked at is written down with what comes of it.
+        let plans: BTreeMap<i64, Timestamp> = self
+            .replanned
+            .drain(..)
+            .map(|person| &self.people[person as usize])
+            .filter(|watched| !watched.busy && !watched.gone)
+            .map(|watched| (watched.person_id, watched.due))
+            .collect();
+        (stretches, std::mem::take(&mut self.misses), plans.into_iter().collect())
     }
 }

@@ -11,6 +11,7 @@ use super::{Done, Poller};
 use crate::policy::look;
 use crate::policy::window::OpenTime;
 use crate::presence::upkeep;
+use crate::store::gaps::Why;
 use crate::store::{Closed, StoreError};
 use crate::time::Timestamp;
 
@@ -173,7 +174,7 @@ impl Poller {
     fn note_closed(&mut self, index: usize, now: Timestamp) {
         let open = &self.hours[index].open;
         let Some(opens) = open.opens_at(now) else { return };
-        let why = if open.is_day_off(now) { "blackout" } else { "window closed" };
+        let why = if open.is_day_off(now) { Why::Blackout } else { Why::WindowClosed };
         let mut rows = Vec::new();
         for (of, upstream) in self.upstreams.iter().enumerate() {
             let row = |person| Closed { org: upstream.name.clone(), person, from: now, to: opens, why };
@@ -242,13 +243,21 @@ impl Poller {
     }
 
     /// The next look that is nobody's fault.
-    pub(super) fn next_regular(&self, person: u32, now: Timestamp) -> Timestamp {
+    pub(super) fn next_regular(&mut self, person: u32, now: Timestamp) -> Timestamp {
         let watched = &self.people[person as usize];
-        let open = &self.hours[watched.hours].open;
-        let phase = watched.phase;
         if watched.overtime_until.is_some() {
-            return crate::policy::pace::next_look(now, self.interval(person, now), phase);
+            return crate::policy::pace::next_look(now, self.interval(person, now), watched.phase);
         }
+        match self.next_paced(person, now) {
+            Some(next) => next,
+            None => self.next_even(person, now),
+        }
+    }
+
+    /// The same where no rule chooses: in even steps, or at instants.
+    pub(super) fn next_even(&self, person: u32, now: Timestamp) -> Timestamp {
+        let watched = &self.people[person as usize];
+        let (open, phase) = (&self.hours[watched.hours].open, watched.phase);
         let next = match &watched.rhythm {
             Rhythm::Auto => look::paced(now, self.interval(person, now), phase, open),
             Rhythm::Every(interval) => look::every(now, *interval, phase, open),
@@ -268,12 +277,7 @@ impl Poller {
                 let following = next.and_then(|next| cron.next_after(next, zone));
                 next.zip(following).map_or(NEVER, |(a, b)| b.since(a))
             }
-            Rhythm::Auto => {
-                let upstream = &self.upstreams[watched.upstream];
-                let share = &upstream.share;
-                let even = upstream.budget.even_open_interval(share.open, share.fixed_calls, now);
-                even.unwrap_or_default().max(self.settings.min_interval)
-            }
+            Rhythm::Auto => self.even(watched.upstream, now),
         }
     }
 

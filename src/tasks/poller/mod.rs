@@ -18,6 +18,7 @@ use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::CallError;
 use crate::policy::quota::Reservation;
 use crate::presence::diff::Rules;
+use crate::store::history::lessons::Lesson;
 use crate::store::{Enrolled, Miss, Store, StoreError};
 use crate::tasks::alerts::{Board, Notice};
 use crate::telemetry::health::Health;
@@ -29,8 +30,10 @@ mod alarm;
 mod alerting;
 mod ask;
 mod confirm;
+mod explain;
 mod flush;
 mod hours;
+mod pacing;
 pub mod reload;
 pub mod report;
 pub mod roster;
@@ -40,6 +43,7 @@ mod share;
 mod snapshot;
 mod standing;
 pub mod start;
+mod unseen;
 pub mod upstream;
 mod watchfulness;
 mod who;
@@ -62,8 +66,10 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// For the diff.
     pub rules: Rules,
-    /// How soon a confirmation is looked for.
+    /// How soon a confirmation is looked for; nobody is paced faster.
     pub min_interval: Duration,
+    /// Nobody is paced slower while their window is open, if the calls reach.
+    pub max_interval: Duration,
     /// No good look for so long = unknown; `None`: three intervals, at least five minutes.
     pub stale_after: Option<Duration>,
     /// Between failed looks.
@@ -116,6 +122,8 @@ pub struct Poller {
     /// People with unchanged looks since the last flush.
     stretched: Vec<u32>,
     misses: Vec<Miss>,
+    /// People whose next look moved without a look since the last flush.
+    replanned: Vec<u32>,
     flushing: bool,
     next_flush: Option<Timestamp>,
     next_stale_check: Timestamp,
@@ -151,14 +159,34 @@ pub struct Totals {
 #[derive(Debug)]
 enum Done {
     Confirmed(Box<confirm::Told>),
-    Asked { call: ask::Call, result: Result<Answer, CallError> },
+    Asked {
+        call: ask::Call,
+        result: Result<Answer, CallError>,
+    },
     Recorded(Box<settle::Recorded>),
-    Flushed { retry: Vec<Miss>, result: Result<(), StoreError> },
-    Reserved { upstream: usize, reservation: Reservation, result: Result<(), StoreError> },
-    Told { result: Result<(), StoreError> },
-    Noted { result: Result<(), StoreError> },
-    Enrolled { waiting: Box<reload::Waiting>, result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError> },
-    Left { result: Result<(), PollerError> },
+    Flushed {
+        retry: Vec<Miss>,
+        result: Result<(), StoreError>,
+    },
+    Reserved {
+        upstream: usize,
+        reservation: Reservation,
+        result: Result<(), StoreError>,
+    },
+    Told {
+        result: Result<(), StoreError>,
+    },
+    Noted {
+        result: Result<(), StoreError>,
+    },
+    Enrolled {
+        waiting: Box<reload::Waiting>,
+        lessons: Vec<Lesson>,
+        result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError>,
+    },
+    Left {
+        result: Result<(), PollerError>,
+    },
 }
 
 impl Poller {
@@ -171,6 +199,7 @@ impl Poller {
             if let Some(wake) = self.step() {
                 alarm.ring_by(wake, &self.tools.clock);
             }
+            self.pulse.waits_for(self.running.len());
             tokio::select! {
                 biased;
                 () = &mut stopped, if !self.stopping => self.begin_stop(),
@@ -231,13 +260,14 @@ impl Poller {
             Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
             Done::Told { result } => self.told(result),
             Done::Noted { result } => self.noted(&result),
-            Done::Enrolled { waiting, result } => self.enrolled(*waiting, result),
+            Done::Enrolled { waiting, lessons, result } => self.enrolled(*waiting, &lessons, result),
             Done::Left { result } => self.left(result),
         }
     }
 
     fn requested(&mut self, request: Request) {
         match request {
+            Request::Explain(asked) => self.explain(asked),
             Request::Look(look) => self.look_now(look),
             Request::Snapshot(snapshot) => self.snapshot_now(snapshot),
         }

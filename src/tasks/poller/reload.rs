@@ -9,11 +9,12 @@ use std::collections::{HashMap, HashSet};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::start::{Assignment, end_watch, newcomer};
+use super::start::{Assignment, end_watch, lessons, needs_lessons, newcomer};
 use super::upstream::Upstream;
 use super::{Done, Poller, PollerError, Settings};
 use crate::ids::{Identity, OrgName};
 use crate::presence::upkeep;
+use crate::store::history::lessons::Lesson;
 use crate::store::{Enrolled, Enrolment, Recording, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
@@ -93,26 +94,29 @@ impl Poller {
     pub(super) fn begin_reload(&mut self, waiting: Waiting) {
         self.reloads.busy = true;
         let enrolments: Vec<Enrolment> = waiting.reload.list.iter().map(Assignment::enrolment).collect();
-        let store = self.tools.store.clone();
+        let (tools, now) = (self.tools.clone(), self.tools.clock.now());
         self.running.start(async move {
-            let result = store.enroll(enrolments).await;
-            Done::Enrolled { waiting: Box::new(waiting), result }
+            let result = tools.store.enroll(enrolments).await;
+            let needed = needs_lessons(&waiting.reload.upstreams, &waiting.reload.list);
+            let lessons = lessons(&tools, needed && result.is_ok(), now).await;
+            Done::Enrolled { waiting: Box::new(waiting), lessons, result }
         });
     }
 
     pub(super) fn enrolled(
         &mut self,
         waiting: Waiting,
+        lessons: &[Lesson],
         result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError>,
     ) {
         self.reloads.busy = false;
         let Waiting { reload, reply } = waiting;
-        let answer = result.map(|(enrolled, departed)| self.swap(reload, enrolled, departed));
+        let answer = result.map(|(enrolled, departed)| self.swap(reload, enrolled, departed, lessons));
         // Nobody waiting any more means nobody to tell.
         drop(reply.send(answer));
     }
 
-    fn swap(&mut self, reload: Reload, enrolled: Vec<Enrolled>, departed: Vec<Enrolled>) {
+    fn swap(&mut self, reload: Reload, enrolled: Vec<Enrolled>, departed: Vec<Enrolled>, lessons: &[Lesson]) {
         let now = self.tools.clock.now();
         let Reload { settings, subscriptions, upstreams, renewed, list } = reload;
         let present: Vec<(Identity, u32)> = (0_u32..)
@@ -157,6 +161,7 @@ impl Poller {
             }
         }
         self.recount(now);
+        self.form_crews(lessons, now);
         for person in new {
             let members = self.members(self.people[person as usize].upstream);
             let due = self.first_due(person, members, now);
@@ -219,9 +224,10 @@ impl Poller {
         if self.interval(person, now) >= before {
             return;
         }
-        let (due, next) = (watched.due, self.next_regular(person, now));
+        // In even steps also for those who are paced: else all who would have been looked at by now were, at once.
+        let (due, upstream, next) = (watched.due, watched.upstream, self.next_even(person, now));
         if next < due {
-            self.upstreams[watched.upstream].due.remove(due, person);
+            self.upstreams[upstream].due.remove(due, person);
             self.requeue(person, next);
         }
     }

@@ -1,4 +1,5 @@
-//! What the operator asks of the poller: to look at one person now, to tell how everybody stands.
+//! What the operator asks of the poller: to look at one person now, to tell how everybody stands, to
+//! tell why somebody's next look is when it is.
 //!
 //! Guards: such a look is a look like any other: it is charged, it is diffed, it moves the next one. Deliberately not here:
 //! the socket it is asked through (`control`).
@@ -9,8 +10,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::dingtalk::error::CallError;
 use crate::ids::{Identity, WebhookName};
+use crate::policy::pace::Next;
 use crate::presence::event::EventType;
 use crate::presence::observation::Observation;
+use crate::time::Timestamp;
 
 /// What came of a look.
 #[derive(Clone, Debug)]
@@ -63,9 +66,33 @@ pub struct SnapshotNow {
     pub reply: oneshot::Sender<usize>,
 }
 
+/// A question about somebody's next look.
+#[derive(Debug)]
+pub struct ExplainNow {
+    /// Whose.
+    pub who: Identity,
+    /// Where the answer goes; an error says why there is none.
+    pub reply: oneshot::Sender<Result<Explanation, String>>,
+}
+
+/// What is planned for somebody.
+#[derive(Clone, Copy, Debug)]
+pub struct Explanation {
+    /// When they are looked at, or the rule is asked again.
+    pub due: Timestamp,
+    /// When that was decided.
+    pub decided: Timestamp,
+    /// What the rule decided then.
+    pub next: Next,
+    /// What gave `due`, where it was not the rule; `next` is what the rule would decide now.
+    pub instead: Option<&'static str>,
+}
+
 /// What is asked.
 #[derive(Debug)]
 pub enum Request {
+    /// To tell why a look is when it is.
+    Explain(ExplainNow),
     /// To look at somebody.
     Look(LookNow),
     /// To tell how everybody stands.
@@ -89,6 +116,14 @@ impl PollerHandle {
     pub async fn look(&self, who: String, dry_run: bool) -> Result<LookReport, String> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Look(LookNow { who, dry_run, reply });
+        self.0.send(request).await.map_err(|_| STOPPING.to_owned())?;
+        answer.await.map_err(|_| STOPPING.to_owned())?
+    }
+
+    /// Why somebody's next look is when it is.
+    pub async fn explain(&self, who: Identity) -> Result<Explanation, String> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Explain(ExplainNow { who, reply });
         self.0.send(request).await.map_err(|_| STOPPING.to_owned())?;
         answer.await.map_err(|_| STOPPING.to_owned())?
     }

@@ -32,6 +32,8 @@ pub(super) struct Watched {
     pub(super) who: Who,
     /// Index of the organisation.
     pub(super) upstream: usize,
+    /// Their place among those who are paced, or [`NO_NUMBER`](super::pacing::NO_NUMBER).
+    pub(super) number: u32,
     pub(super) rhythm: Rhythm,
     pub(super) phase: Phase,
     /// Index of their windows.

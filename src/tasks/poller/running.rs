@@ -40,6 +40,10 @@ impl Running {
         self.0.next().now_or_never().flatten()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -64,15 +64,19 @@ impl Poller {
 
     /// Nothing new: only times move, in memory.
     fn stretch(&mut self, person: u32, at: Timestamp) {
-        let next = self.next_regular(person, at);
         let watched = &mut self.people[person as usize];
         watched.belief.saw_again(at);
         watched.last_ok = Some(at);
+        self.tell_rule(person, at, None, &[]);
+        let next = self.next_regular(person, at);
+        let watched = &mut self.people[person as usize];
         if watched.polls == 0 {
             self.stretched.push(person);
         }
         watched.polls += 1;
+        let upstream = watched.upstream;
         self.requeue(person, next);
+        self.expect_planned(upstream, at);
     }
 
     fn compare(&mut self, person: u32, observation: Observation, bytes_digest: u64, manual: Option<LookNow>) {
@@ -117,6 +121,7 @@ impl Poller {
             Self::reply_with(reply, None);
             return self.requeue(person, next);
         }
+        self.tell_rule(person, at, Some(&outcome.belief), &outcome.visits);
         let mut next = self.next_regular(person, at);
         if outcome.confirm {
             next = next.min(at.plus(self.settings.min_interval));
@@ -249,7 +254,9 @@ impl Poller {
                 Self::reply_with(reply, Some(&error));
             }
         }
+        let upstream = self.people[person as usize].upstream;
         self.requeue(person, next);
+        self.expect_planned(upstream, now);
     }
 
     fn reply_with(reply: Option<(LookNow, LookReport)>, failure: Option<&StoreError>) {

@@ -10,15 +10,12 @@ use chrono_tz::Tz;
 
 use super::Poller;
 use super::roster::Rhythm;
+use crate::policy::look;
 use crate::policy::window::OpenTime;
 use crate::time::Timestamp;
 
 /// What is left of the month's open time is worked out anew so often.
 const SHARE_FRESH: Duration = Duration::from_mins(1);
-/// How often an expression comes true is counted over so many days.
-const COUNTED_DAYS: u64 = 7;
-/// So many instants of one expression are counted; the rest of the week is taken to be like them.
-const COUNTED_INSTANTS: u32 = 2_000;
 
 /// What the people of one organisation will need of the month's calls.
 #[derive(Debug, Default)]
@@ -100,20 +97,7 @@ fn calls_a_second(rhythm: &Rhythm, open: &OpenTime, zone: Tz, now: Timestamp) ->
     match rhythm {
         Rhythm::Auto => 0.0,
         Rhythm::Every(interval) => 1.0 / interval.as_secs_f64().max(0.001),
-        Rhythm::At(cron) => {
-            let until = now.plus(Duration::from_hours(24 * COUNTED_DAYS));
-            let (mut at, mut hits, mut seen) = (now, 0_u32, 0_u32);
-            while let Some(next) = cron.next_after(at, zone).filter(|next| *next < until) {
-                hits += u32::from(open.open_at(next));
-                at = next;
-                seen += 1;
-                if seen == COUNTED_INSTANTS {
-                    break;
-                }
-            }
-            let counted = if seen == COUNTED_INSTANTS { at } else { until };
-            f64::from(hits) / open.open_between(now, counted).as_secs_f64().max(1.0)
-        }
+        Rhythm::At(cron) => look::instants_a_second(cron, zone, open, now),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::policy::reaction::{self, Cause, Failure, Hold, Shut, Standing, Steps}
 use crate::presence::system::GapCause;
 use crate::presence::upkeep;
 use crate::store::StoreError;
+use crate::store::gaps::{Because, Why};
 use crate::tasks::alerts::{self, Notice};
 use crate::time::Timestamp;
 
@@ -124,7 +125,7 @@ impl Poller {
         if watched.failures >= WORTH_A_LINE {
             tracing::info!(person = watched.person_id, "looks at this person succeed again");
         }
-        watched.failures = 0;
+        let failed = std::mem::take(&mut watched.failures) > 0;
         let upstream = &mut self.upstreams[index];
         upstream.health.token(Ok(()));
         if upstream.slowed && upstream.limiter.is_at_full_rate(now) {
@@ -141,6 +142,7 @@ impl Poller {
             }
             None => upstream.standing = Standing::default(),
         }
+        self.note_unseen(held.person, failed, now);
         let upstream = &mut self.upstreams[index];
         upstream.last_good = Some(now);
         if upstream.gap_untold {
@@ -164,9 +166,12 @@ impl Poller {
         if !missed || from == now {
             return;
         }
-        let cause = match shut.cause {
-            Cause::Throttled | Cause::MonthSpent => GapCause::Throttled,
-            Cause::Upstream | Cause::Banned | Cause::Auth => GapCause::Upstream,
+        let (cause, why) = match shut.cause {
+            Cause::Throttled => (GapCause::Throttled, Why::Throttled),
+            Cause::MonthSpent => (GapCause::Throttled, Why::Budget),
+            Cause::Upstream => (GapCause::Upstream, Why::Upstream),
+            Cause::Banned => (GapCause::Upstream, Why::Banned),
+            Cause::Auth => (GapCause::Upstream, Why::Auth),
         };
         let upstream = &mut self.upstreams[index];
         upstream.gap_untold = true;
@@ -176,7 +181,14 @@ impl Poller {
             upstream.hidden[0].0 = first.min(upstream.hidden[0].0);
         }
         let org = upstream.name.clone();
-        self.notices.push_back(Notice::Gap { org, from, to: now, cause });
+        upstream.cover(from, now);
+        self.notices.push_back(Notice::Gap {
+            org,
+            from,
+            to: now,
+            cause,
+            because: Because { why, error: trouble },
+        });
     }
 
     /// What nobody saw since the newest good look at this person becomes part of the belief.

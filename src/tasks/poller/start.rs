@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::pacing::NO_NUMBER;
 use super::reload::Reloads;
 use super::report::Request;
 use super::roster::{Rhythm, Watched};
@@ -16,11 +17,14 @@ use super::settle::outgoing;
 use super::upstream::Upstream;
 use super::{Poller, PollerError, Settings, Tools, Totals};
 use crate::ids::OrgName;
+use crate::policy::pace::crew::{LESSONS_REACH, MOST_LESSONS};
 use crate::policy::pace::{self, Phase};
 use crate::policy::window::OpenTime;
 use crate::presence::event::{Card, EventType};
 use crate::presence::system::GapCause;
 use crate::presence::{system, upkeep};
+use crate::store::gaps::Why;
+use crate::store::history::lessons::Lesson;
 use crate::store::{Enrolled, Enrolment, Recording};
 use crate::tasks::alerts::Board;
 use crate::time::Timestamp;
@@ -59,7 +63,7 @@ impl Poller {
         for person in departed {
             end_watch(&tools, person, now).await?;
         }
-        tell_gaps(&tools, &list, &mut enrolled, now).await?;
+        let told = tell_gaps(&tools, &list, &mut enrolled, now).await?;
         let board = Board::load(&tools.store).await?;
         let mut poller = Self {
             tools,
@@ -73,6 +77,7 @@ impl Poller {
             running: Running::default(),
             stretched: Vec::new(),
             misses: Vec::new(),
+            replanned: Vec::new(),
             flushing: false,
             next_flush: None,
             next_stale_check: now,
@@ -88,11 +93,13 @@ impl Poller {
             stopping: false,
             totals: Totals::default(),
         };
-        poller.fill(list, enrolled, now);
+        let lessons = lessons(&poller.tools, needs_lessons(&poller.upstreams, &list), now).await;
+        poller.fill(list, enrolled, &lessons, now);
+        poller.has_told(&told, now);
         Ok(poller)
     }
 
-    fn fill(&mut self, list: Vec<Assignment>, enrolled: Vec<Enrolled>, now: Timestamp) {
+    fn fill(&mut self, list: Vec<Assignment>, enrolled: Vec<Enrolled>, lessons: &[Lesson], now: Timestamp) {
         let by_name: HashMap<OrgName, usize> =
             self.upstreams.iter().enumerate().map(|(i, upstream)| (upstream.name.clone(), i)).collect();
         for (assignment, stored) in list.into_iter().zip(enrolled) {
@@ -102,6 +109,7 @@ impl Poller {
             self.people.push(newcomer(assignment, stored, upstream, hours));
         }
         self.recount(now);
+        self.form_crews(lessons, now);
         let mut members = vec![0_usize; self.upstreams.len()];
         self.people.iter().for_each(|watched| members[watched.upstream] += 1);
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
@@ -115,19 +123,49 @@ impl Poller {
     }
 
     /// The stored time where it lies ahead within an interval; else soon, spread over the time that all calls take.
-    pub(super) fn first_due(&self, person: u32, members: usize, now: Timestamp) -> Timestamp {
+    pub(super) fn first_due(&mut self, person: u32, members: usize, now: Timestamp) -> Timestamp {
         let watched = &self.people[person as usize];
         let interval = self.interval(person, now);
         let stored = watched.due;
         if matches!(watched.rhythm, Rhythm::At(_)) {
             return self.next_regular(person, now);
         }
-        if stored > now && stored <= now.plus(interval.saturating_mul(2).max(Duration::from_hours(26))) {
+        // A plan may well begin when the next window does.
+        let opens = self.hours[watched.hours].open.opens_at(now).filter(|_| watched.number != NO_NUMBER);
+        let latest = opens.unwrap_or(now).plus(interval.saturating_mul(2).max(Duration::from_hours(26)));
+        if stored > now && stored <= latest {
             return stored;
         }
+        if watched.number != NO_NUMBER {
+            // It may lie hours ahead: the next start is to find it.
+            self.replanned.push(person);
+        }
+        let watched = &self.people[person as usize];
         let rate = self.upstreams[watched.upstream].limiter.effective_rate(now);
         pace::first_look(now, interval, watched.phase, members, rate)
     }
+}
+
+/// Whether anybody is paced by what is known of them.
+pub(super) fn needs_lessons(upstreams: &[Upstream], list: &[Assignment]) -> bool {
+    let limited: HashSet<&OrgName> = upstreams
+        .iter()
+        .filter(|upstream| upstream.budget.limit().is_some())
+        .map(|upstream| &upstream.name)
+        .collect();
+    list.iter().any(|one| one.rhythm == Rhythm::Auto && limited.contains(&one.card.identity.org))
+}
+
+/// What the rule learns from. Without it nobody is looked at less: calls are spread evenly then.
+pub(super) async fn lessons(tools: &Tools, needed: bool, now: Timestamp) -> Vec<Lesson> {
+    if !needed {
+        return Vec::new();
+    }
+    let read = tools.store.history().lessons(now.minus(LESSONS_REACH), MOST_LESSONS).await;
+    read.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the history cannot be learned from; calls are spread evenly");
+        Vec::new()
+    })
 }
 
 /// Somebody on the list, as they were when they were last looked at.
@@ -137,6 +175,7 @@ pub(super) fn newcomer(assignment: Assignment, stored: Enrolled, upstream: usize
         phase: Phase::of(&assignment.card.identity),
         who: assignment.card.into(),
         upstream,
+        number: NO_NUMBER,
         rhythm: assignment.rhythm,
         hours,
         overtime_until: None,
@@ -180,13 +219,13 @@ pub(super) async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -
 }
 
 /// One `system.gap` for each organisation that was looked at before, and a mark on each belief that a stay may have ended
-/// unseen.
+/// unseen; gives since when each was not looked at.
 async fn tell_gaps(
     tools: &Tools,
     list: &[Assignment],
     enrolled: &mut [Enrolled],
     now: Timestamp,
-) -> Result<(), PollerError> {
+) -> Result<Vec<(OrgName, Timestamp)>, PollerError> {
     let mut last_looks: HashMap<OrgName, Timestamp> = HashMap::new();
     let mut missed: HashSet<OrgName> = HashSet::new();
     for (person, assignment) in enrolled.iter().zip(list) {
@@ -205,20 +244,20 @@ async fn tell_gaps(
     last_looks.retain(|org, _| missed.contains(org));
     let mut organisations: Vec<(OrgName, Timestamp)> = last_looks.into_iter().collect();
     organisations.sort();
-    for (org, from) in organisations {
-        let from = from.min(now);
+    for (org, from) in &organisations {
+        let from = (*from).min(now);
         let counts = tools.store.system_counts(Some(org.clone())).await?;
         let earlier = counts.get(&EventType::SystemGap).copied().unwrap_or(0);
         let source = tools.store.source();
-        let draft = system::system_gap(source, Some(&org), (from, now), GapCause::Restart, earlier);
+        let draft = system::system_gap(source, Some(org), (from, now), GapCause::Restart, earlier);
         let webhooks = recipients(&tools.subscriptions, &draft, None, None);
         let event = crate::store::Outgoing { draft, webhooks };
         tools.store.record_system(Some(org.clone()), vec![event]).await?;
-        tools.store.note_gap(org.clone(), None, from, now, "restart").await?;
-        for person in enrolled.iter_mut().filter(|person| person.identity.org == org) {
+        tools.store.note_gap(org.clone(), None, from, now, Why::Restart).await?;
+        for person in enrolled.iter_mut().filter(|person| person.identity.org == *org) {
             person.belief = upkeep::interrupt(&person.belief, from, now);
         }
     }
     tools.outbox_wake.notify_one();
-    Ok(())
+    Ok(organisations)
 }

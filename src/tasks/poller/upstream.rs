@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
+use super::pacing::Pacing;
 use super::roster::DueQueue;
 use super::share::Share;
 use super::standing::Held;
@@ -54,6 +55,8 @@ pub struct Upstream {
     pub(super) suspects_in_flight: usize,
     /// What its people need of the month.
     pub(super) share: Share,
+    /// The rule that paces them, where there is a limit.
+    pub(super) pacing: Option<Pacing>,
     pub(super) paused_until: Option<Timestamp>,
     /// How it stands, as far as failures go.
     pub(super) standing: Standing,
@@ -72,6 +75,8 @@ pub struct Upstream {
     pub(super) held: Vec<Held>,
     /// Outages, for who was not looked at since.
     pub(super) hidden: Vec<(Timestamp, Timestamp)>,
+    /// Stretches without looks that are in the history already, for everybody.
+    pub(super) covered: Vec<(Timestamp, Timestamp)>,
     /// The month whose calls the budget alert is about.
     pub(super) alarm_month: Month,
     /// A reservation of calls is being written down.
@@ -100,6 +105,7 @@ impl Upstream {
             in_flight: 0,
             suspects_in_flight: 0,
             share: Share::default(),
+            pacing: None,
             paused_until: None,
             standing: Standing::default(),
             trouble: None,
@@ -109,6 +115,7 @@ impl Upstream {
             gap_untold: false,
             held: Vec::new(),
             hidden: Vec::new(),
+            covered: Vec::new(),
             reserving: false,
             throttled,
             full: false,

@@ -20,7 +20,12 @@ const AT_LEAST: Duration = Duration::from_mins(5);
 impl Poller {
     /// After how long without a good look somebody's presence is unknown.
     pub(super) fn stale_after(&self, person: u32, now: Timestamp) -> Duration {
-        self.settings.stale_after.unwrap_or_else(|| (self.interval(person, now) * 3).max(AT_LEAST))
+        self.settings.stale_after.unwrap_or_else(|| {
+            let interval = self.interval(person, now);
+            // Who is paced is not late before the look that was planned for them.
+            let planned = self.planned_gap(person).map(|gap| gap + (interval * 2).max(AT_LEAST));
+            (interval * 3).max(AT_LEAST).max(planned.unwrap_or_default())
+        })
     }
 
     /// Declares unknown who has not been seen well for too long; returns when to check again.

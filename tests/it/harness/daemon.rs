@@ -5,7 +5,9 @@
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use super::receiver::SECRET;
 use super::{LIMIT, said};
@@ -134,7 +136,8 @@ listen = ""
         // A socket file that a killed daemon's start left behind is in the way.
         let _ = std::fs::remove_file(&socket_path);
         let socket = UnixDatagram::bind(&socket_path).expect("a notify socket");
-        socket.set_read_timeout(Some(LIMIT)).expect("a time limit");
+        // So often its reader looks whether anybody still wants to know.
+        socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a time limit");
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log file");
         let child = self
@@ -148,8 +151,10 @@ listen = ""
             .stderr(log)
             .spawn()
             .expect("the binary starts");
-        let daemon = Daemon { child, log: self.path("log"), notify: socket };
-        wait_for(&daemon.notify, "READY=1", &daemon);
+        let wanted = Arc::new(());
+        let told = listen(socket, Arc::downgrade(&wanted));
+        let daemon = Daemon { child, log: self.path("log"), told, _wanted: wanted };
+        daemon.wait_told("READY=1");
         daemon
     }
 
@@ -180,16 +185,19 @@ listen = ""
     }
 }
 
-#[track_caller]
-fn wait_for(socket: &UnixDatagram, word: &str, daemon: &Daemon) {
-    let mut buffer = [0_u8; 4096];
-    loop {
-        let length =
-            socket.recv(&mut buffer).unwrap_or_else(|error| panic!("no {word}: {error}\n{}", daemon.log()));
-        if String::from_utf8_lossy(&buffer[..length]).contains(word) {
-            return;
+/// Reads what the daemon says to its service manager, as one does: always.
+fn listen(socket: UnixDatagram, wanted: Weak<()>) -> Receiver<String> {
+    let (sender, told) = channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0_u8; 4096];
+        while wanted.strong_count() > 0 {
+            // An error: nothing was said for a while.
+            let Ok(length) = socket.recv(&mut buffer) else { continue };
+            // An error: the daemon has just been dropped.
+            let _ = sender.send(String::from_utf8_lossy(&buffer[..length]).into_owned());
         }
-    }
+    });
+    told
 }
 
 /// A running daemon; killed when dropped.
@@ -197,7 +205,8 @@ fn wait_for(socket: &UnixDatagram, word: &str, daemon: &Daemon) {
 pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
-    notify: UnixDatagram,
+    told: Receiver<String>,
+    _wanted: Arc<()>,
 }
 
 impl Daemon {
@@ -222,7 +231,7 @@ impl Daemon {
     /// Waits until it tells the service manager that it is stopping.
     #[track_caller]
     pub(crate) fn wait_stopping(&self) {
-        wait_for(&self.notify, "STOPPING=1", self);
+        self.wait_told("STOPPING=1");
     }
 
     /// SIGKILL.
@@ -241,7 +250,13 @@ impl Daemon {
     /// Waits until the service manager would have been told this.
     #[track_caller]
     pub(crate) fn wait_told(&self, word: &str) {
-        wait_for(&self.notify, word, self);
+        loop {
+            match self.told.recv_timeout(LIMIT) {
+                Ok(said) if said.contains(word) => return,
+                Ok(_) => {}
+                Err(error) => panic!("no {word}: {error}\n{}", self.log()),
+            }
+        }
     }
 
     /// SIGHUP, so many times as fast as a shell can.

@@ -2,6 +2,7 @@
 //!
 //! Guards: what is asserted about deliveries is what came over the wire. Deliberately not here: the crate's own signing.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -97,12 +98,14 @@ impl Receiver {
         self.seen.until(&format!("event {id}"), |seen| seen.iter().any(|d| d.id == id).then_some(()));
     }
 
-    /// Waits until the alert of this name has been through these states.
+    /// Waits until the alert of this name has been through these states. What came twice counts once.
     #[track_caller]
     pub(crate) fn wait_alerts(&self, name: &str, states: &[&str]) {
         self.seen.until(&format!("alert {name}: {states:?}"), |seen| {
-            let alerts = seen.iter().map(|delivery| &delivery.json["data"]["alert"]);
-            let of_it = alerts.filter(|alert| alert["name"] == name);
+            let mut ids = HashSet::new();
+            let alerts = seen.iter().filter(|delivery| ids.insert(&delivery.id));
+            let of_it =
+                alerts.map(|delivery| &delivery.json["data"]["alert"]).filter(|one| one["name"] == name);
             let came: Vec<&str> = of_it.filter_map(|alert| alert["state"].as_str()).collect();
             (came == states).then_some(())
         });

@@ -7,11 +7,13 @@
     reason = "counts, minutes and milliseconds here are far below 2^52"
 )]
 
+use std::time::Duration;
+
 use super::super::diary::{SLOTS, split};
 use super::super::habits::Joins;
 use super::super::lookahead::{self, Outlook, Trend};
 use super::watched::{Table, View, minute_of};
-use super::{CALLS_OF_A_VISIT, DAY_MS, MINUTE_MS, Pacer};
+use super::{DAY_MS, MINUTE_MS, Pacer};
 use crate::time::duration_ms;
 
 /// Chances are followed from so long before opening, for who is inside already then.
@@ -22,6 +24,8 @@ const BEYOND_MS: i64 = 6 * 3_600_000;
 const VISIT_AHEAD: usize = 300;
 /// Who was inside when it closed is so likely still believed wrongly when it opens.
 const OVER_NIGHT: f64 = 0.9;
+/// Who is found inside leaves so much faster than the mean says, as far as calls to see it go.
+const LEAVES_FOUND: f64 = 1.5;
 /// A visit nobody has seen yet ends so much more slowly than the mean says: the long ones take most of the time.
 const ENDS_UNSEEN: f64 = 0.6;
 
@@ -95,8 +99,10 @@ impl Pacer {
         let trend = Trend::new(&chance, &back);
         let longest =
             usize::try_from(duration_ms(self.settings.max_interval) / MINUTE_MS).unwrap_or(usize::MAX);
+        let ((cost, calls), stay, end) = (self.following(price), self.residual(), trend.end());
         let found = |to: usize, known: &Outlook| {
-            (known.value[to] + price * CALLS_OF_A_VISIT, known.calls[to] + CALLS_OF_A_VISIT)
+            let after = (to + stay).min(end);
+            (known.value[after] + cost, known.calls[after] + calls)
         };
         let outlook = lookahead::outlook(&trend, found, price, (0.0, 0.0), longest.max(1));
         Some(Table { from, opens, until, offset, chance, patterns, trend, outlook })
@@ -121,5 +127,16 @@ impl Pacer {
             usize::try_from(duration_ms(self.settings.max_interval) / MINUTE_MS).unwrap_or(usize::MAX);
         let outlook = lookahead::outlook(&trend, found, price, at_end, longest.max(1));
         View { from, trend, outlook, chance }
+    }
+
+    /// So many minutes somebody found inside stays on.
+    pub(super) fn residual(&self) -> usize {
+        let minutes = Duration::from_secs_f64(60.0 * self.stays.mean_minutes().min(720.0)).as_secs() / 60;
+        usize::try_from(minutes).unwrap_or(720)
+    }
+
+    /// What it costs to follow somebody found inside until they leave, and the calls of it.
+    pub(super) fn following(&self, price: f64) -> (f64, f64) {
+        lookahead::episode(price, LEAVES_FOUND / self.stays.mean_minutes())
     }
 }

@@ -12,8 +12,11 @@ use super::super::diary::{SLOTS, slot_of, split};
 use super::super::lookahead;
 use super::watched::{Inside, minute_of};
 use super::words::{Next, Rule, Why};
-use super::{CALLS_OF_A_VISIT, DAY_MS, MINUTE_MS, Pacer};
+use super::{DAY_MS, MINUTE_MS, Pacer};
 use crate::time::{Timestamp, duration_ms};
+
+/// When no look is worth its price, the price is asked again so much later: it falls if others spend less.
+const AGAIN_MS: i64 = 30 * MINUTE_MS;
 
 impl Pacer {
     pub(super) fn choose(&self, index: usize, at: i64, soonest: i64, price: f64, lead: f64) -> Next {
@@ -44,7 +47,11 @@ impl Pacer {
             let peak = choice.minute.map_or(0.0, |minute| peak(&view.chance, within(minute)));
             (choice, view.trend.at(within(anchor), watched.wrong, within(minute_of(table, at))), peak)
         } else {
-            let value = |to: usize, wrong: f64| table.outlook.value[to] + wrong * price * CALLS_OF_A_VISIT;
+            let ((cost, _), stay, end) = (self.following(price), self.residual(), table.trend.end());
+            let value = |to: usize, wrong: f64| {
+                let found = table.outlook.value[(to + stay).min(end)] + cost;
+                (1.0 - wrong) * table.outlook.value[to] + wrong * found
+            };
             let choice = lookahead::choose(&table.trend, anchor, watched.wrong, (first, last), price, value);
             let peak = choice.minute.map_or(0.0, |minute| peak(&table.chance, minute));
             (choice, table.trend.at(anchor, watched.wrong, minute_of(table, at)), peak)
@@ -70,7 +77,9 @@ impl Pacer {
                 why.rule = Rule::NotWorth;
                 let hours = &self.hours[watched.open];
                 let opens = hours.open_from(table.until).unwrap_or(table.until + DAY_MS);
-                return Next::AskAgain(Timestamp::from_ms(opens.max(at + 1)), why);
+                let opens = opens.max(at + 1);
+                let again = if at + AGAIN_MS < table.until { at + AGAIN_MS } else { opens };
+                return Next::AskAgain(Timestamp::from_ms(again), why);
             }
         };
         // Within the minute everybody has a place of their own, so that calls never bunch on the full minute.

@@ -29,8 +29,6 @@ pub use words::{Allowance, Next, Person, Rule, Seen, Settings, Visit, Why};
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
-/// Calls that finding somebody inside brings with it, on average.
-const CALLS_OF_A_VISIT: f64 = 1.5;
 /// What is worth knowing before anything but even spreading: so many visits.
 const ENOUGH: f64 = 20.0;
 /// Below this the minutes that the rule thinks in are too coarse, and there is nothing to save.

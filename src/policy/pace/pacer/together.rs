@@ -11,7 +11,7 @@ use super::words::Seen;
 use super::{MINUTE_MS, Pacer};
 
 /// Who was looked at since a colleague joined, and was outside, is so much less likely to come too.
-const LOOKED_SINCE: f64 = 0.3;
+const LOOKED_SINCE: f64 = 0.1;
 
 impl Pacer {
     /// Somebody was newly seen inside: so may be their company.

@@ -1,0 +1,149 @@
+//! What a key takes, in words.
+//!
+//! Guards: one word for one kind, wherever it is described. Deliberately not here: the same as JSON Schema (`schema`),
+//! reading it (`config::value`).
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Flag,
+    /// A whole number, and what it counts.
+    Number {
+        /// The least that is taken.
+        least: u32,
+        /// What is counted.
+        unit: &'static str,
+    },
+    /// A number of 1.0 or more.
+    Factor,
+    /// A duration with its unit, or one of these words.
+    Duration(&'static [&'static str]),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Any text.
+    Text,
+    /// A list of texts.
+    Texts,
+    /// Pairs of texts.
+    Pairs,
+    /// A path; a relative one counts from the config's folder.
+    Path,
+    /// A list of paths in whose last part `*` stands for anything.
+    Globs,
+    /// An IANA time zone, or `local`.
+    Zone,
+    /// Instants, as cron writes them.
+    Cron,
+    /// `HH:MM`.
+    TimeOfDay,
+    /// Days of the week.
+    Days,
+    /// Dates.
+    Dates,
+    /// An `http` or `https` URL.
+    Url,
+    /// The same, or a reference to a secret.
+    UrlOrSecret,
+    /// A reference to a secret, or the secret.
+    Secret,
+    /// One of those, or a list.
+    Secrets,
+    /// Pairs whose values may be secrets.
+    Headers,
+    /// Names and patterns of events.
+    Events,
+    /// An address and a port.
+    Listen,
+    /// A level, or several with targets.
+    Level,
+    /// A JSON pointer.
+    Pointer,
+    /// A text, a number or a flag.
+    Scalar,
+    /// A table of this path.
+    Table(&'static str),
+    /// Several tables of this path.
+    Tables(&'static str),
+}
+
+impl Kind {
+    /// In words.
+    pub fn words(self) -> String {
+        match self {
+            Self::Flag => "true or false".into(),
+            Self::Number { least, .. } => format!("a whole number, {least} or more"),
+            Self::Factor => "a number, 1.0 or more".into(),
+            Self::Duration(words) => {
+                let quoted: String = words.iter().map(|word| format!("\"{word}\" or ")).collect();
+                format!("{quoted}a duration")
+            }
+            Self::Choice(words) => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+                format!("one of {}", quoted.join(", "))
+            }
+            Self::Text => "a text".into(),
+            Self::Texts => "a list of texts".into(),
+            Self::Pairs => "pairs of texts".into(),
+            Self::Path => "a path; a relative one counts from the config's folder".into(),
+            Self::Globs => "a list of paths, `*` in the last part of each".into(),
+            Self::Zone => "an IANA time zone, or \"local\"".into(),
+            Self::Cron => {
+                "cron: 5 fields (minute first) or 6 (second first), weekdays by name; or @hourly and its like"
+                    .into()
+            }
+            Self::TimeOfDay => "a time of day".into(),
+            Self::Days => "a list of days of the week and ranges of them".into(),
+            Self::Dates => "a list of dates and ranges of them".into(),
+            Self::Url => "a URL".into(),
+            Self::UrlOrSecret => "a URL, or a secret that holds one".into(),
+            Self::Secret => "a secret".into(),
+            Self::Secrets => "a secret, or a list of them".into(),
+            Self::Headers => "pairs; the values are texts or secrets".into(),
+            Self::Events => "a list of events, of families (`meeting.*`), or `*`".into(),
+            Self::Listen => "an IP address and a port; \"\" is off".into(),
+            Self::Level => "a level, or several with parts of the program".into(),
+            Self::Pointer => "a JSON pointer".into(),
+            Self::Scalar => "a text, a number or a flag".into(),
+            Self::Table(_) => "a table".into(),
+            Self::Tables(_) => "tables, as many as are needed".into(),
+        }
+    }
+
+    /// What the value is measured in; empty where nothing is.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Number { unit, .. } => unit,
+            Self::Factor => "times the wait before",
+            Self::Duration(_) => "ms, s, m, h, d or w, written with the number: `1h 30m`",
+            _ => "",
+        }
+    }
+
+    /// How it is spelt, where the kind does not say so.
+    pub fn spelling(self) -> &'static str {
+        match self {
+            Self::TimeOfDay => "`HH:MM`, up to 24:00",
+            Self::Days => "`mon` to `sun`, `mon-fri`",
+            Self::Dates => "`2027-02-05`, `2027-02-05..2027-02-12` with both ends",
+            Self::Secret | Self::Secrets | Self::UrlOrSecret | Self::Headers => {
+                "{ credential = \"NAME\" }, { file = \"PATH\" }, { env = \"NAME\" }, \
+                 { command = [\"PROGRAM\"] }, or a plain text"
+            }
+            _ => "",
+        }
+    }
+
+    /// The path of the table it is, if it is one.
+    pub fn inner(self) -> Option<&'static str> {
+        match self {
+            Self::Table(path) | Self::Tables(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether a value of it may be secret.
+    pub fn may_be_secret(self) -> bool {
+        matches!(self, Self::Secret | Self::Secrets | Self::UrlOrSecret | Self::Headers)
+    }
+}

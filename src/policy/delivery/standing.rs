@@ -1,0 +1,65 @@
+//! How a webhook stands: up, down, disabled or paused.
+//!
+//! Guards: a word for each in the database and in texts. Deliberately not here: what changes it (the room above, and
+//! `policy::by_hand`).
+
+use crate::time::Timestamp;
+
+/// Unavailable so often in a row, over all lanes, puts a webhook down.
+pub const DOWN_AFTER: u32 = 5;
+
+/// Whether a webhook is sent to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// Everything that is due goes out.
+    #[default]
+    Up,
+    /// One probe at a time.
+    Down {
+        /// When the last of the failures in a row came.
+        since: Timestamp,
+        /// When the next probe may go out.
+        probe_at: Timestamp,
+        /// Probes that failed so far.
+        probes: u32,
+    },
+    /// Nothing goes out; what waits becomes dead letters.
+    Disabled {
+        /// For the operator.
+        reason: String,
+    },
+    /// Nothing goes out; what waits goes on waiting.
+    Paused {
+        /// For the operator.
+        reason: String,
+    },
+}
+
+impl Standing {
+    /// Down, with a probe now and then.
+    pub fn is_down(&self) -> bool {
+        matches!(self, Self::Down { .. })
+    }
+
+    /// The word in the database and in texts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down { .. } => "down",
+            Self::Disabled { .. } => "disabled",
+            Self::Paused { .. } => "paused",
+        }
+    }
+}
+
+/// A webhook's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Whether it is sent to.
+    pub standing: Standing,
+    /// Unavailable in a row, over all lanes.
+    pub failures: u32,
+    /// Whose strikes are part of that row, at most [`DOWN_AFTER`]. Kept in memory only: after a restart in the middle
+    /// of a row its first strikes stay, which is at most four.
+    pub struck: Vec<i64>,
+}

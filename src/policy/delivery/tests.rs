@@ -1,0 +1,335 @@
+//! The table of outcomes, waits and strikes, case by case, and what holds for all of them.
+//!
+//! Deliberately not here: what is shared with a database (`store::outbox`).
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const T0: Timestamp = Timestamp::from_ms(1_700_000_000_000);
+
+fn attempt(outcome: Outcome) -> Attempt<'static> {
+    Attempt { delivery_id: 1, key: "crm/evt_1", strikes: 0, probe: false, outcome, retry_after: None, at: T0 }
+}
+
+fn down(health: &mut Health) {
+    for id in 0..5 {
+        decide(health, &Attempt { delivery_id: id, ..attempt(Outcome::Unavailable) }, &Rules::default());
+    }
+    assert!(matches!(health.standing, Standing::Down { .. }));
+}
+
+fn waited(next: Next) -> Duration {
+    match next {
+        Next::Retry(at) => at.since(T0),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_status_has_the_outcome_of_the_table() {
+    let refused = [300, 301, 302, 304, 307, 308, 399, 400, 405, 406, 411, 413, 414, 415, 422, 431, 451];
+    let unavailable =
+        [100, 199, 401, 402, 403, 404, 407, 408, 409, 418, 425, 429, 500, 502, 503, 504, 599, 999];
+    for status in [200, 201, 202, 204, 299] {
+        assert_eq!(outcome_of_status(status), Outcome::Accepted, "{status}");
+    }
+    for status in refused {
+        assert_eq!(outcome_of_status(status), Outcome::Refused, "{status}");
+    }
+    for status in unavailable {
+        assert_eq!(outcome_of_status(status), Outcome::Unavailable, "{status}");
+    }
+    assert_eq!(outcome_of_status(410), Outcome::Gone);
+}
+
+#[test]
+fn accepted_is_delivered_and_ends_the_row() {
+    let mut health = Health { failures: 4, struck: vec![1, 2, 3, 4], ..Health::default() };
+    let verdict = decide(&mut health, &attempt(Outcome::Accepted), &Rules::default());
+    assert_eq!(verdict.next, Next::Delivered);
+    assert_eq!(health, Health::default());
+}
+
+#[test]
+fn a_refused_head_is_a_dead_letter_after_its_attempts() {
+    let (mut health, mut strikes, rules) = (Health::default(), 0, Rules::default());
+    for n in 1..5 {
+        let verdict = decide(&mut health, &Attempt { strikes, ..attempt(Outcome::Refused) }, &rules);
+        assert!(matches!(verdict.next, Next::Retry(_)), "{n}");
+        strikes = verdict.strikes;
+    }
+    let verdict = decide(&mut health, &Attempt { strikes, ..attempt(Outcome::Refused) }, &rules);
+    assert_eq!(verdict.next, Next::Dead);
+    assert_eq!(health, Health::default());
+}
+
+#[test]
+fn the_waits_are_5_20_80_320_seconds_within_a_fifth() {
+    for (strikes, seconds) in [(0, 5.0), (1, 20.0), (2, 80.0), (3, 320.0)] {
+        let verdict = decide(
+            &mut Health::default(),
+            &Attempt { strikes, ..attempt(Outcome::Refused) },
+            &Rules::default(),
+        );
+        let waited = waited(verdict.next).as_secs_f64();
+        assert!((seconds * 0.79..=seconds * 1.21).contains(&waited), "{strikes}: {waited}");
+    }
+}
+
+#[test]
+fn unavailable_while_others_succeed_is_poison_and_ends_as_a_dead_letter() {
+    let (mut health, mut strikes, rules) = (Health::default(), 0, Rules::default());
+    for n in 1..=5 {
+        decide(&mut health, &Attempt { delivery_id: 2, ..attempt(Outcome::Accepted) }, &rules);
+        let verdict = decide(&mut health, &Attempt { strikes, ..attempt(Outcome::Unavailable) }, &rules);
+        assert_eq!(verdict.next == Next::Dead, n == 5, "{n}");
+        strikes = verdict.strikes;
+    }
+    assert_eq!(health.standing, Standing::Up);
+}
+
+#[test]
+fn a_lone_lane_never_dies_of_a_dead_receiver_however_few_attempts_it_has() {
+    let rules = Rules { attempts: 1, ..Rules::default() };
+    let (mut health, mut strikes) = (Health::default(), 0);
+    for _ in 0..200 {
+        let probe = health.standing != Standing::Up;
+        let verdict =
+            decide(&mut health, &Attempt { strikes, probe, ..attempt(Outcome::Unavailable) }, &rules);
+        assert!(matches!(verdict.next, Next::Retry(_)));
+        strikes = verdict.strikes;
+    }
+}
+
+#[test]
+fn five_in_a_row_over_all_lanes_put_it_down_and_their_strikes_are_forgiven() {
+    let (mut health, rules) = (Health::default(), Rules::default());
+    for id in 1..=4 {
+        let verdict =
+            decide(&mut health, &Attempt { delivery_id: id, ..attempt(Outcome::Unavailable) }, &rules);
+        assert_eq!(verdict.strikes, 1);
+        assert_eq!(health.standing, Standing::Up);
+    }
+    let verdict = decide(&mut health, &Attempt { delivery_id: 5, ..attempt(Outcome::Unavailable) }, &rules);
+    assert_eq!((verdict.strikes, verdict.next), (0, Next::Retry(T0)));
+    assert_eq!(verdict.forgiven, [1, 2, 3, 4]);
+    let Standing::Down { since, probe_at, probes: 0 } = health.standing else {
+        panic!("{:?}", health.standing)
+    };
+    assert_eq!(since, T0);
+    assert!((4_000..=6_000).contains(&probe_at.since(T0).as_millis()));
+}
+
+#[test]
+fn a_refusal_between_breaks_the_row_because_somebody_answered() {
+    let (mut health, rules) = (Health::default(), Rules::default());
+    for outcome in [Outcome::Unavailable, Outcome::Refused].into_iter().cycle().take(20) {
+        decide(&mut health, &attempt(outcome), &rules);
+        assert_eq!(health.standing, Standing::Up);
+    }
+}
+
+#[test]
+fn probes_back_off_to_an_hour_and_burn_no_attempts() {
+    let (mut health, rules) = (Health::default(), Rules::default());
+    down(&mut health);
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        let probe = Attempt { probe: true, ..attempt(Outcome::Unavailable) };
+        let verdict = decide(&mut health, &probe, &rules);
+        assert_eq!((verdict.strikes, verdict.next), (0, Next::Retry(T0)));
+        let Standing::Down { probe_at, .. } = health.standing else { panic!("{:?}", health.standing) };
+        waits.push(probe_at.since(T0).as_secs());
+    }
+    assert!(waits.is_sorted_by(|a, b| a < b || *a >= 2_880), "{waits:?}");
+    assert!(waits.iter().all(|&s| s <= 3_600), "{waits:?}");
+}
+
+#[test]
+fn what_was_in_flight_when_it_went_down_changes_nothing() {
+    let (mut health, rules) = (Health::default(), Rules::default());
+    down(&mut health);
+    let before = health.clone();
+    let verdict = decide(&mut health, &attempt(Outcome::Unavailable), &rules);
+    assert_eq!((verdict.strikes, verdict.next), (0, Next::Retry(T0)));
+    assert_eq!(health, before);
+}
+
+#[test]
+fn the_first_accepted_puts_it_up() {
+    let mut health = Health::default();
+    down(&mut health);
+    decide(&mut health, &Attempt { probe: true, ..attempt(Outcome::Accepted) }, &Rules::default());
+    assert_eq!(health, Health::default());
+}
+
+#[test]
+fn a_refused_probe_counts_against_its_event_and_does_not_put_it_up() {
+    let mut health = Health::default();
+    down(&mut health);
+    let probe = Attempt { probe: true, strikes: 4, ..attempt(Outcome::Refused) };
+    assert_eq!(decide(&mut health, &probe, &Rules::default()).next, Next::Dead);
+    assert!(matches!(health.standing, Standing::Down { probes: 1, .. }));
+}
+
+#[test]
+fn down_for_too_long_is_disabled() {
+    let (mut health, rules) = (Health::default(), Rules::default());
+    down(&mut health);
+    let late = T0.plus(rules.give_up_after);
+    let probe = |at| Attempt { probe: true, at, ..attempt(Outcome::Unavailable) };
+    decide(&mut health, &probe(late.minus(Duration::from_millis(1))), &rules);
+    assert!(matches!(health.standing, Standing::Down { .. }));
+    decide(&mut health, &probe(late), &rules);
+    assert!(matches!(health.standing, Standing::Disabled { .. }));
+}
+
+#[test]
+fn gone_disables_at_once() {
+    let mut health = Health::default();
+    let verdict = decide(&mut health, &attempt(Outcome::Gone), &Rules::default());
+    assert_eq!(verdict.next, Next::Dead);
+    assert!(matches!(health.standing, Standing::Disabled { .. }));
+}
+
+#[test]
+fn an_answer_from_before_leaves_a_disabled_or_paused_webhook_as_it_is() {
+    let standings =
+        [Standing::Disabled { reason: "r".to_owned() }, Standing::Paused { reason: "r".to_owned() }];
+    for standing in standings {
+        for outcome in [Outcome::Accepted, Outcome::Refused, Outcome::Unavailable] {
+            let mut health = Health { standing: standing.clone(), ..Health::default() };
+            decide(&mut health, &attempt(outcome), &Rules::default());
+            assert_eq!(health.standing, standing);
+        }
+    }
+}
+
+#[test]
+fn retry_after_is_honoured_up_to_an_hour_and_never_shortens() {
+    for (asked, least, most) in
+        [(0, 4, 6), (1, 4, 6), (30, 30, 30), (3_600, 3_600, 3_600), (86_400, 3_600, 3_600)]
+    {
+        let asked = Some(Duration::from_secs(asked));
+        let refused = Attempt { retry_after: asked, ..attempt(Outcome::Refused) };
+        let verdict = decide(&mut Health::default(), &refused, &Rules::default());
+        let waited = waited(verdict.next).as_secs_f64();
+        assert!((f64::from(least)..=f64::from(most)).contains(&waited), "{asked:?}: {waited}");
+    }
+}
+
+#[test]
+fn retry_after_is_read_as_seconds_and_as_a_date() {
+    // 784111777 is Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110.
+    let now = Timestamp::from_ms(784_111_777_000).minus(Duration::from_secs(90));
+    for (text, seconds) in [
+        ("120", Some(120)),
+        (" 7 ", Some(7)),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", Some(90)),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", Some(90)),
+        ("Sun Nov  6 08:49:37 1994", Some(90)),
+        ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+        ("", None),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+    ] {
+        assert_eq!(retry_after(text, now), seconds.map(Duration::from_secs), "{text:?}");
+    }
+    assert!(retry_after("99999999999999999999999", now) > Some(LONGEST_RETRY_AFTER));
+}
+
+#[test]
+fn age_counts_from_when_the_event_was_written_down() {
+    let rules = Rules { max_age: Some(Duration::from_mins(5)), ..Rules::default() };
+    assert!(!rules.expired(T0, T0.plus(Duration::from_mins(5))));
+    assert!(rules.expired(T0, T0.plus(Duration::from_millis(300_001))));
+    assert!(!Rules::default().expired(T0, T0.plus(Duration::from_hours(9_999))));
+}
+
+fn outcomes() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        4 => Just(Outcome::Unavailable),
+        2 => Just(Outcome::Refused),
+        2 => Just(Outcome::Accepted),
+        1 => Just(Outcome::Gone),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn every_wait_lies_after_now_and_within_the_longest(
+        strikes in 0u32..5_000, initial_ms in 0u64..100_000, max_ms in 1u64..10_000_000, factor in 0.0f64..100.0,
+        asked in proptest::option::of(0u64..100_000), key in "[a-z]{0,8}",
+    ) {
+        let rules = Rules {
+            initial: Duration::from_millis(initial_ms), max: Duration::from_millis(max_ms), factor, attempts: u32::MAX,
+            ..Rules::default()
+        };
+        let asked = asked.map(Duration::from_secs);
+        let refused = Attempt { strikes, key: &key, retry_after: asked, ..attempt(Outcome::Refused) };
+        let waited = waited(decide(&mut Health::default(), &refused, &rules).next);
+        let honoured = asked.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        prop_assert!(waited >= Duration::from_millis(1));
+        prop_assert!(waited >= honoured);
+        prop_assert!(waited <= rules.max.max(honoured));
+    }
+
+    #[test]
+    fn a_delivery_dies_only_of_strikes_and_a_row_never_outgrows_its_bound(
+        steps in proptest::collection::vec((0usize..3, outcomes()), 1..80), attempts in 1u32..8,
+    ) {
+        let rules = Rules { attempts, ..Rules::default() };
+        let mut health = Health::default();
+        // Each lane's head: its id and strikes. A finished one is followed by another with an id of its own.
+        let (mut heads, mut next_id) = ([(0i64, 0u32), (1, 0), (2, 0)], 3i64);
+        for (lane, outcome) in steps {
+            let probe = matches!(health.standing, Standing::Down { .. });
+            let (id, strikes) = heads[lane];
+            let verdict =
+                decide(&mut health, &Attempt { delivery_id: id, strikes, probe, ..attempt(outcome) }, &rules);
+            heads[lane].1 = verdict.strikes;
+            for &back in &verdict.forgiven {
+                if let Some(head) = heads.iter_mut().find(|head| head.0 == back) {
+                    prop_assert!(head.1 > 0, "what is given back was taken");
+                    head.1 -= 1;
+                }
+            }
+            if verdict.next == Next::Dead && outcome != Outcome::Gone {
+                prop_assert!(verdict.strikes >= attempts);
+            }
+            if outcome == Outcome::Accepted {
+                prop_assert_eq!(verdict.next, Next::Delivered);
+            }
+            prop_assert!(health.failures <= DOWN_AFTER);
+            prop_assert!(health.struck.len() < DOWN_AFTER as usize);
+            if !matches!(verdict.next, Next::Retry(_)) {
+                heads[lane] = (next_id, 0);
+                next_id += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn a_receiver_that_never_answers_never_kills_an_event(
+        lanes in proptest::collection::vec(0usize..4, 1..200), attempts in 1u32..8,
+    ) {
+        let rules = Rules { attempts, ..Rules::default() };
+        let (mut health, mut strikes) = (Health::default(), [0u32; 4]);
+        for lane in lanes {
+            let probe = matches!(health.standing, Standing::Down { .. });
+            let tried = Attempt {
+                delivery_id: i64::try_from(lane).unwrap(), strikes: strikes[lane], probe,
+                ..attempt(Outcome::Unavailable)
+            };
+            let verdict = decide(&mut health, &tried, &rules);
+            prop_assert!(matches!(verdict.next, Next::Retry(_)));
+            strikes[lane] = verdict.strikes;
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A whole month of fifty people with a service that fails at times: what is spent of the calls.
+//!
+//! Guards: never one call too many, at most 3 % left over, no look sooner than allowed or while closed. Deliberately not
+//! here: how a failure is answered (`policy::backoff`); a minute's wait stands for it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use super::{Allowance, Next, Pacer, Person, Seen, Settings, Visit};
+use crate::policy::window::{OpenTime, Window};
+use crate::time::Timestamp;
+
+/// 2026-06-01, a Monday, midnight UTC.
+const MONTH_MS: i64 = 1_780_272_000_000;
+const DAY_MS: i64 = 86_400_000;
+const MINUTE_MS: i64 = 60_000;
+const DAYS: i64 = 30;
+const PEOPLE: u32 = 50;
+const CALLS: u64 = 20_000;
+
+/// What became of one call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Answered,
+    /// Throttled or unreachable: not charged.
+    Refused,
+    /// Sent, and no answer in time: charged.
+    TimedOut,
+}
+
+fn dice(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Three in a hundred calls are refused, two time out; on the tenth day everything is refused from noon to two.
+fn fate(at: i64, person: u32) -> Fate {
+    let minute = (at - MONTH_MS) / MINUTE_MS;
+    if (9 * 1440 + 720..9 * 1440 + 840).contains(&minute) {
+        return Fate::Refused;
+    }
+    match dice(at.unsigned_abs() ^ u64::from(person) << 48) % 100 {
+        0..=2 => Fate::Refused,
+        3..=4 => Fate::TimedOut,
+        _ => Fate::Answered,
+    }
+}
+
+/// Teams of five: a daily stand-up, a weekly hour, and calls at odd times.
+fn calendar() -> Vec<Visit> {
+    let mut visits = Vec::new();
+    for day in (-28..DAYS).filter(|day| day.rem_euclid(7) < 5) {
+        for person in 0..PEOPLE {
+            let team = i64::from(person / 5);
+            let mut add = |kind: i64, from: i64, minutes: i64| {
+                let joined = MONTH_MS + day * DAY_MS + from * MINUTE_MS;
+                visits.push(Visit {
+                    person,
+                    conference: dice((day * 1000 + team * 10 + kind).unsigned_abs()),
+                    joined: Timestamp::from_ms(joined),
+                    left: Some(Timestamp::from_ms(joined + minutes * MINUTE_MS)),
+                });
+            };
+            let roll = dice((day * 64).unsigned_abs() * 977 + u64::from(person) + 7);
+            let late = i64::try_from(roll % 4).unwrap_or(0);
+            add(0, 570 + 15 * (team % 4) + late, 15);
+            if day.rem_euclid(7) == team % 5 {
+                add(1, 780 + late, 60);
+            }
+            if roll % 3 == 0 {
+                add(2 + i64::from(person), 900 + i64::try_from(roll / 7 % 150).unwrap_or(0), 12);
+            }
+        }
+    }
+    visits
+}
+
+fn settings() -> Settings {
+    let office = Window {
+        days: [true, true, true, true, true, false, false],
+        from_minute: 8 * 60 + 30,
+        to_minute: 19 * 60 + 30,
+        time_zone: Tz::UTC,
+    };
+    Settings {
+        time_zone: Tz::UTC,
+        min_interval: Duration::from_secs(30),
+        max_interval: Duration::from_hours(12),
+        open: vec![OpenTime::new(Some(vec![office]), Vec::new())],
+    }
+}
+
+fn answer(visits: &[Visit], person: u32, at: Timestamp) -> Vec<Seen> {
+    let recent = |visit: &&Visit| {
+        visit.person == person && visit.joined <= at && at.since(visit.joined) < Duration::from_hours(4)
+    };
+    let seen = |visit: &Visit| Seen {
+        conference: visit.conference,
+        joined: visit.joined,
+        left: visit.left.filter(|left| *left <= at),
+    };
+    visits.iter().filter(recent).map(seen).collect()
+}
+
+#[test]
+fn a_month_with_faults_is_spent_and_never_overspent() {
+    let (visits, settings) = (calendar(), settings());
+    let people: Vec<Person> =
+        (0..PEOPLE).map(|n| Person { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 }).collect();
+    let from = Timestamp::from_ms(MONTH_MS);
+    let until = Timestamp::from_ms(MONTH_MS + DAYS * DAY_MS);
+    let mut pacer = Pacer::new(settings.clone(), &people, from);
+    let known: Vec<Visit> = visits.iter().copied().filter(|visit| visit.joined < from).collect();
+    pacer.learn_from(&known, from);
+    let mut of_day: Vec<Vec<Visit>> = vec![Vec::new(); usize::try_from(DAYS).expect("a small number")];
+    for visit in visits.iter().filter(|visit| visit.joined >= from) {
+        let day = (visit.joined.as_ms() - MONTH_MS) / DAY_MS;
+        of_day[usize::try_from(day).expect("within the month")].push(*visit);
+    }
+    let mut allowance = Allowance { from, until, calls: Some(CALLS), used: 0 };
+    let mut due: BTreeSet<(i64, u32, bool)> = (0..PEOPLE).map(|n| (MONTH_MS, n, false)).collect();
+    let mut last_look: Vec<Option<i64>> = vec![None; people.len()];
+    while let Some((at, person, is_look)) = due.pop_first().filter(|(at, ..)| *at < until.as_ms()) {
+        let now = Timestamp::from_ms(at);
+        let mut soonest = at + 1;
+        if is_look {
+            assert!(allowance.used < CALLS, "a look is planned though all calls are spent");
+            assert!(settings.open[0].open_at(now), "a look while it is closed, at {now}");
+            assert!(
+                last_look[person as usize].is_none_or(|last| at - last >= 30_000),
+                "too soon after the last"
+            );
+            let fate = fate(at, person);
+            allowance.used += u64::from(fate != Fate::Refused);
+            if fate == Fate::Answered {
+                last_look[person as usize] = Some(at);
+                let day = usize::try_from((at - MONTH_MS) / DAY_MS).expect("within the month");
+                for other in pacer.observed(person, now, &answer(&of_day[day], person, now)) {
+                    let planned: Vec<_> = due.iter().filter(|(_, who, _)| *who == other).copied().collect();
+                    planned.iter().for_each(|plan| {
+                        due.remove(plan);
+                    });
+                    let (when, is_look) = asked(&mut pacer, other, now, &allowance);
+                    due.insert((when, other, is_look));
+                }
+            } else {
+                soonest = at + MINUTE_MS;
+            }
+        }
+        let (when, is_look) = asked(&mut pacer, person, now, &allowance);
+        // A wait after a failure is no look of the rule's: it is asked again then.
+        due.insert((when.max(soonest), person, is_look && when >= soonest));
+    }
+    assert!(allowance.used <= CALLS);
+    assert!(allowance.used * 100 >= CALLS * 97, "{} of {CALLS} are spent", allowance.used);
+}
+
+fn asked(pacer: &mut Pacer, person: u32, now: Timestamp, allowance: &Allowance) -> (i64, bool) {
+    match pacer.next_look(person, now, allowance) {
+        Next::Look(when, _) => (when.as_ms(), true),
+        Next::AskAgain(when, _) => (when.as_ms(), false),
+    }
+}

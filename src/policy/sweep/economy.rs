@@ -1,0 +1,184 @@
+//! When to sweep, and how many calls go into sweeps: expected wrong time saved per call.
+//!
+//! Guards: no plan spends more than it was given; only sums and products in a fixed order, so the same input gives the
+//! same plan. Deliberately not here: when people come and go (`profile`), single looks (`pace`).
+//!
+//! Between two sweeps everybody who came or went is believed wrongly. A plan is the row of sweeps, worked out backward
+//! minute by minute, with the least wrong time plus price times calls; the price is found so that the calls are spent.
+
+/// No sweep waits longer than this, in minutes, while it is open.
+const LONGEST: usize = 120;
+/// Halvings of the range of prices.
+const HALVINGS: u32 = 18;
+/// A call is never worth more wrong minutes than this.
+const DEAREST: f64 = 10_000.0;
+
+/// The sweeps of the rest of a day.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// After a sweep in each minute, the minute of the next; `None`: none before closing.
+    next: Vec<Option<usize>>,
+    /// Calls from the beginning on.
+    pub calls: f64,
+    /// Expected wrong minutes, over all people.
+    pub wrong: f64,
+    /// Wrong minutes that a call is worth.
+    pub price: f64,
+}
+
+impl Plan {
+    /// The minute of the next sweep after one in `minute`.
+    pub fn after(&self, minute: usize) -> Option<usize> {
+        self.next.get(minute).copied().flatten()
+    }
+}
+
+/// The best sweeps for these expected changes (one number a minute, from now to closing) at `cost` calls each, spending
+/// no more than `calls`.
+pub fn plan(changes: &[f64], cost: f64, calls: f64) -> Plan {
+    let sums = Sums::of(changes);
+    let (mut low, mut high) = (0.0, DEAREST);
+    let mut best = sums.plan(cost, high);
+    if best.calls > calls {
+        return Plan {
+            next: vec![None; changes.len()],
+            calls: 0.0,
+            wrong: sums.wrong(0, changes.len()),
+            price: high,
+        };
+    }
+    for _ in 0..HALVINGS {
+        // Prices span orders of magnitude.
+        let middle = f64::midpoint(low, high).min((low.max(1e-3) * high).sqrt());
+        let tried = sums.plan(cost, middle);
+        if tried.calls > calls {
+            low = middle;
+        } else {
+            high = middle;
+            best = tried;
+        }
+    }
+    best
+}
+
+/// Sums of changes, so that any stretch is answered at once.
+struct Sums {
+    changes: Vec<f64>,
+    wrong: Vec<f64>,
+}
+
+impl Sums {
+    fn of(changes: &[f64]) -> Self {
+        let (mut sum, mut area) = (0.0, 0.0);
+        let mut sums = Self { changes: vec![0.0], wrong: vec![0.0] };
+        for change in changes {
+            area += sum + change / 2.0;
+            sum += change;
+            sums.changes.push(sum);
+            sums.wrong.push(area);
+        }
+        sums
+    }
+
+    /// Wrong minutes between sweeps in minutes `from` and `to`.
+    fn wrong(&self, from: usize, to: usize) -> f64 {
+        let minutes = u32::try_from(to - from).map_or(0.0, f64::from);
+        (self.wrong[to] - self.wrong[from] - minutes * self.changes[from]).max(0.0)
+    }
+
+    fn plan(&self, cost: f64, price: f64) -> Plan {
+        let end = self.changes.len() - 1;
+        let mut next = vec![None; end];
+        // By minute: wrong minutes plus price, calls, wrong minutes.
+        let mut ahead = vec![(0.0, 0.0, 0.0); end + 1];
+        for from in (0..end).rev() {
+            let alone = self.wrong(from, end);
+            let mut best = (alone, 0.0, alone);
+            for to in from + 1..end.min(from + LONGEST + 1) {
+                let wrong = self.wrong(from, to);
+                let (value, calls, after) = ahead[to];
+                let total = wrong + price * cost + value;
+                if total < best.0 {
+                    best = (total, calls + cost, wrong + after);
+                    next[from] = Some(to);
+                }
+                if wrong > best.0 {
+                    break;
+                }
+            }
+            ahead[from] = best;
+        }
+        let (_, calls, wrong) = ahead.first().copied().unwrap_or_default();
+        Plan { next, calls, wrong, price }
+    }
+}
+
+/// How the calls are divided: the part that goes into single looks, for the meetings that sweeps do not show, is the
+/// part of the visits that no sweep shows (`unseen`).
+pub fn share_of_looks(unseen: f64) -> f64 {
+    unseen.clamp(LEAST_LOOKS, 1.0)
+}
+
+/// So much goes into looks always: they keep the ledger of trust honest.
+const LEAST_LOOKS: f64 = 0.04;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn steady_change_is_swept_at_one_interval() {
+        let plan = plan(&[1.0; 600], 2.0, 120.0);
+        assert!((100.0..=120.0).contains(&plan.calls), "{}", plan.calls);
+        let mut gaps = Vec::new();
+        let mut at = 0;
+        while let Some(next) = plan.after(at) {
+            gaps.push(next - at);
+            at = next;
+        }
+        assert!(gaps.iter().all(|gap| (8..=13).contains(gap)), "{gaps:?}");
+    }
+
+    #[test]
+    fn a_crowd_is_let_in_before_the_sweep() {
+        let mut changes = vec![0.01; 200];
+        changes[88..93].fill(4.0);
+        let plan = plan(&changes, 2.0, 4.0);
+        let first = plan.after(0).expect("a sweep");
+        assert!((90..=96).contains(&first), "{first}");
+    }
+
+    #[test]
+    fn no_calls_no_sweeps() {
+        let plan = plan(&[1.0; 60], 2.0, 1.0);
+        assert_eq!((plan.after(0), plan.calls), (None, 0.0));
+        assert!((plan.wrong - 1800.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_sweeps_never_show_is_looked_at_alone() {
+        assert!(share_of_looks(0.0) > 0.0);
+        assert!((share_of_looks(1.0) - 1.0).abs() < 1e-9);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn no_plan_spends_more_than_there_is(
+            changes in prop::collection::vec(0.0_f64..5.0, 1..200), cost in 1.0_f64..9.0, calls in 0.0_f64..300.0,
+        ) {
+            let plan = plan(&changes, cost, calls);
+            prop_assert!(plan.calls <= calls);
+            let (mut at, mut spent) = (0, 0.0);
+            while let Some(next) = plan.after(at) {
+                prop_assert!(next > at);
+                spent += cost;
+                at = next;
+            }
+            prop_assert!((spent - plan.calls).abs() < 1e-6);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Sweeps of a whole organisation: whether they are believed, and when one is worth its calls.
+//!
+//! [`trust`] compares sweeps with looks; [`verdict`] says what may follow from one sweep; [`profile`] knows when
+//! people come and go, and [`economy`] lays the day's sweeps where they save most wrong time; `docs/pacing.md` explains it.
+//!
+//! Guards: the same input gives the same output for ever. Deliberately not here: what a believed sweep changes
+//! (`presence::sweep`), asking (`tasks`).
+
+pub mod economy;
+pub mod profile;
+pub mod trust;
+pub mod verdict;
+
+/// Meetings on one page of the list, and in one batch.
+pub const MEETINGS_A_CALL: u64 = 20;
+
+/// What a sweep costs while so many meetings go on: a call for each page of the list and for each batch, one call when there are none.
+pub fn calls_of(meetings: u64) -> u64 {
+    2 * meetings.div_ceil(MEETINGS_A_CALL) + u64::from(meetings == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_sweep_costs_pages_and_batches() {
+        let costs = [0, 1, 20, 21, 45].map(super::calls_of);
+        assert_eq!(costs, [1, 2, 2, 4, 6]);
+    }
+}

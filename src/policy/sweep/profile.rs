@@ -1,0 +1,111 @@
+//! When people come and go: the expected changes of an organisation by weekday and minute.
+//!
+//! Guards: bounded; the same changes in the same order give the same numbers. Deliberately not here: single persons
+//! (`pace`).
+
+const DAY_MINUTES: usize = 1440;
+/// What was seen fades by this with every week.
+const FADE: f64 = 0.8;
+/// How much of the guess comes from the same weekday; the rest from all days.
+const SAME_WEEKDAY: f64 = 0.75;
+
+/// Changes by weekday and minute.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    changes: Vec<[f64; 7]>,
+    /// Days seen, faded, by weekday.
+    days: [f64; 7],
+    /// The newest day that was counted.
+    newest: Option<i32>,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self { changes: vec![[0.0; 7]; DAY_MINUTES], days: [0.0; 7], newest: None }
+    }
+}
+
+impl Profile {
+    /// A local day (since 1970-01-01) begins; days must come in order.
+    pub fn day(&mut self, day: i32) {
+        let weekday = weekday(day);
+        if self.newest.is_some_and(|newest| newest >= day) {
+            return;
+        }
+        self.newest = Some(day);
+        for minute in &mut self.changes {
+            minute[weekday] *= FADE;
+        }
+        self.days[weekday] = self.days[weekday] * FADE + 1.0;
+    }
+
+    /// Somebody came or went on the newest day, at some minute of this stretch of it.
+    pub fn note(&mut self, from: usize, to: usize) {
+        let Some(day) = self.newest else { return };
+        let (from, to) = (from.min(DAY_MINUTES - 1), to.clamp(from + 1, DAY_MINUTES.max(from + 1)));
+        let to = to.min(DAY_MINUTES);
+        for minute in &mut self.changes[from..to] {
+            minute[weekday(day)] += 1.0 / count(to - from);
+        }
+    }
+
+    /// Expected changes in each minute of such a day.
+    pub fn expected(&self, day: i32) -> Vec<f64> {
+        let same = weekday(day);
+        let of_days: f64 = self.days.iter().sum();
+        let raw: Vec<f64> = self
+            .changes
+            .iter()
+            .map(|minute| {
+                let all = minute.iter().sum::<f64>() / of_days.max(1.0);
+                if self.days[same] > 0.0 {
+                    SAME_WEEKDAY * minute[same] / self.days[same] + (1.0 - SAME_WEEKDAY) * all
+                } else {
+                    all
+                }
+            })
+            .collect();
+        // Lateness differs from week to week.
+        let near = |minute: usize| {
+            let window = &raw[minute.saturating_sub(2)..(minute + 3).min(raw.len())];
+            window.iter().sum::<f64>() / count(window.len())
+        };
+        (0..raw.len()).map(near).collect()
+    }
+}
+
+fn weekday(day: i32) -> usize {
+    usize::try_from(day.rem_euclid(7)).unwrap_or(0)
+}
+
+fn count(number: usize) -> f64 {
+    u32::try_from(number).map_or(f64::MAX, f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weekly_meeting_is_expected_on_its_weekday() {
+        let mut profile = Profile::default();
+        for day in 0..28 {
+            profile.day(day);
+            if day % 7 == 2 {
+                for _ in 0..6 {
+                    profile.note(600, 601);
+                }
+            }
+        }
+        let around = |day: i32| profile.expected(day)[596..606].iter().sum::<f64>();
+        assert!((4.0..=6.5).contains(&around(30)), "{}", around(30));
+        assert!(around(31) < 0.5);
+        let whole: f64 = profile.expected(30).iter().sum();
+        assert!(around(30) > 0.99 * whole);
+    }
+
+    #[test]
+    fn nothing_known_expects_nothing() {
+        assert!(Profile::default().expected(3).iter().all(|changes| *changes == 0.0));
+    }
+}

@@ -1,0 +1,177 @@
+//! Whether sweeps of an organisation are believed: earned by agreeing with looks, lost by one contradiction.
+//!
+//! Guards: only a look that found somebody inside earns anything, since idle people agree with every empty list; after
+//! a contradiction more is asked for than before. Deliberately not here: comparing (`presence::sweep`).
+
+use std::collections::BTreeMap;
+
+/// Agreements that earn trust at first.
+const NEEDED: u32 = 10;
+/// And at most, after contradictions.
+const MOST_NEEDED: u32 = 160;
+/// Before anything is known of a person, this many visits of theirs count as seen.
+const PRIOR: f64 = 2.0;
+/// What was learned of a person fades by this with every finding.
+const FADE: f64 = 0.97;
+
+/// What one look says about the sweep before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Both saw the person inside the same meeting.
+    Agrees,
+    /// The look found a meeting that no sweep ever listed: it is foreign, or ids do not match.
+    Unseen,
+    /// One of them is wrong about a meeting that sweeps do list.
+    Contradicts,
+    /// Nothing follows: nobody was inside, or it changed in between.
+    Nothing,
+}
+
+/// The ledger of one organisation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trust {
+    agreed: u32,
+    needed: u32,
+    refused: bool,
+    /// By person: visits seen by sweeps too, and not, faded.
+    people: BTreeMap<u32, (f64, f64)>,
+    all: (f64, f64),
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self { agreed: 0, needed: NEEDED, refused: false, people: BTreeMap::new(), all: (0.0, 0.0) }
+    }
+}
+
+impl Trust {
+    /// A look at `person` was compared with the sweep before it. Gives back whether trust was lost by it.
+    pub fn note(&mut self, person: u32, finding: Finding) -> bool {
+        let seen = match finding {
+            Finding::Nothing => return false,
+            Finding::Contradicts => {
+                let lost = self.is_earned();
+                self.agreed = 0;
+                self.needed = (self.needed * 2).min(MOST_NEEDED);
+                return lost;
+            }
+            Finding::Agrees => {
+                self.agreed = self.agreed.saturating_add(1);
+                true
+            }
+            Finding::Unseen => false,
+        };
+        for counts in [self.people.entry(person).or_default(), &mut self.all] {
+            (counts.0, counts.1) = (counts.0 * FADE, counts.1 * FADE);
+            *(if seen { &mut counts.0 } else { &mut counts.1 }) += 1.0;
+        }
+        false
+    }
+
+    /// Upstream refused the call by permission: off until the process starts anew. Gives back whether that is new.
+    pub fn refuse(&mut self) -> bool {
+        !std::mem::replace(&mut self.refused, true)
+    }
+
+    /// The calls are refused.
+    pub fn is_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Sweeps may change what is believed.
+    pub fn is_earned(&self) -> bool {
+        !self.refused && self.agreed >= self.needed
+    }
+
+    /// Agreements that are still missing.
+    pub fn missing(&self) -> u32 {
+        self.needed.saturating_sub(self.agreed)
+    }
+
+    /// How likely a sweep shows a visit of this person, pulled toward everybody's share where little is known.
+    pub fn coverage(&self, person: u32) -> f64 {
+        let all = share(self.all, 1.0);
+        share(self.people.get(&person).copied().unwrap_or_default(), all)
+    }
+
+    /// The same for everybody together.
+    pub fn coverage_of_all(&self) -> f64 {
+        share(self.all, 1.0)
+    }
+}
+
+fn share((seen, unseen): (f64, f64), prior: f64) -> f64 {
+    (seen + PRIOR * prior) / (seen + unseen + PRIOR)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn after(findings: &[Finding]) -> Trust {
+        let mut trust = Trust::default();
+        for finding in findings {
+            trust.note(0, *finding);
+        }
+        trust
+    }
+
+    #[test]
+    fn agreements_earn_it_and_idle_people_do_not() {
+        assert!(!after(&[Finding::Agrees; NEEDED as usize - 1]).is_earned());
+        assert!(after(&[Finding::Agrees; NEEDED as usize]).is_earned());
+        assert!(!after(&[Finding::Nothing; 1000]).is_earned());
+        assert!(!after(&[Finding::Unseen; 1000]).is_earned());
+    }
+
+    #[test]
+    fn one_contradiction_loses_it_and_more_is_asked_for_then() {
+        let mut trust = after(&[Finding::Agrees; 100]);
+        assert!(trust.note(0, Finding::Contradicts));
+        assert!(!trust.is_earned());
+        assert_eq!(trust.missing(), 2 * NEEDED);
+        assert!(!trust.note(0, Finding::Contradicts), "lost already");
+        for _ in 0..20 {
+            trust.note(0, Finding::Contradicts);
+        }
+        assert_eq!(trust.missing(), MOST_NEEDED);
+    }
+
+    #[test]
+    fn refused_is_refused_and_said_once() {
+        let mut trust = after(&[Finding::Agrees; 100]);
+        assert!(trust.refuse());
+        assert!(!trust.refuse());
+        assert!(!trust.is_earned() && trust.is_refused());
+    }
+
+    #[test]
+    fn who_meets_elsewhere_is_known_by_name() {
+        let mut trust = Trust::default();
+        for _ in 0..50 {
+            trust.note(1, Finding::Unseen);
+            trust.note(2, Finding::Agrees);
+        }
+        assert!(trust.coverage(1) < 0.1 && trust.coverage(2) > 0.9);
+        assert!((0.3..0.7).contains(&trust.coverage(3)), "as everybody: {}", trust.coverage(3));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn never_earned_right_after_a_contradiction(findings in prop::collection::vec(0_u8..4, 0..200)) {
+            let mut trust = Trust::default();
+            let mut since = 0;
+            for (person, finding) in (0_u32..).zip(findings) {
+                let finding = [Finding::Agrees, Finding::Unseen, Finding::Contradicts, Finding::Nothing][usize::from(finding)];
+                trust.note(person % 7, finding);
+                since = match finding { Finding::Agrees => since + 1, Finding::Contradicts => 0, _ => since };
+                prop_assert!(!trust.is_earned() || since >= NEEDED);
+                prop_assert!((0.0..=1.0).contains(&trust.coverage(person % 7)));
+            }
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! A sweep: who is in which of the organisation's meetings, all at once; an observation of second rank.
+//!
+//! Guards: a sweep gives no times and sees only the organisation's own meetings, so it never outranks a look; nothing
+//! is told on the word of one sweep alone; a meeting in which sweeps never saw somebody is none they can miss. An error,
+//! a ban or a sweep that lacks a page is no [`Sweep`] at all. Deliberately not here: whether sweeps of an organisation
+//! are trusted and when to sweep (`policy::sweep`), the wire format (`dingtalk`).
+//!
+//! A join and a leave need two sweeps that agree (a leave `leave_after_misses`), the second of which may ask again for a few meetings
+//! only; or one look. Within [`OUTRANKED_FOR`] of a look or of the last change, a sweep that says otherwise may simply be
+//! an old picture: it asks for a look and changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::attendance::{AttendStatus, Attendance, Role};
+use super::belief::{Belief, Closed, Known, Open, Presence, Stage};
+use super::data::Flag;
+use super::diff::{Outcome, Rules, presence_of, told};
+use super::ending::fade;
+use super::event::Card;
+use super::stay::{Look, Step, enter};
+use super::tell::{About, Fact};
+use super::visit::{Basis, End, LeftReason};
+use crate::ids::ConferenceId;
+use crate::time::Timestamp;
+
+/// For so long after a look, or after what a sweep itself changed, a sweep that says otherwise is only a reason to look:
+/// upstream's pictures of the organisation may be minutes old.
+pub const OUTRANKED_FOR: Duration = Duration::from_mins(6);
+/// So many sweeps must see somebody inside before a join is told.
+const SIGHTINGS: u32 = 2;
+
+/// One complete and understood pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    /// When its first call went out: a look later than this knows better.
+    pub asked_at: Timestamp,
+    /// When its last answer had arrived.
+    pub observed_at: Timestamp,
+    /// `None`: every ongoing meeting was listed. `Some`: only these were asked again.
+    pub asked: Option<BTreeSet<ConferenceId>>,
+    /// The meetings that go on.
+    pub meetings: BTreeSet<ConferenceId>,
+    /// Who stands in them, by the id that upstream gave: a unionId or a userId.
+    pub seats: BTreeMap<String, Seats>,
+}
+
+/// Where one person stands: a status for each meeting.
+pub type Seats = BTreeMap<ConferenceId, AttendStatus>;
+
+impl Sweep {
+    /// Whether it would have shown this meeting, if it went on.
+    pub fn covers(&self, conference: &ConferenceId) -> bool {
+        self.asked.as_ref().is_none_or(|asked| asked.contains(conference))
+    }
+
+    /// What it says about one person, by either id.
+    pub fn about<'a>(&'a self, seats: Option<&'a Seats>) -> Glance<'a> {
+        Glance { sweep: self, seats }
+    }
+}
+
+/// What one sweep says about one person.
+#[derive(Clone, Copy, Debug)]
+pub struct Glance<'a> {
+    sweep: &'a Sweep,
+    seats: Option<&'a Seats>,
+}
+
+impl Glance<'_> {
+    fn status(&self, conference: &ConferenceId) -> Option<AttendStatus> {
+        self.seats.and_then(|seats| seats.get(conference)).copied()
+    }
+}
+
+/// What a sweep says about somebody in one meeting, against what is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Says {
+    /// What is believed, or nothing.
+    Nothing,
+    /// Inside, as believed.
+    StillInside,
+    /// Inside, and that is new.
+    Joined,
+    /// Not inside any more: status 5 or 6.
+    Left(Gone),
+    /// Something that only a look can settle.
+    Odd,
+}
+
+/// How somebody is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gone {
+    /// Status 6.
+    Left,
+    /// Status 5.
+    Removed,
+    /// Not listed any more, or the meeting is not.
+    Missing,
+}
+
+/// What sweeps have said about an open visit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Swept {
+    /// A sweep opened it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) opened: Option<Bounds>,
+    /// The newest sweep that saw them inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seen_at: Option<Timestamp>,
+    /// Sweeps in a row that did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) missed: Option<Missed>,
+}
+
+impl Swept {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Between what the join of a stay lies that a sweep opened or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Bounds {
+    /// Not before this: an earlier stay ended then.
+    pub(super) after: Timestamp,
+    /// Inside by then, for sure: a `joinTime` after this is of another stay.
+    pub(super) sure_at: Timestamp,
+}
+
+/// Sweeps in a row that did not see somebody inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Missed {
+    /// The first of them.
+    pub(super) at: Timestamp,
+    /// How many.
+    pub(super) count: u32,
+}
+
+/// A sweep that saw somebody newly inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Sighting {
+    /// The look or sweep before it.
+    pub(super) since: Timestamp,
+    /// The sweep.
+    pub(super) at: Timestamp,
+    /// How many saw them.
+    pub(super) count: u32,
+}
+
+impl Open {
+    /// The newest look or sweep that saw them inside.
+    pub(super) fn last_seen(&self) -> Timestamp {
+        self.swept.seen_at.map_or(self.seen_at, |swept| swept.max(self.seen_at))
+    }
+}
+
+/// What a sweep would say about one person, meeting by meeting, where it says anything.
+pub fn says(belief: &Belief, glance: &Glance<'_>) -> Vec<(ConferenceId, Says)> {
+    let mut all: Vec<_> = belief
+        .conferences
+        .iter()
+        .map(|known| (known.conference_id.clone(), about(belief, Some(known), &known.conference_id, glance)))
+        .collect();
+    let known = |conference: &ConferenceId| {
+        belief.conferences.binary_search_by(|known| known.conference_id.cmp(conference)).is_ok()
+    };
+    for conference in glance.seats.into_iter().flat_map(BTreeMap::keys).filter(|id| !known(id)) {
+        all.push((conference.clone(), about(belief, None, conference, glance)));
+    }
+    all.retain(|(_, says)| *says != Says::Nothing);
+    all
+}
+
+fn about(belief: &Belief, known: Option<&Known>, conference: &ConferenceId, glance: &Glance<'_>) -> Says {
+    let said = plainly(known, glance.status(conference), glance.sweep.covers(conference));
+    let changes = match said {
+        Says::Nothing | Says::Odd => return said,
+        Says::StillInside => false,
+        Says::Joined | Says::Left(_) => true,
+    };
+    let Some(last_look) = belief.last_look else { return if changes { Says::Odd } else { Says::Nothing } };
+    if glance.sweep.asked_at <= last_look {
+        return Says::Nothing;
+    }
+    let certain = belief.trouble.is_none() && belief.presence != Presence::Unknown;
+    if !certain || (changes && is_fresh(known, last_look, glance.sweep.observed_at)) {
+        return if changes { Says::Odd } else { Says::Nothing };
+    }
+    said
+}
+
+/// The table, without a thought of when.
+fn plainly(known: Option<&Known>, status: Option<AttendStatus>, covered: bool) -> Says {
+    let open = known.and_then(Known::open);
+    match (open, status) {
+        (Some(_), Some(AttendStatus::Active)) => Says::StillInside,
+        (Some(_), Some(AttendStatus::Left)) => Says::Left(Gone::Left),
+        (Some(_), Some(AttendStatus::Removed)) => Says::Left(Gone::Removed),
+        (Some(_), Some(AttendStatus::Initialized | AttendStatus::Calling | AttendStatus::JoinFailed)) => {
+            Says::Odd
+        }
+        (Some(open), None) if covered && open.swept.seen_at.is_some() => Says::Left(Gone::Missing),
+        (None, Some(AttendStatus::Active)) => Says::Joined,
+        (Some(_), Some(AttendStatus::Unrecognized(_)) | None)
+        | (
+            None,
+            Some(
+                AttendStatus::Initialized
+                | AttendStatus::Calling
+                | AttendStatus::JoinFailed
+                | AttendStatus::Left
+                | AttendStatus::Removed
+                | AttendStatus::Unrecognized(_),
+            )
+            | None,
+        ) => Says::Nothing,
+    }
+}
+
+/// Whether what is believed is so new that an old picture would still say otherwise.
+fn is_fresh(known: Option<&Known>, last_look: Timestamp, now: Timestamp) -> bool {
+    let changed = known.and_then(|known| match known.open() {
+        Some(open) => Some(open.visit.joined.max(open.visit.anchor)),
+        None => known.ended,
+    });
+    now < changed.map_or(last_look, |changed| changed.max(last_look)).plus(OUTRANKED_FOR)
+}
+
+/// One trusted sweep. What is [odd](Says::Odd) in it changes nothing. `confirm`: something waits for a second sweep.
+pub fn observe(belief: &Belief, glance: &Glance<'_>, card: &Card, source: &str, rules: &Rules) -> Outcome {
+    let mut next = belief.clone();
+    let (Some(last_look), true) = (belief.last_look, belief.presence != Presence::Unknown) else {
+        return Outcome { belief: next, ..Outcome::default() };
+    };
+    let since = belief.last_swept.map_or(last_look, |swept| swept.max(last_look));
+    let now = glance.sweep.observed_at.max(since);
+    if belief.trouble.is_some() || glance.sweep.asked_at <= last_look {
+        return Outcome { belief: next, ..Outcome::default() };
+    }
+    let look = Look {
+        now,
+        previous: Some(since),
+        silent: false,
+        blind: None,
+        swept: true,
+        weak: false,
+        misses_needed: rules.leave_after_misses.max(1),
+        card,
+    };
+    let mut step = Step { flags: vec![Flag::BySweep], ..Step::default() };
+    enlist(&mut next, glance);
+    for known in &mut next.conferences {
+        let says = about(belief, Some(known), &known.conference_id, glance);
+        let covered = glance.sweep.covers(&known.conference_id);
+        advance(known, says, covered, &look, &mut step);
+    }
+    next.conferences.retain(|known| known.listed || known.visits > 0 || known.is_in_question());
+    if glance.sweep.asked.is_none() {
+        next.last_swept = Some(now);
+    }
+    if step.facts.is_empty() {
+        return Outcome { belief: next, events: Vec::new(), visits: step.visits, confirm: step.confirm };
+    }
+    next.presence = presence_of(belief.presence, &next);
+    let mut facts = step.facts;
+    facts.sort_by_key(Fact::order);
+    let events = told(belief, &mut next, &look, facts, source);
+    Outcome { belief: next, events, visits: step.visits, confirm: step.confirm }
+}
+
+/// Makes room for meetings somebody was never seen in; keeps the order by conference.
+fn enlist(next: &mut Belief, glance: &Glance<'_>) {
+    for (conference_id, status) in glance.seats.into_iter().flatten() {
+        let place = next.conferences.binary_search_by(|known| known.conference_id.cmp(conference_id));
+        if let (Err(place), AttendStatus::Active) = (place, status) {
+            next.conferences.insert(place, Known::new(conference_id.clone()));
+        }
+    }
+}
+
+/// One sweep about one meeting.
+fn advance(known: &mut Known, says: Says, covered: bool, look: &Look<'_>, step: &mut Step) {
+    if covered && says != Says::Joined {
+        known.sighted = None;
+    }
+    let stage = std::mem::take(&mut known.stage);
+    known.stage = match (stage, says) {
+        (Stage::Inside(mut open), Says::StillInside) => {
+            open.swept.seen_at = Some(look.now);
+            open.swept.missed = None;
+            Stage::Inside(open)
+        }
+        (Stage::Inside(open), Says::Left(gone)) => leave(known, open, gone, look, step),
+        (stage @ (Stage::Nothing | Stage::Pending | Stage::Outside(_)), Says::Joined) => {
+            sight(known, stage, look, step)
+        }
+        (stage, Says::Nothing | Says::Odd | Says::StillInside | Says::Joined | Says::Left(_)) => stage,
+    };
+}
+
+/// Newly inside: a join once enough sweeps saw it, at the first of them.
+fn sight(known: &mut Known, stage: Stage, look: &Look<'_>, step: &mut Step) -> Stage {
+    let since = look.previous.unwrap_or(look.now);
+    let mut sighted = known.sighted.unwrap_or(Sighting { since, at: look.now, count: 0 });
+    sighted.count += 1;
+    if sighted.count < SIGHTINGS {
+        known.sighted = Some(sighted);
+        step.confirm = true;
+        return stage;
+    }
+    known.sighted = None;
+    let after = known.ended.unwrap_or_default().max(known.newest_join.unwrap_or_default());
+    let first = Look { now: sighted.at, previous: Some(sighted.since), ..*look };
+    let record = Attendance {
+        conference_id: known.conference_id.clone(),
+        status: Some(AttendStatus::Active),
+        joined: None,
+        left: None,
+        duration_ms: None,
+        role: Role::Attendee,
+        external: false,
+        by_phone: false,
+        device: None,
+        nick: None,
+    };
+    let mut open = enter(known, &record, &first, step, false);
+    // One sweep's word alone is none: they were inside for sure when the last of them saw it.
+    open.seen_at = look.now;
+    let opened = Some(Bounds { after, sure_at: look.now });
+    open.swept = Swept { opened, seen_at: Some(look.now), missed: None };
+    known.status = record.status;
+    known.misses = 0;
+    known.listed = true;
+    known.doubt = false;
+    Stage::Inside(open)
+}
+
+/// Gone: a leave once enough sweeps said so, at the first of them.
+fn leave(known: &mut Known, mut open: Box<Open>, gone: Gone, look: &Look<'_>, step: &mut Step) -> Stage {
+    let missed = open.swept.missed.get_or_insert(Missed { at: look.now, count: 0 });
+    missed.count += 1;
+    let missed = *missed;
+    if missed.count < look.misses_needed {
+        step.confirm = true;
+        return Stage::Inside(open);
+    }
+    let (reason, status) = match gone {
+        Gone::Left => (LeftReason::Left, Some(AttendStatus::Left)),
+        Gone::Removed => (LeftReason::Removed, Some(AttendStatus::Removed)),
+        Gone::Missing => (LeftReason::Vanished, None),
+    };
+    let at = missed.at.max(open.visit.joined);
+    let earliest = open.last_seen().max(open.visit.joined).min(at);
+    let mut visit = open.visit.clone();
+    visit.end = Some(End { at, reason, basis: Basis::Observed, earliest, latest: at });
+    known.ended = Some(at);
+    let bounds = open.swept.opened.unwrap_or(Bounds { after: visit.joined, sure_at: visit.joined });
+    known.newest_join = known.newest_join.max(Some(bounds.sure_at));
+    let about = About::visit(&visit, status, known.status);
+    let end = End { at, reason, basis: Basis::Observed, earliest, latest: at };
+    step.facts.push(Fact::left(end, about, step.flags(&[])));
+    step.note(&visit);
+    if gone == Gone::Missing {
+        fade(known);
+    } else {
+        known.status = status;
+        known.misses = 0;
+    }
+    Stage::Outside(Some(Box::new(Closed {
+        visit,
+        leave_time: None,
+        left_event: None,
+        joined_event: open.joined_event,
+        swept: Some(bounds),
+    })))
+}

@@ -1,0 +1,241 @@
+//! Taking deliveries: the heads of lanes that are free and ready, leased in the same transaction.
+//!
+//! Guards: a head is looked up lane by lane in the index that is ordered as a lane is; all heads of a webhook come over
+//! from SQLite's thread in one piece, because a row costs more on that way than in the database. Deliberately not here:
+//! writing back (`turn`).
+#![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
+
+use std::collections::VecDeque;
+
+use serde::Deserialize;
+use sqlx::SqliteConnection;
+
+use super::turn::{REMOVE_EMPTY_LANES, corrupt};
+use super::{Ask, Claimed, Granted, Ticket};
+use crate::ids::WebhookName;
+use crate::policy::delivery::Trigger;
+use crate::store::bulk::bulk;
+use crate::store::{StoreError, jsonb};
+use crate::time::Timestamp;
+
+/// The heads of the lanes that are free and ready, longest waiting first, and of each some that come next. One row: a
+/// list of deliveries, and their bodies one behind the other (as they are, not as a text in a text). The limits are sums
+/// because SQLite plans for the very value of a bare `LIMIT ?`, and prepares the statement again with every run of it,
+/// which costs more than the run.
+pub(super) const HEADS: &str = "\
+SELECT json_group_array(json_array(person_id, org, delivery_id, trigger, attempts, strikes, id, type, recorded_ms, \
+        sequence, octet_length(body))), coalesce(group_concat(body, ''), '') \
+FROM (SELECT lane.person_id, lane.org, head.delivery_id, head.trigger, head.attempts, head.strikes, events.id, \
+          events.type, events.recorded_ms, head.sequence, events.body \
+      FROM (SELECT person_id, org, ready_ms FROM lanes \
+            WHERE webhook = ?1 AND lease_ms IS NULL AND ready_ms <= ?2 ORDER BY ready_ms LIMIT ?3 + 0) AS lane \
+      LEFT JOIN deliveries AS head ON head.delivery_id IN \
+          (SELECT delivery_id FROM deliveries WHERE webhook = ?1 AND person_id = lane.person_id \
+              AND org = lane.org AND state = 'pending' ORDER BY (trigger <> 'event'), sequence LIMIT ?4 + 0) \
+      LEFT JOIN events ON events.sequence = head.sequence \
+      LIMIT ?3 + ?4)";
+
+pub(super) const LEASE: &str = "\
+UPDATE lanes SET lease_ms = taken.until \
+FROM (SELECT value ->> 0 AS webhook, value ->> 1 AS person_id, value ->> 2 AS org, value ->> 3 AS until \
+      FROM jsonb_each(?1)) AS taken \
+WHERE lanes.webhook = taken.webhook AND lanes.person_id = taken.person_id AND lanes.org = taken.org \
+    AND lanes.lease_ms IS NULL";
+
+/// Of each webhook, in their order: when its next free lane is ready.
+pub(super) const NEXT_READY: &str = "\
+SELECT json_group_array((SELECT min(ready_ms) FROM lanes WHERE webhook = asked.value AND lease_ms IS NULL)) \
+FROM jsonb_each(?1) AS asked";
+
+/// A lane and one of its deliveries; all of the delivery is missing when nothing waits in the lane.
+#[derive(Deserialize)]
+struct Row(
+    i64,
+    String,
+    Option<i64>,
+    Option<String>,
+    Option<u32>,
+    Option<u32>,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<usize>,
+);
+
+/// Free lanes with what was found in them, in the order they are to be served.
+#[derive(Default)]
+struct Found {
+    lanes: Vec<Lane>,
+    rows: usize,
+}
+
+struct Lane {
+    person_id: i64,
+    org: String,
+    /// With their sequences; in no order.
+    deliveries: Vec<(i64, Claimed)>,
+}
+
+/// Takes what is asked for, in the order of the asks.
+pub(super) async fn grant(
+    connection: &mut SqliteConnection,
+    asks: &[Ask],
+    now: Timestamp,
+) -> Result<Vec<Granted>, StoreError> {
+    let (mut granted, mut abandoned) = (Vec::with_capacity(asks.len()), Vec::new());
+    for ask in asks {
+        granted.push(heads(connection, ask, now, &mut abandoned).await?);
+    }
+    // Retention or an erasure took what waited there.
+    bulk(connection, REMOVE_EMPTY_LANES, &abandoned).await?;
+    lease(connection, asks, &granted).await?;
+    let open: Vec<&WebhookName> =
+        granted.iter().filter(|one| one.next_ready.is_none()).map(|one| &one.webhook).collect();
+    let mut ready = next_ready(connection, &open).await?.into_iter();
+    for one in granted.iter_mut().filter(|one| one.next_ready.is_none()) {
+        one.next_ready = ready.next().flatten();
+    }
+    Ok(granted)
+}
+
+/// The heads for one ask, not leased yet. There is surely more, and ready, when there are as many as were asked for.
+async fn heads(
+    connection: &mut SqliteConnection,
+    ask: &Ask,
+    now: Timestamp,
+    abandoned: &mut Vec<(WebhookName, i64, String)>,
+) -> Result<Granted, StoreError> {
+    let (ready_by, max, run) =
+        if ask.probe { (i64::MAX, 1, 1) } else { (now.as_ms(), ask.max, ask.run.max(1)) };
+    let (rows, bodies): (String, String) = sqlx::query_as(HEADS)
+        .bind(ask.webhook.as_str())
+        .bind(ready_by)
+        .bind(max)
+        .bind(run)
+        .fetch_one(&mut *connection)
+        .await?;
+    let mut found = Found::read(&rows, bodies.as_bytes(), &ask.webhook)?;
+    let limit = max as usize + run as usize;
+    if found.rows >= limit {
+        // It may have been cut anywhere, its head included; the lanes before it hold `max` in all.
+        found.lanes.pop();
+    }
+    let full = found.rows >= limit || found.lanes.len() >= max as usize;
+    let mut taken = Vec::with_capacity(found.lanes.len());
+    for lane in found.lanes {
+        match first_of(lane.deliveries) {
+            Some(head) => taken.push(head),
+            None => abandoned.push((ask.webhook.clone(), lane.person_id, lane.org)),
+        }
+    }
+    Ok(Granted { webhook: ask.webhook.clone(), claimed: taken, next_ready: full.then_some(now) })
+}
+
+/// The lane's head, with the live traffic behind it. A replay goes alone, because live traffic may overtake the next one.
+fn first_of(mut deliveries: Vec<(i64, Claimed)>) -> Option<Claimed> {
+    deliveries.sort_by_key(|(sequence, one)| (one.trigger != Trigger::Event, *sequence));
+    let mut deliveries = deliveries.into_iter().map(|(_, one)| one);
+    let mut head = deliveries.next()?;
+    if head.trigger == Trigger::Event {
+        head.behind = deliveries.take_while(|one| one.trigger == Trigger::Event).collect();
+    }
+    Some(head)
+}
+
+impl Found {
+    fn read(rows: &str, mut bodies: &[u8], webhook: &WebhookName) -> Result<Self, StoreError> {
+        let rows: Vec<Row> = serde_json::from_str(rows)?;
+        let mut found = Self { rows: rows.len(), ..Self::default() };
+        for row in rows {
+            let same = |lane: &Lane| lane.person_id == row.0 && lane.org == row.1;
+            if !found.lanes.last().is_some_and(same) {
+                found.lanes.push(Lane { person_id: row.0, org: row.1.clone(), deliveries: Vec::new() });
+            }
+            if let (Some(one), Some(lane)) = (claimed(row, &mut bodies, webhook)?, found.lanes.last_mut()) {
+                lane.deliveries.push(one);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// With its sequence; `None` when nothing waits in the lane. Takes the body off `bodies`.
+fn claimed(
+    row: Row,
+    bodies: &mut &[u8],
+    webhook: &WebhookName,
+) -> Result<Option<(i64, Claimed)>, StoreError> {
+    let Row(
+        person_id,
+        org,
+        delivery_id,
+        trigger,
+        attempts,
+        strikes,
+        event_id,
+        event_type,
+        recorded_ms,
+        at,
+        length,
+    ) = row;
+    let (
+        Some(delivery_id),
+        Some(event_id),
+        Some(event_type),
+        Some(recorded_ms),
+        Some(sequence),
+        Some(length),
+    ) = (delivery_id, event_id, event_type, recorded_ms, at, length)
+    else {
+        return Ok(None);
+    };
+    let trigger = trigger.unwrap_or_default();
+    let Some(trigger) = Trigger::parse(&trigger) else {
+        return Err(corrupt("deliveries", &delivery_id, format!("its trigger is {trigger:?}")));
+    };
+    let Some((body, rest)) = bodies.split_at_checked(length) else {
+        return Err(corrupt("events", &event_id, "its body is shorter than it says".to_owned()));
+    };
+    *bodies = rest;
+    let (attempts, strikes) = (attempts.unwrap_or(0), strikes.unwrap_or(0));
+    let ticket = Ticket { webhook: webhook.clone(), delivery_id, attempts, strikes, org, person_id };
+    let (recorded, body, behind) = (Timestamp::from_ms(recorded_ms), body.to_vec(), VecDeque::new());
+    Ok(Some((sequence, Claimed { ticket, event_id, event_type, trigger, recorded, body, behind })))
+}
+
+async fn lease(
+    connection: &mut SqliteConnection,
+    asks: &[Ask],
+    granted: &[Granted],
+) -> Result<(), StoreError> {
+    let lanes: Vec<_> = asks
+        .iter()
+        .zip(granted)
+        .flat_map(|(ask, granted)| granted.claimed.iter().map(move |one| (one, ask.lease_until)))
+        .map(|(one, until)| {
+            let (webhook, person_id, org) = one.ticket.lane();
+            (webhook, person_id, org, until)
+        })
+        .collect();
+    let leased = bulk(connection, LEASE, &lanes).await?;
+    match lanes.first() {
+        Some((webhook, ..)) if leased != lanes.len() as u64 => {
+            Err(corrupt("lanes", webhook, format!("{leased} of {} lanes could be leased", lanes.len())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// When the next free lane of each webhook is ready; `None` where nothing waits.
+pub(super) async fn next_ready(
+    connection: &mut SqliteConnection,
+    webhooks: &[&WebhookName],
+) -> Result<Vec<Option<Timestamp>>, StoreError> {
+    if webhooks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ready: String =
+        sqlx::query_scalar(NEXT_READY).bind(jsonb::encode(webhooks)?).fetch_one(connection).await?;
+    Ok(serde_json::from_str(&ready)?)
+}

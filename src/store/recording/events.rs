@@ -1,0 +1,145 @@
+//! What is told: events with their number and body, their deliveries, the lanes these wait in.
+//!
+//! Guards: an event that is stored already keeps its first body and its deliveries; numbers follow each other without a
+//! hole. Deliberately not here: who gets an event (`webhook::routing`), taking deliveries (`outbox`).
+#![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
+
+use std::collections::HashSet;
+
+use serde::Serialize;
+use sqlx::SqliteConnection;
+
+use super::Scribe;
+use crate::ids::{ConferenceId, OrgName};
+use crate::presence::event::{Draft, Envelope};
+use crate::store::bulk::bulk_at;
+use crate::store::{Outgoing, StoreError, jsonb};
+use crate::time::Timestamp;
+
+const KNOWN_EVENTS: &str = "SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?1))";
+
+/// AUTOINCREMENT keeps the highest number ever given, also when retention has taken the events themselves.
+const LAST_SEQUENCE: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)";
+
+const EVENTS: &str = "\
+INSERT INTO events (sequence, id, org, type, person_id, conference_id, time_ms, recorded_ms, body) \
+SELECT value ->> 'sequence', value ->> 'id', value ->> 'org', value ->> 'type', value ->> 'person', \
+    value ->> 'conference', value ->> 'time', ?2, value ->> 'body' \
+FROM jsonb_each(?1)";
+
+const DELIVERIES: &str = "\
+INSERT INTO deliveries (webhook, org, person_id, sequence, next_ms) \
+SELECT value ->> 'webhook', value ->> 'org', value ->> 'person', value ->> 'sequence', ?2 FROM jsonb_each(?1)";
+
+/// A lane that waits may wait for a replay, which goes after live traffic: whatever is its head now says when.
+const LANES: &str = "\
+INSERT INTO lanes (webhook, org, person_id, ready_ms) \
+SELECT value ->> 'webhook', value ->> 'org', value ->> 'person', ?2 FROM jsonb_each(?1) WHERE true \
+ON CONFLICT DO UPDATE SET ready_ms = \
+    (SELECT next_ms FROM deliveries WHERE deliveries.webhook = lanes.webhook \
+        AND deliveries.person_id = lanes.person_id AND deliveries.org = lanes.org AND deliveries.state = 'pending' \
+     ORDER BY (trigger <> 'event'), sequence LIMIT 1) \
+WHERE lanes.ready_ms > excluded.ready_ms";
+
+#[derive(Serialize)]
+struct EventRow<'a> {
+    sequence: u64,
+    id: &'a str,
+    org: Option<&'a OrgName>,
+    r#type: &'static str,
+    person: Option<i64>,
+    conference: Option<&'a str>,
+    time: Timestamp,
+    body: String,
+}
+
+#[derive(Serialize)]
+struct DeliveryRow<'a> {
+    webhook: &'a str,
+    org: &'a str,
+    person: i64,
+    sequence: u64,
+}
+
+impl Scribe {
+    /// Gives each new event its number and its body. Returns the ones that were new, with their organisation.
+    pub(super) async fn write_events<'a>(
+        &mut self,
+        connection: &mut SqliteConnection,
+        outgoing: &[(Option<&'a OrgName>, Option<i64>, &'a Outgoing)],
+    ) -> Result<Vec<(Option<&'a OrgName>, &'a Draft)>, StoreError> {
+        if outgoing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = self.clock.now();
+        let mut known = known_events(connection, outgoing.iter().map(|(.., event)| &event.draft)).await?;
+        let mut sequence = match self.last_sequence {
+            Some(last) => last,
+            None => last_sequence(connection).await?,
+        };
+        let (mut events, mut deliveries, mut written) = (Vec::new(), Vec::new(), Vec::new());
+        for &(org, person, Outgoing { draft, webhooks }) in outgoing {
+            if !known.insert(draft.id.as_str().to_owned()) {
+                continue;
+            }
+            sequence += 1;
+            events.push(self.event_row(sequence, now, org, person, draft)?);
+            deliveries.extend(webhooks.iter().map(|webhook| DeliveryRow {
+                webhook: webhook.as_str(),
+                org: org.map_or("", OrgName::as_str),
+                person: person.unwrap_or(0),
+                sequence,
+            }));
+            written.push((org, draft));
+        }
+        bulk_at(connection, EVENTS, &events, now).await?;
+        bulk_at(connection, DELIVERIES, &deliveries, now).await?;
+        bulk_at(connection, LANES, &deliveries, now).await?;
+        self.last_sequence = Some(sequence);
+        Ok(written)
+    }
+
+    fn event_row<'a>(
+        &self,
+        sequence: u64,
+        now: Timestamp,
+        org: Option<&'a OrgName>,
+        person: Option<i64>,
+        draft: &'a Draft,
+    ) -> Result<EventRow<'a>, StoreError> {
+        let body = draft.body(&Envelope { source: &self.source, sequence, recorded_at: now });
+        let body = String::from_utf8(body).map_err(|error| StoreError::Corrupt {
+            table: "events",
+            row: draft.id.to_string(),
+            what: error.to_string(),
+        })?;
+        Ok(EventRow {
+            sequence,
+            id: draft.id.as_str(),
+            org,
+            r#type: draft.event_type.name(),
+            person,
+            conference: draft.conference_id.as_ref().map(ConferenceId::as_str),
+            time: draft.time,
+            body,
+        })
+    }
+}
+
+async fn known_events<'a>(
+    connection: &mut SqliteConnection,
+    drafts: impl Iterator<Item = &'a Draft>,
+) -> Result<HashSet<String>, StoreError> {
+    let ids = jsonb::encode(&drafts.map(|draft| draft.id.as_str()).collect::<Vec<_>>())?;
+    let known: Vec<String> = sqlx::query_scalar(KNOWN_EVENTS).bind(ids).fetch_all(connection).await?;
+    Ok(known.into_iter().collect())
+}
+
+async fn last_sequence(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let last: i64 = sqlx::query_scalar(LAST_SEQUENCE).fetch_one(connection).await?;
+    u64::try_from(last).map_err(|_| StoreError::Corrupt {
+        table: "sqlite_sequence",
+        row: "events".to_owned(),
+        what: format!("the sequence is {last}"),
+    })
+}

@@ -1,0 +1,335 @@
+//! The pacing rule at work: what was seen goes to it, when to look comes back.
+//!
+//! Guards: an organisation is paced where its month has a limit and somebody has no cadence of their own; everybody else
+//! is out of it, but their calls are taken off. A time at which the rule only wants to be asked again is no look. Who
+//! waits after a failure, is confirmed, or is followed past a window stays where they are. Deliberately not here: the
+//! rule (`policy::pace`), hours (`hours`), reading the history (`store`).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use super::Poller;
+use super::roster::Rhythm;
+use crate::policy::civil;
+use crate::policy::pace::crew::{Bounds, Crew, Member, Purse};
+use crate::policy::pace::pacer::Rule;
+use crate::policy::pace::{Next, Seen, Visit as Lived, Why, conference_key};
+use crate::policy::window::OpenTime;
+use crate::presence::belief::Belief;
+use crate::presence::visit::Visit;
+use crate::store::history::lessons::Lesson;
+use crate::time::Timestamp;
+
+/// Who is in no crew.
+pub(super) const NO_NUMBER: u32 = u32::MAX;
+/// So many people who are only asked about again are dealt with before anything else has its turn.
+pub(super) const MOST_QUESTIONS: u32 = 32;
+/// So many people's next looks are thought over when one of their meeting was looked at.
+const MOST_MOVED: usize = 100;
+/// The shortest time after which a look that was planned is late.
+const AT_LEAST: Duration = Duration::from_mins(5);
+
+/// The paced people of one organisation.
+#[derive(Debug)]
+pub(super) struct Pacing {
+    crew: Crew,
+    roster: Roster,
+    /// What was decided last, by number.
+    plans: Vec<Plan>,
+}
+
+/// What a crew is made of; while it is the same the crew stays, with all it has learned.
+#[derive(Debug, PartialEq, Eq)]
+struct Roster {
+    bounds: Bounds,
+    limit: u64,
+    /// Their places in the poller's list, and their hours.
+    people: Vec<(u32, usize)>,
+}
+
+/// What was decided last about somebody.
+#[derive(Clone, Copy, Debug, Default)]
+struct Plan {
+    /// The rule is to be asked again then; nobody looks.
+    question: Option<Timestamp>,
+    /// Open time from the last good look to the planned one.
+    gap: Duration,
+    /// When, and what; `None`: not since the crew was made.
+    decided: Option<(Timestamp, Next)>,
+}
+
+impl Poller {
+    /// Makes the crews that are not as the config wants them. What they know comes from the history; when anybody is
+    /// looked at next stays as it is.
+    pub(super) fn form_crews(&mut self, lessons: &[Lesson], now: Timestamp) {
+        for index in 0..self.upstreams.len() {
+            let roster = self.roster(index, now);
+            if self.upstreams[index].pacing.as_ref().map(|pacing| &pacing.roster) == roster.as_ref() {
+                continue;
+            }
+            let before = self.upstreams[index].pacing.take();
+            let questions: HashMap<u32, Timestamp> = before.iter().flat_map(Pacing::questions).collect();
+            for watched in self.people.iter_mut().filter(|watched| watched.upstream == index) {
+                watched.number = NO_NUMBER;
+            }
+            if let Some((roster, purse)) = roster.zip(self.purse(index, now)) {
+                self.upstreams[index].pacing = Some(self.pacing(roster, purse, lessons, &questions, now));
+            }
+        }
+    }
+
+    fn roster(&self, index: usize, now: Timestamp) -> Option<Roster> {
+        let limit = self.upstreams[index].budget.limit()?;
+        let mine = (0_u32..).zip(&self.people).filter(|(_, watched)| {
+            watched.upstream == index && !watched.gone && watched.rhythm == Rhythm::Auto
+        });
+        let people: Vec<(u32, usize)> = mine.map(|(person, watched)| (person, watched.hours)).collect();
+        let settings = &self.settings;
+        let within = (settings.min_interval, settings.max_interval);
+        let bounds = Bounds::new(settings.time_zone, within, settings.stale_after, self.even(index, now));
+        (!people.is_empty()).then_some(Roster { bounds, limit, people })
+    }
+
+    fn pacing(
+        &mut self,
+        roster: Roster,
+        purse: Purse,
+        lessons: &[Lesson],
+        questions: &HashMap<u32, Timestamp>,
+        now: Timestamp,
+    ) -> Pacing {
+        let (mut members, mut plans, mut numbers) = (Vec::new(), Vec::new(), HashMap::new());
+        for (number, &(person, hours)) in (0_u32..).zip(&roster.people) {
+            let watched = &mut self.people[person as usize];
+            watched.number = number;
+            numbers.insert(watched.person_id, number);
+            let open = &self.hours[hours].open;
+            members.push(Member {
+                phase: watched.phase,
+                open: open.clone(),
+                last_look: watched.last_ok,
+                inside: seen(&watched.belief, &[]),
+            });
+            let question = questions.get(&person).copied();
+            let question = question.or_else(|| {
+                // After a restart: the rule gives such instants only to be asked again.
+                let zone = self.settings.time_zone;
+                (watched.due > now && begins(watched.due, open, zone)).then_some(watched.due)
+            });
+            let since = watched.last_ok.unwrap_or(now);
+            let gap = if watched.due > now { open.open_between(since, watched.due) } else { Duration::ZERO };
+            plans.push(Plan { question, gap, decided: None });
+        }
+        let mut visits: Vec<Lived> = lessons
+            .iter()
+            .filter_map(|lesson| {
+                let &person = numbers.get(&lesson.person_id)?;
+                let &Lesson { conference, joined, left, .. } = lesson;
+                Some(Lived { person, conference, joined, left })
+            })
+            .collect();
+        // In the order of the clock: the same history gives the same lessons.
+        visits.sort_by_key(|visit| (visit.joined, visit.person, visit.conference));
+        let crew = Crew::new(roster.bounds, &members, &visits, purse, now);
+        tracing::debug!(org = %self.upstream_name(&roster), people = members.len(), visits = visits.len(), "learned from the history");
+        Pacing { crew, roster, plans }
+    }
+
+    fn upstream_name(&self, roster: &Roster) -> &str {
+        let first = roster.people.first().map(|&(person, _)| self.people[person as usize].upstream);
+        first.map_or("", |index| self.upstreams[index].name.as_str())
+    }
+
+    /// The organisation's calls now; `None`: there is no limit.
+    fn purse(&self, index: usize, now: Timestamp) -> Option<Purse> {
+        let upstream = &self.upstreams[index];
+        Some(Purse {
+            limit: upstream.budget.limit()?,
+            used: upstream.budget.used(now),
+            spoken_for: upstream.share.fixed_calls,
+            until: upstream.budget.month_ends_at(now),
+            even: self.even(index, now),
+        })
+    }
+
+    /// Everybody's interval, were the rest of the month's calls spread evenly.
+    pub(super) fn even(&self, index: usize, now: Timestamp) -> Duration {
+        let upstream = &self.upstreams[index];
+        let share = &upstream.share;
+        let even = upstream.budget.even_open_interval(share.open, share.fixed_calls, now);
+        even.unwrap_or_default().max(self.settings.min_interval)
+    }
+
+    /// When to look at somebody, or to ask again, by the rule. `None`: they are not paced by it.
+    pub(super) fn next_paced(&mut self, person: u32, now: Timestamp) -> Option<Timestamp> {
+        let watched = &self.people[person as usize];
+        let (index, number) = (watched.upstream, watched.number);
+        if number == NO_NUMBER {
+            return None;
+        }
+        let purse = self.purse(index, now)?;
+        let next = self.upstreams[index].pacing.as_mut()?.crew.next(number, now, &purse);
+        let (Next::Look(at, why) | Next::AskAgain(at, why)) = next;
+        tracing::trace!(person = watched.person_id, %at, ?why, "paced");
+        let open = &self.hours[watched.hours].open;
+        let since = watched.last_ok.unwrap_or(now);
+        let gap = if open.is_always() { at.since(since) } else { open.open_between(since, at) };
+        let question = matches!(next, Next::AskAgain(..)).then_some(at);
+        if let Some(plan) = self.upstreams[index].plan_mut(number) {
+            *plan = Plan { question, gap, decided: Some((now, next)) };
+        }
+        Some(at)
+    }
+
+    /// What the rule decided last about somebody, and when.
+    pub(super) fn decided(&self, person: u32) -> Option<(Timestamp, Next)> {
+        let watched = &self.people[person as usize];
+        self.upstreams[watched.upstream].plan(watched.number)?.decided
+    }
+
+    /// What the rule would decide now. Nothing comes of it.
+    pub(super) fn would_decide(&self, person: u32, now: Timestamp) -> Next {
+        let watched = &self.people[person as usize];
+        let (index, number) = (watched.upstream, watched.number);
+        match self.upstreams[index].pacing.as_ref().zip(self.purse(index, now)) {
+            Some((pacing, purse)) if number != NO_NUMBER => pacing.crew.clone().next(number, now, &purse),
+            _ => Next::Look(
+                self.next_even(person, now),
+                Why {
+                    rule: Rule::Plenty,
+                    inside: watched.belief.inside().next().is_some(),
+                    ..Why::default()
+                },
+            ),
+        }
+    }
+
+    /// Whether what is due is no look but a question to the rule.
+    pub(super) fn is_question(&self, person: u32) -> bool {
+        let watched = &self.people[person as usize];
+        let plan = self.upstreams[watched.upstream].plan(watched.number);
+        plan.is_some_and(|plan| plan.question == Some(watched.due))
+    }
+
+    /// The open time between the last good look and the one that the rule planned, if it planned one.
+    pub(super) fn planned_gap(&self, person: u32) -> Option<Duration> {
+        let watched = &self.people[person as usize];
+        self.upstreams[watched.upstream].plan(watched.number).map(|plan| plan.gap)
+    }
+
+    /// A good answer: what it says goes to the rule, and whose next look moved by it is moved. `ended`: visits that
+    /// it ended, or that were over when it came.
+    pub(super) fn tell_rule(&mut self, person: u32, at: Timestamp, belief: Option<&Belief>, ended: &[Visit]) {
+        let watched = &self.people[person as usize];
+        let (index, number) = (watched.upstream, watched.number);
+        let Some(pacing) = &mut self.upstreams[index].pacing else { return };
+        if number == NO_NUMBER {
+            return;
+        }
+        let seen = seen(belief.unwrap_or(&watched.belief), ended);
+        let mut moved = pacing.crew.observed(number, at, &seen);
+        moved.truncate(MOST_MOVED);
+        let moved: Vec<u32> = moved.iter().map(|other| pacing.roster.people[*other as usize].0).collect();
+        for other in moved {
+            self.think_again(other, at);
+        }
+    }
+
+    fn think_again(&mut self, person: u32, now: Timestamp) {
+        let watched = &self.people[person as usize];
+        if watched.gone
+            || watched.busy
+            || watched.failures > 0
+            || watched.overtime_until.is_some()
+            || watched.belief.is_rejected()
+            || watched.belief.awaits_confirmation()
+            // Due already: whatever the rule says, their turn is next.
+            || watched.due <= now
+        {
+            return;
+        }
+        let (due, upstream) = (watched.due, watched.upstream);
+        let Some(next) = self.next_paced(person, now) else { return };
+        self.upstreams[upstream].due.remove(due, person);
+        self.requeue(person, next);
+        self.replanned.push(person);
+    }
+
+    /// Where the rule decides, the next good look is late some time after it was planned, not an interval after the last.
+    pub(super) fn expect_planned(&self, index: usize, now: Timestamp) {
+        let upstream = &self.upstreams[index];
+        if upstream.pacing.is_none() || upstream.standing.since.is_some() {
+            return;
+        }
+        if let Some(due) = upstream.due.next_due(true) {
+            upstream.health.expect_look(due.max(now).plus((self.even(index, now) * 3).max(AT_LEAST)));
+        }
+    }
+}
+
+impl Pacing {
+    fn questions(&self) -> impl Iterator<Item = (u32, Timestamp)> + '_ {
+        let people = self.roster.people.iter().zip(&self.plans);
+        people.filter_map(|(&(person, _), plan)| Some((person, plan.question?)))
+    }
+}
+
+impl super::upstream::Upstream {
+    fn plan(&self, number: u32) -> Option<&Plan> {
+        self.pacing.as_ref()?.plans.get(number as usize)
+    }
+
+    fn plan_mut(&mut self, number: u32) -> Option<&mut Plan> {
+        self.pacing.as_mut()?.plans.get_mut(number as usize)
+    }
+}
+
+/// What somebody is believed to be in, and what ended.
+fn seen(belief: &Belief, ended: &[Visit]) -> Vec<Seen> {
+    let record = |visit: &Visit| Seen {
+        conference: conference_key(visit.conference_id.as_str()),
+        joined: visit.joined,
+        left: visit.end.map(|end| end.at),
+    };
+    belief.open_visits().chain(ended.iter().filter(|visit| visit.end.is_some())).map(record).collect()
+}
+
+/// Whether open time begins at this instant; where it is always open, a day.
+fn begins(at: Timestamp, open: &OpenTime, zone: Tz) -> bool {
+    let just_before = Timestamp::from_ms(at.as_ms().saturating_sub(1));
+    if open.is_always() {
+        return civil::wall(at, zone).date() != civil::wall(just_before, zone).date();
+    }
+    open.open_at(at) && !open.open_at(just_before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::civil::tests::at;
+    use crate::policy::window::Window;
+
+    #[test]
+    fn a_question_is_known_again_by_its_instant() {
+        let window = Window {
+            days: [true, true, true, true, true, false, false],
+            from_minute: 9 * 60,
+            to_minute: 18 * 60,
+            time_zone: Tz::Asia__Shanghai,
+        };
+        let office = OpenTime::new(Some(vec![window]), Vec::new());
+        let always = OpenTime::new(None, Vec::new());
+        let zone = Tz::Asia__Shanghai;
+        // Monday, nine o'clock and midnight in Shanghai.
+        let (nine, midnight) = (at("2026-11-23T01:00:00Z"), at("2026-11-22T16:00:00Z"));
+        assert!(begins(nine, &office, zone) && !begins(nine, &always, zone));
+        assert!(begins(midnight, &always, zone) && !begins(midnight, &office, zone));
+        for by in [1, 500, 60_000] {
+            let (nine, midnight) =
+                (nine.plus(Duration::from_millis(by)), midnight.plus(Duration::from_millis(by)));
+            assert!(!begins(nine, &office, zone) && !begins(midnight, &always, zone));
+        }
+    }
+}

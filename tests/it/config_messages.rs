@@ -1,0 +1,240 @@
+//! The messages that operators are promised, each from a real file and the real program: text, JSON, exit code.
+//!
+//! Guards: wording, places and codes that documents and scripts rely on. Deliberately not here: every other mistake
+//! (`config_check`).
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Enough to be a config, without a word from `check`.
+const GOOD: &str = "time_zone = \"Asia/Shanghai\"\n[dingtalk]\napp_key = \"dingxxxx\"\n\
+    app_secret = { credential = \"app-secret\" }\ncalls_per_month = 5000\n[[user]]\nunion_id = \"u1\"\n";
+
+fn write(path: &Path, text: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).expect("written");
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("set");
+}
+
+fn check(folder: &Path, arguments: &[&str]) -> Output {
+    // A folder of credentials as the unit has it, with one in it.
+    let credentials = folder.join("credentials");
+    std::fs::create_dir_all(&credentials).expect("made");
+    write(&credentials.join("app-secret"), "hush\n", 0o600);
+    Command::new(env!("CARGO_BIN_EXE_presenced"))
+        .arg("check")
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("PRESENCED_CONFIG")
+        .env("CREDENTIALS_DIRECTORY", &credentials)
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("it runs")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("text")
+}
+
+/// What `check` says about a config, and how it ends.
+fn said(config: &str) -> (String, Option<i32>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&folder.path().join("config.toml"), config, 0o640);
+    let output = check(folder.path(), &[]);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    (text(&output), output.status.code())
+}
+
+#[test]
+fn the_example_says_nothing() {
+    for mode in [0o640, 0o644] {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(&folder.path().join("config.toml"), include_str!("../../config.example.toml"), mode);
+        let output = check(folder.path(), &["--strict"]);
+        assert_eq!((text(&output).as_str(), output.status.code()), ("", Some(0)));
+    }
+}
+
+#[test]
+fn a_typing_error() {
+    let lines_before = "\n".repeat(25 - GOOD.lines().count());
+    let (said, code) = said(&format!("{GOOD}{lines_before}[poll]\nintervall = \"2m\"\n"));
+    let expected = "error: unknown key `intervall` in [poll]\n  --> config.toml:27:1\n27 | intervall = \"2m\"\n   \
+        | ^^^^^^^^^ did you mean `interval`?\n";
+    assert_eq!((said.as_str(), code), (expected, Some(78)));
+}
+
+/// Ten people, 198 open hours in an ordinary month.
+fn plan(limit: u64) -> String {
+    let mut config = GOOD.replace("5000", &limit.to_string());
+    let filling = 26 - config.lines().count() - 5;
+    let _ = write!(
+        config,
+        "{}[[window]]\ndays = [\"mon-fri\"]\nfrom = \"09:00\"\nto = \"18:00\"\n[poll]\ninterval = \"1m\"\n",
+        "\n".repeat(filling)
+    );
+    for person in 2..=10 {
+        let _ = writeln!(config, "[[user]]\nunion_id = \"u{person}\"");
+    }
+    config
+}
+
+#[test]
+fn a_plan_that_needs_more_than_there_is() {
+    let (text, code) = said(&plan(5000));
+    let expected = "error: this plan needs 118800 calls a month; calls_per_month is 5000\n  --> config.toml:27:12   \
+        interval = \"1m\" x 10 users x 198 open hours\n   = fits: interval = \"auto\" (24m), or calls_per_month = 120000\n";
+    assert_eq!((text.as_str(), code), (expected, Some(78)));
+    // Within a fifth it is a warning, which only `--strict` minds.
+    let (text, code) = said(&plan(100_000));
+    assert!(
+        text.starts_with("warning: this plan needs 118800 calls a month; calls_per_month is 100000\n"),
+        "{text}"
+    );
+    assert_eq!(code, Some(0));
+    assert_eq!(said(&plan(120_000)), (String::new(), Some(0)));
+}
+
+/// One promised message: what stands in the file, and what is said about it.
+struct Promise {
+    code: &'static str,
+    severity: &'static str,
+    /// At the end of a good config.
+    more: &'static str,
+    /// Each stands in the text.
+    said: &'static [&'static str],
+}
+
+const PROMISES: &[Promise] = &[
+    Promise {
+        code: "duplicate-user",
+        severity: "error",
+        more: "[[user]]\nunion_id = \"u1\"\n",
+        said: &[
+            "error: `u1` stands twice in organisation `default`\n",
+            "config.toml:9:12\n 9 | union_id = \"u1\"\n   |            ^^^^ the second\n",
+            "config.toml:7:12\n 7 | union_id = \"u1\"\n   |            ^^^^ the first\n",
+        ],
+    },
+    Promise {
+        code: "missing-secret",
+        severity: "error",
+        more: "[http]\ntoken = { credential = \"http-token\" }\n",
+        said: &[
+            "error: there is no credential `http-token`\n",
+            "add `LoadCredential=http-token:/etc/presenced/credentials/http-token` to the unit's [Service]",
+        ],
+    },
+    Promise {
+        code: "bad-value",
+        severity: "error",
+        more: "cron = \"*/20 9-18 * * 1-5\"\n",
+        said: &["config.toml:8:8\n", "write `MON-FRI` for `1-5`"],
+    },
+    Promise {
+        code: "bad-value",
+        severity: "error",
+        more: "interval = \"5M\"\n",
+        said: &["months have no fixed length", "`5M` is five months: write `5m`"],
+    },
+    Promise {
+        code: "bad-value",
+        severity: "error",
+        more: "[history]\nvisits = \"1y\"\n",
+        said: &["years have no fixed length", "write `365d`"],
+    },
+    Promise {
+        code: "open-listener",
+        severity: "error",
+        more: "[http]\nlisten = \"0.0.0.0:8787\"\n",
+        said: &[
+            "is open to others at 0.0.0.0:8787, and no `token` is set",
+            "set `token`, or listen on `127.0.0.1`",
+        ],
+    },
+    Promise {
+        code: "bad-template",
+        severity: "error",
+        more: "[[webhook]]\nname = \"own\"\nurl = \"https://crm.example.com\"\nformat = \"template\"\n\
+            template = \"own.j2\"\n",
+        said: &[
+            "own.j2 is no good for meeting.participant_joined: it does not give JSON",
+            "{{ text | json }}",
+        ],
+    },
+    Promise {
+        code: "plain-secret",
+        severity: "warning",
+        more: "[http]\ntoken = \"hunter2\"\n",
+        said: &["warning: a secret stands in the config as plain text\n  --> config.toml:9:9\n"],
+    },
+    Promise {
+        code: "world-readable",
+        severity: "warning",
+        more: "[http]\ntoken = { file = \"open.txt\" }\n",
+        said: &["everybody on this machine can read", "open.txt", "chmod o-rwx"],
+    },
+    Promise {
+        code: "kept-as-text",
+        severity: "warning",
+        more: "name = \"${NAME}\"\n",
+        said: &["`${NAME}` is kept as text", "write `{ env = \"NAME\" }`"],
+    },
+    Promise {
+        code: "matches-nobody",
+        severity: "warning",
+        more: "[[webhook]]\nname = \"crm\"\nurl = \"https://crm.example.com\"\ngroups = [\"ops\"]\n",
+        said: &["webhook `crm` names the group `ops`: nobody is in it"],
+    },
+];
+
+#[test]
+fn every_promised_message_comes() {
+    for Promise { code, severity, more, said } in PROMISES {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        write(&path.join("config.toml"), &format!("{GOOD}{more}"), 0o640);
+        write(&path.join("own.j2"), "{\"text\": {{ text }}}", 0o640);
+        write(&path.join("open.txt"), "hunter2", 0o644);
+        let output = check(path, &[]);
+        let shown = text(&output);
+        assert!(shown.starts_with(severity), "{code}: {shown}");
+        for part in *said {
+            assert!(shown.contains(part), "{code} lacks {part:?}:\n{shown}");
+        }
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let is_error = *severity == "error";
+        assert_eq!(output.status.code(), Some(if is_error { 78 } else { 0 }), "{code}");
+        let output = check(path, &["--strict", "-o", "json"]);
+        assert_eq!(output.status.code(), Some(if is_error { 78 } else { 3 }), "{code}");
+        let rows: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+        let row = rows.iter().find(|row| row["code"] == *code).unwrap_or_else(|| panic!("{code}: {rows:?}"));
+        assert_eq!((&row["severity"], &row["file"]), (&(*severity).into(), &"config.toml".into()), "{code}");
+        assert!(row["line"].is_number() && row["column"].is_number() && row["message"].is_string(), "{row}");
+    }
+}
+
+#[test]
+fn all_of_them_come_at_once() {
+    let mut config = GOOD.to_owned();
+    // One table each: what adds to the user, then what opens tables of its own.
+    config.push_str("name = \"${NAME}\"\n[[user]]\nunion_id = \"u1\"\ninterval = \"5M\"\n[http]\nlisten = \"0.0.0.0:1\"\n");
+    let (shown, code) = said(&config);
+    for part in ["kept as text", "stands twice", "five months", "open to others"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(code, Some(78));
+}
+
+#[test]
+fn what_is_shown_fits_a_narrow_terminal() {
+    let long = format!("groups = [{}\"ops\", 7]\n", "\"a-group-with-a-long-name\", ".repeat(8));
+    let (shown, _) = said(&format!("{GOOD}{long}[http]\ntoken = {{ credential = \"http-token\" }}\n"));
+    let excerpts: Vec<&str> = shown.lines().filter(|line| line.contains(" | ")).collect();
+    assert!(excerpts.iter().all(|line| line.chars().count() <= 80), "{shown}");
+    assert!(shown.contains('…') && shown.contains("\n   = add `LoadCredential="), "{shown}");
+    let line = excerpts.iter().position(|line| line.contains('7')).expect("the line");
+    let at = excerpts[line].chars().position(|c| c == '7').expect("the value");
+    assert_eq!(excerpts[line + 1].chars().nth(at), Some('^'), "{shown}");
+}
