@@ -2,7 +2,7 @@
 //!
 //! Guards: advice names only keys that exist. Deliberately not here: the list of them, and what they mean (`reference`).
 
-use super::reference::{Kind, TABLES, table};
+use super::reference::{Kind, TABLES, Table, table};
 
 /// What the same thing is called elsewhere, by the table's path; those of `webhook` hold for its defaults, those of
 /// `dingtalk` for an organisation.
@@ -52,7 +52,7 @@ pub(super) fn advice(name: &str, path: &str) -> String {
     let elsewhere: Vec<String> = TABLES
         .iter()
         .filter(|table| !table.path.is_empty() && table.all_keys().any(|key| key.name == name))
-        .map(|table| table.header())
+        .map(Table::header)
         .collect();
     if !elsewhere.is_empty() {
         return format!("it is a key of {}", elsewhere.join(", "));

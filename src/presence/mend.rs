@@ -52,7 +52,7 @@ fn cut(
     known.ended = Some(at);
     step.note(&closed.visit);
     let Some(left_event) = closed.left_event.take() else { return };
-    let changes = Changes { left_at: changed(old.at, at), ..Changes::default() };
+    let changes = Changes { left_at: Some(changed(old.at, at)), ..Changes::default() };
     let fact = Fact::at(EventType::ParticipantCorrected, at, format!("left_at:{}", at.as_ms()));
     step.facts.push(Fact {
         basis: Basis::Inferred,
@@ -78,7 +78,7 @@ fn mend_join(
     closed.visit.join_basis = Basis::Reported;
     step.note(&closed.visit);
     let Some(joined_event) = closed.joined_event.take().filter(|_| from != at) else { return };
-    let changes = Changes { joined_at: changed(from, at), ..Changes::default() };
+    let changes = Changes { joined_at: Some(changed(from, at)), ..Changes::default() };
     let fact = Fact::at(EventType::ParticipantCorrected, at, format!("joined_at:{}", at.as_ms()));
     step.facts.push(Fact {
         basis: Basis::Reported,
@@ -90,6 +90,6 @@ fn mend_join(
     });
 }
 
-fn changed(from: Timestamp, to: Timestamp) -> Option<Changed<Rfc3339>> {
-    Some(Changed { from: Rfc3339(from), to: Rfc3339(to) })
+fn changed(from: Timestamp, to: Timestamp) -> Changed<Rfc3339> {
+    Changed { from: Rfc3339(from), to: Rfc3339(to) }
 }

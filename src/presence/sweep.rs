@@ -117,7 +117,6 @@ pub(super) struct Swept {
 }
 
 impl Swept {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub(super) fn is_nothing(&self) -> bool {
         *self == Self::default()
     }

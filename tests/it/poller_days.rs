@@ -31,7 +31,8 @@ fn scene() -> Scenario {
 }
 
 fn config(poll: &str, rest: &str, users: &[&str]) -> String {
-    let users: String = users.iter().map(|id| format!("[[user]]\nunion_id = \"{id}\"\n")).collect();
+    let users: Vec<String> = users.iter().map(|id| format!("[[user]]\nunion_id = \"{id}\"\n")).collect();
+    let users = users.concat();
     format!("calls_per_month = 0\n[poll]\n{poll}\n{rest}{users}")
 }
 

@@ -39,7 +39,8 @@ fn identity(index: usize) -> Identity {
 }
 
 fn users(people: std::ops::Range<usize>, more: &str) -> String {
-    people.map(|index| format!("[[user]]\nunion_id = \"{}\"\n{more}\n", member(index))).collect()
+    let user = |index| format!("[[user]]\nunion_id = \"{}\"\n{more}\n", member(index));
+    people.map(user).collect::<Vec<_>>().concat()
 }
 
 /// All are in one stand-up from ten to twenty-five past, each day. It starts at eight.

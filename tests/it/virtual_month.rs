@@ -54,8 +54,8 @@ fn scenario() -> Scenario {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_with_troubles_spends_its_calls_and_not_one_more() {
-    let users: String =
-        (0..PEOPLE).map(|index| format!("[[user]]\nunion_id = \"{}\"\n", member(index))).collect();
+    let user = |index| format!("[[user]]\nunion_id = \"{}\"\n", member(index));
+    let users = (0..PEOPLE).map(user).collect::<Vec<_>>().concat();
     let config = format!(
         "calls_per_month = {CALLS}\ntimeout = \"100ms\"\n\
          [[window]]\ndays = [\"mon-fri\"]\nfrom = \"08:30\"\nto = \"19:30\"\n{users}"

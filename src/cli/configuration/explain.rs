@@ -163,9 +163,8 @@ fn row(entry: Entry) -> Row {
     let Entry { table, key } = entry;
     let value = match key.absent {
         Absent::Default(value) => Cell::from(value),
-        Absent::Means(_) => Cell::Nothing,
         Absent::Refused("") => Cell::from("required"),
-        Absent::Refused(_) => Cell::Nothing,
+        Absent::Means(_) | Absent::Refused(_) => Cell::Nothing,
     };
     let some = |text: &str| if text.is_empty() { Cell::Nothing } else { Cell::from(text) };
     Row::new(vec![

@@ -94,11 +94,11 @@ fn put(root: &mut Map<String, Json>, block: &Block, values: Map<String, Json>) {
         if word.is_empty() {
             break;
         }
-        let last = words.peek().is_none();
+        let ends = words.peek().is_none();
         let slot = at.entry(word).or_insert_with(|| {
             if block.table.many { Json::Array(Vec::new()) } else { Json::Object(Map::new()) }
         });
-        if last && let Json::Array(list) = slot {
+        if ends && let Json::Array(list) = slot {
             list.push(Json::Object(values));
             return;
         }

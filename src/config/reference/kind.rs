@@ -75,8 +75,8 @@ impl Kind {
             Self::Number { least, .. } => format!("a whole number, {least} or more"),
             Self::Factor => "a number, 1.0 or more".into(),
             Self::Duration(words) => {
-                let quoted: String = words.iter().map(|word| format!("\"{word}\" or ")).collect();
-                format!("{quoted}a duration")
+                let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+                [quoted, vec!["a duration".to_owned()]].concat().join(" or ")
             }
             Self::Choice(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();

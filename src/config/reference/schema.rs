@@ -116,8 +116,7 @@ fn of_kind(kind: Kind) -> Value {
         Kind::Texts | Kind::Globs | Kind::Events => texts(),
         Kind::Days | Kind::Dates => json!({ "anyOf": [{ "type": "string", "minLength": 1 }, texts()] }),
         Kind::Pairs => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
-        Kind::Secret => json!({ "$ref": "#/$defs/secret" }),
-        Kind::UrlOrSecret => json!({ "$ref": "#/$defs/secret" }),
+        Kind::Secret | Kind::UrlOrSecret => json!({ "$ref": "#/$defs/secret" }),
         Kind::Secrets => json!({ "anyOf": [
             { "$ref": "#/$defs/secret" },
             { "type": "array", "items": { "$ref": "#/$defs/secret" } },

@@ -19,9 +19,8 @@ pub(super) fn hidden(kind: Kind, value: Value, folder: &Path) -> Value {
         (Kind::Secrets, Value::Array(items)) => {
             Value::Array(items.into_iter().map(|item| reference(item, folder)).collect())
         }
-        (Kind::Secret | Kind::Secrets, value) => reference(value, folder),
         (Kind::UrlOrSecret, Value::String(url)) => Value::String(whose(&url)),
-        (Kind::UrlOrSecret, value) => reference(value, folder),
+        (Kind::Secret | Kind::Secrets | Kind::UrlOrSecret, value) => reference(value, folder),
         (Kind::Headers, Value::Table(pairs)) => {
             Value::Table(pairs.into_iter().map(|(name, value)| (name, reference(value, folder))).collect())
         }

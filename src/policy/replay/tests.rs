@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use proptest::prelude::*;
 
-use super::{Policy, Scene, Sweeping};
+use super::{Choice, Policy, Scene, Sweeping};
 use crate::policy::pace::{Person, Settings, Visit};
 use crate::policy::window::{OpenTime, Window};
 use crate::time::Timestamp;
@@ -37,7 +37,7 @@ fn scene(people: u32, calls_per_month: u64, warmup_days: u64, visits: Vec<Visit>
         month_time_zone: Tz::UTC,
         warmup: Duration::from_hours(24 * warmup_days),
         visits,
-        sweep: super::Sweeping::Off,
+        sweep: Sweeping::Off,
         foreign: BTreeSet::new(),
     }
 }
@@ -134,7 +134,7 @@ fn sweeps_see_many_for_the_price_of_their_meetings() {
 fn where_every_meeting_is_foreign_nothing_changes() {
     let scene = scene(6, 1_500, 28, calendar(6, 49));
     let foreign = swept(scene.clone(), 100);
-    assert!(matches!(foreign.choice(), super::Choice::NotTrusted { .. }));
+    assert!(matches!(foreign.choice(), Choice::NotTrusted { .. }));
     assert_eq!(foreign.run(Policy::Auto), scene.run(Policy::Auto));
 }
 

@@ -94,9 +94,9 @@ impl Sums {
         for from in (0..end).rev() {
             let alone = self.wrong(from, end);
             let mut best = (alone, 0.0, alone);
-            for to in from + 1..end.min(from + LONGEST + 1) {
+            let reach = from + 1..end.min(from + LONGEST + 1).max(from + 1);
+            for (to, (value, calls, after)) in reach.clone().zip(&ahead[reach]) {
                 let wrong = self.wrong(from, to);
-                let (value, calls, after) = ahead[to];
                 let total = wrong + price * cost + value;
                 if total < best.0 {
                     best = (total, calls + cost, wrong + after);

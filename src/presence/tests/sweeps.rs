@@ -380,7 +380,7 @@ proptest! {
         let seconds = second_of(watch.belief.last_look().unwrap());
         let truly: Vec<&str> = world.stays.iter()
             .filter(|(_, from, to)| *from <= seconds && seconds < *to).map(|(name, ..)| *name).collect();
-        let believed: Vec<&str> = watch.belief.inside().map(|id| id.as_str()).collect();
+        let believed: Vec<&str> = watch.belief.inside().map(ConferenceId::as_str).collect();
         prop_assert_eq!(believed, truly);
         // No two stays of one meeting overlap, whatever was mended.
         for name in ["a", "b"] {
