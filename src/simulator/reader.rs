@@ -10,13 +10,15 @@ use chrono::NaiveTime;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::faults::{Fault, FaultKind, On};
+use self::text::{Anchor, Do, FaultText, File, PersonText, StepText};
+use super::faults::Fault;
 use super::knobs::Knobs;
-use super::ledger::Limits;
-use super::scenario::{App, Scenario, ScenarioError};
+use super::scenario::{Scenario, ScenarioError};
 use super::script::{Act, Happening, Step};
 use super::world::{Meeting, Person, World};
 use crate::time::{Timestamp, duration_ms};
+
+mod text;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -37,110 +39,6 @@ pub(super) fn parse_faults(text: &str, world: &World) -> Result<Vec<Fault>, Scen
 /// Reads knobs on their own.
 pub(super) fn parse_knobs(text: &str) -> Result<Knobs, ScenarioError> {
     Reader::new(text, "knobs").read()
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    title: Option<String>,
-    starts: Option<Spanned<String>>,
-    repeat: Option<Spanned<String>>,
-    #[serde(default)]
-    anchor: Anchor,
-    time_zone: Option<Spanned<String>>,
-    #[serde(default)]
-    limits: Limits,
-    #[serde(default)]
-    knobs: Knobs,
-    #[serde(default)]
-    app: Vec<App>,
-    people: BTreeMap<String, Spanned<PersonText>>,
-    #[serde(default)]
-    meetings: BTreeMap<String, MeetingText>,
-    #[serde(default)]
-    script: Script,
-    #[serde(default)]
-    fault: Vec<Spanned<FaultText>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Anchor {
-    /// It starts when the simulator starts.
-    #[default]
-    Now,
-    /// It started at the last midnight, and its times are the day's.
-    Midnight,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PersonText {
-    union_id: String,
-    nick: Option<String>,
-    device: Option<String>,
-    #[serde(default)]
-    external: bool,
-    #[serde(default)]
-    by_phone: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct MeetingText {
-    id: Option<String>,
-    foreign: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Script {
-    steps: Vec<Spanned<StepText>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StepText {
-    at: String,
-    #[serde(rename = "do")]
-    what: Do,
-    #[serde(default)]
-    who: Vec<String>,
-    meeting: String,
-    device: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Do {
-    Invite,
-    Call,
-    Reject,
-    Join,
-    Leave,
-    Kick,
-    Host,
-    CoHost,
-    Attendee,
-    End,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FaultText {
-    kind: FaultKind,
-    #[serde(default)]
-    on: On,
-    #[serde(default)]
-    who: Vec<String>,
-    from: Option<String>,
-    until: Option<String>,
-    times: Option<u64>,
-    every: Option<u64>,
-    status: Option<u16>,
-    code: Option<String>,
-    retry_after: Option<String>,
-    pause: Option<String>,
 }
 
 /// Reads a text and collects what is wrong with it.
@@ -402,6 +300,7 @@ fn span(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulator::ledger::Limits;
 
     const HEAD: &str = "starts = \"08:55\"\n[people]\nann = { union_id = \"u-1\" }\nbob = { union_id = \"u-2\" }\n[meetings]\nm = {}\n";
 
