@@ -1,7 +1,7 @@
 //! What the pacing rule is worth: made-up calendars of four kinds, replayed under `even`, `auto` and `hindsight`.
 //!
 //! `cargo bench --bench pacing` prints the ratios over fresh seeds; `-- --seeds N` takes more of them, `-- --sweeps` prints
-//! what sweeps are worth, `-- --write` writes the shipped
+//! what sweeps are worth, `-- --start` what learning costs at a start and what is kept, `-- --write` writes the shipped
 //! traces (`traces/`), their configs and the plot (`docs/pacing.svg`) anew. Deliberately not here: asserting anything.
 #![expect(clippy::cast_precision_loss, reason = "counts, minutes and milliseconds here are far below 2^52")]
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
@@ -18,6 +18,7 @@ use presenced::policy::window::{OpenTime, Window};
 use presenced::time::Timestamp;
 
 mod generate;
+mod start;
 mod sweeps;
 
 use generate::{Kind, generate};
@@ -43,6 +44,10 @@ fn main() {
     let write = args.iter().any(|arg| arg == "--write");
     if args.iter().any(|arg| arg == "--sweeps") {
         sweeps::rows(seeds);
+        return;
+    }
+    if let Some(at) = args.iter().position(|arg| arg == "--start") {
+        start::rows(args.get(at + 1).map(String::as_str).filter(|row| row.contains('-')));
         return;
     }
     println!(

@@ -64,10 +64,11 @@ impl Circle {
 
 /// Whether two people shared a meeting that began in this quarter on a comparable day.
 pub fn met_then(one: &Diary, other: &Diary, before: &Before, slot: usize) -> bool {
-    one.like(before, slot).any(|(day, stay)| {
-        let theirs = other.day(day).map_or(&[][..], |day| &day.stays);
-        theirs.iter().any(|other| other.conference == stay.conference)
-    })
+    one.like(before, slot).any(|(day, stay)| was_at(other, day, stay.conference))
+}
+
+fn was_at(diary: &Diary, day: i32, conference: u64) -> bool {
+    diary.day(day).is_some_and(|day| day.stays.iter().any(|stay| stay.conference == conference))
 }
 
 impl Company {
@@ -108,9 +109,12 @@ impl Company {
             for (person, stay) in members {
                 let (index, slot) = (*person as usize, slot_of(stay.joined_ms).0);
                 let days = before(index);
+                let earlier: Vec<(i32, u64)> =
+                    diaries[index].like(&days, slot).map(|(day, stay)| (day, stay.conference)).collect();
                 for other in circles[index].with.keys() {
                     let came = members.iter().any(|(member, _)| member == other);
-                    let met = met_then(diaries[index], diaries[*other as usize], &days, slot);
+                    let theirs = diaries[*other as usize];
+                    let met = earlier.iter().any(|(day, conference)| was_at(theirs, *day, *conference));
                     let cell = &mut self.joins[circles[index].share(*other)][usize::from(met)];
                     cell.0 += f64::from(u8::from(came));
                     cell.1 += 1.0;

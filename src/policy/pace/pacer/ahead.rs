@@ -9,7 +9,7 @@ use super::super::diary::{SLOTS, split};
 use super::super::habits::Joins;
 use super::super::lookahead::{self, Outlook, Trend};
 use super::watched::{Table, View, minute_of};
-use super::{DAY_MS, MINUTE_MS, Pacer};
+use super::{AT_HAND, DAY_MS, MINUTE_MS, Pacer};
 use crate::time::duration_ms;
 
 /// Chances are followed from so long before opening, for who is inside already then.
@@ -29,8 +29,9 @@ impl Pacer {
     /// Looks through the part of the day that `at` is in, unless that was done.
     pub(super) fn prepare(&mut self, index: usize, at: i64, price: f64) {
         if self.people[index].table.as_deref().is_none_or(|table| !table.covers(at)) {
-            self.people[index].table = self.table(index, at, price).map(Box::new);
+            self.look_through(index, at, price);
         }
+        self.keep_at_hand(index);
         let Some(table) = self.people[index].table.take() else { return };
         let watched = &self.people[index];
         if watched.inside.as_ref().is_some_and(|inside| inside.view.is_none()) {
@@ -57,6 +58,38 @@ impl Pacer {
             }
         }
         self.people[index].table = Some(table);
+    }
+
+    /// A day that was put away comes back as it was: at the price it was made at.
+    fn look_through(&mut self, index: usize, at: i64, price: f64) {
+        let made = self.people[index].made.filter(|(opens, until, _)| (*opens..*until).contains(&at));
+        let price = made.map_or(price, |(.., price)| price);
+        let table = self.table(index, at, price).map(Box::new);
+        let watched = &mut self.people[index];
+        watched.made = table.as_ref().map(|table| (table.opens, table.until, price));
+        watched.table = table;
+    }
+
+    /// Takes out a day that was put away, if it is still that day.
+    pub(super) fn take_out(&mut self, index: usize, at: i64) {
+        let watched = &self.people[index];
+        let Some((opens, until, price)) = watched.made.filter(|_| watched.table.is_none()) else { return };
+        if (opens..until).contains(&at) {
+            self.look_through(index, at, price);
+            self.keep_at_hand(index);
+        }
+    }
+
+    fn keep_at_hand(&mut self, index: usize) {
+        if let Some(place) = self.at_hand.iter().rposition(|other| *other == index) {
+            self.at_hand.remove(place);
+        }
+        self.at_hand.push_back(index);
+        if self.at_hand.len() > AT_HAND
+            && let Some(other) = self.at_hand.pop_front()
+        {
+            self.people[other].table = None;
+        }
     }
 
     pub(super) fn table(&mut self, index: usize, at: i64, price: f64) -> Option<Table> {

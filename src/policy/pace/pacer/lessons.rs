@@ -25,7 +25,7 @@ impl Pacer {
         (self.habits, self.stays, self.company) = (Habits::default(), Stays::default(), Company::default());
         for watched in &mut self.people {
             watched.habit = Habit::default();
-            watched.table = None;
+            (watched.table, watched.made) = (None, None);
             if let Some(inside) = &mut watched.inside {
                 inside.view = None;
             }

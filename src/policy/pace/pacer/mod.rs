@@ -4,7 +4,7 @@
 //! calls in the same order give the same looks. A person's day is looked through once; after that a decision costs the
 //! minutes ahead, whatever the number of people. Deliberately not here: asking, and counting what was asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::company::{Circle, Company};
@@ -33,6 +33,8 @@ const DAY_MS: i64 = 86_400_000;
 const ENOUGH: f64 = 20.0;
 /// Below this the minutes that the rule thinks in are too coarse, and there is nothing to save.
 const FINE_MS: i64 = 120_000;
+/// So many people's days seen ahead are kept at hand; a day is up to 100 KB. Others are worked out again when needed.
+const AT_HAND: usize = 32;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -56,6 +58,8 @@ pub struct Pacer {
     counts: Vec<f64>,
     /// Open days by open time are asked often.
     open_slots: BTreeMap<(usize, i32), u128>,
+    /// Whose days are at hand, the longest unused first.
+    at_hand: VecDeque<usize>,
 }
 
 impl Pacer {
@@ -85,6 +89,7 @@ impl Pacer {
             laid_out: (0, 0),
             counts,
             open_slots: BTreeMap::new(),
+            at_hand: VecDeque::new(),
             settings,
         };
         pacer.lay_out(now.as_ms());

@@ -81,7 +81,7 @@ impl Pacer {
                 // Five open days are a week of most people.
                 let mut from = opens;
                 for _ in 0..5 {
-                    self.people[*index].table = None;
+                    (self.people[*index].table, self.people[*index].made) = (None, None);
                     self.prepare(*index, from, price);
                     let Some(table) = &self.people[*index].table else { break };
                     calls += table.outlook.calls[minute_of(table, table.opens)];

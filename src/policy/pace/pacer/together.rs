@@ -31,6 +31,7 @@ impl Pacer {
             if self.people[index].last_look.is_some_and(|last| last > record.joined.as_ms() + 2 * MINUTE_MS) {
                 chance *= LOOKED_SINCE;
             }
+            self.take_out(index, now);
             let wrong = self.wrong_at(index, now);
             if chance > wrong {
                 let watched = &mut self.people[index];
@@ -44,6 +45,7 @@ impl Pacer {
     pub(super) fn still_there(&mut self, person: u32, conference: u64, now: i64, moved: &mut BTreeSet<u32>) {
         let together = self.company.leaves_together();
         for other in self.others_in(conference, person) {
+            self.take_out(other as usize, now);
             let wrong = self.wrong_at(other as usize, now) * (1.0 - together);
             let watched = &mut self.people[other as usize];
             (watched.anchor, watched.wrong) = (now, wrong);
@@ -68,6 +70,7 @@ impl Pacer {
             if self.people[other as usize].last_look.is_some_and(|last| last > when + MINUTE_MS) {
                 continue;
             }
+            self.take_out(other as usize, now);
             let wrong = self.wrong_at(other as usize, now).max(together);
             let watched = &mut self.people[other as usize];
             (watched.anchor, watched.wrong) = (now, wrong);

@@ -52,6 +52,8 @@ pub(super) struct Watched {
     pub(super) wrong: f64,
     pub(super) inside: Option<Inside>,
     pub(super) table: Option<Box<Table>>,
+    /// The table at hand, or put away, is for `[opens, until)` and was made at this price.
+    pub(super) made: Option<(i64, i64, f64)>,
 }
 
 impl Table {
