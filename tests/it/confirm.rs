@@ -194,8 +194,8 @@ async fn an_outage_of_the_meeting_calls_leaves_vanished_and_the_next_absence_is_
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_asked_unless_the_config_wants_it_and_the_month_permits() {
     // Forty others are watched and hardly ever looked at: their looks come first.
-    let others: String =
-        (0..40).map(|n| format!("[[user]]\nunion_id = \"u-{n}\"\ncron = \"0 0 1 1 *\"\n")).collect();
+    let other = |n: u32| format!("[[user]]\nunion_id = \"u-{n}\"\ncron = \"0 0 1 1 *\"\n");
+    let others = (0..40).map(other).collect::<Vec<_>>().concat();
     let tight = config(CALLS, true, &format!("{TWO}{others}"));
     for (config, used) in [(config(CALLS, false, TWO), 0), (tight, CALLS - 43)] {
         let house = open_with(scene(LEAVE, ""), &config, used).await;

@@ -43,5 +43,6 @@ fn people(configs: &str) -> String {
         .collect();
     ids.sort_unstable();
     ids.dedup();
-    ids.iter().map(|id| format!("{id}\n")).collect()
+    ids.push("");
+    ids.join("\n")
 }
