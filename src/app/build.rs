@@ -284,6 +284,7 @@ pub(super) fn settings(config: &Config) -> Settings {
         overtime: config.poll.overtime,
         time_zone: config.time_zone,
         confirm_calls: config.poll.confirm_calls,
+        sweep: config.poll.sweeping(),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::ids::{Identity, OrgName, WebhookName};
 use crate::message::style::Style;
 use crate::message::template::Template;
 use crate::policy::cadence::Cron;
+use crate::policy::sweep::Sweeping;
 use crate::policy::window::{self, OpenTime};
 use secrets::SecretSource;
 
@@ -185,6 +186,17 @@ pub struct Poll {
     pub stale_after: Option<Duration>,
     /// `[poll.backoff]`.
     pub backoff: Backoff,
+}
+
+impl Poll {
+    /// `sweep` as the poller and a replay take it.
+    pub fn sweeping(&self) -> Sweeping {
+        match &self.sweep {
+            None | Some(Cadence::Cron(_)) => Sweeping::Off,
+            Some(Cadence::Auto) => Sweeping::Auto,
+            Some(Cadence::Every(interval)) => Sweeping::Every(*interval),
+        }
+    }
 }
 
 /// Growing waits.

@@ -216,6 +216,11 @@ impl Belief {
         self.last_look
     }
 
+    /// The newest sweep whose word was taken.
+    pub fn last_swept(&self) -> Option<Timestamp> {
+        self.last_swept
+    }
+
     /// The visits that are open, by conference.
     pub fn open_visits(&self) -> impl Iterator<Item = &Visit> {
         self.conferences.iter().filter_map(|known| known.open()).map(|open| &open.visit)
@@ -242,9 +247,10 @@ impl Belief {
     }
 
     /// Whether an observation with the digest of the last one can change nothing but [`Belief::saw_again`]: there was
-    /// a look, nothing is missing, nothing interrupted.
+    /// a look, no sweep was heard since, nothing is missing, nothing interrupted.
     pub fn settled(&self) -> bool {
         self.last_look.is_some()
+            && self.last_swept <= self.last_look
             && self.trouble.is_none()
             && self.conferences.iter().all(|known| known.misses == 0 && !known.is_in_question())
     }

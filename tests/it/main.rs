@@ -60,6 +60,7 @@ mod store_open;
 mod store_recording;
 mod store_views;
 mod store_writer;
+mod sweep;
 mod tidy;
 mod user_find;
 mod verdict_codes;

@@ -217,6 +217,7 @@ fn load(folder: &std::path::Path, base: &str, config: &str) -> Config {
 fn settings(config: &Config) -> Settings {
     let poll = &config.poll;
     Settings {
+        sweep: poll.sweeping(),
         confirm_calls: poll.confirm_calls,
         rules: Rules {
             leave_after_misses: poll.leave_after_misses,

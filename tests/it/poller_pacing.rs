@@ -24,7 +24,8 @@ use crate::poller_harness::{Office, Polling};
 
 const DAY: Duration = Duration::from_hours(24);
 const MINUTE: Duration = Duration::from_mins(1);
-const OFFICE: &str = "[[window]]\ndays = [\"mon-fri\"]\nfrom = \"08:30\"\nto = \"19:30\"\n";
+const OFFICE: &str =
+    "[poll]\nsweep = \"off\"\n[[window]]\ndays = [\"mon-fri\"]\nfrom = \"08:30\"\nto = \"19:30\"\n";
 /// Monday, half an hour before the window opens in Shanghai.
 const MONDAY: &str = "2026-11-23T00:00:00Z";
 /// When everybody joins the stand-up: ten o'clock.

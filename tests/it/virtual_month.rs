@@ -58,7 +58,7 @@ async fn a_month_with_troubles_spends_its_calls_and_not_one_more() {
     let users = (0..PEOPLE).map(user).collect::<Vec<_>>().concat();
     let config = format!(
         "calls_per_month = {CALLS}\ntimeout = \"100ms\"\n\
-         [[window]]\ndays = [\"mon-fri\"]\nfrom = \"08:30\"\nto = \"19:30\"\n{users}"
+         [poll]\nsweep = \"off\"\n[[window]]\ndays = [\"mon-fri\"]\nfrom = \"08:30\"\nto = \"19:30\"\n{users}"
     );
     // The month begins in Shanghai.
     let began = at("2026-10-31T16:00:00Z");

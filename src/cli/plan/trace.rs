@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::scene::people;
 use crate::cli::{Exit, Failure};
-use crate::config::{Cadence, Config};
+use crate::config::Config;
 use crate::policy::pace::{Visit, conference_key};
-use crate::policy::replay::{Choice, Delays, Outcome, Policy, Scene, Sweeping};
+use crate::policy::replay::{Choice, Delays, Outcome, Policy, Scene};
 use crate::time::Timestamp;
 
 /// Columns of the longest bar.
@@ -152,7 +152,7 @@ fn scenes(config: &Config, lines: &[Line], warmup: Duration) -> anyhow::Result<V
             return Err(Failure::new(Exit::Usage, text).into());
         };
         let month_time_zone = org.month_time_zone;
-        let sweep = sweeping(config);
+        let sweep = config.poll.sweeping();
         scenes.push(Scene {
             settings,
             people,
@@ -191,15 +191,6 @@ fn chosen(choice: Choice) -> String {
             100.0 * unseen,
             100.0 * looks
         ),
-    }
-}
-
-/// What the config says of sweeps.
-fn sweeping(config: &Config) -> Sweeping {
-    match &config.poll.sweep {
-        None | Some(Cadence::Cron(_)) => Sweeping::Off,
-        Some(Cadence::Auto) => Sweeping::Auto,
-        Some(Cadence::Every(interval)) => Sweeping::Every(*interval),
     }
 }
 

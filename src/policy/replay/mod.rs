@@ -45,17 +45,7 @@ pub struct Scene {
     pub foreign: BTreeSet<u64>,
 }
 
-/// Whether whole organisations are swept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sweeping {
-    /// Never.
-    #[default]
-    Off,
-    /// Where it is expected to save most.
-    Auto,
-    /// At this interval.
-    Every(Duration),
-}
+pub use super::sweep::Sweeping;
 
 /// Whether `auto` sweeps, and why.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,15 +1,30 @@
 //! Sweeps of a whole organisation: whether they are believed, and when one is worth its calls.
 //!
 //! [`trust`] compares sweeps with looks; [`verdict`] says what may follow from one sweep; [`profile`] knows when
-//! people come and go, and [`economy`] lays the day's sweeps where they save most wrong time; `docs/pacing.md` explains it.
+//! people come and go, [`economy`] lays the day's sweeps where they save most wrong time, and [`timetable`] puts the two together; `docs/pacing.md` explains it.
 //!
 //! Guards: the same input gives the same output for ever. Deliberately not here: what a believed sweep changes
 //! (`presence::sweep`), asking (`tasks`).
 
+use std::time::Duration;
+
 pub mod economy;
 pub mod profile;
+pub mod timetable;
 pub mod trust;
 pub mod verdict;
+
+/// What the operator wants of sweeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sweeping {
+    /// None.
+    #[default]
+    Off,
+    /// Where they save more wrong time than looks.
+    Auto,
+    /// One every so often, in open time.
+    Every(Duration),
+}
 
 /// Meetings on one page of the list, and in one batch.
 pub const MEETINGS_A_CALL: u64 = 20;

@@ -17,6 +17,7 @@ use crate::clock::SharedClock;
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::CallError;
 use crate::policy::quota::Reservation;
+use crate::policy::sweep::Sweeping;
 use crate::presence::diff::Rules;
 use crate::store::history::lessons::Lesson;
 use crate::store::{Enrolled, Miss, Store, StoreError};
@@ -43,6 +44,7 @@ mod share;
 mod snapshot;
 mod standing;
 pub mod start;
+mod sweep;
 mod unseen;
 pub mod upstream;
 mod watchfulness;
@@ -80,6 +82,8 @@ pub struct Settings {
     pub time_zone: Tz,
     /// Meetings are asked about people whose entry vanished.
     pub confirm_calls: bool,
+    /// Whether whole organisations are swept.
+    pub sweep: Sweeping,
 }
 
 /// What the poller works with.
@@ -134,6 +138,7 @@ pub struct Poller {
     /// Who is followed past the end of a window.
     followed: Vec<u32>,
     questions: confirm::Questions,
+    sweeps: sweep::Sweeps,
     board: Board,
     /// To be told, in order.
     notices: VecDeque<Notice>,
@@ -173,6 +178,7 @@ enum Done {
         reservation: Reservation,
         result: Result<(), StoreError>,
     },
+    Swept(Box<sweep::Swept>),
     Told {
         result: Result<(), StoreError>,
     },
@@ -237,6 +243,7 @@ impl Poller {
             self.next_start = now.plus(TICK);
         }
         wake = earliest(wake, self.ask_meetings(now));
+        wake = earliest(wake, self.keep_sweeps(now));
         for upstream in 0..self.upstreams.len() {
             // Between ticks only who waits for a place is started: that place may just have become free.
             if tick || self.upstreams[upstream].full {
@@ -258,6 +265,7 @@ impl Poller {
             Done::Recorded(recorded) => self.recorded(*recorded),
             Done::Flushed { retry, result } => self.flushed(retry, result),
             Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
+            Done::Swept(told) => self.sweep_told(*told),
             Done::Told { result } => self.told(result),
             Done::Noted { result } => self.noted(&result),
             Done::Enrolled { waiting, lessons, result } => self.enrolled(*waiting, &lessons, result),

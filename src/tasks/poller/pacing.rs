@@ -145,12 +145,17 @@ impl Poller {
     /// The organisation's calls now; `None`: there is no limit.
     fn purse(&self, index: usize, now: Timestamp) -> Option<Purse> {
         let upstream = &self.upstreams[index];
+        let (limit, fixed) = (upstream.budget.limit()?, upstream.share.fixed_calls);
+        let sweeps = self.sweep_calls(index, now);
+        let even = self.even(index, now);
+        // Sweeps are taken off the looks, not off what anybody may be late by.
+        let for_looks = upstream.budget.even_open_interval(upstream.share.open, fixed + sweeps, now);
         Some(Purse {
-            limit: upstream.budget.limit()?,
+            limit,
             used: upstream.budget.used(now),
-            spoken_for: upstream.share.fixed_calls,
+            spoken_for: fixed + sweeps,
             until: upstream.budget.month_ends_at(now),
-            even: self.even(index, now),
+            even: even.max(for_looks.unwrap_or_default()),
         })
     }
 
@@ -181,6 +186,14 @@ impl Poller {
             *plan = Plan { question, gap, decided: Some((now, next)) };
         }
         Some(at)
+    }
+
+    /// Their next look is one, whatever the rule wanted to be asked.
+    pub(super) fn forget_question(&mut self, person: u32) {
+        let watched = &self.people[person as usize];
+        if let Some(plan) = self.upstreams[watched.upstream].plan_mut(watched.number) {
+            plan.question = None;
+        }
     }
 
     /// What the rule decided last about somebody, and when.

@@ -162,6 +162,12 @@ impl Poller {
         }
         self.recount(now);
         self.form_crews(lessons, now);
+        self.teach_sweeps(lessons, now);
+        for index in 0..self.upstreams.len() {
+            if renewed.contains(&self.upstreams[index].name) {
+                self.forget_refusal(index);
+            }
+        }
         for person in new {
             let members = self.members(self.people[person as usize].upstream);
             let due = self.first_due(person, members, now);

@@ -67,6 +67,7 @@ impl Poller {
         let watched = &mut self.people[person as usize];
         watched.belief.saw_again(at);
         watched.last_ok = Some(at);
+        self.weigh(person, at, None);
         self.tell_rule(person, at, None, &[]);
         let next = self.next_regular(person, at);
         let watched = &mut self.people[person as usize];
@@ -121,6 +122,7 @@ impl Poller {
             Self::reply_with(reply, None);
             return self.requeue(person, next);
         }
+        self.weigh(person, at, Some((&observation.entries, &outcome.belief)));
         self.tell_rule(person, at, Some(&outcome.belief), &outcome.visits);
         let mut next = self.next_regular(person, at);
         if outcome.confirm {

@@ -31,6 +31,13 @@ pub(super) struct Share {
     fresh_until: Timestamp,
 }
 
+impl Share {
+    /// Who is paced by the calls that are left.
+    pub(super) fn paced_people(&self) -> u32 {
+        self.paced.iter().map(|(_, people)| people).sum()
+    }
+}
+
 impl Poller {
     /// Counts anew who shares the month's calls; to be called whenever the watch list or a rhythm has changed.
     pub(super) fn recount(&mut self, now: Timestamp) {
@@ -66,6 +73,16 @@ impl Poller {
             upstream.share = share;
         }
         self.refresh_shares(now);
+    }
+
+    /// Open time between two instants, summed over the paced people of an organisation.
+    pub(super) fn open_between(&self, index: usize, from: Timestamp, to: Timestamp) -> Duration {
+        let open = |of: usize| {
+            let open = &self.hours[of].open;
+            if open.is_always() { to.since(from) } else { open.open_between(from, to) }
+        };
+        let paced = &self.upstreams[index].share.paced;
+        paced.iter().map(|&(of, people)| open(of).saturating_mul(people)).sum()
     }
 
     /// Works out what is left of the month's open time, where that is no longer fresh.

@@ -7,7 +7,7 @@ use super::report::LookNow;
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::{CallError, Verdict};
-use crate::policy::reaction::{self, Cause, Failure, Hold, Shut, Standing, Steps};
+use crate::policy::reaction::{self, Cause, Failure, Hold, Reaction, Shut, Standing, Steps};
 use crate::presence::system::GapCause;
 use crate::presence::upkeep;
 use crate::store::StoreError;
@@ -31,26 +31,47 @@ pub(super) struct Held {
 impl Poller {
     /// When to look at this person again, and what the organisation does until then.
     pub(super) fn after_failure(&mut self, person: u32, error: &CallError, now: Timestamp) -> Timestamp {
+        let watched = &self.people[person as usize];
+        let (index, earlier, key) = (watched.upstream, watched.failures, watched.phase.key());
+        let before = self.upstreams[index].standing;
+        let reaction = self.react_to(index, error, earlier, key, now);
+        if reaction.counts {
+            let watched = &mut self.people[person as usize];
+            watched.failures = watched.failures.saturating_add(1);
+        }
+        self.log_failure(person, error, before);
+        self.next_alarm = now;
+        let after = self.upstreams[index].standing;
+        if let Some(shut) = before.shut.filter(|_| after.shut.is_none()) {
+            self.ends_outage(index, shut, now);
+        }
+        reaction.next
+    }
+
+    /// What an organisation does after a failure of any of its calls. `earlier` ones of whoever asked, whose spread `key` is.
+    pub(super) fn react_to(
+        &mut self,
+        index: usize,
+        error: &CallError,
+        earlier: u32,
+        key: u64,
+        now: Timestamp,
+    ) -> Reaction {
         let steps = &self.settings.backoff;
         let steps = Steps { initial: steps.initial, max: steps.max, factor: steps.factor };
-        let watched = &mut self.people[person as usize];
-        let index = watched.upstream;
         let upstream = &mut self.upstreams[index];
         let before = upstream.standing;
         let failure = Failure {
             verdict: &error.verdict,
             retry_after: error.retry_after,
             now,
-            earlier: watched.failures,
-            person: watched.phase.key(),
+            earlier,
+            person: key,
             org: upstream.key,
             month_ends: upstream.budget.month_ends_at(now),
         };
         let (reaction, after) = reaction::react(&failure, before, &steps);
         upstream.standing = after;
-        if reaction.counts {
-            watched.failures = watched.failures.saturating_add(1);
-        }
         if reaction.month_spent {
             upstream.budget.exhausted(now);
         }
@@ -71,12 +92,7 @@ impl Poller {
                 }
             }
         }
-        self.log_failure(person, error, before);
-        self.next_alarm = now;
-        if let Some(shut) = before.shut.filter(|_| after.shut.is_none()) {
-            self.ends_outage(index, shut, now);
-        }
-        reaction.next
+        reaction
     }
 
     /// One line when a state begins or changes.

@@ -84,6 +84,7 @@ impl Poller {
             hours: Vec::new(),
             followed: Vec::new(),
             questions: super::confirm::Questions::default(),
+            sweeps: super::sweep::Sweeps::default(),
             board,
             notices: VecDeque::new(),
             telling: false,
@@ -110,6 +111,7 @@ impl Poller {
         }
         self.recount(now);
         self.form_crews(lessons, now);
+        self.teach_sweeps(lessons, now);
         let mut members = vec![0_usize; self.upstreams.len()];
         self.people.iter().for_each(|watched| members[watched.upstream] += 1);
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {

@@ -6,41 +6,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{DAY_MS, Drive};
-use crate::policy::civil;
+use super::Drive;
 use crate::policy::pace::Visit;
 use crate::policy::replay::{Scene, Sweeping};
 use crate::policy::sweep::calls_of;
-use crate::policy::sweep::economy::{self, Plan};
-use crate::policy::sweep::profile::Profile;
+use crate::policy::sweep::economy;
+use crate::policy::sweep::timetable::Timetable;
 use crate::policy::sweep::trust::{Finding, Trust};
 use crate::policy::sweep::verdict::{self, Change};
 use crate::time::Timestamp;
 
 const MINUTE_MS: i64 = 60_000;
-/// A plan is made anew so often.
-const REPLAN_MS: i64 = 30 * MINUTE_MS;
-/// What a sweep costs before any was made: a page, a batch, and asking again.
-const COST: f64 = 3.0;
-/// Of the calls there are, so much is planned: asking again costs now more, now less.
+/// Of the month's calls, so much is spoken of: no more are to be spent than even spreading spends.
 const AIM: f64 = 0.98;
 
 /// What sweeping knows and has spent.
 pub(super) struct Sweeper {
     every_ms: Option<i64>,
-    profile: Profile,
+    timetable: Timetable,
     /// Who is believed inside which own meeting.
     inside: BTreeMap<u32, u64>,
     /// The part of the calls that is for single looks.
     pub(super) looks: f64,
     /// Calls of sweeps this month.
     pub(super) used: u64,
-    cost: f64,
     last: Option<i64>,
-    plan: Plan,
-    /// The plan's minute 0, and until when it stands.
-    plan_from: i64,
-    plan_until: i64,
 }
 
 /// What the visits before `from` would have taught about sweeps.
@@ -72,15 +62,11 @@ pub(super) fn sweeper(scene: &Scene, from: Timestamp) -> Option<Sweeper> {
     }
     let mut sweeper = Sweeper {
         every_ms,
-        profile: Profile::default(),
+        timetable: Timetable::default(),
         inside: BTreeMap::new(),
         looks: economy::share_of_looks(1.0 - trust.coverage_of_all()),
         used: 0,
-        cost: COST,
         last: None,
-        plan: Plan::default(),
-        plan_from: 0,
-        plan_until: i64::MIN,
     };
     sweeper.learn(scene, &known(scene, from), from);
     Some(sweeper)
@@ -89,30 +75,10 @@ pub(super) fn sweeper(scene: &Scene, from: Timestamp) -> Option<Sweeper> {
 impl Sweeper {
     /// The history before the counted days.
     fn learn(&mut self, scene: &Scene, known: &[&Visit], until: Timestamp) {
-        let mut turns: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
-        for visit in known.iter().filter(|visit| !scene.foreign.contains(&visit.conference)) {
-            for at in [Some(visit.joined), visit.left.filter(|left| *left < until)].into_iter().flatten() {
-                let (day, minute) = wall(scene, at.as_ms());
-                turns.entry(day).or_default().push(minute);
-            }
-        }
-        let (Some(first), (last, _)) = (turns.keys().next().copied(), wall(scene, until.as_ms())) else {
-            return;
-        };
-        for day in first..last {
-            self.profile.day(day);
-            for minute in turns.get(&day).into_iter().flatten() {
-                self.profile.note(*minute, minute + 1);
-            }
-        }
+        let own = known.iter().filter(|visit| !scene.foreign.contains(&visit.conference));
+        let turns = own.flat_map(|visit| [Some(visit.joined), visit.left.filter(|left| *left < until)]);
+        self.timetable.learn(turns.flatten(), until, scene.settings.time_zone);
     }
-}
-
-/// Local day and minute.
-fn wall(scene: &Scene, at: i64) -> (i32, usize) {
-    let local = at + civil::offset_ms(Timestamp::from_ms(at), scene.settings.time_zone);
-    let day = i32::try_from(local.div_euclid(DAY_MS)).unwrap_or(i32::MAX);
-    (day, usize::try_from(local.rem_euclid(DAY_MS) / MINUTE_MS).unwrap_or(0))
 }
 
 impl Drive<'_> {
@@ -138,7 +104,8 @@ impl Drive<'_> {
         let left = self.allowance.calls.unwrap_or(0).saturating_sub(self.allowance.used);
         // Over night everything changed: the first sweep of a day is one at its opening.
         let first = sweeper.last.is_none_or(|last| last < opens);
-        let due = first || sweeper.plan_until > at || sweeper.every_ms.is_some();
+        let now = Timestamp::from_ms(at);
+        let due = first || sweeper.timetable.stands(now) || sweeper.every_ms.is_some();
         let cost = calls_of(self.meetings(at));
         if due && left > cost + 1 {
             self.make(sweeper, at, cost);
@@ -146,34 +113,19 @@ impl Drive<'_> {
         if let Some(every_ms) = sweeper.every_ms {
             return at + every_ms;
         }
-        if sweeper.plan_until <= at || first {
+        if first || !sweeper.timetable.stands(now) {
             self.replan(sweeper, at, closes);
         }
-        let minute = usize::try_from((at - sweeper.plan_from) / MINUTE_MS).unwrap_or(0);
-        let Some(next) = sweeper.plan.after(minute) else {
-            sweeper.plan_until = i64::MIN;
-            return closes;
-        };
-        let next = sweeper.plan_from + i64::try_from(next).unwrap_or(0) * MINUTE_MS;
-        // What was planned goes through even if the plan is made anew after it.
-        if sweeper.plan_until <= next {
-            sweeper.plan_until = next + 1;
-        }
-        next
+        sweeper.timetable.next(now).map_or(closes, Timestamp::as_ms)
     }
 
     fn replan(&self, sweeper: &mut Sweeper, at: i64, closes: i64) {
-        let (day, minute) = wall(self.scene, at);
-        sweeper.profile.day(day);
-        let expected = sweeper.profile.expected(day);
-        let minutes = usize::try_from((closes - at) / MINUTE_MS).unwrap_or(0).min(1440);
-        let changes: Vec<f64> = (minute..minute + minutes).map(|minute| expected[minute % 1440]).collect();
         let until = self.allowance.until.as_ms();
         let share = self.open_ms(at, closes.min(until)) / self.open_ms(at, until).max(1.0);
-        let all = self.allowance.calls.unwrap_or(0) as f64 * (1.0 - sweeper.looks) - sweeper.used as f64;
-        sweeper.plan = economy::plan(&changes, sweeper.cost, AIM * all.max(0.0) * share);
-        sweeper.plan_from = at;
-        sweeper.plan_until = at + REPLAN_MS;
+        let all =
+            self.allowance.calls.unwrap_or(0) as f64 * (1.0 - sweeper.looks) * AIM - sweeper.used as f64;
+        let (now, closes) = (Timestamp::from_ms(at), Timestamp::from_ms(closes));
+        sweeper.timetable.replan(now, closes, all.max(0.0) * share, self.scene.settings.time_zone);
     }
 
     fn make(&mut self, sweeper: &mut Sweeper, at: i64, cost: u64) {
@@ -194,13 +146,11 @@ impl Drive<'_> {
         let asked =
             if verdict.looks.is_empty() { verdict::calls_to_confirm(meetings.len() as u64) } else { 0 };
         self.spend(sweeper, cost + looked + asked);
-        sweeper.cost = sweeper.cost * 0.95 + 0.05 * (cost + looked + asked) as f64;
+        sweeper.timetable.paid((cost + looked + asked) as f64);
         // What still stands half a minute later is so.
         let confirmed = at + MINUTE_MS / 2;
         let later = self.own_inside(confirmed);
-        let (day, minute) = wall(self.scene, at);
-        sweeper.profile.day(day);
-        let from = since.map_or(minute, |since| wall(self.scene, since).1);
+        let mut turned = 0;
         for person in people {
             let (was, is) = (sweeper.inside.get(&person).copied(), now.get(&person).copied());
             if was == is {
@@ -210,13 +160,15 @@ impl Drive<'_> {
             if later.get(&person).copied() != is {
                 continue;
             }
-            sweeper.profile.note(from.min(minute), minute.max(from.min(minute) + 1));
+            turned += 1;
             match is {
                 Some(meeting) => sweeper.inside.insert(person, meeting),
                 None => sweeper.inside.remove(&person),
             };
             self.looks[person as usize].push((confirmed, is.is_some()));
         }
+        let since = since.map(Timestamp::from_ms);
+        sweeper.timetable.changed(since, Timestamp::from_ms(at), turned, self.scene.settings.time_zone);
     }
 
     fn spend(&mut self, sweeper: &mut Sweeper, calls: u64) {

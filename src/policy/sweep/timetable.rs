@@ -1,0 +1,166 @@
+//! The row of an organisation's sweeps: from what is known of its days to when the next one goes out.
+//!
+//! Guards: the daemon and a replay lay out their sweeps by this one code; a plan is made anew every half hour, but what
+//! it laid nearest still goes through. Deliberately not here: how a day is laid out (`economy`), whether sweeps are
+//! believed (`trust`), making them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+
+use super::economy::{self, Plan};
+use super::profile::Profile;
+use crate::policy::civil;
+use crate::time::Timestamp;
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 86_400_000;
+/// A plan is made anew so often.
+const REPLAN: Duration = Duration::from_mins(30);
+/// What a sweep costs before any was made: a page, a batch, and asking again.
+const COST: f64 = 3.0;
+/// How far one sweep moves what they are thought to cost.
+const COST_BY: f64 = 0.05;
+/// Of the calls there are, so much is planned: asking again costs now more, now less.
+const AIM: f64 = 0.98;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Timetable {
+    profile: Profile,
+    cost: f64,
+    plan: Plan,
+    /// The plan's minute 0.
+    from: Timestamp,
+    /// `None`: there is no plan.
+    until: Option<Timestamp>,
+}
+
+impl Default for Timetable {
+    fn default() -> Self {
+        Self {
+            profile: Profile::default(),
+            cost: COST,
+            plan: Plan::default(),
+            from: Timestamp::default(),
+            until: None,
+        }
+    }
+}
+
+/// Local day (since 1970-01-01) and minute.
+pub fn wall(at: Timestamp, zone: Tz) -> (i32, usize) {
+    let local = at.as_ms() + civil::offset_ms(at, zone);
+    let day = i32::try_from(local.div_euclid(DAY_MS)).unwrap_or(i32::MAX);
+    (day, usize::try_from(local.rem_euclid(DAY_MS) / MINUTE_MS).unwrap_or(0))
+}
+
+impl Timetable {
+    /// The history: every instant before the day of `now` at which somebody came or went.
+    pub fn learn(&mut self, changes: impl IntoIterator<Item = Timestamp>, now: Timestamp, zone: Tz) {
+        let mut turns: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+        for at in changes {
+            let (day, minute) = wall(at, zone);
+            turns.entry(day).or_default().push(minute);
+        }
+        let (Some(first), (last, _)) = (turns.keys().next().copied(), wall(now, zone)) else { return };
+        for day in first..last {
+            self.profile.day(day);
+            for minute in turns.get(&day).into_iter().flatten() {
+                self.profile.note(*minute, minute + 1);
+            }
+        }
+    }
+
+    /// A sweep now found so many changes since an earlier one.
+    pub fn changed(&mut self, since: Option<Timestamp>, now: Timestamp, changes: usize, zone: Tz) {
+        let (day, minute) = wall(now, zone);
+        self.profile.day(day);
+        let from = since.map_or(minute, |since| wall(since, zone).1).min(minute);
+        for _ in 0..changes {
+            self.profile.note(from, minute.max(from + 1));
+        }
+    }
+
+    /// What a sweep costs, asking again and looks included.
+    pub fn cost(&self) -> f64 {
+        self.cost
+    }
+
+    /// One cost so much.
+    pub fn paid(&mut self, calls: f64) {
+        self.cost = self.cost * (1.0 - COST_BY) + COST_BY * calls;
+    }
+
+    /// Whether there is a plan for this instant.
+    pub fn stands(&self, at: Timestamp) -> bool {
+        self.until.is_some_and(|until| until > at)
+    }
+
+    /// Lays out the sweeps from now to closing, for so many calls.
+    pub fn replan(&mut self, now: Timestamp, closes: Timestamp, calls: f64, zone: Tz) {
+        let (day, minute) = wall(now, zone);
+        self.profile.day(day);
+        let expected = self.profile.expected(day);
+        let minutes = usize::try_from(now_to(now, closes) / MINUTE_MS).unwrap_or(0).min(1440);
+        let changes: Vec<f64> = (minute..minute + minutes).map(|minute| expected[minute % 1440]).collect();
+        self.plan = economy::plan(&changes, self.cost, AIM * calls.max(0.0));
+        self.from = now;
+        self.until = Some(now.plus(REPLAN));
+    }
+
+    /// The plan knows of no changes that a sweep could show.
+    pub fn expects_nothing(&self) -> bool {
+        self.plan.wrong <= 0.0
+    }
+
+    /// When the next sweep after one now goes out; `None`: none before closing.
+    pub fn next(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let minute = usize::try_from(now_to(self.from, now) / MINUTE_MS).unwrap_or(0);
+        let Some(next) = self.plan.after(minute) else {
+            self.until = None;
+            return None;
+        };
+        let next = self.from.plus(Duration::from_mins(next as u64));
+        // What was planned goes through even if the plan is made anew after it.
+        if !self.stands(next) {
+            self.until = Some(next.plus(Duration::from_millis(1)));
+        }
+        Some(next)
+    }
+}
+
+fn now_to(from: Timestamp, to: Timestamp) -> i64 {
+    to.as_ms().saturating_sub(from.as_ms())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::civil::tests::at;
+
+    #[test]
+    fn a_stand_up_is_swept_right_after_it_began() {
+        let now = at("2026-11-23T09:00:00Z");
+        let mut timetable = Timetable::default();
+        let week = |back: u64| now.minus(Duration::from_hours(24 * back)).plus(Duration::from_mins(60));
+        timetable.learn((1..=28).rev().flat_map(|back| [week(back); 8]), now, Tz::UTC);
+        timetable.replan(now, now.plus(Duration::from_hours(3)), 6.0, Tz::UTC);
+        assert!(timetable.stands(now));
+        let next = timetable.next(now).expect("one is planned");
+        let after = next.since(now).as_secs() / 60;
+        assert!((58..=66).contains(&after), "{after} minutes after nine");
+        assert!(timetable.stands(next), "it goes through");
+        assert!(!timetable.stands(next.plus(Duration::from_mins(31))));
+    }
+
+    #[test]
+    fn nothing_known_plans_nothing() {
+        let now = at("2026-11-23T09:00:00Z");
+        let mut timetable = Timetable::default();
+        timetable.replan(now, now.plus(Duration::from_hours(3)), 60.0, Tz::UTC);
+        assert_eq!(timetable.next(now), None);
+        assert!(!timetable.stands(now));
+    }
+}

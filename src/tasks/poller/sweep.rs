@@ -1,0 +1,290 @@
+//! Sweeps of whole organisations: what is known of them, and one made from beginning to end.
+//!
+//! Guards: one at a time for an organisation, each call of it under the same limits as a look and charged to the month;
+//! one that lacks a page, is odd or fails on the way is none. A refusal by permission ends them for the organisation and
+//! is said once. Deliberately not here: when (`plan`), what one changes (`heed`), whether they are believed (`weigh`),
+//! the calls of one (`pass`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Done, Poller, earliest};
+use crate::dingtalk::error::{CallError, Verdict, class};
+use crate::ids::ConferenceId;
+use crate::policy::quota::{Refusal, Ticket};
+use crate::policy::sweep::timetable::Timetable;
+use crate::policy::sweep::trust::Trust;
+use crate::presence::sweep::Sweep;
+use crate::store::history::lessons::Lesson;
+use crate::time::Timestamp;
+
+mod heed;
+mod pass;
+mod plan;
+mod weigh;
+
+use heed::Held;
+use pass::{Answer, Ask, Pass};
+
+/// A sweep that takes longer than this, because calls have to wait, is given up: its picture is of no one instant.
+const LONGEST: Duration = Duration::from_mins(2);
+/// So many refusals in a row are no accident: of a meeting that just ended, of a gateway that was rebuilt.
+const REFUSED_AFTER: u32 = 3;
+
+/// The sweeps of all organisations, by their index.
+#[derive(Debug, Default)]
+pub(super) struct Sweeps(BTreeMap<usize, Sweeping>);
+
+/// The sweeps of one organisation.
+#[derive(Debug, Default)]
+struct Sweeping {
+    trust: Trust,
+    timetable: Timetable,
+    /// Under way, or waiting for its next call.
+    pass: Option<Pass>,
+    in_call: bool,
+    /// When the next is due; `None`: to be thought over.
+    due: Option<Timestamp>,
+    /// These meetings are to be asked again then.
+    again: Option<(Timestamp, BTreeSet<ConferenceId>)>,
+    /// So often since the newest whole one.
+    agains: u32,
+    /// The newest complete one.
+    last: Option<Arc<Sweep>>,
+    /// Meetings that sweeps showed, and when they last did.
+    listed: BTreeMap<ConferenceId, Timestamp>,
+    /// Somebody of the watch list stood in one, by unionId.
+    matched: bool,
+    /// Looks that saw somebody in a meeting in which a sweep had only strangers.
+    strangers: u32,
+    /// Who was looked at on a sweep's word, and when.
+    hinted: BTreeMap<u32, Timestamp>,
+    /// One whose word waits for a look.
+    held: Option<Held>,
+    /// A look has confirmed that many left at once.
+    vouched: Option<Timestamp>,
+    /// Failed ones in a row.
+    failures: u32,
+    /// The class of the trouble that was logged.
+    trouble: Option<&'static str>,
+}
+
+/// A call that came back.
+#[derive(Debug)]
+pub(super) struct Swept {
+    upstream: usize,
+    ticket: Ticket,
+    result: Result<Answer, CallError>,
+}
+
+impl Sweeps {
+    fn of(&mut self, index: usize) -> &mut Sweeping {
+        self.0.entry(index).or_default()
+    }
+
+    fn get(&self, index: usize) -> Option<&Sweeping> {
+        self.0.get(&index)
+    }
+}
+
+impl Poller {
+    /// Begins and carries on sweeps; returns when to be called again.
+    pub(super) fn keep_sweeps(&mut self, now: Timestamp) -> Option<Timestamp> {
+        (0..self.upstreams.len()).fold(None, |wake, index| earliest(wake, self.keep_sweep(index, now)))
+    }
+
+    fn keep_sweep(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
+        let wish = self.wish(index)?;
+        self.believe_held(index, now);
+        let sweeping = self.sweeps.of(index);
+        if sweeping.in_call {
+            return None;
+        }
+        if sweeping.pass.is_none() {
+            if let Some((_, meetings)) = sweeping.again.take_if(|(at, _)| *at <= now) {
+                sweeping.pass = Some(Pass::again(meetings, now));
+            } else {
+                let again = sweeping.again.as_ref().map(|(at, _)| *at);
+                let due = sweeping.due.unwrap_or_else(|| self.plan_sweep(index, wish, now));
+                let sweeping = self.sweeps.of(index);
+                sweeping.due = Some(due);
+                if due > now {
+                    return earliest(again, Some(due));
+                }
+                sweeping.pass = Some(Pass::whole(now));
+            }
+        }
+        self.carry_on(index, now)
+    }
+
+    /// The next call of the sweep under way, if it may be made.
+    fn carry_on(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
+        let sweeping = self.sweeps.of(index);
+        let pass = sweeping.pass.as_ref()?;
+        let upstream = &self.upstreams[index];
+        if upstream.standing.shut.is_some() {
+            self.probe_for_sweeps(index, now);
+            return self.give_up(index, now);
+        }
+        if self.tools.store.is_full() || now.since(pass.asked_at()) > LONGEST {
+            return self.give_up(index, now);
+        }
+        if upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_untold {
+            return None;
+        }
+        let free = upstream.limiter.next_free(now);
+        if let Some(until) = upstream.paused(now).or(Some(free).filter(|free| *free > now)) {
+            return Some(until);
+        }
+        let upstream = &mut self.upstreams[index];
+        let ticket = match upstream.budget.try_take(now) {
+            Ok(ticket) => ticket,
+            Err(Refusal::ReserveFirst) => {
+                self.reserve(index, now);
+                return None;
+            }
+            Err(Refusal::SpentUntil(_)) => return self.give_up(index, now),
+        };
+        let Some(ask) = pass.wanted() else {
+            upstream.budget.settle(ticket, 0);
+            return None;
+        };
+        upstream.limiter.begin();
+        upstream.in_flight += 1;
+        let client = upstream.client.clone();
+        sweeping.in_call = true;
+        self.running.start(async move {
+            let result = match ask {
+                Ask::Page(after) => client.ongoing_meetings_page(after.as_ref()).await.map(Answer::Page),
+                Ask::Batch(ids) => client.meetings_with_users(&ids).await.map(Answer::Batch),
+            };
+            Done::Swept(Box::new(Swept { upstream: index, ticket, result }))
+        });
+        None
+    }
+
+    /// A shut circuit closes by a good look. Where sweeps see everybody the next look may be far away: it is moved here.
+    fn probe_for_sweeps(&mut self, index: usize, now: Timestamp) {
+        if self.upstreams[index].standing.shut.is_some_and(|shut| now < shut.until) {
+            return;
+        }
+        let mine = (0_u32..).zip(&self.people).filter(|(_, watched)| watched.upstream == index);
+        let mut mine: Vec<(Timestamp, u32)> = mine.map(|(person, watched)| (watched.due, person)).collect();
+        mine.sort_unstable();
+        for (_, person) in mine {
+            if self.look_soon(person, now) {
+                return;
+            }
+        }
+    }
+
+    /// The sweep under way is dropped; the next is thought over when there is a chance.
+    fn give_up(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
+        let later = now.plus(LONGEST);
+        let sweeping = self.sweeps.of(index);
+        (sweeping.pass, sweeping.again, sweeping.held) = (None, None, None);
+        sweeping.due = Some(later);
+        Some(later)
+    }
+
+    pub(super) fn sweep_told(&mut self, told: Swept) {
+        let now = self.tools.clock.now();
+        let Swept { upstream: index, ticket, result } = told;
+        let upstream = &mut self.upstreams[index];
+        let cost = match &result {
+            Ok(answer) => answer.calls(),
+            Err(error) => error.calls,
+        };
+        upstream.in_flight -= 1;
+        upstream.limiter.done(now);
+        upstream.budget.settle(ticket, cost);
+        self.tools.metrics.calls_made(&upstream.name, cost);
+        let sweeping = self.sweeps.of(index);
+        sweeping.in_call = false;
+        // Dropped while it was asked: an organisation without sweeps since.
+        let Some(pass) = sweeping.pass.as_mut() else { return };
+        match result {
+            Ok(answer) => {
+                if pass.take(answer) {
+                    self.pass_over(index, now);
+                }
+            }
+            Err(error) => self.sweep_failed(index, &error, now),
+        }
+    }
+
+    /// Every call of a sweep was answered.
+    fn pass_over(&mut self, index: usize, now: Timestamp) {
+        let sweeping = self.sweeps.of(index);
+        let Some(pass) = sweeping.pass.take() else { return };
+        let calls = pass.calls();
+        let Some(sweep) = pass.sweep(now) else {
+            sweeping.failures = sweeping.failures.saturating_add(1);
+            (sweeping.due, sweeping.again) = (None, None);
+            return tracing::debug!(org = %self.upstreams[index].name, "an incomplete sweep is none");
+        };
+        if std::mem::take(&mut sweeping.trouble).is_some() {
+            tracing::info!(org = %self.upstreams[index].name, "meetings can be asked about again");
+        }
+        sweeping.failures = 0;
+        sweeping.due = None;
+        self.heed(index, Arc::new(sweep), calls, now);
+    }
+
+    /// A call of a sweep failed: there is no sweep. What it says of the organisation counts like a look's failure.
+    fn sweep_failed(&mut self, index: usize, error: &CallError, now: Timestamp) {
+        let sweeping = self.sweeps.of(index);
+        let listing = sweeping.pass.take().is_some_and(|pass| pass.is_listing());
+        sweeping.failures = sweeping.failures.saturating_add(1);
+        (sweeping.due, sweeping.again, sweeping.held) = (None, None, None);
+        let earlier = sweeping.failures;
+        let refused = match error.verdict {
+            Verdict::Forbidden => error.class != class::IP_NOT_ALLOWED,
+            // A path that is not there, and a question that is not liked.
+            Verdict::Misconfigured => earlier >= REFUSED_AFTER,
+            Verdict::UnknownUser => listing || earlier >= REFUSED_AFTER,
+            _ => false,
+        };
+        let about_sweeps = matches!(error.verdict, Verdict::Misconfigured | Verdict::UnknownUser);
+        let (org, class, text) = (&self.upstreams[index].name, error.class, &error.text);
+        let (code, request_id) = (error.code.as_deref(), error.request_id.as_deref());
+        if refused {
+            if sweeping.trust.refuse() {
+                tracing::warn!(%org, class, text, code, request_id, "DingTalk refuses the calls about meetings: no sweeps, everybody is looked at alone");
+            }
+            return;
+        }
+        if sweeping.trouble.replace(class) == Some(class) {
+            tracing::debug!(%org, class, text, code, request_id, "a sweep failed");
+        } else {
+            tracing::warn!(%org, class, text, code, request_id, "a sweep failed; nobody's presence changes");
+        }
+        if !about_sweeps {
+            let key = self.upstreams[index].key;
+            self.react_to(index, error, earlier - 1, key, now);
+            self.next_alarm = now;
+        }
+    }
+
+    /// What the history teaches of the organisations' days.
+    pub(super) fn teach_sweeps(&mut self, lessons: &[Lesson], now: Timestamp) {
+        let places: BTreeMap<i64, usize> =
+            self.people.iter().map(|watched| (watched.person_id, watched.upstream)).collect();
+        for index in 0..self.upstreams.len() {
+            let mine = lessons.iter().filter(|lesson| places.get(&lesson.person_id) == Some(&index));
+            let turns = mine.flat_map(|lesson| [Some(lesson.joined), lesson.left]).flatten();
+            let mut timetable = Timetable::default();
+            timetable.learn(turns, now, self.settings.time_zone);
+            self.sweeps.of(index).timetable = timetable;
+        }
+        self.sweeps.think_again();
+    }
+
+    /// Other credentials: what was refused may be answered now.
+    pub(super) fn forget_refusal(&mut self, index: usize) {
+        if self.sweeps.get(index).is_some_and(|sweeping| sweeping.trust.is_refused()) {
+            self.sweeps.0.remove(&index);
+        }
+    }
+}

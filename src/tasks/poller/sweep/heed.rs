@@ -1,0 +1,240 @@
+//! What follows from a sweep: its word is taken, or waits for a look, or is only a hint whom to look at.
+//!
+//! Guards: without trust a sweep changes nobody's presence; when it loses more than half of those inside, nobody leaves
+//! before a look has seen one of them gone; whoever is being looked at or recorded is left out. Deliberately not here:
+//! the verdict (`policy::sweep`), what it makes of a belief (`presence::sweep`).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ids::ConferenceId;
+use crate::policy::sweep::verdict::{self, Change};
+use crate::presence::sweep::{self, OUTRANKED_FOR, Says, Sweep};
+use crate::tasks::poller::Poller;
+use crate::time::Timestamp;
+
+/// What a sweep found is asked again after so long.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// So often in a row; the next whole sweep goes on from there.
+const MOST_AGAIN: u32 = 4;
+/// A look confirms that many left at once within this time, or it never does.
+const HELD_FOR: Duration = Duration::from_mins(3);
+/// So many people are looked at because of one sweep that is not trusted,
+const MOST_HINTS: usize = 8;
+/// or so many of those it rightly seems to see inside, to learn whether it does.
+const VERIFIED: usize = 4;
+/// A meeting that no sweep showed for so long is forgotten.
+const REMEMBERED: Duration = Duration::from_hours(24);
+
+/// A sweep that waits for a look at one of many who seem to have left.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) sweep: Arc<Sweep>,
+    pub(super) person: u32,
+    /// Those they seem to have left.
+    pub(super) left: Vec<ConferenceId>,
+    pub(super) until: Timestamp,
+    /// The look has seen it.
+    pub(super) granted: bool,
+}
+
+/// What a sweep says of an organisation's people.
+#[derive(Debug, Default)]
+struct Heard {
+    inside: usize,
+    changes: Vec<(u32, Change)>,
+    /// The meetings in which something changed.
+    meetings: BTreeSet<ConferenceId>,
+    /// Who is inside, as believed.
+    sitting: Vec<u32>,
+    /// Anybody of the watch list stands in it.
+    matched: bool,
+}
+
+impl Poller {
+    /// A sweep is complete and understood.
+    pub(super) fn heed(&mut self, index: usize, sweep: Arc<Sweep>, calls: u32, now: Timestamp) {
+        let heard = self.hear(index, &sweep);
+        let sweeping = self.sweeps.of(index);
+        sweeping.matched |= heard.matched;
+        sweeping.listed.extend(sweep.meetings.iter().map(|meeting| (meeting.clone(), now)));
+        sweeping.listed.retain(|_, seen| now.since(*seen) < REMEMBERED);
+        sweeping.held = None;
+        let trusted = sweeping.trust.is_earned();
+        let verdict = verdict::judge(trusted, heard.inside, &heard.changes);
+        if sweep.asked.is_none() {
+            let asked_again = if verdict.looks.is_empty() {
+                verdict::calls_to_confirm(heard.meetings.len() as u64)
+            } else {
+                0
+            };
+            let more = verdict.first.len() + if trusted { verdict.looks.len() } else { 0 };
+            let asked_again = u32::try_from(asked_again + more as u64).unwrap_or(u32::MAX);
+            sweeping.timetable.paid(f64::from(calls.saturating_add(asked_again)));
+            let since = sweeping.last.replace(Arc::clone(&sweep)).map(|last| last.observed_at);
+            let changes = heard.changes.iter().filter(|(_, change)| *change != Change::Odd).count();
+            sweeping.timetable.changed(since, now, changes, self.settings.time_zone);
+            sweeping.agains = 0;
+        }
+        tracing::debug!(
+            org = %self.upstreams[index].name, calls, trusted, meetings = sweep.meetings.len(),
+            inside = heard.inside, changes = heard.changes.len(), "a sweep"
+        );
+        if !verdict.believed {
+            if self.hint(index, &verdict.looks, MOST_HINTS, now) == 0 {
+                self.hint(index, &heard.sitting, VERIFIED, now);
+            }
+            return;
+        }
+        let vouched = self.sweeps.of(index).vouched.is_some_and(|at| now.since(at) < HELD_FOR);
+        match verdict.first.first() {
+            Some(&person) if !vouched => self.hold(index, sweep, person, now),
+            _ => self.believe(index, &sweep, &verdict.looks, now),
+        }
+    }
+
+    fn hear(&self, index: usize, sweep: &Sweep) -> Heard {
+        let mut heard = Heard::default();
+        for (person, watched) in (0_u32..).zip(&self.people) {
+            if watched.upstream != index || watched.gone {
+                continue;
+            }
+            let seats = sweep.seats.get(watched.who.identity.union_id.as_str());
+            heard.matched |= seats.is_some();
+            if !self.is_swept(person) {
+                continue;
+            }
+            let says = sweep::says(&watched.belief, &sweep.about(seats));
+            let any = |wanted: fn(&Says) -> bool| says.iter().any(|(_, says)| wanted(says));
+            let left = any(|says| matches!(says, Says::Left(_)));
+            let still = any(|says| *says == Says::StillInside);
+            heard.inside += usize::from(left || still);
+            let change = if any(|says| *says == Says::Odd) {
+                Change::Odd
+            } else if left {
+                Change::Leaves
+            } else if any(|says| *says == Says::Joined) {
+                Change::Joins
+            } else {
+                heard.sitting.extend(still.then_some(person));
+                continue;
+            };
+            heard.changes.push((person, change));
+            let changed = says.into_iter().filter(|(_, says)| *says != Says::StillInside);
+            heard.meetings.extend(changed.map(|(meeting, _)| meeting));
+        }
+        heard
+    }
+
+    /// Whether a sweep's word about somebody counts now.
+    fn is_swept(&self, person: u32) -> bool {
+        let watched = &self.people[person as usize];
+        !watched.gone
+            && !watched.busy
+            && self.may_look(person)
+            && !self.tools.store.is_erased(watched.person_id)
+    }
+
+    /// More than half of those inside are gone: one of them is looked at first.
+    fn hold(&mut self, index: usize, sweep: Arc<Sweep>, person: u32, now: Timestamp) {
+        let watched = &self.people[person as usize];
+        let seats = sweep.seats.get(watched.who.identity.union_id.as_str());
+        let says = sweep::says(&watched.belief, &sweep.about(seats));
+        let left = says.into_iter().filter(|(_, says)| matches!(says, Says::Left(_)));
+        let left = left.map(|(meeting, _)| meeting).collect();
+        if self.look_soon(person, now) {
+            let until = now.plus(HELD_FOR);
+            self.sweeps.of(index).held = Some(Held { sweep, person, left, until, granted: false });
+        }
+    }
+
+    /// A sweep that waited, if a look has granted it.
+    pub(super) fn believe_held(&mut self, index: usize, now: Timestamp) {
+        let sweeping = self.sweeps.of(index);
+        let Some(held) = sweeping.held.take_if(|held| held.granted || now > held.until) else { return };
+        if held.granted && sweeping.trust.is_earned() {
+            sweeping.vouched = Some(now);
+            self.believe(index, &held.sweep, &[], now);
+        }
+    }
+
+    /// Takes a sweep's word for everybody but those who are to be looked at.
+    fn believe(&mut self, index: usize, sweep: &Sweep, looks: &[u32], now: Timestamp) {
+        let (mut again, mut changed) = (BTreeSet::new(), Vec::new());
+        for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
+            if self.people[person as usize].upstream != index
+                || looks.contains(&person)
+                || !self.is_swept(person)
+            {
+                continue;
+            }
+            let watched = &mut self.people[person as usize];
+            let glance = sweep.about(sweep.seats.get(watched.who.identity.union_id.as_str()));
+            let (card, source) = (watched.who.card(), self.tools.store.source());
+            let outcome = sweep::observe(&watched.belief, &glance, &card, source, &self.settings.rules);
+            if outcome.confirm {
+                let says = sweep::says(&watched.belief, &glance);
+                let changes =
+                    says.into_iter().filter(|(_, says)| matches!(says, Says::Joined | Says::Left(_)));
+                again.extend(changes.map(|(meeting, _)| meeting));
+            }
+            if outcome.events.is_empty() && outcome.visits.is_empty() {
+                // Only times and counts moved; as with looks that say nothing new, memory is enough.
+                watched.belief = outcome.belief;
+            } else {
+                changed.push((person, outcome));
+            }
+        }
+        for (person, outcome) in changed {
+            self.tell_rule(person, now, Some(&outcome.belief), &outcome.visits);
+            let watched = &mut self.people[person as usize];
+            let due = watched.due;
+            self.upstreams[index].due.remove(due, person);
+            self.record_outcome(person, outcome, due);
+        }
+        let sweeping = self.sweeps.of(index);
+        if !again.is_empty() && sweeping.agains < MOST_AGAIN {
+            sweeping.agains += 1;
+            sweeping.again = Some((now.plus(AGAIN_AFTER.max(self.settings.min_interval)), again));
+        }
+        self.hint(index, looks, usize::MAX, now);
+    }
+
+    /// Looks at some of these now; at nobody a second time while what the look saw is still fresh. Gives back at how many.
+    fn hint(&mut self, index: usize, people: &[u32], most: usize, now: Timestamp) -> usize {
+        self.sweeps.of(index).hinted.retain(|_, at| now.since(*at) < OUTRANKED_FOR);
+        let mut hinted = 0;
+        for &person in people {
+            if hinted == most {
+                break;
+            }
+            if !self.sweeps.of(index).hinted.contains_key(&person) && self.look_soon(person, now) {
+                self.sweeps.of(index).hinted.insert(person, now);
+                hinted += 1;
+            }
+        }
+        hinted
+    }
+
+    /// Moves somebody's next look to now, or to where `min_interval` allows it; not that of somebody who waits after a
+    /// failure. Whether there will be one soon.
+    pub(super) fn look_soon(&mut self, person: u32, now: Timestamp) -> bool {
+        if !self.is_swept(person) {
+            return false;
+        }
+        let watched = &self.people[person as usize];
+        if watched.failures > 0 || watched.belief.is_rejected() {
+            return false;
+        }
+        let soon = watched.last_ok.map_or(now, |last| last.plus(self.settings.min_interval).max(now));
+        let (due, upstream) = (watched.due, watched.upstream);
+        if due > soon || self.is_question(person) {
+            self.upstreams[upstream].due.remove(due, person);
+            self.forget_question(person);
+            self.requeue(person, soon);
+            self.replanned.push(person);
+        }
+        true
+    }
+}

@@ -1,0 +1,173 @@
+//! When the next sweep is due, and how many calls go into sweeps.
+//!
+//! Guards: no sweep in closed time; before sweeps are trusted only a small part of the calls goes into them, so a tenant
+//! whose meetings they do not show loses nothing worth speaking of. Deliberately not here: the plan of a day
+//! (`policy::sweep`).
+
+use std::time::Duration;
+
+use crate::policy::pace::pacer::whole_calls;
+use crate::policy::sweep::Sweeping as Wish;
+use crate::policy::sweep::economy::share_of_looks;
+use crate::tasks::poller::Poller;
+use crate::time::Timestamp;
+
+/// With fewer people, `auto` looks at each of them: a sweep costs about half as much as looking at all of them.
+const LEAST_PEOPLE: u32 = 6;
+/// The part of the calls that goes into sweeps that are not trusted.
+const PROBES: f64 = 0.05;
+/// What one of these costs: nothing is asked again.
+const PROBE_COST: f64 = 2.0;
+/// Where sweeps show little of what looks see, that part falls to this part of itself.
+const LEAST_COVERAGE: f64 = 0.2;
+/// While it is open nothing is left unswept for longer than this, once sweeps are trusted.
+const LONGEST: Duration = Duration::from_hours(2);
+/// Not more often than this, whatever the calls allow: what changed needs asking again first.
+const SHORTEST: Duration = Duration::from_mins(1);
+/// After a failure the next sweep waits this long, doubled with each further one, and at most `LONGEST`.
+const AFTER_FAILURE: Duration = Duration::from_mins(5);
+/// Failures in a row after which the calls go to looks.
+const GIVEN_BACK_AFTER: u32 = 3;
+/// Where nothing opens for years.
+const NEVER: Duration = Duration::from_hours(24 * 366);
+
+impl Poller {
+    /// What is wanted for an organisation; `None`: no sweeps.
+    pub(super) fn wish(&self, index: usize) -> Option<Wish> {
+        if self.settings.sweep == Wish::Off
+            || self.sweeps.get(index).is_some_and(|sweeping| sweeping.trust.is_refused())
+        {
+            return None;
+        }
+        let upstream = &self.upstreams[index];
+        let limited = upstream.budget.limit().is_some();
+        let wanted =
+            self.settings.sweep != Wish::Auto || (limited && upstream.share.paced_people() >= LEAST_PEOPLE);
+        wanted.then_some(self.settings.sweep)
+    }
+
+    /// Of the month's calls that are left, how many are for sweeps.
+    pub(in crate::tasks::poller) fn sweep_calls(&self, index: usize, now: Timestamp) -> u64 {
+        let upstream = &self.upstreams[index];
+        let Some((wish, left)) = self.wish(index).zip(upstream.budget.left(now)) else { return 0 };
+        let left = left.saturating_sub(upstream.share.fixed_calls);
+        let sweeping = self.sweeps.get(index);
+        if sweeping.is_some_and(|sweeping| sweeping.failures >= GIVEN_BACK_AFTER) {
+            return 0;
+        }
+        let trust = sweeping.map(|sweeping| &sweeping.trust);
+        let coverage = trust.map_or(1.0, super::Trust::coverage_of_all);
+        let most = 1.0 - share_of_looks(1.0 - coverage);
+        match wish {
+            Wish::Off => 0,
+            Wish::Auto if trust.is_some_and(super::Trust::is_earned) => whole_calls(left, most),
+            Wish::Auto => whole_calls(left, PROBES * coverage.max(LEAST_COVERAGE)),
+            Wish::Every(interval) => {
+                let people = upstream.share.paced_people().max(1);
+                let sweeps = (upstream.share.open / people).as_secs_f64() / interval.as_secs_f64().max(1.0);
+                let cost = self.cost_of_sweep(index);
+                let share = sweeps * cost / Duration::from_secs(left.max(1)).as_secs_f64();
+                whole_calls(left, share.min(1.0 - share_of_looks(0.0)))
+            }
+        }
+    }
+
+    fn cost_of_sweep(&self, index: usize) -> f64 {
+        self.sweeps.get(index).map_or_else(
+            || crate::policy::sweep::timetable::Timetable::default().cost(),
+            |sweeping| sweeping.timetable.cost(),
+        )
+    }
+
+    /// When the next sweep is due.
+    pub(super) fn plan_sweep(&mut self, index: usize, wish: Wish, now: Timestamp) -> Timestamp {
+        let mut hours: Vec<usize> = self
+            .people
+            .iter()
+            .filter(|watched| watched.upstream == index && !watched.gone)
+            .map(|watched| watched.hours)
+            .collect();
+        hours.sort_unstable();
+        hours.dedup();
+        let day = now.plus(Duration::from_hours(24));
+        let open = hours.iter().map(|of| &self.hours[*of]).filter(|hours| hours.is_open);
+        let closes = open.map(|hours| hours.open.next_change(now).unwrap_or(day)).max();
+        let due = closes.map(|closes| self.due_in_open_time(index, wish, now, closes.min(day)));
+        if let Some(due) = due.filter(|due| closes.is_some_and(|closes| *due < closes)) {
+            return due;
+        }
+        let from = closes.unwrap_or(now);
+        let opens = hours.iter().filter_map(|of| self.hours[*of].open.opens_at(from)).min();
+        // Organisations do not begin together.
+        let spread = Duration::from_millis(self.upstreams[index].key % 60_000);
+        opens.map_or(now.plus(NEVER), |opens| opens.plus(spread))
+    }
+
+    fn due_in_open_time(&mut self, index: usize, wish: Wish, now: Timestamp, closes: Timestamp) -> Timestamp {
+        let sweeping = self.sweeps.of(index);
+        let last = sweeping.last.as_ref().map(|last| last.observed_at);
+        if let Some(doublings) = sweeping.failures.checked_sub(1) {
+            return now.plus(AFTER_FAILURE.saturating_mul(1 << doublings.min(10)).min(LONGEST));
+        }
+        let every = match wish {
+            Wish::Every(interval) => interval.max(SHORTEST),
+            Wish::Auto if sweeping.trust.is_earned() => {
+                return match last {
+                    // Over night everything changed.
+                    Some(last) if now.since(last) < LONGEST * 2 => self.next_planned(index, now, closes),
+                    _ => now,
+                };
+            }
+            Wish::Auto | Wish::Off => {
+                let every = self.every(index, now, closes).max(AFTER_FAILURE);
+                if last.is_none() {
+                    return now.plus(every / 4);
+                }
+                every
+            }
+        };
+        last.map_or(now, |last| last.plus(every)).max(now)
+    }
+
+    /// Trusted: where the day's plan has it.
+    fn next_planned(&mut self, index: usize, now: Timestamp, closes: Timestamp) -> Timestamp {
+        let zone = self.settings.time_zone;
+        let steady = self.every(index, now, closes);
+        let calls = self.calls_until(index, now, closes);
+        let timetable = &mut self.sweeps.of(index).timetable;
+        if !timetable.stands(now) {
+            timetable.replan(now, closes, calls, zone);
+        }
+        let planned = timetable.next(now);
+        if timetable.expects_nothing() {
+            return now.plus(steady.clamp(SHORTEST, LONGEST));
+        }
+        planned.unwrap_or(closes).min(now.plus(LONGEST)).max(now.plus(SHORTEST))
+    }
+
+    /// Sweeps at one interval that spend what is for them.
+    fn every(&self, index: usize, now: Timestamp, closes: Timestamp) -> Duration {
+        let trusted = self.sweeps.get(index).is_some_and(|sweeping| sweeping.trust.is_earned());
+        let cost = if trusted { self.cost_of_sweep(index) } else { PROBE_COST };
+        let sweeps = self.calls_until(index, now, closes) / cost;
+        let open = closes.since(now).as_secs_f64();
+        Duration::try_from_secs_f64(open / sweeps.max(1e-6)).unwrap_or(NEVER).min(NEVER)
+    }
+
+    /// The calls that are for sweeps from now to closing.
+    fn calls_until(&self, index: usize, now: Timestamp, closes: Timestamp) -> f64 {
+        let ends = self.upstreams[index].budget.month_ends_at(now);
+        let open = |to: Timestamp| self.open_between(index, now, to.min(ends)).as_secs_f64();
+        let calls = Duration::from_secs(self.sweep_calls(index, now)).as_secs_f64();
+        calls * (open(closes) / open(ends).max(1.0)).min(1.0)
+    }
+}
+
+impl super::Sweeps {
+    /// Another config, other hours: everything is thought over.
+    pub(in crate::tasks::poller) fn think_again(&mut self) {
+        for sweeping in self.0.values_mut() {
+            sweeping.due = None;
+        }
+    }
+}
