@@ -167,9 +167,8 @@ async fn many_meetings_come_in_pages_and_are_asked_in_batches() {
     let each = |line: fn(u32) -> String| (0..45).map(line).collect::<Vec<_>>().concat();
     let people = each(|i| format!("p{i} = {{ union_id = \"u{i}\" }}\n"));
     let meetings = each(|i| format!("m{i} = {{ id = \"c{i:02}\" }}\n"));
-    let steps = each(|i| {
-        format!("{{ at = \"+0s\", do = \"join\", who = [\"p{i}\"], meeting = \"m{i}\" }},\n")
-    });
+    let steps =
+        each(|i| format!("{{ at = \"+0s\", do = \"join\", who = [\"p{i}\"], meeting = \"m{i}\" }},\n"));
     let bench =
         Bench::play(&format!("[people]\n{people}[meetings]\n{meetings}[script]\nsteps = [\n{steps}]\n"))
             .await;

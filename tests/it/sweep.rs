@@ -32,6 +32,11 @@ fn id(index: usize) -> String {
     format!("member{index:02}iEiE")
 }
 
+fn users(people: usize) -> String {
+    let user = |index| format!("[[user]]\nunion_id = \"{}\"\n", id(index));
+    (0..people).map(user).collect::<Vec<_>>().concat()
+}
+
 fn scene(steps: &str) -> Scenario {
     let mut text = String::from("[people]\n");
     for index in 0..PEOPLE {
@@ -49,8 +54,7 @@ fn scene(steps: &str) -> Scenario {
 
 /// Looks are so rare that only sweeps see anything in time.
 fn config(sweep: &str, people: usize) -> String {
-    let users: String =
-        (0..people).map(|index| format!("[[user]]\nunion_id = \"{}\"\n", id(index))).collect();
+    let users = users(people);
     format!(
         "calls_per_month = 50000\n[poll]\ninterval = \"6h\"\nmin_interval = \"10s\"\nsweep = {sweep:?}\n{users}"
     )
@@ -266,8 +270,7 @@ async fn off_is_off() {
 /// Paced people in office hours: `auto` probes, trusts, and sweeps by its plan, within the month's calls.
 #[tokio::test(flavor = "multi_thread")]
 async fn auto_earns_trust_by_itself_and_keeps_to_hours_and_calls() {
-    let users: String =
-        (0..PEOPLE).map(|index| format!("[[user]]\nunion_id = \"{}\"\n", id(index))).collect();
+    let users = users(PEOPLE);
     let config = format!(
         "calls_per_month = 1200\n[poll]\nsweep = \"auto\"\n\
          [[window]]\ndays = [\"mon-fri\"]\nfrom = \"08:30\"\nto = \"19:30\"\n{users}"

@@ -144,7 +144,7 @@ mod tests {
     fn a_stand_up_is_swept_right_after_it_began() {
         let now = at("2026-11-23T09:00:00Z");
         let mut timetable = Timetable::default();
-        let week = |back: u64| now.minus(Duration::from_hours(24 * back)).plus(Duration::from_mins(60));
+        let week = |back: u64| now.minus(Duration::from_hours(24 * back)).plus(Duration::from_hours(1));
         timetable.learn((1..=28).rev().flat_map(|back| [week(back); 8]), now, Tz::UTC);
         timetable.replan(now, now.plus(Duration::from_hours(3)), 6.0, Tz::UTC);
         assert!(timetable.stands(now));

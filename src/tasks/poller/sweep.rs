@@ -125,10 +125,10 @@ impl Poller {
         let upstream = &self.upstreams[index];
         if upstream.standing.shut.is_some() {
             self.probe_for_sweeps(index, now);
-            return self.give_up(index, now);
+            return Some(self.give_up(index, now));
         }
         if self.tools.store.is_full() || now.since(pass.asked_at()) > LONGEST {
-            return self.give_up(index, now);
+            return Some(self.give_up(index, now));
         }
         if upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_untold {
             return None;
@@ -144,7 +144,7 @@ impl Poller {
                 self.reserve(index, now);
                 return None;
             }
-            Err(Refusal::SpentUntil(_)) => return self.give_up(index, now),
+            Err(Refusal::SpentUntil(_)) => return Some(self.give_up(index, now)),
         };
         let Some(ask) = pass.wanted() else {
             upstream.budget.settle(ticket, 0);
@@ -180,12 +180,12 @@ impl Poller {
     }
 
     /// The sweep under way is dropped; the next is thought over when there is a chance.
-    fn give_up(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
+    fn give_up(&mut self, index: usize, now: Timestamp) -> Timestamp {
         let later = now.plus(LONGEST);
         let sweeping = self.sweeps.of(index);
         (sweeping.pass, sweeping.again, sweeping.held) = (None, None, None);
         sweeping.due = Some(later);
-        Some(later)
+        later
     }
 
     pub(super) fn sweep_told(&mut self, told: Swept) {

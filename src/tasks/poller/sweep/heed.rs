@@ -175,9 +175,8 @@ impl Poller {
             let outcome = sweep::observe(&watched.belief, &glance, &card, source, &self.settings.rules);
             if outcome.confirm {
                 let says = sweep::says(&watched.belief, &glance);
-                let changes =
-                    says.into_iter().filter(|(_, says)| matches!(says, Says::Joined | Says::Left(_)));
-                again.extend(changes.map(|(meeting, _)| meeting));
+                let turns = says.into_iter().filter(|(_, says)| matches!(says, Says::Joined | Says::Left(_)));
+                again.extend(turns.map(|(meeting, _)| meeting));
             }
             if outcome.events.is_empty() && outcome.visits.is_empty() {
                 // Only times and counts moved; as with looks that say nothing new, memory is enough.
