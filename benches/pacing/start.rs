@@ -2,6 +2,7 @@
 //!
 //! Memory is that of the whole process before and after (Linux only; elsewhere 0). Deliberately not here: what the decisions
 //! are worth (`main`).
+#![expect(clippy::disallowed_methods, reason = "a bench measures the machine's own time")]
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
 use std::process::Command;
