@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 
 const MINUTE_MS: i64 = 60_000;
 /// Of the month's calls, so much is planned for: even spreading leaves a part of them at the end of each window, and the
-/// comparison is one at no more calls than that spends.
+/// comparison is one at no more calls than that spends. (The daemon has nobody to compare with, and plans all calls left.)
 const AIM: f64 = 0.92;
 
 /// What sweeping knows and has spent.
