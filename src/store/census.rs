@@ -15,7 +15,8 @@ SELECT w.webhook, coalesce(s.state, 'up'), w.pending, w.dead, e.recorded_ms, s.r
   SELECT webhook, sum(pending) AS pending, sum(dead) AS dead, max(head) AS head FROM ( \
     SELECT webhook, count(*) AS pending, 0 AS dead, min(sequence) AS head \
         FROM deliveries WHERE state = 'pending' GROUP BY webhook \
-    UNION ALL SELECT webhook, 0, count(*), NULL FROM deliveries WHERE state = 'dead' GROUP BY webhook \
+    UNION ALL SELECT webhook, 0, count(*), NULL \
+        FROM deliveries WHERE state = 'dead' AND trigger <> 'test' GROUP BY webhook \
     UNION ALL SELECT webhook, 0, 0, NULL FROM webhooks \
 ) GROUP BY webhook) AS w \
 LEFT JOIN webhooks AS s ON s.webhook = w.webhook LEFT JOIN events AS e ON e.sequence = w.head ORDER BY w.webhook";
@@ -29,7 +30,7 @@ pub struct Queue {
     pub state: String,
     /// Deliveries that wait.
     pub pending: i64,
-    /// Deliveries given up.
+    /// Deliveries given up; a failed test is none.
     pub dead: i64,
     /// When the oldest one that waits was recorded.
     pub oldest: Option<Timestamp>,

@@ -270,6 +270,20 @@ async fn what_waits_for_a_disabled_webhook_is_buried_with_the_reason() {
     assert_eq!(f.number("SELECT count(*) FROM lanes").await, 0);
 }
 
+/// A failed test once stood in `status` and in the metric that an alert reads.
+#[tokio::test]
+async fn a_failed_test_is_no_dead_letter_for_those_who_watch_the_queue() {
+    let f = Fixture::new().await;
+    f.fill(1, 2).await;
+    let attempt = || Attempted { status: None, error: Some("refused".to_owned()) };
+    f.store.record_test(crm(), "evt_1".to_owned(), false, attempt(), NOW).await.unwrap();
+    assert_eq!(f.number("SELECT count(*) FROM deliveries WHERE state = 'dead'").await, 1);
+    let dead = async || f.store.history().queues().await.unwrap()[0].dead;
+    assert_eq!(dead().await, 0);
+    f.store.bury(crm(), "gone".to_owned(), NOW).await.unwrap();
+    assert_eq!(dead().await, 2, "what was given up counts");
+}
+
 /// What comes of asking for `max` deliveries in runs of at most `run`.
 async fn runs(f: &Fixture, max: u32, run: u32) -> Granted {
     let ask = Ask { webhook: crm(), max, run, lease_until: LEASE, probe: false };
