@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::config::secrets::SecretSource;
@@ -22,7 +23,7 @@ use crate::policy::quota::{Month, MonthBudget, RateLimiter};
 use crate::presence::diff::Rules;
 use crate::presence::event::Card;
 use crate::secret::Secret;
-use crate::store::{Store, StoreError};
+use crate::store::{Sound, Store, StoreError};
 use crate::tasks::alerts_webhook::WebhookAlerts;
 use crate::tasks::dispatcher::Dispatcher;
 use crate::tasks::operator::Operator;
@@ -93,6 +94,9 @@ pub enum BuildError {
         /// Why.
         error: std::io::Error,
     },
+    /// It was told to stop meanwhile.
+    #[error("stopped before it was ready")]
+    Stopped,
 }
 
 impl BuildError {
@@ -100,18 +104,31 @@ impl BuildError {
     pub fn is_config(&self) -> bool {
         match self {
             Self::Secret { .. } | Self::Webhook { .. } | Self::Client { .. } => true,
-            Self::Store(_) | Self::Poller(_) | Self::Listen { .. } | Self::File { .. } => false,
+            Self::Store(_) | Self::Poller(_) | Self::Listen { .. } | Self::File { .. } | Self::Stopped => {
+                false
+            }
         }
     }
 }
 
-/// Builds everything. `with_control`: also a control socket (the demo has none).
-pub async fn daemon(config: Config, clock: SharedClock, with_control: bool) -> Result<Daemon, BuildError> {
-    let targets = targets(&config, &clock).await?;
+/// Builds everything. `with_control`: also a control socket (the demo has none). `stop` breaks it off as long as nothing
+/// was written.
+pub async fn daemon(
+    config: Config,
+    clock: SharedClock,
+    with_control: bool,
+    stop: &CancellationToken,
+) -> Result<Daemon, BuildError> {
     let subscriptions = subscriptions(&config.webhooks)?;
-    let (clients, _) = clients(&config, &[], &clock).await?;
-    let listener = listener(&config).await?;
-    let store = Store::open(&config.history.path, config.time_zone, Arc::clone(&clock)).await?;
+    let ground = async {
+        let targets = targets(&config, &clock).await?;
+        let (clients, _) = clients(&config, &[], &clock).await?;
+        let listener = listener(&config).await?;
+        Ok::<_, BuildError>((targets, clients, listener, Sound::find(&config.history.path).await?))
+    };
+    let ground = stop.run_until_cancelled(ground).await.ok_or(BuildError::Stopped)?;
+    let (targets, clients, listener, sound) = ground?;
+    let store = sound.open(config.time_zone, Arc::clone(&clock)).await?;
     let health = Health::new();
     let outbox_wake = Arc::new(Notify::new());
     let upstreams = upstreams(&config, &clients, &store, &health, &clock).await?;

@@ -18,7 +18,6 @@ use crate::store::history::{Person, WhoError};
 use crate::store::retention::Limits;
 use crate::store::{Store, StoreError};
 use crate::tasks::alerts_database::DatabaseAlert;
-use crate::tasks::examiner;
 use crate::tasks::janitor::{Janitor, Rules};
 use crate::tasks::poller::start::Assignment;
 use crate::tasks::sentry::Sentry;
@@ -53,7 +52,6 @@ pub(super) fn spawn(
     // Files live in the machine's time, whatever pace the daemon's own runs at.
     let sentry = Sentry::new(store.clone(), Arc::new(SystemClock), Arc::clone(clock)).telling(alert);
     tasks.spawn("the sentry", sentry.run(stop.clone()));
-    tasks.spawn("the database", examiner::run(store.clone(), stop.clone()));
 }
 
 /// The watch list without those who were forgotten: they are not watched again before the list has been without them

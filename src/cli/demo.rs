@@ -85,7 +85,7 @@ async fn play(args: &Args, folder: &Path) -> anyhow::Result<(PathBuf, story::Sum
     let config = config::load(&file)?.config;
     let mut story = story::Story::begin(args.speed, config.time_zone, folder);
     let halt = CancellationToken::new();
-    let daemon = build::daemon(config, clock, false).await?;
+    let daemon = build::daemon(config, clock, false, &halt).await?;
     let end = SystemClock.sleep_until(SystemClock.now().plus(Duration::from_secs(args.seconds)));
     let running = daemon.run(halt.clone(), || {});
     let interrupted = CancellationToken::new();

@@ -1,10 +1,12 @@
 //! `presenced run`: the daemon, in the foreground.
 //!
-//! Guards: a bad config ends with 78 before anything starts; READY and STOPPING are told to the service manager; a signal
-//! ends it with 0. Deliberately not here: the daemon (`app`).
+//! Guards: a bad config ends with 78 before anything starts; READY and STOPPING are told to the service manager, and that
+//! it is still on its way while a start takes long; a signal ends it with 0, also then. Deliberately not here: the daemon
+//! (`app`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
@@ -14,12 +16,17 @@ use crate::app::build::{self, BuildError};
 use crate::app::daemon::Watchdog;
 use crate::app::reload::{Phase, Reloading};
 use crate::app::signals;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::footprint::Footprint;
 use crate::config::{Config, Loaded, locate};
 use crate::telemetry::log::{self, LogHandle};
 
 mod notify;
+
+/// A start that takes longer says so as often. A service manager's patience is a minute and a half by default.
+const STILL_STARTING: Duration = Duration::from_secs(5);
+/// And asks for as much again.
+const PATIENCE_USEC: u32 = 60_000_000;
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
@@ -56,7 +63,19 @@ async fn serve(
     let stop = CancellationToken::new();
     // Before anything else: a reload that comes early waits instead of ending the process.
     let hangups = signals::hangups()?;
-    let daemon = build::daemon(config, Arc::new(SystemClock), true).await.map_err(|error| failed(&error))?;
+    let signals = watch(stop.clone());
+    tokio::pin!(signals);
+    let built = patiently(build::daemon(config, Arc::new(SystemClock), true, &stop));
+    let daemon = tokio::select! {
+        built = built => match built {
+            Err(error @ BuildError::Stopped) => {
+                tracing::info!("{error}");
+                return Ok(Exit::Done);
+            }
+            built => built.map_err(|error| failed(&error))?,
+        },
+        broken = &mut signals => return Err(broken.into()),
+    };
     let mut daemon = daemon.reloading(Reloading { file, hangups, log, footprint, announce });
     if let Some(patience) = sd_notify::watchdog_enabled() {
         let alive = |line: &str| {
@@ -68,14 +87,32 @@ async fn serve(
         tracing::info!(version = env!("CARGO_PKG_VERSION"), people, webhooks, database = %database.display(), "ready");
         tell(&[NotifyState::Ready, NotifyState::Status(&format!("watching {people} people"))]);
     };
-    let stopping = stop.clone();
     let ended = tokio::select! {
-        ended = daemon.run(stop.clone(), ready) => ended,
+        ended = daemon.run(stop, ready) => ended,
         // Ends only when signals cannot be had; then nobody could ever stop it in order.
-        broken = watch(stopping) => return Err(broken.into()),
+        broken = &mut signals => return Err(broken.into()),
     };
     tracing::info!("stopped");
     ended.map(|()| Exit::Done).map_err(Into::into)
+}
+
+/// Waits for a start; tells the service manager, and once the log, when it takes long. All of it but the look through the
+/// database has a limit of its own.
+async fn patiently<T>(start: impl Future<Output = T>) -> T {
+    let mut told = false;
+    tokio::pin!(start);
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut start => return ended,
+            () = SystemClock.sleep_until(SystemClock.now().plus(STILL_STARTING)) => {}
+        }
+        if !std::mem::replace(&mut told, true) {
+            tracing::info!("still starting: a large database takes a while to look through");
+        }
+        let status = NotifyState::Status("starting: a large database takes a while to look through");
+        notify::tell(&[NotifyState::ExtendTimeoutUsec(PATIENCE_USEC), status]);
+    }
 }
 
 /// Signals, and the service manager's word that stopping is under way. Never ends without an error.

@@ -159,7 +159,7 @@ pub fn thin_out(folder: &Path, keep: u32) -> Result<Vec<PathBuf>, StoreError> {
 pub async fn restore(from: &Path, database: &Path, now: Timestamp) -> Result<Restored, StoreError> {
     let from = from.canonicalize().map_err(|error| StoreError::file("open", from, error))?;
     let database = open::resolve(database)?;
-    let lock = open::LockFile::take(&database)?;
+    let _lock = open::LockFile::take(&database)?;
     check::verify(&from).await?;
     let new = open::beside(&database, ".restoring");
     remove_copy(&new);
@@ -178,8 +178,6 @@ pub async fn restore(from: &Path, database: &Path, now: Timestamp) -> Result<Res
     let kept = set_aside(&database, now)?;
     fs::rename(&new, &database).map_err(|error| StoreError::file("put in place", &database, error))?;
     sync_folder(&database);
-    check::well_again(&database);
-    lock.release();
     Ok(Restored { rows, source, kept, forgotten })
 }
 

@@ -1,28 +1,38 @@
-//! Whether the file is whole: before it is written to, soon after, and when somebody asks.
+//! Whether the file is whole: before it is written to, and when somebody asks.
 //!
 //! Guards: a damaged file is found before anything is written to it, and named with what to do; looking writes nothing.
-//! A start does not wait for what takes seconds: every page and row is read before the file is opened for writing, each
-//! index is compared with its table right after; that comes first where there is reason to doubt the file (it was not
-//! closed cleanly, or found damaged before). Deliberately not here: mending (`restore` in `backup`), who ends the daemon
-//! (`tasks::examiner`).
+//! Nothing is left out to save time: the work is shared by two connections. Deliberately not here: mending (`restore` in
+//! `backup`), who holds the file meanwhile (`open`).
+//!
+//! What SQLite's one `integrity_check` does in a row is asked for in parts that lie beside each other: `quick_check` reads
+//! every page and row of the file, and finds a page that belongs to two tables or to none; `integrity_check` of a table
+//! looks up each of its rows in each of its indexes. Both read the file where the system has it in memory (`mmap`), because
+//! SQLite's own copies of pages are guarded by one lock for all connections.
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
 use super::{Store, StoreError, open, readonly, schema};
 
-/// Reads every page and every row, but not every index against its table: about as fast as the file can be read.
-const QUICK: &str = "PRAGMA quick_check(5)";
-/// That too.
-const FULL: &str = "PRAGMA integrity_check(50)";
-/// A file that is in doubt and larger than this is compared after the start as well: nobody waits half a minute.
-const DOUBTED_BYTES: u64 = 1 << 30;
-/// Beside a file that was found damaged while it was in use.
-const DAMAGED: &str = ".damaged";
+/// Whatever is beyond any table.
+const QUICK: &str = "PRAGMA quick_check(50)";
+/// Those with something to compare (a table without rowid is its own index), the most work first.
+const INDEXED: &str = "SELECT name FROM (SELECT name, (SELECT count(*) FROM pragma_index_list(s.name)) AS indexes \
+    FROM sqlite_schema AS s WHERE type = 'table') WHERE indexes > 0 ORDER BY indexes, name";
+/// As much as SQLite maps, 2 GiB; what is beyond is read as usual.
+const MAPPED: &str = "2147418112";
+/// So many lines say enough.
+const MOST_TROUBLES: usize = 50;
+/// As much is read at once.
+const CHUNK: usize = 1 << 20;
 /// About a millisecond of work; then somebody may break it off.
 pub(super) const STEPS: i32 = 20_000;
 const ORPHANS: &str = "SELECT count(*) FROM pragma_foreign_key_check";
@@ -34,10 +44,15 @@ pub(super) struct FileId {
     inode: u64,
 }
 
+impl From<fs::Metadata> for FileId {
+    fn from(metadata: fs::Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
 impl FileId {
     pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
-        let metadata = path.metadata().map_err(|error| StoreError::file("look at", path, error))?;
-        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
+        Ok(path.metadata().map_err(|error| StoreError::file("look at", path, error))?.into())
     }
 }
 
@@ -50,34 +65,6 @@ impl Store {
             _ => Err(StoreError::Replaced { path: self.path().to_owned() }),
         }
     }
-
-    /// Looks through the whole file beside whoever writes, each index against its table; breaks off when `go_on` says no,
-    /// and gives whether it came to the end. What it finds is also put down beside the file, so that the next start looks
-    /// before it writes.
-    pub async fn examine(
-        &self,
-        mut go_on: impl FnMut() -> bool + Send + 'static,
-    ) -> Result<bool, StoreError> {
-        if !go_on() {
-            return Ok(false);
-        }
-        let path = self.path();
-        let mut connection = open::read_only(path).connect().await?;
-        connection.lock_handle().await?.set_progress_handler(STEPS, go_on);
-        let found = integrity(&mut connection, FULL).await;
-        connection.close().await?;
-        let what = match found {
-            Ok(troubles) => troubles.into_iter().next(),
-            Err(error) if error.is_interrupted() => return Ok(false),
-            Err(error) => Some(damage(&error).ok_or(error)?),
-        };
-        let Some(what) = what else { return Ok(true) };
-        // Where it cannot be put down the next start finds it as this one did.
-        if let Ok(mut note) = open::open_0640(&open::beside(path, DAMAGED), false) {
-            let _ = writeln!(note, "{what}");
-        }
-        Err(StoreError::DamagedInUse { path: path.to_owned(), what })
-    }
 }
 
 /// Everything that is wrong with a database, a line each; with the daemon up or down. Writes nothing.
@@ -88,10 +75,12 @@ pub async fn examine(path: &Path) -> Result<Vec<String>, StoreError> {
     let mut connection = readonly::options(path)?.connect().await?;
     let examined = async {
         schema::inspect(&mut connection, path).await?;
-        let mut troubles = integrity(&mut connection, FULL).await?;
-        let orphans: i64 = sqlx::query_scalar(ORPHANS).fetch_one(&mut connection).await?;
-        if orphans > 0 {
-            troubles.push(format!("{orphans} rows refer to rows that are not there"));
+        let mut troubles = look_through(path).await?;
+        if troubles.is_empty() {
+            let orphans: i64 = sqlx::query_scalar(ORPHANS).fetch_one(&mut connection).await?;
+            if orphans > 0 {
+                troubles.push(format!("{orphans} rows refer to rows that are not there"));
+            }
         }
         Ok(troubles)
     }
@@ -99,32 +88,47 @@ pub async fn examine(path: &Path) -> Result<Vec<String>, StoreError> {
     connection.close().await?;
     examined.or_else(|error: StoreError| match damage(&error) {
         Some(what) => Ok(vec![what]),
-        None => Err(error),
+        None => Err(readonly::unrecovered(error, path)),
     })
 }
 
-/// The check at the start: refuses a damaged file before it is opened for writing.
-async fn refuse_damaged(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
-    let noted = open::beside(path, DAMAGED).exists();
-    let small = path.metadata().is_ok_and(|file| file.len() <= DOUBTED_BYTES);
-    let doubted = noted || small && readonly::in_wal_mode(path)?;
-    let pragma = if doubted { FULL } else { QUICK };
-    let troubles = integrity(connection, pragma).await.map_err(|error| damaged(error, path))?;
-    match troubles.into_iter().next() {
-        None => {
-            if noted {
-                well_again(path);
-            }
-            Ok(())
-        }
+/// The look before anybody writes: refuses a file that is damaged, newer, or somebody else's, and leaves nothing beside it.
+pub(super) async fn before_writing(path: &Path) -> Result<(), StoreError> {
+    let shared = open::beside(path, "-shm");
+    let shared_before = shared.exists();
+    let mut looked = sound(path).await;
+    if looked.as_ref().is_err_and(StoreError::wants_rollback) {
+        roll_back(path).await?;
+        looked = sound(path).await;
+    }
+    let looked = looked.map_err(|error| damaged(error, path));
+    if looked.is_err() && !shared_before {
+        // Made for reading what a crash left in the WAL. Usually there is none.
+        let _ = fs::remove_file(shared);
+    }
+    looked
+}
+
+async fn sound(path: &Path) -> Result<(), StoreError> {
+    let mut connection = readonly::options(path)?.connect().await?;
+    let versions = schema::inspect(&mut connection, path).await;
+    connection.close().await?;
+    versions?;
+    match look_through(path).await?.into_iter().next() {
+        None => Ok(()),
         Some(what) => Err(StoreError::Damaged { path: path.to_owned(), what }),
     }
 }
 
-/// Another file stands in its place, or somebody mended it.
-pub(super) fn well_again(path: &Path) {
-    // What cannot be removed makes the next start slower and nothing else.
-    let _ = std::fs::remove_file(open::beside(path, DAMAGED));
+/// Undoes what a crash broke off half-way (a hot journal): before that nobody can read the file. It is what SQLite itself
+/// does for whoever may write.
+async fn roll_back(path: &Path) -> Result<(), StoreError> {
+    tracing::info!("a transaction that was broken off by a crash is rolled back");
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await?;
+    let read = sqlx::query("SELECT count(*) FROM sqlite_schema").execute(&mut connection).await;
+    connection.close().await?;
+    read?;
+    Ok(())
 }
 
 /// The same error, with what to do where the file is to blame.
@@ -143,37 +147,113 @@ pub(super) async fn verify(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-async fn integrity(
-    connection: &mut SqliteConnection,
-    pragma: &'static str,
-) -> Result<Vec<String>, StoreError> {
-    let said: Vec<String> = sqlx::query_scalar(pragma).fetch_all(connection).await?;
-    let lines = said.iter().flat_map(|text| text.lines()).filter(|line| *line != "ok");
-    Ok(lines.map(str::to_owned).collect())
+/// All that SQLite's `integrity_check` finds, a line each. Who no longer waits for it breaks it off.
+async fn look_through(path: &Path) -> Result<Vec<String>, StoreError> {
+    let look = Look::default();
+    read_through(path, Arc::clone(&look.broken_off)).await?;
+    let mut first = look.connect(path).await?;
+    let mut second = look.connect(path).await?;
+    let looked = async {
+        look.plan(&mut first).await?;
+        let (one, other) = tokio::join!(look.work(&mut first), look.work(&mut second));
+        one.and(other)
+    }
+    .await;
+    first.close().await?;
+    second.close().await?;
+    looked.map(|()| look.troubles())
+}
+
+/// Reads the file once from its beginning to its end: what the disk cannot read is said here as an error (read through a
+/// map it would be a signal that ends the process), and a file that is not in memory yet comes there in the order in which
+/// it lies.
+async fn read_through(path: &Path, broken_off: Arc<AtomicBool>) -> Result<(), StoreError> {
+    let file = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || -> io::Result<()> {
+        let (mut file, mut chunk) = (File::open(file)?, vec![0; CHUNK]);
+        while !broken_off.load(Ordering::Relaxed) && file.read(&mut chunk)? > 0 {}
+        Ok(())
+    });
+    // It does not panic, and nobody aborts it.
+    let read = read.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    read.map_err(|error| StoreError::file("read", path, error))
+}
+
+/// One look through a file by two connections.
+#[derive(Default)]
+struct Look {
+    /// Nobody waits for it any more.
+    broken_off: Arc<AtomicBool>,
+    /// Tables that nobody has begun with; the last is the next.
+    tables: Mutex<Vec<String>>,
+    /// By the table; what is beyond any table has no name and comes first.
+    found: Mutex<Vec<(String, Vec<String>)>>,
+}
+
+impl Look {
+    async fn connect(&self, path: &Path) -> Result<SqliteConnection, StoreError> {
+        let mut connection = readonly::options(path)?.pragma("mmap_size", MAPPED).connect().await?;
+        let broken_off = Arc::clone(&self.broken_off);
+        let go_on = move || !broken_off.load(Ordering::Relaxed);
+        connection.lock_handle().await?.set_progress_handler(STEPS, go_on);
+        Ok(connection)
+    }
+
+    async fn plan(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let mut tables: Vec<String> = sqlx::query_scalar(INDEXED).fetch_all(connection).await?;
+        // Beside the table that takes longest, and not after it.
+        tables.insert(tables.len().saturating_sub(1), String::new());
+        *self.tables.lock().unwrap_or_else(PoisonError::into_inner) = tables;
+        Ok(())
+    }
+
+    /// Takes one table after the other until there is none left.
+    async fn work(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        loop {
+            let Some(table) = self.tables.lock().unwrap_or_else(PoisonError::into_inner).pop() else {
+                return Ok(());
+            };
+            let pragma = match table.as_str() {
+                "" => QUICK.to_owned(),
+                table => format!("PRAGMA integrity_check(\"{}\")", table.replace('"', "\"\"")),
+            };
+            // A name from the schema itself, quoted.
+            let said: Vec<String> =
+                sqlx::query_scalar(AssertSqlSafe(pragma)).fetch_all(&mut *connection).await?;
+            self.found.lock().unwrap_or_else(PoisonError::into_inner).push((table, said));
+        }
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        let mut found = std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner));
+        found.sort();
+        let mut troubles = Vec::new();
+        for line in found.iter().flat_map(|(_, said)| said).flat_map(|text| text.lines()) {
+            // What is wrong with the pages of a table is said twice.
+            let news =
+                line != "ok" && !line.starts_with("***") && !troubles.iter().any(|known| known == line);
+            if news && troubles.len() < MOST_TROUBLES {
+                troubles.push(line.to_owned());
+            }
+        }
+        troubles
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.broken_off.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What SQLite says of a file that is not what it was: corrupt (11), and errors of the schema (1) that a sound file of
-/// ours cannot have when it is only looked at.
+/// ours cannot have when it is only looked at. A value of another type than any we wrote is no better.
 fn damage(error: &StoreError) -> Option<String> {
     let StoreError::Sqlite(error) = error else { return None };
+    if matches!(**error, sqlx::Error::ColumnDecode { .. }) {
+        return Some(error.to_string());
+    }
     let error = error.as_database_error()?;
     let code: i32 = error.code()?.parse().ok()?;
     matches!(code & 0xff, 1 | 11).then(|| error.message().to_owned())
-}
-
-/// The connection of `open` that looks before anybody writes.
-pub(super) async fn before_writing(path: &Path) -> Result<(), StoreError> {
-    let mut connection = readonly::options(path)?.connect().await.map_err(|e| damaged(e.into(), path))?;
-    let looked = async {
-        schema::inspect(&mut connection, path).await.map_err(|error| damaged(error, path))?;
-        refuse_damaged(&mut connection, path).await
-    }
-    .await;
-    connection.close().await?;
-    looked
-}
-
-/// Whether `path` is open for writing by a daemon: its lock file is held.
-pub fn in_use(path: &Path) -> bool {
-    matches!(open::LockFile::take(path), Err(StoreError::Locked { .. }))
 }

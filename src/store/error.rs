@@ -84,16 +84,6 @@ pub enum StoreError {
         /// What SQLite found.
         what: String,
     },
-    /// The same, found while it was in use.
-    #[error(
-        "{path} is damaged ({what}): the daemon ends so that nothing more is written to it. Put a backup in its place (`presenced db restore FILE`), or save what can be read of it (`sqlite3 {path} .recover`)"
-    )]
-    DamagedInUse {
-        /// The database.
-        path: PathBuf,
-        /// What SQLite found.
-        what: String,
-    },
     /// Deleted or replaced while it was open.
     #[error(
         "{path} was deleted or replaced while the daemon had it open: what is written now would be lost. Stop the daemon before a database is moved or restored"
@@ -184,10 +174,10 @@ impl StoreError {
         self.sqlite_code().is_some_and(|code| code & 0xff == 13 || code == 4874)
     }
 
-    /// Whether somebody broke it off.
-    pub(super) fn is_interrupted(&self) -> bool {
-        // SQLITE_INTERRUPT
-        self.sqlite_code().is_some_and(|code| code & 0xff == 9)
+    /// Whether nobody can read the file before somebody who may write has undone half a transaction.
+    pub(super) fn wants_rollback(&self) -> bool {
+        // SQLITE_READONLY_ROLLBACK
+        self.sqlite_code() == Some(776)
     }
 
     fn sqlite_code(&self) -> Option<i32> {

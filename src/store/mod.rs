@@ -63,6 +63,7 @@ use self::writer::Queue;
 
 pub use self::error::StoreError;
 pub use self::notices::Closed;
+pub use self::open::Sound;
 pub use self::readonly::ReadOnlyStore;
 pub use self::records::{Enrolled, Enrolment, Miss, NewSnapshot, Outgoing, Recording, Stretch, Usage};
 pub use self::schema::{APPLICATION_ID, SCHEMA_VERSION};

@@ -1,8 +1,9 @@
 //! Opening and closing: the lock file, the file's permissions, the pragmas that durability rests on.
 //!
-//! Guards: one daemon a file; nothing is written to a file that is foreign or newer; what SQLite was asked for
-//! (WAL, `synchronous=FULL`, its version) is read back; the file is never writable by its group; a cleanly closed
-//! database is one plain file that a reader without write permission can open. Deliberately not here: what is written.
+//! Guards: one daemon a file; nothing is written to a file that is foreign, newer or damaged, or left beside it; what
+//! SQLite was asked for (WAL, `synchronous=FULL`, its version) is read back; the file is never writable by its group; a
+//! cleanly closed database is one plain file that a reader without write permission can open. Deliberately not here: what
+//! is written.
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::ffi::OsString;
@@ -63,25 +64,10 @@ const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 const PLAIN_JOURNAL: &str = "PRAGMA journal_mode=DELETE";
 
 impl Store {
-    /// Opens or creates the database for writing: takes the lock file, refuses a newer schema, migrates. `time_zone` is
-    /// what `*_local` columns are written in from now on.
+    /// Opens or creates the database for writing: takes the lock file, refuses what [`Sound::find`] refuses, migrates.
+    /// `time_zone` is what `*_local` columns are written in from now on.
     pub async fn open(path: &Path, time_zone: Tz, clock: SharedClock) -> Result<Self, StoreError> {
-        let path = resolve(path)?;
-        let lock = LockFile::take(&path)?;
-        create_or_inspect(&path).await?;
-        let mut connection = connect_patiently(&path).await?;
-        assert_settings(&mut connection).await?;
-        sqlx::query(PATIENT).execute(&mut connection).await?;
-        schema::migrate(&mut connection, &path).await?;
-        let source = install(&mut connection, time_zone, &clock).await?;
-        sqlx::query(AS_USUAL).execute(&mut connection).await?;
-        let readers = readers(&path).await?;
-        let file = FileId::of(&path)?;
-        let room = Arc::new(Room::beside(&path));
-        let scribe = Scribe::new(source.as_str().into(), time_zone, clock);
-        let queue = Queue::start(Writer::new(path.clone(), connection, scribe, Arc::clone(&room)));
-        let erased = Erased::default();
-        Ok(Self { inner: Arc::new(Inner { path, file, source, queue, readers, room, erased, lock }) })
+        Sound::find(path).await?.open(time_zone, clock).await
     }
 
     /// Checkpoints, leaves the file readable by hand (`journal_mode=DELETE`), releases the lock. What was queued before
@@ -95,27 +81,97 @@ impl Store {
     }
 }
 
-/// The file beside the database that the one daemon holds. The system frees it when the process dies, however it
-/// dies, and the file itself stays: removing it would let two daemons lock two files of one name.
+/// A file that may be written to: looked through and found whole, or not there yet, and held by nobody else. Letting go of
+/// it instead of opening it leaves everything as it was.
 #[derive(Debug)]
-pub(super) struct LockFile(File);
+pub struct Sound {
+    path: PathBuf,
+    lock: LockFile,
+}
+
+impl Sound {
+    /// Takes the lock file, which fails at once while another daemon holds it; then looks through the file, which takes
+    /// about a second for 500 MiB. Refuses one that is damaged, newer or foreign. Nothing is written.
+    pub async fn find(path: &Path) -> Result<Self, StoreError> {
+        let path = resolve(path)?;
+        let lock = LockFile::take(&path)?;
+        if path.exists() {
+            look(&path).await?;
+        }
+        Ok(Self { path, lock })
+    }
+
+    /// Opens it for writing, or creates it.
+    pub async fn open(mut self, time_zone: Tz, clock: SharedClock) -> Result<Store, StoreError> {
+        let path = self.path;
+        create(&path)?;
+        let mut connection = connect_patiently(&path).await?;
+        assert_settings(&mut connection).await?;
+        sqlx::query(PATIENT).execute(&mut connection).await?;
+        schema::migrate(&mut connection, &path).await?;
+        let source = install(&mut connection, time_zone, &clock).await?;
+        sqlx::query(AS_USUAL).execute(&mut connection).await?;
+        let readers = readers(&path).await?;
+        let file = FileId::of(&path)?;
+        let room = Arc::new(Room::beside(&path));
+        let scribe = Scribe::new(source.as_str().into(), time_zone, clock);
+        let queue = Queue::start(Writer::new(path.clone(), connection, scribe, Arc::clone(&room)));
+        let erased = Erased::default();
+        self.lock.stay();
+        let lock = self.lock;
+        Ok(Store { inner: Arc::new(Inner { path, file, source, queue, readers, room, erased, lock }) })
+    }
+}
+
+/// The file beside the database that the one daemon holds. The system frees it when the process dies, however it dies. Of
+/// a file that was refused nothing stays: who made the lock file for it removes it, while still holding it.
+#[derive(Debug)]
+pub(super) struct LockFile {
+    file: File,
+    path: PathBuf,
+    /// Made here, and the database was not opened: it goes with us.
+    passing: bool,
+}
 
 impl LockFile {
     pub(super) fn take(database: &Path) -> Result<Self, StoreError> {
         let path = beside(database, ".lock");
-        let file = open_0640(&path, false).map_err(|error| StoreError::file("create", &path, error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => {
-                Err(StoreError::Locked { path: database.to_owned(), lock: path })
+        loop {
+            let passing = !path.exists();
+            let file = open_0640(&path, false).map_err(|error| StoreError::file("create", &path, error))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(StoreError::Locked { path: database.to_owned(), lock: path });
+                }
+                Err(TryLockError::Error(error)) => return Err(StoreError::file("lock", &path, error)),
             }
-            Err(TryLockError::Error(error)) => Err(StoreError::file("lock", &path, error)),
+            let opened: FileId =
+                file.metadata().map_err(|error| StoreError::file("look at", &path, error))?.into();
+            // One that its holder removed since it was opened here guards nothing: the next daemon would make its own.
+            if FileId::of(&path).is_ok_and(|there| there == opened) {
+                return Ok(Self { file, path, passing });
+            }
         }
+    }
+
+    /// The database is in use from now on; its lock file stays.
+    fn stay(&mut self) {
+        self.passing = false;
     }
 
     pub(super) fn release(&self) {
         // The lock ends with the file anyway; there is nobody left to tell.
-        let _ = self.0.unlock();
+        let _ = self.file.unlock();
+    }
+}
+
+impl Drop for LockFile {
+    fn drop(&mut self) {
+        if self.passing {
+            // What cannot be removed is in nobody's way.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -238,13 +294,8 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(real.join(name))
 }
 
-/// Makes an empty file with the right mode, or looks at the one that is there without writing to it.
-async fn create_or_inspect(path: &Path) -> Result<(), StoreError> {
-    match open_0640(path, true) {
-        Ok(_) => return Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(StoreError::file("create", path, error)),
-    }
+/// Looks at the file without writing to it; refuses what cannot be used.
+async fn look(path: &Path) -> Result<(), StoreError> {
     // SQLite would fall back to reading; better to say it here, by name.
     OpenOptions::new().write(true).open(path).map_err(|error| StoreError::file("write to", path, error))?;
     let mut tries = 0;
@@ -253,6 +304,16 @@ async fn create_or_inspect(path: &Path) -> Result<(), StoreError> {
             Err(error) if may_wait(&error, &mut tries) => {}
             looked => return looked,
         }
+    }
+}
+
+/// Makes an empty file with the right mode where there is none.
+fn create(path: &Path) -> Result<(), StoreError> {
+    match open_0640(path, true) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(StoreError::file("create", path, error))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -336,4 +397,33 @@ async fn install(
         .execute(&mut *connection)
         .await?;
     Ok(sqlx::query_scalar(SOURCE).fetch_one(connection).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_lock_file_that_comes_and_goes_is_held_by_one_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("presence.db");
+        let (holders, taken) = (AtomicU32::new(0), AtomicU32::new(0));
+        let take_and_let_go = || {
+            for _ in 0..2_000 {
+                let Ok(lock) = LockFile::take(&database) else { continue };
+                assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "another one holds it");
+                taken.fetch_add(1, Ordering::SeqCst);
+                holders.fetch_sub(1, Ordering::SeqCst);
+                drop(lock);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(take_and_let_go);
+            }
+        });
+        assert!(taken.load(Ordering::SeqCst) >= 2_000, "somebody always gets it");
+    }
 }

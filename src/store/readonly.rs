@@ -58,10 +58,9 @@ impl super::Store {
             .map_err(|error| needs_recovery(error, &path))?;
         let store = ReadOnlyStore { path: Arc::new(path), readers };
         let mut connection = store.readers().acquire().await?;
-        let versions = schema::inspect(&mut connection, store.path()).await.map_err(|error| match error {
-            StoreError::Sqlite(error) => StoreError::NeedsRecovery { path: store.path().to_owned(), error },
-            other => other,
-        })?;
+        let versions = schema::inspect(&mut connection, store.path())
+            .await
+            .map_err(|error| unrecovered(error, store.path()))?;
         drop(connection);
         if versions.schema < SCHEMA_VERSION {
             let (path, found) = (store.path().to_owned(), versions.schema);
@@ -78,7 +77,7 @@ pub(super) fn options(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
     Ok(open::read_only(path).immutable(at_rest))
 }
 
-pub(super) fn in_wal_mode(path: &Path) -> Result<bool, StoreError> {
+fn in_wal_mode(path: &Path) -> Result<bool, StoreError> {
     let mut header = [0; HEADER_BYTES];
     let mut file = std::fs::File::open(path).map_err(|error| StoreError::file("read", path, error))?;
     match file.read_exact(&mut header) {
@@ -90,6 +89,14 @@ pub(super) fn in_wal_mode(path: &Path) -> Result<bool, StoreError> {
 
 fn is_empty_or_missing(path: &Path) -> bool {
     path.metadata().map_or(true, |metadata| metadata.len() == 0)
+}
+
+/// What SQLite says when it cannot so much as begin to read.
+pub(super) fn unrecovered(error: StoreError, path: &Path) -> StoreError {
+    match error {
+        StoreError::Sqlite(error) => StoreError::NeedsRecovery { path: path.to_owned(), error },
+        other => other,
+    }
 }
 
 fn needs_recovery(error: sqlx::Error, path: &Path) -> StoreError {

@@ -7,7 +7,6 @@ pub mod alerts;
 pub mod alerts_database;
 pub mod alerts_webhook;
 pub mod dispatcher;
-pub mod examiner;
 pub mod janitor;
 pub mod operator;
 pub mod poller;

@@ -155,8 +155,21 @@ fn a_shell_that_holds_the_write_lock_for_half_a_minute_delays_and_breaks_nothing
     assert_eq!(sqlite3(&site.database(), "PRAGMA integrity_check"), "ok");
 }
 
+/// What lies in the folder of the database and is its own.
+fn beside(database: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let folder = database.parent().expect("a folder");
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .expect("the folder")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.to_string_lossy().contains("presence.db"))
+        .map(|path| (path.clone(), fs::read(path).expect("a file")))
+        .collect();
+    files.sort();
+    files
+}
+
 #[test]
-fn a_database_found_damaged_ends_the_daemon_and_is_refused_from_then_on() {
+fn a_database_whose_index_does_not_fit_is_refused_at_the_start_untouched() {
     let (fake, receiver) = (Fake::start(), Receiver::start());
     fake.say("li", &inside("li", "654058f2411fe90147e68780", 3, 1_699_347_295_876, ""));
     let site = Site::new(&fake.base(), &receiver.url(), &["li"], "interval = \"1s\"", "");
@@ -166,13 +179,41 @@ fn a_database_found_damaged_ends_the_daemon_and_is_refused_from_then_on() {
     let unfit = "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET \
         sql = 'CREATE INDEX visits_by_time ON visits (left_ms)' WHERE name = 'visits_by_time'";
     assert!(Command::new("sqlite3").arg(site.database()).arg(unfit).status().expect("sqlite3").success());
-    let (code, log) = site.start().ended();
-    assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("is damaged") && log.contains("presenced db restore"), "{log}");
-    let before = fs::read(site.database()).expect("the database");
-    let refused = site.command(&["run"]);
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains("is damaged") && said.contains("it was not touched"), "{said}");
-    assert_eq!(fs::read(site.database()).expect("the database"), before);
+    // Whatever an earlier daemon left beside it; a refused start leaves nothing.
+    let _ = fs::remove_file(site.path("presence.db.lock"));
+    let before = beside(&site.database());
+    for asked in [&["run"][..], &["db", "check"], &["db", "backup", "copy.db"]] {
+        let refused = site.command(asked);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{asked:?}: {said}");
+        assert!(said.contains("is damaged") && said.contains("presenced db restore"), "{asked:?}: {said}");
+        assert!(asked != ["run"] || said.contains("it was not touched"), "{said}");
+        assert!(beside(&site.database()) == before, "{asked:?} left everything as it was");
+    }
+}
+
+#[test]
+fn a_start_that_takes_long_asks_for_patience_and_ends_at_once_when_told_to() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = Site::new(&fake.base(), &receiver.url(), &["li"], "interval = \"1s\"", "");
+    site.start().terminate();
+    let (before, looks) = (beside(&site.database()), fake.looks("li"));
+    // Nobody can so much as read the file until the shell's input ends.
+    let mut shell = Command::new("sqlite3")
+        .arg(site.database())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("sqlite3");
+    let mut hand = shell.stdin.take().expect("it is piped");
+    std::io::Write::write_all(&mut hand, b"BEGIN EXCLUSIVE;\nSELECT 'held';\n").expect("a pipe");
+    let mut said = [0; 4];
+    std::io::Read::read_exact(&mut shell.stdout.take().expect("it is piped"), &mut said).expect("a line");
+    let daemon = site.begin();
+    daemon.wait_told("EXTEND_TIMEOUT_USEC=");
+    daemon.terminate();
+    drop(hand);
+    assert!(shell.wait().expect("sqlite3 ends with its input").success());
+    assert!(beside(&site.database()) == before);
+    assert_eq!(fake.looks("li"), looks, "nobody was looked at");
 }

@@ -71,7 +71,7 @@ impl House {
         let store = Store::open(&config.history.path, config.time_zone, Arc::clone(&clock)).await.unwrap();
         before(&store).await;
         store.close().await.unwrap();
-        let built = build::daemon(config, Arc::clone(&clock), false).await.unwrap();
+        let built = build::daemon(config, Arc::clone(&clock), false, &stop).await.unwrap();
         let mut daemon = JoinSet::new();
         let halt = stop.clone();
         daemon.spawn(async move { built.run(halt, || {}).await.unwrap() });

@@ -55,6 +55,7 @@ mod simulator_cli;
 mod simulator_faults;
 mod simulator_receiver;
 mod standard_webhooks;
+mod store_damage;
 mod store_fixture;
 mod store_open;
 mod store_recording;

@@ -138,7 +138,7 @@ async fn another_programs_unstamped_database_is_refused_too() {
     let error = place.try_open().await.unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
     let names: Vec<_> = fs::read_dir(place.folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(names.len(), 2, "the file and our lock: {names:?}");
+    assert_eq!(names.len(), 1, "only the file: {names:?}");
 }
 
 #[tokio::test]

@@ -131,7 +131,18 @@ listen = ""
         self.launch(&[], &[])
     }
 
+    /// Starts it and does not wait.
+    pub(crate) fn begin(&self) -> Daemon {
+        self.spawn(&["-vv"], &[])
+    }
+
     fn launch(&self, options: &[&str], variables: &[(&str, &str)]) -> Daemon {
+        let daemon = self.spawn(options, variables);
+        daemon.wait_told("READY=1");
+        daemon
+    }
+
+    fn spawn(&self, options: &[&str], variables: &[(&str, &str)]) -> Daemon {
         let socket_path = self.path("notify");
         // A socket file that a killed daemon's start left behind is in the way.
         let _ = std::fs::remove_file(&socket_path);
@@ -153,9 +164,7 @@ listen = ""
             .expect("the binary starts");
         let wanted = Arc::new(());
         let told = listen(socket, Arc::downgrade(&wanted));
-        let daemon = Daemon { child, log: self.path("log"), told, _wanted: wanted };
-        daemon.wait_told("READY=1");
-        daemon
+        Daemon { child, log: self.path("log"), told, _wanted: wanted }
     }
 
     /// Waits until the log has a line with this. It has no bell: `tail` follows it, with a limit.
