@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use presenced::clock::{Clock, ManualClock, SystemClock};
 use presenced::store::retention::Limits;
-use presenced::store::{Store, check};
+use presenced::store::{Sound, Store};
 use sqlx::ConnectOptions;
 
 mod fixture;
@@ -158,23 +158,21 @@ async fn times(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What a start waits for before anything is written: the whole look at a file that the system has in memory.
 async fn opening(path: &Path) -> Result<()> {
-    let clock = Arc::new(SystemClock);
-    let asked = Instant::now();
-    let store = Store::open(path, chrono_tz::Asia::Shanghai, clock).await?;
-    let seconds = asked.elapsed().as_secs_f64();
-    store.close().await?;
     let mebibytes = path.metadata()?.len() as f64 / f64::from(1 << 20);
+    let mut best = f64::MAX;
+    for _ in 0..ROUNDS {
+        let asked = Instant::now();
+        drop(Sound::find(path).await?);
+        best = best.min(asked.elapsed().as_secs_f64());
+    }
     println!(
-        "\nopened with the quick look before the start in {seconds:.2} s: {:.2} s for 500 MiB",
-        seconds * 500.0 / mebibytes
+        "\nlooked through before the start in {best:.2} s, best of {ROUNDS}: {:.2} s for 500 MiB",
+        best * 500.0 / mebibytes
     );
     let asked = Instant::now();
-    let troubles = check::examine(path).await?.len();
-    let seconds = asked.elapsed().as_secs_f64();
-    println!(
-        "looked through whole, as after the start, in {seconds:.2} s: {:.2} s for 500 MiB, {troubles} troubles",
-        seconds * 500.0 / mebibytes
-    );
-    Ok(())
+    let store = Store::open(path, chrono_tz::Asia::Shanghai, Arc::new(SystemClock)).await?;
+    println!("looked through and opened in {:.2} s", asked.elapsed().as_secs_f64());
+    Ok(store.close().await?)
 }

@@ -14,7 +14,7 @@ use sqlx::{SqlSafeStr, SqliteConnection};
 use super::StoreError;
 
 /// The newest schema this release knows: `PRAGMA user_version`, set by the last migration.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 8;
 
 /// `PRAGMA application_id`: "pncd" in ASCII, so that `file` and we can tell whose database it is.
 pub const APPLICATION_ID: i64 = 0x706e_6364;
@@ -72,6 +72,7 @@ fn migrations() -> Vec<Migration> {
         migration(4, "webhook alerts", include_str!("../../migrations/0004_webhook_alerts.sql")),
         migration(5, "gap words", include_str!("../../migrations/0005_gap_words.sql")),
         migration(6, "now", include_str!("../../migrations/0006_now.sql")),
+        migration(8, "twins", include_str!("../../migrations/0008_twins.sql")),
     ]
 }
 
@@ -113,6 +114,11 @@ mod tests {
         let invented = "INSERT INTO gaps (org, from_ms, to_ms, why) VALUES ('default', 7, 8, 'whatever')";
         assert!(sqlx::query(invented).execute(&mut old).await.is_err());
         assert_eq!(inspect(&mut old, &path).await.unwrap().schema, SCHEMA_VERSION);
+        // The words for what is computed were changed in place: the file is still what SQLite would make of them.
+        let sound: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut old).await.unwrap();
+        assert_eq!(sound, "ok");
+        let twin: String = sqlx::query_scalar("SELECT from_at FROM gaps").fetch_one(&mut old).await.unwrap();
+        assert_eq!(twin, "1970-01-01T00:00:00.001Z");
         old.close().await.unwrap();
     }
 }

@@ -143,14 +143,14 @@ async fn each_reason_for_a_gap_can_be_written_and_no_other() {
 }
 
 #[tokio::test]
-async fn every_instant_has_a_twin_that_people_can_read() {
+async fn every_instant_has_a_twin_that_people_can_read_and_no_check_computes() {
     // A visit's anchor and the bounds of its leave are the daemon's own; `v_visits.leave_error_s` says what there is to say.
     let own = "('visits.anchor_ms', 'visits.leave_earliest_ms', 'visits.leave_latest_ms')";
     let without = format!(
         "SELECT t.name || '.' || c.name FROM pragma_table_list AS t JOIN pragma_table_xinfo(t.name) AS c \
          WHERE t.schema = 'main' AND t.type = 'table' AND c.name GLOB '*_ms' AND t.name || '.' || c.name NOT IN {own} \
          AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo(t.name) AS twin \
-            WHERE twin.hidden = 2 AND twin.name = replace(c.name, '_ms', '_at'))"
+            WHERE twin.hidden = 2 AND twin.type = 'ANY' AND twin.name = replace(c.name, '_ms', '_at'))"
     );
     let place = Place::new();
     place.open().await.close().await.unwrap();

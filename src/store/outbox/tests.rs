@@ -9,6 +9,7 @@ use sqlx::Row;
 use super::*;
 use crate::clock::ManualClock;
 use crate::policy::delivery::Standing;
+use crate::store::history::sql::Value;
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 const LEASE: Timestamp = Timestamp::from_ms(1_700_000_060_000);
@@ -280,8 +281,19 @@ async fn a_failed_test_is_no_dead_letter_for_those_who_watch_the_queue() {
     assert_eq!(f.number("SELECT count(*) FROM deliveries WHERE state = 'dead'").await, 1);
     let dead = async || f.store.history().queues().await.unwrap()[0].dead;
     assert_eq!(dead().await, 0);
+    let history = f.store.history();
+    let stored = history.examples().await.unwrap().into_iter().find(|example| example.name == "undelivered");
+    let stored = stored.unwrap().sql;
+    // Webhook, state, how many.
+    let undelivered = async || {
+        let rows = history.sql(&stored).await.unwrap().rows;
+        rows.into_iter().map(|row| (row[1].clone(), row[2].clone())).collect::<Vec<_>>()
+    };
+    let text = |word: &str| Value::Text(word.to_owned());
+    assert_eq!(undelivered().await, [(text("pending"), Value::Integer(2))]);
     f.store.bury(crm(), "gone".to_owned(), NOW).await.unwrap();
     assert_eq!(dead().await, 2, "what was given up counts");
+    assert_eq!(undelivered().await, [(text("dead"), Value::Integer(2))]);
 }
 
 /// What comes of asking for `max` deliveries in runs of at most `run`.
