@@ -5,12 +5,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::oneshot;
 
 use super::recording::{Note, Scribe};
+use super::writer::HeldUp;
 use super::{StoreError, open};
 
 /// Never a deferred one: it fails as soon as somebody else has written, whatever the busy time-out says.
@@ -106,7 +106,7 @@ impl Group {
         self,
         connection: &mut SqliteConnection,
         scribe: &mut Scribe,
-        held_up: &AtomicBool,
+        held_up: &HeldUp,
     ) -> Result<bool, StoreError> {
         let mut jobs = self.jobs.into_iter();
         let mut replies = Vec::new();
@@ -120,12 +120,12 @@ impl Group {
                         tracing::warn!("another program holds the database's write lock; waiting for it");
                     }
                     tries += 1;
-                    held_up.store(true, Ordering::Relaxed);
+                    held_up.begins();
                 }
                 written => break written,
             }
         };
-        held_up.store(false, Ordering::Relaxed);
+        held_up.ends();
         match written {
             Ok((refused, full)) => {
                 for reply in replies {

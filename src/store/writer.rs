@@ -62,9 +62,10 @@ impl Store {
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Whether the writer waits for a lock that another program holds: it is not hanging, and it waits for a minute at most.
-    pub fn is_held_up(&self) -> bool {
-        self.inner.queue.held_up.load(Ordering::Relaxed)
+    /// Whether the writer waits for a lock that another program holds, or did so since this was asked last: it is not
+    /// hanging, and it waits for a minute at most. What waited for it may move only a moment after the lock is let go.
+    pub fn was_held_up(&self) -> bool {
+        self.inner.queue.held_up.lately()
     }
 
     /// Writes what only the scribe can write: it keeps the sequence.
@@ -79,10 +80,32 @@ impl Store {
 #[derive(Debug)]
 pub(super) struct Queue {
     sender: mpsc::Sender<Work>,
-    /// Another program holds the lock.
-    held_up: Arc<AtomicBool>,
+    held_up: Arc<HeldUp>,
     /// Holds the writer's task: it ends with the store.
     task: Mutex<JoinSet<()>>,
+}
+
+/// Whether another program holds the lock, and whether it did so lately.
+#[derive(Debug, Default)]
+pub(super) struct HeldUp {
+    now: AtomicBool,
+    lately: AtomicBool,
+}
+
+impl HeldUp {
+    pub(super) fn begins(&self) {
+        self.now.store(true, Ordering::Relaxed);
+        self.lately.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn ends(&self) {
+        self.now.store(false, Ordering::Relaxed);
+    }
+
+    fn lately(&self) -> bool {
+        // While it lasts it is lately again for whoever asks next.
+        self.lately.swap(self.now.load(Ordering::Relaxed), Ordering::Relaxed)
+    }
 }
 
 impl std::fmt::Debug for Work {
@@ -131,7 +154,7 @@ pub(super) struct Writer {
     connection: Option<SqliteConnection>,
     scribe: Scribe,
     room: Arc<Room>,
-    held_up: Arc<AtomicBool>,
+    held_up: Arc<HeldUp>,
 }
 
 impl Writer {
@@ -254,6 +277,21 @@ mod tests {
 
     async fn count(store: &Store) -> i64 {
         sqlx::query_scalar(COUNT).fetch_one(store.readers()).await.unwrap()
+    }
+
+    /// Once a lock was let go just before the watchdog looked, and the loops that had waited for it were called hanging.
+    #[test]
+    fn a_lock_that_was_let_go_since_somebody_asked_counts() {
+        let held_up = HeldUp::default();
+        assert!(!held_up.lately());
+        held_up.begins();
+        assert!(held_up.lately() && held_up.lately(), "while it lasts");
+        held_up.ends();
+        assert!(held_up.lately(), "it lasted until a moment ago");
+        assert!(!held_up.lately());
+        held_up.begins();
+        held_up.ends();
+        assert!(held_up.lately() && !held_up.lately(), "it came and went");
     }
 
     #[tokio::test]

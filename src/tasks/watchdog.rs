@@ -54,9 +54,9 @@ impl Watched {
             };
             let mut now: Vec<&'static str> = self.loops.iter().zip(before).filter_map(still).collect();
             now.extend((!database).then_some("database"));
-            // Somebody at a shell holds the database's lock: all who wait for it move again when it is let go, and a
-            // restart would have to wait as well.
-            if self.store.is_held_up() {
+            // Somebody at a shell holds the database's lock, or did so in this interval: all who wait for it move again when
+            // it is let go, and a restart would have to wait as well.
+            if self.store.was_held_up() {
                 now.clear();
             }
             if now.is_empty() {

@@ -173,7 +173,7 @@ async fn what_is_too_old_goes_and_what_is_needed_stays() {
 /// Somebody at a shell who takes a lock, does something else for longer than a statement waits (5 s), and lets go.
 fn hold(place: &Place, lock: &str) -> std::process::Child {
     let signal = place.folder.path().join("held");
-    let script = format!("{lock};\n.shell touch {0}; sleep 7\nCOMMIT;\n", signal.display());
+    let script = format!(".timeout 60000\n{lock};\n.shell touch {0}; sleep 7\nCOMMIT;\n", signal.display());
     let mut child = Command::new("sqlite3").arg(place.file()).stdin(Stdio::piped()).spawn().expect("sqlite3");
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
     while !signal.exists() {
