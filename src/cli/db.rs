@@ -53,7 +53,7 @@ enum What {
         #[arg(value_name = "WHO")]
         who: String,
     },
-    /// Every visit as a line of JSON: user, conference, `joined_ms`, `left_ms`
+    /// Every visit as a line of JSON, in no other shape: user, conference, `joined_ms`, `left_ms`
     ExportTrace,
 }
 

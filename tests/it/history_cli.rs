@@ -85,6 +85,13 @@ fn a_wrong_question_ends_with_the_code_for_it() {
     ] {
         ends_with(&site, 2, &["db", "sql", bad]);
     }
+    for shape in ["table", "json", "csv"] {
+        let refused = text(&ends_with(&site, 2, &["db", "export-trace", "-o", shape]).stderr);
+        // What it says to do instead works.
+        let query = refused.split('"').nth(1).unwrap_or_else(|| panic!("{refused}"));
+        assert!(ok(&site, &["db", "sql", query, "-o", shape]).contains(ROOM));
+    }
+    assert_eq!(ok(&site, &["db", "export-trace", "-o", "jsonl"]), ok(&site, &["db", "export-trace"]));
     let unknown = ends_with(&site, 4, &["db", "sql", "@nobody"]);
     assert!(text(&unknown.stderr).contains("@together"));
     ends_with(&site, 4, &["db", "forget", "nobody-of-this-name"]);

@@ -4,10 +4,17 @@
 
 use crate::cli::output::write_out;
 use crate::cli::reading::{Reading, read};
-use crate::cli::{Exit, Globals};
+use crate::cli::{Exit, Failure, Globals, OutputFormat};
 use crate::store::history::report::Trail;
 
+/// What to do who wants another shape.
+const ELSE: &str = "a trace is lines of JSON, for whoever reads it: leave `-o` out. As a table, JSON or CSV: \
+    presenced db sql \"SELECT union_id, meeting, joined_ms, left_ms FROM v_visits ORDER BY joined_ms\" -o csv";
+
 pub(super) fn run(globals: &Globals) -> anyhow::Result<Exit> {
+    if !matches!(globals.output, None | Some(OutputFormat::Jsonl)) {
+        return Err(Failure::new(Exit::Usage, ELSE).into());
+    }
     read(globals, async |reading: &Reading| {
         let (mut after, mut lines) = (i64::MIN, 0);
         loop {
