@@ -85,10 +85,12 @@ pub async fn erase(store: &Store, config: &Config, person: &Person) -> Result<Fo
 }
 
 pub(super) async fn forget(store: &Store, config: &Config, who: &str) -> Response {
-    let found = match store.history().find(who).await {
+    let found = match store.history().find_whole(who).await {
         Ok(Ok(person)) => erase(store, config, &person).await,
         Ok(Err(error @ WhoError::Nobody { .. })) => return refused(Advice::Nothing, &error),
-        Ok(Err(error @ WhoError::Several { .. })) => return refused(Advice::Usage, &error),
+        Ok(Err(error @ (WhoError::Several { .. } | WhoError::Part { .. }))) => {
+            return refused(Advice::Usage, &error);
+        }
         Err(error) => Err(error),
     };
     match found {

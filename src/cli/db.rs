@@ -49,7 +49,7 @@ enum What {
     Prune,
     /// Erase one person everywhere, also in stored bodies and managed backups
     Forget {
-        /// A name, a unionId, or enough of one
+        /// A whole name or unionId
         #[arg(value_name = "WHO")]
         who: String,
     },

@@ -46,6 +46,8 @@ pub enum Cell {
     Number(i64),
     /// A number with one decimal, in tenths.
     Tenths(i64),
+    /// A number as SQLite has it: seen to be a real one, as in SQLite's own shell.
+    Real(f64),
     /// Yes or no.
     Flag(bool),
     /// An instant: local in tables, RFC 3339 UTC elsewhere.
@@ -260,7 +262,7 @@ impl Printer {
             let Some(column) = table.column_mut(n) else { continue };
             column.set_padding((0, padding));
             column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + padding)));
-            if rows.iter().any(|row| matches!(row.cells.get(i), Some(Cell::Number(_) | Cell::Tenths(_)))) {
+            if of_numbers(rows.iter().filter_map(|row| row.cells.get(i))) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
@@ -301,11 +303,25 @@ impl Printer {
             Some(Cell::Text(text)) => harmless(text),
             Some(Cell::Number(number)) => number.to_string(),
             Some(Cell::Tenths(tenths)) => decimal(*tenths),
+            Some(Cell::Real(number)) => format!("{number:?}"),
             Some(Cell::Flag(true)) => "yes".to_owned(),
             Some(Cell::Flag(false)) => "no".to_owned(),
             Some(Cell::At(at)) => self.local(*at),
         }
     }
+}
+
+/// Whether a column stands to the right: there are numbers in it and nothing else.
+fn of_numbers<'a>(cells: impl Iterator<Item = &'a Cell>) -> bool {
+    let mut numbers = false;
+    for cell in cells {
+        match cell {
+            Cell::Nothing => {}
+            Cell::Number(_) | Cell::Tenths(_) | Cell::Real(_) => numbers = true,
+            Cell::Text(_) | Cell::Flag(_) | Cell::At(_) => return false,
+        }
+    }
+    numbers
 }
 
 /// Writes all of it. A reader that has gone (`| head`) has read enough: that is no error.
@@ -374,6 +390,7 @@ fn json(columns: &[Column], row: &Row) -> String {
             Cell::Nothing => serde_json::Value::Null,
             Cell::Text(text) => text.as_str().into(),
             Cell::Number(number) => (*number).into(),
+            Cell::Real(number) => (*number).into(),
             Cell::Tenths(tenths) => {
                 // Printed by ourselves: what a float makes of 0.1 is nobody's business.
                 let _ = write!(object, "{}:{}", serde_json::Value::from(key), decimal(*tenths));
@@ -398,6 +415,7 @@ fn csv(columns: &[Column], rows: &[Row]) -> String {
             Cell::Text(text) => quoted(text),
             Cell::Number(number) => number.to_string(),
             Cell::Tenths(tenths) => decimal(*tenths),
+            Cell::Real(number) => format!("{number:?}"),
             Cell::Flag(flag) => flag.to_string(),
             Cell::At(at) => at.rfc3339(),
         });

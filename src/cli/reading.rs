@@ -73,6 +73,6 @@ pub(super) fn unfound(error: &WhoError) -> Failure {
             let text = format!("{error}\n`presenced now --all` lists everybody who is watched");
             Failure::new(Exit::Nothing, text)
         }
-        WhoError::Several { .. } => Failure::new(Exit::Usage, error.to_string()),
+        WhoError::Several { .. } | WhoError::Part { .. } => Failure::new(Exit::Usage, error.to_string()),
     }
 }

@@ -142,6 +142,12 @@ impl History {
         Ok(who::find(&people, who).cloned())
     }
 
+    /// The same for what cannot be taken back; see [`who::find_whole`].
+    pub async fn find_whole(&self, who: &str) -> Result<Result<Person, WhoError>, StoreError> {
+        let people = self.people().await?;
+        Ok(who::find_whole(&people, who).cloned())
+    }
+
     /// All who have exactly this unionId, name or `org/unionId`: for programs, which write no half names.
     pub async fn people_called(&self, who: &str) -> Result<Vec<i64>, StoreError> {
         let rows = sqlx::query_scalar(CALLED).bind(who).bind(MAX_ROWS);

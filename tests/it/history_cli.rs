@@ -95,6 +95,10 @@ fn a_wrong_question_ends_with_the_code_for_it() {
     let unknown = ends_with(&site, 4, &["db", "sql", "@nobody"]);
     assert!(text(&unknown.stderr).contains("@together"));
     ends_with(&site, 4, &["db", "forget", "nobody-of-this-name"]);
+    // What shows somebody's history does not erase it.
+    ok(&site, &["history", &ID[..9]]);
+    let part = text(&ends_with(&site, 2, &["db", "forget", &ID[..9]]).stderr);
+    assert!(part.contains("is only a part of") && part.contains(ID), "{part}");
     ends_with(&site, 1, &["db", "backup", site.database().to_str().unwrap()]);
     let restore = ends_with(&site, 1, &["db", "restore", site.database().to_str().unwrap()]);
     assert!(text(&restore.stderr).contains("in use by another presenced"));
@@ -131,6 +135,7 @@ fn forgetting_and_restoring_work_without_the_daemon() {
     let copy = copy.to_str().unwrap();
     ok(&site, &["db", "backup", copy]);
     daemon.terminate();
+    ends_with(&site, 2, &["db", "forget", &ID[..9]]);
     let source = sqlite3(&site.database(), "SELECT source FROM installation");
     ok(&site, &["db", "forget", ID]);
     assert_eq!(sqlite3(&site.database(), "SELECT count(*) FROM visits"), "0");

@@ -89,37 +89,15 @@ fn shown(answer: Answer) -> (Vec<Column>, Vec<Row>) {
         // A command prints one answer: its names live as long as it does.
         .map(|name| &*name.leak())
         .collect();
-    let rows = answer.rows.into_iter().map(|values| row(&keys, values)).collect();
-    (keys.into_iter().map(|key| Column::new(key, key).shrinking()).collect(), rows)
-}
-
-/// JSON is written from the values, because a cell has no number with more than one decimal.
-fn row(keys: &[&str], values: Vec<Value>) -> Row {
-    let json: Vec<String> = keys
-        .iter()
-        .zip(&values)
-        .map(|(key, value)| format!("{}:{}", serde_json::Value::from(*key), json(value)))
-        .collect();
-    let json = format!("{{{}}}", json.join(","));
-    Row::new(values.into_iter().map(cell).collect()).with_json(json)
-}
-
-fn json(value: &Value) -> serde_json::Value {
-    match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Integer(number) => (*number).into(),
-        Value::Real(number) => (*number).into(),
-        Value::Text(text) => text.as_str().into(),
-        Value::Blob(bytes) => hex(bytes).into(),
-    }
+    let rows = answer.rows.into_iter().map(|values| Row::new(values.into_iter().map(cell).collect()));
+    (keys.into_iter().map(|key| Column::new(key, key).shrinking()).collect(), rows.collect())
 }
 
 fn cell(value: Value) -> Cell {
     match value {
         Value::Null => Cell::Nothing,
         Value::Integer(number) => Cell::Number(number),
-        // As SQLite's own shell has it: a real is seen to be one.
-        Value::Real(number) => Cell::Text(format!("{number:?}")),
+        Value::Real(number) => Cell::Real(number),
         Value::Text(text) => Cell::Text(text),
         Value::Blob(bytes) => Cell::Text(hex(&bytes)),
     }

@@ -97,7 +97,7 @@ pub(super) fn forget(globals: &Globals, who: &str) -> anyhow::Result<Exit> {
             None => {
                 // Looked for first, so that a mistyped name makes no database.
                 let store = Store::open_readonly(&config.history.path).await?;
-                let found = store.history().find(who).await;
+                let found = store.history().find_whole(who).await;
                 store.close().await;
                 let person = found?.map_err(|error| unfound(&error))?;
                 let store = open(&config).await?;
@@ -108,14 +108,14 @@ pub(super) fn forget(globals: &Globals, who: &str) -> anyhow::Result<Exit> {
         }
     })?;
     printer.print(ROWS, &counts(forgotten.rows.iter()))?;
-    printer.remark(&told(&forgotten));
+    printer.remark(&told(who, &forgotten));
     Ok(Exit::Done)
 }
 
-fn told(forgotten: &Forgotten) -> String {
-    let mut said =
-        "Erased. While the config still names this person nobody is watched for it; take them out of it."
-            .to_owned();
+fn told(who: &str, forgotten: &Forgotten) -> String {
+    let mut said = format!(
+        "{who} is erased. While the config still names this person nobody is watched for it; take them out of it."
+    );
     // Writing to a `String` cannot fail.
     if !forgotten.backups.is_empty() {
         let _ = write!(said, " {} backups were cleaned.", forgotten.backups.len());

@@ -120,3 +120,19 @@ fn a_header_that_is_cut_costs_no_row() {
     assert_eq!(shown.lines().count(), 4, "{shown}");
     assert!(shown.contains("row 2"), "{shown}");
 }
+
+#[test]
+fn numbers_stand_to_the_right_unless_words_are_among_them() {
+    let columns = [Column::new("n", "N"), Column::new("value", "VALUE")];
+    let row = |n: Cell, value: Cell| Row::new(vec![n, value]);
+    let rows = [
+        row(Cell::Real(7.5), Cell::Number(12)),
+        row(Cell::Nothing, "twelve".into()),
+        row(12.into(), Cell::Nothing),
+    ];
+    let table = printer(OutputFormat::Table, 80).render(&columns, &rows);
+    assert_eq!(plain(&table), "  N  VALUE\n7.5  12\n  -  twelve\n 12  -\n");
+    assert_eq!(printer(OutputFormat::Csv, 80).render(&columns, &rows), "n,value\n7.5,12\n,twelve\n12,\n");
+    let json = printer(OutputFormat::Jsonl, 80).render(&columns, &rows);
+    assert!(json.starts_with("{\"n\":7.5,\"value\":12}\n"), "{json}");
+}

@@ -52,6 +52,16 @@ pub enum WhoError {
         /// All who fit.
         fits: Vec<Person>,
     },
+    /// Somebody fits, and what is asked for cannot be taken back.
+    #[error(
+        "`{who}` is only a part of {fits}: write the whole name or unionId, for this cannot be taken back"
+    )]
+    Part {
+        /// As it was written.
+        who: String,
+        /// Who fits.
+        fits: Person,
+    },
 }
 
 /// The person meant: by `org/unionId`, unionId or name; else by name whatever the case; else by the only name (or
@@ -83,6 +93,17 @@ pub fn find<'a>(people: &'a [Person], who: &str) -> Result<&'a Person, WhoError>
         }
     }
     Err(WhoError::Nobody { who: who.to_owned(), like: alike(people, &wanted) })
+}
+
+/// The same for what cannot be taken back: a part of a name is not enough.
+pub fn find_whole<'a>(people: &'a [Person], who: &str) -> Result<&'a Person, WhoError> {
+    let found = find(people, who)?;
+    let who = who.trim();
+    let whole = [format!("{}/{}", found.org, found.union_id), found.union_id.clone(), found.name.clone()];
+    if whole.iter().any(|name| name.to_lowercase() == who.to_lowercase()) {
+        return Ok(found);
+    }
+    Err(WhoError::Part { who: who.to_owned(), fits: found.clone() })
 }
 
 fn alike(people: &[Person], wanted: &str) -> Vec<Person> {
@@ -154,6 +175,21 @@ mod tests {
         assert_eq!(found("weimin"), 2);
         assert_eq!(found("小明"), 3);
         assert_eq!(found(" uLiWeim "), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_taken_back_wants_a_whole_name() {
+        let people = people();
+        for whole in ["Li Wei", "li wei", " uLiWei ", "acme/uLiWei"] {
+            assert_eq!(find_whole(&people, whole).unwrap().person_id, 1);
+        }
+        let error = find_whole(&people, "小明").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "`小明` is only a part of 王小明 (acme/uWang): write the whole name or unionId, for this cannot be taken back"
+        );
+        assert!(matches!(find_whole(&people, "li"), Err(WhoError::Several { .. })));
+        assert!(matches!(find_whole(&people, "nobody"), Err(WhoError::Nobody { .. })));
     }
 
     #[test]
