@@ -55,8 +55,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let Args { who, since, until, limit } = args;
     read(globals, async |reading: &Reading| {
         let zone = reading.printer.time_zone;
-        let since = since.as_deref().map(|text| when::since(text, reading.now, zone)).transpose()?;
-        let until = until.as_deref().map(|text| when::until(text, reading.now, zone)).transpose()?;
+        let (since, until) = when::between(since.as_deref(), until.as_deref(), reading.now, zone)?;
         let person = reading.person(&who).await?;
         let visits = reading.history.visits(person.person_id, since, until, limit).await?;
         if visits.is_empty() {

@@ -143,7 +143,7 @@ pub struct Globals {
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Show times in this zone (IANA name); default: the config's
-    #[arg(long, global = true, value_name = "ZONE")]
+    #[arg(long, global = true, value_name = "ZONE", value_parser = crate::config::time_zone)]
     pub tz: Option<chrono_tz::Tz>,
 }
 

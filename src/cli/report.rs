@@ -128,6 +128,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
 
 /// The days asked for, oldest first; none after today.
 fn asked_days(args: &Args, now: Timestamp, zone: Tz) -> Result<Vec<NaiveDate>, Failure> {
+    when::between(args.since.as_deref(), args.until.as_deref(), now, zone)?;
     let today = local_day(now, zone);
     let back = |days: u64| today.checked_sub_days(Days::new(days)).unwrap_or(today);
     let first = match &args.since {

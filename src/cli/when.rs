@@ -1,4 +1,4 @@
-//! WHEN: `7d`, `2026-11-23`, `2026-11-23 09:05`, `2026-11-23T09:05:00Z`.
+//! WHEN: `7d`, `yesterday`, `2026-11-23`, `2026-11-23 09:05`, `2026-11-23T09:05:00Z`.
 //!
 //! Guards: a length of time is counted back from now; a day is the reader's, in the zone that is shown; months and
 //! years, whose length nobody knows, are refused. Deliberately not here: what happened then.
@@ -24,7 +24,7 @@ fn parse(text: &str, now: Timestamp, zone: Tz, days_after: u64) -> Result<Timest
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
         return Ok(Timestamp::from_ms(instant.timestamp_millis()));
     }
-    if let Ok(day) = text.parse::<NaiveDate>() {
+    if let Some(day) = day(text, now, zone) {
         let day = day.checked_add_days(Days::new(days_after)).unwrap_or(day);
         return Ok(midnight(day, zone));
     }
@@ -40,8 +40,38 @@ fn parse(text: &str, now: Timestamp, zone: Tz, days_after: u64) -> Result<Timest
     if let Ok(length) = humantime::parse_duration(text) {
         return Ok(now.minus(length));
     }
-    let hint = "write a length of time (`7d`), a day (`2026-11-23`) or an instant (`2026-11-23 09:05`)";
+    let hint =
+        "write a length of time (`7d`), a day (`2026-11-23`, `yesterday`) or an instant (`2026-11-23 09:05`)";
     Err(Failure::new(Exit::Usage, format!("`{text}` is no time; {hint}")))
+}
+
+/// A day, also by the word for it.
+fn day(text: &str, now: Timestamp, zone: Tz) -> Option<NaiveDate> {
+    let today =
+        || DateTime::from_timestamp_millis(now.as_ms()).map(|at| at.with_timezone(&zone).date_naive());
+    match text {
+        "today" => today(),
+        "yesterday" => today()?.pred_opt(),
+        text => text.parse().ok(),
+    }
+}
+
+/// Both ends of what is meant, for who asks for a time that there is.
+pub(super) fn between(
+    first: Option<&str>,
+    last: Option<&str>,
+    now: Timestamp,
+    zone: Tz,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), Failure> {
+    let from = first.map(|text| since(text, now, zone)).transpose()?;
+    let to = last.map(|text| until(text, now, zone)).transpose()?;
+    match (first, last) {
+        (Some(first), Some(last)) if from >= to => {
+            let text = format!("--since {first} is not before --until {last}");
+            Err(Failure::new(Exit::Usage, text))
+        }
+        _ => Ok((from, to)),
+    }
 }
 
 fn has_vague_unit(text: &str) -> bool {
@@ -84,6 +114,25 @@ mod tests {
     }
 
     #[test]
+    fn days_have_words_too() {
+        // 2027-01-15 16:00 in Shanghai.
+        assert_eq!(utc(since, "today"), "2027-01-14T16:00:00.000Z");
+        assert_eq!(utc(since, "yesterday"), "2027-01-13T16:00:00.000Z");
+        assert_eq!(utc(until, "yesterday"), utc(since, "today"));
+    }
+
+    #[test]
+    fn an_end_before_the_begin_is_a_mistake_and_not_an_empty_time() {
+        let asked = |first, last| between(Some(first), Some(last), NOW, chrono_tz::UTC);
+        let (from, to) = asked("yesterday", "yesterday").unwrap();
+        assert!(from < to);
+        let error = asked("2026-11-24", "2026-11-23").unwrap_err().to_string();
+        assert_eq!(error, "--since 2026-11-24 is not before --until 2026-11-23");
+        assert!(asked("1h", "2h").is_err());
+        assert_eq!(between(None, None, NOW, chrono_tz::UTC).unwrap(), (None, None));
+    }
+
+    #[test]
     fn a_day_is_the_readers_and_is_included() {
         assert_eq!(utc(since, "2026-11-23"), "2026-11-22T16:00:00.000Z");
         assert_eq!(utc(until, "2026-11-23"), "2026-11-23T16:00:00.000Z");
@@ -106,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_no_time_is_refused_with_what_is() {
         for (wrong, hint) in
-            [("5M", "30d"), ("1 month", "30d"), ("yesterday", "`7d`"), ("", "`7d`"), ("7", "`7d`")]
+            [("5M", "30d"), ("1 month", "30d"), ("tomorrow", "`7d`"), ("", "`7d`"), ("7", "`7d`")]
         {
             let failure = since(wrong, NOW, Tz::UTC).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage);

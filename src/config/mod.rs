@@ -41,6 +41,7 @@ mod value;
 
 pub use check::NOT_BUILT_YET;
 pub use file::{Loaded, NotFound, Refused, load, load_in, locate};
+pub use value::time_zone;
 
 /// Everything the operator decided. Built by `config::load` only.
 #[derive(Clone, Debug)]

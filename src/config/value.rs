@@ -187,13 +187,17 @@ const IN_CHINA: [&str; 7] =
 
 /// A time zone by its IANA name; `local` is the machine's.
 pub(super) fn zone(raw: Raw<'_>) -> Result<Tz, Trouble> {
-    let name = text(raw)?;
+    zone_called(&text(raw)?)
+}
+
+/// The same, wherever the name stands.
+fn zone_called(name: &str) -> Result<Tz, Trouble> {
     if name == "local" {
         return local_zone();
     }
     name.parse().map_err(|_| {
         let names = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        let near = nearest(&name, names()).or_else(|| {
+        let near = nearest(name, names()).or_else(|| {
             let city = name.rsplit('/').next().unwrap_or("").replace(' ', "_");
             nearest(&city, names().map(|zone| zone.rsplit('/').next().unwrap_or(zone)))
                 .and_then(|city| names().find(|zone| zone.ends_with(&format!("/{city}"))))
@@ -205,6 +209,11 @@ pub(super) fn zone(raw: Raw<'_>) -> Result<Tz, Trouble> {
         };
         Trouble::new(format!("`{name}` is not a time zone"), help)
     })
+}
+
+/// The same on a command line.
+pub fn time_zone(name: &str) -> Result<Tz, String> {
+    zone_called(name).map_err(|Trouble { message, help }| format!("{message}; {help}"))
 }
 
 /// The time zone of `TZ`, where that is an IANA name; else the machine's.

@@ -118,6 +118,15 @@ async fn now_answers_with_the_daemon_up_and_down() {
     assert!(table.out.starts_with("WHO ") && table.out.contains("2023-11-07 16:54:55"), "{table:?}");
     assert!(!table.out.contains('\u{1b}'), "no colours into a pipe");
     assert!(table.err.contains("1 of 2 people inside"), "{table:?}");
+    let mistyped = shell.run(&["now", "--tz", "Asia/Shangai"]).await;
+    assert_eq!(mistyped.code, 2);
+    assert!(mistyped.err.contains("did you mean `Asia/Shanghai`?"), "{}", mistyped.err);
+    for command in [&["history", "li"][..], &["report"]] {
+        let backwards = [command, &["--since", "2026-11-24", "--until", "2026-11-23"]].concat();
+        let refused = shell.run(&backwards).await;
+        assert_eq!(refused.code, 2, "{}", refused.out);
+        assert!(refused.err.contains("is not before"), "{}", refused.err);
+    }
     let elsewhere = shell.run(&["now", "--tz", "UTC", "-q"]).await;
     assert!(elsewhere.out.contains("2023-11-07 08:54:55") && elsewhere.err.is_empty(), "{elsewhere:?}");
 }

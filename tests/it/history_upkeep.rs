@@ -1,6 +1,5 @@
 //! Backups, restoring, retention, damage, a full disk: what keeps a history from being lost or from growing for ever.
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
-#![expect(clippy::disallowed_methods, reason = "a hand that damages needs SQL")]
 
 use std::fs;
 use std::future::Future as _;
