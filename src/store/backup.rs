@@ -14,10 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
 use super::forget::bury;
-use super::{StoreError, check, open, readonly, schema};
+use super::{Store, StoreError, check, open, readonly, schema};
 use crate::time::Timestamp;
 
 /// Managed copies are called `presenced-2026-11-23.db`.
@@ -62,8 +63,20 @@ pub struct Restored {
 }
 
 /// Copies a database, with the daemon up or down; the copy is one consistent instant. It bears its name only once it is
-/// verified.
+/// verified. A process that has the database open itself takes [`Store::backup`].
 pub async fn backup(database: &Path, to: &Path) -> Result<Copied, StoreError> {
+    make(database, readonly::options(database)?, to).await
+}
+
+impl Store {
+    /// The same for the daemon's own database. What SQLite has locked in this process is unlocked when anybody in it closes
+    /// the file, however it was opened (<https://sqlite.org/howtocorrupt.html>, section 2.2); so nobody looks at its header.
+    pub async fn backup(&self, to: &Path) -> Result<Copied, StoreError> {
+        make(self.path(), open::read_only(self.path()), to).await
+    }
+}
+
+async fn make(database: &Path, reading: SqliteConnectOptions, to: &Path) -> Result<Copied, StoreError> {
     if to.exists() {
         return Err(StoreError::Exists { path: to.to_owned() });
     }
@@ -71,7 +84,7 @@ pub async fn backup(database: &Path, to: &Path) -> Result<Copied, StoreError> {
     // Of a copy that was broken off.
     remove_copy(&partial);
     let unfinished = Unfinished { copy: partial, let_go: Arc::default() };
-    let rows = copy_and_compare(database, &unfinished.copy, &unfinished.let_go).await?;
+    let rows = copy_and_compare(database, reading, &unfinished.copy, &unfinished.let_go).await?;
     let bytes = finish(&unfinished.copy, to)?;
     Ok(Copied { path: to.to_owned(), bytes, rows })
 }
@@ -164,7 +177,7 @@ pub async fn restore(from: &Path, database: &Path, now: Timestamp) -> Result<Res
     let new = open::beside(&database, ".restoring");
     remove_copy(&new);
     let stones = stones(&database).await;
-    let made = match copy_and_compare(&from, &new, &Arc::default()).await {
+    let made = match copy_and_compare(&from, readonly::options(&from)?, &new, &Arc::default()).await {
         Ok(rows) => prepare(&new, &stones, now).await.map(|(source, forgotten)| (rows, source, forgotten)),
         Err(error) => Err(error),
     };
@@ -185,6 +198,7 @@ pub async fn restore(from: &Path, database: &Path, now: Timestamp) -> Result<Res
 /// meanwhile: the copy has at least those from before and at most those from after, or the other way round.
 async fn copy_and_compare(
     from: &Path,
+    reading: SqliteConnectOptions,
     to: &Path,
     let_go: &Arc<AtomicBool>,
 ) -> Result<BTreeMap<String, i64>, StoreError> {
@@ -193,7 +207,7 @@ async fn copy_and_compare(
         io::ErrorKind::AlreadyExists => StoreError::Exists { path: to.to_owned() },
         _ => StoreError::file("create", to, error),
     })?;
-    let mut original = readonly::options(from)?.connect().await?;
+    let mut original = reading.connect().await?;
     let let_go = Arc::clone(let_go);
     original.lock_handle().await?.set_progress_handler(check::STEPS, move || !let_go.load(Ordering::Relaxed));
     let copied = async {

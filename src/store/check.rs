@@ -72,12 +72,11 @@ pub async fn examine(path: &Path) -> Result<Vec<String>, StoreError> {
     if !path.exists() {
         return Err(StoreError::Missing { path: path.to_owned() });
     }
-    let mut connection = readonly::options(path)?.connect().await?;
     let examined = async {
-        schema::inspect(&mut connection, path).await?;
+        inspect(path).await?;
         let mut troubles = look_through(path).await?;
         if troubles.is_empty() {
-            let orphans: i64 = sqlx::query_scalar(ORPHANS).fetch_one(&mut connection).await?;
+            let orphans = orphans(path).await?;
             if orphans > 0 {
                 troubles.push(format!("{orphans} rows refer to rows that are not there"));
             }
@@ -85,7 +84,6 @@ pub async fn examine(path: &Path) -> Result<Vec<String>, StoreError> {
         Ok(troubles)
     }
     .await;
-    connection.close().await?;
     examined.or_else(|error: StoreError| match damage(&error) {
         Some(what) => Ok(vec![what]),
         None => Err(readonly::unrecovered(error, path)),
@@ -109,11 +107,22 @@ pub(super) async fn before_writing(path: &Path) -> Result<(), StoreError> {
     looked
 }
 
-async fn sound(path: &Path) -> Result<(), StoreError> {
+async fn inspect(path: &Path) -> Result<(), StoreError> {
     let mut connection = readonly::options(path)?.connect().await?;
     let versions = schema::inspect(&mut connection, path).await;
     connection.close().await?;
-    versions?;
+    versions.map(|_| ())
+}
+
+async fn orphans(path: &Path) -> Result<i64, StoreError> {
+    let mut connection = readonly::options(path)?.connect().await?;
+    let counted = sqlx::query_scalar(ORPHANS).fetch_one(&mut connection).await;
+    connection.close().await?;
+    Ok(counted?)
+}
+
+async fn sound(path: &Path) -> Result<(), StoreError> {
+    inspect(path).await?;
     match look_through(path).await?.into_iter().next() {
         None => Ok(()),
         Some(what) => Err(StoreError::Damaged { path: path.to_owned(), what }),
@@ -147,12 +156,14 @@ pub(super) async fn verify(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// All that SQLite's `integrity_check` finds, a line each. Who no longer waits for it breaks it off.
+/// All that SQLite's `integrity_check` finds, a line each. Who no longer waits for it breaks it off. This process must have
+/// no other connection to the file: see [`Store::backup`].
 async fn look_through(path: &Path) -> Result<Vec<String>, StoreError> {
     let look = Look::default();
     read_through(path, Arc::clone(&look.broken_off)).await?;
-    let mut first = look.connect(path).await?;
-    let mut second = look.connect(path).await?;
+    let options = readonly::options(path)?.pragma("mmap_size", MAPPED);
+    let mut first = look.connect(&options).await?;
+    let mut second = look.connect(&options).await?;
     let looked = async {
         look.plan(&mut first).await?;
         let (one, other) = tokio::join!(look.work(&mut first), look.work(&mut second));
@@ -191,8 +202,8 @@ struct Look {
 }
 
 impl Look {
-    async fn connect(&self, path: &Path) -> Result<SqliteConnection, StoreError> {
-        let mut connection = readonly::options(path)?.pragma("mmap_size", MAPPED).connect().await?;
+    async fn connect(&self, options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
+        let mut connection = options.connect().await?;
         let broken_off = Arc::clone(&self.broken_off);
         let go_on = move || !broken_off.load(Ordering::Relaxed);
         connection.lock_handle().await?.set_progress_handler(STEPS, go_on);

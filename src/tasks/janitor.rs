@@ -119,7 +119,7 @@ impl Janitor {
         let copied = if to.exists() {
             Ok(())
         } else {
-            backup::backup(self.store.path(), &to).await.map(|copied| {
+            self.store.backup(&to).await.map(|copied| {
                 tracing::info!(path = %copied.path.display(), bytes = copied.bytes, "backup made and verified");
             })
         };

@@ -50,6 +50,22 @@ async fn a_backup_is_whole_private_and_made_while_the_daemon_writes() {
     store.close().await.unwrap();
 }
 
+/// Once a copy made by the daemon took the daemon's own lock off its file: the next shell that closed the file found itself
+/// alone with it, and removed the WAL that the daemon was writing to.
+#[tokio::test]
+async fn a_shell_that_comes_and_goes_after_a_backup_takes_nothing_away() {
+    let (place, store) = filled().await;
+    let person = enroll_one(&store).await.person_id;
+    store.backup(&place.folder.path().join("copy.db")).await.unwrap();
+    let shell =
+        Command::new("sqlite3").arg(place.file()).arg("SELECT count(*) FROM events").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&shell.stdout), "50\n");
+    assert!(place.folder.path().join("presence.db-wal").exists(), "the daemon is writing to it");
+    store.record(joined(person, "li", "after")).await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(place.count("SELECT count(*) FROM events").await, 51);
+}
+
 #[tokio::test]
 async fn a_copy_that_is_broken_off_leaves_nothing_and_holds_nobody_up() {
     let (place, store) = filled().await;
