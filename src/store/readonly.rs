@@ -70,10 +70,14 @@ impl super::Store {
     }
 }
 
-/// How to look at a file without leaving anything beside it. A WAL database without a WAL is at rest: nobody has it open,
-/// and nobody needs the files that SQLite would make to share it.
+/// How to look at a file without leaving anything beside it. A WAL database with neither a WAL nor an index of one is at
+/// rest: nobody has it open, and nobody needs the files that SQLite would make to share it. (While a daemon has it the WAL
+/// may be empty, but the index is there.)
+///
+/// Opens and closes the file: not for a process that has connections to it, see [`super::Store::backup`].
 pub(super) fn options(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
-    let at_rest = in_wal_mode(path)? && is_empty_or_missing(&open::beside(path, "-wal"));
+    let unused = is_empty_or_missing(&open::beside(path, "-wal")) && !open::beside(path, "-shm").exists();
+    let at_rest = unused && in_wal_mode(path)?;
     Ok(open::read_only(path).immutable(at_rest))
 }
 

@@ -220,6 +220,22 @@ async fn looking_at_a_resting_wal_database_creates_nothing() {
     assert_eq!(fs::read_dir(place.folder.path()).unwrap().count(), before);
 }
 
+/// Once a file whose WAL had just been emptied passed for one that nobody writes to.
+#[tokio::test]
+async fn an_empty_wal_does_not_hide_the_daemon_from_who_looks() {
+    let place = Place::new();
+    let store = place.open().await;
+    let person = enroll_one(&store).await.person_id;
+    let mut hand = place.meddle().await;
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut hand).await.unwrap();
+    assert_eq!(place.folder.path().join("presence.db-wal").metadata().unwrap().len(), 0);
+    let looking = Store::open_readonly(&place.file()).await.unwrap();
+    store.record(joined(person, "li", "a")).await.unwrap();
+    assert!(looking.history().facts().await.unwrap().rows.contains(&("events".to_owned(), 1)));
+    looking.close().await;
+    store.close().await.unwrap();
+}
+
 #[tokio::test]
 async fn an_older_schema_is_for_the_daemon_to_bring_up_to_date() {
     let place = Place::new();
