@@ -115,6 +115,8 @@ pub enum On {
     MeetingMembers,
     /// Everything but the contacts.
     All,
+    /// The contacts; `who` only in the call that asks for a userid.
+    Contacts,
 }
 
 impl On {
@@ -122,7 +124,9 @@ impl On {
     fn covers(self, call: Self) -> bool {
         let about_meetings =
             matches!(call, Self::OrgMeetings | Self::MeetingQuery | Self::MeetingInfo | Self::MeetingMembers);
-        self == Self::All || self == call || (self == Self::Meetings && about_meetings)
+        (self == Self::All && call != Self::Contacts)
+            || self == call
+            || (self == Self::Meetings && about_meetings)
     }
 }
 

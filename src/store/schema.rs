@@ -14,7 +14,7 @@ use sqlx::{SqlSafeStr, SqliteConnection};
 use super::StoreError;
 
 /// The newest schema this release knows: `PRAGMA user_version`, set by the last migration.
-pub const SCHEMA_VERSION: i64 = 6;
+pub const SCHEMA_VERSION: i64 = 7;
 
 /// `PRAGMA application_id`: "pncd" in ASCII, so that `file` and we can tell whose database it is.
 pub const APPLICATION_ID: i64 = 0x706e_6364;
@@ -72,6 +72,7 @@ fn migrations() -> Vec<Migration> {
         migration(4, "webhook alerts", include_str!("../../migrations/0004_webhook_alerts.sql")),
         migration(5, "gap words", include_str!("../../migrations/0005_gap_words.sql")),
         migration(6, "now", include_str!("../../migrations/0006_now.sql")),
+        migration(7, "sweeps", include_str!("../../migrations/0007_sweeps.sql")),
     ]
 }
 
