@@ -8,8 +8,8 @@ CREATE TABLE sweeps (
   needed        INTEGER NOT NULL CHECK (needed >= 1),  -- so many earn trust
   compared_ms   INTEGER,                               -- the newest look that was compared with a sweep and said something
   id_kind       TEXT    CHECK (id_kind IN ('union_id', 'userid')), -- what sweeps name people by; NULL: not learned yet
-  seen          REAL    NOT NULL CHECK (seen >= 0),    -- visits that looks and sweeps saw, older ones counting less
-  unseen        REAL    NOT NULL CHECK (unseen >= 0),  -- visits that only looks saw
+  seen          INTEGER NOT NULL CHECK (seen >= 0),    -- thousandths of visits that looks and sweeps saw, older ones counting less
+  unseen        INTEGER NOT NULL CHECK (unseen >= 0),  -- thousandths of visits that only looks saw
   cost          REAL    NOT NULL CHECK (cost >= 0),    -- calls that one sweep is thought to take
   swept_ms      INTEGER,                               -- the newest whole sweep
   month         TEXT    NOT NULL,                      -- 2026-11: of the calls beside it
@@ -22,8 +22,8 @@ CREATE TABLE swept_people (
   -- What sweeps have taught about single people.
   person_id     INTEGER PRIMARY KEY REFERENCES people (person_id) ON DELETE CASCADE, -- whose
   userid        TEXT,                                  -- theirs in DingTalk's contacts; NULL: not asked for, or not there
-  seen          REAL    NOT NULL CHECK (seen >= 0),    -- visits that looks and sweeps saw, older ones counting less
-  unseen        REAL    NOT NULL CHECK (unseen >= 0)   -- visits that only looks saw: meetings of others, mostly
+  seen          INTEGER NOT NULL CHECK (seen >= 0),    -- thousandths of visits that looks and sweeps saw, older ones counting less
+  unseen        INTEGER NOT NULL CHECK (unseen >= 0)   -- thousandths of visits that only looks saw: meetings of others, mostly
 ) STRICT;
 
 PRAGMA user_version = 7;

@@ -50,6 +50,10 @@ pub(super) fn answer(
         Some(fault) if fault.kind == FaultKind::Permission => {
             return failure(60011, "the app has no permission for this");
         }
+        Some(fault) if fault.kind == FaultKind::Errcode => {
+            let code = fault.code.as_deref().and_then(|code| code.parse().ok()).unwrap_or(60121);
+            return failure(code, "refused");
+        }
         Some(fault) => {
             if let Some(answer) = replacement(fault, request_id) {
                 return answer;

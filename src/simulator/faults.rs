@@ -37,7 +37,7 @@ pub enum FaultKind {
     Permission,
     /// 403, this address is not on the app's list.
     Address,
-    /// 200 with `errcode`, as the host answers paths it does not know.
+    /// 200 with `errcode`, as the host answers paths it does not know; on the contacts `code`, or 60121: no such user.
     Errcode,
     /// 200 with text that is no JSON.
     Garbage,

@@ -54,7 +54,7 @@ pub struct SweepRow {
 }
 
 /// What is kept of one person.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SweptPerson {
     /// Whose.
     pub person_id: i64,
@@ -66,19 +66,42 @@ pub struct SweptPerson {
     pub unseen: f64,
 }
 
-type Row = (String, i64, i64, Option<i64>, Option<String>, f64, f64, f64, Option<i64>, String, i64);
+type Row = (String, i64, i64, Option<i64>, Option<String>, i64, i64, f64, Option<i64>, String, i64);
+
+/// As it travels.
+#[derive(Serialize)]
+struct PersonRow {
+    person_id: i64,
+    userid: Option<String>,
+    seen: i64,
+    unseen: i64,
+}
 
 impl Store {
     /// Everything that is kept of sweeps.
     pub async fn sweeps(&self) -> Result<(Vec<SweepRow>, Vec<SweptPerson>), StoreError> {
-        let people: Vec<(i64, Option<String>, f64, f64)> =
+        let people: Vec<(i64, Option<String>, i64, i64)> =
             sqlx::query_as(PEOPLE).fetch_all(self.readers()).await?;
-        let person = |(person_id, userid, seen, unseen)| SweptPerson { person_id, userid, seen, unseen };
+        let person = |(person_id, userid, seen, unseen)| SweptPerson {
+            person_id,
+            userid,
+            seen: visits(seen),
+            unseen: visits(unseen),
+        };
         Ok((rows(self.readers()).await?, people.into_iter().map(person).collect()))
     }
 
     /// Keeps an organisation's row, and those of some of its people.
     pub async fn keep_sweeps(&self, row: SweepRow, people: Vec<SweptPerson>) -> Result<(), StoreError> {
+        let people: Vec<PersonRow> = people
+            .into_iter()
+            .map(|SweptPerson { person_id, userid, seen, unseen }| PersonRow {
+                person_id,
+                userid,
+                seen: thousandths(seen),
+                unseen: thousandths(unseen),
+            })
+            .collect();
         self.write(move |connection| {
             Box::pin(async move {
                 sqlx::query(KEEP)
@@ -87,8 +110,8 @@ impl Store {
                     .bind(row.needed)
                     .bind(row.compared.map(Timestamp::as_ms))
                     .bind(row.ids.map(Kind::name))
-                    .bind(row.seen)
-                    .bind(row.unseen)
+                    .bind(thousandths(row.seen))
+                    .bind(thousandths(row.unseen))
                     .bind(row.cost)
                     .bind(row.swept.map(Timestamp::as_ms))
                     .bind(row.month)
@@ -126,11 +149,22 @@ fn row(
         needed: u32::try_from(needed).unwrap_or(u32::MAX),
         compared: compared.map(Timestamp::from_ms),
         ids: ids.as_deref().and_then(Kind::named),
-        seen,
-        unseen,
+        seen: visits(seen),
+        unseen: visits(unseen),
         cost,
         swept: swept.map(Timestamp::from_ms),
         month,
         calls: u64::try_from(calls).unwrap_or(0),
     })
+}
+
+/// Rows travel without fractions.
+#[expect(clippy::cast_possible_truncation, reason = "faded counts stay below a hundred; a cast saturates")]
+fn thousandths(visits: f64) -> i64 {
+    (visits * 1000.0).round().max(0.0) as i64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "faded counts stay below a hundred")]
+fn visits(thousandths: i64) -> f64 {
+    thousandths as f64 / 1000.0
 }
