@@ -153,9 +153,12 @@ async fn integrity(
 }
 
 /// What SQLite says of a file that is not what it was: corrupt (11), and errors of the schema (1) that a sound file of
-/// ours cannot have when it is only looked at.
+/// ours cannot have when it is only looked at; and a column that holds what no row of ours has there.
 fn damage(error: &StoreError) -> Option<String> {
     let StoreError::Sqlite(error) = error else { return None };
+    if let sqlx::Error::ColumnDecode { .. } = **error {
+        return Some("a page stands in another's place".to_owned());
+    }
     let error = error.as_database_error()?;
     let code: i32 = error.code()?.parse().ok()?;
     matches!(code & 0xff, 1 | 11).then(|| error.message().to_owned())

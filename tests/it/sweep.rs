@@ -256,16 +256,22 @@ async fn off_is_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_keeps_trust_and_what_sweeps_cost() {
-    let come = r#"{ at = "+29m", do = "join", who = ["p8", "p9"], meeting = "m" },"#;
-    let desk = Desk::open_at(come, 15).await;
+    let steps = r#"
+      { at = "+29m", do = "join", who = ["p8", "p9"], meeting = "m" },
+      { at = "+40m", do = "leave", who = ["p8", "p9"], meeting = "m" },
+    "#;
+    let desk = Desk::open_at(steps, 15).await;
     assert_eq!(desk.standing().state, SweepState::Trusted);
     let calls = desk.standing().calls;
     let desk = desk.restart(MINUTE).await;
     assert_eq!(desk.standing().state, SweepState::Trusted, "at once");
-    // The first looks of the new process are fresh for a while.
-    desk.until(34).await;
+    desk.until(35).await;
     let joined = desk.of(JOINED, 8).await;
-    assert!(by_sweep(&joined[0]), "{joined:#?}");
+    assert!(joined.len() == 1 && !by_sweep(&joined[0]), "after the time without looks a look comes first");
+    desk.until(46).await;
+    // Of those it knows to be inside, who were looked at since, both are gone: one is looked at first.
+    let left = desk.of(LEFT, 9).await;
+    assert!(left.len() == 1 && by_sweep(&left[0]), "{left:#?}");
     assert!(desk.standing().calls > calls);
     let counts = desk.office.dingtalk.counts();
     let swept = counts.calls_to(api::ORG_MEETINGS) + counts.calls_to(api::MEETING_QUERY);
