@@ -4,9 +4,12 @@
 //! a contradiction more is asked for than before. Deliberately not here: comparing (`presence::sweep`).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Agreements that earn trust at first.
-const NEEDED: u32 = 10;
+pub const NEEDED: u32 = 10;
+/// When so long nothing was compared, a next process earns trust anew.
+pub const STALE_AFTER: Duration = Duration::from_hours(7 * 24);
 /// And at most, after contradictions.
 const MOST_NEEDED: u32 = 160;
 /// Before anything is known of a person, this many visits of theirs count as seen.

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::Sweeping;
 use crate::policy::quota::Month;
-use crate::policy::sweep::Sweeping as Wish;
-use crate::policy::sweep::trust::{Kept, Trust};
+use crate::policy::sweep::trust::{Kept, STALE_AFTER, Trust};
+use crate::policy::sweep::why_off;
 use crate::store::StoreError;
 use crate::store::sweeps::{SweepRow, SweptPerson};
 use crate::tasks::poller::{Done, Poller, earliest};
@@ -19,8 +19,6 @@ use crate::time::Timestamp;
 
 /// What is not urgent is written so often.
 const EVERY: Duration = Duration::from_mins(5);
-/// Nothing was compared for so long: trust is earned anew.
-const STALE: Duration = Duration::from_hours(7 * 24);
 
 /// What is to be written down.
 #[derive(Debug, Default)]
@@ -95,7 +93,7 @@ impl Poller {
             };
             let month = self.upstreams[index].budget.month(now);
             let sweeping = self.sweeps.of(index);
-            let stale = row.compared.is_none_or(|at| now.since(at) > STALE) || row.ids.is_none();
+            let stale = row.compared.is_none_or(|at| now.since(at) > STALE_AFTER) || row.ids.is_none();
             let kept = Kept { agreed: row.agreed, needed: row.needed, all: (row.seen, row.unseen) };
             sweeping.trust = Trust::recall(kept, counts.remove(&index).unwrap_or_default(), stale);
             sweeping.ids.recall(row.ids);
@@ -193,15 +191,11 @@ impl Poller {
         let nothing = Sweeping::default();
         let sweeping = self.sweeps.get(index).unwrap_or(&nothing);
         let Kept { agreed, needed, .. } = sweeping.trust.kept();
+        let limited = upstream.budget.limit().is_some();
+        let off = why_off(self.settings.sweep, limited, upstream.share.paced_people());
         let (state, why) = if sweeping.trust.is_refused() {
             (SweepState::Refused, sweeping.refusal.clone())
-        } else if self.settings.sweep == Wish::Off {
-            (SweepState::Off, Some("by the config".to_owned()))
-        } else if self.wish(index).is_none() {
-            let why = match upstream.budget.limit() {
-                None => "no limit of calls is set: looks need not be saved",
-                Some(_) => "so few people are cheaper to look at",
-            };
+        } else if let Some(why) = off {
             (SweepState::Off, Some(why.to_owned()))
         } else if sweeping.trust.is_earned() {
             (SweepState::Trusted, None)
