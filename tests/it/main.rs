@@ -61,6 +61,7 @@ mod store_recording;
 mod store_views;
 mod store_writer;
 mod sweep;
+mod sweep_cli;
 mod sweep_ids;
 mod sweep_lies;
 mod sweep_log;
