@@ -161,7 +161,7 @@ async fn take(reading: &Reading) -> anyhow::Result<Picture> {
     let loaded_ms = daemon.as_ref().map(|daemon| daemon.loaded_ms);
     let reports = daemon.as_mut().map(|daemon| std::mem::take(&mut daemon.sweeps)).unwrap_or_default();
     let stored = reading.history.sweeps().await?;
-    let sweeps = standings(config, reports, &stored, now).into_iter();
+    let sweeps = standings(config, &reports, &stored, now).into_iter();
     let sweeps = sweeps.map(|standing| beside(config, standing, &budget, now)).collect();
     let listens = config.http.listen.is_some() && config.http.token.is_none();
     Ok(Picture {

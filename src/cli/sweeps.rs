@@ -69,7 +69,7 @@ impl Spending {
 /// Every organisation that watches somebody. `reports`: the daemon's, if it runs.
 pub(super) fn standings(
     config: &Config,
-    reports: Vec<SweepReport>,
+    reports: &[SweepReport],
     stored: &[SweepRow],
     now: Timestamp,
 ) -> Vec<Standing> {

@@ -113,11 +113,17 @@ fn sweeps(page: &mut Page, sweeps: &[(OrgName, Sweeps)]) {
     }
     let help = "Looks that agreed with sweeps since the newest contradiction, as far as they count.";
     page.family("presenced_sweeps_agreed_looks", "gauge", help);
-    sweeps.iter().for_each(|(org, sweeps)| page.sample(&[("org", org.as_str())], sweeps.agreed));
+    for (org, sweeps) in sweeps {
+        page.sample(&[("org", org.as_str())], sweeps.agreed);
+    }
     page.family("presenced_sweeps_needed_looks", "gauge", "Looks that must agree before sweeps are trusted.");
-    sweeps.iter().for_each(|(org, sweeps)| page.sample(&[("org", org.as_str())], sweeps.needed));
+    for (org, sweeps) in sweeps {
+        page.sample(&[("org", org.as_str())], sweeps.needed);
+    }
     page.family("presenced_budget_sweep_calls", "gauge", "Calls of this month that sweeps took.");
-    sweeps.iter().for_each(|(org, sweeps)| page.sample(&[("org", org.as_str())], sweeps.calls));
+    for (org, sweeps) in sweeps {
+        page.sample(&[("org", org.as_str())], sweeps.calls);
+    }
     page.family("presenced_last_sweep_timestamp_seconds", "gauge", "The newest whole sweep.");
     for (org, last) in sweeps.iter().filter_map(|(org, sweeps)| Some((org, sweeps.last?))) {
         page.sample(&[("org", org.as_str())], seconds(last));

@@ -62,7 +62,7 @@ async fn a_refusal_is_seen_where_an_operator_looks() {
         Simulator::start(any, scenario, Arc::new(SystemClock), CancellationToken::new()).await.unwrap();
     dingtalk.add_fault(Fault::new(FaultKind::Permission).on(On::Meetings));
     let listen = TcpListener::bind(any).and_then(|listener| listener.local_addr()).unwrap().to_string();
-    let site = Site::with_config(&config(&dingtalk.base_url(), &listen, "1m"));
+    let site = Site::with_config(&config(dingtalk.base_url(), &listen, "1m"));
     let daemon = site.start();
     // The log says nothing more after the refusal, and to follow it takes another line: so this asks until it is there.
     let mut asked = (0..1000).map(|_| json(&site, "status"));
@@ -91,7 +91,9 @@ async fn a_refusal_is_seen_where_an_operator_looks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_is_told_without_a_daemon() {
-    let site = Site::with_config(&config("http://127.0.0.1:9", "", "auto"));
+    // Little to plan: this is about sweeps.
+    let window = "[[window]]\ndays = [\"mon-sun\"]\nfrom = \"09:00\"\nto = \"09:20\"\n[[user]]";
+    let site = Site::with_config(&config("http://127.0.0.1:9", "", "auto").replacen("[[user]]", window, 1));
     let now = SystemClock.now();
     let days = |days: u64| now.minus(Duration::from_hours(24 * days));
     let keep = async |agreed, compared: Option<Timestamp>| {

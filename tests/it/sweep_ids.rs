@@ -3,8 +3,6 @@
 //! Guards: with either kind sweeps come to be trusted; nobody is taken for somebody else; without the contacts nothing is
 //! believed. Deliberately not here: the ledger (`policy::sweep::ids`), the call itself (`dingtalk::contacts`).
 
-#![expect(clippy::unwrap_used, reason = "a test that does not get this far has failed")]
-
 use presenced::simulator::faults::On;
 use presenced::simulator::knobs::BatchUser;
 use presenced::simulator::{Fault, FaultKind, Knobs, Running, api};

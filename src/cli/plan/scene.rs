@@ -97,7 +97,7 @@ pub(super) fn sweeps(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Stan
             stored = store.history().sweeps().await.unwrap_or_default();
             store.close().await;
         }
-        Ok(standings(config, reports, &stored, now))
+        Ok(standings(config, &reports, &stored, now))
     })
 }
 

@@ -35,12 +35,11 @@ pub const LEAST_PEOPLE: u32 = 6;
 pub fn why_off(wish: Sweeping, limited: bool, paced: u32) -> Option<&'static str> {
     match wish {
         Sweeping::Off => Some("by the config"),
-        Sweeping::Every(_) => None,
         Sweeping::Auto if !limited => {
             Some("calls are not limited, so everybody is looked at as often as wanted")
         }
         Sweeping::Auto if paced < LEAST_PEOPLE => Some("so few people are cheaper to look at one by one"),
-        Sweeping::Auto => None,
+        Sweeping::Auto | Sweeping::Every(_) => None,
     }
 }
 

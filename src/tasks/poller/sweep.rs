@@ -39,6 +39,9 @@ const LONGEST: Duration = Duration::from_mins(2);
 /// So many refusals in a row are no accident: of a meeting that just ended, of a gateway that was rebuilt.
 const REFUSED_AFTER: u32 = 3;
 
+/// Nobody's seats.
+static NOWHERE: Seats = Seats::new();
+
 /// The sweeps of all organisations, by their index.
 #[derive(Debug, Default)]
 pub(super) struct Sweeps(BTreeMap<usize, Sweeping>);
@@ -319,9 +322,9 @@ impl Poller {
 }
 
 impl Sweeping {
-    /// Where a sweep has somebody; `None`: it cannot tell of them.
-    fn seats<'a>(&self, person: u32, union_id: &str, sweep: &'a Sweep) -> Option<Option<&'a Seats>> {
+    /// Where a sweep has somebody, perhaps nowhere; `None`: it cannot tell of them.
+    fn seats<'a>(&self, person: u32, union_id: &str, sweep: &'a Sweep) -> Option<&'a Seats> {
         let id = self.ids.id_of(person, union_id)?;
-        Some(sweep.seats.get(id))
+        Some(sweep.seats.get(id).unwrap_or(&NOWHERE))
     }
 }

@@ -110,13 +110,13 @@ impl Poller {
             else {
                 continue;
             };
-            if seats.is_none()
+            if seats.is_empty()
                 && sweeping.ids.may_learn(person)
                 && watched.belief.inside().any(|inside| sweep.meetings.contains(inside))
             {
                 heard.teachers.push(person);
             }
-            let says = sweep::says(&watched.belief, &sweep.about(seats));
+            let says = sweep::says(&watched.belief, &sweep.about(Some(seats)));
             let any = |wanted: fn(&Says) -> bool| says.iter().any(|(_, says)| wanted(says));
             let left = any(|says| matches!(says, Says::Left(_)));
             let still = any(|says| *says == Says::StillInside);
@@ -155,7 +155,7 @@ impl Poller {
         else {
             return;
         };
-        let says = sweep::says(&watched.belief, &sweep.about(seats));
+        let says = sweep::says(&watched.belief, &sweep.about(Some(seats)));
         let left = says.into_iter().filter(|(_, says)| matches!(says, Says::Left(_)));
         let left = left.map(|(meeting, _)| meeting).collect();
         if self.look_soon(person, now) {
@@ -190,7 +190,7 @@ impl Poller {
             else {
                 continue;
             };
-            let glance = sweep.about(seats);
+            let glance = sweep.about(Some(seats));
             let (card, source) = (watched.who.card(), self.tools.store.source());
             let outcome = sweep::observe(&watched.belief, &glance, &card, source, &self.settings.rules);
             if outcome.confirm {

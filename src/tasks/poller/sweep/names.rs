@@ -166,7 +166,7 @@ impl Poller {
             tracing::warn!(%org, class, text, code, request_id, "the contacts do not answer; they are asked again later");
         }
         // The address is concerned, whichever host says so.
-        if matches!(error.verdict, Verdict::Banned { .. }) {
+        if error.verdict == Verdict::Banned {
             let key = self.upstreams[index].key;
             self.react_to(index, error, 0, key, now);
             self.next_alarm = now;

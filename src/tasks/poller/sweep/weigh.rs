@@ -153,14 +153,13 @@ impl Sweeping {
         }
         // While it is not known by which ids a sweep names people, it neither agrees nor contradicts.
         let told = self.ids.kind().and(self.seats(person, union_id, sweep));
-        let seats = told.flatten();
         let may_be_told = match self.ids.kind() {
             Some(_) => told.is_none() && self.ids.may_ask(person),
             None => self.ids.may_learn(person) && self.strangers < STRANGERS,
         };
         let sure = sweep.asked_at.minus(BLURRED);
         let soon = looked.at.since(sweep.asked_at) <= NOBODY_IS_SO_QUICK;
-        let status = |conference: &ConferenceId| seats.and_then(|seats| seats.get(conference)).copied();
+        let status = |conference: &ConferenceId| told.and_then(|seats| seats.get(conference)).copied();
         let mut found = Finding::Nothing;
         for visit in looked.belief.open_visits() {
             let conference = &visit.conference_id;
@@ -177,7 +176,7 @@ impl Sweeping {
                 _ => {}
             }
         }
-        let claims = seats.into_iter().flatten().filter(|(_, status)| **status == AttendStatus::Active);
+        let claims = told.into_iter().flatten().filter(|(_, status)| **status == AttendStatus::Active);
         for (conference, _) in claims {
             if !looked.sees_inside(conference) && looked.was_gone(conference, sure, soon) {
                 return Finding::Contradicts;
