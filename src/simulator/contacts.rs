@@ -97,7 +97,7 @@ pub(super) fn answer(
             match people.iter().position(|person| Some(&person.union_id) == union_id.as_ref()) {
                 Some(index) => {
                     let result = Object::new().text("userid", &format!("user{index}"));
-                    good(result.number("contact_type", 0).end())
+                    good(result.number("contact_type", i64::from(people[index].external)).end())
                 }
                 None => failure(60121, "there is no such user"),
             }
