@@ -127,3 +127,21 @@ async fn contacts_that_fail_are_asked_again_later() {
     assert_eq!(asked(&desk), PEOPLE as u64 + 2);
     desk.polling.end().await;
 }
+
+/// Taken off the list and put on it again: somebody new with a known userid.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_put_on_the_list_again_is_found_again() {
+    let mut desk = Desk::open_with(TWO_COME_AND_GO, "2m", by_userid).await;
+    desk.until(8).await;
+    assert_eq!(desk.standing().ids, Some("userid"));
+    for people in [PEOPLE - 3, PEOPLE] {
+        desk.office.reconfigure(&config("2m", people));
+        desk.office.reload(&desk.polling).await;
+    }
+    desk.until(47).await;
+    assert_eq!(asked(&desk), PEOPLE as u64 + 3);
+    let left = desk.of(LEFT, 9).await;
+    assert!(left.len() == 1 && by_sweep(&left[0]), "{left:#?}");
+    assert_eq!(desk.told().await, (SITTING + 2, 2));
+    desk.polling.end().await;
+}

@@ -5,7 +5,7 @@
 //! two people never have one userid. Deliberately not here: asking the contacts (`tasks`), whether sweeps are believed
 //! (`trust`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many looks in a row that the learned kind cannot explain, and it is learned anew.
 const UNEXPLAINED: u32 = 3;
@@ -57,6 +57,8 @@ pub struct Ids {
     userids: BTreeMap<u32, Option<String>>,
     /// The other way round.
     owners: BTreeMap<String, u32>,
+    /// Their userid is known, and a look could not be explained by it: perhaps they have another one now.
+    doubted: BTreeSet<u32>,
     unexplained: u32,
     refused: bool,
 }
@@ -92,11 +94,15 @@ impl Ids {
             },
         };
         self.unexplained = if explained { 0 } else { self.unexplained + 1 };
-        if self.unexplained < UNEXPLAINED {
+        if self.unexplained == UNEXPLAINED {
+            (self.kind, self.unexplained) = (None, 0);
+            return Lesson::Forgotten;
+        }
+        if explained || self.kind == Some(Kind::UnionId) || self.refused {
             return Lesson::Nothing;
         }
-        (self.kind, self.unexplained) = (None, 0);
-        Lesson::Forgotten
+        self.doubted.insert(person);
+        Lesson::Ask
     }
 
     fn learn(&mut self, kind: Kind) -> Lesson {
@@ -106,9 +112,7 @@ impl Ids {
 
     /// What the contacts say of somebody's userid; `None`: they do not have them. Who would share one has none.
     pub fn know(&mut self, person: u32, userid: Option<String>) {
-        if let Some(Some(old)) = self.userids.remove(&person) {
-            self.owners.remove(&old);
-        }
+        self.forget(person);
         let Some(userid) = userid else {
             self.userids.insert(person, None);
             return;
@@ -120,6 +124,19 @@ impl Ids {
             return;
         }
         self.userids.insert(person, Some(userid));
+    }
+
+    /// Somebody is not watched any more.
+    pub fn forget(&mut self, person: u32) {
+        self.doubted.remove(&person);
+        if let Some(Some(old)) = self.userids.remove(&person) {
+            self.owners.remove(&old);
+        }
+    }
+
+    /// Whose userid that is.
+    pub fn owner(&self, userid: &str) -> Option<u32> {
+        self.owners.get(userid).copied()
     }
 
     /// Somebody's userid, where it is known.
@@ -137,9 +154,9 @@ impl Ids {
         self.kind = kind;
     }
 
-    /// The contacts were not asked about this person yet, and answer.
+    /// The contacts were not asked about this person yet, or what they said is in doubt; and they answer.
     pub fn may_ask(&self, person: u32) -> bool {
-        !self.refused && !self.userids.contains_key(&person)
+        !self.refused && (!self.userids.contains_key(&person) || self.doubted.contains(&person))
     }
 
     /// Whether a look at `person` could teach the kind.
@@ -235,8 +252,31 @@ mod tests {
         );
         assert_eq!(ids.note(0, "u0", other), Lesson::Learned(Kind::Userid));
         for there in [false, false, true, false, false] {
-            assert_eq!(ids.note(0, "u0", |id| there && id == "zero"), Lesson::Nothing);
+            let lesson = ids.note(0, "u0", |id| there && id == "zero");
+            assert_eq!(lesson, if there { Lesson::Nothing } else { Lesson::Ask });
         }
+        assert_eq!(ids.kind(), Some(Kind::Userid));
+    }
+
+    #[test]
+    fn a_userid_that_a_look_cannot_explain_is_asked_for_again() {
+        let mut ids = known(&[(0, "zero"), (1, "one")]);
+        ids.note(1, "u1", |id| id == "one");
+        assert_eq!(ids.note(0, "u0", |id| id == "null"), Lesson::Ask);
+        assert_eq!(ids.id_of(0, "u0"), Some("zero"), "until the contacts say otherwise");
+        assert!(ids.may_ask(0));
+        ids.know(0, Some("null".into()));
+        assert!(!ids.may_ask(0));
+        assert_eq!((ids.id_of(0, "u0"), ids.owner("zero")), (Some("null"), None));
+        assert_eq!(ids.note(0, "u0", |id| id == "null"), Lesson::Nothing);
+    }
+
+    #[test]
+    fn who_is_watched_anew_gets_the_userid_of_their_earlier_self() {
+        let mut ids = known(&[(0, "zero")]);
+        ids.forget(ids.owner("zero").unwrap());
+        ids.know(7, Some("zero".into()));
+        assert_eq!((ids.userid(0), ids.userid(7)), (None, Some("zero")));
     }
 
     proptest! {

@@ -105,6 +105,10 @@ impl Poller {
 
     /// Shows and writes down what moved; returns when to be called again.
     pub(super) fn keep_trust(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let moved = |sweeping: &Sweeping| sweeping.keep.touched || sweeping.keep.dirty;
+        if !self.sweeps.0.values().any(moved) {
+            return None;
+        }
         let mut wake = None;
         for index in 0..self.upstreams.len() {
             if std::mem::take(&mut self.sweeps.of(index).keep.touched) {

@@ -86,10 +86,11 @@ impl Poller {
         if ids.is_refused() {
             return None;
         }
-        let people = &self.people;
+        let (people, store) = (&self.people, &self.tools.store);
         let wanted = |person: u32| {
-            people.get(person as usize).is_some_and(|watched| watched.upstream == index && !watched.gone)
-                && ids.may_ask(person)
+            people.get(person as usize).is_some_and(|watched| {
+                watched.upstream == index && !watched.gone && !store.is_erased(watched.person_id)
+            }) && ids.may_ask(person)
         };
         while let Some(&person) = names.first.front() {
             if wanted(person) {
@@ -132,6 +133,11 @@ impl Poller {
         if userid.is_none() && !std::mem::replace(&mut sweeping.names.lacking, true) {
             let person = self.people[person as usize].person_id;
             tracing::info!(%org, person, "the contacts do not have this person, whom sweeps cannot tell of then; looks do, as for everybody like them");
+        }
+        let owner = userid.as_deref().and_then(|userid| sweeping.ids.owner(userid));
+        if let Some(owner) = owner.filter(|owner| self.people[*owner as usize].gone) {
+            // Taken off the list and put on it again, perhaps.
+            sweeping.ids.forget(owner);
         }
         sweeping.ids.know(person, userid);
         sweeping.keep.note(Some(person));
