@@ -135,7 +135,7 @@ fn a_shell_that_holds_the_write_lock_for_half_a_minute_delays_and_breaks_nothing
     // As the unit has it: whoever is silent for longer is ended by the service manager.
     let daemon = site.start_with(&[("WATCHDOG_USEC", "30000000")]);
     receiver.wait(2);
-    let script = "BEGIN IMMEDIATE;\n.shell sleep 31\nCOMMIT;\n";
+    let script = ".timeout 10000\nBEGIN IMMEDIATE;\n.shell sleep 31\nCOMMIT;\n";
     let mut shell = Command::new("sqlite3")
         .arg(site.database())
         .stdin(std::process::Stdio::piped())

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::names::STRANGERS;
 use crate::ids::ConferenceId;
 use crate::policy::sweep::verdict::{self, Change};
 use crate::presence::sweep::{self, OUTRANKED_FOR, Says, Sweep};
@@ -110,7 +111,8 @@ impl Poller {
             else {
                 continue;
             };
-            if seats.is_empty()
+            if sweeping.strangers < STRANGERS
+                && seats.is_empty()
                 && sweeping.ids.may_learn(person)
                 && watched.belief.inside().any(|inside| sweep.meetings.contains(inside))
             {
