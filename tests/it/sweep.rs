@@ -323,7 +323,7 @@ async fn auto_earns_trust_by_itself_and_keeps_to_hours_and_calls() {
       { at = "+6h", do = "leave", who = ["p8", "p9"], meeting = "m" },
     "#;
     let desk = Desk::open_on(&scene(steps), &config, |_| ()).await;
-    desk.until(9 * 60).await;
+    desk.office.pass_until(&desk.polling, at("2026-11-23T11:00:00Z"), MINUTE).await;
     let sweeps = desk.sweeps();
     assert!(sweeps >= 4, "{sweeps} sweeps on the first day");
     desk.office.pass_until(&desk.polling, at("2026-11-24T00:30:00Z"), MINUTE).await;
