@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::control::{RefusedConfig, StatusReport};
-use crate::telemetry::health::Health;
+use crate::control::{RefusedConfig, StatusReport, SweepReport};
+use crate::ids::OrgName;
+use crate::telemetry::health::{Health, Sweeps};
 use crate::telemetry::settings::InForce;
 use crate::time::Timestamp;
 
@@ -34,6 +35,21 @@ impl Condition {
                     None => format!("{}: {}", check.name, check.reason),
                 })
                 .collect(),
+            sweeps: self.health.sweeps().into_iter().map(|(org, sweeps)| told(&org, sweeps)).collect(),
         }
+    }
+}
+
+fn told(org: &OrgName, sweeps: Sweeps) -> SweepReport {
+    let Sweeps { state, why, agreed, needed, ids, calls, last } = sweeps;
+    SweepReport {
+        org: org.to_string(),
+        state: state.name().to_owned(),
+        why,
+        agreed,
+        needed,
+        ids: ids.map(str::to_owned),
+        calls,
+        last_ms: last.map(Timestamp::as_ms),
     }
 }

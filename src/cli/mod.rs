@@ -28,6 +28,7 @@ pub mod report;
 pub mod run;
 pub mod simulate;
 pub mod status;
+mod sweeps;
 pub mod user;
 pub mod webhook;
 mod when;

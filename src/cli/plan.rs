@@ -49,5 +49,6 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     if let Some(who) = &args.explain {
         return explain::run(&config, who, now, zone, json);
     }
-    ahead::run(&config, scene::plans(&config, now)?, args.days, now, zone, json)
+    let sweeps = scene::sweeps(&config, now)?;
+    ahead::run(&config, scene::plans(&config, now)?, sweeps, args.days, now, zone, json)
 }

@@ -14,10 +14,12 @@ use unicode_width::UnicodeWidthStr;
 
 use super::output::{ERROR, GOOD, Printer, WARNING, ago, counted, harmless, write_out};
 use super::reading::{Reading, read};
+use super::sweeps::{Spending, Standing, standings};
 use super::{Exit, Failure, Globals, OutputFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::control::{Request, Response, StatusReport, ask, ask_places};
+use crate::policy;
 use crate::policy::window::OpenTime;
 use crate::store::census::{Queue, weight};
 use crate::store::history::{BudgetRow, Counts};
@@ -49,6 +51,7 @@ struct Picture {
     windows: Windows,
     people: People,
     budget: Vec<Month>,
+    sweeps: Vec<Spending>,
     webhooks: Vec<Hook>,
     database: Files,
     #[serde(skip)]
@@ -141,7 +144,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
 async fn take(reading: &Reading) -> anyhow::Result<Picture> {
     let config = &reading.config;
     // Whatever keeps it from answering, what is stored is shown all the same.
-    let daemon = match ask(&ask_places(&config.file), &Request::Status).await {
+    let mut daemon = match ask(&ask_places(&config.file), &Request::Status).await {
         Ok(Response::Status(status)) => Some(*status),
         Ok(_) | Err(_) => None,
     };
@@ -156,6 +159,10 @@ async fn take(reading: &Reading) -> anyhow::Result<Picture> {
     }
     let now = SystemClock.now();
     let loaded_ms = daemon.as_ref().map(|daemon| daemon.loaded_ms);
+    let reports = daemon.as_mut().map(|daemon| std::mem::take(&mut daemon.sweeps)).unwrap_or_default();
+    let stored = reading.history.sweeps().await?;
+    let sweeps = standings(config, &reports, &stored, now).into_iter();
+    let sweeps = sweeps.map(|standing| beside(config, standing, &budget, now)).collect();
     let listens = config.http.listen.is_some() && config.http.token.is_none();
     Ok(Picture {
         at_ms: now.as_ms(),
@@ -168,6 +175,7 @@ async fn take(reading: &Reading) -> anyhow::Result<Picture> {
         daemon,
         people: People { watched, inside, unknown, last_good_poll_ms: last_ok.map(Timestamp::as_ms) },
         budget,
+        sweeps,
         webhooks: hooks(config, reading.history.queues().await?),
         database: Files {
             path: path.display().to_string(),
@@ -176,6 +184,15 @@ async fn take(reading: &Reading) -> anyhow::Result<Picture> {
         },
         token: if listens { made_token(path) } else { None },
     })
+}
+
+/// Sweeps beside looks.
+fn beside(config: &Config, standing: Standing, budget: &[Month], now: Timestamp) -> Spending {
+    let org = config.orgs.iter().find(|org| org.name.as_str() == standing.org);
+    let month = org.map(|org| policy::quota::Month::of(now, org.month_time_zone).to_string());
+    let spent = budget.iter().find(|row| row.org == standing.org && Some(&row.name) == month.as_ref());
+    let used = spent.and_then(|row| u64::try_from(row.used).ok());
+    Spending::new(standing, used)
 }
 
 fn is_newer(file: &Path, than_ms: i64) -> bool {
@@ -292,6 +309,9 @@ fn show(picture: &Picture, now: Timestamp, printer: &Printer) -> String {
     for month in &picture.budget {
         line("budget", spending(month));
     }
+    for sweeping in &picture.sweeps {
+        line("sweeps", sweeping.line(since));
+    }
     for hook in &picture.webhooks {
         line("webhook", delivering(hook, since));
     }
@@ -351,7 +371,7 @@ fn delivering(hook: &Hook, since: impl Fn(i64) -> String) -> String {
 }
 
 /// Lines of at most `wide` cells, broken between words; a word that is longer stays whole, so that it can be copied.
-fn folded(text: &str, wide: usize) -> Vec<String> {
+pub(super) fn folded(text: &str, wide: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let last = lines.len() - 1;
@@ -378,6 +398,20 @@ mod tests {
         Printer { format, time_zone: chrono_tz::Asia::Shanghai, width, quiet: false }
     }
 
+    fn standing(org: &str, state: &str, why: Option<&str>) -> Standing {
+        Standing {
+            org: org.into(),
+            state: state.into(),
+            why: why.map(str::to_owned),
+            agreed: 4,
+            needed: 10,
+            ids: Some("userid".into()),
+            calls: 44,
+            calls_each: Some(2.9),
+            last_ms: Some(94_000),
+        }
+    }
+
     fn picture(daemon: Option<StatusReport>) -> Picture {
         Picture {
             at_ms: 100_000,
@@ -397,6 +431,10 @@ mod tests {
                 projected: Some(4300),
                 throttled: 0,
             }],
+            sweeps: vec![
+                Spending::new(standing("default", "trusted", None), Some(120)),
+                Spending::new(standing("beta", "learning", Some("the contacts may not be read")), None),
+            ],
             webhooks: vec![Hook {
                 webhook: "crm".into(),
                 state: "down".into(),
@@ -420,6 +458,7 @@ mod tests {
             restart_for: vec!["~ [http]: listen (needs a restart)".into()],
             ready: false,
             reasons: vec!["token of default: credentials".into()],
+            sweeps: Vec::new(),
         };
         let now = Timestamp::from_ms(100_000);
         let shown = show(&picture(Some(status)), now, &printer(80));

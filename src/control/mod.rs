@@ -105,6 +105,30 @@ pub struct StatusReport {
     pub ready: bool,
     /// What is not.
     pub reasons: Vec<String>,
+    /// What sweeps do, by organisation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweeps: Vec<SweepReport>,
+}
+
+/// What sweeps of an organisation do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepReport {
+    /// The organisation's name.
+    pub org: String,
+    /// `off`, `refused`, `learning` or `trusted`.
+    pub state: String,
+    /// Why it is no better.
+    pub why: Option<String>,
+    /// Looks that agreed since the newest contradiction.
+    pub agreed: u32,
+    /// So many earn trust.
+    pub needed: u32,
+    /// `union_id` or `userid`, once that is learned.
+    pub ids: Option<String>,
+    /// This month's calls that sweeps took.
+    pub calls: u64,
+    /// The newest whole sweep, in milliseconds since 1970.
+    pub last_ms: Option<i64>,
 }
 
 /// A config that was not taken over.

@@ -1,11 +1,11 @@
-//! Finding people's unionIds: the contacts calls of the legacy host.
+//! Finding people's unionIds and userids: the contacts calls of the legacy host.
 //!
 //! Guards: that host answers failures with HTTP 200, wraps those of the token (`errcode` 88 with a `sub_code`), and its
 //! pages write numbers as text: all of that is understood, and nothing else is taken for an answer. These calls are
 //! exempt from the month. Deliberately not here: the meetings (`client`), printing (`cli`).
 //!
-//! Sources: DingTalk's pages "query user details" (`/topapi/v2/user/get`), "query a user by phone number", "list the
-//! members of a department" and "list sub-departments"; the table of global error codes.
+//! Sources: DingTalk's pages "query user details" (`/topapi/v2/user/get`), "query a user by unionid", "query a user by
+//! phone number", "list the members of a department" and "list sub-departments"; the table of global error codes.
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
@@ -16,6 +16,7 @@ use super::client::{Client, percent_encode};
 use super::error::{CallError, Verdict, class};
 use super::token::Token;
 use super::transport::{exchange, failed};
+use crate::ids::UnionId;
 
 /// A page of members is some 100 kB at most.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -46,6 +47,18 @@ impl Client {
     pub async fn userid_by_mobile(&self, mobile: &str) -> Result<Option<String>, CallError> {
         let found = self.legacy("/topapi/v2/user/getbymobile", &json!({ "mobile": mobile })).await;
         somebody(found)?.map(|result| text(&result, "userid").ok_or_else(|| odd("userid"))).transpose()
+    }
+
+    /// `POST /topapi/user/getbyunionid`. `None`: nobody of the organisation's own people has this unionId.
+    pub async fn userid_of(&self, union_id: &UnionId) -> Result<Option<String>, CallError> {
+        let found = self.legacy("/topapi/user/getbyunionid", &json!({ "unionid": union_id })).await;
+        let Some(result) = somebody(found)? else { return Ok(None) };
+        // 1: somebody outside whom the organisation has as a contact; that is another kind of id.
+        if number(&result, "contact_type").is_some_and(|kind| kind != 0) {
+            return Ok(None);
+        }
+        let userid = text(&result, "userid").filter(|id| !id.is_empty());
+        userid.map(Some).ok_or_else(|| odd("userid"))
     }
 
     /// The direct members of a department, `POST /topapi/v2/user/list`, all pages. The root is 1.

@@ -302,7 +302,10 @@ async fn serve_one(
     if contacts::knows(parts.uri.path()) {
         shared.ledger().arrived(CONTACTS, shared.clock.now());
         let body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
-        return request_id.response(contacts::answer(&shared, &parts, &body, &request_id.text));
+        let offset = shared.world.offset_ms(shared.clock.now());
+        let fault = shared.faults().strike(On::Contacts, contacts::about(&body).as_deref(), offset);
+        let answer = contacts::answer(&shared, &parts, &body, &request_id.text, fault.as_ref());
+        return request_id.response(answer);
     }
     let call = Call::of(&parts.method, parts.uri.path(), parts.uri.query());
     let now = shared.clock.now();

@@ -8,12 +8,13 @@
 use axum::http::request::Parts;
 
 use super::api::Shared;
-use super::faults::Answer;
+use super::faults::{Answer, Fault, FaultKind, replacement};
 use super::http::{decoded, parameter};
 use super::json::{Object, array};
 use super::world::Person;
 
 const GET: &str = "/topapi/v2/user/get";
+const BY_UNION_ID: &str = "/topapi/user/getbyunionid";
 const BY_MOBILE: &str = "/topapi/v2/user/getbymobile";
 const MEMBERS: &str = "/topapi/v2/user/list";
 const BELOW: &str = "/topapi/v2/department/listsubid";
@@ -24,15 +25,42 @@ const LONGEST_PAGE: usize = 100;
 
 /// Whether a path is one of these calls.
 pub(super) fn knows(path: &str) -> bool {
-    [GET, BY_MOBILE, MEMBERS, BELOW].contains(&path)
+    [GET, BY_UNION_ID, BY_MOBILE, MEMBERS, BELOW].contains(&path)
 }
 
-pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8], request_id: &str) -> Answer {
+/// Whom a call is about, where it says so by unionId.
+pub(super) fn about(body: &[u8]) -> Option<String> {
+    field(body, "unionid")
+}
+
+/// `fault`: what goes wrong with this call.
+pub(super) fn answer(
+    shared: &Shared,
+    parts: &Parts,
+    body: &[u8],
+    request_id: &str,
+    fault: Option<&Fault>,
+) -> Answer {
     let failure = |code: i64, message: &str| {
         let body =
             Object::new().number("errcode", code).text("errmsg", message).text("request_id", request_id);
         Answer::json(200, body.end())
     };
+    match fault {
+        Some(fault) if fault.kind == FaultKind::Permission => {
+            return failure(60011, "the app has no permission for this");
+        }
+        Some(fault) if fault.kind == FaultKind::Errcode => {
+            let code = fault.code.as_deref().and_then(|code| code.parse().ok()).unwrap_or(60121);
+            return failure(code, "refused");
+        }
+        Some(fault) => {
+            if let Some(answer) = replacement(fault, request_id) {
+                return answer;
+            }
+        }
+        None => {}
+    }
     let now = shared.clock.now();
     let token = parameter(parts.uri.query(), "access_token").unwrap_or_default();
     if shared.tokens().owner(&token, now).is_none() {
@@ -61,6 +89,16 @@ pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8], request_id: &s
             let index = field("userid").and_then(|id| id.strip_prefix("user")?.parse::<usize>().ok());
             match index.and_then(|index| Some((index, people.get(index)?))) {
                 Some((index, person)) => good(details(index, person)),
+                None => failure(60121, "there is no such user"),
+            }
+        }
+        BY_UNION_ID => {
+            let union_id = field("unionid");
+            match people.iter().position(|person| Some(&person.union_id) == union_id.as_ref()) {
+                Some(index) => {
+                    let result = Object::new().text("userid", &format!("user{index}"));
+                    good(result.number("contact_type", i64::from(people[index].external)).end())
+                }
                 None => failure(60121, "there is no such user"),
             }
         }

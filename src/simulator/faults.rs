@@ -37,7 +37,7 @@ pub enum FaultKind {
     Permission,
     /// 403, this address is not on the app's list.
     Address,
-    /// 200 with `errcode`, as the host answers paths it does not know.
+    /// 200 with `errcode`, as the host answers paths it does not know; on the contacts `code`, or 60121: no such user.
     Errcode,
     /// 200 with text that is no JSON.
     Garbage,
@@ -115,6 +115,8 @@ pub enum On {
     MeetingMembers,
     /// Everything but the contacts.
     All,
+    /// The contacts; `who` only in the call that asks for a userid.
+    Contacts,
 }
 
 impl On {
@@ -122,7 +124,9 @@ impl On {
     fn covers(self, call: Self) -> bool {
         let about_meetings =
             matches!(call, Self::OrgMeetings | Self::MeetingQuery | Self::MeetingInfo | Self::MeetingMembers);
-        self == Self::All || self == call || (self == Self::Meetings && about_meetings)
+        (self == Self::All && call != Self::Contacts)
+            || self == call
+            || (self == Self::Meetings && about_meetings)
     }
 }
 

@@ -24,7 +24,7 @@ const WHO: &str = "SELECT person_id FROM people WHERE org = ?1 AND union_id = ?2
 const WIPE: &str = "PRAGMA secure_delete = ON";
 const WIPE_NO_MORE: &str = "PRAGMA secure_delete = FAST";
 /// In this order, so that no foreign key does the work unseen and every table is counted.
-const ERASE: [(&str, &str); 9] = [
+const ERASE: [(&str, &str); 10] = [
     ("deliveries", "DELETE FROM deliveries WHERE person_id = ?1"),
     (
         "deliveries",
@@ -36,8 +36,10 @@ const ERASE: [(&str, &str); 9] = [
     ("snapshots", "DELETE FROM snapshots WHERE person_id = ?1"),
     ("gaps", "DELETE FROM gaps WHERE person_id = ?1"),
     ("poll_errors", "DELETE FROM poll_errors WHERE person_id = ?1"),
+    ("swept_people", "DELETE FROM swept_people WHERE person_id = ?1"),
     ("people", "DELETE FROM people WHERE person_id = ?1"),
 ];
+const TABLES: &str = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'";
 const TEXTS: &str = "SELECT t.name, c.name FROM pragma_table_list AS t JOIN pragma_table_info(t.name) AS c \
     WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND c.type = 'TEXT'";
 const REMEMBER: &str = "INSERT INTO forgotten (org, salt, hash, forgotten_ms) VALUES (?1, ?2, ?3, ?4)";
@@ -135,7 +137,10 @@ async fn erase(
     let Some(person_id) = known else { return Err(StoreError::NoPerson { person_id: 0 }) };
     sqlx::query(WIPE).execute(&mut *connection).await?;
     let mut forgotten = Forgotten::default();
-    for (table, statement) in ERASE {
+    // A copy of an older release lacks the newest of them.
+    let there: HashSet<String> =
+        sqlx::query_scalar::<_, String>(TABLES).fetch_all(&mut *connection).await?.into_iter().collect();
+    for (table, statement) in ERASE.into_iter().filter(|(table, _)| there.contains(*table)) {
         let gone = sqlx::query(statement).bind(person_id).execute(&mut *connection).await?;
         *forgotten.rows.entry(table.to_owned()).or_default() += gone.rows_affected();
     }

@@ -17,6 +17,7 @@
 //! accounts   spending, events about nobody
 //! gaps       when nobody looked, and the words for why
 //! notices    which alerts fire, closed windows
+//! sweeps     whether sweeps are believed, and what they cost
 //! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
 //! check      whether the file is whole, and still there
@@ -48,6 +49,7 @@ mod records;
 pub mod retention;
 mod room;
 mod schema;
+pub mod sweeps;
 mod trouble;
 mod writer;
 

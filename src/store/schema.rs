@@ -72,6 +72,7 @@ fn migrations() -> Vec<Migration> {
         migration(4, "webhook alerts", include_str!("../../migrations/0004_webhook_alerts.sql")),
         migration(5, "gap words", include_str!("../../migrations/0005_gap_words.sql")),
         migration(6, "now", include_str!("../../migrations/0006_now.sql")),
+        migration(7, "sweeps", include_str!("../../migrations/0007_sweeps.sql")),
         migration(8, "twins", include_str!("../../migrations/0008_twins.sql")),
     ]
 }

@@ -37,11 +37,64 @@ pub struct OrgHealth {
     last_ok_ms: AtomicI64,
     due_ms: AtomicI64,
     token: Mutex<Option<Result<(), String>>>,
+    sweeps: Mutex<Option<Sweeps>>,
+}
+
+/// What sweeps of an organisation do; nothing of it makes a daemon ill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sweeps {
+    /// Whether they are made and believed.
+    pub state: SweepState,
+    /// Why it is no better, for a person; nothing where there is nothing to say.
+    pub why: Option<String>,
+    /// Looks that agreed since the newest contradiction.
+    pub agreed: u32,
+    /// So many earn trust.
+    pub needed: u32,
+    /// What sweeps name people by, once that is learned.
+    pub ids: Option<&'static str>,
+    /// This month's calls that sweeps took.
+    pub calls: u64,
+    /// The newest whole sweep.
+    pub last: Option<Timestamp>,
+}
+
+/// Whether sweeps are made and believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SweepState {
+    /// None are made, by the config.
+    Off,
+    /// DingTalk refuses them.
+    Refused,
+    /// They say whom to look at.
+    Learning,
+    /// They tell joins and leaves.
+    Trusted,
+}
+
+impl SweepState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Off, Self::Refused, Self::Learning, Self::Trusted];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Refused => "refused",
+            Self::Learning => "learning",
+            Self::Trusted => "trusted",
+        }
+    }
 }
 
 impl Default for OrgHealth {
     fn default() -> Self {
-        Self { last_ok_ms: AtomicI64::new(NEVER), due_ms: AtomicI64::new(IDLE), token: Mutex::new(None) }
+        Self {
+            last_ok_ms: AtomicI64::new(NEVER),
+            due_ms: AtomicI64::new(IDLE),
+            token: Mutex::new(None),
+            sweeps: Mutex::new(None),
+        }
     }
 }
 
@@ -90,6 +143,19 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).orgs.remove(name);
     }
 
+    /// What sweeps do, by organisation.
+    pub fn sweeps(&self) -> Vec<(OrgName, Sweeps)> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |(name, org): (&OrgName, &Arc<OrgHealth>)| {
+            org.sweeps
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+                .map(|sweeps| (name.clone(), sweeps))
+        };
+        state.orgs.iter().filter_map(of).collect()
+    }
+
     /// How things stand at `now`.
     pub fn readiness(&self, now: Timestamp) -> Readiness {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,6 +195,11 @@ impl OrgHealth {
     /// What the newest call said about the token; an error in words without the token.
     pub fn token(&self, outcome: Result<(), String>) {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+
+    /// What sweeps do now.
+    pub fn sweeps(&self, sweeps: Sweeps) {
+        *self.sweeps.lock().unwrap_or_else(PoisonError::into_inner) = Some(sweeps);
     }
 
     /// The newest good look at anybody.

@@ -14,9 +14,11 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use super::{Peer, State, gate};
+use crate::ids::OrgName;
 use crate::store::census::weight;
 use crate::store::history::{BudgetRow, Counts, History, Standing};
 use crate::store::{StoreError, census::Queue};
+use crate::telemetry::health::{SweepState, Sweeps};
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics, Page, seconds};
 use crate::telemetry::settings::InForce;
 use crate::time::Timestamp;
@@ -65,6 +67,7 @@ pub(super) async fn metrics(
     let mut page = Page::default();
     measured.metrics.write(&mut page);
     health(&mut page, &state, now);
+    sweeps(&mut page, &state.0.health.sweeps());
     settings(&mut page, measured);
     let read = timeout(READ_TIME, read(&state.0.history, measured.per_user.load(Ordering::Relaxed))).await;
     page.family("presenced_database_answers", "gauge", "Whether the database was read for this page.");
@@ -97,6 +100,33 @@ fn health(page: &mut Page, state: &State, now: Timestamp) {
     for check in &readiness.checks {
         let org = check.org.as_ref().map_or("", |org| org.as_str());
         page.sample(&[("check", check.name), ("org", org)], u8::from(check.ok));
+    }
+}
+
+fn sweeps(page: &mut Page, sweeps: &[(OrgName, Sweeps)]) {
+    page.family("presenced_sweeps_state", "gauge", "1 for what sweeps of an organisation's meetings do.");
+    for (org, sweeps) in sweeps {
+        for state in SweepState::ALL {
+            let labels = [("org", org.as_str()), ("state", state.name())];
+            page.sample(&labels, u8::from(sweeps.state == state));
+        }
+    }
+    let help = "Looks that agreed with sweeps since the newest contradiction, as far as they count.";
+    page.family("presenced_sweeps_agreed_looks", "gauge", help);
+    for (org, sweeps) in sweeps {
+        page.sample(&[("org", org.as_str())], sweeps.agreed);
+    }
+    page.family("presenced_sweeps_needed_looks", "gauge", "Looks that must agree before sweeps are trusted.");
+    for (org, sweeps) in sweeps {
+        page.sample(&[("org", org.as_str())], sweeps.needed);
+    }
+    page.family("presenced_budget_sweep_calls", "gauge", "Calls of this month that sweeps took.");
+    for (org, sweeps) in sweeps {
+        page.sample(&[("org", org.as_str())], sweeps.calls);
+    }
+    page.family("presenced_last_sweep_timestamp_seconds", "gauge", "The newest whole sweep.");
+    for (org, last) in sweeps.iter().filter_map(|(org, sweeps)| Some((org, sweeps.last?))) {
+        page.sample(&[("org", org.as_str())], seconds(last));
     }
 }
 

@@ -61,6 +61,7 @@ impl Bench {
         let simulator = Simulator::start(ANY_PORT, scenario, shared, CancellationToken::new()).await.unwrap();
         let mut org = Fake::with_list(http(500, "{}")).await.org(internal());
         simulator.base_url().clone_into(&mut org.api_base);
+        simulator.base_url().clone_into(&mut org.legacy_base);
         let client = client(&org, &clock);
         Self { simulator, clock, client }
     }
@@ -279,4 +280,23 @@ async fn what_goes_over_the_wire_is_what_the_documents_say() {
     assert_eq!(batch.body, format!(r#"{{"conferenceIdList":["{ONE}","a/b?c"]}}"#));
     assert!(batch.head.contains("content-type: application/json"));
     assert_eq!(batch.token.as_deref(), Some("tok"));
+}
+
+#[tokio::test]
+async fn a_userid_is_had_from_the_contacts_by_unionid_and_costs_nothing() {
+    let bench = Bench::play(SCENE).await;
+    let of = async |who: &str| bench.client.userid_of(&UnionId::parse(who).unwrap()).await;
+    assert_eq!(of("u-ann").await.unwrap().as_deref(), Some("user0"));
+    assert_eq!(of("u-ben").await.unwrap(), None, "a contact outside is not one of the organisation's people");
+    assert_eq!(of("u-nobody").await.unwrap(), None);
+    bench.simulator.add_fault(Fault::new(FaultKind::Permission).on(On::Contacts).times(1));
+    let error = of("u-ann").await.unwrap_err();
+    assert_eq!((error.class, error.verdict, error.calls), (class::FORBIDDEN, Verdict::Forbidden, 0));
+    bench.simulator.add_fault(Fault::new(FaultKind::ServerError).on(On::Contacts).times(1));
+    assert_eq!(of("u-ann").await.unwrap_err().calls, 0);
+    bench.simulator.add_fault(Fault::new(FaultKind::Ban).on(On::Contacts).times(1));
+    assert_eq!(of("u-ann").await.unwrap_err().verdict, Verdict::Banned);
+    assert_eq!(of("u-cleo").await.unwrap().as_deref(), Some("user2"));
+    let counts = bench.simulator.counts();
+    assert_eq!((counts.calls_to(api::CONTACTS), counts.charged), (7, 0));
 }

@@ -4,8 +4,10 @@
 use std::fs;
 use std::path::Path;
 
+use presenced::policy::sweep::ids::Kind;
 use presenced::presence::event::EventType;
 use presenced::store::gaps::Why;
+use presenced::store::sweeps::{SweepRow, SweptPerson};
 use presenced::store::{Miss, Store, StoreError, backup};
 
 use crate::store_fixture::{
@@ -30,6 +32,22 @@ fn hits(folder: &Path, text: &str) -> Vec<String> {
     found
 }
 
+fn sweeps() -> SweepRow {
+    SweepRow {
+        org: org(),
+        agreed: 3,
+        needed: 20,
+        compared: Some(START),
+        ids: Some(Kind::Userid),
+        seen: 2.5,
+        unseen: 0.25,
+        cost: 3.0,
+        swept: Some(later(60)),
+        month: "2026-11".to_owned(),
+        calls: 44,
+    }
+}
+
 /// A history in which both have a part, large enough that pages were split, freed and used again.
 async fn lived_in(store: &Store) -> i64 {
     let people = store.enroll(vec![enrolment(ID), enrolment(OTHER)]).await.unwrap().0;
@@ -46,6 +64,13 @@ async fn lived_in(store: &Store) -> i64 {
         }
     }
     store.record_system(None, vec![system("evt_alert", &["crm"])]).await.unwrap();
+    let swept = |person_id, union_id: &str| SweptPerson {
+        person_id,
+        userid: Some(format!("userid of {union_id}")),
+        seen: 1.0,
+        unseen: 0.5,
+    };
+    store.keep_sweeps(sweeps(), vec![swept(person, ID), swept(other, OTHER)]).await.unwrap();
     store.note_gap(org(), Some(person), START, later(9), Why::Failed).await.unwrap();
     let text = format!("no such user {ID}");
     let (at, next_poll) = (START, later(60));
@@ -79,6 +104,7 @@ async fn not_one_byte_is_left_in_the_database_its_wal_or_the_backups() {
         (forgotten.rows["snapshots"], forgotten.rows["events"], forgotten.rows["people"]),
         (120, 120, 1)
     );
+    assert_eq!(forgotten.rows["swept_people"], 1);
     assert!(!forgotten.wal_in_use && store.is_erased(person));
     assert_eq!(hits(&copies, OTHER).len(), others, "the backups still hold everybody else");
     assert_eq!(place.count("SELECT count(*) FROM visits").await, 120);
@@ -167,4 +193,21 @@ async fn what_a_restore_set_aside_is_cleaned_as_well() {
     assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
     assert!(kept.exists() && !hits(place.folder.path(), OTHER).is_empty());
     store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_sweeps_taught_is_kept_and_nothing_of_whoever_was_erased_comes_back() {
+    let place = Place::new();
+    let store = place.open().await;
+    let person = lived_in(&store).await;
+    let (rows, people) = store.sweeps().await.unwrap();
+    assert_eq!(rows, [sweeps()]);
+    assert_eq!(people.len(), 2);
+    store.forget(&identity(ID), None, START).await.unwrap();
+    let late = people.into_iter().find(|swept| swept.person_id == person).unwrap();
+    store.keep_sweeps(SweepRow { agreed: 4, ..sweeps() }, vec![late]).await.unwrap();
+    let (rows, people) = store.sweeps().await.unwrap();
+    assert_eq!((rows[0].agreed, people.len()), (4, 1));
+    store.close().await.unwrap();
+    assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
 }

@@ -55,6 +55,7 @@ pub(crate) struct Polling {
     pulse: Pulse,
     reloads: ReloadHandle,
     pub(crate) looks: PollerHandle,
+    pub(crate) health: Arc<Health>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -92,7 +93,7 @@ impl Office {
             clock: self.shared_clock(),
             outbox_wake: Arc::new(Notify::new()),
             subscriptions: Arc::from([]),
-            health,
+            health: Arc::clone(&health),
             metrics: Metrics::new(),
         };
         let (looks, requests) = PollerHandle::pair();
@@ -101,7 +102,7 @@ impl Office {
         let (pulse, reloads, stop) = (poller.pulse(), poller.reload_handle(), CancellationToken::new());
         let (mut tasks, halt) = (JoinSet::new(), stop.clone());
         tasks.spawn(async move { poller.run(halt).await.map(drop).unwrap() });
-        let polling = Polling { pulse, reloads, looks, stop, tasks };
+        let polling = Polling { pulse, reloads, looks, health, stop, tasks };
         polling.settled().await;
         polling
     }
@@ -208,7 +209,7 @@ fn load(folder: &std::path::Path, base: &str, config: &str) -> Config {
     let text = format!(
         "time_zone = \"{ZONE}\"\n[[webhook]]\nname = \"none\"\nurl = \"http://127.0.0.1:9/\"\n\
          [history]\npath = \"presence.db\"\n[http]\nlisten = \"\"\n\
-         [dingtalk]\napi_base = \"{base}\"\napp_key = \"key\"\napp_secret = \"made-up\"\n{config}"
+         [dingtalk]\napi_base = \"{base}\"\nlegacy_base = \"{base}\"\napp_key = \"key\"\napp_secret = \"made-up\"\n{config}"
     );
     std::fs::write(folder.join("config.toml"), text).unwrap();
     config::load(&folder.join("config.toml")).unwrap_or_else(|refused| panic!("{refused}")).config

@@ -13,6 +13,8 @@ use super::scene::Plan;
 use super::windows::{OpenRow, clock_changes, local, upcoming};
 use crate::cli::Exit;
 use crate::cli::output::{WARNING, padded};
+use crate::cli::status::folded;
+use crate::cli::sweeps::Standing;
 use crate::config::{Cadence, Config};
 use crate::policy::civil;
 use crate::policy::pace::Next;
@@ -43,6 +45,7 @@ struct OrgRow {
     even_interval_s: Option<u64>,
     expected_wrong_minutes_a_day: f64,
     visits_learned: usize,
+    sweeps: Option<Standing>,
     people: Vec<PersonRow>,
 }
 
@@ -65,12 +68,17 @@ struct PersonRow {
 pub(super) fn run(
     config: &Config,
     mut plans: Vec<Plan<'_>>,
+    mut sweeps: Vec<Standing>,
     days: u16,
     now: Timestamp,
     zone: Tz,
     json: bool,
 ) -> anyhow::Result<Exit> {
-    let orgs = plans.iter_mut().map(|plan| of_org(config, plan, now, zone)).collect();
+    let mut of = |plan: &mut Plan<'_>| {
+        let place = sweeps.iter().position(|standing| standing.org == plan.org.name.as_str());
+        OrgRow { sweeps: place.map(|at| sweeps.swap_remove(at)), ..of_org(config, plan, now, zone) }
+    };
+    let orgs = plans.iter_mut().map(&mut of).collect();
     let ahead = Ahead {
         orgs,
         windows: upcoming(&plans, now, days, zone),
@@ -131,6 +139,7 @@ fn of_org(config: &Config, plan: &mut Plan<'_>, now: Timestamp, zone: Tz) -> Org
             people.iter().filter_map(|row| row.expected_wrong_minutes_a_day).sum(),
         ),
         visits_learned: plan.learned,
+        sweeps: None,
         people,
     }
 }
@@ -242,6 +251,11 @@ fn show(ahead: &Ahead, zone: Tz) {
             org.expected_wrong_minutes_a_day.abs(),
             org.visits_learned
         );
+        if let Some(standing) = &org.sweeps {
+            for line in folded(&format!("sweeps: {}", choice(standing)), 78) {
+                anstream::println!("  {line}");
+            }
+        }
         anstream::println!(
             "  {} {:<10} {:<20} {:>8} {:>9} {:>10}",
             padded("WHO", 20),
@@ -277,6 +291,23 @@ fn show(ahead: &Ahead, zone: Tz) {
     }
     for warning in &ahead.warnings {
         anstream::println!("{}warning:{:#} {warning}", WARNING, WARNING);
+    }
+}
+
+/// What is chosen, why, and what one costs.
+fn choice(standing: &Standing) -> String {
+    let cost = match standing.calls_each {
+        Some(calls) => format!("one takes about {calls} calls"),
+        None => "one takes two calls for every 20 meetings that go on, one call when none does".to_owned(),
+    };
+    let words = standing.words();
+    match standing.state.as_str() {
+        "trusted" => format!("chosen; looks have agreed with them; {cost}"),
+        "learning" => {
+            format!("not chosen yet ({words}); until then a small part of the calls goes into them; {cost}")
+        }
+        "refused" => format!("none ({words}); everybody is looked at alone"),
+        _ => format!("none ({words})"),
     }
 }
 

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::cli::reading::runtime;
+use crate::cli::sweeps::{Standing, standings};
 use crate::config::{Cadence, Config, Org, User};
+use crate::control::{Request, Response, ask, ask_places};
 use crate::policy::look;
 use crate::policy::pace::crew::{Bounds, Crew, LESSONS_REACH, MOST_LESSONS, Member, Purse};
 use crate::policy::pace::pacer::Rule;
@@ -81,6 +83,22 @@ pub(super) fn plans(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Plan<
     let known = runtime()?.block_on(history(config, now));
     let watched = |org: &&Org| config.users.iter().any(|user| user.identity.org == org.name);
     Ok(config.orgs.iter().filter(watched).map(|org| plan(config, org, &known, now)).collect())
+}
+
+/// What sweeps do: as the running daemon says, else as it is stored.
+pub(super) fn sweeps(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Standing>> {
+    runtime()?.block_on(async {
+        let reports = match ask(&ask_places(&config.file), &Request::Status).await {
+            Ok(Response::Status(status)) => status.sweeps,
+            Ok(_) | Err(_) => Vec::new(),
+        };
+        let mut stored = Vec::new();
+        if let Ok(store) = Store::open_readonly(&config.history.path).await {
+            stored = store.history().sweeps().await.unwrap_or_default();
+            store.close().await;
+        }
+        Ok(standings(config, &reports, &stored, now))
+    })
 }
 
 fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> Plan<'a> {

@@ -4,9 +4,12 @@
 //! a contradiction more is asked for than before. Deliberately not here: comparing (`presence::sweep`).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Agreements that earn trust at first.
-const NEEDED: u32 = 10;
+pub const NEEDED: u32 = 10;
+/// When so long nothing was compared, a next process earns trust anew.
+pub const STALE_AFTER: Duration = Duration::from_hours(7 * 24);
 /// And at most, after contradictions.
 const MOST_NEEDED: u32 = 160;
 /// Before anything is known of a person, this many visits of theirs count as seen.
@@ -44,7 +47,41 @@ impl Default for Trust {
     }
 }
 
+/// What outlives the process, but for people.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kept {
+    /// Agreements since the newest contradiction.
+    pub agreed: u32,
+    /// So many earn trust.
+    pub needed: u32,
+    /// Visits seen by sweeps too, and not, of everybody together, faded.
+    pub all: (f64, f64),
+}
+
 impl Trust {
+    /// What a next process should know.
+    pub fn kept(&self) -> Kept {
+        Kept { agreed: self.agreed, needed: self.needed, all: self.all }
+    }
+
+    /// Goes on from an earlier process. `stale`: it ended so long ago that trust must be earned anew; what was lost and
+    /// what was learned of people still counts.
+    pub fn recall(kept: Kept, people: BTreeMap<u32, (f64, f64)>, stale: bool) -> Self {
+        let agreed = if stale { 0 } else { kept.agreed };
+        let needed = kept.needed.clamp(NEEDED, MOST_NEEDED);
+        Self { agreed, needed, refused: false, people, all: kept.all }
+    }
+
+    /// What is known of one person: visits seen by sweeps too, and not, faded.
+    pub fn counts(&self, person: u32) -> Option<(f64, f64)> {
+        self.people.get(&person).copied()
+    }
+
+    /// People are named by other ids than was thought: what was earned by those does not count.
+    pub fn begin_anew(&mut self) {
+        self.agreed = 0;
+    }
+
     /// A look at `person` was compared with the sweep before it. Gives back whether trust was lost by it.
     pub fn note(&mut self, person: u32, finding: Finding) -> bool {
         let seen = match finding {
@@ -145,6 +182,22 @@ mod tests {
         assert!(trust.refuse());
         assert!(!trust.refuse());
         assert!(!trust.is_earned() && trust.is_refused());
+    }
+
+    #[test]
+    fn a_next_process_goes_on_and_after_a_long_time_earns_it_anew() {
+        let mut trust = after(&[Finding::Contradicts]);
+        for _ in 0..2 * NEEDED {
+            trust.note(3, Finding::Agrees);
+        }
+        trust.note(4, Finding::Unseen);
+        let people = [3, 4].map(|person| (person, trust.counts(person).unwrap()));
+        let people = BTreeMap::from(people);
+        assert_eq!(Trust::recall(trust.kept(), people.clone(), false), trust);
+        let stale = Trust::recall(trust.kept(), people, true);
+        assert!(!stale.is_earned());
+        assert_eq!(stale.missing(), 2 * NEEDED, "the contradiction is not forgotten");
+        assert_eq!(stale.coverage(4).to_bits(), trust.coverage(4).to_bits());
     }
 
     #[test]

@@ -406,3 +406,30 @@ proptest! {
 fn the_margin_outlasts_the_oldest_picture_that_is_tested() {
     assert!(sweep::OUTRANKED_FOR > Duration::from_mins(5));
 }
+
+#[test]
+fn a_look_ends_a_stay_that_never_was_once_it_is_missed_often_enough() {
+    let mut watch = Watch::idle();
+    watch.sweep(700, &[("a", 3)]);
+    assert_eq!(words(&watch.sweep(730, &[("a", 3)])), "joined presence=true");
+    let seen = watch.look(900, &[]);
+    assert!(seen.events.is_empty() && seen.confirm, "one look that lists nothing is not enough");
+    let seen = watch.look(960, &[]);
+    assert_eq!(words(&seen), "left(vanished) presence=false");
+    assert_eq!(timing(&seen.events[0]), "900 inferred (730, 900]");
+    assert!(watch.look(1020, &[]).events.is_empty());
+}
+
+#[test]
+fn a_record_of_an_earlier_stay_ends_one_that_never_was_at_once() {
+    let mut watch = Watch::idle();
+    watch.look(100, &[active("a", 90)]);
+    watch.look(200, &[gone("a", 6, 90, 190)]);
+    watch.sweep(700, &[("a", 3)]);
+    assert_eq!(words(&watch.sweep(730, &[("a", 3)])), "joined presence=true");
+    let seen = watch.look(900, &[gone("a", 6, 90, 190)]);
+    assert_eq!(words(&seen), "left(left) presence=false");
+    assert_eq!(timing(&seen.events[0]), "900 observed (730, 900]");
+    assert_eq!(flags(&seen.events[0]), "leave_time_implausible");
+    assert!(watch.look(960, &[gone("a", 6, 90, 190)]).events.is_empty());
+}

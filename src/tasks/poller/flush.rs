@@ -62,6 +62,7 @@ impl Poller {
         if !plans.is_empty() {
             self.tools.store.replan(plans).await?;
         }
+        self.keep_trust_at_last().await?;
         let now = self.tools.clock.now();
         for upstream in &mut self.upstreams {
             // What was reserved and not spent is given back.

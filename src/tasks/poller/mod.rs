@@ -178,6 +178,8 @@ enum Done {
         reservation: Reservation,
         result: Result<(), StoreError>,
     },
+    Kept(Box<sweep::Written>),
+    Named(Box<sweep::Named>),
     Swept(Box<sweep::Swept>),
     Told {
         result: Result<(), StoreError>,
@@ -265,6 +267,8 @@ impl Poller {
             Done::Recorded(recorded) => self.recorded(*recorded),
             Done::Flushed { retry, result } => self.flushed(retry, result),
             Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
+            Done::Kept(written) => self.trust_kept(*written),
+            Done::Named(named) => self.named(*named),
             Done::Swept(told) => self.sweep_told(*told),
             Done::Told { result } => self.told(result),
             Done::Noted { result } => self.noted(&result),

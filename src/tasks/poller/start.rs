@@ -25,6 +25,7 @@ use crate::presence::system::GapCause;
 use crate::presence::{system, upkeep};
 use crate::store::gaps::Why;
 use crate::store::history::lessons::Lesson;
+use crate::store::sweeps::{SweepRow, SweptPerson};
 use crate::store::{Enrolled, Enrolment, Recording};
 use crate::tasks::alerts::Board;
 use crate::time::Timestamp;
@@ -95,12 +96,20 @@ impl Poller {
             totals: Totals::default(),
         };
         let lessons = lessons(&poller.tools, needs_lessons(&poller.upstreams, &list), now).await;
-        poller.fill(list, enrolled, &lessons, now);
+        let swept = poller.tools.store.sweeps().await?;
+        poller.fill(list, enrolled, &lessons, swept, now);
         poller.has_told(&told, now);
         Ok(poller)
     }
 
-    fn fill(&mut self, list: Vec<Assignment>, enrolled: Vec<Enrolled>, lessons: &[Lesson], now: Timestamp) {
+    fn fill(
+        &mut self,
+        list: Vec<Assignment>,
+        enrolled: Vec<Enrolled>,
+        lessons: &[Lesson],
+        swept: (Vec<SweepRow>, Vec<SweptPerson>),
+        now: Timestamp,
+    ) {
         let by_name: HashMap<OrgName, usize> =
             self.upstreams.iter().enumerate().map(|(i, upstream)| (upstream.name.clone(), i)).collect();
         for (assignment, stored) in list.into_iter().zip(enrolled) {
@@ -109,6 +118,7 @@ impl Poller {
             let hours = self.hours_of(&assignment.open, now);
             self.people.push(newcomer(assignment, stored, upstream, hours));
         }
+        self.recall_sweeps(swept.0, swept.1, now);
         self.recount(now);
         self.form_crews(lessons, now);
         self.teach_sweeps(lessons, now);

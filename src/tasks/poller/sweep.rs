@@ -3,7 +3,7 @@
 //! Guards: one at a time for an organisation, each call of it under the same limits as a look and charged to the month;
 //! one that lacks a page, is odd or fails on the way is none. A refusal by permission ends them for the organisation and
 //! is said once. Deliberately not here: when (`plan`), what one changes (`heed`), whether they are believed (`weigh`),
-//! the calls of one (`pass`).
+//! whose ids stand in one (`names`), what is kept of it (`keep`), the calls of one (`pass`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,25 +12,35 @@ use std::time::Duration;
 use super::{Done, Poller, earliest};
 use crate::dingtalk::error::{CallError, Verdict, class};
 use crate::ids::ConferenceId;
-use crate::policy::quota::{Refusal, Ticket};
+use crate::policy::quota::{Month, Refusal, Ticket};
+use crate::policy::sweep::ids::Ids;
 use crate::policy::sweep::timetable::Timetable;
 use crate::policy::sweep::trust::Trust;
-use crate::presence::sweep::Sweep;
+use crate::presence::sweep::{Seats, Sweep};
 use crate::store::history::lessons::Lesson;
 use crate::time::Timestamp;
 
 mod heed;
+mod keep;
+mod names;
 mod pass;
 mod plan;
 mod weigh;
 
 use heed::Held;
+use keep::Keep;
+pub(super) use keep::Written;
+pub(super) use names::Named;
+use names::Names;
 use pass::{Answer, Ask, Pass};
 
 /// A sweep that takes longer than this, because calls have to wait, is given up: its picture is of no one instant.
 const LONGEST: Duration = Duration::from_mins(2);
 /// So many refusals in a row are no accident: of a meeting that just ended, of a gateway that was rebuilt.
 const REFUSED_AFTER: u32 = 3;
+
+/// Nobody's seats.
+static NOWHERE: Seats = Seats::new();
 
 /// The sweeps of all organisations, by their index.
 #[derive(Debug, Default)]
@@ -40,6 +50,17 @@ pub(super) struct Sweeps(BTreeMap<usize, Sweeping>);
 #[derive(Debug, Default)]
 struct Sweeping {
     trust: Trust,
+    ids: Ids,
+    names: Names,
+    keep: Keep,
+    /// The newest look that said anything about a sweep.
+    compared: Option<Timestamp>,
+    /// The newest whole sweep, of an earlier process too.
+    swept: Option<Timestamp>,
+    /// Calls of a month that sweeps took.
+    spent: Option<(Month, u64)>,
+    /// Why the calls are refused.
+    refusal: Option<String>,
     timetable: Timetable,
     /// Under way, or waiting for its next call.
     pass: Option<Pass>,
@@ -54,9 +75,7 @@ struct Sweeping {
     last: Option<Arc<Sweep>>,
     /// Meetings that sweeps showed, and when they last did.
     listed: BTreeMap<ConferenceId, Timestamp>,
-    /// Somebody of the watch list stood in one, by unionId.
-    matched: bool,
-    /// Looks that saw somebody in a meeting in which a sweep had only strangers.
+    /// Looks that saw somebody in a meeting in which a sweep had neither id of theirs.
     strangers: u32,
     /// Who was looked at on a sweep's word, and when.
     hinted: BTreeMap<u32, Timestamp>,
@@ -91,7 +110,11 @@ impl Sweeps {
 impl Poller {
     /// Begins and carries on sweeps; returns when to be called again.
     pub(super) fn keep_sweeps(&mut self, now: Timestamp) -> Option<Timestamp> {
-        (0..self.upstreams.len()).fold(None, |wake, index| earliest(wake, self.keep_sweep(index, now)))
+        let wake = (0..self.upstreams.len()).fold(None, |wake, index| {
+            let names = self.wish(index).and_then(|_| self.keep_names(index, now));
+            earliest(earliest(wake, names), self.keep_sweep(index, now))
+        });
+        earliest(wake, self.keep_trust(now))
     }
 
     fn keep_sweep(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
@@ -200,8 +223,10 @@ impl Poller {
         upstream.limiter.done(now);
         upstream.budget.settle(ticket, cost);
         self.tools.metrics.calls_made(&upstream.name, cost);
+        let month = self.upstreams[index].budget.month(now);
         let sweeping = self.sweeps.of(index);
         sweeping.in_call = false;
+        sweeping.spend(month, cost);
         // Dropped while it was asked: an organisation without sweeps since.
         let Some(pass) = sweeping.pass.as_mut() else { return };
         match result {
@@ -251,6 +276,8 @@ impl Poller {
         let (code, request_id) = (error.code.as_deref(), error.request_id.as_deref());
         if refused {
             if sweeping.trust.refuse() {
+                sweeping.refusal = Some(text.clone());
+                sweeping.keep.touched = true;
                 tracing::warn!(%org, class, text, code, request_id, "DingTalk refuses the calls about meetings: no sweeps, everybody is looked at alone");
             }
             return;
@@ -276,15 +303,28 @@ impl Poller {
             let turns = mine.flat_map(|lesson| [Some(lesson.joined), lesson.left]).flatten();
             let mut timetable = Timetable::default();
             timetable.learn(turns, now, self.settings.time_zone);
-            self.sweeps.of(index).timetable = timetable;
+            let sweeping = self.sweeps.of(index);
+            sweeping.timetable = timetable;
+            sweeping.keep.touched = true;
         }
         self.sweeps.think_again();
     }
 
-    /// Other credentials: what was refused may be answered now.
+    /// Other credentials: what was refused may be answered now, and perhaps otherwise.
     pub(super) fn forget_refusal(&mut self, index: usize) {
-        if self.sweeps.get(index).is_some_and(|sweeping| sweeping.trust.is_refused()) {
-            self.sweeps.0.remove(&index);
+        let sweeping = self.sweeps.of(index);
+        if sweeping.trust.is_refused() || sweeping.ids.is_refused() {
+            (sweeping.trust, sweeping.ids, sweeping.names) = Default::default();
+            (sweeping.refusal, sweeping.strangers, sweeping.failures) = (None, 0, 0);
+            sweeping.keep.urgently();
         }
+    }
+}
+
+impl Sweeping {
+    /// Where a sweep has somebody, perhaps nowhere; `None`: it cannot tell of them.
+    fn seats<'a>(&self, person: u32, union_id: &str, sweep: &'a Sweep) -> Option<&'a Seats> {
+        let id = self.ids.id_of(person, union_id)?;
+        Some(sweep.seats.get(id).unwrap_or(&NOWHERE))
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::names::STRANGERS;
 use crate::ids::ConferenceId;
 use crate::policy::sweep::verdict::{self, Change};
 use crate::presence::sweep::{self, OUTRANKED_FOR, Says, Sweep};
@@ -24,6 +25,8 @@ const HELD_FOR: Duration = Duration::from_mins(3);
 const MOST_HINTS: usize = 8;
 /// or so many of those it rightly seems to see inside, to learn whether it does.
 const VERIFIED: usize = 4;
+/// or so many of those inside a listed meeting in which it does not show them, to learn by which ids it names people.
+const TAUGHT_BY: usize = 2;
 /// A meeting that no sweep showed for so long is forgotten.
 const REMEMBERED: Duration = Duration::from_hours(24);
 
@@ -48,8 +51,8 @@ struct Heard {
     meetings: BTreeSet<ConferenceId>,
     /// Who is inside, as believed.
     sitting: Vec<u32>,
-    /// Anybody of the watch list stands in it.
-    matched: bool,
+    /// Looks at them could teach by which ids it names people.
+    teachers: Vec<u32>,
 }
 
 impl Poller {
@@ -57,7 +60,6 @@ impl Poller {
     pub(super) fn heed(&mut self, index: usize, sweep: Arc<Sweep>, calls: u32, now: Timestamp) {
         let heard = self.hear(index, &sweep);
         let sweeping = self.sweeps.of(index);
-        sweeping.matched |= heard.matched;
         sweeping.listed.extend(sweep.meetings.iter().map(|meeting| (meeting.clone(), now)));
         sweeping.listed.retain(|_, seen| now.since(*seen) < REMEMBERED);
         sweeping.held = None;
@@ -73,6 +75,7 @@ impl Poller {
             let asked_again = u32::try_from(asked_again + more as u64).unwrap_or(u32::MAX);
             sweeping.timetable.paid(f64::from(calls.saturating_add(asked_again)));
             let since = sweeping.last.replace(Arc::clone(&sweep)).map(|last| last.observed_at);
+            sweeping.swept = Some(now);
             let changes = heard.changes.iter().filter(|(_, change)| *change != Change::Odd).count();
             sweeping.timetable.changed(since, now, changes, self.settings.time_zone);
             sweeping.agains = 0;
@@ -82,8 +85,10 @@ impl Poller {
             inside = heard.inside, changes = heard.changes.len(), "a sweep"
         );
         if !verdict.believed {
-            if self.hint(index, &verdict.looks, MOST_HINTS, now) == 0 {
-                self.hint(index, &heard.sitting, VERIFIED, now);
+            if self.hint(index, &verdict.looks, MOST_HINTS, now) == 0
+                && self.hint(index, &heard.sitting, VERIFIED, now) == 0
+            {
+                self.hint(index, &heard.teachers, TAUGHT_BY, now);
             }
             return;
         }
@@ -96,16 +101,24 @@ impl Poller {
 
     fn hear(&self, index: usize, sweep: &Sweep) -> Heard {
         let mut heard = Heard::default();
+        let Some(sweeping) = self.sweeps.get(index) else { return heard };
         for (person, watched) in (0_u32..).zip(&self.people) {
             if watched.upstream != index || watched.gone {
                 continue;
             }
-            let seats = sweep.seats.get(watched.who.identity.union_id.as_str());
-            heard.matched |= seats.is_some();
-            if !self.is_swept(person) {
+            let union_id = watched.who.identity.union_id.as_str();
+            let Some(seats) = sweeping.seats(person, union_id, sweep).filter(|_| self.is_swept(person))
+            else {
                 continue;
+            };
+            if sweeping.strangers < STRANGERS
+                && seats.is_empty()
+                && sweeping.ids.may_learn(person)
+                && watched.belief.inside().any(|inside| sweep.meetings.contains(inside))
+            {
+                heard.teachers.push(person);
             }
-            let says = sweep::says(&watched.belief, &sweep.about(seats));
+            let says = sweep::says(&watched.belief, &sweep.about(Some(seats)));
             let any = |wanted: fn(&Says) -> bool| says.iter().any(|(_, says)| wanted(says));
             let left = any(|says| matches!(says, Says::Left(_)));
             let still = any(|says| *says == Says::StillInside);
@@ -139,8 +152,12 @@ impl Poller {
     /// More than half of those inside are gone: one of them is looked at first.
     fn hold(&mut self, index: usize, sweep: Arc<Sweep>, person: u32, now: Timestamp) {
         let watched = &self.people[person as usize];
-        let seats = sweep.seats.get(watched.who.identity.union_id.as_str());
-        let says = sweep::says(&watched.belief, &sweep.about(seats));
+        let union_id = watched.who.identity.union_id.as_str();
+        let Some(seats) = self.sweeps.get(index).and_then(|known| known.seats(person, union_id, &sweep))
+        else {
+            return;
+        };
+        let says = sweep::says(&watched.belief, &sweep.about(Some(seats)));
         let left = says.into_iter().filter(|(_, says)| matches!(says, Says::Left(_)));
         let left = left.map(|(meeting, _)| meeting).collect();
         if self.look_soon(person, now) {
@@ -170,7 +187,12 @@ impl Poller {
                 continue;
             }
             let watched = &mut self.people[person as usize];
-            let glance = sweep.about(sweep.seats.get(watched.who.identity.union_id.as_str()));
+            let union_id = watched.who.identity.union_id.as_str();
+            let Some(seats) = self.sweeps.get(index).and_then(|known| known.seats(person, union_id, sweep))
+            else {
+                continue;
+            };
+            let glance = sweep.about(Some(seats));
             let (card, source) = (watched.who.card(), self.tools.store.source());
             let outcome = sweep::observe(&watched.belief, &glance, &card, source, &self.settings.rules);
             if outcome.confirm {

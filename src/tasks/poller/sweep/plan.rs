@@ -7,13 +7,11 @@
 use std::time::Duration;
 
 use crate::policy::pace::pacer::whole_calls;
-use crate::policy::sweep::Sweeping as Wish;
 use crate::policy::sweep::economy::share_of_looks;
+use crate::policy::sweep::{LEAST_PEOPLE, Sweeping as Wish};
 use crate::tasks::poller::Poller;
 use crate::time::Timestamp;
 
-/// With fewer people, `auto` looks at each of them: a sweep costs about half as much as looking at all of them.
-const LEAST_PEOPLE: u32 = 6;
 /// The part of the calls that goes into sweeps that are not trusted.
 const PROBES: f64 = 0.05;
 /// What one of these costs: nothing is asked again.

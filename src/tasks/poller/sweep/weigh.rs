@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Sweeping;
+use super::names::STRANGERS;
 use crate::ids::ConferenceId;
+use crate::policy::sweep::ids::Lesson;
 use crate::policy::sweep::trust::Finding;
 use crate::presence::attendance::{AttendStatus, Phase};
 use crate::presence::belief::Belief;
 use crate::presence::observation::Entry;
-use crate::presence::sweep::{Seats, Sweep};
+use crate::presence::sweep::Sweep;
 use crate::tasks::poller::Poller;
 use crate::time::Timestamp;
 
@@ -23,8 +25,6 @@ const COMPARED_FOR: Duration = Duration::from_mins(2);
 const BLURRED: Duration = Duration::from_secs(30);
 /// Who is inside in a sweep and so shortly after it nowhere to be seen never was.
 const NOBODY_IS_SO_QUICK: Duration = Duration::from_mins(1);
-/// So many looks that see somebody in a meeting in which sweeps show only strangers are worth a line.
-const STRANGERS: u32 = 3;
 
 /// What a look saw.
 #[derive(Clone, Copy, Debug)]
@@ -73,14 +73,21 @@ impl Poller {
         let looked = Looked { at, entries, belief };
         sweeping.weigh_held(person, &looked);
         let Some(last) = sweeping.last.clone() else { return };
-        let seats = last.seats.get(watched.who.identity.union_id.as_str());
-        let finding = sweeping.finding(&last, seats, &looked);
+        let union_id = watched.who.identity.union_id.as_str();
+        let lesson = sweeping.learn(person, union_id, &last, &looked);
+        sweeping.take_lesson(person, lesson, &self.upstreams[index].name);
+        let finding = sweeping.finding(person, union_id, &last, &looked);
         if finding == Finding::Nothing {
             return;
         }
         let (org, person_id) = (&self.upstreams[index].name, watched.person_id);
         tracing::debug!(%org, person = person_id, ?finding, "a look after a sweep");
         let before = sweeping.trust.is_earned();
+        sweeping.compared = Some(at);
+        sweeping.keep.note(Some(person));
+        if finding == Finding::Contradicts {
+            sweeping.keep.urgently();
+        }
         if sweeping.trust.note(person, finding) {
             (sweeping.held, sweeping.again) = (None, None);
             let missing = sweeping.trust.missing();
@@ -88,14 +95,9 @@ impl Poller {
         }
         if sweeping.trust.is_earned() != before {
             sweeping.due = None;
+            sweeping.keep.urgently();
             if !before {
                 tracing::info!(%org, "sweeps agree with looks and are believed from now on");
-            }
-        }
-        if finding == Finding::Unseen && !sweeping.matched && !last.seats.is_empty() {
-            sweeping.strangers += 1;
-            if sweeping.strangers == STRANGERS {
-                tracing::info!(%org, "nobody of the watch list stands in the organisation's meetings: the ids there are others, or so are the meetings; sweeps are never believed");
             }
         }
     }
@@ -115,28 +117,66 @@ impl Sweeping {
         }
     }
 
-    fn finding(&self, sweep: &Sweep, seats: Option<&Seats>, looked: &Looked<'_>) -> Finding {
-        if looked.at < sweep.observed_at || looked.at.since(sweep.observed_at) > COMPARED_FOR {
-            return Finding::Nothing;
+    /// What the look teaches about by which ids the sweep names people.
+    pub(super) fn learn(
+        &mut self,
+        person: u32,
+        union_id: &str,
+        sweep: &Sweep,
+        looked: &Looked<'_>,
+    ) -> Lesson {
+        if !is_compared(sweep, looked) {
+            return Lesson::Nothing;
         }
         let sure = sweep.asked_at.minus(BLURRED);
+        for visit in looked.belief.open_visits() {
+            let conference = &visit.conference_id;
+            if visit.joined > sure || !looked.sees_inside(conference) || !sweep.meetings.contains(conference)
+            {
+                continue;
+            }
+            let stands = |id: &str| {
+                let seats = sweep.seats.get(id);
+                seats.and_then(|seats| seats.get(conference)) == Some(&AttendStatus::Active)
+            };
+            let lesson = self.ids.note(person, union_id, stands);
+            if lesson != Lesson::Nothing {
+                return lesson;
+            }
+        }
+        Lesson::Nothing
+    }
+
+    fn finding(&self, person: u32, union_id: &str, sweep: &Sweep, looked: &Looked<'_>) -> Finding {
+        if !is_compared(sweep, looked) {
+            return Finding::Nothing;
+        }
+        // While it is not known by which ids a sweep names people, it neither agrees nor contradicts.
+        let told = self.ids.kind().and(self.seats(person, union_id, sweep));
+        let may_be_told = match self.ids.kind() {
+            Some(_) => told.is_none() && self.ids.may_ask(person),
+            None => self.ids.may_learn(person) && self.strangers < STRANGERS,
+        };
+        let sure = sweep.asked_at.minus(BLURRED);
         let soon = looked.at.since(sweep.asked_at) <= NOBODY_IS_SO_QUICK;
-        let status = |conference: &ConferenceId| seats.and_then(|seats| seats.get(conference)).copied();
+        let status = |conference: &ConferenceId| told.and_then(|seats| seats.get(conference)).copied();
         let mut found = Finding::Nothing;
         for visit in looked.belief.open_visits() {
             let conference = &visit.conference_id;
             if visit.joined > sure || !looked.sees_inside(conference) {
                 continue;
             }
+            let listed = self.listed.contains_key(conference);
             match status(conference) {
                 Some(AttendStatus::Active) => found = Finding::Agrees,
                 Some(AttendStatus::Unrecognized(_)) => {}
-                _ if self.matched && self.listed.contains_key(conference) => return Finding::Contradicts,
+                _ if told.is_some() && listed => return Finding::Contradicts,
+                _ if listed && may_be_told => {}
                 _ if found == Finding::Nothing => found = Finding::Unseen,
                 _ => {}
             }
         }
-        let claims = seats.into_iter().flatten().filter(|(_, status)| **status == AttendStatus::Active);
+        let claims = told.into_iter().flatten().filter(|(_, status)| **status == AttendStatus::Active);
         for (conference, _) in claims {
             if !looked.sees_inside(conference) && looked.was_gone(conference, sure, soon) {
                 return Finding::Contradicts;
@@ -144,4 +184,9 @@ impl Sweeping {
         }
         found
     }
+}
+
+/// A look is compared with a sweep shortly before it.
+fn is_compared(sweep: &Sweep, looked: &Looked<'_>) -> bool {
+    looked.at >= sweep.observed_at && looked.at.since(sweep.observed_at) <= COMPARED_FOR
 }

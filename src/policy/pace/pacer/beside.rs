@@ -1,0 +1,47 @@
+//! Looks beside sweeps of everybody, which show most of what there is to see.
+//!
+//! Guards: a look is made where it saves more wrong time than its call would in a sweep, and the looks' own calls reach;
+//! or in turn, so that it is found out who goes where no sweep shows them. Deliberately not here: sweeps
+//! (`policy::sweep`), what looks may take beside them (`policy::sweep::spending`).
+
+use std::time::Duration;
+
+use super::super::price::Standing;
+use super::words::{Allowance, Next, Rival, Rule};
+use super::{ENOUGH, Pacer};
+
+/// A call in a sweep is thought to be worth no less and no more than this, in wrong minutes.
+const CHEAPEST: f64 = 1e-3;
+const DEAREST: f64 = 1e4;
+
+impl Pacer {
+    pub(super) fn beside_sweeps(
+        &mut self,
+        index: usize,
+        at: i64,
+        soonest: i64,
+        sweeps: &Rival,
+        (allowance, standing): (&Allowance, &Standing),
+    ) -> Next {
+        let few = Allowance { calls: Some(sweeps.in_turn), used: 0, ..*allowance };
+        let interval = Duration::from_millis(self.even_ms(at, &few).unsigned_abs().max(1));
+        let in_turn = self.evenly(index, at, interval.max(self.settings.min_interval), Rule::InTurn);
+        // Who was found where no sweep shows them is followed, however little is known.
+        if self.habits.seen() < ENOUGH && self.people[index].inside.is_none() {
+            return in_turn;
+        }
+        if self.price.is_none() {
+            self.set_price(at, allowance);
+        }
+        let worth = sweeps.worth.clamp(CHEAPEST, DEAREST);
+        // Where looks are held by what sweeps are worth, their own price has nothing to learn.
+        let own = self.price.as_mut().filter(|price| price.at(standing) > worth);
+        let price = own.map_or(worth, |price| price.now(standing));
+        self.prepare(index, at, price);
+        let chosen = self.choose(index, at, soonest, price, standing.lead());
+        match (&chosen, &in_turn) {
+            (Next::Look(first, _) | Next::AskAgain(first, _), Next::Look(second, _)) if second < first => in_turn,
+            _ => chosen,
+        }
+    }
+}

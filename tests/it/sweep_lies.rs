@@ -1,0 +1,132 @@
+//! Sweeps that lie, one test for each lie: no join and no leave is made by it, and none is lost.
+//!
+//! Guards: what every receiver counts on. Each lies while sweeps are trusted; nobody comes or goes meanwhile (or exactly
+//! two do), and afterwards two come and go and are told once each. Deliberately not here: the rules that see to it
+//! (`presence::sweep`, `policy::sweep::verdict`).
+
+use std::time::Duration;
+
+use presenced::simulator::faults::On;
+use presenced::simulator::knobs::Lag;
+use presenced::simulator::{Fault, FaultKind, Knobs};
+use presenced::telemetry::health::SweepState;
+
+use crate::sweep::{Desk, JOINED, LEFT, SITTING, by_sweep, id};
+
+/// After the lie, unless a test says otherwise.
+const TWO_COME_AND_GO: &str = r#"
+  { at = "+1790s", do = "join", who = ["p8", "p9"], meeting = "m" },
+  { at = "+2500s", do = "leave", who = ["p8", "p9"], meeting = "m" },
+"#;
+const END: u32 = 54;
+
+/// Those two, told once each, and nobody else.
+async fn two_came_and_went(desk: &Desk) {
+    assert_eq!(desk.told().await, (SITTING + 2, 2));
+    for person in [8, 9] {
+        assert_eq!((desk.of(JOINED, person).await.len(), desk.of(LEFT, person).await.len()), (1, 1));
+    }
+}
+
+/// From minute 19, when looks are long enough ago not to outrank every sweep, to 27: in several sweeps.
+async fn lie(fault: Fault) {
+    let desk = Desk::open_at(TWO_COME_AND_GO, 19).await;
+    assert_eq!(desk.standing().state, SweepState::Trusted);
+    let before = desk.sweeps();
+    desk.office.dingtalk.add_fault(fault);
+    desk.until(27).await;
+    assert!(desk.sweeps() > before, "it was swept");
+    assert_eq!(desk.told().await, (SITTING, 0));
+    desk.office.dingtalk.clear_faults();
+    desk.until(END).await;
+    two_came_and_went(&desk).await;
+    desk.polling.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_list() {
+    lie(Fault::new(FaultKind::NoMeetings).on(On::OrgMeetings)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_batch() {
+    lie(Fault::new(FaultKind::NoMeetings).on(On::MeetingQuery)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_missing() {
+    lie(Fault::new(FaultKind::NobodyInside).on(On::Meetings)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ban_body() {
+    lie(Fault::new(FaultKind::Ban).on(On::OrgMeetings).times(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_proxy() {
+    lie(Fault::new(FaultKind::BanPage).on(On::MeetingQuery).times(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_json() {
+    lie(Fault::new(FaultKind::Errcode).on(On::Meetings).times(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_wrongly_inside_alone() {
+    lie(Fault::new(FaultKind::WronglyInside).on(On::MeetingQuery).who(&id(11))).await;
+}
+
+/// The sweep is believed as a whole, because others move too; the second one does not say it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_wrongly_inside_in_the_sweep_in_which_others_come() {
+    // The next sweep is the first after the two have come.
+    let desk = Desk::open_at(TWO_COME_AND_GO, 29).await;
+    let fault = Fault::new(FaultKind::WronglyInside).on(On::MeetingQuery).who(&id(11));
+    desk.office.dingtalk.add_fault(fault.times(1));
+    desk.until(33).await;
+    assert_eq!(desk.told().await, (SITTING + 2, 0));
+    assert!(desk.of(JOINED, 11).await.is_empty());
+    assert!(by_sweep(&desk.of(JOINED, 8).await[0]), "the others were told by that very sweep");
+    desk.until(END).await;
+    two_came_and_went(&desk).await;
+    desk.polling.end().await;
+}
+
+/// Two sweeps in a row say it, and others move in both: that is believed, until a look.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_wrongly_inside_twice_is_let_out_by_the_next_look() {
+    let desk = Desk::open_at(TWO_COME_AND_GO, 29).await;
+    let fault = Fault::new(FaultKind::WronglyInside).on(On::MeetingQuery).who(&id(11));
+    desk.office.dingtalk.add_fault(fault);
+    desk.until(32).await;
+    let joined = desk.of(JOINED, 11).await;
+    assert!(joined.len() == 1 && by_sweep(&joined[0]), "{joined:#?}");
+    desk.office.dingtalk.clear_faults();
+    desk.look(11).await;
+    desk.until(34).await;
+    let left = desk.of(LEFT, 11).await;
+    assert_eq!(left.len(), 1, "a look that lists nothing is made again before that");
+    assert_eq!(left[0]["data"]["visit"]["left_reason"], "vanished");
+    assert_eq!(left[0]["data"]["visit"]["id"], joined[0]["data"]["visit"]["id"]);
+    desk.until(END).await;
+    assert_eq!(desk.told().await, (SITTING + 3, 3));
+    desk.polling.end().await;
+}
+
+/// Looks that see the truth, and sweeps after them that do not yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn pictures_that_are_five_minutes_old() {
+    let desk = Desk::open_at(TWO_COME_AND_GO, 19).await;
+    let lag = Duration::from_mins(5);
+    desk.office.dingtalk.set_knobs(Knobs { meetings_lag: Lag(lag), ..Knobs::default() });
+    desk.until(31).await;
+    desk.look(8).await;
+    desk.until(43).await;
+    desk.look(8).await;
+    assert_eq!(desk.of(LEFT, 8).await.len(), 1);
+    desk.until(62).await;
+    two_came_and_went(&desk).await;
+    desk.polling.end().await;
+}
