@@ -66,6 +66,7 @@ fn row(people: u32, name: &str, always: bool) {
         spoken_for: 0,
         until: now.plus(DAY * 28),
         even: Duration::from_mins(if always { 100 } else { 33 }),
+        beside_sweeps: None,
     };
     let bounds = Bounds {
         time_zone: Tz::Asia__Shanghai,

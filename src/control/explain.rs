@@ -70,6 +70,7 @@ fn name(rule: Rule) -> &'static str {
         Rule::Closed => "closed",
         Rule::Longest => "longest",
         Rule::Spent => "spent",
+        Rule::InTurn => "in_turn",
     }
 }
 

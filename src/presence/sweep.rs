@@ -1,8 +1,8 @@
 //! A sweep: who is in which of the organisation's meetings, all at once; an observation of second rank.
 //!
 //! Guards: a sweep gives no times and sees only the organisation's own meetings, so it never outranks a look; nothing
-//! is told on the word of one sweep alone; a meeting in which sweeps never saw somebody is none they can miss. An error,
-//! a ban or a sweep that lacks a page is no [`Sweep`] at all. Deliberately not here: whether sweeps of an organisation
+//! is told on the word of one sweep alone; what sweeps never showed of somebody they cannot miss. An error, a ban or a
+//! sweep that lacks a page is no [`Sweep`] at all. Deliberately not here: whether sweeps of an organisation
 //! are trusted and when to sweep (`policy::sweep`), the wire format (`dingtalk`).
 //!
 //! A join and a leave need two sweeps that agree (a leave `leave_after_misses`), the second of which may ask again for a few meetings
@@ -58,18 +58,32 @@ impl Sweep {
 
     /// What it says about one person, by either id.
     pub fn about<'a>(&'a self, seats: Option<&'a Seats>) -> Glance<'a> {
-        Glance { sweep: self, seats }
+        Glance { sweep: self, seats, shown: None }
     }
 }
+
+/// Meetings that sweeps have shown, and when they last did.
+pub type Shown = BTreeMap<ConferenceId, Timestamp>;
 
 /// What one sweep says about one person.
 #[derive(Clone, Copy, Debug)]
 pub struct Glance<'a> {
     sweep: &'a Sweep,
     seats: Option<&'a Seats>,
+    shown: Option<&'a Shown>,
 }
 
-impl Glance<'_> {
+impl<'a> Glance<'a> {
+    /// About somebody whom sweeps are known to show where they sit: in any of these meetings they can miss them.
+    #[must_use]
+    pub fn known_to_sweeps(self, shown: &'a Shown) -> Self {
+        Self { shown: Some(shown), ..self }
+    }
+
+    fn has_shown(&self, conference: &ConferenceId) -> bool {
+        self.shown.is_some_and(|shown| shown.contains_key(conference))
+    }
+
     fn status(&self, conference: &ConferenceId) -> Option<AttendStatus> {
         self.seats.and_then(|seats| seats.get(conference)).copied()
     }
@@ -176,7 +190,8 @@ pub fn says(belief: &Belief, glance: &Glance<'_>) -> Vec<(ConferenceId, Says)> {
 }
 
 fn about(belief: &Belief, known: Option<&Known>, conference: &ConferenceId, glance: &Glance<'_>) -> Says {
-    let said = plainly(known, glance.status(conference), glance.sweep.covers(conference));
+    let status = glance.status(conference);
+    let said = plainly(known, status, glance.sweep.covers(conference), glance.has_shown(conference));
     let changes = match said {
         Says::Nothing | Says::Odd => return said,
         Says::StillInside => false,
@@ -194,7 +209,7 @@ fn about(belief: &Belief, known: Option<&Known>, conference: &ConferenceId, glan
 }
 
 /// The table, without a thought of when.
-fn plainly(known: Option<&Known>, status: Option<AttendStatus>, covered: bool) -> Says {
+fn plainly(known: Option<&Known>, status: Option<AttendStatus>, covered: bool, shown: bool) -> Says {
     let open = known.and_then(Known::open);
     match (open, status) {
         (Some(_), Some(AttendStatus::Active)) => Says::StillInside,
@@ -203,7 +218,7 @@ fn plainly(known: Option<&Known>, status: Option<AttendStatus>, covered: bool) -
         (Some(_), Some(AttendStatus::Initialized | AttendStatus::Calling | AttendStatus::JoinFailed)) => {
             Says::Odd
         }
-        (Some(open), None) if covered && open.swept.seen_at.is_some() => Says::Left(Gone::Missing),
+        (Some(open), None) if covered && (shown || open.swept.seen_at.is_some()) => Says::Left(Gone::Missing),
         (None, Some(AttendStatus::Active)) => Says::Joined,
         (Some(_), Some(AttendStatus::Unrecognized(_)) | None)
         | (

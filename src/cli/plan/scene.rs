@@ -150,7 +150,14 @@ fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> 
     let budget = MonthBudget::new(org.month_time_zone, org.calls_per_month, now, used);
     let even = budget.even_open_interval(paced_open, spoken_for, now).unwrap_or_default();
     let even = even.max(config.poll.min_interval);
-    let purse = Purse { limit: org.calls_per_month.unwrap_or(u64::MAX), used, spoken_for, until, even };
+    let purse = Purse {
+        limit: org.calls_per_month.unwrap_or(u64::MAX),
+        used,
+        spoken_for,
+        until,
+        even,
+        beside_sweeps: None,
+    };
     let bounds = Bounds::new(
         config.time_zone,
         (config.poll.min_interval, config.poll.max_interval),

@@ -186,10 +186,9 @@ fn chosen(choice: Choice) -> String {
         Choice::NotTrusted { missing } => format!(
             "sweeps: none; they would not be trusted after the warm-up ({missing} more visits in own meetings needed)"
         ),
-        Choice::Sweeps { unseen, looks } => format!(
-            "sweeps: chosen; {:.0} % of the visits are in meetings they do not show, {:.0} % of the calls go into single looks",
-            100.0 * unseen,
-            100.0 * looks
+        Choice::Sweeps { unseen } => format!(
+            "sweeps: chosen; {:.0} % of the visits are in meetings they do not show; a look is made where it saves more than its call would in a sweep",
+            100.0 * unseen
         ),
     }
 }

@@ -62,7 +62,7 @@ pub struct Member {
 }
 
 /// The organisation's calls at one instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Purse {
     /// The month has so many.
     pub limit: u64,
@@ -74,6 +74,8 @@ pub struct Purse {
     pub until: Timestamp,
     /// Everybody's interval, were the rest spread evenly.
     pub even: Duration,
+    /// What looks may take beside sweeps that are believed, if there are any: the rest of the purse says nothing then.
+    pub beside_sweeps: Option<Allowance>,
 }
 
 /// See the module. People go by their place in the list it was made from.
@@ -156,6 +158,9 @@ impl Crew {
 impl Course {
     /// What the paced people may spend. Another month, or another limit, is planned anew from its first decision on.
     fn allowance(&mut self, purse: &Purse, now: Timestamp) -> Allowance {
+        if let Some(beside) = purse.beside_sweeps {
+            return beside;
+        }
         let planned = self.purse;
         if planned.until != purse.until || planned.limit != purse.limit {
             *self = Self { from: now, purse: *purse };
@@ -166,7 +171,7 @@ impl Course {
         let shared = left.saturating_sub(purse.spoken_for).max(left / 20);
         let by_others = began.spoken_for.saturating_sub(purse.spoken_for);
         let used = purse.used.saturating_sub(began.used).saturating_sub(by_others);
-        Allowance { from: self.from, until: purse.until, calls: Some(used + shared), used }
+        Allowance { from: self.from, until: purse.until, calls: Some(used + shared), used, sweeps: None }
     }
 }
 
@@ -180,7 +185,7 @@ mod tests {
 
     fn purse(limit: u64, used: u64, spoken_for: u64) -> Purse {
         let until = at("2026-12-01T00:00:00Z");
-        Purse { limit, used, spoken_for, until, even: Duration::from_mins(30) }
+        Purse { limit, used, spoken_for, until, even: Duration::from_mins(30), beside_sweeps: None }
     }
 
     fn member(n: u32) -> Member {

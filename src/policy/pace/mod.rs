@@ -25,7 +25,7 @@ mod tests;
 mod virtual_month;
 
 pub use even::{Phase, even_interval, first_look, next_look, projection};
-pub use pacer::{Allowance, Next, Pacer, Person, Seen, Settings, Visit, Why};
+pub use pacer::{Allowance, Next, Pacer, Person, Rival, Seen, Settings, Visit, Why};
 
 /// A number for a conference, the same for the same id.
 pub fn conference_key(id: &str) -> u64 {

@@ -78,11 +78,16 @@ impl Price {
         self.base
     }
 
+    /// What it would be, as spending stands. Nothing is learned from the question.
+    pub fn at(&self, standing: &Standing) -> f64 {
+        self.base * standing.factor()
+    }
+
     /// The price now.
     pub fn now(&mut self, standing: &Standing) -> f64 {
         let course = standing.course();
         self.course = Some((self.course.map_or(course, |(first, _)| first), course));
-        self.base * standing.factor()
+        self.at(standing)
     }
 
     /// A day is over: the base follows what it spent, and a little what was spent before.

@@ -42,7 +42,7 @@ fn pacer(people: u32, now: Timestamp) -> Pacer {
 }
 
 fn allowance(calls: u64, used: u64) -> Allowance {
-    Allowance { from: at(0, 0), until: at(60, 0), calls: Some(calls), used }
+    Allowance { from: at(0, 0), until: at(60, 0), calls: Some(calls), used, sweeps: None }
 }
 
 /// A stand-up at ten each day and nothing else.

@@ -121,7 +121,7 @@ fn a_month_with_faults_is_spent_and_never_overspent() {
         let day = (visit.joined.as_ms() - MONTH_MS) / DAY_MS;
         of_day[usize::try_from(day).expect("within the month")].push(*visit);
     }
-    let mut allowance = Allowance { from, until, calls: Some(CALLS), used: 0 };
+    let mut allowance = Allowance { from, until, calls: Some(CALLS), used: 0, sweeps: None };
     let mut due: BTreeSet<(i64, u32, bool)> = (0..PEOPLE).map(|n| (MONTH_MS, n, false)).collect();
     let mut last_look: Vec<Option<i64>> = vec![None; people.len()];
     while let Some((at, person, is_look)) = due.pop_first().filter(|(at, ..)| *at < until.as_ms()) {

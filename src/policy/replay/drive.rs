@@ -12,6 +12,7 @@ use super::{Looks, Policy, Scene};
 use crate::policy::pace::hours::Hours;
 use crate::policy::pace::{Allowance, Next, Pacer, Phase, Seen, Visit};
 use crate::policy::quota::Month;
+use crate::policy::sweep::timetable::wall;
 use crate::policy::{civil, pace};
 use crate::time::Timestamp;
 
@@ -36,7 +37,9 @@ pub(super) struct Driven {
 
 /// Runs `policy` over `[from, to)`.
 pub(super) fn drive(scene: &Scene, policy: Policy, from: Timestamp, to: Timestamp) -> Driven {
-    let mut drive = Drive::new(scene, policy, from, to);
+    // Compared is what the same calls are worth: the others have what even spreading spends.
+    let given = (policy != Policy::Even).then(|| drive(scene, Policy::Even, from, to).months);
+    let mut drive = Drive::new(scene, policy, from, to, given);
     drive.run();
     Driven { looks: drive.looks, months: drive.months, calls: drive.spent }
 }
@@ -55,6 +58,8 @@ struct Drive<'a> {
     allowance: Allowance,
     looks: Vec<Looks>,
     months: Vec<(u64, u64)>,
+    /// What there is to spend, where it is not the config's.
+    given: Option<Vec<(u64, u64)>>,
     due: BTreeSet<(i64, u32)>,
     /// When somebody is due, and whether that is a look.
     plans: Vec<(i64, bool)>,
@@ -65,7 +70,13 @@ struct Drive<'a> {
 }
 
 impl<'a> Drive<'a> {
-    fn new(scene: &'a Scene, policy: Policy, from: Timestamp, to: Timestamp) -> Self {
+    fn new(
+        scene: &'a Scene,
+        policy: Policy,
+        from: Timestamp,
+        to: Timestamp,
+        given: Option<Vec<(u64, u64)>>,
+    ) -> Self {
         let lay_out = |open| {
             Hours::of(open, from.minus(Duration::from_hours(24 * 32)), to.plus(Duration::from_hours(24 * 33)))
         };
@@ -88,11 +99,12 @@ impl<'a> Drive<'a> {
             counts,
             visits,
             conference_ends,
-            pacer: Pacer::new(scene.settings.clone(), &scene.people, from),
+            pacer: Pacer::new(scene.settings.clone(), &scene.people, from).at_ease(),
             next_lesson: i64::MAX,
-            allowance: Allowance { from, until: from, calls: Some(0), used: 0 },
+            allowance: Allowance { from, until: from, calls: Some(0), used: 0, sweeps: None },
             looks: vec![Vec::new(); scene.people.len()],
             months: Vec::new(),
+            given,
             due: BTreeSet::new(),
             plans: vec![(from.as_ms(), false); scene.people.len()],
             sweeper: None,
@@ -109,7 +121,7 @@ impl<'a> Drive<'a> {
                 let known: Vec<Visit> = scene
                     .visits
                     .iter()
-                    .filter(|visit| drive.is_looked_for(visit.conference))
+                    .filter(|visit| drive.sweeper.is_none() || scene.foreign.contains(&visit.conference))
                     .filter_map(|visit| known_by(visit, from))
                     .collect();
                 drive.pacer.learn_from(&known, from);
@@ -122,6 +134,7 @@ impl<'a> Drive<'a> {
     fn run(&mut self) {
         let from = self.allowance.from.as_ms();
         self.teach(from);
+        self.turn_day(from);
         for person in 0..u32::try_from(self.plans.len()).unwrap_or(u32::MAX) {
             self.plan(person, from);
         }
@@ -133,6 +146,7 @@ impl<'a> Drive<'a> {
                 break;
             }
             self.turn_month(at);
+            self.turn_day(at);
             self.teach(at);
             if person == SWEEP {
                 let next = self.sweep(at).min(self.allowance.until.as_ms());
@@ -159,16 +173,24 @@ impl<'a> Drive<'a> {
         }
         let zone = self.scene.month_time_zone;
         let month = Month::of(Timestamp::from_ms(at), zone);
-        let (begins, until) = (month.begins_at(zone), month.next().begins_at(zone));
+        let (begins, ends) = (month.begins_at(zone), month.next().begins_at(zone));
         let from = begins.max(if self.months.is_empty() { Timestamp::from_ms(at) } else { begins });
-        let whole = self.open_ms(begins.as_ms(), until.as_ms());
+        let until = ends.min(Timestamp::from_ms(self.to));
+        let whole = self.open_ms(begins.as_ms(), ends.as_ms());
         let rest = self.open_ms(from.as_ms(), until.as_ms());
         let share = if whole > 0.0 { rest / whole } else { 1.0 };
         let calls = pace::pacer::whole_calls(self.scene.calls_per_month, share);
-        self.allowance = Allowance { from, until, calls: Some(calls), used: 0 };
+        let given = self.given.as_ref().and_then(|given| given.get(self.months.len()));
+        let calls = given.map_or(calls, |(spent, _)| *spent);
+        self.allowance = Allowance { from, until, calls: Some(calls), used: 0, sweeps: None };
         self.months.push((0, calls));
+    }
+
+    /// What sweeps and looks took yesterday divides the calls today.
+    fn turn_day(&mut self, at: i64) {
+        let (left, now) = (self.left(), Timestamp::from_ms(at));
         if let Some(sweeper) = &mut self.sweeper {
-            sweeper.used = 0;
+            sweeper.spending.turn(wall(now, self.scene.settings.time_zone).0, now, left);
         }
     }
 
@@ -208,6 +230,9 @@ impl<'a> Drive<'a> {
     fn look(&mut self, person: u32, at: i64) {
         self.allowance.used += 1;
         self.spent += 1;
+        if let Some(sweeper) = &mut self.sweeper {
+            sweeper.spending.looked();
+        }
         if let Some(month) = self.months.last_mut() {
             month.0 += 1;
         }
@@ -220,6 +245,7 @@ impl<'a> Drive<'a> {
             return;
         }
         let mut seen = self.answer(person, at, last);
+        self.tell_sweeper(person, &seen);
         seen.retain(|record| self.is_looked_for(record.conference));
         let moved = self.pacer.observed(person, Timestamp::from_ms(at), &seen);
         for other in moved {
@@ -254,7 +280,8 @@ impl<'a> Drive<'a> {
             Policy::Even => self.even(person, at),
             Policy::Auto | Policy::Hindsight => {
                 let allowance = self.for_looks();
-                match self.pacer.next_look(person, Timestamp::from_ms(at), &allowance) {
+                let next = self.pacer.next_look(person, Timestamp::from_ms(at), &allowance);
+                match next {
                     Next::Look(when, _) => (when.as_ms(), true),
                     Next::AskAgain(when, _) => (when.as_ms(), false),
                 }
@@ -273,14 +300,19 @@ impl<'a> Drive<'a> {
 
     /// The calls that single looks may take.
     fn for_looks(&self) -> Allowance {
-        let Some(sweeper) = &self.sweeper else { return self.allowance };
-        let calls = self.allowance.calls.map(|calls| pace::pacer::whole_calls(calls, sweeper.looks));
-        Allowance { calls, used: self.allowance.used - sweeper.used, ..self.allowance }
+        match &self.sweeper {
+            Some(sweeper) => sweeper.for_looks(self.allowance.until, self.left()),
+            None => self.allowance,
+        }
+    }
+
+    fn left(&self) -> u64 {
+        self.allowance.calls.unwrap_or(0).saturating_sub(self.allowance.used)
     }
 
     /// Whether looks are planned for such meetings: sweeps show the others.
     fn is_looked_for(&self, conference: u64) -> bool {
-        self.sweeper.is_none() || self.scene.foreign.contains(&conference)
+        self.sweeper.as_ref().is_none_or(|sweeper| !sweeper.listed.contains(&conference))
     }
 
     /// One interval of open time for all: people x open time left / calls left.

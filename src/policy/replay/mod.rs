@@ -61,8 +61,6 @@ pub enum Choice {
     Sweeps {
         /// The part of the visits that no sweep shows.
         unseen: f64,
-        /// The part of the calls that goes into single looks.
-        looks: f64,
     },
 }
 
@@ -191,8 +189,7 @@ impl Scene {
         if !trust.is_earned() {
             return Choice::NotTrusted { missing: trust.missing() };
         }
-        let unseen = 1.0 - trust.coverage_of_all();
-        Choice::Sweeps { unseen, looks: super::sweep::economy::share_of_looks(unseen) }
+        Choice::Sweeps { unseen: 1.0 - trust.coverage_of_all() }
     }
 
     /// Runs one policy.

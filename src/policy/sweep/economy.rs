@@ -1,7 +1,8 @@
-//! When to sweep, and how many calls go into sweeps: expected wrong time saved per call.
+//! When to sweep, with so many calls: expected wrong time saved per call.
 //!
 //! Guards: no plan spends more than it was given; only sums and products in a fixed order, so the same input gives the
-//! same plan. Deliberately not here: when people come and go (`profile`), single looks (`pace`).
+//! same plan. Deliberately not here: when people come and go (`profile`), how many
+//! calls looks take (`spending`).
 //!
 //! Between two sweeps everybody who came or went is believed wrongly. A plan is the row of sweeps, worked out backward
 //! minute by minute, with the least wrong time plus price times calls; the price is found so that the calls are spent.
@@ -113,15 +114,6 @@ impl Sums {
     }
 }
 
-/// How the calls are divided: the part that goes into single looks, for the meetings that sweeps do not show, is the
-/// part of the visits that no sweep shows (`unseen`).
-pub fn share_of_looks(unseen: f64) -> f64 {
-    unseen.clamp(LEAST_LOOKS, 1.0)
-}
-
-/// So much goes into looks always: they keep the ledger of trust honest.
-const LEAST_LOOKS: f64 = 0.04;
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -155,12 +147,6 @@ mod tests {
         let plan = plan(&[1.0; 60], 2.0, 1.0);
         assert_eq!((plan.after(0), plan.calls), (None, 0.0));
         assert!((plan.wrong - 1800.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn what_sweeps_never_show_is_looked_at_alone() {
-        assert!(share_of_looks(0.0) > 0.0);
-        assert!((share_of_looks(1.0) - 1.0).abs() < 1e-9);
     }
 
     proptest! {

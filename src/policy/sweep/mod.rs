@@ -1,7 +1,8 @@
 //! Sweeps of a whole organisation: whether they are believed, and when one is worth its calls.
 //!
-//! [`trust`] compares sweeps with looks, [`ids`] learns whom they name by what; [`verdict`] says what may follow from one sweep; [`profile`] knows when
-//! people come and go, [`economy`] lays the day's sweeps where they save most wrong time, and [`timetable`] puts the two together; `docs/pacing.md` explains it.
+//! [`trust`] compares sweeps with looks, [`ids`] learns whom they name by what; [`verdict`] says what may follow from one
+//! sweep; [`profile`] knows when people come and go, [`economy`] lays the day's sweeps where they save most wrong time, and
+//! [`timetable`] puts the two together; [`spending`] divides the calls between sweeps and looks. `docs/pacing.md` explains it.
 //!
 //! Guards: the same input gives the same output for ever. Deliberately not here: what a believed sweep changes
 //! (`presence::sweep`), asking (`tasks`).
@@ -11,6 +12,7 @@ use std::time::Duration;
 pub mod economy;
 pub mod ids;
 pub mod profile;
+pub mod spending;
 pub mod timetable;
 pub mod trust;
 pub mod verdict;

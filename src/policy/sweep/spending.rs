@@ -34,6 +34,12 @@ pub struct Spending {
     sweeps: u64,
 }
 
+impl Default for Spending {
+    fn default() -> Self {
+        Self::new(0.0)
+    }
+}
+
 impl Spending {
     /// `unseen`: the part of the visits that no sweep shows.
     pub fn new(unseen: f64) -> Self {
@@ -123,7 +129,10 @@ mod tests {
         assert_eq!(spending.for_looks(until, 3.0, 100).used, 1);
         spending.turn(i32::MAX, Timestamp::from_ms(5), 200_000);
         let looks = spending.for_looks(until, 3.0, 200_000);
-        assert_eq!((looks.from, looks.used, looks.sweeps.map(|rival| rival.in_turn)), (Timestamp::from_ms(5), 0, Some(4_000)));
+        assert_eq!(
+            (looks.from, looks.used, looks.sweeps.map(|rival| rival.in_turn)),
+            (Timestamp::from_ms(5), 0, Some(4_000))
+        );
         assert!(looks.calls.is_some_and(|calls| (115_000..=125_000).contains(&calls)), "{looks:?}");
     }
 

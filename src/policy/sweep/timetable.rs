@@ -93,6 +93,12 @@ impl Timetable {
         self.cost = self.cost * (1.0 - COST_BY) + COST_BY * calls;
     }
 
+    /// Wrong minutes that one more call saves in the plan.
+    pub fn worth(&self) -> f64 {
+        // Before there is a plan, no look is worth more.
+        if self.plan.price > 0.0 { self.plan.price } else { f64::MAX }
+    }
+
     /// Whether there is a plan for this instant.
     pub fn stands(&self, at: Timestamp) -> bool {
         self.until.is_some_and(|until| until > at)

@@ -77,6 +77,11 @@ impl Trust {
         self.people.get(&person).copied()
     }
 
+    /// Whether a sweep ever saw this person where a look did.
+    pub fn has_seen(&self, person: u32) -> bool {
+        self.people.get(&person).is_some_and(|(seen, _)| *seen > 0.0)
+    }
+
     /// People are named by other ids than was thought: what was earned by those does not count.
     pub fn begin_anew(&mut self) {
         self.agreed = 0;

@@ -5,13 +5,14 @@
 //! waits after a failure, is confirmed, or is followed past a window stays where they are. Deliberately not here: the
 //! rule (`policy::pace`), hours (`hours`), reading the history (`store`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono_tz::Tz;
 
 use super::Poller;
 use super::roster::Rhythm;
+use crate::ids::ConferenceId;
 use crate::policy::civil;
 use crate::policy::pace::crew::{Bounds, Crew, Member, Purse};
 use crate::policy::pace::pacer::Rule;
@@ -35,6 +36,8 @@ const AT_LEAST: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 pub(super) struct Pacing {
     crew: Crew,
+    /// Taught only what sweeps that are believed do not show.
+    beside: Option<Crew>,
     roster: Roster,
     /// What was decided last, by number.
     plans: Vec<Plan>,
@@ -76,6 +79,7 @@ impl Poller {
             }
             if let Some((roster, purse)) = roster.zip(self.purse(index, now)) {
                 self.upstreams[index].pacing = Some(self.pacing(roster, purse, lessons, &questions, now));
+                self.form_beside(index, lessons, now);
             }
         }
     }
@@ -100,18 +104,11 @@ impl Poller {
         questions: &HashMap<u32, Timestamp>,
         now: Timestamp,
     ) -> Pacing {
-        let (mut members, mut plans, mut numbers) = (Vec::new(), Vec::new(), HashMap::new());
+        let mut plans = Vec::new();
         for (number, &(person, hours)) in (0_u32..).zip(&roster.people) {
-            let watched = &mut self.people[person as usize];
-            watched.number = number;
-            numbers.insert(watched.person_id, number);
+            self.people[person as usize].number = number;
+            let watched = &self.people[person as usize];
             let open = &self.hours[hours].open;
-            members.push(Member {
-                phase: watched.phase,
-                open: open.clone(),
-                last_look: watched.last_ok,
-                inside: seen(&watched.belief, &[]),
-            });
             let question = questions.get(&person).copied();
             let question = question.or_else(|| {
                 // After a restart: the rule gives such instants only to be asked again.
@@ -122,19 +119,60 @@ impl Poller {
             let gap = if watched.due > now { open.open_between(since, watched.due) } else { Duration::ZERO };
             plans.push(Plan { question, gap, decided: None });
         }
-        let mut visits: Vec<Lived> = lessons
-            .iter()
-            .filter_map(|lesson| {
-                let &person = numbers.get(&lesson.person_id)?;
-                let &Lesson { conference, joined, left, .. } = lesson;
-                Some(Lived { person, conference, joined, left })
-            })
-            .collect();
-        // In the order of the clock: the same history gives the same lessons.
-        visits.sort_by_key(|visit| (visit.joined, visit.person, visit.conference));
+        let (members, visits) = (self.members_of(&roster, |_, _| true), self.visits_of(&roster, lessons));
         let crew = Crew::new(roster.bounds, &members, &visits, purse, now);
         tracing::debug!(org = %self.upstream_name(&roster), people = members.len(), visits = visits.len(), "learned from the history");
-        Pacing { crew, roster, plans }
+        Pacing { crew, beside: None, roster, plans }
+    }
+
+    /// The people of a crew as they stand, as far as `counts` has what they are in.
+    fn members_of(&self, roster: &Roster, counts: impl Fn(u32, &ConferenceId) -> bool) -> Vec<Member> {
+        let member = |&(person, hours): &(u32, usize)| {
+            let watched = &self.people[person as usize];
+            Member {
+                phase: watched.phase,
+                open: self.hours[hours].open.clone(),
+                last_look: watched.last_ok,
+                inside: seen(&watched.belief, &[], |meeting| counts(person, meeting)),
+            }
+        };
+        roster.people.iter().map(member).collect()
+    }
+
+    /// In the order of the clock: the same history gives the same lessons.
+    fn visits_of(&self, roster: &Roster, lessons: &[Lesson]) -> Vec<Lived> {
+        let people = (0_u32..).zip(&roster.people);
+        let numbers: HashMap<i64, u32> =
+            people.map(|(number, &(person, _))| (self.people[person as usize].person_id, number)).collect();
+        let lived = |lesson: &Lesson| {
+            let &Lesson { conference, joined, left, person_id } = lesson;
+            Some(Lived { person: *numbers.get(&person_id)?, conference, joined, left })
+        };
+        let mut visits: Vec<Lived> = lessons.iter().filter_map(lived).collect();
+        visits.sort_by_key(|visit| (visit.joined, visit.person, visit.conference));
+        visits
+    }
+
+    /// Where sweeps are believed, looks are paced by what these do not show: by the visits of those who mostly meet where
+    /// no sweep shows it, and by what looks find from now on. Where they no longer are, by everything again.
+    pub(super) fn form_beside(&mut self, index: usize, lessons: &[Lesson], now: Timestamp) {
+        self.turn_spending(index, now);
+        let purse = self.purse(index, now).filter(|purse| purse.beside_sweeps.is_some());
+        let Some(pacing) = &self.upstreams[index].pacing else { return };
+        let beside = purse.map(|purse| {
+            let members =
+                self.members_of(&pacing.roster, |who, meeting| !self.sweeps.show(index, who, meeting));
+            let elsewhere = pacing.roster.people.iter().map(|(person, _)| *person);
+            let elsewhere = elsewhere.filter(|person| self.meets_elsewhere(*person));
+            let elsewhere: HashSet<i64> =
+                elsewhere.map(|person| self.people[person as usize].person_id).collect();
+            let unseen = lessons.iter().filter(|lesson| elsewhere.contains(&lesson.person_id));
+            let visits = self.visits_of(&pacing.roster, &unseen.copied().collect::<Vec<Lesson>>());
+            Crew::new(pacing.roster.bounds, &members, &visits, purse, now)
+        });
+        if let Some(pacing) = &mut self.upstreams[index].pacing {
+            pacing.beside = beside;
+        }
     }
 
     fn upstream_name(&self, roster: &Roster) -> &str {
@@ -156,6 +194,7 @@ impl Poller {
             spoken_for: fixed + sweeps,
             until: upstream.budget.month_ends_at(now),
             even: even.max(for_looks.unwrap_or_default()),
+            beside_sweeps: self.beside_sweeps(index, now),
         })
     }
 
@@ -175,7 +214,7 @@ impl Poller {
             return None;
         }
         let purse = self.purse(index, now)?;
-        let next = self.upstreams[index].pacing.as_mut()?.crew.next(number, now, &purse);
+        let next = self.upstreams[index].pacing.as_mut()?.next(number, now, purse);
         let (Next::Look(at, why) | Next::AskAgain(at, why)) = next;
         tracing::trace!(person = watched.person_id, %at, ?why, "paced");
         let open = &self.hours[watched.hours].open;
@@ -207,7 +246,7 @@ impl Poller {
         let watched = &self.people[person as usize];
         let (index, number) = (watched.upstream, watched.number);
         match self.upstreams[index].pacing.as_ref().zip(self.purse(index, now)) {
-            Some((pacing, purse)) if number != NO_NUMBER => pacing.crew.clone().next(number, now, &purse),
+            Some((pacing, purse)) if number != NO_NUMBER => pacing.would_decide(number, now, purse),
             _ => Next::Look(
                 self.next_even(person, now),
                 Why {
@@ -241,8 +280,15 @@ impl Poller {
         if number == NO_NUMBER {
             return;
         }
-        let seen = seen(belief.unwrap_or(&watched.belief), ended);
-        let mut moved = pacing.crew.observed(number, at, &seen);
+        let belief = belief.unwrap_or(&watched.belief);
+        let beside = pacing.beside.is_some().then(|| {
+            let sweeps = &self.sweeps;
+            seen(belief, ended, |meeting| !sweeps.show(index, person, meeting))
+        });
+        let mut moved = pacing.crew.observed(number, at, &seen(belief, ended, |_| true));
+        if let Some((crew, seen)) = pacing.beside.as_mut().zip(beside) {
+            moved = crew.observed(number, at, &seen);
+        }
         moved.truncate(MOST_MOVED);
         let moved: Vec<u32> = moved.iter().map(|other| pacing.roster.people[*other as usize].0).collect();
         for other in moved {
@@ -283,6 +329,21 @@ impl Poller {
 }
 
 impl Pacing {
+    /// By the crew that counts now.
+    fn next(&mut self, number: u32, now: Timestamp, purse: Purse) -> Next {
+        match self.beside.as_mut().filter(|_| purse.beside_sweeps.is_some()) {
+            Some(crew) => crew.next(number, now, &purse),
+            None => self.crew.next(number, now, &Purse { beside_sweeps: None, ..purse }),
+        }
+    }
+
+    fn would_decide(&self, number: u32, now: Timestamp, purse: Purse) -> Next {
+        match self.beside.as_ref().filter(|_| purse.beside_sweeps.is_some()) {
+            Some(crew) => crew.clone().next(number, now, &purse),
+            None => self.crew.clone().next(number, now, &Purse { beside_sweeps: None, ..purse }),
+        }
+    }
+
     fn questions(&self) -> impl Iterator<Item = (u32, Timestamp)> + '_ {
         let people = self.roster.people.iter().zip(&self.plans);
         people.filter_map(|(&(person, _), plan)| Some((person, plan.question?)))
@@ -299,14 +360,15 @@ impl super::upstream::Upstream {
     }
 }
 
-/// What somebody is believed to be in, and what ended.
-fn seen(belief: &Belief, ended: &[Visit]) -> Vec<Seen> {
+/// What somebody is believed to be in, and what ended, as far as it counts.
+fn seen(belief: &Belief, ended: &[Visit], counts: impl Fn(&ConferenceId) -> bool) -> Vec<Seen> {
     let record = |visit: &Visit| Seen {
         conference: conference_key(visit.conference_id.as_str()),
         joined: visit.joined,
         left: visit.end.map(|end| end.at),
     };
-    belief.open_visits().chain(ended.iter().filter(|visit| visit.end.is_some())).map(record).collect()
+    let ended = ended.iter().filter(|visit| visit.end.is_some());
+    belief.open_visits().chain(ended).filter(|visit| counts(&visit.conference_id)).map(record).collect()
 }
 
 /// Whether open time begins at this instant; where it is always open, a day.

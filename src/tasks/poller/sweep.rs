@@ -14,9 +14,10 @@ use crate::dingtalk::error::{CallError, Verdict, class};
 use crate::ids::ConferenceId;
 use crate::policy::quota::{Month, Refusal, Ticket};
 use crate::policy::sweep::ids::Ids;
+use crate::policy::sweep::spending::Spending;
 use crate::policy::sweep::timetable::Timetable;
 use crate::policy::sweep::trust::Trust;
-use crate::presence::sweep::{Seats, Sweep};
+use crate::presence::sweep::{Seats, Shown, Sweep};
 use crate::store::history::lessons::Lesson;
 use crate::time::Timestamp;
 
@@ -50,6 +51,7 @@ pub(super) struct Sweeps(BTreeMap<usize, Sweeping>);
 #[derive(Debug, Default)]
 struct Sweeping {
     trust: Trust,
+    spending: Spending,
     ids: Ids,
     names: Names,
     keep: Keep,
@@ -74,7 +76,9 @@ struct Sweeping {
     /// The newest complete one.
     last: Option<Arc<Sweep>>,
     /// Meetings that sweeps showed, and when they last did.
-    listed: BTreeMap<ConferenceId, Timestamp>,
+    listed: Shown,
+    /// Who has stood in one.
+    stood: BTreeSet<u32>,
     /// Looks that saw somebody in a meeting in which a sweep had neither id of theirs.
     strangers: u32,
     /// Who was looked at on a sweep's word, and when.
@@ -105,6 +109,12 @@ impl Sweeps {
     fn get(&self, index: usize) -> Option<&Sweeping> {
         self.0.get(&index)
     }
+
+    /// Whether sweeps have shown this meeting of late, and show this person where they sit.
+    pub(super) fn show(&self, index: usize, person: u32, meeting: &ConferenceId) -> bool {
+        self.get(index)
+            .is_some_and(|sweeping| sweeping.listed.contains_key(meeting) && sweeping.shows(person))
+    }
 }
 
 impl Poller {
@@ -119,6 +129,7 @@ impl Poller {
 
     fn keep_sweep(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
         let wish = self.wish(index)?;
+        self.turn_spending(index, now);
         self.believe_held(index, now);
         let sweeping = self.sweeps.of(index);
         if sweeping.in_call {

@@ -31,9 +31,7 @@ impl Poller {
     /// between the two did.
     pub(super) fn note_unseen(&mut self, person: u32, failed: bool, now: Timestamp) {
         let watched = &self.people[person as usize];
-        let Some(last_ok) = watched.last_ok.max(watched.last_ok.and(watched.belief.last_swept())) else {
-            return;
-        };
+        let Some(last_ok) = self.last_seen(person) else { return };
         let bound = self.stale_after(person, now);
         if now.since(last_ok) <= bound {
             return;

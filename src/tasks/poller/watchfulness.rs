@@ -40,9 +40,9 @@ impl Poller {
         self.next_stale_check = now.plus(every);
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
             let watched = &self.people[person as usize];
-            // A sweep whose word is taken is as good as a look here.
-            let seen = watched.last_ok.max(watched.last_ok.and(watched.belief.last_swept()));
-            let Some(last_ok) = seen.filter(|_| !watched.busy && !watched.stale) else { continue };
+            let Some(last_ok) = self.last_seen(person).filter(|_| !watched.busy && !watched.stale) else {
+                continue;
+            };
             if !self.may_look(person) {
                 continue; // only open time counts
             }

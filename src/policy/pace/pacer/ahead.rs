@@ -9,7 +9,7 @@ use super::super::diary::{SLOTS, split};
 use super::super::habits::Joins;
 use super::super::lookahead::{self, Outlook, Trend};
 use super::watched::{Table, View, minute_of};
-use super::{AT_HAND, DAY_MS, MINUTE_MS, Pacer};
+use super::{DAY_MS, MINUTE_MS, Pacer};
 use crate::time::duration_ms;
 
 /// Chances are followed from so long before opening, for who is inside already then.
@@ -85,7 +85,7 @@ impl Pacer {
             self.at_hand.remove(place);
         }
         self.at_hand.push_back(index);
-        if self.at_hand.len() > AT_HAND
+        if self.at_hand.len() > self.room
             && let Some(other) = self.at_hand.pop_front()
         {
             self.people[other].table = None;

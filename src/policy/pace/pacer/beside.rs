@@ -40,7 +40,9 @@ impl Pacer {
         self.prepare(index, at, price);
         let chosen = self.choose(index, at, soonest, price, standing.lead());
         match (&chosen, &in_turn) {
-            (Next::Look(first, _) | Next::AskAgain(first, _), Next::Look(second, _)) if second < first => in_turn,
+            (Next::Look(first, _) | Next::AskAgain(first, _), Next::Look(second, _)) if second < first => {
+                in_turn
+            }
             _ => chosen,
         }
     }

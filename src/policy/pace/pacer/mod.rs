@@ -16,6 +16,7 @@ use super::stays::Stays;
 use crate::time::{Timestamp, duration_ms};
 
 mod ahead;
+mod beside;
 mod choose;
 mod lessons;
 mod spending;
@@ -25,7 +26,7 @@ mod words;
 
 pub use spending::whole_calls;
 use watched::{Inside, Watched, minute_of};
-pub use words::{Allowance, Next, Person, Rule, Seen, Settings, Visit, Why};
+pub use words::{Allowance, Next, Person, Rival, Rule, Seen, Settings, Visit, Why};
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
@@ -60,6 +61,8 @@ pub struct Pacer {
     open_slots: BTreeMap<(usize, i32), u128>,
     /// Whose days are at hand, the longest unused first.
     at_hand: VecDeque<usize>,
+    /// How many are.
+    room: usize,
 }
 
 impl Pacer {
@@ -90,10 +93,17 @@ impl Pacer {
             counts,
             open_slots: BTreeMap::new(),
             at_hand: VecDeque::new(),
+            room: AT_HAND,
             settings,
         };
         pacer.lay_out(now.as_ms());
         pacer
+    }
+
+    /// Keeps everybody's day at hand, where time is dearer than memory. Nothing is decided otherwise.
+    #[must_use]
+    pub fn at_ease(self) -> Self {
+        Self { room: usize::MAX, ..self }
     }
 
     /// An answer about `person`. Gives back who else's next look may have moved.
@@ -159,6 +169,9 @@ impl Pacer {
         if allowance.calls.is_some_and(|calls| allowance.used >= calls) || standing.spent() {
             let why = Why { rule: Rule::Spent, lead: standing.lead(), ..Why::default() };
             return self.after_closing(index, at, end, why);
+        }
+        if let Some(sweeps) = &allowance.sweeps {
+            return self.beside_sweeps(index, at, soonest, sweeps, (allowance, &standing));
         }
         if self.habits.seen() < ENOUGH {
             let interval = Duration::from_millis(u64::try_from(even_ms.max(min_ms)).unwrap_or(1));

@@ -14,6 +14,15 @@ use super::words::{Allowance, Next, Rule, Why};
 use super::{DAY_MS, Pacer};
 use crate::time::{Timestamp, duration_ms};
 
+/// The first price lies between these, in wrong minutes,
+const CHEAPEST: f64 = 1e-3;
+const DEAREST: f64 = 1e3;
+/// and is found by so many halvings of the orders of magnitude between them,
+const HALVINGS: u32 = 10;
+/// from what so many people would take on so many open days: five are a week of most people.
+const ASKED: usize = 24;
+const DAYS_ASKED: usize = 5;
+
 impl Pacer {
     pub(super) fn standing(&self, at: i64, span: (i64, i64), allowance: &Allowance) -> Standing {
         let (from, until) = (allowance.from.as_ms(), allowance.until.as_ms());
@@ -69,32 +78,38 @@ impl Pacer {
 
     /// The first price: what is expected to spend a day's calls.
     pub(super) fn set_price(&mut self, at: i64, allowance: &Allowance) {
-        let even = self.even_ms(at, allowance) as f64 / 60_000.0;
-        let mut price = (even * even / 600.0).clamp(0.01, 100.0);
-        let sample: Vec<usize> = (0..self.people.len()).step_by(1 + self.people.len() / 60).collect();
-        for _ in 0..4 {
-            let (mut calls, mut minutes) = (0.0, 0.0);
-            for index in &sample {
-                let open = self.people[*index].open;
-                let Some(opens) = self.hours[open].open_from(at) else { continue };
-                let kept = self.people[*index].clone();
-                // Five open days are a week of most people.
-                let mut from = opens;
-                for _ in 0..5 {
-                    (self.people[*index].table, self.people[*index].made) = (None, None);
-                    self.prepare(*index, from, price);
-                    let Some(table) = &self.people[*index].table else { break };
-                    calls += table.outlook.calls[minute_of(table, table.opens)];
-                    minutes += (table.until - table.opens) as f64 / 60_000.0;
-                    let next = self.hours[open].open_from(table.until);
-                    from = next.unwrap_or(table.until);
-                }
-                self.people[*index] = kept;
+        let wanted = 60_000.0 / (self.even_ms(at, allowance) as f64).max(1.0);
+        let (mut low, mut high) = (CHEAPEST, DEAREST);
+        for _ in 0..HALVINGS {
+            // Prices span orders of magnitude.
+            let price = (low * high).sqrt();
+            if self.calls_a_minute(at, price) > wanted {
+                low = price;
+            } else {
+                high = price;
             }
-            let ratio = calls * even / minutes.max(1.0);
-            price = (price * (ratio * ratio).clamp(0.05, 20.0)).clamp(1e-3, 1e3);
         }
-        self.price = Some(Price::new(price));
+        self.price = Some(Price::new((low * high).sqrt()));
+    }
+
+    /// What somebody takes at this price in a minute of open time, by a few people's coming days.
+    fn calls_a_minute(&mut self, at: i64, price: f64) -> f64 {
+        let (mut calls, mut minutes) = (0.0, 0.0);
+        for index in (0..self.people.len()).step_by(self.people.len().div_ceil(ASKED).max(1)) {
+            let open = self.people[index].open;
+            let Some(mut from) = self.hours[open].open_from(at) else { continue };
+            let kept = self.people[index].clone();
+            for _ in 0..DAYS_ASKED {
+                (self.people[index].table, self.people[index].made) = (None, None);
+                self.prepare(index, from, price);
+                let Some(table) = &self.people[index].table else { break };
+                calls += table.outlook.calls[minute_of(table, table.opens)];
+                minutes += (table.until - table.opens) as f64 / 60_000.0;
+                from = self.hours[open].open_from(table.until).unwrap_or(table.until);
+            }
+            self.people[index] = kept;
+        }
+        calls / minutes.max(1.0)
     }
 }
 

@@ -56,7 +56,7 @@ pub struct Seen {
 }
 
 /// The calls that may be spent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Allowance {
     /// From then on they were planned; for example when the month began.
     pub from: Timestamp,
@@ -66,6 +66,18 @@ pub struct Allowance {
     pub calls: Option<u64>,
     /// Spent of them.
     pub used: u64,
+    /// Where sweeps of everybody are made of the same calls; `calls` and `used` are those of the looks then.
+    pub sweeps: Option<Rival>,
+}
+
+/// Sweeps that compete for the calls: only a look that saves more wrong time than its call would save in a sweep is made,
+/// and a few in turn, so that it is found out who goes where no sweep shows them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rival {
+    /// Wrong minutes that one more call saves in a sweep.
+    pub worth: f64,
+    /// Of the calls that are left, so many are for looks in turn.
+    pub in_turn: u64,
 }
 
 /// What to do next about somebody.
@@ -118,4 +130,6 @@ pub enum Rule {
     Longest,
     /// The calls of today are spent.
     Spent,
+    /// Sweeps show everybody, and this is their turn to be looked at all the same.
+    InTurn,
 }

@@ -7,19 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Drive;
-use crate::policy::pace::Visit;
+use crate::policy::pace::{Allowance, Seen, Visit};
 use crate::policy::replay::{Scene, Sweeping};
 use crate::policy::sweep::calls_of;
-use crate::policy::sweep::economy;
+use crate::policy::sweep::spending::Spending;
 use crate::policy::sweep::timetable::Timetable;
 use crate::policy::sweep::trust::{Finding, Trust};
 use crate::policy::sweep::verdict::{self, Change};
 use crate::time::Timestamp;
 
 const MINUTE_MS: i64 = 60_000;
-/// Of the month's calls, so much is planned for: even spreading leaves a part of them at the end of each window, and the
-/// comparison is one at no more calls than that spends. (The daemon has nobody to compare with, and plans all calls left.)
-const AIM: f64 = 0.92;
 
 /// What sweeping knows and has spent.
 pub(super) struct Sweeper {
@@ -27,10 +24,9 @@ pub(super) struct Sweeper {
     timetable: Timetable,
     /// Who is believed inside which own meeting.
     inside: BTreeMap<u32, u64>,
-    /// The part of the calls that is for single looks.
-    pub(super) looks: f64,
-    /// Calls of sweeps this month.
-    pub(super) used: u64,
+    /// Meetings that sweeps have shown.
+    pub(super) listed: BTreeSet<u64>,
+    pub(super) spending: Spending,
     last: Option<i64>,
 }
 
@@ -65,8 +61,8 @@ pub(super) fn sweeper(scene: &Scene, from: Timestamp) -> Option<Sweeper> {
         every_ms,
         timetable: Timetable::default(),
         inside: BTreeMap::new(),
-        looks: economy::share_of_looks(1.0 - trust.coverage_of_all()),
-        used: 0,
+        listed: BTreeSet::new(),
+        spending: Spending::new(1.0 - trust.coverage_of_all()),
         last: None,
     };
     sweeper.learn(scene, &known(scene, from), from);
@@ -74,6 +70,11 @@ pub(super) fn sweeper(scene: &Scene, from: Timestamp) -> Option<Sweeper> {
 }
 
 impl Sweeper {
+    /// What looks may take beside sweeps, while so many calls are left.
+    pub(super) fn for_looks(&self, until: Timestamp, left: u64) -> Allowance {
+        self.spending.for_looks(until, self.timetable.worth(), left)
+    }
+
     /// The history before the counted days.
     fn learn(&mut self, scene: &Scene, known: &[&Visit], until: Timestamp) {
         let own = known.iter().filter(|visit| !scene.foreign.contains(&visit.conference));
@@ -86,6 +87,21 @@ impl Drive<'_> {
     /// Whether a sweep shows this person inside: who is, needs no look.
     pub(super) fn is_swept_inside(&self, person: u32) -> bool {
         self.sweeper.as_ref().is_some_and(|sweeper| sweeper.inside.contains_key(&person))
+    }
+
+    /// A look knows better: who it saw in a meeting that sweeps show stands there in the next, or has left.
+    pub(super) fn tell_sweeper(&mut self, person: u32, seen: &[Seen]) {
+        let Some(sweeper) = &mut self.sweeper else { return };
+        let here =
+            seen.iter().find(|record| record.left.is_none() && sweeper.listed.contains(&record.conference));
+        match here {
+            Some(record) => {
+                sweeper.inside.insert(person, record.conference);
+            }
+            None => {
+                sweeper.inside.remove(&person);
+            }
+        }
     }
 
     /// A sweep now. Gives back when the next is due.
@@ -102,7 +118,7 @@ impl Drive<'_> {
         else {
             return self.hours.iter().filter_map(|hours| hours.open_from(at)).min().unwrap_or(i64::MAX);
         };
-        let left = self.allowance.calls.unwrap_or(0).saturating_sub(self.allowance.used);
+        let left = self.left();
         // Over night everything changed: the first sweep of a day is one at its opening.
         let first = sweeper.last.is_none_or(|last| last < opens);
         let now = Timestamp::from_ms(at);
@@ -123,15 +139,15 @@ impl Drive<'_> {
     fn replan(&self, sweeper: &mut Sweeper, at: i64, closes: i64) {
         let until = self.allowance.until.as_ms();
         let share = self.open_ms(at, closes.min(until)) / self.open_ms(at, until).max(1.0);
-        let all =
-            self.allowance.calls.unwrap_or(0) as f64 * (1.0 - sweeper.looks) * AIM - sweeper.used as f64;
+        let all = sweeper.spending.for_sweeps(self.left()) as f64;
         let (now, closes) = (Timestamp::from_ms(at), Timestamp::from_ms(closes));
-        sweeper.timetable.replan(now, closes, all.max(0.0) * share, self.scene.settings.time_zone);
+        sweeper.timetable.replan(now, closes, all * share, self.scene.settings.time_zone);
     }
 
     fn make(&mut self, sweeper: &mut Sweeper, at: i64, cost: u64) {
         let since = sweeper.last.replace(at);
         let now = self.own_inside(at);
+        sweeper.listed.extend(now.values());
         let people: BTreeSet<u32> = now.keys().chain(sweeper.inside.keys()).copied().collect();
         let mut changes = Vec::new();
         let mut meetings = BTreeSet::<u64>::new();
@@ -149,7 +165,7 @@ impl Drive<'_> {
         self.spend(sweeper, cost + looked + asked);
         sweeper.timetable.paid((cost + looked + asked) as f64);
         // What still stands half a minute later is so.
-        let confirmed = at + MINUTE_MS / 2;
+        let confirmed = if verdict.looks.is_empty() { at + MINUTE_MS / 2 } else { at };
         let later = self.own_inside(confirmed);
         let mut turned = 0;
         for person in people {
@@ -173,7 +189,7 @@ impl Drive<'_> {
     }
 
     fn spend(&mut self, sweeper: &mut Sweeper, calls: u64) {
-        sweeper.used += calls;
+        sweeper.spending.swept(calls);
         self.allowance.used += calls;
         self.spent += calls;
         if let Some(month) = self.months.last_mut() {

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Sweeping;
 use super::names::STRANGERS;
 use crate::ids::ConferenceId;
 use crate::policy::sweep::verdict::{self, Change};
-use crate::presence::sweep::{self, OUTRANKED_FOR, Says, Sweep};
+use crate::presence::sweep::{self, Glance, OUTRANKED_FOR, Says, Sweep};
 use crate::tasks::poller::Poller;
 use crate::time::Timestamp;
 
@@ -53,15 +54,32 @@ struct Heard {
     sitting: Vec<u32>,
     /// Looks at them could teach by which ids it names people.
     teachers: Vec<u32>,
+    /// Who stands in it.
+    stood: Vec<u32>,
+}
+
+impl Sweeping {
+    /// What a sweep says about somebody; `None`: it cannot be told whom it names.
+    fn glance<'a>(&'a self, person: u32, union_id: &str, sweep: &'a Sweep) -> Option<Glance<'a>> {
+        let glance = sweep.about(Some(self.seats(person, union_id, sweep)?));
+        Some(if self.shows(person) { glance.known_to_sweeps(&self.listed) } else { glance })
+    }
+
+    /// Whether sweeps are known to show this person where they sit.
+    pub(super) fn shows(&self, person: u32) -> bool {
+        self.stood.contains(&person) || self.trust.has_seen(person)
+    }
 }
 
 impl Poller {
     /// A sweep is complete and understood.
     pub(super) fn heed(&mut self, index: usize, sweep: Arc<Sweep>, calls: u32, now: Timestamp) {
-        let heard = self.hear(index, &sweep);
         let sweeping = self.sweeps.of(index);
         sweeping.listed.extend(sweep.meetings.iter().map(|meeting| (meeting.clone(), now)));
         sweeping.listed.retain(|_, seen| now.since(*seen) < REMEMBERED);
+        let heard = self.hear(index, &sweep);
+        let sweeping = self.sweeps.of(index);
+        sweeping.stood.extend(&heard.stood);
         sweeping.held = None;
         let trusted = sweeping.trust.is_earned();
         let verdict = verdict::judge(trusted, heard.inside, &heard.changes);
@@ -118,7 +136,9 @@ impl Poller {
             {
                 heard.teachers.push(person);
             }
-            let says = sweep::says(&watched.belief, &sweep.about(Some(seats)));
+            let Some(glance) = sweeping.glance(person, union_id, sweep) else { continue };
+            let says = sweep::says(&watched.belief, &glance);
+            heard.stood.extend((!seats.is_empty()).then_some(person));
             let any = |wanted: fn(&Says) -> bool| says.iter().any(|(_, says)| wanted(says));
             let left = any(|says| matches!(says, Says::Left(_)));
             let still = any(|says| *says == Says::StillInside);
@@ -153,11 +173,9 @@ impl Poller {
     fn hold(&mut self, index: usize, sweep: Arc<Sweep>, person: u32, now: Timestamp) {
         let watched = &self.people[person as usize];
         let union_id = watched.who.identity.union_id.as_str();
-        let Some(seats) = self.sweeps.get(index).and_then(|known| known.seats(person, union_id, &sweep))
-        else {
-            return;
-        };
-        let says = sweep::says(&watched.belief, &sweep.about(Some(seats)));
+        let sweeping = self.sweeps.get(index);
+        let Some(glance) = sweeping.and_then(|known| known.glance(person, union_id, &sweep)) else { return };
+        let says = sweep::says(&watched.belief, &glance);
         let left = says.into_iter().filter(|(_, says)| matches!(says, Says::Left(_)));
         let left = left.map(|(meeting, _)| meeting).collect();
         if self.look_soon(person, now) {
@@ -188,11 +206,10 @@ impl Poller {
             }
             let watched = &mut self.people[person as usize];
             let union_id = watched.who.identity.union_id.as_str();
-            let Some(seats) = self.sweeps.get(index).and_then(|known| known.seats(person, union_id, sweep))
-            else {
+            let sweeping = self.sweeps.get(index);
+            let Some(glance) = sweeping.and_then(|known| known.glance(person, union_id, sweep)) else {
                 continue;
             };
-            let glance = sweep.about(Some(seats));
             let (card, source) = (watched.who.card(), self.tools.store.source());
             let outcome = sweep::observe(&watched.belief, &glance, &card, source, &self.settings.rules);
             if outcome.confirm {

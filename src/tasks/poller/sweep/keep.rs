@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Sweeping;
 use crate::policy::quota::Month;
+use crate::policy::sweep::spending::Spending;
 use crate::policy::sweep::trust::{Kept, STALE_AFTER, Trust};
 use crate::policy::sweep::why_off;
 use crate::store::StoreError;
@@ -61,6 +62,7 @@ impl Sweeping {
     pub(super) fn spend(&mut self, month: Month, calls: u32) {
         let spent = self.spent.filter(|(of, _)| *of == month).map_or(0, |(_, calls)| calls);
         self.spent = Some((month, spent.saturating_add(u64::from(calls))));
+        self.spending.swept(u64::from(calls));
         self.keep.note(None);
     }
 }
@@ -96,6 +98,7 @@ impl Poller {
             let stale = row.compared.is_none_or(|at| now.since(at) > STALE_AFTER) || row.ids.is_none();
             let kept = Kept { agreed: row.agreed, needed: row.needed, all: (row.seen, row.unseen) };
             sweeping.trust = Trust::recall(kept, counts.remove(&index).unwrap_or_default(), stale);
+            sweeping.spending = Spending::new(1.0 - sweeping.trust.coverage_of_all());
             sweeping.ids.recall(row.ids);
             sweeping.compared = row.compared;
             sweeping.swept = row.swept;

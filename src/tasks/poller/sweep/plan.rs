@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
+use crate::policy::pace::Allowance;
 use crate::policy::pace::pacer::whole_calls;
-use crate::policy::sweep::economy::share_of_looks;
+use crate::policy::sweep::timetable::wall;
 use crate::policy::sweep::{LEAST_PEOPLE, Sweeping as Wish};
 use crate::tasks::poller::Poller;
 use crate::time::Timestamp;
@@ -26,6 +27,8 @@ const SHORTEST: Duration = Duration::from_mins(1);
 const AFTER_FAILURE: Duration = Duration::from_mins(5);
 /// Failures in a row after which the calls go to looks.
 const GIVEN_BACK_AFTER: u32 = 3;
+/// Sweeps at an interval of one's own take no more of the calls than this.
+const MOST_EVERY: f64 = 0.96;
 /// Where nothing opens for years.
 const NEVER: Duration = Duration::from_hours(24 * 366);
 
@@ -55,19 +58,41 @@ impl Poller {
         }
         let trust = sweeping.map(|sweeping| &sweeping.trust);
         let coverage = trust.map_or(1.0, super::Trust::coverage_of_all);
-        let most = 1.0 - share_of_looks(1.0 - coverage);
         match wish {
             Wish::Off => 0,
-            Wish::Auto if trust.is_some_and(super::Trust::is_earned) => whole_calls(left, most),
+            Wish::Auto if trust.is_some_and(super::Trust::is_earned) => {
+                sweeping.map_or(0, |sweeping| sweeping.spending.for_sweeps(left))
+            }
             Wish::Auto => whole_calls(left, PROBES * coverage.max(LEAST_COVERAGE)),
             Wish::Every(interval) => {
                 let people = upstream.share.paced_people().max(1);
                 let sweeps = (upstream.share.open / people).as_secs_f64() / interval.as_secs_f64().max(1.0);
                 let cost = self.cost_of_sweep(index);
                 let share = sweeps * cost / Duration::from_secs(left.max(1)).as_secs_f64();
-                whole_calls(left, share.min(1.0 - share_of_looks(0.0)))
+                whole_calls(left, share.min(MOST_EVERY))
             }
         }
+    }
+
+    /// What single looks may take beside sweeps; `None`: sweeps do not divide the calls by what they are worth.
+    pub(in crate::tasks::poller) fn beside_sweeps(&self, index: usize, now: Timestamp) -> Option<Allowance> {
+        let upstream = &self.upstreams[index];
+        let sweeping = self.sweeps.get(index)?;
+        let divides = self.wish(index) == Some(Wish::Auto)
+            && sweeping.trust.is_earned()
+            && sweeping.failures < GIVEN_BACK_AFTER;
+        let left = upstream.budget.left(now).filter(|_| divides)?.saturating_sub(upstream.share.fixed_calls);
+        let until = upstream.budget.month_ends_at(now);
+        Some(sweeping.spending.for_looks(until, sweeping.timetable.worth(), left))
+    }
+
+    /// What sweeps and looks took yesterday divides the calls today.
+    pub(in crate::tasks::poller) fn turn_spending(&mut self, index: usize, now: Timestamp) {
+        let upstream = &self.upstreams[index];
+        let Some(left) = upstream.budget.left(now) else { return };
+        let left = left.saturating_sub(upstream.share.fixed_calls);
+        let day = wall(now, self.settings.time_zone).0;
+        self.sweeps.of(index).spending.turn(day, now, left);
     }
 
     fn cost_of_sweep(&self, index: usize) -> f64 {

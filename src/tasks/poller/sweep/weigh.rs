@@ -11,6 +11,7 @@ use super::Sweeping;
 use super::names::STRANGERS;
 use crate::ids::ConferenceId;
 use crate::policy::sweep::ids::Lesson;
+use crate::policy::sweep::spending::Spending;
 use crate::policy::sweep::trust::Finding;
 use crate::presence::attendance::{AttendStatus, Phase};
 use crate::presence::belief::Belief;
@@ -71,6 +72,7 @@ impl Poller {
         let Some(sweeping) = self.sweeps.0.get_mut(&index) else { return };
         let (entries, belief) = seen.map_or((None, &watched.belief), |(e, belief)| (Some(e), belief));
         let looked = Looked { at, entries, belief };
+        sweeping.count_look(person, at);
         sweeping.weigh_held(person, &looked);
         let Some(last) = sweeping.last.clone() else { return };
         let union_id = watched.who.identity.union_id.as_str();
@@ -97,13 +99,37 @@ impl Poller {
             sweeping.due = None;
             sweeping.keep.urgently();
             if !before {
+                sweeping.spending = Spending::new(1.0 - sweeping.trust.coverage_of_all());
                 tracing::info!(%org, "sweeps agree with looks and are believed from now on");
             }
+            self.form_beside(index, &[], at);
         }
     }
 }
 
+impl Poller {
+    /// Whether most meetings of this person are such as no sweep shows, as far as looks have found.
+    pub(in crate::tasks::poller) fn meets_elsewhere(&self, person: u32) -> bool {
+        let index = self.people[person as usize].upstream;
+        let trust = self.sweeps.get(index).map(|sweeping| &sweeping.trust);
+        trust.is_some_and(|trust| trust.coverage(person) < 0.5)
+    }
+
+    /// When somebody was last seen well: by a look, or by a sweep whose word is taken, if sweeps show their meetings.
+    pub(in crate::tasks::poller) fn last_seen(&self, person: u32) -> Option<Timestamp> {
+        let watched = &self.people[person as usize];
+        let swept = watched.belief.last_swept().filter(|_| !self.meets_elsewhere(person));
+        watched.last_ok.max(watched.last_ok.and(swept))
+    }
+}
+
 impl Sweeping {
+    /// A look that a sweep gave the reason for is one of its calls.
+    fn count_look(&mut self, person: u32, at: Timestamp) {
+        let because = self.hinted.get(&person).is_some_and(|hinted| at.since(*hinted) < COMPARED_FOR);
+        if because { self.spending.swept(1) } else { self.spending.looked() }
+    }
+
     /// Whether this is the look that a sweep's word waits for, and grants it.
     fn weigh_held(&mut self, person: u32, looked: &Looked<'_>) {
         let Some(held) = self.held.as_mut().filter(|held| held.person == person) else { return };
