@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use presenced::simulator::{Fault, FaultKind, Scenario};
+use presenced::simulator::faults::On;
+use presenced::simulator::{Fault, FaultKind, Scenario, api};
 
 use crate::house::at;
 use crate::poller_harness::Office;
@@ -53,12 +54,24 @@ fn scenario() -> Scenario {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_month_with_troubles_spends_its_calls_and_not_one_more() {
+async fn a_month_of_looks_with_troubles_spends_its_calls_and_not_one_more() {
+    a_month("off").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_with_sweeps_and_troubles_spends_its_calls_and_not_one_more() {
+    let office = a_month("auto").await;
+    let listed = office.dingtalk.counts().calls_to(api::ORG_MEETINGS);
+    assert!(listed > 500, "sweeps were made: {listed}");
+}
+
+/// All of November, to a minute before it turns.
+async fn a_month(sweep: &str) -> Office {
     let user = |index| format!("[[user]]\nunion_id = \"{}\"\n", member(index));
     let users = (0..PEOPLE).map(user).collect::<Vec<_>>().concat();
     let config = format!(
         "calls_per_month = {CALLS}\ntimeout = \"100ms\"\n\
-         [poll]\nsweep = \"off\"\n[[window]]\ndays = [\"mon-fri\"]\nfrom = \"08:30\"\nto = \"19:30\"\n{users}"
+         [poll]\nsweep = \"{sweep}\"\n[[window]]\ndays = [\"mon-fri\"]\nfrom = \"08:30\"\nto = \"19:30\"\n{users}"
     );
     // The month begins in Shanghai.
     let began = at("2026-10-31T16:00:00Z");
@@ -68,16 +81,20 @@ async fn a_month_with_troubles_spends_its_calls_and_not_one_more() {
         (FaultKind::ServerError, 97, u64::MAX),
         (FaultKind::Hang, 433, u64::MAX),
         (FaultKind::Drop, 307, u64::MAX),
-        (FaultKind::Ban, 1_201, 3),
+        (FaultKind::Ban, 601, 3),
     ] {
-        office.dingtalk.add_fault(Fault { every, ..Fault::new(kind).times(times) });
+        for on in [On::Lists, On::Meetings] {
+            office.dingtalk.add_fault(Fault { every, on, ..Fault::new(kind).times(times) });
+        }
     }
     let polling = office.start().await;
     // A minute before it turns.
     office.pass_until(&polling, at("2026-11-30T15:59:00Z"), Duration::from_mins(2)).await;
     let counts = office.dingtalk.counts();
     // DingTalk charges everything but what a rate limit refused.
-    let charged = office.calls() - counts.refused(FaultKind::Qps.name());
+    let made: u64 =
+        [api::LISTS, api::ORG_MEETINGS, api::MEETING_QUERY].map(|path| counts.calls_to(path)).iter().sum();
+    let charged = made - counts.refused(FaultKind::Qps.name());
     for kind in [FaultKind::Qps, FaultKind::ServerError, FaultKind::Hang, FaultKind::Drop, FaultKind::Ban] {
         assert!(counts.refused(kind.name()) >= 3, "{} struck: {:?}", kind.name(), counts.refusals);
     }
@@ -92,4 +109,5 @@ async fn a_month_with_troubles_spends_its_calls_and_not_one_more() {
     );
     assert!(written <= CALLS, "{written} of {CALLS}");
     assert!(charged * 100 >= CALLS * 97, "{charged} of {CALLS}: more than 3 % were left over");
+    office
 }

@@ -22,6 +22,8 @@ const REPLAN: Duration = Duration::from_mins(30);
 const COST: f64 = 3.0;
 /// How far one sweep moves what they are thought to cost.
 const COST_BY: f64 = 0.05;
+/// So much of what happens, happens when it never did before.
+const SURPRISES: f64 = 0.1;
 /// Of the calls there are, so much is planned: asking again costs now more, now less.
 const AIM: f64 = 0.98;
 
@@ -110,7 +112,9 @@ impl Timetable {
         self.profile.day(day);
         let expected = self.profile.expected(day);
         let minutes = usize::try_from(now_to(now, closes) / MINUTE_MS).unwrap_or(0).min(1440);
-        let changes: Vec<f64> = (minute..minute + minutes).map(|minute| expected[minute % 1440]).collect();
+        let mut changes: Vec<f64> =
+            (minute..minute + minutes).map(|minute| expected[minute % 1440]).collect();
+        surprise(&mut changes);
         self.plan = economy::plan(&changes, self.cost, AIM * calls.max(0.0));
         self.from = now;
         self.until = Some(now.plus(REPLAN));
@@ -134,6 +138,15 @@ impl Timetable {
             self.until = Some(next.plus(Duration::from_millis(1)));
         }
         Some(next)
+    }
+}
+
+/// Moves a part of the changes to where none are expected: no stretch of a day is left to itself.
+fn surprise(changes: &mut [f64]) {
+    let all: f64 = changes.iter().sum();
+    let each = SURPRISES * all / f64::from(u32::try_from(changes.len().max(1)).unwrap_or(u32::MAX));
+    for change in changes {
+        *change = (1.0 - SURPRISES) * *change + each;
     }
 }
 

@@ -9,10 +9,13 @@ use std::time::Duration;
 use super::super::price::Standing;
 use super::words::{Allowance, Next, Rival, Rule};
 use super::{ENOUGH, Pacer};
+use crate::time::Timestamp;
 
 /// A call in a sweep is thought to be worth no less and no more than this, in wrong minutes.
 const CHEAPEST: f64 = 1e-3;
 const DEAREST: f64 = 1e4;
+/// What is not worth a look beside sweeps hardly ever is half an hour later: it is asked again after this.
+const AGAIN_MS: i64 = 2 * 3_600_000;
 
 impl Pacer {
     pub(super) fn beside_sweeps(
@@ -38,12 +41,23 @@ impl Pacer {
         let own = self.price.as_mut().filter(|price| price.at(standing) > worth);
         let price = own.map_or(worth, |price| price.now(standing));
         self.prepare(index, at, price);
-        let chosen = self.choose(index, at, soonest, price, standing.lead());
+        let chosen = match self.choose(index, at, soonest, price, standing.lead()) {
+            Next::AskAgain(when, why) if why.rule == Rule::NotWorth => {
+                Next::AskAgain(when.max(self.later_today(index, at)), why)
+            }
+            chosen => chosen,
+        };
         match (&chosen, &in_turn) {
             (Next::Look(first, _) | Next::AskAgain(first, _), Next::Look(second, _)) if second < first => {
                 in_turn
             }
             _ => chosen,
         }
+    }
+
+    fn later_today(&self, index: usize, at: i64) -> Timestamp {
+        let closes = self.hours[self.people[index].open].span_at(at).map_or(at, |(_, closes)| closes);
+        let later = at + AGAIN_MS;
+        Timestamp::from_ms(if later < closes { later } else { at })
     }
 }

@@ -35,7 +35,7 @@ const ENOUGH: f64 = 20.0;
 /// Below this the minutes that the rule thinks in are too coarse, and there is nothing to save.
 const FINE_MS: i64 = 120_000;
 /// So many people's days seen ahead are kept at hand; a day is up to 100 KB. Others are worked out again when needed.
-const AT_HAND: usize = 32;
+const AT_HAND: usize = 64;
 
 /// See the module.
 #[derive(Clone, Debug)]
