@@ -166,6 +166,7 @@ fn sentence(rule: &str) -> &'static str {
         "closed" => "no window is open",
         "longest" => "max_interval is over then",
         "spent" => "today's share of the calls is spent",
+        "in_turn" => "sweeps show everybody; everybody is looked at now and then all the same",
         _ => "a rule that this version does not know",
     }
 }

@@ -67,6 +67,9 @@ struct Drive<'a> {
     sweeper: Option<Sweeper>,
     /// Calls altogether.
     spent: u64,
+    /// Looks this month.
+    looked: u64,
+    now: i64,
 }
 
 impl<'a> Drive<'a> {
@@ -109,6 +112,8 @@ impl<'a> Drive<'a> {
             plans: vec![(from.as_ms(), false); scene.people.len()],
             sweeper: None,
             spent: 0,
+            looked: 0,
+            now: from.as_ms(),
             scene,
             policy,
             to: to.as_ms(),
@@ -145,6 +150,7 @@ impl<'a> Drive<'a> {
             if at >= self.to {
                 break;
             }
+            self.now = at;
             self.turn_month(at);
             self.turn_day(at);
             self.teach(at);
@@ -184,6 +190,7 @@ impl<'a> Drive<'a> {
         let calls = given.map_or(calls, |(spent, _)| *spent);
         self.allowance = Allowance { from, until, calls: Some(calls), used: 0, sweeps: None };
         self.months.push((0, calls));
+        self.looked = 0;
     }
 
     /// What sweeps and looks took yesterday divides the calls today.
@@ -230,6 +237,7 @@ impl<'a> Drive<'a> {
     fn look(&mut self, person: u32, at: i64) {
         self.allowance.used += 1;
         self.spent += 1;
+        self.looked += 1;
         if let Some(sweeper) = &mut self.sweeper {
             sweeper.spending.looked();
         }
@@ -300,10 +308,16 @@ impl<'a> Drive<'a> {
 
     /// The calls that single looks may take.
     fn for_looks(&self) -> Allowance {
-        match &self.sweeper {
-            Some(sweeper) => sweeper.for_looks(self.allowance.until, self.left()),
-            None => self.allowance,
-        }
+        let Some(sweeper) = &self.sweeper else { return self.allowance };
+        let Some(every_ms) = sweeper.every_ms else {
+            return sweeper.for_looks(self.allowance.until, self.left());
+        };
+        // At an interval of their own sweeps take what they take.
+        let (now, until) = (self.now, self.allowance.until.as_ms());
+        let open = self.open_ms(now, until) / self.counts.iter().sum::<f64>().max(1.0);
+        let sweeps = Duration::from_secs_f64(open / every_ms as f64 * sweeper.timetable.cost()).as_secs();
+        let calls = Some(self.looked + self.left().saturating_sub(sweeps));
+        Allowance { calls, used: self.looked, ..self.allowance }
     }
 
     fn left(&self) -> u64 {

@@ -4,8 +4,8 @@
 //! learns from the week it decides. Deliberately not here: reading traces and printing (`cli`).
 //!
 //! How it counts. The trace begins at the local midnight before its first join and ends at the one after its last
-//! leave; the warm-up is its beginning, known in full as history is. The first month has its share of the calls by
-//! open time, as if the month so far had been spent evenly. Each answer is the truth at that instant: who is inside
+//! leave; the warm-up is its beginning, known in full as history is. The first and the last month have their share of the
+//! calls by open time; what `even` spends of it is what the others have. Each answer is the truth at that instant: who is inside
 //! what; the times of a visit seen before that has ended since; and a visit missed altogether while its conference
 //! still goes on. Wrong is open time in which what the last look said about being inside is not so; nobody is believed
 //! inside before the first look. A visit counts if it touches counted open time and is missed without a look inside it;

@@ -131,6 +131,34 @@ fn sweeps_see_many_for_the_price_of_their_meetings() {
 }
 
 #[test]
+fn nothing_is_spent_that_even_spreading_does_not_spend() {
+    let scene = scene(12, 1_500, 28, calendar(12, 70));
+    let even = scene.run(Policy::Even).expect("something to count");
+    for scene in [scene.clone(), swept(scene.clone(), 0), swept(scene, 20)] {
+        let auto = scene.run(Policy::Auto).expect("something to count");
+        for ((auto, _), (even, _)) in auto.months.iter().zip(&even.months) {
+            assert!(auto <= even, "{auto} of {even}");
+        }
+        assert!(auto.calls * 100 >= even.calls * 95, "{} of {}", auto.calls, even.calls);
+    }
+}
+
+#[test]
+fn sweeps_at_an_interval_leave_looks_what_they_do_not_need() {
+    let scene = scene(12, 1_500, 28, calendar(12, 70));
+    let every = |minutes| {
+        let sweep = Sweeping::Every(Duration::from_mins(minutes));
+        Scene { sweep, ..swept(scene.clone(), 20) }.run(Policy::Auto).expect("something to count")
+    };
+    let even = scene.run(Policy::Even).expect("something to count");
+    for minutes in [30, 60] {
+        let auto = every(minutes);
+        assert!(auto.calls <= even.calls && auto.calls * 100 >= even.calls * 90, "{auto:?}");
+        assert!(auto.wrong_s < even.wrong_s, "{} of {}", auto.wrong_s, even.wrong_s);
+    }
+}
+
+#[test]
 fn where_every_meeting_is_foreign_nothing_changes() {
     let scene = scene(6, 1_500, 28, calendar(6, 49));
     let foreign = swept(scene.clone(), 100);
@@ -152,7 +180,9 @@ proptest! {
         });
         let scene = scene(people, calls, 10, visits.collect());
         let swept = swept(scene.clone(), 30);
-        for (scene, policy) in [(&scene, Policy::Even), (&scene, Policy::Auto), (&swept, Policy::Auto)] {
+        let often = Scene { sweep: Sweeping::Every(Duration::from_mins(7)), ..swept.clone() };
+        let auto = [&scene, &swept, &often].map(|scene| (scene, Policy::Auto));
+        for (scene, policy) in auto.into_iter().chain([(&scene, Policy::Even)]) {
             let Some(outcome) = scene.run(policy) else { continue };
             for (spent, calls) in &outcome.months {
                 prop_assert!(spent <= calls);

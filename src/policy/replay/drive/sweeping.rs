@@ -20,8 +20,8 @@ const MINUTE_MS: i64 = 60_000;
 
 /// What sweeping knows and has spent.
 pub(super) struct Sweeper {
-    every_ms: Option<i64>,
-    timetable: Timetable,
+    pub(super) every_ms: Option<i64>,
+    pub(super) timetable: Timetable,
     /// Who is believed inside which own meeting.
     inside: BTreeMap<u32, u64>,
     /// Meetings that sweeps have shown.
