@@ -232,6 +232,25 @@ async fn another_limit_counts_from_what_is_used_and_makes_no_burst() {
     assert_eq!(office.usage("2026-11").await.used, used + spent);
 }
 
+/// What is held back in a quiet hour is not lost: it goes where more is to be seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_was_raised_is_spent_when_the_month_turns() {
+    const PEOPLE: usize = 40;
+    let config = |limit| format!("calls_per_month = {limit}\n{OFFICE}{}", users(0..PEOPLE, ""));
+    let mut office = Office::open(MONDAY, scenario(PEOPLE), &config(5_000)).await;
+    remember(&office, PEOPLE).await;
+    rest_of_month(&office, 5_000, 600).await;
+    let polling = office.start().await;
+    office.pass_until(&polling, at("2026-11-23T05:00:00Z"), MINUTE).await;
+    office.reconfigure(&config(10_000));
+    office.reload(&polling).await;
+    office.pass_until(&polling, at("2026-11-30T15:59:00Z"), MINUTE).await;
+    polling.end().await;
+    let used = office.usage("2026-11").await.used;
+    // With six days left, and a history in which hardly anything happens, the price is found late.
+    assert!((9_500..=10_000).contains(&used), "{used} of 10,000");
+}
+
 /// Nobody is looked at in closed time, nor in a bunch when it opens; who is new is not looked at twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn people_and_windows_that_change_make_no_burst() {

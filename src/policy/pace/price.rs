@@ -45,8 +45,11 @@ impl Standing {
 
     /// The same against what is meant: to be a little behind until the end is near.
     fn course(&self) -> f64 {
-        let days_left = (1.0 - self.passed) / self.day.max(1e-9);
-        self.lead() + HELD_BACK * (days_left / GIVEN_BACK).clamp(0.0, 1.0)
+        self.lead() + HELD_BACK * (self.days_left() / GIVEN_BACK).clamp(0.0, 1.0)
+    }
+
+    fn days_left(&self) -> f64 {
+        (1.0 - self.passed) / self.day.max(1e-9)
     }
 
     /// Whether what may be spent by today's closing is spent.
@@ -57,8 +60,10 @@ impl Standing {
     /// What the base price is multiplied by: a rate of looks goes with the root of the price, so a price four times as
     /// high halves the spending.
     fn factor(&self) -> f64 {
-        let course = AT_ONCE * self.course().clamp(-3.0, 3.0);
-        let steady = if course >= 0.0 { 1.0 + course } else { 1.0 / (1.0 - course) };
+        let course = self.course().clamp(-3.0, 3.0);
+        // What was not spent is made up for in the days that are left: afterwards it is worth nothing.
+        let at_once = AT_ONCE.max(if course < 0.0 { 1.0 / self.days_left().max(0.1) } else { 0.0 });
+        let steady = if course >= 0.0 { 1.0 + at_once * course } else { 1.0 / (1.0 - at_once * course) };
         // What today still holds against what the rest of today would take.
         let left = (self.calls * self.at_close - self.used).max(1.0);
         let wanted = self.calls * (self.at_close - self.passed).max(0.0);
