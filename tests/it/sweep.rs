@@ -338,3 +338,30 @@ async fn auto_earns_trust_by_itself_and_keeps_to_hours_and_calls() {
     desk.polling.end().await;
     assert_eq!(desk.office.usage("2026-11").await.used, charged);
 }
+
+/// Paced beside sweeps that are believed: nobody else would notice that they leave.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_found_in_a_foreign_meeting_is_followed_until_they_leave() {
+    let users = users(PEOPLE);
+    let config = format!(
+        "calls_per_month = 3000\n[poll]\nsweep = \"auto\"\n\
+         [[window]]\ndays = [\"mon-fri\"]\nfrom = \"08:30\"\nto = \"19:30\"\n{users}"
+    );
+    let steps = r#"
+      { at = "+26h", do = "join", who = ["p8"], meeting = "x" },
+      { at = "+27h", do = "leave", who = ["p8"], meeting = "x" },
+    "#;
+    let scene = scene(steps).replace("[script]", "x = { foreign = true }\n[script]");
+    let desk = Desk::open_on(&scene, &config, |_| ()).await;
+    let hour = 60 * MINUTE;
+    desk.office.pass_until(&desk.polling, at(FROM).plus(26 * hour + 5 * MINUTE), MINUTE).await;
+    assert_eq!(desk.standing().state, SweepState::Trusted);
+    desk.look(8).await;
+    assert_eq!(desk.of(JOINED, 8).await.len(), 1);
+    desk.office.pass_until(&desk.polling, at(FROM).plus(28 * hour), MINUTE).await;
+    let left = desk.of(LEFT, 8).await;
+    assert_eq!(left.len(), 1, "{left:#?}");
+    assert_eq!(left[0]["time"], at(FROM).plus(27 * hour).rfc3339().as_str());
+    assert!(!by_sweep(&left[0]));
+    desk.polling.end().await;
+}

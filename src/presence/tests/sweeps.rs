@@ -107,6 +107,23 @@ fn a_meeting_in_which_no_sweep_saw_them_is_none_it_can_miss() {
 }
 
 #[test]
+fn who_is_known_to_sweeps_is_missed_in_every_meeting_that_they_have_shown() {
+    let shown = |name: &str| BTreeMap::from([(ConferenceId::parse(name).unwrap(), at(300))]);
+    for (meeting, told) in [("a", "left(vanished) presence=false"), ("b", "")] {
+        let mut watch = Watch::inside();
+        let shown = shown(meeting);
+        let mut seen = Outcome::default();
+        for seconds in [800, 830] {
+            let (sweep, seats) = sweep(seconds, &[]);
+            let glance = sweep.about(Some(&seats)).known_to_sweeps(&shown);
+            seen = sweep::observe(&watch.belief, &glance, &watch.card, SOURCE, &watch.rules);
+            seen = watch.take(seen);
+        }
+        assert_eq!(words(&seen), told, "{meeting}");
+    }
+}
+
+#[test]
 fn a_later_look_tells_the_time_of_the_join() {
     let mut watch = Watch::idle();
     watch.sweep(700, &[("a", 3)]);
