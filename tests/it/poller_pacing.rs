@@ -189,20 +189,30 @@ async fn who_has_an_interval_of_their_own_keeps_it_and_the_others_share_the_rest
     assert_eq!(office.usage("2026-11").await.used, 3_800 + calls);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn another_limit_counts_from_what_is_used_and_makes_no_burst() {
-    const PEOPLE: usize = 40;
-    let config = |limit| format!("calls_per_month = {limit}\n{OFFICE}{}", users(0..PEOPLE, ""));
-    let mut office = Office::open(MONDAY, scenario(PEOPLE), &config(5_000)).await;
-    remember(&office, PEOPLE).await;
+/// Forty people, a month that has 600 of its 5,000 calls left, and a poller that runs.
+async fn nearly_spent() -> (Office, Polling) {
+    let office = Office::open(MONDAY, scenario(FORTY), &with_limit(5_000)).await;
+    remember(&office, FORTY).await;
     rest_of_month(&office, 5_000, 600).await;
     let polling = office.start().await;
+    (office, polling)
+}
+
+const FORTY: usize = 40;
+
+fn with_limit(calls_per_month: u64) -> String {
+    format!("calls_per_month = {calls_per_month}\n{OFFICE}{}", users(0..FORTY, ""))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_limit_counts_from_what_is_used_and_makes_no_burst() {
+    let (mut office, polling) = nearly_spent().await;
     let step = Duration::from_secs(20);
     office.pass_until(&polling, at("2026-11-23T05:00:00Z"), step).await;
 
     // Ten times as much is left now: everybody gets a turn sooner, but not all at once.
     let before = office.calls();
-    office.reconfigure(&config(10_000));
+    office.reconfigure(&with_limit(10_000));
     office.reload(&polling).await;
     let at_once = office.calls() - before;
     assert!(at_once <= 2, "{at_once} calls at once");
@@ -215,7 +225,7 @@ async fn another_limit_counts_from_what_is_used_and_makes_no_burst() {
     assert!(later > 30, "{later} calls in two hours, of 5600 for 64 open hours");
 
     // Less than is used already: not one call more.
-    office.reconfigure(&config(4_000));
+    office.reconfigure(&with_limit(4_000));
     office.reload(&polling).await;
     let before = office.calls();
     office.pass_until(&polling, at("2026-11-24T07:00:00Z"), MINUTE).await;
@@ -223,7 +233,7 @@ async fn another_limit_counts_from_what_is_used_and_makes_no_burst() {
 
     // And ten more than is used.
     let used = 4_400 + office.calls();
-    office.reconfigure(&config(used + 10));
+    office.reconfigure(&with_limit(used + 10));
     office.reload(&polling).await;
     office.pass_until(&polling, at("2026-11-30T15:59:00Z"), 5 * MINUTE).await;
     let spent = office.calls() - before;
@@ -235,14 +245,9 @@ async fn another_limit_counts_from_what_is_used_and_makes_no_burst() {
 /// What is held back in a quiet hour is not lost: it goes where more is to be seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_that_was_raised_is_spent_when_the_month_turns() {
-    const PEOPLE: usize = 40;
-    let config = |limit| format!("calls_per_month = {limit}\n{OFFICE}{}", users(0..PEOPLE, ""));
-    let mut office = Office::open(MONDAY, scenario(PEOPLE), &config(5_000)).await;
-    remember(&office, PEOPLE).await;
-    rest_of_month(&office, 5_000, 600).await;
-    let polling = office.start().await;
+    let (mut office, polling) = nearly_spent().await;
     office.pass_until(&polling, at("2026-11-23T05:00:00Z"), MINUTE).await;
-    office.reconfigure(&config(10_000));
+    office.reconfigure(&with_limit(10_000));
     office.reload(&polling).await;
     office.pass_until(&polling, at("2026-11-30T15:59:00Z"), MINUTE).await;
     polling.end().await;

@@ -310,19 +310,23 @@ async fn after_a_week_without_sweeps_trust_is_earned_anew() {
     }
 }
 
+/// Everybody paced in office hours, sweeps as it seems best.
+fn paced(calls_per_month: u32) -> String {
+    let users = users(PEOPLE);
+    format!(
+        "calls_per_month = {calls_per_month}\n[poll]\nsweep = \"auto\"\n\
+         [[window]]\ndays = [\"mon-fri\"]\nfrom = \"08:30\"\nto = \"19:30\"\n{users}"
+    )
+}
+
 /// Paced people in office hours: `auto` probes, trusts, and sweeps by its plan, within the month's calls.
 #[tokio::test(flavor = "multi_thread")]
 async fn auto_earns_trust_by_itself_and_keeps_to_hours_and_calls() {
-    let users = users(PEOPLE);
-    let config = format!(
-        "calls_per_month = 1200\n[poll]\nsweep = \"auto\"\n\
-         [[window]]\ndays = [\"mon-fri\"]\nfrom = \"08:30\"\nto = \"19:30\"\n{users}"
-    );
     let steps = r#"
       { at = "+4h", do = "join", who = ["p8", "p9"], meeting = "m" },
       { at = "+6h", do = "leave", who = ["p8", "p9"], meeting = "m" },
     "#;
-    let desk = Desk::open_on(&scene(steps), &config, |_| ()).await;
+    let desk = Desk::open_on(&scene(steps), &paced(1_200), |_| ()).await;
     desk.office.pass_until(&desk.polling, at("2026-11-23T11:00:00Z"), MINUTE).await;
     let sweeps = desk.sweeps();
     assert!(sweeps >= 4, "{sweeps} sweeps on the first day");
@@ -342,17 +346,12 @@ async fn auto_earns_trust_by_itself_and_keeps_to_hours_and_calls() {
 /// Paced beside sweeps that are believed: nobody else would notice that they leave.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_found_in_a_foreign_meeting_is_followed_until_they_leave() {
-    let users = users(PEOPLE);
-    let config = format!(
-        "calls_per_month = 3000\n[poll]\nsweep = \"auto\"\n\
-         [[window]]\ndays = [\"mon-fri\"]\nfrom = \"08:30\"\nto = \"19:30\"\n{users}"
-    );
     let steps = r#"
       { at = "+26h", do = "join", who = ["p8"], meeting = "x" },
       { at = "+27h", do = "leave", who = ["p8"], meeting = "x" },
     "#;
     let scene = scene(steps).replace("[script]", "x = { foreign = true }\n[script]");
-    let desk = Desk::open_on(&scene, &config, |_| ()).await;
+    let desk = Desk::open_on(&scene, &paced(3_000), |_| ()).await;
     let hour = 60 * MINUTE;
     desk.office.pass_until(&desk.polling, at(FROM).plus(26 * hour + 5 * MINUTE), MINUTE).await;
     assert_eq!(desk.standing().state, SweepState::Trusted);

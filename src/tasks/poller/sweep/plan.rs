@@ -50,8 +50,7 @@ impl Poller {
     /// Of the month's calls that are left, how many are for sweeps.
     pub(in crate::tasks::poller) fn sweep_calls(&self, index: usize, now: Timestamp) -> u64 {
         let upstream = &self.upstreams[index];
-        let Some((wish, left)) = self.wish(index).zip(upstream.budget.left(now)) else { return 0 };
-        let left = left.saturating_sub(upstream.share.fixed_calls);
+        let Some((wish, left)) = self.wish(index).zip(self.left_for_paced(index, now)) else { return 0 };
         let sweeping = self.sweeps.get(index);
         if sweeping.is_some_and(|sweeping| sweeping.failures >= GIVEN_BACK_AFTER) {
             return 0;
@@ -76,23 +75,26 @@ impl Poller {
 
     /// What single looks may take beside sweeps; `None`: sweeps do not divide the calls by what they are worth.
     pub(in crate::tasks::poller) fn beside_sweeps(&self, index: usize, now: Timestamp) -> Option<Allowance> {
-        let upstream = &self.upstreams[index];
         let sweeping = self.sweeps.get(index)?;
         let divides = self.wish(index) == Some(Wish::Auto)
             && sweeping.trust.is_earned()
             && sweeping.failures < GIVEN_BACK_AFTER;
-        let left = upstream.budget.left(now).filter(|_| divides)?.saturating_sub(upstream.share.fixed_calls);
-        let until = upstream.budget.month_ends_at(now);
+        let left = self.left_for_paced(index, now).filter(|_| divides)?;
+        let until = self.upstreams[index].budget.month_ends_at(now);
         Some(sweeping.spending.for_looks(until, sweeping.timetable.worth(), left))
     }
 
     /// What sweeps and looks took yesterday divides the calls today.
     pub(in crate::tasks::poller) fn turn_spending(&mut self, index: usize, now: Timestamp) {
-        let upstream = &self.upstreams[index];
-        let Some(left) = upstream.budget.left(now) else { return };
-        let left = left.saturating_sub(upstream.share.fixed_calls);
+        let Some(left) = self.left_for_paced(index, now) else { return };
         let day = wall(now, self.settings.time_zone).0;
         self.sweeps.of(index).spending.turn(day, now, left);
+    }
+
+    /// The month's calls that are left for sweeps and paced people.
+    fn left_for_paced(&self, index: usize, now: Timestamp) -> Option<u64> {
+        let upstream = &self.upstreams[index];
+        Some(upstream.budget.left(now)?.saturating_sub(upstream.share.fixed_calls))
     }
 
     fn cost_of_sweep(&self, index: usize) -> f64 {
