@@ -184,10 +184,12 @@ fn chosen(choice: Choice) -> String {
     match choice {
         Choice::Off => "sweeps: off; everybody is looked at alone".to_owned(),
         Choice::NotTrusted { missing } => format!(
-            "sweeps: none; they would not be trusted after the warm-up ({missing} more visits in own meetings needed)"
+            "sweeps: none; they would not be trusted after the warm-up\n\
+             \x20 ({missing} more visits in own meetings needed)"
         ),
         Choice::Sweeps { unseen } => format!(
-            "sweeps: chosen; {:.0} % of the visits are in meetings they do not show; a look is made where it saves more than its call would in a sweep",
+            "sweeps: chosen; {:.0} % of the visits are in meetings they do not show;\n\
+             \x20 a look is made where it saves more than its call would in a sweep",
             100.0 * unseen
         ),
     }

@@ -285,6 +285,7 @@ impl<'a> Drive<'a> {
 
     fn plan(&mut self, person: u32, at: i64) {
         let (due, is_look) = match self.policy {
+            _ if self.left() == 0 => (self.allowance.until.as_ms(), false),
             Policy::Even => self.even(person, at),
             Policy::Auto | Policy::Hindsight => {
                 let allowance = self.for_looks();
@@ -332,13 +333,9 @@ impl<'a> Drive<'a> {
     /// One interval of open time for all: people x open time left / calls left.
     fn even(&self, person: u32, at: i64) -> (i64, bool) {
         let watched = &self.scene.people[person as usize];
-        let left = self.allowance.calls.unwrap_or(0).saturating_sub(self.allowance.used);
-        if left == 0 {
-            return (self.allowance.until.as_ms(), false);
-        }
         let open = self.open_ms(at, self.allowance.until.as_ms());
         let interval =
-            Duration::from_secs_f64(open / left as f64 / 1000.0).max(self.scene.settings.min_interval);
+            Duration::from_secs_f64(open / self.left() as f64 / 1000.0).max(self.scene.settings.min_interval);
         let step = match self.looks[person as usize].last() {
             Some(_) => interval,
             None => Phase::from_key(watched.key).within(interval),

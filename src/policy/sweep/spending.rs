@@ -83,7 +83,7 @@ impl Spending {
 
     /// What looks may take until the month turns, while a call is worth so many wrong minutes in a sweep and so many are left.
     pub fn for_looks(&self, until: Timestamp, worth: f64, left: u64) -> Allowance {
-        let calls = whole_calls(self.left, (ROOM * self.share).min(MOST));
+        let calls = whole_calls(self.left, (ROOM * self.share).min(MOST)).min(self.looks + left);
         let sweeps = Some(Rival { worth, in_turn: whole_calls(left, IN_TURN) });
         Allowance { from: self.from, until, calls: Some(calls), used: self.looks, sweeps }
     }
@@ -134,6 +134,14 @@ mod tests {
             (Timestamp::from_ms(5), 0, Some(4_000))
         );
         assert!(looks.calls.is_some_and(|calls| (115_000..=125_000).contains(&calls)), "{looks:?}");
+    }
+
+    #[test]
+    fn where_nothing_is_left_looks_have_nothing_either() {
+        let mut spending = after(&[(30, 70); 20], 0.0);
+        spending.looked();
+        let looks = spending.for_looks(Timestamp::default(), 3.0, 0);
+        assert_eq!((looks.calls, looks.used), (Some(1), 1), "sweeps took the rest");
     }
 
     proptest! {

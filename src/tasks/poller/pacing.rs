@@ -3,25 +3,24 @@
 //! Guards: an organisation is paced where its month has a limit and somebody has no cadence of their own; everybody else
 //! is out of it, but their calls are taken off. A time at which the rule only wants to be asked again is no look. Who
 //! waits after a failure, is confirmed, or is followed past a window stays where they are. Deliberately not here: the
-//! rule (`policy::pace`), hours (`hours`), reading the history (`store`).
+//! rule (`policy::pace`), hours (`hours`), who is paced together (`crews`).
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono_tz::Tz;
 
 use super::Poller;
-use super::roster::Rhythm;
 use crate::ids::ConferenceId;
 use crate::policy::civil;
-use crate::policy::pace::crew::{Bounds, Crew, Member, Purse};
+use crate::policy::pace::crew::{Bounds, Crew, Purse};
 use crate::policy::pace::pacer::Rule;
-use crate::policy::pace::{Next, Seen, Visit as Lived, Why, conference_key};
+use crate::policy::pace::{Next, Seen, Why, conference_key};
 use crate::policy::window::OpenTime;
 use crate::presence::belief::Belief;
 use crate::presence::visit::Visit;
-use crate::store::history::lessons::Lesson;
 use crate::time::Timestamp;
+
+mod crews;
 
 /// Who is in no crew.
 pub(super) const NO_NUMBER: u32 = u32::MAX;
@@ -64,122 +63,6 @@ struct Plan {
 }
 
 impl Poller {
-    /// Makes the crews that are not as the config wants them. What they know comes from the history; when anybody is
-    /// looked at next stays as it is.
-    pub(super) fn form_crews(&mut self, lessons: &[Lesson], now: Timestamp) {
-        for index in 0..self.upstreams.len() {
-            let roster = self.roster(index, now);
-            if self.upstreams[index].pacing.as_ref().map(|pacing| &pacing.roster) == roster.as_ref() {
-                continue;
-            }
-            let before = self.upstreams[index].pacing.take();
-            let questions: HashMap<u32, Timestamp> = before.iter().flat_map(Pacing::questions).collect();
-            for watched in self.people.iter_mut().filter(|watched| watched.upstream == index) {
-                watched.number = NO_NUMBER;
-            }
-            if let Some((roster, purse)) = roster.zip(self.purse(index, now)) {
-                self.upstreams[index].pacing = Some(self.pacing(roster, purse, lessons, &questions, now));
-                self.form_beside(index, lessons, now);
-            }
-        }
-    }
-
-    fn roster(&self, index: usize, now: Timestamp) -> Option<Roster> {
-        let limit = self.upstreams[index].budget.limit()?;
-        let mine = (0_u32..).zip(&self.people).filter(|(_, watched)| {
-            watched.upstream == index && !watched.gone && watched.rhythm == Rhythm::Auto
-        });
-        let people: Vec<(u32, usize)> = mine.map(|(person, watched)| (person, watched.hours)).collect();
-        let settings = &self.settings;
-        let within = (settings.min_interval, settings.max_interval);
-        let bounds = Bounds::new(settings.time_zone, within, settings.stale_after, self.even(index, now));
-        (!people.is_empty()).then_some(Roster { bounds, limit, people })
-    }
-
-    fn pacing(
-        &mut self,
-        roster: Roster,
-        purse: Purse,
-        lessons: &[Lesson],
-        questions: &HashMap<u32, Timestamp>,
-        now: Timestamp,
-    ) -> Pacing {
-        let mut plans = Vec::new();
-        for (number, &(person, hours)) in (0_u32..).zip(&roster.people) {
-            self.people[person as usize].number = number;
-            let watched = &self.people[person as usize];
-            let open = &self.hours[hours].open;
-            let question = questions.get(&person).copied();
-            let question = question.or_else(|| {
-                // After a restart: the rule gives such instants only to be asked again.
-                let zone = self.settings.time_zone;
-                (watched.due > now && begins(watched.due, open, zone)).then_some(watched.due)
-            });
-            let since = watched.last_ok.unwrap_or(now);
-            let gap = if watched.due > now { open.open_between(since, watched.due) } else { Duration::ZERO };
-            plans.push(Plan { question, gap, decided: None });
-        }
-        let (members, visits) = (self.members_of(&roster, |_, _| true), self.visits_of(&roster, lessons));
-        let crew = Crew::new(roster.bounds, &members, &visits, purse, now);
-        tracing::debug!(org = %self.upstream_name(&roster), people = members.len(), visits = visits.len(), "learned from the history");
-        Pacing { crew, beside: None, roster, plans }
-    }
-
-    /// The people of a crew as they stand, as far as `counts` has what they are in.
-    fn members_of(&self, roster: &Roster, counts: impl Fn(u32, &ConferenceId) -> bool) -> Vec<Member> {
-        let member = |&(person, hours): &(u32, usize)| {
-            let watched = &self.people[person as usize];
-            Member {
-                phase: watched.phase,
-                open: self.hours[hours].open.clone(),
-                last_look: watched.last_ok,
-                inside: seen(&watched.belief, &[], |meeting| counts(person, meeting)),
-            }
-        };
-        roster.people.iter().map(member).collect()
-    }
-
-    /// In the order of the clock: the same history gives the same lessons.
-    fn visits_of(&self, roster: &Roster, lessons: &[Lesson]) -> Vec<Lived> {
-        let people = (0_u32..).zip(&roster.people);
-        let numbers: HashMap<i64, u32> =
-            people.map(|(number, &(person, _))| (self.people[person as usize].person_id, number)).collect();
-        let lived = |lesson: &Lesson| {
-            let &Lesson { conference, joined, left, person_id } = lesson;
-            Some(Lived { person: *numbers.get(&person_id)?, conference, joined, left })
-        };
-        let mut visits: Vec<Lived> = lessons.iter().filter_map(lived).collect();
-        visits.sort_by_key(|visit| (visit.joined, visit.person, visit.conference));
-        visits
-    }
-
-    /// Where sweeps are believed, looks are paced by what these do not show: by the visits of those who mostly meet where
-    /// no sweep shows it, and by what looks find from now on. Where they no longer are, by everything again.
-    pub(super) fn form_beside(&mut self, index: usize, lessons: &[Lesson], now: Timestamp) {
-        self.turn_spending(index, now);
-        let purse = self.purse(index, now).filter(|purse| purse.beside_sweeps.is_some());
-        let Some(pacing) = &self.upstreams[index].pacing else { return };
-        let beside = purse.map(|purse| {
-            let members =
-                self.members_of(&pacing.roster, |who, meeting| !self.sweeps.show(index, who, meeting));
-            let elsewhere = pacing.roster.people.iter().map(|(person, _)| *person);
-            let elsewhere = elsewhere.filter(|person| self.meets_elsewhere(*person));
-            let elsewhere: HashSet<i64> =
-                elsewhere.map(|person| self.people[person as usize].person_id).collect();
-            let unseen = lessons.iter().filter(|lesson| elsewhere.contains(&lesson.person_id));
-            let visits = self.visits_of(&pacing.roster, &unseen.copied().collect::<Vec<Lesson>>());
-            Crew::new(pacing.roster.bounds, &members, &visits, purse, now)
-        });
-        if let Some(pacing) = &mut self.upstreams[index].pacing {
-            pacing.beside = beside;
-        }
-    }
-
-    fn upstream_name(&self, roster: &Roster) -> &str {
-        let first = roster.people.first().map(|&(person, _)| self.people[person as usize].upstream);
-        first.map_or("", |index| self.upstreams[index].name.as_str())
-    }
-
     /// The organisation's calls now; `None`: there is no limit.
     fn purse(&self, index: usize, now: Timestamp) -> Option<Purse> {
         let upstream = &self.upstreams[index];
