@@ -11,7 +11,7 @@ use presenced::simulator::knobs::Lag;
 use presenced::simulator::{Fault, FaultKind, Knobs};
 use presenced::telemetry::health::SweepState;
 
-use crate::sweep::{Desk, JOINED, LEFT, SITTING, by_sweep, id};
+use crate::sweep::{Desk, JOINED, LEFT, PEOPLE, SITTING, by_sweep, config, id, scene};
 
 /// After the lie, unless a test says otherwise.
 const TWO_COME_AND_GO: &str = r#"
@@ -94,7 +94,26 @@ async fn one_person_wrongly_inside_in_the_sweep_in_which_others_come() {
     desk.polling.end().await;
 }
 
-/// Two sweeps in a row say it, and others move in both: that is believed, until a look.
+/// However often it is said: who comes alone into a meeting is looked at, whatever happens in others.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_wrongly_inside_again_and_again_while_others_meet_elsewhere() {
+    let elsewhere = TWO_COME_AND_GO.replace("meeting = \"m\"", "meeting = \"n\"");
+    let scene = scene(&elsewhere).replace("[script]", "n = {}\n[script]");
+    let desk = Desk::open_on(&scene, &config("2m", PEOPLE), |_| ()).await;
+    desk.until(29).await;
+    let fault = Fault::new(FaultKind::WronglyInside).on(On::MeetingQuery).who(&id(11));
+    desk.office.dingtalk.add_fault(fault);
+    desk.until(36).await;
+    assert_eq!(desk.told().await, (SITTING + 2, 0));
+    assert!(desk.of(JOINED, 11).await.is_empty());
+    assert_eq!(desk.standing().state, SweepState::Learning, "who lies is not believed any more");
+    desk.office.dingtalk.clear_faults();
+    desk.until(END + 6).await;
+    two_came_and_went(&desk).await;
+    desk.polling.end().await;
+}
+
+/// Two sweeps in a row say it, and others come into the same meeting: that is believed, until a look.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_person_wrongly_inside_twice_is_let_out_by_the_next_look() {
     let desk = Desk::open_at(TWO_COME_AND_GO, 29).await;

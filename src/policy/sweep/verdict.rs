@@ -4,6 +4,8 @@
 //! anybody leaves; what is odd is looked at. Deliberately not here: what each person's belief makes of it
 //! (`presence::sweep`), trust (`trust`).
 
+use std::collections::BTreeMap;
+
 use super::MEETINGS_A_CALL;
 
 /// What a sweep says about somebody that is not what is believed.
@@ -29,7 +31,8 @@ pub struct Verdict {
 }
 
 /// Judges one sweep. `inside`: how many are believed inside meetings that sweeps show. `changes`: by person, each once.
-pub fn judge(trusted: bool, inside: usize, changes: &[(u32, Change)]) -> Verdict {
+/// `alone`: who came into a meeting into which nobody else came.
+pub fn judge(trusted: bool, inside: usize, changes: &[(u32, Change)], alone: &[u32]) -> Verdict {
     if !trusted {
         return Verdict { looks: changes.iter().map(|(person, _)| *person).collect(), ..Verdict::default() };
     }
@@ -46,12 +49,33 @@ pub fn judge(trusted: bool, inside: usize, changes: &[(u32, Change)]) -> Verdict
     if let ([(person, Change::Joins | Change::Leaves)], true) = (changes, first.is_empty()) {
         looks.push(*person);
     }
+    // One person wrongly inside looks like this, and stands in a second sweep as well.
+    if let ([person], true) = (alone, first.is_empty())
+        && !looks.contains(person)
+    {
+        looks.push(*person);
+    }
     Verdict { believed: true, first, looks }
 }
 
-/// What asking again for so many meetings costs.
-pub fn calls_to_confirm(meetings: u64) -> u64 {
-    meetings.div_ceil(MEETINGS_A_CALL)
+impl Verdict {
+    /// What follows costs so many calls, if so many people changed, in so many meetings: looks, and asking again for the
+    /// meetings of those who are not looked at.
+    pub fn calls(&self, changes: usize, meetings: usize) -> u64 {
+        let looks = (self.first.len() + self.looks.len()) as u64;
+        let asked_again =
+            if changes > self.looks.len() { (meetings as u64).div_ceil(MEETINGS_A_CALL) } else { 0 };
+        looks + asked_again
+    }
+}
+
+/// Who came into a meeting into which nobody else came, of these joins by meeting.
+pub fn alone<M: Ord>(joins: impl IntoIterator<Item = (M, u32)>) -> Vec<u32> {
+    let mut meetings: BTreeMap<M, Vec<u32>> = BTreeMap::new();
+    for (meeting, person) in joins {
+        meetings.entry(meeting).or_default().push(person);
+    }
+    meetings.into_values().filter_map(|who| <[u32; 1]>::try_from(who).ok()).map(|[person]| person).collect()
 }
 
 #[cfg(test)]
@@ -62,21 +86,33 @@ mod tests {
 
     #[test]
     fn without_trust_everything_is_a_hint() {
-        let verdict = judge(false, 4, &[(1, Change::Joins), (2, Change::Leaves), (3, Change::Odd)]);
+        let verdict = judge(false, 4, &[(1, Change::Joins), (2, Change::Leaves), (3, Change::Odd)], &[1]);
         assert_eq!(verdict, Verdict { looks: vec![1, 2, 3], ..Verdict::default() });
     }
 
     #[test]
     fn an_empty_list_is_looked_into_before_anybody_leaves() {
         let all: Vec<(u32, Change)> = (0..9).map(|person| (person, Change::Leaves)).collect();
-        assert_eq!(judge(true, 9, &all).first, [0]);
-        assert_eq!(judge(true, 18, &all).first, [0; 0], "half is not more than half");
+        assert_eq!(judge(true, 9, &all, &[]).first, [0]);
+        assert_eq!(judge(true, 18, &all, &[]).first, [0; 0], "half is not more than half");
     }
 
     #[test]
     fn a_single_change_is_looked_at() {
-        assert_eq!(judge(true, 9, &[(4, Change::Joins)]).looks, [4]);
-        assert_eq!(judge(true, 9, &[(4, Change::Joins), (5, Change::Joins)]).looks, [0; 0]);
+        assert_eq!(judge(true, 9, &[(4, Change::Joins)], &[4]).looks, [4]);
+        assert_eq!(judge(true, 9, &[(4, Change::Joins), (5, Change::Joins)], &[]).looks, [0; 0]);
+    }
+
+    #[test]
+    fn who_alone_comes_into_a_meeting_is_looked_at_and_the_others_are_asked_for_again() {
+        let changes = [(4, Change::Joins), (5, Change::Joins), (6, Change::Joins), (7, Change::Leaves)];
+        let who = alone([("a", 4), ("b", 5), ("b", 6)]);
+        assert_eq!(who, [4]);
+        let verdict = judge(true, 9, &changes, &who);
+        assert_eq!(verdict.looks, [4]);
+        assert_eq!(verdict.calls(changes.len(), 3), 2, "a look, and one batch");
+        assert_eq!(judge(true, 9, &changes, &[4, 7]).looks, [0; 0], "several cost more than they tell");
+        assert_eq!(judge(true, 9, &changes[..1], &[4]).calls(1, 1), 1);
     }
 
     proptest! {
@@ -84,11 +120,12 @@ mod tests {
 
         #[test]
         fn more_than_half_lost_is_never_believed_at_once(
-            trusted: bool, inside in 0_usize..40, kinds in prop::collection::vec(0_u8..3, 0..40),
+            trusted: bool, inside in 0_usize..40, lonely in 0_usize..3, kinds in prop::collection::vec(0_u8..3, 0..40),
         ) {
             let changes: Vec<(u32, Change)> = (0_u32..).zip(kinds)
                 .map(|(person, kind)| (person, [Change::Joins, Change::Leaves, Change::Odd][usize::from(kind)])).collect();
-            let verdict = judge(trusted, inside, &changes);
+            let alone: Vec<u32> = changes.iter().filter(|(_, change)| *change == Change::Joins).map(|(person, _)| *person).take(lonely).collect();
+            let verdict = judge(trusted, inside, &changes, &alone);
             let lost = changes.iter().filter(|(_, change)| *change == Change::Leaves).count();
             prop_assert!(!verdict.believed || lost * 2 <= inside || !verdict.first.is_empty());
             prop_assert_eq!(verdict.believed, trusted);

@@ -158,15 +158,15 @@ impl Drive<'_> {
                 meetings.extend(was.into_iter().chain(is));
             }
         }
-        let verdict = verdict::judge(true, sweeper.inside.len(), &changes);
-        let looked = (verdict.first.len() + verdict.looks.len()) as u64;
-        let asked =
-            if verdict.looks.is_empty() { verdict::calls_to_confirm(meetings.len() as u64) } else { 0 };
-        self.spend(sweeper, cost + looked + asked);
-        sweeper.timetable.paid((cost + looked + asked) as f64);
-        // What still stands half a minute later is so.
-        let confirmed = if verdict.looks.is_empty() { at + MINUTE_MS / 2 } else { at };
-        let later = self.own_inside(confirmed);
+        let joins = changes.iter().filter_map(|(person, _)| Some((*now.get(person)?, *person)));
+        let alone = verdict::alone(joins);
+        let verdict = verdict::judge(true, sweeper.inside.len(), &changes, &alone);
+        let calls = cost + verdict.calls(changes.len(), meetings.len());
+        self.spend(sweeper, calls);
+        sweeper.timetable.paid(calls as f64);
+        // What still stands half a minute later is so; a look knows at once.
+        let asked_again = at + MINUTE_MS / 2;
+        let later = self.own_inside(asked_again);
         let mut turned = 0;
         for person in people {
             let (was, is) = (sweeper.inside.get(&person).copied(), now.get(&person).copied());
@@ -174,7 +174,8 @@ impl Drive<'_> {
                 self.looks[person as usize].push((at, true));
                 continue;
             }
-            if later.get(&person).copied() != is {
+            let looked = verdict.looks.contains(&person);
+            if !looked && later.get(&person).copied() != is {
                 continue;
             }
             turned += 1;
@@ -182,7 +183,7 @@ impl Drive<'_> {
                 Some(meeting) => sweeper.inside.insert(person, meeting),
                 None => sweeper.inside.remove(&person),
             };
-            self.looks[person as usize].push((confirmed, is.is_some()));
+            self.looks[person as usize].push((if looked { at } else { asked_again }, is.is_some()));
         }
         let since = since.map(Timestamp::from_ms);
         sweeper.timetable.changed(since, Timestamp::from_ms(at), turned, self.scene.settings.time_zone);

@@ -48,6 +48,8 @@ pub(super) struct Held {
 struct Heard {
     inside: usize,
     changes: Vec<(u32, Change)>,
+    /// Who is newly inside which.
+    joins: Vec<(ConferenceId, u32)>,
     /// The meetings in which something changed.
     meetings: BTreeSet<ConferenceId>,
     /// Who is inside, as believed.
@@ -82,16 +84,11 @@ impl Poller {
         sweeping.stood.extend(&heard.stood);
         sweeping.held = None;
         let trusted = sweeping.trust.is_earned();
-        let verdict = verdict::judge(trusted, heard.inside, &heard.changes);
+        let verdict = verdict::judge(trusted, heard.inside, &heard.changes, &verdict::alone(heard.joins));
         if sweep.asked.is_none() {
-            let asked_again = if verdict.looks.is_empty() {
-                verdict::calls_to_confirm(heard.meetings.len() as u64)
-            } else {
-                0
-            };
-            let more = verdict.first.len() + if trusted { verdict.looks.len() } else { 0 };
-            let asked_again = u32::try_from(asked_again + more as u64).unwrap_or(u32::MAX);
-            sweeping.timetable.paid(f64::from(calls.saturating_add(asked_again)));
+            let more = verdict.calls(heard.changes.len(), heard.meetings.len());
+            let more = u32::try_from(if trusted { more } else { 0 }).unwrap_or(u32::MAX);
+            sweeping.timetable.paid(f64::from(calls.saturating_add(more)));
             let since = sweeping.last.replace(Arc::clone(&sweep)).map(|last| last.observed_at);
             sweeping.swept = Some(now);
             let changes = heard.changes.iter().filter(|(_, change)| *change != Change::Odd).count();
@@ -154,6 +151,8 @@ impl Poller {
                 continue;
             };
             heard.changes.push((person, change));
+            let joined = says.iter().filter(|(_, says)| *says == Says::Joined);
+            heard.joins.extend(joined.map(|(meeting, _)| (meeting.clone(), person)));
             let changed = says.into_iter().filter(|(_, says)| *says != Says::StillInside);
             heard.meetings.extend(changed.map(|(meeting, _)| meeting));
         }
