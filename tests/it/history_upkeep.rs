@@ -10,21 +10,11 @@ use std::time::Duration;
 
 use presenced::store::gaps::Why;
 use presenced::store::retention::Limits;
-use presenced::store::{Store, StoreError, backup, check};
+use presenced::store::{StoreError, backup, check};
 
-use crate::store_fixture::{Place, START, ended, enroll_one, joined, later, org, snapshot, visit};
+use crate::store_fixture::{Place, START, ended, enroll_one, filled, joined, later, org, snapshot, visit};
 
 const DAY: Duration = Duration::from_hours(24);
-
-async fn filled() -> (Place, Store) {
-    let place = Place::new();
-    let store = place.open().await;
-    let person = enroll_one(&store).await.person_id;
-    for n in 0..50 {
-        store.record(joined(person, "li", &format!("n{n}"))).await.unwrap();
-    }
-    (place, store)
-}
 
 #[tokio::test]
 async fn a_backup_is_whole_private_and_made_while_the_daemon_writes() {

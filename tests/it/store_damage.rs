@@ -14,17 +14,7 @@ use presenced::store::{Store, StoreError, backup, check};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use crate::store_fixture::{Place, START, enroll_one, joined};
-
-async fn filled() -> (Place, Store) {
-    let place = Place::new();
-    let store = place.open().await;
-    let person = enroll_one(&store).await.person_id;
-    for n in 0..50 {
-        store.record(joined(person, "li", &format!("n{n}"))).await.unwrap();
-    }
-    (place, store)
-}
+use crate::store_fixture::{Place, START, filled};
 
 /// After a clean stop, and without what an earlier daemon left beside it.
 async fn at_rest() -> Place {

@@ -80,6 +80,17 @@ pub(crate) async fn enroll_one(store: &Store) -> Enrolled {
     store.enroll(vec![enrolment("li")]).await.unwrap().0.remove(0)
 }
 
+/// One person with fifty joins, and the store that is open on them.
+pub(crate) async fn filled() -> (Place, Store) {
+    let place = Place::new();
+    let store = place.open().await;
+    let person = enroll_one(&store).await.person_id;
+    for n in 0..50 {
+        store.record(joined(person, "li", &format!("n{n}"))).await.unwrap();
+    }
+    (place, store)
+}
+
 /// A look without consequences.
 pub(crate) fn look(person_id: i64) -> Recording {
     Recording {
