@@ -18,6 +18,7 @@ use crate::policy::sweep::verdict::{self, Change};
 use crate::time::Timestamp;
 
 const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
 /// What sweeping knows and has spent.
 pub(super) struct Sweeper {
@@ -149,6 +150,7 @@ impl Drive<'_> {
         if let Some(every_ms) = sweeper.every_ms {
             return at + every_ms;
         }
+        let closes = closes.min(at + DAY_MS).min(self.allowance.until.as_ms());
         if first || !sweeper.timetable.stands(now) {
             self.replan(sweeper, at, closes);
         }
@@ -157,7 +159,7 @@ impl Drive<'_> {
 
     fn replan(&self, sweeper: &mut Sweeper, at: i64, closes: i64) {
         let until = self.allowance.until.as_ms();
-        let share = self.open_ms(at, closes.min(until)) / self.open_ms(at, until).max(1.0);
+        let share = self.open_ms(at, closes) / self.open_ms(at, until).max(1.0);
         let all = sweeper.spending.for_sweeps(self.left()) as f64;
         let (now, closes) = (Timestamp::from_ms(at), Timestamp::from_ms(closes));
         sweeper.timetable.replan(now, closes, all * share, self.scene.settings.time_zone);
