@@ -38,6 +38,7 @@ const STEP: Duration = Duration::from_secs(15);
 /// How people are watched.
 struct Watch {
     poll: &'static str,
+    calls_per_month: u32,
     /// Stays at least so long are told, whatever goes wrong.
     long_s: u64,
     /// What goes wrong, and every how manieth time.
@@ -46,6 +47,7 @@ struct Watch {
 
 const BY_LOOKS: Watch = Watch {
     poll: "interval = \"1m\"\nmin_interval = \"10s\"\nsweep = \"off\"",
+    calls_per_month: 500_000,
     long_s: 1_200,
     faults: &[
         (FaultKind::ServerError, On::Lists, 13),
@@ -72,6 +74,7 @@ const ASKING_MEETINGS: Watch = Watch {
 
 const BY_SWEEPS: Watch = Watch {
     poll: "interval = \"30m\"\nmin_interval = \"10s\"\nsweep = \"2m\"",
+    calls_per_month: 500_000,
     long_s: 1_500,
     faults: &[
         (FaultKind::ServerError, On::Lists, 11),
@@ -85,12 +88,25 @@ const BY_SWEEPS: Watch = Watch {
     ],
 };
 
+/// With so few calls stays may be missed; what is told must be so all the same.
+const WITH_FEW_CALLS: Watch = Watch {
+    poll: "min_interval = \"10s\"",
+    calls_per_month: 60_000,
+    long_s: u64::MAX,
+    faults: &[
+        (FaultKind::ServerError, On::Lists, 11),
+        (FaultKind::ServerError, On::MeetingQuery, 19),
+        (FaultKind::Errcode, On::OrgMeetings, 23),
+        (FaultKind::WronglyInside, On::MeetingQuery, 13),
+    ],
+};
+
 /// Lives of this seed, watched so, with one restart in the middle.
 async fn differences(watch: &Watch, knobs: Knobs, seed: u64) -> Vec<String> {
     let mut dice = Dice::new(seed);
     let life = Life::new(&mut dice, PEOPLE, MEETINGS, QUIET_S, DAY_S);
     let users = users(HERMIT + 1);
-    let config = format!("calls_per_month = 500000\n[poll]\n{}\n{users}", watch.poll);
+    let config = format!("calls_per_month = {}\n[poll]\n{}\n{users}", watch.calls_per_month, watch.poll);
     let office = Office::open(FROM, Scenario::parse(&life.scenario(), "lives").unwrap(), &config).await;
     office.dingtalk.set_knobs(knobs);
     for (kind, on, every) in watch.faults {
@@ -153,4 +169,9 @@ async fn looks_that_ask_meetings_tell_what_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sweeps_tell_what_was() {
     are_told(&BY_SWEEPS, undecided).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_by_few_calls_was() {
+    are_told(&WITH_FEW_CALLS, undecided).await;
 }

@@ -4,13 +4,14 @@
 //! every stay that is long enough is told. Deliberately not here: making either (`life`, `truth`).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use presenced::time::Timestamp;
 use serde_json::Value;
 
 use super::life::{Stay, conference_id};
 use crate::house::at;
-use crate::sweep::{CORRECTED, JOINED, LEFT, id};
+use crate::sweep::{CORRECTED, JOINED, LEFT, by_sweep, id};
 
 /// Finds every difference; nothing: all is well.
 pub(super) fn differences(events: &[Value], stays: &[Stay], from: Timestamp, long_s: u64) -> Vec<String> {
@@ -48,7 +49,7 @@ impl Told<'_> {
     fn join(&mut self, event: &Value) {
         let stays = self.stays;
         let of = stays.iter().enumerate().find(|(_, stay)| {
-            is_of(event, stay) && within(event, self.from.plus(std::time::Duration::from_secs(stay.joined_s)))
+            is_of(event, stay) && within(event, self.from.plus(Duration::from_secs(stay.joined_s)))
         });
         let Some((index, _)) = of else { return self.note("nobody came", event) };
         self.joined[index] += 1;
@@ -63,7 +64,7 @@ impl Told<'_> {
             return self.note("left without having come", event);
         };
         let stay = &self.stays[index];
-        if !within(event, self.from.plus(std::time::Duration::from_secs(stay.left_s))) {
+        if !within(event, self.from.plus(Duration::from_secs(stay.left_s))) {
             self.note(&format!("did not leave then, but {stay:?}"), event);
         }
         self.left[index] += 1;
@@ -81,7 +82,7 @@ impl Told<'_> {
         let changes = &event["data"]["changes"];
         for (field, truth_s) in [("joined_at", stay.joined_s), ("left_at", stay.left_s)] {
             let Some(to) = changes[field]["to"].as_str() else { continue };
-            if at(to) != self.from.plus(std::time::Duration::from_secs(truth_s)) {
+            if at(to) != self.from.plus(Duration::from_secs(truth_s)) {
                 self.note(&format!("corrected to something else than {stay:?}"), event);
             }
         }
@@ -119,9 +120,13 @@ fn is_of(event: &Value, stay: &Stay) -> bool {
         && event["data"]["meeting"]["conference_id"] == conference_id(stay.meeting).as_str()
 }
 
+/// A sweep that showed nobody, wrongly, at an instant when nobody was believed inside, bounds the joins after it.
+const AFTER_A_LIE: Duration = Duration::from_mins(6);
+
 fn within(event: &Value, truth: Timestamp) -> bool {
     let bound = |name: &str| event["data"]["timing"][name].as_str().map(at);
-    bound("earliest").is_some_and(|earliest| earliest <= truth)
+    let slack = if by_sweep(event) { AFTER_A_LIE } else { Duration::ZERO };
+    bound("earliest").is_some_and(|earliest| earliest.minus(slack) <= truth)
         && bound("latest").is_some_and(|latest| truth <= latest)
 }
 
