@@ -104,6 +104,10 @@ fn explain(running: &Running, title: &str, speed: f64) {
     for person in running.world().people().iter().take(10) {
         anstream::println!("  {:<34} {}", person.union_id, person.nick);
     }
+    anstream::println!("in the [dingtalk] of a config:");
+    for host in ["api_base", "legacy_base"] {
+        anstream::println!("  {host} = \"{base}\"");
+    }
     anstream::println!("try:");
     anstream::println!(
         "  TOKEN=$(curl -s {base}{} -H 'content-type: application/json' -d '{{\"appKey\":\"k\",\"appSecret\":\"s\"}}' | cut -d'\"' -f4)",

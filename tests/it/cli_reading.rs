@@ -14,6 +14,7 @@ use presenced::store::Store;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+use super::harness::loopback;
 use super::store_fixture::{Place, START, ended, enrolment, joined, later, look, system, visit};
 
 struct Shell {
@@ -33,10 +34,13 @@ impl Shell {
     fn new() -> Self {
         let place = Place::new();
         let config = place.folder.path().join("config.toml");
-        let text = "time_zone = \"Asia/Shanghai\"\n[dingtalk]\napp_key = \"dingkey\"\napp_secret = \"plain\"\n\
-            calls_per_month = 5000\napi_base = \"http://127.0.0.1:9\"\n[history]\npath = \"presence.db\"\n\
-            [[user]]\nunion_id = \"li\"\nname = \"Name li\"\n[[user]]\nunion_id = \"liu\"\nname = \"Name liu\"\n";
-        std::fs::write(&config, text).unwrap();
+        let hosts = loopback::hosts("http://127.0.0.1:9");
+        let text = format!(
+            "time_zone = \"Asia/Shanghai\"\n[dingtalk]\napp_key = \"dingkey\"\napp_secret = \"plain\"\n\
+             calls_per_month = 5000\n{hosts}[history]\npath = \"presence.db\"\n\
+             [[user]]\nunion_id = \"li\"\nname = \"Name li\"\n[[user]]\nunion_id = \"liu\"\nname = \"Name liu\"\n"
+        );
+        std::fs::write(&config, loopback::at_home(&text)).unwrap();
         Self { place, config: config.canonicalize().unwrap() }
     }
 

@@ -34,6 +34,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::harness::loopback;
 use crate::house::at;
 
 /// Whose wall clock everybody lives by.
@@ -61,7 +62,7 @@ pub(crate) struct Polling {
 }
 
 impl Office {
-    /// `config`: what stands beside `time_zone`, `api_base`, the app and the webhook; it begins in `[dingtalk]`.
+    /// `config`: what stands beside `time_zone`, DingTalk's hosts, the app and the webhook; it begins in `[dingtalk]`.
     pub(crate) async fn open(from: &str, scenario: Scenario, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = ManualClock::at(at(from));
@@ -210,12 +211,13 @@ impl Polling {
 }
 
 fn load(folder: &std::path::Path, base: &str, config: &str) -> Config {
+    let hosts = loopback::hosts(base);
     let text = format!(
         "time_zone = \"{ZONE}\"\n[[webhook]]\nname = \"none\"\nurl = \"http://127.0.0.1:9/\"\n\
          [history]\npath = \"presence.db\"\n[http]\nlisten = \"\"\n\
-         [dingtalk]\napi_base = \"{base}\"\nlegacy_base = \"{base}\"\napp_key = \"key\"\napp_secret = \"made-up\"\n{config}"
+         [dingtalk]\n{hosts}app_key = \"key\"\napp_secret = \"made-up\"\n{config}"
     );
-    std::fs::write(folder.join("config.toml"), text).unwrap();
+    std::fs::write(folder.join("config.toml"), loopback::at_home(&text)).unwrap();
     config::load(&folder.join("config.toml")).unwrap_or_else(|refused| panic!("{refused}")).config
 }
 

@@ -43,7 +43,7 @@ fn users(ids: &[&str], more: &str) -> String {
 
 fn config(calls: u64, poll: &str, rest: &str) -> String {
     format!(
-        "[dingtalk]\napi_base = \"BASE\"\napp_key = \"key\"\napp_secret = \"made-up\"\ncalls_per_month = {calls}\n\
+        "[dingtalk]\nHOSTSapp_key = \"key\"\napp_secret = \"made-up\"\ncalls_per_month = {calls}\n\
          [poll]\n{poll}\nbackoff = {{ initial = \"10s\", max = \"1m\" }}\n{rest}"
     )
 }

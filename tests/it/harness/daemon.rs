@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::receiver::SECRET;
-use super::{LIMIT, said};
+use super::{LIMIT, loopback, said};
 
 /// A folder with a config, and the commands run on it.
 #[derive(Debug)]
@@ -36,12 +36,12 @@ impl Site {
     pub(crate) fn new(base: &str, hook: &str, users: &[&str], poll: &str, webhook: &str) -> Self {
         let person = |id: &&str| format!("[[user]]\nunion_id = \"{id}\"\nname = \"{id}\"\n");
         let people = users.iter().map(person).collect::<Vec<_>>().concat();
+        let hosts = loopback::hosts(base);
         Self::with_config(&format!(
             r#"
 time_zone = "UTC"
 [dingtalk]
-api_base = "{base}"
-app_key = "key"
+{hosts}app_key = "key"
 app_secret = "secret-of-the-app"
 calls_per_month = 0
 rate = 10000
@@ -64,8 +64,10 @@ listen = ""
         ))
     }
 
-    /// With this config as it stands.
+    /// With this config as it stands; like every config that is written here, it must not lead beyond this machine.
+    #[track_caller]
     pub(crate) fn with_config(text: &str) -> Self {
+        let text = loopback::at_home(text);
         let dir = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(dir.path().join("config.toml"), text).expect("a writable folder");
         Self { dir, printed: Mutex::default(), configs: Mutex::default() }
@@ -84,7 +86,7 @@ listen = ""
         let text = std::fs::read_to_string(&file).expect("a config");
         assert!(text.contains(from), "nothing to change");
         self.remember_config();
-        std::fs::write(&file, text.replace(from, to)).expect("a writable folder");
+        std::fs::write(&file, loopback::at_home(&text.replace(from, to))).expect("a writable folder");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -100,7 +102,10 @@ listen = ""
     }
 
     /// Moved into place, as careful editors do.
+    #[track_caller]
     pub(crate) fn rewrite(&self, text: impl AsRef<[u8]>) {
+        // What is no text is no config either.
+        let _ = std::str::from_utf8(text.as_ref()).map(loopback::at_home);
         self.remember_config();
         std::fs::write(self.path("config.new"), text).expect("a writable folder");
         std::fs::rename(self.path("config.new"), self.path("config.toml")).expect("a writable folder");
@@ -181,7 +186,10 @@ listen = ""
         assert!(found.success(), "waited in vain for: {word}\n{log}");
     }
 
+    #[track_caller]
     fn prepared(&self) -> Command {
+        // Also what a test put there past `rewrite`.
+        loopback::at_home(&std::fs::read_to_string(self.path("config.toml")).unwrap_or_default());
         let mut command = Command::new(env!("CARGO_BIN_EXE_presenced"));
         command
             .current_dir(self.dir.path())

@@ -6,6 +6,7 @@
 pub(crate) mod daemon;
 pub(crate) mod fake;
 pub(crate) mod http;
+pub(crate) mod loopback;
 pub(crate) mod receiver;
 pub(crate) mod said;
 
