@@ -19,6 +19,7 @@ use presenced::presence::diff::Rules;
 use presenced::presence::event::Card;
 use presenced::secret::Secret;
 use presenced::simulator::{Running, Scenario, Simulator, api};
+use presenced::store::history::EventQuery;
 use presenced::store::{Store, Usage};
 use presenced::tasks::poller::reload::{Reload, ReloadHandle};
 use presenced::tasks::poller::report::PollerHandle;
@@ -30,6 +31,7 @@ use presenced::tasks::pulse::Pulse;
 use presenced::telemetry::health::Health;
 use presenced::telemetry::metrics::Metrics;
 use presenced::time::Timestamp;
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -175,6 +177,14 @@ impl Office {
     /// List calls so far.
     pub(crate) fn calls(&self) -> u64 {
         self.dingtalk.counts().calls_to(api::LISTS)
+    }
+
+    /// Events of a type, in their order.
+    pub(crate) async fn told(&self, event_type: &str) -> Vec<Value> {
+        let query =
+            EventQuery { event_type: Some(event_type.to_owned()), limit: 1_000, ..EventQuery::default() };
+        let events = self.store.history().events(&query).await.unwrap();
+        events.iter().map(|event| serde_json::from_str(&event.body).unwrap()).collect()
     }
 
     /// What is written down for a month of the only organisation.
