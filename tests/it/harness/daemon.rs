@@ -5,12 +5,12 @@
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::receiver::SECRET;
-use super::{LIMIT, loopback, said};
+use super::{LAST, LIMIT, Patience, loopback, said};
 
 /// A folder with a config, and the commands run on it.
 #[derive(Debug)]
@@ -231,7 +231,7 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn terminate(mut self) {
         signal(&self.child, "TERM");
-        let code = self.child.wait().expect("a child to wait for").code();
+        let code = self.code();
         assert_eq!(code, Some(0), "{}", self.log());
     }
 
@@ -242,7 +242,21 @@ impl Daemon {
 
     /// Its exit code, once it has ended.
     pub(crate) fn wait(mut self) -> Option<i32> {
-        self.child.wait().expect("a child to wait for").code()
+        self.code()
+    }
+
+    /// The code it ends with; `None` also where it does not end by itself.
+    fn code(&mut self) -> Option<i32> {
+        let (pid, (ended, waiting)) = (self.child.id().to_string(), channel::<()>());
+        std::thread::spawn(move || {
+            // Until the other end is dropped. Nobody else has the number before it was waited for.
+            if waiting.recv_timeout(LAST) == Err(RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            }
+        });
+        let code = self.child.wait().expect("a child to wait for").code();
+        drop(ended);
+        code
     }
 
     /// Waits until it tells the service manager that it is stopping.
@@ -260,20 +274,21 @@ impl Daemon {
     /// Waits until it ends by itself, and gives its code and what it said.
     #[track_caller]
     pub(crate) fn ended(mut self) -> (Option<i32>, String) {
-        let code = self.child.wait().expect("a child to wait for").code();
-        (code, self.log())
+        (self.code(), self.log())
     }
 
     /// Waits until the service manager would have been told this.
     #[track_caller]
     pub(crate) fn wait_told(&self, word: &str) {
-        loop {
-            match self.told.recv_timeout(LIMIT) {
+        let (patience, mut last) = (Patience::of(LAST), None);
+        while let Some(left) = patience.left() {
+            match self.told.recv_timeout(left) {
                 Ok(said) if said.contains(word) => return,
-                Ok(_) => {}
-                Err(error) => panic!("no {word}: {error}\n{}", self.log()),
+                Ok(said) => last = Some(said),
+                Err(error) => panic!("no {word} after {last:?}: {error}\n{}", self.log()),
             }
         }
+        panic!("no {word}, and {last:?} in the end\n{}", self.log());
     }
 
     /// SIGHUP, so many times as fast as a shell can.

@@ -5,6 +5,8 @@
 
 use toml::{Table, Value};
 
+use super::daemon::Site;
+
 /// Both, in whatever order the file has them.
 const HOSTS: [&str; 2] = ["api_base", "legacy_base"];
 
@@ -76,13 +78,13 @@ fn a_config_that_leads_beyond_this_machine_is_not_written() {
         let away = away(&leads_away);
         assert!(away.len() == 1 || leads_away == "[dingtalk]\n", "{away:?}");
         assert!(away[0].contains(why), "{away:?} of {leads_away}");
-        let written = std::panic::catch_unwind(|| super::daemon::Site::with_config(&leads_away));
+        let written = std::panic::catch_unwind(|| Site::with_config(&leads_away));
         assert!(written.is_err(), "{leads_away}");
     }
-    let site = super::daemon::Site::with_config(&both);
-    for write in [(|site| site.edit("legacy_base", "legacy_bas")) as fn(&super::daemon::Site), |site| {
-        site.rewrite("[dingtalk]\n")
-    }] {
+    let site = Site::with_config(&both);
+    let edit = |site: &Site| site.edit("legacy_base", "legacy_bas");
+    let rewrite = |site: &Site| site.rewrite("[dingtalk]\n");
+    for write in [edit as fn(&Site), rewrite] {
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&site))).is_err());
         assert_eq!(site.config(), both, "and what was there stays");
     }
