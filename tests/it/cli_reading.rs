@@ -139,9 +139,35 @@ async fn a_time_that_ends_before_it_begins_is_refused_by_every_command_that_take
         for (since, until) in [("2026-11-24", "2026-11-23"), ("1h", "2h"), ("1h", "1h")] {
             let refused = shell.run(&[command, &["--since", since, "--until", until]].concat()).await;
             assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{command:?}: {refused:?}");
-            let why = format!("error: --since {since} is not before --until {until}\n");
+            let hint = if since == until { "" } else { "; exchange the two" };
+            let why = format!("error: --since {since} is not before --until {until}{hint}\n");
             assert_eq!(refused.err, why, "{command:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn values_that_cannot_be_are_answered_with_some_that_can() {
+    let (shell, store) = Shell::with_history().await;
+    store.close().await.unwrap();
+    for (arguments, said) in [
+        (&["history", "li", "--limit", "ten"][..], "a whole number from 1 on"),
+        (&["webhook", "deliveries", "--limit", "-5"], "a whole number from 1 on"),
+        (&["events", "--after", "-1"], "a whole number from 0 on"),
+        (&["events", "--limit", "0"], "a whole number from 1 on"),
+        (&["events", "--type", "joined"], "did you mean `meeting.participant_joined`?"),
+        (&["webhook", "route", "meeting"], "did you mean `meeting.*`?"),
+        (&["history", "li", "--since", "09:05"], "of which day? Write `20"),
+        (&["plan", "--days", "1000"], "a whole number from 1 to 366"),
+        (&["plan", "--replay", "trace.jsonl", "--warmup", "5M"], "write days, as in `30d`"),
+        (&["plan", "--replay", "trace.jsonl", "--warmup", "soon"], "as in `28d`"),
+        (&["demo", "--seconds", "x"], "a whole number from 1 to 86400"),
+        (&["user", "find", "--department", "sales"], "a whole number from 1 on"),
+        (&["simulate", "--listen", "localhost:9000"], "as in `127.0.0.1:9000`"),
+    ] {
+        let refused = shell.run(arguments).await;
+        assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{arguments:?}: {refused:?}");
+        assert!(refused.err.contains(said), "{arguments:?}: {}", refused.err);
     }
 }
 
