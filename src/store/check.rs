@@ -104,7 +104,9 @@ pub(super) async fn before_writing(path: &Path) -> Result<(), StoreError> {
     let looked = looked.map_err(|error| damaged(error, path));
     if looked.is_err() {
         // Made for reading what a crash left: the index of a WAL, or an empty WAL for an index. Usually there is neither.
-        made.into_iter().for_each(|file| drop(fs::remove_file(file)));
+        for file in made {
+            let _ = fs::remove_file(file);
+        }
     }
     looked
 }
