@@ -7,7 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::presence::sweep::{self, Gone, Says, Seats, Sweep};
+use crate::presence::glance::{self, Gone, Says, Seats, Sweep};
+use crate::presence::sweep;
 
 /// A sweep of everything: the statuses of this person, in a world where `a` and `b` go on.
 fn sweep(seconds: i64, seats: &[(&str, i64)]) -> (Sweep, Seats) {
@@ -37,7 +38,7 @@ impl Watch {
 
     fn says(&self, seconds: i64, seats: &[(&str, i64)]) -> Vec<Says> {
         let (sweep, seats) = sweep(seconds, seats);
-        sweep::says(&self.belief, &sweep.about(Some(&seats))).into_iter().map(|(_, says)| says).collect()
+        glance::says(&self.belief, &sweep.about(Some(&seats))).into_iter().map(|(_, says)| says).collect()
     }
 }
 
@@ -421,7 +422,7 @@ proptest! {
 
 #[test]
 fn the_margin_outlasts_the_oldest_picture_that_is_tested() {
-    assert!(sweep::OUTRANKED_FOR > Duration::from_mins(5));
+    assert!(glance::OUTRANKED_FOR > Duration::from_mins(5));
 }
 
 #[test]
