@@ -23,7 +23,7 @@ use crate::poller_harness::{Office, Polling};
 
 pub(crate) const FROM: &str = "2026-11-23T02:00:00Z";
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
-const STEP: Duration = Duration::from_secs(15);
+pub(crate) const STEP: Duration = Duration::from_secs(15);
 pub(crate) const PEOPLE: usize = 12;
 /// Inside from the beginning to the end; the others come and go as a test says.
 pub(crate) const SITTING: usize = 8;

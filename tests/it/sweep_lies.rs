@@ -11,7 +11,8 @@ use presenced::simulator::knobs::Lag;
 use presenced::simulator::{Fault, FaultKind, Knobs, api};
 use presenced::telemetry::health::SweepState;
 
-use crate::sweep::{Desk, JOINED, LEFT, PEOPLE, SITTING, by_sweep, config, id, scene};
+use crate::house::at;
+use crate::sweep::{Desk, FROM, JOINED, LEFT, PEOPLE, SITTING, STEP, by_sweep, config, id, scene};
 
 /// After the lie, unless a test says otherwise.
 const TWO_COME_AND_GO: &str = r#"
@@ -128,6 +129,25 @@ async fn one_person_wrongly_inside_again_and_again_while_others_come_into_the_sa
     desk.office.dingtalk.clear_faults();
     desk.until(END).await;
     two_came_and_went(&desk).await;
+    desk.polling.end().await;
+}
+
+/// Who was inside in a sweep whose meeting ended right after it, and is nowhere in a look half a minute later: no contradiction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_meeting_that_ends_right_after_a_sweep_makes_none_of_it_a_lie() {
+    let ends = r#"
+      { at = "+1190s", do = "join", who = ["p8", "p9"], meeting = "n" },
+      { at = "+1810s", do = "end", meeting = "n" },
+    "#;
+    let scene = scene(ends).replace("[script]", "n = {}\n[script]");
+    let desk = Desk::open_on(&scene, &config("2m", PEOPLE), |_| ()).await;
+    // The newest sweep saw them there.
+    desk.until(30).await;
+    desk.office.pass_until(&desk.polling, at(FROM).plus(Duration::from_secs(1830)), STEP).await;
+    desk.look(8).await;
+    desk.until(40).await;
+    assert_eq!(desk.standing().state, SweepState::Trusted);
+    assert_eq!(desk.told().await, (SITTING + 2, 2));
     desk.polling.end().await;
 }
 

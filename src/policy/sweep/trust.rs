@@ -12,6 +12,8 @@ pub const NEEDED: u32 = 10;
 pub const STALE_AFTER: Duration = Duration::from_hours(7 * 24);
 /// And at most, after contradictions.
 const MOST_NEEDED: u32 = 160;
+/// After so many times what was needed, the next contradiction costs half as much again.
+const FORGIVEN_AFTER: u32 = 4;
 /// Before anything is known of a person, this many visits of theirs count as seen.
 const PRIOR: f64 = 2.0;
 /// What was learned of a person fades by this with every finding.
@@ -93,12 +95,18 @@ impl Trust {
             Finding::Nothing => return false,
             Finding::Contradicts => {
                 let lost = self.is_earned();
+                // Several looks at one lie are one contradiction.
+                if self.agreed > 0 || self.needed == NEEDED {
+                    self.needed = (self.needed * 2).min(MOST_NEEDED);
+                }
                 self.agreed = 0;
-                self.needed = (self.needed * 2).min(MOST_NEEDED);
                 return lost;
             }
             Finding::Agrees => {
                 self.agreed = self.agreed.saturating_add(1);
+                if self.agreed >= self.needed.saturating_mul(FORGIVEN_AFTER) {
+                    self.needed = (self.needed / 2).max(NEEDED);
+                }
                 true
             }
             Finding::Unseen => false,
@@ -175,10 +183,24 @@ mod tests {
         assert!(!trust.is_earned());
         assert_eq!(trust.missing(), 2 * NEEDED);
         assert!(!trust.note(0, Finding::Contradicts), "lost already");
+        assert_eq!(trust.missing(), 2 * NEEDED, "several looks at one lie are one contradiction");
         for _ in 0..20 {
+            trust.note(0, Finding::Agrees);
             trust.note(0, Finding::Contradicts);
         }
         assert_eq!(trust.missing(), MOST_NEEDED);
+    }
+
+    #[test]
+    fn after_long_agreement_contradictions_of_long_ago_are_forgiven() {
+        let mut trust = after(&[Finding::Contradicts, Finding::Agrees, Finding::Contradicts]);
+        assert_eq!(trust.missing(), 4 * NEEDED);
+        for _ in 0..=FORGIVEN_AFTER * 4 * NEEDED {
+            assert!(trust.is_earned() || trust.missing() > 0);
+            trust.note(0, Finding::Agrees);
+        }
+        trust.note(0, Finding::Contradicts);
+        assert_eq!(trust.missing(), 2 * NEEDED, "as after the first");
     }
 
     #[test]

@@ -57,6 +57,8 @@ struct Sweeping {
     ids: Ids,
     names: Names,
     keep: Keep,
+    /// Whom the newest sweep had in meetings of which a look right after it knew nothing.
+    suspicions: BTreeSet<(u32, ConferenceId)>,
     /// The newest look that said anything about a sweep.
     compared: Option<Timestamp>,
     /// The newest whole sweep, of an earlier process too.

@@ -61,6 +61,7 @@ impl Poller {
     /// Other credentials: what was refused may be answered now, and perhaps otherwise.
     pub(in crate::tasks::poller) fn forget_refusal(&mut self, index: usize) {
         let sweeping = self.sweeps.of(index);
+        sweeping.members_refused = 0;
         if sweeping.trust.is_refused() || sweeping.ids.is_refused() {
             (sweeping.trust, sweeping.ids, sweeping.names) = Default::default();
             (sweeping.refusal, sweeping.strangers, sweeping.failures) = (None, 0, 0);

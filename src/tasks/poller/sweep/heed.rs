@@ -106,6 +106,7 @@ impl Sweeping {
 impl Poller {
     /// A sweep is complete and understood.
     pub(super) fn heed(&mut self, index: usize, sweep: Arc<Sweep>, calls: u32, now: Timestamp) {
+        self.settle_suspicions(index, &sweep, now);
         let sweeping = self.sweeps.of(index);
         sweeping.listed.extend(sweep.meetings.iter().map(|meeting| (meeting.clone(), now)));
         sweeping.listed.retain(|_, seen| now.since(*seen) < REMEMBERED);

@@ -24,7 +24,7 @@ use crate::time::Timestamp;
 const COMPARED_FOR: Duration = Duration::from_mins(2);
 /// Who came or went so shortly before a sweep may or may not stand in it.
 const BLURRED: Duration = Duration::from_secs(30);
-/// Who is inside in a sweep and so shortly after it nowhere to be seen never was.
+/// Who is inside in a sweep and so shortly after it nowhere to be seen never was, unless the meeting has just ended.
 const NOBODY_IS_SO_QUICK: Duration = Duration::from_mins(1);
 
 /// What a look saw.
@@ -47,15 +47,19 @@ impl Looked<'_> {
         }
     }
 
-    /// Told as gone since before `instant`, or not told at all.
-    fn was_gone(&self, conference: &ConferenceId, instant: Timestamp, soon: bool) -> bool {
-        match self.entries.and_then(|entries| entries.get(conference)) {
-            Some(Entry::Record(record)) => {
-                record.phase() == Phase::Outside && record.left.is_some_and(|left| left <= instant)
-            }
-            Some(Entry::ListedOnly) => false,
-            None => soon,
-        }
+    fn entry(&self, conference: &ConferenceId) -> Option<&Entry> {
+        self.entries.and_then(|entries| entries.get(conference))
+    }
+
+    /// Told as gone since before `instant`.
+    fn was_gone(&self, conference: &ConferenceId, instant: Timestamp) -> bool {
+        let Some(Entry::Record(record)) = self.entry(conference) else { return false };
+        record.phase() == Phase::Outside && record.left.is_some_and(|left| left <= instant)
+    }
+
+    /// Not told at all.
+    fn knows_nothing_of(&self, conference: &ConferenceId) -> bool {
+        !self.sees_inside(conference) && self.entry(conference).is_none()
     }
 }
 
@@ -79,10 +83,32 @@ impl Poller {
         let lesson = sweeping.learn(person, union_id, &last, &looked);
         sweeping.take_lesson(person, lesson, &self.upstreams[index].name);
         let finding = sweeping.finding(person, union_id, &last, &looked);
+        let suspicions: Vec<ConferenceId> = sweeping.suspicions(person, union_id, &last, &looked);
+        sweeping.suspicions.extend(suspicions.into_iter().map(|meeting| (person, meeting)));
+        self.take_finding(person, finding, at);
+    }
+
+    /// Whom a sweep had inside a meeting that a look right after it knew nothing of: if the meeting goes on, one of the two was
+    /// wrong; if it does not, it had just ended.
+    pub(super) fn settle_suspicions(&mut self, index: usize, sweep: &Sweep, now: Timestamp) {
+        if sweep.asked.is_some() {
+            return;
+        }
+        for (person, meeting) in std::mem::take(&mut self.sweeps.of(index).suspicions) {
+            if sweep.meetings.contains(&meeting) {
+                self.take_finding(person, Finding::Contradicts, now);
+            }
+        }
+    }
+
+    fn take_finding(&mut self, person: u32, finding: Finding, at: Timestamp) {
         if finding == Finding::Nothing {
             return;
         }
+        let watched = &self.people[person as usize];
+        let index = watched.upstream;
         let (org, person_id) = (&self.upstreams[index].name, watched.person_id);
+        let sweeping = self.sweeps.of(index);
         tracing::debug!(%org, person = person_id, ?finding, "a look after a sweep");
         let before = sweeping.trust.is_earned();
         sweeping.compared = Some(at);
@@ -184,7 +210,6 @@ impl Sweeping {
             None => self.ids.may_learn(person) && self.strangers < STRANGERS,
         };
         let sure = sweep.asked_at.minus(BLURRED);
-        let soon = looked.at.since(sweep.asked_at) <= NOBODY_IS_SO_QUICK;
         let status = |conference: &ConferenceId| told.and_then(|seats| seats.get(conference)).copied();
         let mut found = Finding::Nothing;
         for visit in looked.belief.open_visits() {
@@ -204,11 +229,32 @@ impl Sweeping {
         }
         let claims = told.into_iter().flatten().filter(|(_, status)| **status == AttendStatus::Active);
         for (conference, _) in claims {
-            if !looked.sees_inside(conference) && looked.was_gone(conference, sure, soon) {
+            if looked.was_gone(conference, sure) {
                 return Finding::Contradicts;
             }
         }
         found
+    }
+}
+
+impl Sweeping {
+    /// The meetings in which a sweep has somebody of which a look right after it knows nothing.
+    fn suspicions(
+        &self,
+        person: u32,
+        union_id: &str,
+        sweep: &Sweep,
+        looked: &Looked<'_>,
+    ) -> Vec<ConferenceId> {
+        let soon = looked.at.since(sweep.asked_at) <= NOBODY_IS_SO_QUICK;
+        let told = self.ids.kind().and(self.seats(person, union_id, sweep));
+        let claims = told.filter(|_| soon && is_compared(sweep, looked)).into_iter().flatten();
+        claims
+            .filter(|(_, status)| **status == AttendStatus::Active)
+            .map(|(conference, _)| conference)
+            .filter(|conference| looked.knows_nothing_of(conference))
+            .cloned()
+            .collect()
     }
 }
 
