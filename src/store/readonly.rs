@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use super::{SCHEMA_VERSION, StoreError, open, schema};
+use super::{SCHEMA_VERSION, StoreError, connection, open, schema};
 
 /// A command asks one thing after the other.
 const CONNECTIONS: u32 = 2;
@@ -52,7 +52,7 @@ impl super::Store {
             _ => StoreError::file("open", path, error),
         })?;
         let options = options(&path)?;
-        let readers = open::pool(CONNECTIONS)
+        let readers = connection::pool(CONNECTIONS)
             .connect_with(options)
             .await
             .map_err(|error| needs_recovery(error, &path))?;
@@ -78,7 +78,7 @@ impl super::Store {
 pub(super) fn options(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
     let unused = is_empty_or_missing(&open::beside(path, "-wal")) && !open::beside(path, "-shm").exists();
     let at_rest = unused && in_wal_mode(path)?;
-    Ok(open::read_only(path).immutable(at_rest))
+    Ok(connection::read_only(path).immutable(at_rest))
 }
 
 fn in_wal_mode(path: &Path) -> Result<bool, StoreError> {
