@@ -9,8 +9,8 @@ use super::standing::Held;
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::{CallError, Verdict};
+use crate::policy::circuit::Cause;
 use crate::policy::quota::{Refusal, Reservation, Ticket};
-use crate::policy::reaction;
 use crate::presence::upkeep;
 use crate::store::{Miss, StoreError, Usage};
 use crate::time::Timestamp;
@@ -109,7 +109,7 @@ impl Poller {
                 if !upstream.is_month_spent() {
                     tracing::warn!(org = %upstream.name, until = %until, "the month's calls are spent; polling stops until the month turns");
                 }
-                upstream.standing = reaction::month_spent(upstream.standing, now, until);
+                upstream.standing = upstream.standing.shut_for(Cause::MonthSpent, now, until);
                 upstream.pause_until(until);
                 self.next_alarm = now;
                 Err(Some(until))
