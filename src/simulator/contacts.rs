@@ -8,10 +8,10 @@
 use axum::http::request::Parts;
 
 use super::api::Shared;
+use super::facts::Person;
 use super::faults::{Answer, Fault, FaultKind, replacement};
 use super::http::{decoded, parameter};
 use super::json::{Object, array};
-use super::world::Person;
 
 const GET: &str = "/topapi/v2/user/get";
 const BY_UNION_ID: &str = "/topapi/user/getbyunionid";
