@@ -12,8 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::config::secrets::SecretSource;
-use crate::config::secrets::{self, SecretError};
+use crate::config::secrets::{self, SecretError, SecretSource};
 use crate::config::{App, Cadence, Config, Org, Text, User};
 use crate::control::{self, Endpoint};
 use crate::dingtalk::client::{Client, Credentials};
@@ -25,7 +24,7 @@ use crate::presence::event::Card;
 use crate::secret::Secret;
 use crate::store::{Sound, Store, StoreError};
 use crate::tasks::alerts_webhook::WebhookAlerts;
-use crate::tasks::dispatcher::Dispatcher;
+use crate::tasks::dispatcher::{Dispatcher, Target};
 use crate::tasks::operator::Operator;
 use crate::tasks::poller::report::PollerHandle;
 use crate::tasks::poller::roster::Rhythm;
@@ -120,14 +119,8 @@ pub async fn daemon(
     stop: &CancellationToken,
 ) -> Result<Daemon, BuildError> {
     let subscriptions = subscriptions(&config.webhooks)?;
-    let ground = async {
-        let targets = targets(&config, &clock).await?;
-        let (clients, _) = clients(&config, &[], &clock).await?;
-        let listener = listener(&config).await?;
-        Ok::<_, BuildError>((targets, clients, listener, Sound::find(&config.history.path).await?))
-    };
-    let ground = stop.run_until_cancelled(ground).await.ok_or(BuildError::Stopped)?;
-    let (targets, clients, listener, sound) = ground?;
+    let ground = stop.run_until_cancelled(Ground::look(&config, &clock)).await.ok_or(BuildError::Stopped)?;
+    let Ground { targets, clients, listener, sound } = ground?;
     let store = sound.open(config.time_zone, Arc::clone(&clock)).await?;
     let health = Health::new();
     let outbox_wake = Arc::new(Notify::new());
@@ -161,24 +154,19 @@ pub async fn daemon(
     };
     let list = upkeep::without_forgotten(&store, assignments(&config)).await?;
     let poller = Poller::start(tools, settings(&config), upstreams, list, requests).await?;
-    let at_start: Vec<_> = config.webhooks.iter().filter(|webhook| webhook.snapshot_on_start).collect();
-    if !at_start.is_empty() {
-        looks.snapshot_at_start(at_start.into_iter().map(|webhook| webhook.name.clone()).collect());
-    }
+    ask_for_snapshots(&config, &looks);
+    let in_force = InForce::since(clock.now());
+    let measured = Measured {
+        metrics,
+        in_force: Arc::clone(&in_force),
+        database: store.path().to_owned(),
+        per_user: Arc::new(config.http.metrics_per_user.into()),
+    };
     let web = match listener {
         None => None,
-        Some(listener) => Some(web_state(&config, listener, &store, &health, &clock).await?),
+        Some(listener) => Some(web_state(&config, listener, &store, &health, &clock, measured).await?),
     };
     let control = if with_control { Some(control_endpoint(&config.file).await?) } else { None };
-    let in_force = InForce::since(clock.now());
-    if let Some((_, state)) = &web {
-        state.measure(Measured {
-            metrics,
-            in_force: Arc::clone(&in_force),
-            database: store.path().to_owned(),
-            per_user: Arc::new(config.http.metrics_per_user.into()),
-        });
-    }
     Ok(Daemon {
         config,
         clock,
@@ -198,6 +186,32 @@ pub async fn daemon(
         reloading: None,
         watchdog: None,
     })
+}
+
+/// What can be refused while nothing was written yet.
+struct Ground {
+    targets: Vec<Target>,
+    clients: Vec<Held>,
+    listener: Option<TcpListener>,
+    sound: Sound,
+}
+
+impl Ground {
+    async fn look(config: &Config, clock: &SharedClock) -> Result<Self, BuildError> {
+        let targets = targets(config, clock).await?;
+        let (clients, _) = clients(config, &[], clock).await?;
+        let listener = listener(config).await?;
+        Ok(Self { targets, clients, listener, sound: Sound::find(&config.history.path).await? })
+    }
+}
+
+/// For those webhooks that want to begin with who is where.
+fn ask_for_snapshots(config: &Config, looks: &PollerHandle) {
+    let at_start = config.webhooks.iter().filter(|webhook| webhook.snapshot_on_start);
+    let names: Arc<[_]> = at_start.map(|webhook| webhook.name.clone()).collect();
+    if !names.is_empty() {
+        looks.snapshot_at_start(names);
+    }
 }
 
 async fn secret(what: impl Fn() -> String, source: &SecretSource) -> Result<Secret, BuildError> {
@@ -367,10 +381,12 @@ async fn web_state(
     store: &Store,
     health: &Arc<Health>,
     clock: &SharedClock,
+    measured: Measured,
 ) -> Result<(TcpListener, web::State), BuildError> {
     let token = http_token(config).await?;
     let address = listener.local_addr().map_err(|error| BuildError::File { what: "the listener", error })?;
     let state = web::State::new(store.history(), Arc::clone(health), token, Arc::clone(clock), address);
+    state.measure(measured);
     Ok((listener, state))
 }
 
