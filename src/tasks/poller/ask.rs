@@ -41,25 +41,7 @@ impl Poller {
         }
         let mut questions = 0;
         loop {
-            let upstream = &mut self.upstreams[index];
-            // A completion wakes the loop and must not wait for a tick then.
-            upstream.full =
-                upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_untold;
-            if upstream.full {
-                return None;
-            }
-            let due = upstream.due.next_due(upstream.room_for_suspects())?;
-            if due > now {
-                return Some(due);
-            }
-            if let Some(until) = upstream.paused(now) {
-                return Some(until);
-            }
-            let free = upstream.limiter.next_free(now);
-            if free > now {
-                return Some(free);
-            }
-            let ticket = match self.affordable(index, now) {
+            let ticket = match self.may_start(index, now).and_then(|()| self.affordable(index, now)) {
                 Ok(ticket) => ticket,
                 Err(until) => return until,
             };
@@ -94,6 +76,25 @@ impl Poller {
             self.tools.metrics.poll_began(now.since(self.people[person as usize].due));
             self.ask(Call { person, suspect, ticket, manual: None, began: now }, now);
         }
+    }
+
+    /// Whether somebody is due whose call may start: `Err`: not before then, or not before something else has happened.
+    fn may_start(&mut self, index: usize, now: Timestamp) -> Result<(), Option<Timestamp>> {
+        let upstream = &mut self.upstreams[index];
+        // A completion wakes the loop and must not wait for a tick then.
+        upstream.full = upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_untold;
+        if upstream.full {
+            return Err(None);
+        }
+        let due = upstream.due.next_due(upstream.room_for_suspects()).ok_or(None)?;
+        if due > now {
+            return Err(Some(due));
+        }
+        if let Some(until) = upstream.paused(now) {
+            return Err(Some(until));
+        }
+        let free = upstream.limiter.next_free(now);
+        if free > now { Err(Some(free)) } else { Ok(()) }
     }
 
     /// Whether one more call may be made: `Err(None)` while a reservation is being written.
