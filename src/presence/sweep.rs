@@ -5,8 +5,8 @@
 //! sweep that lacks a page is no [`Sweep`] at all. Deliberately not here: whether sweeps of an organisation
 //! are trusted and when to sweep (`policy::sweep`), the wire format (`dingtalk`).
 //!
-//! A join and a leave need two sweeps that agree (a leave `leave_after_misses`), the second of which may ask again for a few meetings
-//! only; or one look. Within [`OUTRANKED_FOR`] of a look or of the last change, a sweep that says otherwise may simply be
+//! A join and a leave need two answers that agree (a leave `leave_after_misses`), the second of which may ask for a few meetings
+//! only, or for their members; or one look. Within [`OUTRANKED_FOR`] of a look or of the last change, a sweep that says otherwise may simply be
 //! an old picture: it asks for a look and changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -245,7 +245,16 @@ fn is_fresh(known: Option<&Known>, last_look: Timestamp, now: Timestamp) -> bool
     now < changed.map_or(last_look, |changed| changed.max(last_look)).plus(OUTRANKED_FOR)
 }
 
-/// One trusted sweep. What is [odd](Says::Odd) in it changes nothing. `confirm`: something waits for a second sweep.
+/// Whether an earlier sweep saw somebody come into a meeting that this one covers, and this one does not see them there.
+pub fn takes_back(belief: &Belief, glance: &Glance<'_>) -> bool {
+    belief.conferences.iter().any(|known| {
+        known.sighted.is_some()
+            && glance.sweep.covers(&known.conference_id)
+            && glance.status(&known.conference_id) != Some(AttendStatus::Active)
+    })
+}
+
+/// One trusted sweep. What is [odd](Says::Odd) in it changes nothing. `confirm`: something waits for a second answer.
 pub fn observe(belief: &Belief, glance: &Glance<'_>, card: &Card, source: &str, rules: &Rules) -> Outcome {
     let mut next = belief.clone();
     let (Some(last_look), true) = (belief.last_look, belief.presence != Presence::Unknown) else {

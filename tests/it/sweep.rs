@@ -155,6 +155,27 @@ pub(crate) fn by_sweep(event: &Value) -> bool {
     event["data"]["flags"].as_array().is_some_and(|flags| flags.iter().any(|flag| flag == "by_sweep"))
 }
 
+/// Members that are refused are asked for in a batch, and after three refusals in a row not at all; sweeps go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_meeting_that_does_not_tell_its_members_is_asked_for_in_a_batch() {
+    let pair = |at: u32, act: &str| {
+        format!("{{ at = \"+{at}s\", do = \"{act}\", who = [\"p8\", \"p9\"], meeting = \"m\" }},")
+    };
+    let steps: String =
+        (0..5).map(|round| pair(1175 + 1200 * round, "join") + &pair(1775 + 1200 * round, "leave")).collect();
+    let desk = Desk::open_with(&steps, "2m", |dingtalk| {
+        dingtalk.add_fault(Fault::new(FaultKind::Permission).on(On::MeetingMembers));
+    })
+    .await;
+    desk.until(120).await;
+    assert_eq!(desk.told().await, (SITTING + 10, 10));
+    let members = desk.office.dingtalk.counts().calls_to(api::MEETING_MEMBERS);
+    assert_eq!(members, 3, "whoever refuses three times is not asked again");
+    assert_eq!(desk.standing().state, SweepState::Trusted);
+    assert!(by_sweep(&desk.of(JOINED, 8).await[4]));
+    desk.polling.end().await;
+}
+
 const TWO_COME_AND_GO: &str = r#"
   { at = "+1175s", do = "join", who = ["p8", "p9"], meeting = "m" },
   { at = "+2365s", do = "leave", who = ["p8", "p9"], meeting = "m" },
@@ -190,8 +211,9 @@ async fn trusted_sweeps_tell_joins_and_leaves_and_a_look_tells_their_times() {
     assert_eq!(times, truth);
     let standing = desk.standing();
     let counts = desk.office.dingtalk.counts();
-    let swept = counts.calls_to(api::ORG_MEETINGS) + counts.calls_to(api::MEETING_QUERY);
-    assert_eq!(standing.calls, swept);
+    assert_eq!(counts.calls_to(api::MEETING_MEMBERS), 1, "two came at once: its members say so too");
+    let paths = [api::ORG_MEETINGS, api::MEETING_QUERY, api::MEETING_MEMBERS];
+    assert_eq!(standing.calls, paths.map(|path| counts.calls_to(path)).iter().sum::<u64>());
     assert!(standing.last.is_some_and(|last| desk.office.clock.now().since(last) <= 2 * MINUTE));
     desk.polling.end().await;
     let used = desk.office.usage("2026-11").await.used;

@@ -92,8 +92,8 @@ async fn a_month(sweep: &str) -> Office {
     office.pass_until(&polling, at("2026-11-30T15:59:00Z"), Duration::from_mins(2)).await;
     let counts = office.dingtalk.counts();
     // DingTalk charges everything but what a rate limit refused.
-    let made: u64 =
-        [api::LISTS, api::ORG_MEETINGS, api::MEETING_QUERY].map(|path| counts.calls_to(path)).iter().sum();
+    let paths = [api::LISTS, api::ORG_MEETINGS, api::MEETING_QUERY, api::MEETING_MEMBERS];
+    let made: u64 = paths.map(|path| counts.calls_to(path)).iter().sum();
     let charged = made - counts.refused(FaultKind::Qps.name());
     for kind in [FaultKind::Qps, FaultKind::ServerError, FaultKind::Hang, FaultKind::Drop, FaultKind::Ban] {
         assert!(counts.refused(kind.name()) >= 3, "{} struck: {:?}", kind.name(), counts.refusals);

@@ -10,6 +10,13 @@ use crate::presence::observation::Evidence;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageToken(pub(super) String);
 
+#[cfg(test)]
+impl PageToken {
+    pub(crate) fn of(token: &str) -> Self {
+        Self(token.to_owned())
+    }
+}
+
 /// One page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {

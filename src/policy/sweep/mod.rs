@@ -1,14 +1,16 @@
 //! Sweeps of a whole organisation: whether they are believed, and when one is worth its calls.
 //!
 //! [`trust`] compares sweeps with looks, [`ids`] learns whom they name by what; [`verdict`] says what may follow from one
-//! sweep; [`profile`] knows when people come and go, [`economy`] lays the day's sweeps where they save most wrong time, and
-//! [`timetable`] puts the two together; [`spending`] divides the calls between sweeps and looks. `docs/pacing.md` explains it.
+//! sweep, [`again`] how it is asked for a second time; [`profile`] knows when people come and go, [`economy`] lays the
+//! day's sweeps where they save most wrong time, and [`timetable`] puts the two together; [`spending`] divides the calls
+//! between sweeps and looks. `docs/pacing.md` explains it.
 //!
 //! Guards: the same input gives the same output for ever. Deliberately not here: what a believed sweep changes
 //! (`presence::sweep`), asking (`tasks`).
 
 use std::time::Duration;
 
+pub mod again;
 pub mod economy;
 pub mod ids;
 pub mod profile;

@@ -1,7 +1,7 @@
 //! The row of an organisation's sweeps: from what is known of its days to when the next one goes out.
 //!
-//! Guards: the daemon and a replay lay out their sweeps by this one code; a plan is made anew every half hour, but what
-//! it laid nearest still goes through. Deliberately not here: how a day is laid out (`economy`), whether sweeps are
+//! Guards: the daemon and a replay lay out their sweeps by this one code; a day is laid out once, with the calls it has:
+//! laid out again and again it would get its part of what is left each time, and the end of the month nothing. Deliberately not here: how a day is laid out (`economy`), whether sweeps are
 //! believed (`trust`), making them.
 
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ use crate::time::Timestamp;
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
-/// A plan is made anew so often.
-const REPLAN: Duration = Duration::from_mins(30);
+/// No plan reaches further, where nothing ever closes.
+const LONGEST_DAY: Duration = Duration::from_hours(24);
 /// What a sweep costs before any was made: a page, a batch, and asking again.
 const COST: f64 = 3.0;
 /// How far one sweep moves what they are thought to cost.
@@ -106,7 +106,7 @@ impl Timetable {
         self.until.is_some_and(|until| until > at)
     }
 
-    /// Lays out the sweeps from now to closing, for so many calls.
+    /// Lays out the sweeps from now to closing (of a day that is no longer than any), for so many calls.
     pub fn replan(&mut self, now: Timestamp, closes: Timestamp, calls: f64, zone: Tz) {
         let (day, minute) = wall(now, zone);
         self.profile.day(day);
@@ -117,7 +117,12 @@ impl Timetable {
         surprise(&mut changes);
         self.plan = economy::plan(&changes, self.cost, AIM * calls.max(0.0));
         self.from = now;
-        self.until = Some(now.plus(REPLAN));
+        self.until = Some(closes.min(now.plus(LONGEST_DAY)));
+    }
+
+    /// Other calls, or other hours: the rest of the day is laid out anew.
+    pub fn think_again(&mut self) {
+        self.until = None;
     }
 
     /// The plan knows of no changes that a sweep could show.
@@ -132,12 +137,7 @@ impl Timetable {
             self.until = None;
             return None;
         };
-        let next = self.from.plus(Duration::from_mins(next as u64));
-        // What was planned goes through even if the plan is made anew after it.
-        if !self.stands(next) {
-            self.until = Some(next.plus(Duration::from_millis(1)));
-        }
-        Some(next)
+        Some(self.from.plus(Duration::from_mins(next as u64)))
     }
 }
 
@@ -170,8 +170,19 @@ mod tests {
         let next = timetable.next(now).expect("one is planned");
         let after = next.since(now).as_secs() / 60;
         assert!((58..=66).contains(&after), "{after} minutes after nine");
-        assert!(timetable.stands(next), "it goes through");
-        assert!(!timetable.stands(next.plus(Duration::from_mins(31))));
+        assert!(timetable.stands(next) && !timetable.stands(now.plus(Duration::from_hours(3))));
+        timetable.think_again();
+        assert!(!timetable.stands(next));
+    }
+
+    #[test]
+    fn where_nothing_closes_a_plan_is_for_one_day() {
+        let now = at("2026-11-23T09:00:00Z");
+        let mut timetable = Timetable::default();
+        timetable.learn((1..=28).rev().map(|back| now.minus(Duration::from_hours(24 * back))), now, Tz::UTC);
+        timetable.replan(now, now.plus(Duration::from_hours(24 * 9)), 40.0, Tz::UTC);
+        assert!(timetable.stands(now.plus(Duration::from_hours(23))));
+        assert!(!timetable.stands(now.plus(Duration::from_hours(24))));
     }
 
     #[test]

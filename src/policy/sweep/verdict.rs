@@ -2,11 +2,11 @@
 //!
 //! Guards: without trust a sweep is only a hint; when it loses more than half of those inside, a look comes before
 //! anybody leaves; what is odd is looked at. Deliberately not here: what each person's belief makes of it
-//! (`presence::sweep`), trust (`trust`).
+//! (`presence::sweep`), how its word is asked for a second time (`again`), trust (`trust`).
 
 use std::collections::BTreeMap;
 
-use super::MEETINGS_A_CALL;
+use super::again::Again;
 
 /// What a sweep says about somebody that is not what is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub struct Verdict {
     pub looks: Vec<u32>,
 }
 
-/// Judges one sweep. `inside`: how many are believed inside meetings that sweeps show. `changes`: by person, each once.
-/// `alone`: who came into a meeting into which nobody else came.
+/// Judges one sweep of everything. `inside`: how many are believed inside meetings that sweeps show. `changes`: by person,
+/// each once. `alone`: who came into a meeting into which nobody else came.
 pub fn judge(trusted: bool, inside: usize, changes: &[(u32, Change)], alone: &[u32]) -> Verdict {
     if !trusted {
         return Verdict { looks: changes.iter().map(|(person, _)| *person).collect(), ..Verdict::default() };
@@ -49,7 +49,7 @@ pub fn judge(trusted: bool, inside: usize, changes: &[(u32, Change)], alone: &[u
     if let ([(person, Change::Joins | Change::Leaves)], true) = (changes, first.is_empty()) {
         looks.push(*person);
     }
-    // One person wrongly inside looks like this, and stands in a second sweep as well.
+    // One person wrongly inside looks like this; a second sweep may well say it again.
     if let ([person], true) = (alone, first.is_empty())
         && !looks.contains(person)
     {
@@ -58,14 +58,20 @@ pub fn judge(trusted: bool, inside: usize, changes: &[(u32, Change)], alone: &[u
     Verdict { believed: true, first, looks }
 }
 
+/// Judges the second answer about some meetings; what it repeats needs no look any more. `inside`: as in the sweep
+/// before it, for these meetings are only some.
+pub fn judge_again(trusted: bool, inside: usize, changes: &[(u32, Change)]) -> Verdict {
+    let mut verdict = judge(trusted, inside, changes, &[]);
+    if trusted {
+        verdict.looks.retain(|person| changes.contains(&(*person, Change::Odd)));
+    }
+    verdict
+}
+
 impl Verdict {
-    /// What follows costs so many calls, if so many people changed, in so many meetings: looks, and asking again for the
-    /// meetings of those who are not looked at.
-    pub fn calls(&self, changes: usize, meetings: usize) -> u64 {
-        let looks = (self.first.len() + self.looks.len()) as u64;
-        let asked_again =
-            if changes > self.looks.len() { (meetings as u64).div_ceil(MEETINGS_A_CALL) } else { 0 };
-        looks + asked_again
+    /// What follows costs so many calls: looks, and asking again for the meetings of those who are not looked at.
+    pub fn calls<M: Ord>(&self, again: &Again<M>) -> u64 {
+        (self.first.len() + self.looks.len()) as u64 + again.calls()
     }
 }
 
@@ -110,9 +116,18 @@ mod tests {
         assert_eq!(who, [4]);
         let verdict = judge(true, 9, &changes, &who);
         assert_eq!(verdict.looks, [4]);
-        assert_eq!(verdict.calls(changes.len(), 3), 2, "a look, and one batch");
+        let again = Again::of([("b", true), ("b", true), ("c", false)]);
+        assert_eq!(verdict.calls(&again), 3, "a look, the members of one meeting, and a batch");
         assert_eq!(judge(true, 9, &changes, &[4, 7]).looks, [0; 0], "several cost more than they tell");
-        assert_eq!(judge(true, 9, &changes[..1], &[4]).calls(1, 1), 1);
+        assert_eq!(judge(true, 9, &changes[..1], &[4]).calls(&Again::<u64>::default()), 1);
+    }
+
+    #[test]
+    fn what_a_second_answer_repeats_is_not_looked_at() {
+        assert_eq!(judge_again(true, 9, &[(4, Change::Joins)]).looks, [0; 0]);
+        assert_eq!(judge_again(true, 9, &[(4, Change::Odd), (5, Change::Joins)]).looks, [4]);
+        assert_eq!(judge_again(true, 2, &[(4, Change::Leaves), (5, Change::Leaves)]).first, [4]);
+        assert_eq!(judge_again(false, 9, &[(4, Change::Joins)]).looks, [4]);
     }
 
     proptest! {

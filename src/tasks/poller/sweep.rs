@@ -3,7 +3,7 @@
 //! Guards: one at a time for an organisation, each call of it under the same limits as a look and charged to the month;
 //! one that lacks a page, is odd or fails on the way is none. A refusal by permission ends them for the organisation and
 //! is said once. Deliberately not here: when (`plan`), what one changes (`heed`), whether they are believed (`weigh`),
-//! whose ids stand in one (`names`), what is kept of it (`keep`), the calls of one (`pass`).
+//! whose ids stand in one (`names`), what is kept of it (`keep`), the calls of one (`pass`, `members`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use crate::time::Timestamp;
 
 mod heed;
 mod keep;
+mod members;
 mod names;
 mod pass;
 mod plan;
@@ -69,12 +70,18 @@ struct Sweeping {
     in_call: bool,
     /// When the next is due; `None`: to be thought over.
     due: Option<Timestamp>,
-    /// These meetings are to be asked again then.
+    /// The members of these meetings are to be asked for now.
+    entered: BTreeSet<ConferenceId>,
+    /// These meetings are to be asked for again then.
     again: Option<(Timestamp, BTreeSet<ConferenceId>)>,
+    /// Refusals of members in a row.
+    members_refused: u32,
     /// So often since the newest whole one.
     agains: u32,
     /// The newest complete one.
     last: Option<Arc<Sweep>>,
+    /// Who was believed inside before it, of those it could show.
+    inside: usize,
     /// Meetings that sweeps showed, and when they last did.
     listed: Shown,
     /// Who has stood in one.
@@ -136,7 +143,9 @@ impl Poller {
             return None;
         }
         if sweeping.pass.is_none() {
-            if let Some((_, meetings)) = sweeping.again.take_if(|(at, _)| *at <= now) {
+            if !sweeping.entered.is_empty() {
+                sweeping.pass = Some(Pass::of_members(std::mem::take(&mut sweeping.entered), now));
+            } else if let Some((_, meetings)) = sweeping.again.take_if(|(at, _)| *at <= now) {
                 sweeping.pass = Some(Pass::again(meetings, now));
             } else {
                 let again = sweeping.again.as_ref().map(|(at, _)| *at);
@@ -191,6 +200,9 @@ impl Poller {
         self.running.start(async move {
             let result = match ask {
                 Ask::Page(after) => client.ongoing_meetings_page(after.as_ref()).await.map(Answer::Page),
+                Ask::Members(meeting, after) => {
+                    client.meeting_members_page(&meeting, after.as_ref()).await.map(Answer::Members)
+                }
                 Ask::Batch(ids) => client.meetings_with_users(&ids).await.map(Answer::Batch),
             };
             Done::Swept(Box::new(Swept { upstream: index, ticket, result }))
@@ -217,7 +229,8 @@ impl Poller {
     fn give_up(&mut self, index: usize, now: Timestamp) -> Timestamp {
         let later = now.plus(LONGEST);
         let sweeping = self.sweeps.of(index);
-        (sweeping.pass, sweeping.again, sweeping.held) = (None, None, None);
+        sweeping.forget_questions();
+        sweeping.pass = None;
         sweeping.due = Some(later);
         later
     }
@@ -242,9 +255,17 @@ impl Poller {
         let Some(pass) = sweeping.pass.as_mut() else { return };
         match result {
             Ok(answer) => {
+                if matches!(answer, Answer::Members(_)) {
+                    sweeping.members_refused = 0;
+                }
                 if pass.take(answer) {
                     self.pass_over(index, now);
                 }
+            }
+            // The meeting has just ended, or members are told to nobody: a batch says less, and is answered.
+            Err(error) if is_about_the_question(&error) && pass.members_refused() => {
+                tracing::debug!(org = %self.upstreams[index].name, class = error.class, text = error.text, "a meeting does not tell its members");
+                sweeping.members_refused = sweeping.members_refused.saturating_add(1);
             }
             Err(error) => self.sweep_failed(index, &error, now),
         }
@@ -253,11 +274,13 @@ impl Poller {
     /// Every call of a sweep was answered.
     fn pass_over(&mut self, index: usize, now: Timestamp) {
         let sweeping = self.sweeps.of(index);
-        let Some(pass) = sweeping.pass.take() else { return };
+        let Some(mut pass) = sweeping.pass.take() else { return };
         let calls = pass.calls();
-        let Some(sweep) = pass.sweep(now) else {
+        let members = pass.members();
+        let Some(mut sweep) = pass.sweep(now) else {
             sweeping.failures = sweeping.failures.saturating_add(1);
-            (sweeping.due, sweeping.again) = (None, None);
+            sweeping.due = None;
+            sweeping.forget_questions();
             return tracing::debug!(org = %self.upstreams[index].name, "an incomplete sweep is none");
         };
         if std::mem::take(&mut sweeping.trouble).is_some() {
@@ -265,7 +288,11 @@ impl Poller {
         }
         sweeping.failures = 0;
         sweeping.due = None;
-        self.heed(index, Arc::new(sweep), calls, now);
+        if members.is_empty() {
+            return self.heed(index, Arc::new(sweep), calls, now);
+        }
+        self.seat(index, members, &mut sweep);
+        self.heed_members(index, Arc::new(sweep), calls, now);
     }
 
     /// A call of a sweep failed: there is no sweep. What it says of the organisation counts like a look's failure.
@@ -273,7 +300,8 @@ impl Poller {
         let sweeping = self.sweeps.of(index);
         let listing = sweeping.pass.take().is_some_and(|pass| pass.is_listing());
         sweeping.failures = sweeping.failures.saturating_add(1);
-        (sweeping.due, sweeping.again, sweeping.held) = (None, None, None);
+        sweeping.due = None;
+        sweeping.forget_questions();
         let earlier = sweeping.failures;
         let refused = match error.verdict {
             Verdict::Forbidden => error.class != class::IP_NOT_ALLOWED,
@@ -282,7 +310,7 @@ impl Poller {
             Verdict::UnknownUser => listing || earlier >= REFUSED_AFTER,
             _ => false,
         };
-        let about_sweeps = matches!(error.verdict, Verdict::Misconfigured | Verdict::UnknownUser);
+        let about_sweeps = is_about_the_question(error) && error.verdict != Verdict::Forbidden;
         let (org, class, text) = (&self.upstreams[index].name, error.class, &error.text);
         let (code, request_id) = (error.code.as_deref(), error.request_id.as_deref());
         if refused {
@@ -332,7 +360,21 @@ impl Poller {
     }
 }
 
+/// Whether this call is refused, and others may well be answered.
+fn is_about_the_question(error: &CallError) -> bool {
+    match &error.verdict {
+        Verdict::Forbidden => error.class != class::IP_NOT_ALLOWED,
+        verdict => matches!(verdict, Verdict::Misconfigured | Verdict::UnknownUser),
+    }
+}
+
 impl Sweeping {
+    /// What was to be asked again, and what waits for a look, is forgotten.
+    fn forget_questions(&mut self) {
+        self.entered.clear();
+        (self.again, self.held) = (None, None);
+    }
+
     /// Where a sweep has somebody, perhaps nowhere; `None`: it cannot tell of them.
     fn seats<'a>(&self, person: u32, union_id: &str, sweep: &'a Sweep) -> Option<&'a Seats> {
         let id = self.ids.id_of(person, union_id)?;

@@ -1,7 +1,7 @@
 //! Sweeps in a replay: what they cost, what they show, when they come.
 //!
-//! Guards: a sweep shows the organisation's own meetings only; what it changes is asked again half a minute later, and
-//! paid for; when it loses more than half, a look is paid for too. Deliberately not here: when a sweep is worth its
+//! Guards: a sweep shows the organisation's own meetings only; what it changes is asked for a second time, and paid for;
+//! when it loses more than half, a look is paid for too. Deliberately not here: when a sweep is worth its
 //! calls (`policy::sweep`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Drive;
 use crate::policy::pace::{Allowance, Seen, Visit};
 use crate::policy::replay::{Scene, Sweeping};
+use crate::policy::sweep::again::Again;
 use crate::policy::sweep::calls_of;
 use crate::policy::sweep::spending::Spending;
 use crate::policy::sweep::timetable::Timetable;
@@ -17,6 +18,7 @@ use crate::policy::sweep::verdict::{self, Change};
 use crate::time::Timestamp;
 
 const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
 /// What sweeping knows and has spent.
 pub(super) struct Sweeper {
@@ -28,6 +30,24 @@ pub(super) struct Sweeper {
     pub(super) listed: BTreeSet<u64>,
     pub(super) spending: Spending,
     last: Option<i64>,
+}
+
+/// Somebody whom a sweep shows elsewhere than they are believed.
+struct Turn {
+    person: u32,
+    was: Option<u64>,
+    is: Option<u64>,
+}
+
+impl Turn {
+    fn change(&self) -> Change {
+        if self.is.is_some() { Change::Joins } else { Change::Leaves }
+    }
+
+    /// The meetings it is about, by whether they came into it.
+    fn meetings(&self) -> impl Iterator<Item = (u64, bool)> + use<> {
+        self.was.map(|was| (was, false)).into_iter().chain(self.is.map(|is| (is, true)))
+    }
 }
 
 /// What the visits before `from` would have taught about sweeps.
@@ -130,6 +150,7 @@ impl Drive<'_> {
         if let Some(every_ms) = sweeper.every_ms {
             return at + every_ms;
         }
+        let closes = closes.min(at + DAY_MS).min(self.allowance.until.as_ms());
         if first || !sweeper.timetable.stands(now) {
             self.replan(sweeper, at, closes);
         }
@@ -138,7 +159,7 @@ impl Drive<'_> {
 
     fn replan(&self, sweeper: &mut Sweeper, at: i64, closes: i64) {
         let until = self.allowance.until.as_ms();
-        let share = self.open_ms(at, closes.min(until)) / self.open_ms(at, until).max(1.0);
+        let share = self.open_ms(at, closes) / self.open_ms(at, until).max(1.0);
         let all = sweeper.spending.for_sweeps(self.left()) as f64;
         let (now, closes) = (Timestamp::from_ms(at), Timestamp::from_ms(closes));
         sweeper.timetable.replan(now, closes, all * share, self.scene.settings.time_zone);
@@ -149,41 +170,42 @@ impl Drive<'_> {
         let now = self.own_inside(at);
         sweeper.listed.extend(now.values());
         let people: BTreeSet<u32> = now.keys().chain(sweeper.inside.keys()).copied().collect();
-        let mut changes = Vec::new();
-        let mut meetings = BTreeSet::<u64>::new();
-        for person in &people {
-            let (was, is) = (sweeper.inside.get(person), now.get(person));
-            if was != is {
-                changes.push((*person, if is.is_some() { Change::Joins } else { Change::Leaves }));
-                meetings.extend(was.into_iter().chain(is));
-            }
+        let turn = |person: &u32| Turn {
+            person: *person,
+            was: sweeper.inside.get(person).copied(),
+            is: now.get(person).copied(),
+        };
+        let (turns, same): (Vec<Turn>, Vec<Turn>) =
+            people.iter().map(turn).partition(|turn| turn.was != turn.is);
+        for turn in same {
+            self.looks[turn.person as usize].push((at, true));
         }
-        let joins = changes.iter().filter_map(|(person, _)| Some((*now.get(person)?, *person)));
-        let alone = verdict::alone(joins);
+
+        let changes: Vec<(u32, Change)> = turns.iter().map(|turn| (turn.person, turn.change())).collect();
+        let alone = verdict::alone(turns.iter().filter_map(|turn| Some((turn.is?, turn.person))));
         let verdict = verdict::judge(true, sweeper.inside.len(), &changes, &alone);
-        let calls = cost + verdict.calls(changes.len(), meetings.len());
+        let unseen = turns.iter().filter(|turn| !verdict.looks.contains(&turn.person));
+        let again = Again::of(unseen.flat_map(Turn::meetings));
+        let calls = cost + verdict.calls(&again);
         self.spend(sweeper, calls);
         sweeper.timetable.paid(calls as f64);
-        // What still stands half a minute later is so; a look knows at once.
-        let asked_again = at + MINUTE_MS / 2;
-        let later = self.own_inside(asked_again);
+
+        // What still stands half a minute later is so; a look knows at once, and the members of a meeting who came.
+        let later_ms = at + MINUTE_MS / 2;
+        let later = self.own_inside(later_ms);
         let mut turned = 0;
-        for person in people {
-            let (was, is) = (sweeper.inside.get(&person).copied(), now.get(&person).copied());
-            if was == is {
-                self.looks[person as usize].push((at, true));
-                continue;
-            }
-            let looked = verdict.looks.contains(&person);
-            if !looked && later.get(&person).copied() != is {
+        for turn in turns {
+            let at_once = verdict.looks.contains(&turn.person) || (turn.is.is_some() && again.by_members());
+            if !at_once && later.get(&turn.person).copied() != turn.is {
                 continue;
             }
             turned += 1;
-            match is {
-                Some(meeting) => sweeper.inside.insert(person, meeting),
-                None => sweeper.inside.remove(&person),
+            match turn.is {
+                Some(meeting) => sweeper.inside.insert(turn.person, meeting),
+                None => sweeper.inside.remove(&turn.person),
             };
-            self.looks[person as usize].push((if looked { at } else { asked_again }, is.is_some()));
+            let known_at = if at_once { at } else { later_ms };
+            self.looks[turn.person as usize].push((known_at, turn.is.is_some()));
         }
         let since = since.map(Timestamp::from_ms);
         sweeper.timetable.changed(since, Timestamp::from_ms(at), turned, self.scene.settings.time_zone);

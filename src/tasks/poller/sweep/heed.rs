@@ -4,13 +4,13 @@
 //! before a look has seen one of them gone; whoever is being looked at or recorded is left out. Deliberately not here:
 //! the verdict (`policy::sweep`), what it makes of a belief (`presence::sweep`).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Sweeping;
 use super::names::STRANGERS;
+use super::{REFUSED_AFTER, Sweeping};
 use crate::ids::ConferenceId;
+use crate::policy::sweep::again::Again;
 use crate::policy::sweep::verdict::{self, Change};
 use crate::presence::sweep::{self, Glance, OUTRANKED_FOR, Says, Sweep};
 use crate::tasks::poller::Poller;
@@ -48,10 +48,8 @@ pub(super) struct Held {
 struct Heard {
     inside: usize,
     changes: Vec<(u32, Change)>,
-    /// Who is newly inside which.
-    joins: Vec<(ConferenceId, u32)>,
-    /// The meetings in which something changed.
-    meetings: BTreeSet<ConferenceId>,
+    /// Who changed in which meeting, and whether by coming.
+    turns: Vec<(u32, ConferenceId, bool)>,
     /// Who is inside, as believed.
     sitting: Vec<u32>,
     /// Looks at them could teach by which ids it names people.
@@ -60,11 +58,42 @@ struct Heard {
     stood: Vec<u32>,
 }
 
+impl Heard {
+    /// Who is newly inside which.
+    fn came(&self) -> impl Iterator<Item = (&ConferenceId, u32)> {
+        self.turns.iter().filter(|(.., came)| *came).map(|(person, meeting, _)| (meeting, *person))
+    }
+
+    /// What is asked for again if these are looked at.
+    fn again(&self, looks: &[u32]) -> Again<&ConferenceId> {
+        let others = self.turns.iter().filter(|(person, ..)| !looks.contains(person));
+        Again::of(others.map(|(_, meeting, came)| (meeting, *came)))
+    }
+}
+
 impl Sweeping {
     /// What a sweep says about somebody; `None`: it cannot be told whom it names.
     fn glance<'a>(&'a self, person: u32, union_id: &str, sweep: &'a Sweep) -> Option<Glance<'a>> {
         let glance = sweep.about(Some(self.seats(person, union_id, sweep)?));
         Some(if self.shows(person) { glance.known_to_sweeps(&self.listed) } else { glance })
+    }
+
+    /// What a sweep changes is asked for again: now if members are, else then.
+    fn ask_again(&mut self, again: Again<ConferenceId>, then: Timestamp) {
+        if again.is_empty() || self.agains == MOST_AGAIN {
+            return;
+        }
+        self.agains += 1;
+        let by_members = again.by_members() && self.members_refused < REFUSED_AFTER;
+        let Again { entered, mut others } = again;
+        if by_members {
+            self.entered = entered;
+        } else {
+            others.extend(entered);
+        }
+        if !others.is_empty() {
+            self.again = Some((then, others));
+        }
     }
 
     /// Whether sweeps are known to show this person where they sit.
@@ -84,10 +113,15 @@ impl Poller {
         sweeping.stood.extend(&heard.stood);
         sweeping.held = None;
         let trusted = sweeping.trust.is_earned();
-        let verdict = verdict::judge(trusted, heard.inside, &heard.changes, &verdict::alone(heard.joins));
+        let verdict = if sweep.asked.is_none() {
+            sweeping.inside = heard.inside;
+            verdict::judge(trusted, heard.inside, &heard.changes, &verdict::alone(heard.came()))
+        } else {
+            verdict::judge_again(trusted, heard.inside.max(sweeping.inside), &heard.changes)
+        };
         if sweep.asked.is_none() {
-            let more = verdict.calls(heard.changes.len(), heard.meetings.len());
-            let more = u32::try_from(if trusted { more } else { 0 }).unwrap_or(u32::MAX);
+            let more = if trusted { verdict.calls(&heard.again(&verdict.looks)) } else { 0 };
+            let more = u32::try_from(more).unwrap_or(u32::MAX);
             sweeping.timetable.paid(f64::from(calls.saturating_add(more)));
             let since = sweeping.last.replace(Arc::clone(&sweep)).map(|last| last.observed_at);
             sweeping.swept = Some(now);
@@ -151,12 +185,28 @@ impl Poller {
                 continue;
             };
             heard.changes.push((person, change));
-            let joined = says.iter().filter(|(_, says)| *says == Says::Joined);
-            heard.joins.extend(joined.map(|(meeting, _)| (meeting.clone(), person)));
             let changed = says.into_iter().filter(|(_, says)| *says != Says::StillInside);
-            heard.meetings.extend(changed.map(|(meeting, _)| meeting));
+            heard.turns.extend(changed.map(|(meeting, says)| (person, meeting, says == Says::Joined)));
         }
         heard
+    }
+
+    /// A sweep of members is complete: two different calls have said who came. Whom the second one does not see is looked
+    /// at: one of the two lies.
+    pub(super) fn heed_members(&mut self, index: usize, sweep: Arc<Sweep>, calls: u32, now: Timestamp) {
+        let doubted: Vec<u32> = (0_u32..)
+            .zip(&self.people)
+            .filter(|(person, watched)| watched.upstream == index && self.is_swept(*person))
+            .filter(|(person, watched)| {
+                let union_id = watched.who.identity.union_id.as_str();
+                let sweeping = self.sweeps.get(index);
+                let glance = sweeping.and_then(|sweeping| sweeping.glance(*person, union_id, &sweep));
+                glance.is_some_and(|glance| sweep::takes_back(&watched.belief, &glance))
+            })
+            .map(|(person, _)| person)
+            .collect();
+        self.heed(index, sweep, calls, now);
+        self.hint(index, &doubted, MOST_HINTS, now);
     }
 
     /// Whether a sweep's word about somebody counts now.
@@ -195,7 +245,7 @@ impl Poller {
 
     /// Takes a sweep's word for everybody but those who are to be looked at.
     fn believe(&mut self, index: usize, sweep: &Sweep, looks: &[u32], now: Timestamp) {
-        let (mut again, mut changed) = (BTreeSet::new(), Vec::new());
+        let (mut turns, mut changed) = (Vec::new(), Vec::new());
         for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
             if self.people[person as usize].upstream != index
                 || looks.contains(&person)
@@ -213,8 +263,9 @@ impl Poller {
             let outcome = sweep::observe(&watched.belief, &glance, &card, source, &self.settings.rules);
             if outcome.confirm {
                 let says = sweep::says(&watched.belief, &glance);
-                let turns = says.into_iter().filter(|(_, says)| matches!(says, Says::Joined | Says::Left(_)));
-                again.extend(turns.map(|(meeting, _)| meeting));
+                let turned =
+                    says.into_iter().filter(|(_, says)| matches!(says, Says::Joined | Says::Left(_)));
+                turns.extend(turned.map(|(meeting, says)| (meeting, says == Says::Joined)));
             }
             if outcome.events.is_empty() && outcome.visits.is_empty() {
                 // Only times and counts moved; as with looks that say nothing new, memory is enough.
@@ -230,11 +281,9 @@ impl Poller {
             self.upstreams[index].due.remove(due, person);
             self.record_outcome(person, outcome, due);
         }
-        let sweeping = self.sweeps.of(index);
-        if !again.is_empty() && sweeping.agains < MOST_AGAIN {
-            sweeping.agains += 1;
-            sweeping.again = Some((now.plus(AGAIN_AFTER.max(self.settings.min_interval)), again));
-        }
+        self.sweeps
+            .of(index)
+            .ask_again(Again::of(turns), now.plus(AGAIN_AFTER.max(self.settings.min_interval)));
         self.hint(index, looks, usize::MAX, now);
     }
 

@@ -9,10 +9,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Sweeping;
+use super::members::Seated;
 use super::weigh::Looked;
 use crate::dingtalk::error::{CallError, Verdict, class};
-use crate::ids::OrgName;
+use crate::ids::{ConferenceId, OrgName};
 use crate::policy::sweep::ids::{Kind, Lesson};
+use crate::presence::sweep::Sweep;
 use crate::tasks::poller::{Done, Poller};
 use crate::time::Timestamp;
 
@@ -190,6 +192,24 @@ impl Poller {
     }
 }
 
+impl Poller {
+    /// Members are told by unionId; here they sit under the ids by which sweeps name them.
+    pub(super) fn seat(&self, index: usize, members: Vec<(ConferenceId, Seated)>, sweep: &mut Sweep) {
+        let Some(sweeping) = self.sweeps.get(index) else { return };
+        for (meeting, seated) in members {
+            let theirs = (0_u32..).zip(&self.people).filter(|(_, watched)| watched.upstream == index);
+            for (person, watched) in theirs {
+                let union_id = watched.who.identity.union_id.as_str();
+                let id = sweeping.ids.id_of(person, union_id);
+                if let Some((id, status)) = id.zip(seated.get(union_id)) {
+                    sweep.seats.entry(id.to_owned()).or_default().insert(meeting.clone(), *status);
+                }
+            }
+            sweep.meetings.insert(meeting);
+        }
+    }
+}
+
 impl Sweeping {
     /// Acts on what a look taught about ids.
     pub(super) fn take_lesson(&mut self, person: u32, lesson: Lesson, org: &OrgName) {
@@ -216,7 +236,7 @@ impl Sweeping {
             Lesson::Forgotten => {
                 tracing::warn!(%org, "sweeps name people by other ids than before, it seems; they are only hints until that is learned anew");
                 self.trust.begin_anew();
-                (self.held, self.again) = (None, None);
+                self.forget_questions();
                 self.due = None;
                 self.keep.urgently();
             }

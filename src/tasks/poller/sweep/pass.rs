@@ -1,11 +1,15 @@
 //! The calls of one sweep, one after another.
 //!
-//! Guards: pages and batches have a bound; what lacks a page, or had anything odd in it, is no sweep. Deliberately not
-//! here: whether the next call may be made (`sweep`).
+//! Guards: pages and batches have a bound; what lacks a page, or had anything odd in it, is no sweep; a meeting that does
+//! not tell its members is asked for in a batch instead. Deliberately not here: whether the next call may be made
+//! (`sweep`), who came of the members (`members`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dingtalk::meetings::{MEETINGS_A_BATCH, MeetingBatch, OngoingMeeting, Page, PageToken, Pages};
+use super::members::{Members, Seated};
+use crate::dingtalk::meetings::{
+    MEETINGS_A_BATCH, MeetingBatch, Member, OngoingMeeting, Page, PageToken, Pages,
+};
 use crate::ids::ConferenceId;
 use crate::presence::attendance::AttendStatus;
 use crate::presence::observation::Evidence;
@@ -22,6 +26,8 @@ pub(super) struct Pass {
     /// `None`: only these meetings are asked for.
     pages: Option<Pages>,
     asked: BTreeSet<ConferenceId>,
+    /// The meetings whose members are asked for.
+    members: Members,
     to_ask: Vec<ConferenceId>,
     meetings: BTreeSet<ConferenceId>,
     seats: BTreeMap<String, Seats>,
@@ -33,6 +39,7 @@ pub(super) struct Pass {
 #[derive(Debug)]
 pub(super) enum Ask {
     Page(Option<PageToken>),
+    Members(ConferenceId, Option<PageToken>),
     Batch(Vec<ConferenceId>),
 }
 
@@ -40,6 +47,7 @@ pub(super) enum Ask {
 #[derive(Debug)]
 pub(super) enum Answer {
     Page(Page<OngoingMeeting>),
+    Members(Page<Member>),
     Batch(MeetingBatch),
 }
 
@@ -47,6 +55,7 @@ impl Answer {
     pub(super) fn calls(&self) -> u32 {
         match self {
             Self::Page(page) => page.calls,
+            Self::Members(page) => page.calls,
             Self::Batch(batch) => batch.calls,
         }
     }
@@ -60,11 +69,12 @@ impl Pass {
         pass
     }
 
-    /// Of these meetings once more.
+    /// Of these meetings once more, as sweeps see them.
     pub(super) fn again(asked: BTreeSet<ConferenceId>, now: Timestamp) -> Self {
         Self {
             asked_at: now,
             pages: None,
+            members: Members::default(),
             to_ask: asked.iter().cloned().collect(),
             asked,
             meetings: BTreeSet::new(),
@@ -72,6 +82,12 @@ impl Pass {
             calls: 0,
             odd: false,
         }
+    }
+
+    /// Of these meetings once more, by their members.
+    pub(super) fn of_members(asked: BTreeSet<ConferenceId>, now: Timestamp) -> Self {
+        let members = Members::of(asked.iter().cloned());
+        Self { members, to_ask: Vec::new(), ..Self::again(asked, now) }
     }
 
     pub(super) fn asked_at(&self) -> Timestamp {
@@ -91,6 +107,9 @@ impl Pass {
     pub(super) fn wanted(&self) -> Option<Ask> {
         if let Some(after) = self.pages.as_ref().and_then(Pages::wanted) {
             return Some(Ask::Page(after.cloned()));
+        }
+        if let Some((meeting, after)) = self.members.wanted() {
+            return Some(Ask::Members(meeting.clone(), after.cloned()));
         }
         let some = &self.to_ask[..self.to_ask.len().min(MEETINGS_A_BATCH)];
         (!some.is_empty()).then(|| Ask::Batch(some.to_vec()))
@@ -116,6 +135,7 @@ impl Pass {
                     return true;
                 }
             }
+            Answer::Members(page) => self.to_ask.extend(self.members.take(page)),
             Answer::Batch(batch) => {
                 self.odd |= batch.oddities > 0;
                 self.to_ask.drain(..self.to_ask.len().min(MEETINGS_A_BATCH));
@@ -137,7 +157,20 @@ impl Pass {
         self.wanted().is_none()
     }
 
-    /// What it came to; `None`: it is no sweep.
+    /// The call about members that is under way was refused; whether it was one.
+    pub(super) fn members_refused(&mut self) -> bool {
+        let refused = self.members.give_up();
+        let any = refused.is_some();
+        self.to_ask.extend(refused);
+        any
+    }
+
+    /// Who sits where by unionId, of the meetings that told their members.
+    pub(super) fn members(&mut self) -> Vec<(ConferenceId, Seated)> {
+        self.members.told()
+    }
+
+    /// What it came to, but for the members; `None`: it is no sweep.
     pub(super) fn sweep(self, now: Timestamp) -> Option<Sweep> {
         let asked = self.pages.is_none().then_some(self.asked);
         let (meetings, seats) = (self.meetings, self.seats);

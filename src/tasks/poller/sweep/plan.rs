@@ -117,7 +117,9 @@ impl Poller {
         let day = now.plus(Duration::from_hours(24));
         let open = hours.iter().map(|of| &self.hours[*of]).filter(|hours| hours.is_open);
         let closes = open.map(|hours| hours.open.next_change(now).unwrap_or(day)).max();
-        let due = closes.map(|closes| self.due_in_open_time(index, wish, now, closes.min(day)));
+        let month_ends = self.upstreams[index].budget.month_ends_at(now);
+        let closes = closes.map(|closes| closes.min(day).min(month_ends));
+        let due = closes.map(|closes| self.due_in_open_time(index, wish, now, closes));
         if let Some(due) = due.filter(|due| closes.is_some_and(|closes| *due < closes)) {
             return due;
         }
@@ -193,6 +195,7 @@ impl super::Sweeps {
     pub(in crate::tasks::poller) fn think_again(&mut self) {
         for sweeping in self.0.values_mut() {
             sweeping.due = None;
+            sweeping.timetable.think_again();
         }
     }
 }

@@ -91,7 +91,7 @@ impl Poller {
             sweeping.keep.urgently();
         }
         if sweeping.trust.note(person, finding) {
-            (sweeping.held, sweeping.again) = (None, None);
+            sweeping.forget_questions();
             let missing = sweeping.trust.missing();
             tracing::warn!(%org, person = person_id, missing, "a look contradicts the sweep before it; sweeps are only hints until looks agree with them again");
         }
