@@ -13,12 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::config::secrets::{self, SecretError, SecretSource};
-use crate::config::{App, Cadence, Config, Org, Text, User};
+use crate::config::{Cadence, Config, Text, User};
 use crate::control::{self, Endpoint};
-use crate::dingtalk::client::{Client, Credentials};
-use crate::ids::OrgName;
 use crate::net::ClientError;
-use crate::policy::quota::{Month, MonthBudget, RateLimiter};
 use crate::presence::diff::Rules;
 use crate::presence::event::Card;
 use crate::secret::Secret;
@@ -29,7 +26,6 @@ use crate::tasks::operator::Operator;
 use crate::tasks::poller::report::PollerHandle;
 use crate::tasks::poller::roster::Rhythm;
 use crate::tasks::poller::start::Assignment;
-use crate::tasks::poller::upstream::{Parts, Upstream};
 use crate::tasks::poller::{Poller, PollerError, Settings, Tools};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
@@ -40,8 +36,10 @@ use crate::web::metrics::Measured;
 use super::daemon::Daemon;
 use super::upkeep;
 
+mod organisations;
 mod webhooks;
 
+pub(super) use organisations::{Held, clients, upstreams};
 pub(super) use webhooks::{subscriptions, targets};
 
 /// Why the daemon could not be made ready.
@@ -156,15 +154,12 @@ pub async fn daemon(
     let poller = Poller::start(tools, settings(&config), upstreams, list, requests).await?;
     ask_for_snapshots(&config, &looks);
     let in_force = InForce::since(clock.now());
-    let measured = Measured {
-        metrics,
-        in_force: Arc::clone(&in_force),
-        database: store.path().to_owned(),
-        per_user: Arc::new(config.http.metrics_per_user.into()),
-    };
     let web = match listener {
         None => None,
-        Some(listener) => Some(web_state(&config, listener, &store, &health, &clock, measured).await?),
+        Some(listener) => {
+            let measured = measured(&config, &store, metrics, &in_force);
+            Some(web_state(&config, listener, &store, &health, &clock, measured).await?)
+        }
     };
     let control = if with_control { Some(control_endpoint(&config.file).await?) } else { None };
     Ok(Daemon {
@@ -216,90 +211,6 @@ fn ask_for_snapshots(config: &Config, looks: &PollerHandle) {
 
 async fn secret(what: impl Fn() -> String, source: &SecretSource) -> Result<Secret, BuildError> {
     secrets::resolve(source).await.map_err(|error| BuildError::Secret { what: what(), error })
-}
-
-/// A client, and what it was made from.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    org: Org,
-    credentials: Credentials,
-    client: Client,
-}
-
-/// One client for each organisation. What is held already and would be made the same is kept, with its token and its
-/// connections. Also says which are not.
-pub(super) async fn clients(
-    config: &Config,
-    held: &[Held],
-    clock: &SharedClock,
-) -> Result<(Vec<Held>, Vec<OrgName>), BuildError> {
-    let (mut clients, mut renewed) = (Vec::with_capacity(config.orgs.len()), Vec::new());
-    for org in &config.orgs {
-        let credentials = credentials(org).await?;
-        let kept = held.iter().find(|held| held.serves(org) && held.credentials == credentials);
-        let client = if let Some(kept) = kept {
-            kept.client.clone()
-        } else {
-            renewed.push(org.name.clone());
-            Client::new(org, credentials.clone(), Arc::clone(clock))
-                .map_err(|error| BuildError::Client { org: org.name.to_string(), error })?
-        };
-        clients.push(Held { org: org.clone(), credentials, client });
-    }
-    Ok((clients, renewed))
-}
-
-impl Held {
-    /// Whether the client made for one would ask the same as the one made for the other. Limits are not the client's.
-    fn serves(&self, org: &Org) -> bool {
-        let Org { calls_per_month, month_time_zone, rate, .. } = org.clone();
-        Org { calls_per_month, month_time_zone, rate, ..self.org.clone() } == *org
-    }
-}
-
-async fn credentials(org: &Org) -> Result<Credentials, BuildError> {
-    let whose = |key: &'static str| move || format!("organisation `{}`: {key}", org.name);
-    Ok(match &org.app {
-        App::Internal { secret: source, .. } => {
-            Credentials { secret: secret(whose("app_secret"), source).await?, suite_ticket: None }
-        }
-        App::ThirdParty { secret: source, suite_ticket, .. } => {
-            let suite_ticket = match suite_ticket {
-                None => None,
-                Some(ticket) => Some(secret(whose("suite_ticket"), ticket).await?),
-            };
-            Credentials { secret: secret(whose("app_secret"), source).await?, suite_ticket }
-        }
-        App::Token { access_token } => {
-            Credentials { secret: secret(whose("access_token"), access_token).await?, suite_ticket: None }
-        }
-    })
-}
-
-pub(super) async fn upstreams(
-    config: &Config,
-    clients: &[Held],
-    store: &Store,
-    health: &Health,
-    clock: &SharedClock,
-) -> Result<Vec<Upstream>, BuildError> {
-    let now = clock.now();
-    let mut upstreams = Vec::with_capacity(clients.len());
-    for (org, held) in config.orgs.iter().zip(clients) {
-        let month = Month::of(now, org.month_time_zone).to_string();
-        let usage = store.usage(org.name.clone(), month).await?;
-        upstreams.push(Upstream::new(Parts {
-            name: org.name.clone(),
-            client: held.client.clone(),
-            limiter: RateLimiter::new(org.rate),
-            budget: MonthBudget::new(org.month_time_zone, org.calls_per_month, now, usage.used),
-            concurrency: org.concurrency,
-            month_time_zone: org.month_time_zone,
-            throttled: usage.throttled,
-            health: health.org(&org.name),
-        }));
-    }
-    Ok(upstreams)
 }
 
 pub(super) fn settings(config: &Config) -> Settings {
@@ -373,6 +284,15 @@ pub(super) async fn http_token(config: &Config) -> Result<Secret, BuildError> {
     let folder = config.history.path.parent().unwrap_or(Path::new("."));
     let file = |error| BuildError::File { what: "the HTTP token's file", error };
     web::token::load_or_create(folder).map_err(file)
+}
+
+fn measured(config: &Config, store: &Store, metrics: Arc<Metrics>, in_force: &Arc<InForce>) -> Measured {
+    Measured {
+        metrics,
+        in_force: Arc::clone(in_force),
+        database: store.path().to_owned(),
+        per_user: Arc::new(config.http.metrics_per_user.into()),
+    }
 }
 
 async fn web_state(
