@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, Globals, now};
+use super::{Exit, Failure, Globals, now, number};
 use crate::app::build;
 use crate::app::signals;
 use crate::clock::{Clock, ScaledClock, SharedClock, SystemClock};
@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(long, default_value_t = 60.0, value_name = "N", value_parser = speed)]
     speed: f64,
     /// Real seconds after which it ends
-    #[arg(long, default_value_t = 30, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, default_value_t = 30, value_name = "S", allow_negative_numbers = true, value_parser = number::whole(1_u64, Some(86_400)))]
     seconds: u64,
     /// Keep the database afterwards
     #[arg(long)]

@@ -7,7 +7,7 @@ mod follow;
 
 use super::output::{Cell, Column, FAINT, GOOD, Row, Style};
 use super::reading::{Reading, read};
-use super::{Exit, Failure, Globals};
+use super::{Exit, Failure, Globals, number};
 use crate::clock::SystemClock;
 use crate::presence::event::EventType;
 use crate::store::history::{EventQuery, EventRow, check_event_type};
@@ -17,7 +17,7 @@ use crate::time::duration_ms;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Those after this sequence, oldest first; without it the newest
-    #[arg(long, value_name = "SEQUENCE")]
+    #[arg(long, value_name = "SEQUENCE", allow_negative_numbers = true, value_parser = number::whole(0_u64, None))]
     after: Option<u64>,
     /// About one person: a name, a unionId, or enough of one
     #[arg(long, value_name = "WHO")]
@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long = "type", value_name = "TYPE", value_parser = known_type)]
     event_type: Option<String>,
     /// At most so many; 100 without it
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number::whole(1_u32, None))]
     limit: Option<u32>,
     /// Go on, and print new ones as they come, until Ctrl-C
     #[arg(short, long)]

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::output::{Cell, Column, GOOD, Printer, Row, Style, counted};
 use super::reading::{Reading, read};
-use super::{Exit, Globals, when};
+use super::{Exit, Globals, number, when};
 use crate::store::history::{Person, VisitRow};
 use crate::time::{Timestamp, duration_ms};
 
@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
     /// The newest so many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = number::whole(1_u32, None))]
     limit: u32,
 }
 

@@ -19,6 +19,7 @@ pub mod history;
 pub mod init;
 pub mod man;
 pub mod now;
+mod number;
 pub mod output;
 pub mod plan;
 pub mod poll;

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use super::{Exit, Failure, Globals, OutputFormat, load_config};
+use super::{Exit, Failure, Globals, OutputFormat, load_config, number, when};
 use crate::clock::{Clock, SystemClock};
 
 mod ahead;
@@ -18,13 +18,13 @@ mod windows;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Windows of so many days ahead
-    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=366))]
+    #[arg(long, value_name = "N", default_value_t = 7, allow_negative_numbers = true, value_parser = number::whole(1_u16, Some(366)))]
     pub days: u16,
     /// Replay visits: one JSON object a line with user, conference, `joined_ms`, `left_ms`
     #[arg(long, value_name = "TRACE.jsonl", conflicts_with_all = ["explain", "days"])]
     pub replay: Option<PathBuf>,
     /// The beginning of the trace that is known before the counting starts
-    #[arg(long, value_name = "TIME", default_value = "28d", requires = "replay", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "28d", requires = "replay", value_parser = when::length)]
     pub warmup: std::time::Duration,
     /// Why somebody's next look is when it is
     #[arg(long, value_name = "WHO")]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{Exit, Failure, Globals};
+use super::{Exit, Failure, Globals, number};
 use crate::clock::{Clock as _, ScaledClock, SharedClock, SystemClock};
 use crate::simulator::{Running, Scenario, Simulator, api};
 
@@ -25,7 +25,7 @@ with meetings of other organisations (`foreign = true`), knobs and faults: scena
 #[command(after_help = SPEAKS)]
 pub struct Args {
     /// Where to listen; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788", value_parser = number::address)]
     listen: SocketAddr,
     /// A scenario file, or one of: working-day, demo, calls, two-devices, chaos
     #[arg(long, value_name = "FILE", default_value = "working-day")]
@@ -103,6 +103,10 @@ fn explain(running: &Running, title: &str, speed: f64) {
     );
     for person in running.world().people().iter().take(10) {
         anstream::println!("  {:<34} {}", person.union_id, person.nick);
+    }
+    anstream::println!("in the [dingtalk] of a config:");
+    for host in ["api_base", "legacy_base"] {
+        anstream::println!("  {host} = \"{base}\"");
     }
     anstream::println!("try:");
     anstream::println!(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::output::{Cell, Column, Printer, Row, counted, harmless, write_out};
 use super::reading::runtime;
-use super::{Exit, Failure, Globals, load_config, poll};
+use super::{Exit, Failure, Globals, load_config, number, poll};
 use crate::clock::SystemClock;
 use crate::config::{Cadence, Config, Org, User};
 use crate::control::PollFailure;
@@ -38,7 +38,7 @@ struct Sought {
     #[arg(value_name = "USERID")]
     userids: Vec<String>,
     /// The members of a department (1 is the root)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", allow_negative_numbers = true, value_parser = number::whole(1_u64, None))]
     department: Option<u64>,
     /// The person with this mobile number
     #[arg(long, value_name = "NUMBER")]

@@ -3,6 +3,8 @@
 //! Guards: a length of time is counted back from now; a day is the reader's, in the zone that is shown; months and
 //! years, whose length nobody knows, are refused. Deliberately not here: what happened then.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
 use chrono_tz::Tz;
 
@@ -40,20 +42,36 @@ fn parse(text: &str, now: Timestamp, zone: Tz, days_after: u64) -> Result<Timest
     if let Ok(length) = humantime::parse_duration(text) {
         return Ok(now.minus(length));
     }
-    let hint =
-        "write a length of time (`7d`), a day (`2026-11-23`, `yesterday`) or an instant (`2026-11-23 09:05`)";
+    let hint = if text.parse::<NaiveTime>().is_ok() {
+        format!("of which day? Write `{} {text}`", today(now, zone))
+    } else {
+        "write a length of time (`7d`), a day (`2026-11-23`, `yesterday`) or an instant (`2026-11-23 09:05`)"
+            .into()
+    };
     Err(Failure::new(Exit::Usage, format!("`{text}` is no time; {hint}")))
+}
+
+/// A length of time, as an option takes it.
+pub(super) fn length(text: &str) -> Result<Duration, String> {
+    if has_vague_unit(text) {
+        return Err("months and years have no fixed length; write days, as in `30d`".to_owned());
+    }
+    humantime::parse_duration(text).map_err(|_| "write a length of time, as in `28d` or `12h`".to_owned())
 }
 
 /// A day, also by the word for it.
 fn day(text: &str, now: Timestamp, zone: Tz) -> Option<NaiveDate> {
-    let today =
-        || DateTime::from_timestamp_millis(now.as_ms()).map(|at| at.with_timezone(&zone).date_naive());
     match text {
-        "today" => today(),
-        "yesterday" => today()?.pred_opt(),
+        "today" => Some(today(now, zone)),
+        "yesterday" => today(now, zone).pred_opt(),
         text => text.parse().ok(),
     }
+}
+
+fn today(now: Timestamp, zone: Tz) -> NaiveDate {
+    // Every instant that a clock shows is one that chrono knows.
+    let at = DateTime::from_timestamp_millis(now.as_ms()).unwrap_or_default();
+    at.with_timezone(&zone).date_naive()
 }
 
 /// Both ends of what is meant, for who asks for a time that there is.
@@ -67,7 +85,9 @@ pub(super) fn between(
     let to = last.map(|text| until(text, now, zone)).transpose()?;
     match (first, last) {
         (Some(first), Some(last)) if from >= to => {
-            let text = format!("--since {first} is not before --until {last}");
+            let exchanged = since(last, now, zone)? < until(first, now, zone)?;
+            let hint = if exchanged { "; exchange the two" } else { "" };
+            let text = format!("--since {first} is not before --until {last}{hint}");
             Err(Failure::new(Exit::Usage, text))
         }
         _ => Ok((from, to)),
@@ -109,8 +129,8 @@ mod tests {
     #[test]
     fn lengths_count_back_from_now() {
         assert_eq!(utc(since, "0s"), NOW.rfc3339());
-        assert_eq!(utc(since, "1h 30m"), NOW.minus(std::time::Duration::from_mins(90)).rfc3339());
-        assert_eq!(utc(until, "7d"), NOW.minus(std::time::Duration::from_hours(168)).rfc3339());
+        assert_eq!(utc(since, "1h 30m"), NOW.minus(Duration::from_mins(90)).rfc3339());
+        assert_eq!(utc(until, "7d"), NOW.minus(Duration::from_hours(168)).rfc3339());
     }
 
     #[test]
@@ -127,8 +147,9 @@ mod tests {
         let (from, to) = asked("yesterday", "yesterday").unwrap();
         assert!(from < to);
         let error = asked("2026-11-24", "2026-11-23").unwrap_err().to_string();
-        assert_eq!(error, "--since 2026-11-24 is not before --until 2026-11-23");
-        assert!(asked("1h", "2h").is_err());
+        assert_eq!(error, "--since 2026-11-24 is not before --until 2026-11-23; exchange the two");
+        let error = asked("1h", "1h").unwrap_err().to_string();
+        assert_eq!(error, "--since 1h is not before --until 1h");
         assert_eq!(between(None, None, NOW, chrono_tz::UTC).unwrap(), (None, None));
     }
 
@@ -154,9 +175,14 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused_with_what_is() {
-        for (wrong, hint) in
-            [("5M", "30d"), ("1 month", "30d"), ("tomorrow", "`7d`"), ("", "`7d`"), ("7", "`7d`")]
-        {
+        for (wrong, hint) in [
+            ("5M", "30d"),
+            ("1 month", "30d"),
+            ("tomorrow", "`7d`"),
+            ("", "`7d`"),
+            ("7", "`7d`"),
+            ("09:05", "`2027-01-15 09:05`"),
+        ] {
             let failure = since(wrong, NOW, Tz::UTC).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage);
             assert!(failure.message.contains(hint), "{}", failure.message);

@@ -142,7 +142,7 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
     let flag = |key| section.take_unless(key, &false, value::flag).map(|spot| spot.value);
     let waits = |key, default| section.take_unless(key, &default, value::wait).map(|spot| spot.value);
     Keys {
-        format: section.take_unless("format", &Format::Standard, value::choice(FORMATS)),
+        format: section.take_unless("format", &Format::Standard, |raw| format::named(raw, FORMATS)),
         secrets: section.take_list("secret", true, |raw| context.source(raw)),
         events: events(section),
         users: texts("users"),
@@ -193,8 +193,7 @@ fn pattern(raw: Raw<'_>) -> Result<String, Trouble> {
         return Ok(text);
     }
     let patterns = ["*", "meeting.*", "user.*", "watch.*", "system.*", "webhook.*"];
-    let short = || names().find(|name| name.split('.').nth(1).is_some_and(|event| event.ends_with(&text)));
-    let help = match nearest(&text, names().chain(patterns)).or_else(short) {
+    let help = match nearest(&text, names().chain(patterns)).or_else(|| EventType::meant_by(&text)) {
         Some(near) if !text.is_empty() => format!("did you mean `{near}`?"),
         _ => "for example `meeting.participant_joined`, `meeting.*` or `*`".to_owned(),
     };

@@ -63,6 +63,21 @@ event_types! {
     WebhookTest => "webhook.test",
 }
 
+/// What takes in all of a kind.
+const FAMILIES: [&str; 5] = ["meeting.*", "user.*", "watch.*", "system.*", "webhook.*"];
+
+impl EventType {
+    /// The name or the pattern that is meant by somebody who writes a part of it: `joined`, `meeting.joined`, `meetings`.
+    pub fn meant_by(text: &str) -> Option<&'static str> {
+        let family = text.trim_end_matches(['*', '.', 's']);
+        let last = text.rsplit('.').next().filter(|last| !last.is_empty())?;
+        let ends_so =
+            |name: &&str| name.strip_suffix(last).is_some_and(|before| before.ends_with(['.', '_']));
+        let named = FAMILIES.into_iter().find(|pattern| pattern.strip_suffix(".*") == Some(family));
+        named.or_else(|| Self::ALL.iter().map(|event| event.name()).find(ends_so))
+    }
+}
+
 /// What the config says about a person, for `data.user`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {

@@ -5,7 +5,7 @@
 //! pure: no IO, no clock, no randomness. Deliberately not here: the wire format (`dingtalk`), storage (`store`).
 //!
 //! In reading order: what was answered (`attendance`, `observation`), what is remembered (`visit`, `belief`), how
-//! one answer changes it (`diff`, with `stay` and `ending`; by `sweep` with `mend`), how the change becomes events
+//! one answer changes it (`diff`, with `stay` and `ending`; what a sweep says, `glance`, and by `sweep` with `mend`), how the change becomes events
 //! (`tell`, `event`, `data`, `fingerprint`), what happens without an answer (`upkeep`, `system`), and what a meeting
 //! says about an absence (`confirm`).
 
@@ -18,6 +18,7 @@ pub mod diff;
 mod ending;
 pub mod event;
 mod fingerprint;
+pub mod glance;
 mod mend;
 pub mod observation;
 mod stay;

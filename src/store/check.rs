@@ -73,8 +73,8 @@ pub async fn examine(path: &Path) -> Result<Vec<String>, StoreError> {
         return Err(StoreError::Missing { path: path.to_owned() });
     }
     let examined = async {
-        inspect(path).await?;
-        let mut troubles = look_through(path).await?;
+        inspect(path, readonly::options).await?;
+        let mut troubles = look_through(path, readonly::options).await?;
         if troubles.is_empty() {
             let orphans = orphans(path).await?;
             if orphans > 0 {
@@ -92,23 +92,35 @@ pub async fn examine(path: &Path) -> Result<Vec<String>, StoreError> {
 
 /// The look before anybody writes: refuses a file that is damaged, newer, or somebody else's, and leaves nothing beside it.
 pub(super) async fn before_writing(path: &Path) -> Result<(), StoreError> {
-    let shared = open::beside(path, "-shm");
-    let shared_before = shared.exists();
-    let mut looked = sound(path).await;
+    let mut made = ["-shm", "-wal"].map(|suffix| open::beside(path, suffix)).to_vec();
+    made.retain(|file| !file.exists());
+    let mut looked = sound(path, readonly::options_leaving_index).await;
     if looked.as_ref().is_err_and(StoreError::wants_rollback) {
         roll_back(path).await?;
-        looked = sound(path).await;
+    }
+    if looked.as_ref().is_err_and(may_go_otherwise) {
+        looked = sound(path, readonly::options).await;
     }
     let looked = looked.map_err(|error| damaged(error, path));
-    if looked.is_err() && !shared_before {
-        // Made for reading what a crash left in the WAL. Usually there is none.
-        let _ = fs::remove_file(shared);
+    if looked.is_err() {
+        // Made for reading what a crash left: the index of a WAL, or an empty WAL for an index. Usually there is neither.
+        for file in made {
+            let _ = fs::remove_file(file);
+        }
     }
     looked
 }
 
-async fn inspect(path: &Path) -> Result<(), StoreError> {
-    let mut connection = readonly::options(path)?.connect().await?;
+/// Whether SQLite could not look at all, rather than found something or had to wait for somebody.
+fn may_go_otherwise(error: &StoreError) -> bool {
+    matches!(error, StoreError::Sqlite(_)) && !error.is_busy() && damage(error).is_none()
+}
+
+/// How a file is looked at, as it lies there now.
+type Options = fn(&Path) -> Result<SqliteConnectOptions, StoreError>;
+
+async fn inspect(path: &Path, options: Options) -> Result<(), StoreError> {
+    let mut connection = options(path)?.connect().await?;
     let versions = schema::inspect(&mut connection, path).await;
     connection.close().await?;
     versions.map(|_| ())
@@ -121,9 +133,9 @@ async fn orphans(path: &Path) -> Result<i64, StoreError> {
     Ok(counted?)
 }
 
-async fn sound(path: &Path) -> Result<(), StoreError> {
-    inspect(path).await?;
-    match look_through(path).await?.into_iter().next() {
+async fn sound(path: &Path, options: Options) -> Result<(), StoreError> {
+    inspect(path, options).await?;
+    match look_through(path, options).await?.into_iter().next() {
         None => Ok(()),
         Some(what) => Err(StoreError::Damaged { path: path.to_owned(), what }),
     }
@@ -158,12 +170,19 @@ pub(super) async fn verify(path: &Path) -> Result<(), StoreError> {
 
 /// All that SQLite's `integrity_check` finds, a line each. Who no longer waits for it breaks it off. This process must have
 /// no other connection to the file: see [`Store::backup`].
-async fn look_through(path: &Path) -> Result<Vec<String>, StoreError> {
+async fn look_through(path: &Path, options: Options) -> Result<Vec<String>, StoreError> {
     let look = Look::default();
     read_through(path, Arc::clone(&look.broken_off)).await?;
-    let options = readonly::options(path)?.pragma("mmap_size", MAPPED);
+    let options = options(path)?.pragma("mmap_size", MAPPED);
     let mut first = look.connect(&options).await?;
-    let mut second = look.connect(&options).await?;
+    let mut second = match look.connect(&options).await {
+        Ok(second) => second,
+        Err(error) => {
+            // Not later: who looks again must find nothing open.
+            first.close().await?;
+            return Err(error);
+        }
+    };
     let looked = async {
         look.plan(&mut first).await?;
         let (one, other) = tokio::join!(look.work(&mut first), look.work(&mut second));

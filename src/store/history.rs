@@ -240,7 +240,8 @@ pub fn check_event_type(pattern: &str) -> Result<(), String> {
     if known {
         return Ok(());
     }
-    let near = names().max_by(|a, b| strsim::jaro(a, pattern).total_cmp(&strsim::jaro(b, pattern)));
+    let like = || names().max_by(|a, b| strsim::jaro(a, pattern).total_cmp(&strsim::jaro(b, pattern)));
+    let near = EventType::meant_by(pattern).or_else(like);
     Err(format!("there is no event type `{pattern}`; did you mean `{}`?", near.unwrap_or("*")))
 }
 

@@ -3,6 +3,7 @@
 //! Guards: nothing is written, nothing is created, and a state that only a writer can tidy is said and not shown half.
 //! Deliberately not here: what is read (`history`).
 
+use std::fmt::Write as _;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -79,6 +80,32 @@ pub(super) fn options(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
     let unused = is_empty_or_missing(&open::beside(path, "-wal")) && !open::beside(path, "-shm").exists();
     let at_rest = unused && in_wal_mode(path)?;
     Ok(connection::read_only(path).immutable(at_rest))
+}
+
+/// The same, and what a crash left beside the file as the index of its WAL is not believed and not mended either: SQLite
+/// makes one of its own in memory from the WAL. While another program has the file open, its index is read. Where that does
+/// not go, [`options`] does.
+pub(super) fn options_leaving_index(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
+    let options = options(path)?;
+    match path.to_str() {
+        Some(path) if open::beside(Path::new(path), "-shm").exists() => {
+            Ok(options.filename(format!("file:{}?readonly_shm=1", escaped(path))))
+        }
+        _ => Ok(options),
+    }
+}
+
+/// As a path stands in a URI (RFC 3986, section 3.3).
+fn escaped(path: &str) -> String {
+    path.bytes().fold(String::with_capacity(path.len()), |mut uri, byte| {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' => uri.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => uri.push(char::from(byte)),
+            // A `String` takes whatever is written to it.
+            _ => drop(write!(uri, "%{byte:02X}")),
+        }
+        uri
+    })
 }
 
 fn in_wal_mode(path: &Path) -> Result<bool, StoreError> {

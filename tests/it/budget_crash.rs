@@ -5,6 +5,7 @@
 
 use crate::harness::daemon::{Site, sqlite3};
 use crate::harness::fake::Fake;
+use crate::harness::loopback;
 use crate::harness::receiver::Receiver;
 
 const KILLS: u64 = 100;
@@ -17,10 +18,10 @@ fn a_hundred_kills_leave_the_count_exact_or_a_few_high() {
     let person = |n: u32| format!("[[user]]\nunion_id = \"user{n}\"\n");
     let people = (0..10).map(person).collect::<Vec<_>>().concat();
     let site = Site::with_config(&format!(
-        "time_zone = \"UTC\"\n[dingtalk]\napi_base = \"{}\"\napp_key = \"key\"\napp_secret = \"made-up\"\n\
+        "time_zone = \"UTC\"\n[dingtalk]\n{}app_key = \"key\"\napp_secret = \"made-up\"\n\
          calls_per_month = 1000000000\nrate = 20\nconcurrency = 4\n[poll]\ninterval = \"100ms\"\n\
          [[webhook]]\nname = \"hook\"\nurl = \"{}\"\n[history]\npath = \"presence.db\"\n[http]\nlisten = \"\"\n{people}",
-        fake.base(),
+        loopback::hosts(&fake.base()),
         receiver.url()
     ));
     for kill in 0..KILLS {

@@ -14,6 +14,7 @@ use presenced::store::Store;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+use super::harness::loopback;
 use super::store_fixture::{Place, START, ended, enrolment, joined, later, look, system, visit};
 
 struct Shell {
@@ -33,10 +34,13 @@ impl Shell {
     fn new() -> Self {
         let place = Place::new();
         let config = place.folder.path().join("config.toml");
-        let text = "time_zone = \"Asia/Shanghai\"\n[dingtalk]\napp_key = \"dingkey\"\napp_secret = \"plain\"\n\
-            calls_per_month = 5000\napi_base = \"http://127.0.0.1:9\"\n[history]\npath = \"presence.db\"\n\
-            [[user]]\nunion_id = \"li\"\nname = \"Name li\"\n[[user]]\nunion_id = \"liu\"\nname = \"Name liu\"\n";
-        std::fs::write(&config, text).unwrap();
+        let hosts = loopback::hosts("http://127.0.0.1:9");
+        let text = format!(
+            "time_zone = \"Asia/Shanghai\"\n[dingtalk]\napp_key = \"dingkey\"\napp_secret = \"plain\"\n\
+             calls_per_month = 5000\n{hosts}[history]\npath = \"presence.db\"\n\
+             [[user]]\nunion_id = \"li\"\nname = \"Name li\"\n[[user]]\nunion_id = \"liu\"\nname = \"Name liu\"\n"
+        );
+        std::fs::write(&config, loopback::at_home(&text)).unwrap();
         Self { place, config: config.canonicalize().unwrap() }
     }
 
@@ -121,14 +125,50 @@ async fn now_answers_with_the_daemon_up_and_down() {
     let mistyped = shell.run(&["now", "--tz", "Asia/Shangai"]).await;
     assert_eq!(mistyped.code, 2);
     assert!(mistyped.err.contains("did you mean `Asia/Shanghai`?"), "{}", mistyped.err);
-    for command in [&["history", "li"][..], &["report"]] {
-        let backwards = [command, &["--since", "2026-11-24", "--until", "2026-11-23"]].concat();
-        let refused = shell.run(&backwards).await;
-        assert_eq!(refused.code, 2, "{}", refused.out);
-        assert!(refused.err.contains("is not before"), "{}", refused.err);
-    }
     let elsewhere = shell.run(&["now", "--tz", "UTC", "-q"]).await;
     assert!(elsewhere.out.contains("2023-11-07 08:54:55") && elsewhere.err.is_empty(), "{elsewhere:?}");
+}
+
+#[tokio::test]
+async fn a_time_that_ends_before_it_begins_is_refused_by_every_command_that_takes_one() {
+    let (shell, store) = Shell::with_history().await;
+    store.close().await.unwrap();
+    let takers =
+        [&["history", "li"][..], &["report"], &["webhook", "replay"], &["webhook", "replay", "--dry-run"]];
+    for command in takers {
+        for (since, until) in [("2026-11-24", "2026-11-23"), ("1h", "2h"), ("1h", "1h")] {
+            let refused = shell.run(&[command, &["--since", since, "--until", until]].concat()).await;
+            assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{command:?}: {refused:?}");
+            let hint = if since == until { "" } else { "; exchange the two" };
+            let why = format!("error: --since {since} is not before --until {until}{hint}\n");
+            assert_eq!(refused.err, why, "{command:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn values_that_cannot_be_are_answered_with_some_that_can() {
+    let (shell, store) = Shell::with_history().await;
+    store.close().await.unwrap();
+    for (arguments, said) in [
+        (&["history", "li", "--limit", "ten"][..], "a whole number from 1 on"),
+        (&["webhook", "deliveries", "--limit", "-5"], "a whole number from 1 on"),
+        (&["events", "--after", "-1"], "a whole number from 0 on"),
+        (&["events", "--limit", "0"], "a whole number from 1 on"),
+        (&["events", "--type", "joined"], "did you mean `meeting.participant_joined`?"),
+        (&["webhook", "route", "meeting"], "did you mean `meeting.*`?"),
+        (&["history", "li", "--since", "09:05"], "of which day? Write `20"),
+        (&["plan", "--days", "1000"], "a whole number from 1 to 366"),
+        (&["plan", "--replay", "trace.jsonl", "--warmup", "5M"], "write days, as in `30d`"),
+        (&["plan", "--replay", "trace.jsonl", "--warmup", "soon"], "as in `28d`"),
+        (&["demo", "--seconds", "x"], "a whole number from 1 to 86400"),
+        (&["user", "find", "--department", "sales"], "a whole number from 1 on"),
+        (&["simulate", "--listen", "localhost:9000"], "as in `127.0.0.1:9000`"),
+    ] {
+        let refused = shell.run(arguments).await;
+        assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{arguments:?}: {refused:?}");
+        assert!(refused.err.contains(said), "{arguments:?}: {}", refused.err);
+    }
 }
 
 #[tokio::test]

@@ -116,6 +116,17 @@ union_id = "u 1"
 }
 
 #[test]
+fn a_template_that_is_named_as_a_format_is_answered_with_both_keys() {
+    let said =
+        said_with("[[webhook]]\nname = \"chat\"\nurl = \"https://hooks.example.com/\"\nformat = \"slack\"\n");
+    assert!(said.contains("write `format = \"template\"` and `template = \"slack\"`"), "{said}");
+    let said = said_with(
+        "[[webhook]]\nname = \"chat\"\nurl = \"https://hooks.example.com/\"\nformat = \"template\"\ntemplate = \"slack\"\n",
+    );
+    assert_eq!(said, "-- accepted\n");
+}
+
+#[test]
 fn http_is_for_loopback() {
     let of = |base: &str| said(&format!("{HEAD}api_base = \"{base}\"\n{ONE_USER}"));
     for base in

@@ -49,7 +49,7 @@ fn scene(step: &str, more: &str) -> Scenario {
 
 fn config(calls: u64, confirm: bool, people: &str) -> String {
     format!(
-        "[dingtalk]\napi_base = \"BASE\"\napp_key = \"key\"\napp_secret = \"made-up\"\ncalls_per_month = {calls}\n\
+        "[dingtalk]\nHOSTSapp_key = \"key\"\napp_secret = \"made-up\"\ncalls_per_month = {calls}\n\
          [poll]\ninterval = \"30s\"\nmin_interval = \"10s\"\nconfirm_calls = {confirm}\n{people}"
     )
 }

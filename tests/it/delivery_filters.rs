@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::harness::daemon::{Site, sqlite3};
 use crate::harness::fake::{Fake, inside};
+use crate::harness::loopback;
 use crate::harness::receiver::{Receiver, SECRET};
 
 /// Name, filter, and what it lets through: `joined`, `left` or `presence` and whom it is about.
@@ -48,8 +49,7 @@ fn site(fake: &Fake, receiver: &Receiver) -> Site {
         r#"
 time_zone = "UTC"
 [dingtalk]
-api_base = "{}"
-app_key = "key"
+{}app_key = "key"
 app_secret = "secret-of-the-app"
 calls_per_month = 0
 rate = 10000
@@ -71,7 +71,7 @@ listen = ""
 {people}
 {hooks}
 "#,
-        fake.base()
+        loopback::hosts(&fake.base())
     ))
 }
 

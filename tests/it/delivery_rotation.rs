@@ -36,7 +36,7 @@ fn two_secrets_over_a_restart_and_then_only_the_new_one() {
     assert!(both != first && new != first);
     let mut joined = 1_699_347_295_876;
     for (round, config) in [&first, &both, &new].into_iter().enumerate() {
-        std::fs::write(site.path("config.toml"), config).expect("a writable folder");
+        site.rewrite(config);
         let daemon = site.start();
         fake.wait_looks(USER, 2);
         joined += 1_000;

@@ -10,6 +10,7 @@ use std::process::Command;
 use crate::harness::daemon::{Site, sqlite3};
 use crate::harness::fake::{Fake, inside};
 use crate::harness::http::response;
+use crate::harness::loopback;
 use crate::harness::receiver::{Receiver, SECRET};
 
 /// A small disk of its own, let go at the end.
@@ -63,9 +64,9 @@ fn a_full_disk_pauses_polling_says_so_and_ends_by_itself() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let disk = SmallDisk::mount(&folder.path().join("disk"));
     let database = disk.0.join("presence.db");
-    let (base, hook) = (fake.base(), receiver.url());
+    let (hosts, hook) = (loopback::hosts(&fake.base()), receiver.url());
     let site = Site::with_config(&format!(
-        "time_zone = \"UTC\"\n[dingtalk]\napi_base = \"{base}\"\napp_key = \"key\"\napp_secret = \"s\"\n\
+        "time_zone = \"UTC\"\n[dingtalk]\n{hosts}app_key = \"key\"\napp_secret = \"s\"\n\
          calls_per_month = 0\nrate = 10000\n[poll]\ninterval = \"20ms\"\nmin_interval = \"10ms\"\n\
          leave_after_misses = 1\n[poll.backoff]\ninitial = \"20ms\"\nmax = \"50ms\"\n\
          [[webhook]]\nname = \"hook\"\nurl = \"{hook}\"\nsecret = \"{SECRET}\"\nrate = 10000\n\

@@ -20,6 +20,8 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::harness::loopback;
+
 /// The longest any single wait may take, on the machine's clock.
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -43,7 +45,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) from: &'a str,
     pub(crate) speed: f64,
     pub(crate) scenario: Scenario,
-    /// The config; `BASE` stands for DingTalk, and the receiver gets `events`.
+    /// The config; `HOSTS` stands for DingTalk, and the receiver gets `events`.
     pub(crate) config: &'a str,
     pub(crate) events: &'a str,
 }
@@ -61,12 +63,12 @@ impl House {
         let text = format!(
             "time_zone = \"UTC\"\n{}\n[[webhook]]\nname = \"all\"\nurl = \"{}\"\nevents = [{}]\nrate = 1000\n\
              [history]\npath = \"presence.db\"\n[http]\nlisten = \"\"\n",
-            plan.config.replace("BASE", dingtalk.base_url()),
+            plan.config.replace("HOSTS", &loopback::hosts(dingtalk.base_url())),
             receiver.url(),
             plan.events,
         );
         let file = folder.path().join("config.toml");
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(&file, loopback::at_home(&text)).unwrap();
         let config = config::load(&file).unwrap_or_else(|refused| panic!("{refused}")).config;
         let store = Store::open(&config.history.path, config.time_zone, Arc::clone(&clock)).await.unwrap();
         before(&store).await;

@@ -69,6 +69,7 @@ mod sweep_ids;
 mod sweep_lies;
 mod sweep_log;
 mod tidy;
+mod truth;
 mod user_find;
 mod verdict_codes;
 mod verdicts;

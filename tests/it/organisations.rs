@@ -10,18 +10,19 @@ use std::net::{TcpListener, TcpStream};
 
 use crate::harness::daemon::{Site, sqlite3};
 use crate::harness::fake::{Fake, inside};
+use crate::harness::loopback;
 use crate::harness::receiver::Receiver;
 
 const MEETING: &str = "654058f2411fe90147e68780";
 
 fn config(fake: &Fake, hook: &str, listen: &str, rest: &str) -> String {
     format!(
-        "{rest}\n[dingtalk]\napi_base = \"{}\"\napp_key = \"key\"\napp_secret = \"made-up\"\n\
+        "{rest}\n[dingtalk]\n{}app_key = \"key\"\napp_secret = \"made-up\"\n\
          calls_per_month = 0\nrate = 10000\n\
          [poll]\ninterval = \"50ms\"\nmin_interval = \"20ms\"\n\
          [[webhook]]\nname = \"hook\"\nurl = \"{hook}\"\nevents = [\"meeting.*\"]\n\
          [history]\npath = \"presence.db\"\n[http]\nlisten = \"{listen}\"\n",
-        fake.base()
+        loopback::hosts(&fake.base())
     )
 }
 

@@ -19,6 +19,7 @@ use presenced::presence::diff::Rules;
 use presenced::presence::event::Card;
 use presenced::secret::Secret;
 use presenced::simulator::{Running, Scenario, Simulator, api};
+use presenced::store::history::EventQuery;
 use presenced::store::{Store, Usage};
 use presenced::tasks::poller::reload::{Reload, ReloadHandle};
 use presenced::tasks::poller::report::PollerHandle;
@@ -30,10 +31,12 @@ use presenced::tasks::pulse::Pulse;
 use presenced::telemetry::health::Health;
 use presenced::telemetry::metrics::Metrics;
 use presenced::time::Timestamp;
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::harness::loopback;
 use crate::house::at;
 
 /// Whose wall clock everybody lives by.
@@ -61,7 +64,7 @@ pub(crate) struct Polling {
 }
 
 impl Office {
-    /// `config`: what stands beside `time_zone`, `api_base`, the app and the webhook; it begins in `[dingtalk]`.
+    /// `config`: what stands beside `time_zone`, DingTalk's hosts, the app and the webhook; it begins in `[dingtalk]`.
     pub(crate) async fn open(from: &str, scenario: Scenario, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = ManualClock::at(at(from));
@@ -176,6 +179,14 @@ impl Office {
         self.dingtalk.counts().calls_to(api::LISTS)
     }
 
+    /// Events of a type, in their order.
+    pub(crate) async fn told(&self, event_type: &str) -> Vec<Value> {
+        let query =
+            EventQuery { event_type: Some(event_type.to_owned()), limit: 1_000, ..EventQuery::default() };
+        let events = self.store.history().events(&query).await.unwrap();
+        events.iter().map(|event| serde_json::from_str(&event.body).unwrap()).collect()
+    }
+
     /// What is written down for a month of the only organisation.
     pub(crate) async fn usage(&self, month: &str) -> Usage {
         self.usage_of(&OrgName::default_name(), month).await
@@ -210,12 +221,13 @@ impl Polling {
 }
 
 fn load(folder: &std::path::Path, base: &str, config: &str) -> Config {
+    let hosts = loopback::hosts(base);
     let text = format!(
         "time_zone = \"{ZONE}\"\n[[webhook]]\nname = \"none\"\nurl = \"http://127.0.0.1:9/\"\n\
          [history]\npath = \"presence.db\"\n[http]\nlisten = \"\"\n\
-         [dingtalk]\napi_base = \"{base}\"\nlegacy_base = \"{base}\"\napp_key = \"key\"\napp_secret = \"made-up\"\n{config}"
+         [dingtalk]\n{hosts}app_key = \"key\"\napp_secret = \"made-up\"\n{config}"
     );
-    std::fs::write(folder.join("config.toml"), text).unwrap();
+    std::fs::write(folder.join("config.toml"), loopback::at_home(&text)).unwrap();
     config::load(&folder.join("config.toml")).unwrap_or_else(|refused| panic!("{refused}")).config
 }
 

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::harness::daemon::Site;
+use crate::harness::loopback;
 
 fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")
@@ -52,8 +53,9 @@ fn the_webhooks_of_the_document_pass_the_check() {
     let document = read(&docs().join("recipes.md"));
     let webhooks = blocks(&document, "toml");
     assert_eq!(webhooks.len(), 3);
+    let hosts = loopback::hosts("http://127.0.0.1:9");
     let site = Site::with_config(&format!(
-        "[dingtalk]\napp_key = \"key\"\ncalls_per_month = 5000\napp_secret = {{ credential = \"app-secret\" }}\n\
+        "[dingtalk]\n{hosts}app_key = \"key\"\ncalls_per_month = 5000\napp_secret = {{ credential = \"app-secret\" }}\n\
          [[user]]\nunion_id = \"2iPOLbpUNMLzB5LuwggiiqiPwiEiE\"\n{}\n",
         webhooks.join("\n")
     ));

@@ -8,6 +8,7 @@ use std::process::Output;
 
 use crate::harness::daemon::{Site, sqlite3};
 use crate::harness::fake::{Fake, inside};
+use crate::harness::loopback;
 use crate::harness::receiver::{Delivery, Receiver, SECRET};
 
 const MEETING: &str = "654058f2411fe90147e68780";
@@ -189,8 +190,9 @@ fn no_config_however_broken_stops_the_daemon() {
     let daemon = site.start();
     let good = site.config();
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
-    for _ in 0..200 {
-        let broken = mutated(good.as_bytes(), &mut dice);
+    let broken = std::iter::repeat_with(|| mutated(good.as_bytes(), &mut dice));
+    // Not those in which just a host is lost: one that is not named is the real one.
+    for broken in broken.filter(|broken| loopback::is_at_home(broken)).take(200) {
         site.rewrite(&broken);
         let output = site.command(&["reload"]);
         let code = output.status.code();

@@ -5,6 +5,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 
+use crate::harness::loopback;
 use crate::simulator_api::SCENE;
 
 fn simulate(arguments: &[&str]) -> Child {
@@ -29,6 +30,9 @@ fn end_with(signal: &str) {
     let mut rest = String::new();
     output.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("curl -s"), "{rest}");
+    for host in loopback::hosts(first.trim_end()).lines() {
+        assert!(rest.contains(host), "a config that names one of them asks the real DingTalk too: {rest}");
+    }
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 

@@ -9,6 +9,7 @@ use standardwebhooks::Webhook;
 
 use crate::harness::daemon::Site;
 use crate::harness::fake::{Fake, inside};
+use crate::harness::loopback;
 use crate::harness::receiver::{Delivery, Receiver, SECRET};
 
 const USER: &str = "2iPOLbpUNMLzB5LuwggiiqiPwiEiE";
@@ -30,8 +31,7 @@ fn the_official_library_verifies_with_the_old_and_with_the_new_secret() {
         r#"
 time_zone = "UTC"
 [dingtalk]
-api_base = "{}"
-app_key = "key"
+{}app_key = "key"
 app_secret = "secret-of-the-app"
 calls_per_month = 0
 [poll]
@@ -50,7 +50,7 @@ listen = ""
 union_id = "{USER}"
 name = "王伟"
 "#,
-        fake.base(),
+        loopback::hosts(&fake.base()),
         receiver.url()
     ));
     let daemon = site.start();

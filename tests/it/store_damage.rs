@@ -8,7 +8,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use presenced::store::{Store, StoreError, backup, check};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -48,8 +50,17 @@ const UNFIT: [&str; 3] = [
 
 /// What lies on the disk at this instant, as after a power cut: the database and what belongs to it.
 fn as_after_a_power_cut(place: &Place) -> Place {
+    left_with(place, &["", "-wal", "-journal"])
+}
+
+/// The same as after a crash of the daemon alone: the index of its WAL is there, and nobody knows whether it fits.
+fn as_after_a_crash(place: &Place) -> Place {
+    left_with(place, &["", "-wal", "-shm"])
+}
+
+fn left_with(place: &Place, suffixes: &[&str]) -> Place {
     let left = Place::new();
-    for suffix in ["", "-wal", "-journal"] {
+    for suffix in suffixes {
         let name = format!("presence.db{suffix}");
         let file = place.folder.path().join(&name);
         if file.exists() {
@@ -83,8 +94,18 @@ async fn an_index_that_does_not_fit_its_table_is_refused_untouched_after_a_clean
 
 #[tokio::test]
 async fn a_damaged_file_that_a_crash_left_is_refused_with_its_wal_untouched() {
+    let (place, hand) = with_a_wal(&UNFIT).await;
+    let left = as_after_a_power_cut(&place);
+    assert!(left.folder.path().join("presence.db-wal").metadata().unwrap().len() > 0);
+    hand.close().await.unwrap();
+    let refused = refused_untouched(&left).await;
+    assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
+}
+
+/// A file with something in its WAL, and who has it open.
+async fn with_a_wal(damage: &[&'static str]) -> (Place, SqliteConnection) {
     let place = at_rest().await;
-    by_hand(&place, &UNFIT).await.close().await.unwrap();
+    by_hand(&place, damage).await.close().await.unwrap();
     let hand = by_hand(
         &place,
         &[
@@ -94,11 +115,83 @@ async fn a_damaged_file_that_a_crash_left_is_refused_with_its_wal_untouched() {
         ],
     )
     .await;
-    let left = as_after_a_power_cut(&place);
-    assert!(left.folder.path().join("presence.db-wal").metadata().unwrap().len() > 0);
+    (place, hand)
+}
+
+#[tokio::test]
+async fn a_damaged_file_that_a_crash_left_is_refused_with_the_index_of_its_wal_untouched() {
+    let (place, hand) = with_a_wal(&UNFIT).await;
+    let left = as_after_a_crash(&place);
     hand.close().await.unwrap();
+    let index = left.folder.path().join("presence.db-shm");
+    assert!(index.metadata().unwrap().len() >= 32 * 1024);
     let refused = refused_untouched(&left).await;
     assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
+    // Nor is one that says something else, or nothing, believed or mended.
+    for wrong in [vec![0xa5; 32 * 1024], vec![0; 32 * 1024], Vec::new()] {
+        fs::write(&index, wrong).unwrap();
+        let refused = refused_untouched(&left).await;
+        assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
+    }
+    // Nor where there is no WAL that it could be the index of.
+    fs::remove_file(left.folder.path().join("presence.db-wal")).unwrap();
+    refused_untouched(&left).await;
+}
+
+#[tokio::test]
+async fn a_sound_file_that_a_crash_left_is_opened_with_all_that_was_in_its_wal() {
+    let created = "SELECT created_ms FROM installation";
+    let (place, hand) = with_a_wal(&[]).await;
+    let left = as_after_a_crash(&place);
+    let wrong = as_after_a_crash(&place);
+    fs::write(wrong.folder.path().join("presence.db-shm"), vec![0xa5; 32 * 1024]).unwrap();
+    let known = place.count(created).await;
+    hand.close().await.unwrap();
+    for left in [left, wrong] {
+        left.open().await.close().await.unwrap();
+        assert_eq!(left.count(created).await, known);
+        assert!(check::examine(&left.file()).await.unwrap().is_empty());
+    }
+}
+
+/// Somebody at a shell who has the file open, in the middle of a look, until told to go on.
+fn at_a_shell(place: &Place, statements: &str) -> Child {
+    let told = place.folder.path().join("told");
+    let mut child = Command::new("sqlite3")
+        .arg(place.file())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("sqlite3");
+    let script = format!("{statements}\n.shell touch {}\n", told.display());
+    child.stdin.as_mut().unwrap().write_all(script.as_bytes()).unwrap();
+    while !told.exists() {
+        std::thread::yield_now();
+    }
+    fs::remove_file(told).unwrap();
+    child
+}
+
+#[tokio::test]
+async fn who_looks_by_hand_into_what_a_crash_left_keeps_nobody_out_and_lets_no_damage_in() {
+    for (damage, look) in [
+        (&[][..], "BEGIN; SELECT count(*) FROM events;"),
+        (&[], "UPDATE installation SET created_ms = created_ms + 1;"),
+        (&UNFIT, "BEGIN; SELECT count(*) FROM visits;"),
+    ] {
+        let (place, hand) = with_a_wal(damage).await;
+        let left = as_after_a_crash(&place);
+        hand.close().await.unwrap();
+        let mut shell = at_a_shell(&left, look);
+        let opened = left.try_open().await;
+        assert_eq!(opened.is_ok(), damage.is_empty(), "{look} {:?}", opened.as_ref().err());
+        drop(shell.stdin.take());
+        assert!(shell.wait().unwrap().success());
+        match opened {
+            Ok(store) => store.close().await.unwrap(),
+            Err(error) => assert!(matches!(error, StoreError::Damaged { .. }), "{error}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use presenced::clock::Clock as _;
 use presenced::simulator::faults::On;
-use presenced::simulator::{Fault, FaultKind, Running, Scenario, api};
+use presenced::simulator::knobs::EndedInBatch;
+use presenced::simulator::{Fault, FaultKind, Knobs, Running, Scenario, api};
 use presenced::store::history::EventQuery;
 use presenced::store::sweeps::SweepRow;
 use presenced::telemetry::health::{SweepState, Sweeps};
@@ -28,7 +29,7 @@ pub(crate) const PEOPLE: usize = 12;
 pub(crate) const SITTING: usize = 8;
 pub(crate) const LEFT: &str = "meeting.participant_left";
 pub(crate) const JOINED: &str = "meeting.participant_joined";
-const CORRECTED: &str = "meeting.participant_corrected";
+pub(crate) const CORRECTED: &str = "meeting.participant_corrected";
 
 pub(crate) fn id(index: usize) -> String {
     format!("member{index:02}iEiE")
@@ -173,6 +174,25 @@ async fn a_meeting_that_does_not_tell_its_members_is_asked_for_in_a_batch() {
     assert_eq!(members, 3, "whoever refuses three times is not asked again");
     assert_eq!(desk.standing().state, SweepState::Trusted);
     assert!(by_sweep(&desk.of(JOINED, 8).await[4]));
+    desk.polling.end().await;
+}
+
+/// A batch that is refused because of a meeting that is over is no failed sweep: the next one says who left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_refused_for_a_meeting_that_is_over_costs_no_trust() {
+    let steps = r#"
+      { at = "+1175s", do = "join", who = ["p8", "p9"], meeting = "n" },
+      { at = "+2390s", do = "end", meeting = "n" },
+    "#;
+    let scene = scene(steps).replace("[script]", "n = {}\n[script]");
+    let refused = Knobs { ended_in_batch: EndedInBatch::Refused, ..Knobs::default() };
+    let desk = Desk::open_on(&scene, &config("2m", PEOPLE), |dingtalk| dingtalk.set_knobs(refused)).await;
+    // Sweeps at 40 and 42 do not show it.
+    desk.until(43).await;
+    assert_eq!(desk.told().await, (SITTING + 2, 2));
+    let left = desk.of(LEFT, 8).await;
+    assert!(by_sweep(&left[0]), "{:#}", left[0]);
+    assert_eq!(desk.standing().state, SweepState::Trusted);
     desk.polling.end().await;
 }
 

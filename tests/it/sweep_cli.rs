@@ -23,14 +23,16 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::daemon::Site;
+use crate::harness::loopback;
 
 const PEOPLE: usize = 8;
 
 fn config(base: &str, listen: &str, sweep: &str) -> String {
     let user = |n| format!("[[user]]\nunion_id = \"{}\"\n", Scenario::crowd_member(n));
+    let hosts = loopback::hosts(base);
     let users: Vec<String> = (0..PEOPLE).map(user).collect();
     format!(
-        "time_zone = \"UTC\"\n[dingtalk]\napi_base = \"{base}\"\nlegacy_base = \"{base}\"\napp_key = \"key\"\n\
+        "time_zone = \"UTC\"\n[dingtalk]\n{hosts}app_key = \"key\"\n\
          app_secret = \"made-up\"\ncalls_per_month = 5000\n[poll]\nsweep = \"{sweep}\"\n\
          [[webhook]]\nname = \"none\"\nurl = \"http://127.0.0.1:9/\"\n[history]\npath = \"presence.db\"\n\
          [http]\nlisten = \"{listen}\"\n{}",

@@ -82,6 +82,33 @@ fn the_project_stands_alone() {
     assert!(found.is_empty(), "names of places that only one machine has:\n{}\n", found.join("\n"));
 }
 
+/// Whoever writes a config for a daemon in a test: one host that is not named is the real one.
+#[test]
+fn who_names_one_of_dingtalks_hosts_names_both() {
+    let mut problems = Vec::new();
+    for path in ["benches", "src/cli", "tests"].iter().flat_map(|folder| walk(&root().join(folder))) {
+        let name = relative(&path);
+        // What these show or try is only read.
+        if path.extension().is_some_and(|end| end == "snap") || name == "tests/it/config_check.rs" {
+            continue;
+        }
+        let text =
+            String::from_utf8_lossy(&fs::read(&path).expect("a file that was just listed")).into_owned();
+        problems.extend(lonely_host(&name, &text));
+    }
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+    let (api, legacy) = (["api_", "base = \"BASE\"\n"].concat(), ["legacy_", "base = \"BASE\"\n"].concat());
+    assert_eq!(lonely_host("a", &format!("{api}{legacy}")), None);
+    assert!(lonely_host("a", &api).is_some() && lonely_host("a", &legacy).is_some());
+}
+
+fn lonely_host(path: &str, text: &str) -> Option<String> {
+    // Not the fields of that name.
+    let named = |key: &str| text.matches(key).count() - text.matches(&format!(".{key}")).count();
+    let (api, legacy) = (named("api_base = "), named("legacy_base = "));
+    (api != legacy).then(|| format!("{path}: `api_base` is given {api} times, `legacy_base` {legacy} times"))
+}
+
 /// Lines without the tests at the end.
 fn length(text: &str) -> usize {
     let code = text.split_once("\n#[cfg(test)]\nmod tests {").map_or(text, |(code, _)| code);

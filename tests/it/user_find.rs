@@ -13,6 +13,7 @@ use presenced::simulator::{Scenario, Simulator, api};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::daemon::Site;
+use crate::harness::loopback;
 
 fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -25,9 +26,9 @@ async fn people_are_found_by_id_number_and_department_ready_to_paste() {
     let ids: Vec<String> = (0..250).map(Scenario::crowd_member).collect();
     let dingtalk =
         Simulator::start(any, scenario, Arc::new(SystemClock), CancellationToken::new()).await.unwrap();
-    let base = dingtalk.base_url();
+    let hosts = loopback::hosts(dingtalk.base_url());
     let site = Site::with_config(&format!(
-        "time_zone = \"UTC\"\n[dingtalk]\napi_base = \"{base}\"\nlegacy_base = \"{base}\"\napp_key = \"key\"\n\
+        "time_zone = \"UTC\"\n[dingtalk]\n{hosts}app_key = \"key\"\n\
          app_secret = \"made-up\"\ncalls_per_month = 5000\n[[user]]\nunion_id = \"{}\"\nname = \"Zero\"\n",
         ids[0]
     ));

@@ -42,6 +42,7 @@ pub(super) fn write(
         r#"# The demo's config: everybody is looked at every 10 seconds of the scripted time.
 [dingtalk]
 api_base = "{dingtalk}"
+legacy_base = "{dingtalk}"
 app_key = "ding-demo"
 app_secret = "demo"
 calls_per_month = 0
@@ -67,4 +68,21 @@ listen = ""
     let file = folder.join("config.toml");
     std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_of_dingtalks_hosts_are_the_demos_own() {
+        let (folder, base) = (tempfile::tempdir().unwrap(), "http://127.0.0.1:9");
+        let people = crate::simulator::Scenario::built_in("demo").unwrap().unwrap().people().to_vec();
+        let file = write(folder.path(), base, "http://127.0.0.1:9/hook", &people).unwrap();
+        let config = crate::config::load(&file).unwrap_or_else(|refused| panic!("{refused}")).config;
+        assert_eq!(config.users.len(), people.len());
+        for org in &config.orgs {
+            assert_eq!((org.api_base.as_str(), org.legacy_base.as_str()), (base, base));
+        }
+    }
 }

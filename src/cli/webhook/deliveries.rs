@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::named;
 use crate::cli::output::{Column, FAINT, GOOD, Row, Style, WARNING};
 use crate::cli::reading::{Reading, read};
-use crate::cli::{Exit, Globals};
+use crate::cli::{Exit, Globals, number};
 use crate::store::outbox::admin::{DeliveryQuery, DeliveryRow};
 
 /// Options of `webhook deliveries`.
@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "ID")]
     event: Option<String>,
     /// At most so many, the newest
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = number::whole(1_u32, None))]
     limit: u32,
 }
 

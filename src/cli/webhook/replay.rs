@@ -95,13 +95,14 @@ fn request(acting: &Acting, args: Args) -> anyhow::Result<ReplayRequest> {
     for webhook in &webhooks {
         named(&acting.config, webhook)?;
     }
-    let (now, zone) = (SystemClock.now(), acting.printer.time_zone);
+    let zone = acting.printer.time_zone;
+    let (since, until) = when::between(since.as_deref(), until.as_deref(), SystemClock.now(), zone)?;
     Ok(ReplayRequest {
         never_meant: !events.is_empty() && !webhooks.is_empty(),
         webhooks,
         events,
-        since: since.map(|text| when::since(&text, now, zone)).transpose()?,
-        until: until.map(|text| when::until(&text, now, zone)).transpose()?,
+        since,
+        until,
         state: state.map(|state| state.name().to_owned()),
     })
 }

@@ -98,6 +98,17 @@ fn template(spot: &Spot<String>, keys: &Keys, zone: Tz, context: Context<'_>) ->
     Some(template)
 }
 
+/// A format by its name. What is shipped as a template is none.
+pub(super) fn named(raw: Raw<'_>, formats: &'static [(&'static str, Format)]) -> Result<Format, Trouble> {
+    value::choice(formats)(raw).map_err(|trouble| match value::text(raw) {
+        Ok(word) if template::shipped_names().any(|name| name == word) => Trouble::new(
+            trouble.message,
+            format!("write `format = \"template\"` and `template = \"{word}\"`"),
+        ),
+        _ => trouble,
+    })
+}
+
 fn own(spot: &Spot<String>, zone: Tz, context: Context<'_>) -> Option<Template> {
     let path = context.folder.join(&spot.value);
     context.report.reads(&path);

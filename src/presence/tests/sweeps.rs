@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::presence::sweep::{self, Gone, Says, Seats, Sweep};
+use crate::presence::glance::{self, Gone, Says, Seats, Sweep};
+use crate::presence::sweep;
 
 mod lies;
 
@@ -35,7 +36,7 @@ impl Watch {
 
     fn says(&self, seconds: i64, seats: &[(&str, i64)]) -> Vec<Says> {
         let (sweep, seats) = sweep(seconds, seats);
-        sweep::says(&self.belief, &sweep.about(Some(&seats))).into_iter().map(|(_, says)| says).collect()
+        glance::says(&self.belief, &sweep.about(Some(&seats))).into_iter().map(|(_, says)| says).collect()
     }
 }
 

@@ -159,6 +159,18 @@ fn a_type_that_matches_nothing_ever_is_refused() {
     }
     let error = check_event_type("participant_left").unwrap_err();
     assert!(error.ends_with("did you mean `meeting.participant_left`?"), "{error}");
+    for (part, meant) in [
+        ("joined", "meeting.participant_joined"),
+        ("meeting.joined", "meeting.participant_joined"),
+        ("meeting", "meeting.*"),
+        ("meetings.*", "meeting.*"),
+        ("gap", "system.gap"),
+        ("meeting.participant_lft", "meeting.participant_left"),
+        ("presence", "user.presence_changed"),
+    ] {
+        let error = check_event_type(part).unwrap_err();
+        assert!(error.ends_with(&format!("did you mean `{meant}`?")), "{error}");
+    }
     for wrong in ["", "meetings.*", "*.test", "meeting.[a-z]*", "meeting.participant_lef?"] {
         assert!(check_event_type(wrong).is_err(), "{wrong}");
     }

@@ -3,24 +3,26 @@
 //! Guards: one at a time for an organisation, each call of it under the same limits as a look and charged to the month;
 //! one that lacks a page, is odd or fails on the way is none. A refusal by permission ends them for the organisation and
 //! is said once. Deliberately not here: when (`plan`), what one changes (`heed`), whether they are believed (`weigh`),
-//! whose ids stand in one (`names`), what is kept of it (`keep`), the calls of one (`pass`, `members`).
+//! whose ids stand in one (`names`), what is kept of it (`keep`), the calls of one (`pass`, `members`),
+//! what follows from one that fails (`failures`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Done, Poller, earliest};
-use crate::dingtalk::error::{CallError, Verdict, class};
+use crate::dingtalk::error::CallError;
 use crate::ids::ConferenceId;
 use crate::policy::quota::{Month, Refusal, Ticket};
 use crate::policy::sweep::ids::Ids;
 use crate::policy::sweep::spending::Spending;
 use crate::policy::sweep::timetable::Timetable;
 use crate::policy::sweep::trust::Trust;
-use crate::presence::sweep::{Seats, Shown, Sweep};
+use crate::presence::glance::{Seats, Shown, Sweep};
 use crate::store::history::lessons::Lesson;
 use crate::time::Timestamp;
 
+mod failures;
 mod heed;
 mod keep;
 mod members;
@@ -29,6 +31,7 @@ mod pass;
 mod plan;
 mod weigh;
 
+use failures::{REFUSED_AFTER, is_about_the_question};
 use heed::Held;
 use keep::Keep;
 pub(super) use keep::Written;
@@ -38,8 +41,6 @@ use pass::{Answer, Ask, Pass};
 
 /// A sweep that takes longer than this, because calls have to wait, is given up: its picture is of no one instant.
 const LONGEST: Duration = Duration::from_mins(2);
-/// So many refusals in a row are no accident: of a meeting that just ended, of a gateway that was rebuilt.
-const REFUSED_AFTER: u32 = 3;
 
 /// Nobody's seats.
 static NOWHERE: Seats = Seats::new();
@@ -295,44 +296,6 @@ impl Poller {
         self.heed_members(index, Arc::new(sweep), calls, now);
     }
 
-    /// A call of a sweep failed: there is no sweep. What it says of the organisation counts like a look's failure.
-    fn sweep_failed(&mut self, index: usize, error: &CallError, now: Timestamp) {
-        let sweeping = self.sweeps.of(index);
-        let listing = sweeping.pass.take().is_some_and(|pass| pass.is_listing());
-        sweeping.failures = sweeping.failures.saturating_add(1);
-        sweeping.due = None;
-        sweeping.forget_questions();
-        let earlier = sweeping.failures;
-        let refused = match error.verdict {
-            Verdict::Forbidden => error.class != class::IP_NOT_ALLOWED,
-            // A path that is not there, and a question that is not liked.
-            Verdict::Misconfigured => earlier >= REFUSED_AFTER,
-            Verdict::UnknownUser => listing || earlier >= REFUSED_AFTER,
-            _ => false,
-        };
-        let about_sweeps = is_about_the_question(error) && error.verdict != Verdict::Forbidden;
-        let (org, class, text) = (&self.upstreams[index].name, error.class, &error.text);
-        let (code, request_id) = (error.code.as_deref(), error.request_id.as_deref());
-        if refused {
-            if sweeping.trust.refuse() {
-                sweeping.refusal = Some(text.clone());
-                sweeping.keep.touched = true;
-                tracing::warn!(%org, class, text, code, request_id, "DingTalk refuses the calls about meetings: no sweeps, everybody is looked at alone");
-            }
-            return;
-        }
-        if sweeping.trouble.replace(class) == Some(class) {
-            tracing::debug!(%org, class, text, code, request_id, "a sweep failed");
-        } else {
-            tracing::warn!(%org, class, text, code, request_id, "a sweep failed; nobody's presence changes");
-        }
-        if !about_sweeps {
-            let key = self.upstreams[index].key;
-            self.react_to(index, error, earlier - 1, key, now);
-            self.next_alarm = now;
-        }
-    }
-
     /// What the history teaches of the organisations' days.
     pub(super) fn teach_sweeps(&mut self, lessons: &[Lesson], now: Timestamp) {
         let places: BTreeMap<i64, usize> =
@@ -347,24 +310,6 @@ impl Poller {
             sweeping.keep.touched = true;
         }
         self.sweeps.think_again();
-    }
-
-    /// Other credentials: what was refused may be answered now, and perhaps otherwise.
-    pub(super) fn forget_refusal(&mut self, index: usize) {
-        let sweeping = self.sweeps.of(index);
-        if sweeping.trust.is_refused() || sweeping.ids.is_refused() {
-            (sweeping.trust, sweeping.ids, sweeping.names) = Default::default();
-            (sweeping.refusal, sweeping.strangers, sweeping.failures) = (None, 0, 0);
-            sweeping.keep.urgently();
-        }
-    }
-}
-
-/// Whether this call is refused, and others may well be answered.
-fn is_about_the_question(error: &CallError) -> bool {
-    match &error.verdict {
-        Verdict::Forbidden => error.class != class::IP_NOT_ALLOWED,
-        verdict => matches!(verdict, Verdict::Misconfigured | Verdict::UnknownUser),
     }
 }
 

@@ -182,6 +182,7 @@ def config(base, inbox, urls, folder):
     text = f"""time_zone = "UTC"
 [dingtalk]
 api_base = "{base}"
+legacy_base = "{base}"
 app_key = "app"
 app_secret = "made-up"
 calls_per_month = 0

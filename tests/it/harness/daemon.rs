@@ -5,12 +5,12 @@
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::receiver::SECRET;
-use super::{LIMIT, said};
+use super::{LAST, LIMIT, Patience, loopback, said};
 
 /// A folder with a config, and the commands run on it.
 #[derive(Debug)]
@@ -36,12 +36,12 @@ impl Site {
     pub(crate) fn new(base: &str, hook: &str, users: &[&str], poll: &str, webhook: &str) -> Self {
         let person = |id: &&str| format!("[[user]]\nunion_id = \"{id}\"\nname = \"{id}\"\n");
         let people = users.iter().map(person).collect::<Vec<_>>().concat();
+        let hosts = loopback::hosts(base);
         Self::with_config(&format!(
             r#"
 time_zone = "UTC"
 [dingtalk]
-api_base = "{base}"
-app_key = "key"
+{hosts}app_key = "key"
 app_secret = "secret-of-the-app"
 calls_per_month = 0
 rate = 10000
@@ -64,8 +64,10 @@ listen = ""
         ))
     }
 
-    /// With this config as it stands.
+    /// With this config as it stands; like every config that is written here, it must not lead beyond this machine.
+    #[track_caller]
     pub(crate) fn with_config(text: &str) -> Self {
+        let text = loopback::at_home(text);
         let dir = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(dir.path().join("config.toml"), text).expect("a writable folder");
         Self { dir, printed: Mutex::default(), configs: Mutex::default() }
@@ -84,7 +86,7 @@ listen = ""
         let text = std::fs::read_to_string(&file).expect("a config");
         assert!(text.contains(from), "nothing to change");
         self.remember_config();
-        std::fs::write(&file, text.replace(from, to)).expect("a writable folder");
+        std::fs::write(&file, loopback::at_home(&text.replace(from, to))).expect("a writable folder");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -100,7 +102,10 @@ listen = ""
     }
 
     /// Moved into place, as careful editors do.
+    #[track_caller]
     pub(crate) fn rewrite(&self, text: impl AsRef<[u8]>) {
+        // What is no text is no config either.
+        let _ = std::str::from_utf8(text.as_ref()).map(loopback::at_home);
         self.remember_config();
         std::fs::write(self.path("config.new"), text).expect("a writable folder");
         std::fs::rename(self.path("config.new"), self.path("config.toml")).expect("a writable folder");
@@ -181,7 +186,10 @@ listen = ""
         assert!(found.success(), "waited in vain for: {word}\n{log}");
     }
 
+    #[track_caller]
     fn prepared(&self) -> Command {
+        // Also what a test put there past `rewrite`.
+        loopback::at_home(&std::fs::read_to_string(self.path("config.toml")).unwrap_or_default());
         let mut command = Command::new(env!("CARGO_BIN_EXE_presenced"));
         command
             .current_dir(self.dir.path())
@@ -223,7 +231,7 @@ impl Daemon {
     #[track_caller]
     pub(crate) fn terminate(mut self) {
         signal(&self.child, "TERM");
-        let code = self.child.wait().expect("a child to wait for").code();
+        let code = self.code();
         assert_eq!(code, Some(0), "{}", self.log());
     }
 
@@ -234,7 +242,21 @@ impl Daemon {
 
     /// Its exit code, once it has ended.
     pub(crate) fn wait(mut self) -> Option<i32> {
-        self.child.wait().expect("a child to wait for").code()
+        self.code()
+    }
+
+    /// The code it ends with; `None` also where it does not end by itself.
+    fn code(&mut self) -> Option<i32> {
+        let (pid, (ended, waiting)) = (self.child.id().to_string(), channel::<()>());
+        std::thread::spawn(move || {
+            // Until the other end is dropped. Nobody else has the number before it was waited for.
+            if waiting.recv_timeout(LAST) == Err(RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            }
+        });
+        let code = self.child.wait().expect("a child to wait for").code();
+        drop(ended);
+        code
     }
 
     /// Waits until it tells the service manager that it is stopping.
@@ -252,20 +274,21 @@ impl Daemon {
     /// Waits until it ends by itself, and gives its code and what it said.
     #[track_caller]
     pub(crate) fn ended(mut self) -> (Option<i32>, String) {
-        let code = self.child.wait().expect("a child to wait for").code();
-        (code, self.log())
+        (self.code(), self.log())
     }
 
     /// Waits until the service manager would have been told this.
     #[track_caller]
     pub(crate) fn wait_told(&self, word: &str) {
-        loop {
-            match self.told.recv_timeout(LIMIT) {
+        let (patience, mut last) = (Patience::of(LAST), None);
+        while let Some(left) = patience.left() {
+            match self.told.recv_timeout(left) {
                 Ok(said) if said.contains(word) => return,
-                Ok(_) => {}
-                Err(error) => panic!("no {word}: {error}\n{}", self.log()),
+                Ok(said) => last = Some(said),
+                Err(error) => panic!("no {word} after {last:?}: {error}\n{}", self.log()),
             }
         }
+        panic!("no {word}, and {last:?} in the end\n{}", self.log());
     }
 
     /// SIGHUP, so many times as fast as a shell can.

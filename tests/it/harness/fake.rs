@@ -4,6 +4,7 @@
 //! scenarios.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -23,6 +24,14 @@ struct State {
     calls: HashMap<String, u64>,
     all_calls: u64,
     token_calls: u64,
+}
+
+/// The numbers, not the answers.
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { calls, all_calls, token_calls, .. } = self;
+        write!(f, "{all_calls} looks, {token_calls} calls for a token, of each {calls:?}")
+    }
 }
 
 /// The fake.

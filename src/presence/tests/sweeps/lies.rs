@@ -11,7 +11,7 @@ use crate::presence::tests::properties::Receiver;
 
 #[test]
 fn the_margin_outlasts_the_oldest_picture_that_is_tested() {
-    assert!(sweep::OUTRANKED_FOR > Duration::from_mins(5));
+    assert!(glance::OUTRANKED_FOR > Duration::from_mins(5));
 }
 
 /// How a sweep lies.

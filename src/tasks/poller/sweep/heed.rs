@@ -12,7 +12,8 @@ use super::{REFUSED_AFTER, Sweeping};
 use crate::ids::ConferenceId;
 use crate::policy::sweep::again::Again;
 use crate::policy::sweep::verdict::{self, Change};
-use crate::presence::sweep::{self, Glance, OUTRANKED_FOR, Says, Sweep};
+use crate::presence::glance::{self, Glance, OUTRANKED_FOR, Says, Sweep};
+use crate::presence::sweep;
 use crate::tasks::poller::Poller;
 use crate::time::Timestamp;
 
@@ -168,7 +169,7 @@ impl Poller {
                 heard.teachers.push(person);
             }
             let Some(glance) = sweeping.glance(person, union_id, sweep) else { continue };
-            let says = sweep::says(&watched.belief, &glance);
+            let says = glance::says(&watched.belief, &glance);
             heard.stood.extend((!seats.is_empty()).then_some(person));
             let any = |wanted: fn(&Says) -> bool| says.iter().any(|(_, says)| wanted(says));
             let left = any(|says| matches!(says, Says::Left(_)));
@@ -201,7 +202,7 @@ impl Poller {
                 let union_id = watched.who.identity.union_id.as_str();
                 let sweeping = self.sweeps.get(index);
                 let glance = sweeping.and_then(|sweeping| sweeping.glance(*person, union_id, &sweep));
-                glance.is_some_and(|glance| sweep::takes_back(&watched.belief, &glance))
+                glance.is_some_and(|glance| glance::takes_back(&watched.belief, &glance))
             })
             .map(|(person, _)| person)
             .collect();
@@ -224,7 +225,7 @@ impl Poller {
         let union_id = watched.who.identity.union_id.as_str();
         let sweeping = self.sweeps.get(index);
         let Some(glance) = sweeping.and_then(|known| known.glance(person, union_id, &sweep)) else { return };
-        let says = sweep::says(&watched.belief, &glance);
+        let says = glance::says(&watched.belief, &glance);
         let left = says.into_iter().filter(|(_, says)| matches!(says, Says::Left(_)));
         let left = left.map(|(meeting, _)| meeting).collect();
         if self.look_soon(person, now) {
@@ -262,7 +263,7 @@ impl Poller {
             let (card, source) = (watched.who.card(), self.tools.store.source());
             let outcome = sweep::observe(&watched.belief, &glance, &card, source, &self.settings.rules);
             if outcome.confirm {
-                let says = sweep::says(&watched.belief, &glance);
+                let says = glance::says(&watched.belief, &glance);
                 let turned =
                     says.into_iter().filter(|(_, says)| matches!(says, Says::Joined | Says::Left(_)));
                 turns.extend(turned.map(|(meeting, says)| (meeting, says == Says::Joined)));

@@ -14,7 +14,7 @@ use super::weigh::Looked;
 use crate::dingtalk::error::{CallError, Verdict, class};
 use crate::ids::{ConferenceId, OrgName};
 use crate::policy::sweep::ids::{Kind, Lesson};
-use crate::presence::sweep::Sweep;
+use crate::presence::glance::Sweep;
 use crate::tasks::poller::{Done, Poller};
 use crate::time::Timestamp;
 

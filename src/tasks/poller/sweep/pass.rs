@@ -12,8 +12,8 @@ use crate::dingtalk::meetings::{
 };
 use crate::ids::ConferenceId;
 use crate::presence::attendance::AttendStatus;
+use crate::presence::glance::{Seats, Sweep};
 use crate::presence::observation::Evidence;
-use crate::presence::sweep::{Seats, Sweep};
 use crate::time::Timestamp;
 
 /// More ongoing meetings than fit on so many pages are not swept.
@@ -96,6 +96,11 @@ impl Pass {
 
     pub(super) fn calls(&self) -> u32 {
         self.calls
+    }
+
+    /// It asks for a few meetings a second time.
+    pub(super) fn is_again(&self) -> bool {
+        self.pages.is_none()
     }
 
     /// It has not got to the meetings themselves yet.

@@ -15,8 +15,8 @@ use crate::policy::sweep::spending::Spending;
 use crate::policy::sweep::trust::Finding;
 use crate::presence::attendance::{AttendStatus, Phase};
 use crate::presence::belief::Belief;
+use crate::presence::glance::Sweep;
 use crate::presence::observation::Entry;
-use crate::presence::sweep::Sweep;
 use crate::tasks::poller::Poller;
 use crate::time::Timestamp;
 
