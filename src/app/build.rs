@@ -12,25 +12,20 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::config::secrets::SecretSource;
-use crate::config::secrets::{self, SecretError};
-use crate::config::{App, Cadence, Config, Org, Text, User};
+use crate::config::secrets::{self, SecretError, SecretSource};
+use crate::config::{Cadence, Config, Text, User};
 use crate::control::{self, Endpoint};
-use crate::dingtalk::client::{Client, Credentials};
-use crate::ids::OrgName;
 use crate::net::ClientError;
-use crate::policy::quota::{Month, MonthBudget, RateLimiter};
 use crate::presence::diff::Rules;
 use crate::presence::event::Card;
 use crate::secret::Secret;
 use crate::store::{Sound, Store, StoreError};
 use crate::tasks::alerts_webhook::WebhookAlerts;
-use crate::tasks::dispatcher::Dispatcher;
+use crate::tasks::dispatcher::{Dispatcher, Target};
 use crate::tasks::operator::Operator;
 use crate::tasks::poller::report::PollerHandle;
 use crate::tasks::poller::roster::Rhythm;
 use crate::tasks::poller::start::Assignment;
-use crate::tasks::poller::upstream::{Parts, Upstream};
 use crate::tasks::poller::{Poller, PollerError, Settings, Tools};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
@@ -41,8 +36,10 @@ use crate::web::metrics::Measured;
 use super::daemon::Daemon;
 use super::upkeep;
 
+mod organisations;
 mod webhooks;
 
+pub(super) use organisations::{Held, clients, upstreams};
 pub(super) use webhooks::{subscriptions, targets};
 
 /// Why the daemon could not be made ready.
@@ -120,14 +117,8 @@ pub async fn daemon(
     stop: &CancellationToken,
 ) -> Result<Daemon, BuildError> {
     let subscriptions = subscriptions(&config.webhooks)?;
-    let ground = async {
-        let targets = targets(&config, &clock).await?;
-        let (clients, _) = clients(&config, &[], &clock).await?;
-        let listener = listener(&config).await?;
-        Ok::<_, BuildError>((targets, clients, listener, Sound::find(&config.history.path).await?))
-    };
-    let ground = stop.run_until_cancelled(ground).await.ok_or(BuildError::Stopped)?;
-    let (targets, clients, listener, sound) = ground?;
+    let ground = stop.run_until_cancelled(Ground::look(&config, &clock)).await.ok_or(BuildError::Stopped)?;
+    let Ground { targets, clients, listener, sound } = ground?;
     let store = sound.open(config.time_zone, Arc::clone(&clock)).await?;
     let health = Health::new();
     let outbox_wake = Arc::new(Notify::new());
@@ -161,24 +152,16 @@ pub async fn daemon(
     };
     let list = upkeep::without_forgotten(&store, assignments(&config)).await?;
     let poller = Poller::start(tools, settings(&config), upstreams, list, requests).await?;
-    let at_start: Vec<_> = config.webhooks.iter().filter(|webhook| webhook.snapshot_on_start).collect();
-    if !at_start.is_empty() {
-        looks.snapshot_at_start(at_start.into_iter().map(|webhook| webhook.name.clone()).collect());
-    }
+    ask_for_snapshots(&config, &looks);
+    let in_force = InForce::since(clock.now());
     let web = match listener {
         None => None,
-        Some(listener) => Some(web_state(&config, listener, &store, &health, &clock).await?),
+        Some(listener) => {
+            let measured = measured(&config, &store, metrics, &in_force);
+            Some(web_state(&config, listener, &store, &health, &clock, measured).await?)
+        }
     };
     let control = if with_control { Some(control_endpoint(&config.file).await?) } else { None };
-    let in_force = InForce::since(clock.now());
-    if let Some((_, state)) = &web {
-        state.measure(Measured {
-            metrics,
-            in_force: Arc::clone(&in_force),
-            database: store.path().to_owned(),
-            per_user: Arc::new(config.http.metrics_per_user.into()),
-        });
-    }
     Ok(Daemon {
         config,
         clock,
@@ -200,92 +183,34 @@ pub async fn daemon(
     })
 }
 
+/// What can be refused while nothing was written yet.
+struct Ground {
+    targets: Vec<Target>,
+    clients: Vec<Held>,
+    listener: Option<TcpListener>,
+    sound: Sound,
+}
+
+impl Ground {
+    async fn look(config: &Config, clock: &SharedClock) -> Result<Self, BuildError> {
+        let targets = targets(config, clock).await?;
+        let (clients, _) = clients(config, &[], clock).await?;
+        let listener = listener(config).await?;
+        Ok(Self { targets, clients, listener, sound: Sound::find(&config.history.path).await? })
+    }
+}
+
+/// For those webhooks that want to begin with who is where.
+fn ask_for_snapshots(config: &Config, looks: &PollerHandle) {
+    let at_start = config.webhooks.iter().filter(|webhook| webhook.snapshot_on_start);
+    let names: Arc<[_]> = at_start.map(|webhook| webhook.name.clone()).collect();
+    if !names.is_empty() {
+        looks.snapshot_at_start(names);
+    }
+}
+
 async fn secret(what: impl Fn() -> String, source: &SecretSource) -> Result<Secret, BuildError> {
     secrets::resolve(source).await.map_err(|error| BuildError::Secret { what: what(), error })
-}
-
-/// A client, and what it was made from.
-#[derive(Clone, Debug)]
-pub(super) struct Held {
-    org: Org,
-    credentials: Credentials,
-    client: Client,
-}
-
-/// One client for each organisation. What is held already and would be made the same is kept, with its token and its
-/// connections. Also says which are not.
-pub(super) async fn clients(
-    config: &Config,
-    held: &[Held],
-    clock: &SharedClock,
-) -> Result<(Vec<Held>, Vec<OrgName>), BuildError> {
-    let (mut clients, mut renewed) = (Vec::with_capacity(config.orgs.len()), Vec::new());
-    for org in &config.orgs {
-        let credentials = credentials(org).await?;
-        let kept = held.iter().find(|held| held.serves(org) && held.credentials == credentials);
-        let client = if let Some(kept) = kept {
-            kept.client.clone()
-        } else {
-            renewed.push(org.name.clone());
-            Client::new(org, credentials.clone(), Arc::clone(clock))
-                .map_err(|error| BuildError::Client { org: org.name.to_string(), error })?
-        };
-        clients.push(Held { org: org.clone(), credentials, client });
-    }
-    Ok((clients, renewed))
-}
-
-impl Held {
-    /// Whether the client made for one would ask the same as the one made for the other. Limits are not the client's.
-    fn serves(&self, org: &Org) -> bool {
-        let Org { calls_per_month, month_time_zone, rate, .. } = org.clone();
-        Org { calls_per_month, month_time_zone, rate, ..self.org.clone() } == *org
-    }
-}
-
-async fn credentials(org: &Org) -> Result<Credentials, BuildError> {
-    let whose = |key: &'static str| move || format!("organisation `{}`: {key}", org.name);
-    Ok(match &org.app {
-        App::Internal { secret: source, .. } => {
-            Credentials { secret: secret(whose("app_secret"), source).await?, suite_ticket: None }
-        }
-        App::ThirdParty { secret: source, suite_ticket, .. } => {
-            let suite_ticket = match suite_ticket {
-                None => None,
-                Some(ticket) => Some(secret(whose("suite_ticket"), ticket).await?),
-            };
-            Credentials { secret: secret(whose("app_secret"), source).await?, suite_ticket }
-        }
-        App::Token { access_token } => {
-            Credentials { secret: secret(whose("access_token"), access_token).await?, suite_ticket: None }
-        }
-    })
-}
-
-pub(super) async fn upstreams(
-    config: &Config,
-    clients: &[Held],
-    store: &Store,
-    health: &Health,
-    clock: &SharedClock,
-) -> Result<Vec<Upstream>, BuildError> {
-    let now = clock.now();
-    let mut upstreams = Vec::with_capacity(clients.len());
-    for (org, held) in config.orgs.iter().zip(clients) {
-        let month = Month::of(now, org.month_time_zone).to_string();
-        let usage = store.usage(org.name.clone(), month).await?;
-        upstreams.push(Upstream::new(Parts {
-            name: org.name.clone(),
-            client: held.client.clone(),
-            limiter: RateLimiter::new(org.rate),
-            budget: MonthBudget::new(org.month_time_zone, org.calls_per_month, now, usage.used),
-            concurrency: org.concurrency,
-            month_time_zone: org.month_time_zone,
-            throttled: usage.throttled,
-            health: health.org(&org.name),
-        }));
-    }
-    Ok(upstreams)
 }
 
 pub(super) fn settings(config: &Config) -> Settings {
@@ -361,16 +286,27 @@ pub(super) async fn http_token(config: &Config) -> Result<Secret, BuildError> {
     web::token::load_or_create(folder).map_err(file)
 }
 
+fn measured(config: &Config, store: &Store, metrics: Arc<Metrics>, in_force: &Arc<InForce>) -> Measured {
+    Measured {
+        metrics,
+        in_force: Arc::clone(in_force),
+        database: store.path().to_owned(),
+        per_user: Arc::new(config.http.metrics_per_user.into()),
+    }
+}
+
 async fn web_state(
     config: &Config,
     listener: TcpListener,
     store: &Store,
     health: &Arc<Health>,
     clock: &SharedClock,
+    measured: Measured,
 ) -> Result<(TcpListener, web::State), BuildError> {
     let token = http_token(config).await?;
     let address = listener.local_addr().map_err(|error| BuildError::File { what: "the listener", error })?;
     let state = web::State::new(store.history(), Arc::clone(health), token, Arc::clone(clock), address);
+    state.measure(measured);
     Ok((listener, state))
 }
 

@@ -26,6 +26,7 @@ use crate::tasks::dispatcher::Dispatcher;
 use crate::tasks::operator::Operator;
 use crate::tasks::poller::Poller;
 use crate::tasks::poller::report::PollerHandle;
+use crate::tasks::pulse::Pulse;
 use crate::tasks::watchdog::Watched;
 use crate::telemetry::health::Health;
 use crate::telemetry::settings::InForce;
@@ -60,6 +61,21 @@ pub struct Watchdog {
     pub patience: Duration,
     /// Told, with a line for people.
     pub tell: Box<dyn Fn(&str) + Send>,
+}
+
+impl Watchdog {
+    fn spawn(
+        self,
+        tasks: &mut Supervisor,
+        loops: Vec<(&'static str, Pulse)>,
+        store: &Store,
+        stop: &CancellationToken,
+    ) {
+        let Self { patience, tell } = self;
+        let (store, clock) = (store.clone(), Arc::new(SystemClock));
+        let watched = Watched { loops, store, every: patience / 3, clock };
+        tasks.spawn("the watchdog", watched.run(move |line: &str| tell(line), stop.clone()));
+    }
 }
 
 impl std::fmt::Debug for Watchdog {
@@ -125,14 +141,9 @@ impl Daemon {
             tasks.spawn("the reloader", reloader.run(stop.clone()));
             handle
         });
-        if let Some(Watchdog { patience, tell }) = self.watchdog {
-            let watched = Watched {
-                loops: vec![("poller", self.poller.pulse()), ("dispatcher", self.dispatcher.pulse())],
-                store: self.store.clone(),
-                every: patience / 3,
-                clock: Arc::new(SystemClock),
-            };
-            tasks.spawn("the watchdog", watched.run(move |line: &str| tell(line), stop.clone()));
+        if let Some(watchdog) = self.watchdog {
+            let loops = vec![("poller", self.poller.pulse()), ("dispatcher", self.dispatcher.pulse())];
+            watchdog.spawn(&mut tasks, loops, &self.store, &stop);
         }
         let (poller, dispatcher, token) = (self.poller, self.dispatcher, stop.clone());
         tasks.spawn("the poller", async move { poller.run(token).await.map(|_| ()) });
@@ -144,20 +155,9 @@ impl Daemon {
             tasks.spawn("the listener", web::serve(listener, state, stop.clone()));
         }
         if let Some(endpoint) = self.control {
-            let answers = Arc::new(Answers {
-                config,
-                store: self.store.clone(),
-                looks: self.looks.clone(),
-                operator: self.operator,
-                reload,
-                condition,
-            });
-            let handler = move |request| Arc::clone(&answers).answer(request);
-            let token = stop.clone();
-            tasks.spawn("the control socket", async move {
-                endpoint.serve(handler, token).await;
-                Ok::<(), Fault>(())
-            });
+            let (store, looks) = (self.store.clone(), self.looks.clone());
+            let answers = Answers { config, store, looks, operator: self.operator, reload, condition };
+            listen(&mut tasks, endpoint, answers, &stop);
         }
         ready();
         let ended = tasks.run(stop).await;
@@ -165,4 +165,15 @@ impl Daemon {
         ended?;
         closed
     }
+}
+
+/// Acting commands are answered from here on.
+fn listen(tasks: &mut Supervisor, endpoint: Endpoint, answers: Answers, stop: &CancellationToken) {
+    let answers = Arc::new(answers);
+    let handler = move |request| Arc::clone(&answers).answer(request);
+    let token = stop.clone();
+    tasks.spawn("the control socket", async move {
+        endpoint.serve(handler, token).await;
+        Ok::<(), Fault>(())
+    });
 }

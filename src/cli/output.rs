@@ -1,10 +1,8 @@
-//! How answers are printed: tables, JSON, JSON lines, CSV; colours.
+//! How answers are printed: what they are made of, the one printer of every command, colours, words.
 //!
-//! Guards: every command prints the same way; tables hold one line a row, fit the terminal and stay straight with
-//! Chinese names; what came from outside cannot steer the terminal; a reader that hangs up is no error.
-//! Deliberately not here: what is printed.
+//! Guards: every command prints the same way; what came from outside cannot steer the terminal; a reader that hangs up
+//! is no error. Deliberately not here: what is printed, how a table is laid out (`table`), what programs read (`data`).
 
-use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -12,11 +10,13 @@ use anstyle::AnsiColor;
 pub use anstyle::Style;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ColumnConstraint, Row as TableRow, Table, Width};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{Globals, OutputFormat};
 use crate::time::Timestamp;
+
+mod data;
+mod table;
 
 /// The word `error:`.
 pub const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -27,13 +27,8 @@ pub const GOOD: Style = AnsiColor::Green.on_default();
 /// What matters less.
 pub const FAINT: Style = Style::new().dimmed();
 
-const HEADER: Style = Style::new().bold();
 /// The width of a table whose reader's width is not known.
 const USUAL_WIDTH: usize = 80;
-/// No text column is made narrower than this: less is not readable.
-const NARROWEST: usize = 8;
-/// Blanks between columns.
-const BETWEEN: u16 = 2;
 
 /// A value in an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -218,14 +213,14 @@ impl Printer {
     /// The answer as it would be printed, colours included.
     pub fn render(&self, columns: &[Column], rows: &[Row]) -> String {
         match self.format {
-            OutputFormat::Table => self.table(columns, rows),
+            OutputFormat::Table => table::render(self, columns, rows),
             OutputFormat::Json if rows.is_empty() => "[]\n".to_owned(),
             OutputFormat::Json => {
-                let objects: Vec<String> = rows.iter().map(|row| json(columns, row)).collect();
+                let objects: Vec<String> = rows.iter().map(|row| data::json(columns, row)).collect();
                 format!("[\n{}\n]\n", objects.join(",\n"))
             }
-            OutputFormat::Jsonl => rows.iter().map(|row| json(columns, row) + "\n").collect(),
-            OutputFormat::Csv => csv(columns, rows),
+            OutputFormat::Jsonl => rows.iter().map(|row| data::json(columns, row) + "\n").collect(),
+            OutputFormat::Csv => data::csv(columns, rows),
         }
     }
 
@@ -237,91 +232,19 @@ impl Printer {
         )
     }
 
-    fn table(&self, columns: &[Column], rows: &[Row]) -> String {
-        if rows.is_empty() {
-            return String::new();
-        }
-        let shown: Vec<usize> = (0..columns.len()).filter(|&i| columns[i].header.is_some()).collect();
-        let mut table = Table::new();
-        // Cut between any two characters, not only between words.
-        table.load_style(NOTHING).set_delimiter('\u{0}');
-        // One line as well: each line below has the style of its row.
-        let mut header = TableRow::from(shown.iter().filter_map(|&i| columns[i].header).collect::<Vec<_>>());
-        header.max_height(1);
-        table.set_header(header);
-        for row in rows {
-            let texts: Vec<String> = shown.iter().map(|&i| self.text(row.cells.get(i))).collect();
-            let mut line = TableRow::from(texts);
-            line.max_height(1);
-            table.add_row(line);
-        }
-        let widths = self.fitted(&table.column_max_content_widths(), &shown, columns);
-        for (n, (&i, width)) in shown.iter().zip(widths).enumerate() {
-            let padding = if n + 1 == shown.len() { 0 } else { BETWEEN };
-            // The table has exactly the columns of its header.
-            let Some(column) = table.column_mut(n) else { continue };
-            column.set_padding((0, padding));
-            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + padding)));
-            if of_numbers(rows.iter().filter_map(|row| row.cells.get(i))) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        let styles = std::iter::once(HEADER).chain(rows.iter().map(|row| row.style));
-        let mut printed = String::new();
-        for (line, style) in table.lines().zip(styles) {
-            let line = line.trim_end();
-            // Writing to a `String` cannot fail.
-            let _ = if style.is_plain() {
-                writeln!(printed, "{line}")
-            } else {
-                writeln!(printed, "{}{line}{}", style.render(), style.render_reset())
-            };
-        }
-        printed
-    }
-
-    /// Takes from the widest column that may shrink, until the table fits or nothing can give any more.
-    fn fitted(&self, natural: &[u16], shown: &[usize], columns: &[Column]) -> Vec<u16> {
-        let mut widths = natural.to_vec();
-        let gaps = usize::from(BETWEEN) * widths.len().saturating_sub(1);
-        while widths.iter().map(|w| usize::from(*w)).sum::<usize>() + gaps > self.width {
-            let widest = (0..widths.len())
-                .filter(|&n| columns[shown[n]].shrinks && usize::from(widths[n]) > NARROWEST)
-                .max_by_key(|&n| widths[n]);
-            match widest {
-                Some(n) => widths[n] -= 1,
-                None => break,
-            }
-        }
-        widths
-    }
-
     /// A cell as tables show it.
     pub fn text(&self, cell: Option<&Cell>) -> String {
         match cell {
             None | Some(Cell::Nothing) => "-".to_owned(),
             Some(Cell::Text(text)) => harmless(text),
             Some(Cell::Number(number)) => number.to_string(),
-            Some(Cell::Tenths(tenths)) => decimal(*tenths),
+            Some(Cell::Tenths(tenths)) => data::decimal(*tenths),
             Some(Cell::Real(number)) => format!("{number:?}"),
             Some(Cell::Flag(true)) => "yes".to_owned(),
             Some(Cell::Flag(false)) => "no".to_owned(),
             Some(Cell::At(at)) => self.local(*at),
         }
     }
-}
-
-/// Whether a column stands to the right: there are numbers in it and nothing else.
-fn of_numbers<'a>(cells: impl Iterator<Item = &'a Cell>) -> bool {
-    let mut numbers = false;
-    for cell in cells {
-        match cell {
-            Cell::Nothing => {}
-            Cell::Number(_) | Cell::Tenths(_) | Cell::Real(_) => numbers = true,
-            Cell::Text(_) | Cell::Flag(_) | Cell::At(_) => return false,
-        }
-    }
-    numbers
 }
 
 /// Writes all of it. A reader that has gone (`| head`) has read enough: that is no error.
@@ -346,7 +269,7 @@ pub fn padded(text: &str, width: usize) -> String {
     let mut out = String::new();
     let mut used = 0;
     for c in text.chars() {
-        let wide = unicode_width::UnicodeWidthChar::width(c).unwrap_or(0);
+        let wide = c.width().unwrap_or(0);
         if used + wide > width {
             break;
         }
@@ -355,6 +278,24 @@ pub fn padded(text: &str, width: usize) -> String {
     }
     out.extend(std::iter::repeat_n(' ', width - used));
     out
+}
+
+/// Lines of at most `wide` cells, broken between words; a word that is longer stays whole, so that it can be copied.
+pub fn folded(text: &str, wide: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.len() - 1;
+        let line = &mut lines[last];
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.width() + 1 + word.width() <= wide {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 /// How long ago, in words: `35 s ago`, `12 min ago`, `3 h ago`, `2 days ago`.
@@ -370,72 +311,6 @@ pub fn ago(since: Duration) -> String {
 /// `1 person`, `2 people`.
 pub fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
-}
-
-fn decimal(tenths: i64) -> String {
-    let sign = if tenths < 0 { "-" } else { "" };
-    format!("{sign}{}.{}", tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10)
-}
-
-fn json(columns: &[Column], row: &Row) -> String {
-    if let Some(stored) = &row.json {
-        return stored.clone();
-    }
-    let mut object = String::from("{");
-    for (key, cell) in keyed(columns, row) {
-        if object.len() > 1 {
-            object.push(',');
-        }
-        let value = match cell {
-            Cell::Nothing => serde_json::Value::Null,
-            Cell::Text(text) => text.as_str().into(),
-            Cell::Number(number) => (*number).into(),
-            Cell::Real(number) => (*number).into(),
-            Cell::Tenths(tenths) => {
-                // Printed by ourselves: what a float makes of 0.1 is nobody's business.
-                let _ = write!(object, "{}:{}", serde_json::Value::from(key), decimal(*tenths));
-                continue;
-            }
-            Cell::Flag(flag) => (*flag).into(),
-            Cell::At(at) => at.rfc3339().into(),
-        };
-        // Writing to a `String` cannot fail.
-        let _ = write!(object, "{}:{value}", serde_json::Value::from(key));
-    }
-    object.push('}');
-    object
-}
-
-fn csv(columns: &[Column], rows: &[Row]) -> String {
-    let keys = columns.iter().filter_map(|column| column.key);
-    let mut text = keys.map(quoted).collect::<Vec<_>>().join(",") + "\n";
-    for row in rows {
-        let fields = keyed(columns, row).map(|(_, cell)| match cell {
-            Cell::Nothing => String::new(),
-            Cell::Text(text) => quoted(text),
-            Cell::Number(number) => number.to_string(),
-            Cell::Tenths(tenths) => decimal(*tenths),
-            Cell::Real(number) => format!("{number:?}"),
-            Cell::Flag(flag) => flag.to_string(),
-            Cell::At(at) => at.rfc3339(),
-        });
-        text.push_str(&fields.collect::<Vec<_>>().join(","));
-        text.push('\n');
-    }
-    text
-}
-
-fn keyed<'a>(columns: &'a [Column], row: &'a Row) -> impl Iterator<Item = (&'static str, &'a Cell)> {
-    columns.iter().zip(&row.cells).filter_map(|(column, cell)| Some((column.key?, cell)))
-}
-
-/// RFC 4180, section 2: quotes around what holds a comma, a quote or a line end; quotes inside are doubled.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
 }
 
 /// `COLUMNS` wins, then the terminal's own width, then what is usual.

@@ -76,34 +76,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         };
         let (since, until) =
             (when::midnight(*first, zone), when::midnight(next(*last), zone).min(reading.now));
-        let only = match &args.who {
-            Some(who) => Some(reading.person(who).await?.person_id),
-            None => None,
-        };
-        let stays = by_person(reading.history.stays(since, until).await?);
-        let gaps = reading.history.gaps(since, until).await?;
-        let people: Vec<Known> = reading
-            .history
-            .known()
-            .await?
-            .into_iter()
-            .filter(|known| {
-                only.map_or(known.watched || stays.contains_key(&known.person_id), |id| id == known.person_id)
-            })
-            .collect();
-        let people: Vec<(Known, Person)> = people
-            .into_iter()
-            .map(|known| {
-                let stays = stays.get(&known.person_id).map_or(&[][..], Vec::as_slice);
-                let open = reading.config.users.iter().find(|user| {
-                    user.identity.org.as_str() == known.org
-                        && user.identity.union_id.as_str() == known.union_id
-                });
-                let shut = open.map(|user| shut_since(&known, &reading.config.open_time(user), reading.now));
-                let person = person(&known, stays, &gaps, &shut.unwrap_or_default(), reading.now);
-                (known, person)
-            })
-            .collect();
+        let people = people(reading, args.who.as_deref(), (since, until)).await?;
         let mut rows = Vec::new();
         let mut total = Total::default();
         for day in &days {
@@ -124,6 +97,33 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         reading.printer.remark(&total.told(people.len(), zone));
         Ok(Exit::Done)
     })
+}
+
+/// Those who are reported on: one of them, or all who are watched or were inside within that time.
+async fn people(
+    reading: &Reading,
+    who: Option<&str>,
+    (since, until): (Timestamp, Timestamp),
+) -> anyhow::Result<Vec<(Known, Person)>> {
+    let only = match who {
+        Some(who) => Some(reading.person(who).await?.person_id),
+        None => None,
+    };
+    let stays = by_person(reading.history.stays(since, until).await?);
+    let gaps = reading.history.gaps(since, until).await?;
+    let wanted = |known: &Known| {
+        only.map_or(known.watched || stays.contains_key(&known.person_id), |id| id == known.person_id)
+    };
+    let with_days = |known: Known| {
+        let stays = stays.get(&known.person_id).map_or(&[][..], Vec::as_slice);
+        let open = reading.config.users.iter().find(|user| {
+            user.identity.org.as_str() == known.org && user.identity.union_id.as_str() == known.union_id
+        });
+        let shut = open.map(|user| shut_since(&known, &reading.config.open_time(user), reading.now));
+        let person = person(&known, stays, &gaps, &shut.unwrap_or_default(), reading.now);
+        (known, person)
+    };
+    Ok(reading.history.known().await?.into_iter().filter(wanted).map(with_days).collect())
 }
 
 /// The days asked for, oldest first; none after today.

@@ -75,15 +75,16 @@ macro_rules! differing {
 /// Everything in which `new` differs from `old`, in the order of the file's sections.
 pub fn between(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
+    // Every field is named, here or there, so that a new one is decided on.
     let Config {
         file: _,
         time_zone,
-        orgs,
+        orgs: _,
         poll,
-        windows,
-        blackouts,
-        users,
-        webhooks,
+        windows: _,
+        blackouts: _,
+        users: _,
+        webhooks: _,
         history,
         store_nick,
         http,
@@ -115,30 +116,33 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
     section("[log]", differing!(Log, log, new.log, [format => "format"], [level]), Effect::Restart);
     let watching = if *auto_reload == new.auto_reload { vec![] } else { vec!["auto_reload"] };
     section("[watch]", watching, Effect::Live);
+    entries_between(old, new, &mut changes);
+    changes
+}
+
+/// Organisations, windows, days off, people and webhooks: what came, went or differs.
+fn entries_between(old: &Config, new: &Config, changes: &mut Vec<Change>) {
+    let Config { orgs, windows, blackouts, users, webhooks, .. } = old;
     let (key, label) = (|org: &Org| org.name.to_string(), |org: &Org| org.name.to_string());
-    entries(&mut changes, &Told { section: "org", old: orgs, new: &new.orgs, key, label, keys: org_keys });
+    entries(changes, &Told { section: "org", old: orgs, new: &new.orgs, key, label, keys: org_keys });
     let (key, label) = (|window: &Window| window.name.clone(), |window: &Window| window.name.clone());
     entries(
-        &mut changes,
+        changes,
         &Told { section: "window", old: windows, new: &new.windows, key, label, keys: window_keys },
     );
     let (key, label) = (|days: &Blackout| days.name.clone(), |days: &Blackout| days.name.clone());
     entries(
-        &mut changes,
+        changes,
         &Told { section: "blackout", old: blackouts, new: &new.blackouts, key, label, keys: blackout_keys },
     );
     let (key, label) = (|user: &User| user.identity.to_string(), user_label);
-    entries(
-        &mut changes,
-        &Told { section: "user", old: users, new: &new.users, key, label, keys: user_keys },
-    );
+    entries(changes, &Told { section: "user", old: users, new: &new.users, key, label, keys: user_keys });
     let (key, label) =
         (|webhook: &Webhook| webhook.name.to_string(), |webhook: &Webhook| webhook.name.to_string());
     entries(
-        &mut changes,
+        changes,
         &Told { section: "webhook", old: webhooks, new: &new.webhooks, key, label, keys: webhook_keys },
     );
-    changes
 }
 
 /// What is told of one kind of entry.

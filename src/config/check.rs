@@ -1,22 +1,20 @@
 //! The whole file: every table to its reader, then what must hold between them.
 //!
 //! Guards: one pass finds everything; what this version does not do yet is said. Deliberately not here: the rules
-//! of single tables, which have a room each.
+//! of single tables, which have a room each; what is only warned of (`warnings`).
 
-use std::ops::Range;
 use std::path::PathBuf;
-
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 use super::audience::Watched;
 use super::credentials::Context;
 use super::file::Document;
 use super::hooks::webhooks;
-use super::problem::{Place, Problem, Sources};
+use super::problem::{Problem, Sources};
 use super::secrets::Surroundings;
-use super::section::{Report, Section, Spot};
+use super::section::{Report, Section};
 use super::{Config, dingtalk, housekeeping, people, plan, poll, value};
+
+mod warnings;
 
 /// Keys that are read and checked, but whose work is not built in this version: each warns when it is set to
 /// something else than its default. Later versions take rows away.
@@ -59,11 +57,7 @@ pub(super) fn config(
         [root].into_iter().chain(&tops).flat_map(|top| top.tables(key)).collect()
     };
 
-    let time_zone = match root.take("time_zone", value::zone) {
-        Some(spot) => Some(spot.value),
-        None if root.has("time_zone") => None,
-        None => local_zone(report),
-    };
+    let time_zone = time_zone(root, report);
     let zone = time_zone.unwrap_or_default();
     let (poll, poll_cadence) = poll::poll(root.table("poll", "poll").as_ref());
     let (windows, window_groups): (Vec<_>, Vec<_>) =
@@ -87,15 +81,11 @@ pub(super) fn config(
     let http = housekeeping::http(root.table("http", "http").as_ref(), context);
     let log = housekeeping::log(root.table("log", "log").as_ref());
 
-    warn_of_window_groups(window_groups.iter().flatten(), &users, report);
-    if !report.has_errors() {
-        warn_of_nobody(&users, &windows, report);
-    }
+    warnings::about_people(&users, &windows, window_groups.iter().flatten(), report);
     let arithmetic = plan::Plan { windows: &windows, blackouts: &blackouts, poll: &poll, time_zone: zone };
     plan::check(arithmetic, &orgs, &users, sources, report);
-    warn_of_interpolation(files, report);
-    warn_of_open_files(files, sources, report);
-    warn_of_what_is_not_built(report);
+    warnings::about_files(files, sources, report);
+    warnings::about_what_is_not_built(report);
     let users = users.into_iter().filter(|at| at.enabled).map(|at| at.user).collect();
     let orgs = orgs.into_iter().map(|at| at.org).collect();
     let file = files.path.clone();
@@ -117,6 +107,15 @@ pub(super) fn config(
     })
 }
 
+/// As the file says, else as this machine is set.
+fn time_zone(root: &Section<'_>, report: &Report) -> Option<chrono_tz::Tz> {
+    match root.take("time_zone", value::zone) {
+        Some(spot) => Some(spot.value),
+        None if root.has("time_zone") => None,
+        None => local_zone(report),
+    }
+}
+
 fn local_zone(report: &Report) -> Option<chrono_tz::Tz> {
     match value::local_zone() {
         Ok(zone) => Some(zone),
@@ -126,98 +125,6 @@ fn local_zone(report: &Report) -> Option<chrono_tz::Tz> {
                     .help(format!("`time_zone`: {}", trouble.help)),
             );
             None
-        }
-    }
-}
-
-fn warn_of_window_groups<'a>(
-    named: impl Iterator<Item = &'a Spot<String>>,
-    users: &[people::UserAt],
-    report: &Report,
-) {
-    for word in named {
-        let groups = || users.iter().flat_map(|at| at.user.groups.iter().map(String::as_str));
-        if !groups().any(|group| group == word.value) {
-            let near = super::keys::nearest(&word.value, groups());
-            let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-            let message = format!("a window names the group `{}`, which nobody is in", word.value);
-            report.warning("matches-nobody", &word.place, message, &help);
-        }
-    }
-}
-
-fn warn_of_nobody(users: &[people::UserAt], windows: &[super::Window], report: &Report) {
-    let mut enabled = users.iter().filter(|at| at.enabled).peekable();
-    if enabled.peek().is_none() {
-        report.push(Problem::warning("nobody-watched", None, "nobody is watched").help("add a [[user]]"));
-    }
-    for at in enabled {
-        let never = !windows.is_empty()
-            && windows.iter().all(|window| {
-                !window.groups.is_empty() && !window.groups.iter().any(|group| at.user.groups.contains(group))
-            });
-        if never {
-            let message = format!("no [[window]] is for `{}`: never looked at", at.user.name);
-            let help = "add a window without `groups`, or one for a group of theirs";
-            report.push(Problem::warning("never-open", None, message).help(help));
-        }
-    }
-}
-
-/// A text is taken as it stands; who comes from a shell may expect otherwise.
-fn warn_of_interpolation(files: &Files<'_>, report: &Report) {
-    for document in [files.main].into_iter().chain(files.included) {
-        walk(&document.table, &mut |key, value, span| {
-            if let DeValue::String(text) = value
-                && key != "command"
-                && let Some((_, rest)) = text.split_once("${")
-                && let Some((variable, _)) = rest.split_once('}')
-            {
-                let place = Place { source: document.source, span };
-                let message = format!("`${{{variable}}}` is kept as text: nothing is replaced in this file");
-                let problem = Problem::warning("kept-as-text", Some(place), message);
-                report.push(
-                    problem.help(format!("where a secret may stand, write `{{ env = \"{variable}\" }}`")),
-                );
-            }
-        });
-    }
-}
-
-/// Calls `see` with every value, the key it stands under, and its place.
-fn walk(table: &DeTable<'_>, see: &mut impl FnMut(&str, &DeValue<'_>, Range<usize>)) {
-    fn one(key: &str, value: &Spanned<DeValue<'_>>, see: &mut impl FnMut(&str, &DeValue<'_>, Range<usize>)) {
-        see(key, value.get_ref(), value.span());
-        match value.get_ref() {
-            DeValue::Array(items) => items.iter().for_each(|item| one(key, item, see)),
-            DeValue::Table(table) => walk(table, see),
-            _ => {}
-        }
-    }
-    for (key, value) in table {
-        one(key.get_ref(), value, see);
-    }
-}
-
-/// A file with a secret in it, which everybody can read.
-fn warn_of_open_files(files: &Files<'_>, sources: &Sources, report: &Report) {
-    for document in [files.main].into_iter().chain(files.included) {
-        if document.world_readable && report.has_plain_secret(document.source) {
-            let name = sources.all().get(document.source).map_or("", |source| source.name.as_str());
-            let message = format!("everybody on this machine can read {name}, and secrets stand in it");
-            report
-                .push(Problem::warning("world-readable", None, message).help(format!("chmod o-rwx {name}")));
-        }
-    }
-}
-
-fn warn_of_what_is_not_built(report: &Report) {
-    for (path, note) in NOT_BUILT_YET {
-        if let Some(place) = report.first_use(path) {
-            let key =
-                path.rsplit_once('.').map_or_else(|| format!("[[{path}]]"), |(_, key)| format!("`{key}`"));
-            let message = format!("{key} has no effect in this version: {note}");
-            report.push(Problem::warning("not-built-yet", Some(place), message));
         }
     }
 }

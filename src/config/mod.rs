@@ -37,6 +37,7 @@ pub mod reference;
 pub mod secrets;
 mod section;
 pub mod show;
+mod starred;
 mod value;
 
 pub use check::NOT_BUILT_YET;

@@ -2,7 +2,8 @@
 //!
 //! Guards: one token call at a time, however many calls are refused at once; the old token serves until a new one is
 //! in hand; failing token calls back off instead of hammering; the value never prints. Deliberately not here: the
-//! call that the token is for (`client`).
+//! waits between failing token calls (`gate`), what a good answer looks like (`answer`), the call that the token is for
+//! (`client`).
 //!
 //! Sources: DingTalk's pages "obtain the access token of an internal app", "of the authorized enterprise", and the
 //! unified `/v1.0/oauth2/{corpId}/token`. A token lives 7200 s; the calls are throttled, but free of the month.
@@ -14,9 +15,10 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
-use serde_json::Value;
 use tokio::sync::Mutex as AsyncMutex;
 
+use self::answer::{good, header_value};
+use self::gate::Gate;
 use super::classify;
 use super::client::Credentials;
 use super::error::{CallError, Verdict, class};
@@ -28,15 +30,13 @@ use crate::policy::backoff;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
+mod answer;
+mod gate;
+
 /// A token answer is some 100 bytes.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// Where an answer does not say how long, this is the documented life.
-const USUAL_LIFE: Duration = Duration::from_hours(2);
 /// Renewed so long before the end, or a twelfth of the life before, whichever is less.
 const MARGIN: Duration = Duration::from_mins(10);
-/// Between failing token calls.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// The file of a ready-made token is looked at this often.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
@@ -81,29 +81,6 @@ pub struct Tokens {
     looked_ms: AtomicI64,
     current: RwLock<Option<Arc<Token>>>,
     gate: AsyncMutex<Gate>,
-}
-
-/// What whoever fetches holds: the others wait for it, and find the new token when they get in.
-#[derive(Debug, Default)]
-struct Gate {
-    generation: u64,
-    /// Token calls in a row that failed, or gave a token that was refused without ever having been accepted.
-    failures: u32,
-    not_before: Timestamp,
-    last_error: Option<CallError>,
-}
-
-impl Gate {
-    /// Whether it is too early for another call. A clock that was set back does not prolong the wait.
-    fn closed(&self, now: Timestamp) -> bool {
-        now < self.not_before && self.not_before.since(now) <= LONGEST_WAIT
-    }
-
-    fn close(&mut self, now: Timestamp, key: u64, at_least: Option<Duration>) {
-        let wait = backoff::delay(self.failures, FIRST_WAIT, LONGEST_WAIT, 2.0, key);
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = now.plus(wait.max(at_least.unwrap_or_default()).min(LONGEST_WAIT));
-    }
 }
 
 impl fmt::Debug for Tokens {
@@ -300,10 +277,7 @@ impl Tokens {
         match result {
             Ok(token) => {
                 let token = Arc::new(token);
-                gate.generation = token.generation;
-                gate.last_error = None;
-                gate.failures = 0;
-                gate.not_before = Timestamp::default();
+                gate.open(token.generation);
                 self.hold(Some(Arc::clone(&token)));
                 Ok(token)
             }
@@ -353,23 +327,6 @@ impl Tokens {
     }
 }
 
-/// `{"accessToken": .., "expireIn": ..}` or, from the unified call, `{"access_token": .., "expires_in": ..}`.
-fn good(body: &[u8]) -> Option<(HeaderValue, Duration)> {
-    let json: Value = serde_json::from_slice(body).ok()?;
-    let token = json.get("accessToken").or_else(|| json.get("access_token"))?.as_str()?;
-    let life = json.get("expireIn").or_else(|| json.get("expires_in"));
-    let seconds = life.and_then(|v| v.as_u64().or_else(|| v.as_str()?.trim().parse().ok()));
-    let life = seconds.map_or(USUAL_LIFE, |s| Duration::from_secs(s.clamp(12, 30 * 24 * 3600)));
-    Some((header_value(token)?, life))
-}
-
-fn header_value(token: &str) -> Option<HeaderValue> {
-    let mut header =
-        (!token.is_empty() && token.len() <= 4096).then(|| HeaderValue::from_str(token).ok()).flatten()?;
-    header.set_sensitive(true);
-    Some(header)
-}
-
 fn refused_ready_made() -> CallError {
     let text = "the ready-made access token is refused, or is none".to_owned();
     failed(class::CREDENTIALS, text, Verdict::Unauthorised, false, None)
@@ -378,56 +335,4 @@ fn refused_ready_made() -> CallError {
 fn refused_fresh() -> CallError {
     let text = "fresh access tokens are refused too".to_owned();
     failed(class::UNAUTHORISED, text, Verdict::Unauthorised, false, None)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn life(body: &str) -> Option<u64> {
-        good(body.as_bytes()).map(|(_, life)| life.as_secs())
-    }
-
-    #[test]
-    fn a_token_comes_in_both_spellings() {
-        assert_eq!(life(r#"{"accessToken":"t","expireIn":7200}"#), Some(7200));
-        assert_eq!(life(r#"{"access_token":"t","expires_in":"3600"}"#), Some(3600));
-    }
-
-    #[test]
-    fn a_life_that_is_missing_or_absurd_is_made_sensible() {
-        assert_eq!(life(r#"{"accessToken":"t"}"#), Some(7200));
-        assert_eq!(life(r#"{"accessToken":"t","expireIn":-5}"#), Some(7200));
-        assert_eq!(life(r#"{"accessToken":"t","expireIn":0}"#), Some(12));
-        assert_eq!(life(r#"{"accessToken":"t","expireIn":99999999999}"#), Some(30 * 24 * 3600));
-    }
-
-    #[test]
-    fn what_is_no_token_is_refused() {
-        let long = format!(r#"{{"accessToken":"{}"}}"#, "x".repeat(5000));
-        for body in
-            ["", "{}", r#"{"accessToken":""}"#, r#"{"accessToken":7}"#, r#"{"accessToken":"a\r\nb"}"#, &long]
-        {
-            assert_eq!(life(body), None, "{body}");
-        }
-    }
-
-    #[test]
-    fn a_token_does_not_print() {
-        let (header, _) = good(br#"{"accessToken":"hunter2"}"#).unwrap();
-        assert!(header.is_sensitive());
-        assert!(!format!("{header:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn a_closed_gate_opens_by_itself_also_when_the_clock_is_set_back() {
-        let now = Timestamp::from_ms(1_795_413_600_000);
-        let mut gate = Gate::default();
-        for _ in 0..40 {
-            gate.close(now, 7, Some(Duration::from_hours(9)));
-        }
-        assert!(gate.closed(now));
-        assert!(!gate.closed(now.plus(LONGEST_WAIT)));
-        assert!(!gate.closed(now.minus(Duration::from_hours(1))));
-    }
 }

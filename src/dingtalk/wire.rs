@@ -2,22 +2,22 @@
 //!
 //! Guards: no answer panics; odd ones are [`Fault::Malformed`] with the place; a foreign body is never "no meetings";
 //! a record of somebody else spoils the whole answer. One pass over the bytes, ids borrowed from them. Deliberately
-//! not here: the HTTP status and what an error means (`classify`).
+//! not here: which record belongs to which meeting (`unite`), the HTTP status and what an error means (`classify`).
 //!
 //! Field names, types and the open questions are those of DingTalk's page "Query the list of ongoing meetings for a
 //! user" (`GET /v1.0/conference/users/lists`), whose own sample lacks `attendStatus` and has the map key `key`.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Slot;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::lenient::{Flag, Id, Number, Words};
 use crate::ids::{ConferenceId, UnionId};
-use crate::presence::attendance::{Attendance, Phase, Role};
-use crate::presence::observation::{Entry, Evidence, Observation};
+use crate::presence::attendance::{Attendance, Role};
+use crate::presence::observation::{Evidence, Observation};
 use crate::time::Timestamp;
+
+mod unite;
 
 /// The most meetings one answer may list or have records for. Nobody is in 200 meetings; more is somebody's mistake.
 pub const MAX_CONFERENCES: usize = 200;
@@ -78,7 +78,7 @@ pub fn observation(body: &[u8], asked: &UnionId, observed_at: Timestamp) -> Resu
     let evidence =
         if top.listed.is_some() && top.records.is_some() { Evidence::Explicit } else { Evidence::Weak };
     let mut oddities = 0;
-    let entries = unite(
+    let entries = unite::entries(
         &top.listed.unwrap_or_default(),
         top.records.unwrap_or_default(),
         asked.as_str(),
@@ -105,75 +105,6 @@ pub(super) fn bad<E: de::Error>(what: &str) -> E {
 /// Names the place of an error, unless a deeper place is named already.
 fn at<E: de::Error>(place: &'static str) -> impl Fn(E) -> E {
     move |error| if error.to_string().starts_with(OURS) { error } else { bad(place) }
-}
-
-/// The union of listed ids and records.
-fn unite(
-    listed: &[Id<'_>],
-    records: Vec<(Id<'_>, Option<Record<'_>>)>,
-    asked: &str,
-    oddities: &mut u32,
-) -> Result<BTreeMap<ConferenceId, Entry>, Fault> {
-    let mut entries = BTreeMap::new();
-    for id in listed {
-        entries.insert(conference(&id.0, "onGoingConfIdList")?, Entry::ListedOnly);
-    }
-    let sole = if entries.len() == 1 && records.len() == 1 { entries.keys().next().cloned() } else { None };
-    for (key, record) in records {
-        let own = record.as_ref().and_then(|r| r.conference_id.as_ref()).filter(|id| !id.0.is_empty());
-        let id = if let Some(own) = own {
-            conference(&own.0, "memberModelMap: conferenceId")?
-        } else if entries.contains_key(&*key.0) {
-            conference(&key.0, "memberModelMap: a key")?
-        } else if let Some(sole) = &sole {
-            sole.clone()
-        } else {
-            *oddities += 1;
-            conference(&key.0, "memberModelMap: a key")?
-        };
-        let entry = match record {
-            Some(record) => Entry::Record(record.attendance(id.clone(), asked, oddities)?),
-            // Like an id without a record: presence there is unknown, not left.
-            None => Entry::ListedOnly,
-        };
-        put(&mut entries, id, entry, oddities);
-    }
-    if entries.len() > MAX_CONFERENCES {
-        return Err(Fault::Malformed(format!("more than {MAX_CONFERENCES} meetings")));
-    }
-    Ok(entries)
-}
-
-fn conference(text: &str, place: &str) -> Result<ConferenceId, Fault> {
-    ConferenceId::parse(text).map_err(|error| Fault::Malformed(format!("{place} {error}")))
-}
-
-/// Two records of one meeting (several devices, perhaps) are one presence: the one that says most for being inside.
-fn put(entries: &mut BTreeMap<ConferenceId, Entry>, id: ConferenceId, entry: Entry, oddities: &mut u32) {
-    fn weight(entry: &Entry) -> u8 {
-        match entry {
-            Entry::ListedOnly => 0,
-            Entry::Record(record) => match record.phase() {
-                Phase::Outside => 1,
-                Phase::Unknown => 2,
-                Phase::Pending => 3,
-                Phase::Inside => 4,
-            },
-        }
-    }
-    match entries.entry(id) {
-        Slot::Vacant(slot) => {
-            slot.insert(entry);
-        }
-        Slot::Occupied(mut slot) => {
-            if matches!((slot.get(), &entry), (Entry::Record(_), Entry::Record(_))) {
-                *oddities += 1;
-            }
-            if weight(&entry) > weight(slot.get()) {
-                slot.insert(entry);
-            }
-        }
-    }
 }
 
 /// The whole body.

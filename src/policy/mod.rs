@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod batch;
 pub mod by_hand;
 pub mod cadence;
+pub mod circuit;
 pub mod civil;
 pub mod confirm;
 pub mod delivery;

@@ -2,7 +2,8 @@
 //!
 //! Guards: one answer for each verdict, in one place, without a clock; waits never shrink while an organisation stays
 //! ill, and each is a hash of who waits; a failure of one person holds up nobody else until it is clear that it is not
-//! theirs. Deliberately not here: what an answer means (`dingtalk::classify`), carrying the waits out (`tasks::poller`).
+//! theirs. Deliberately not here: what an answer means (`dingtalk::classify`), how long an organisation has been failing
+//! (`circuit`), carrying the waits out (`tasks::poller`).
 //!
 //! Sources: DingTalk's global error table and its page on call limits (one-second and one-minute limits, calls of a
 //! month, five-minute bans of an address).
@@ -10,6 +11,7 @@
 use std::time::Duration;
 
 use super::backoff;
+use super::circuit::{Cause, Standing};
 use crate::time::Timestamp;
 
 /// What a failure means for the calls that follow.
@@ -57,45 +59,6 @@ const LEAST_PAUSE: Duration = Duration::from_secs(1);
 const LONG_PAUSE: Duration = Duration::from_mins(1);
 /// Failures in a row, over all people, after which it is the organisation that fails and not the people.
 const SHUT_AFTER: u32 = 5;
-
-/// Why nobody of an organisation is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// DingTalk is ill or out of reach.
-    Upstream,
-    /// Our address is banned.
-    Banned,
-    /// Credentials, permission or configuration.
-    Auth,
-    /// Told to wait for long.
-    Throttled,
-    /// No calls left in the month.
-    MonthSpent,
-}
-
-/// The circuit is open: nobody is looked at until `until`, then one look at a time until one is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shut {
-    /// Why; the newest reason.
-    pub cause: Cause,
-    /// The first failure of this episode.
-    pub since: Timestamp,
-    /// When the next probe may go out.
-    pub until: Timestamp,
-    /// Probes that failed for this reason.
-    pub attempts: u32,
-}
-
-/// How an organisation stands, as far as failures go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Failed calls since the newest good one, over all people.
-    pub failures: u32,
-    /// The first of them.
-    pub since: Option<Timestamp>,
-    /// Set while the circuit is open.
-    pub shut: Option<Shut>,
-}
 
 /// A failed call, with what the reaction depends on.
 #[derive(Clone, Copy, Debug)]
@@ -172,7 +135,7 @@ pub fn react(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (React
             let pause = failure.retry_after.unwrap_or_default().max(*pause).max(LEAST_PAUSE);
             let until = now.plus(pause);
             let standing = if pause > LONG_PAUSE {
-                shut(standing, Cause::Throttled, now, until)
+                standing.shut_for(Cause::Throttled, now, until)
             } else {
                 Standing { since: Some(since), ..standing }
             };
@@ -185,7 +148,7 @@ pub fn react(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (React
         Verdict::QuotaSpent => {
             let until = failure.month_ends.min(now.plus(QUOTA_PROBE)).max(now.plus(LEAST_PAUSE));
             let reaction = Reaction { month_spent: true, ..organisation(until) };
-            (reaction, shut(standing, Cause::MonthSpent, now, until))
+            (reaction, standing.shut_for(Cause::MonthSpent, now, until))
         }
         Verdict::Banned => everybody(standing, now, BAN.max(failure.retry_after.unwrap_or_default())),
         Verdict::MaybeBanned => {
@@ -205,16 +168,6 @@ pub fn react(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (React
             (reaction, Standing::default())
         }
     }
-}
-
-/// The calls of the month are spent by our own count: nothing until the month turns.
-pub fn month_spent(standing: Standing, now: Timestamp, until: Timestamp) -> Standing {
-    shut(standing, Cause::MonthSpent, now, until)
-}
-
-/// The address is banned, as another organisation found out.
-pub fn banned(standing: Standing, now: Timestamp, until: Timestamp) -> Standing {
-    shut(standing, Cause::Banned, now, until)
 }
 
 /// An outage or no answer: the person's trouble, until too many in a row make it the organisation's.
@@ -246,7 +199,7 @@ fn probe_later(
     let wait = steps.wait(attempts, failure.org).max(failure.retry_after.unwrap_or_default());
     let until = now.plus(wait);
     let own = now.plus(steps.wait(failure.earlier, failure.person));
-    let mut standing = shut(standing, cause, now, until);
+    let mut standing = standing.shut_for(cause, now, until);
     if cause == Cause::Upstream {
         // Whoever was asked in vain goes to the end of the line, so that the next probe is somebody else.
         return (Reaction { next: until.max(own), counts: true, ..organisation(until) }, standing);
@@ -257,15 +210,7 @@ fn probe_later(
 
 fn everybody(standing: Standing, now: Timestamp, wait: Duration) -> (Reaction, Standing) {
     let until = now.plus(wait);
-    (Reaction { hold: Hold::Everybody, ..organisation(until) }, shut(standing, Cause::Banned, now, until))
-}
-
-fn shut(standing: Standing, cause: Cause, now: Timestamp, until: Timestamp) -> Standing {
-    let before = standing.shut.filter(|shut| shut.cause == cause);
-    let attempts = before.map_or(0, |shut| shut.attempts).saturating_add(1);
-    let since = standing.shut.map_or(standing.since.unwrap_or(now), |shut| shut.since);
-    let until = before.map_or(until, |shut| shut.until.max(until));
-    Standing { shut: Some(Shut { cause, since, until, attempts }), since: Some(since), ..standing }
+    (Reaction { hold: Hold::Everybody, ..organisation(until) }, standing.shut_for(Cause::Banned, now, until))
 }
 
 fn organisation(until: Timestamp) -> Reaction {

@@ -333,7 +333,7 @@ async fn serve_one(
         }
         Call::UnknownUri => Answer::json(200, faults::unknown_uri()),
         token_call => match to_bytes(body, LARGEST_BODY).await {
-            Ok(body) => token(&shared, token_call, &parts.headers, &body, &request_id.text),
+            Ok(body) => token::answer(&shared, token_call, &parts.headers, &body, &request_id.text),
             Err(_) => Answer::refusal(400, "Missingbody", "the body is mandatory", &request_id.text),
         },
     };

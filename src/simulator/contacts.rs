@@ -8,10 +8,10 @@
 use axum::http::request::Parts;
 
 use super::api::Shared;
+use super::facts::Person;
 use super::faults::{Answer, Fault, FaultKind, replacement};
 use super::http::{decoded, parameter};
 use super::json::{Object, array};
-use super::world::Person;
 
 const GET: &str = "/topapi/v2/user/get";
 const BY_UNION_ID: &str = "/topapi/user/getbyunionid";
@@ -41,88 +41,90 @@ pub(super) fn answer(
     request_id: &str,
     fault: Option<&Fault>,
 ) -> Answer {
-    let failure = |code: i64, message: &str| {
-        let body =
-            Object::new().number("errcode", code).text("errmsg", message).text("request_id", request_id);
-        Answer::json(200, body.end())
-    };
-    match fault {
-        Some(fault) if fault.kind == FaultKind::Permission => {
-            return failure(60011, "the app has no permission for this");
-        }
-        Some(fault) if fault.kind == FaultKind::Errcode => {
-            let code = fault.code.as_deref().and_then(|code| code.parse().ok()).unwrap_or(60121);
-            return failure(code, "refused");
-        }
-        Some(fault) => {
-            if let Some(answer) = replacement(fault, request_id) {
-                return answer;
-            }
-        }
-        None => {}
+    if let Some(spoilt) = fault.and_then(|fault| spoilt(fault, request_id)) {
+        return spoilt;
     }
-    let now = shared.clock.now();
     let token = parameter(parts.uri.query(), "access_token").unwrap_or_default();
-    if shared.tokens().owner(&token, now).is_none() {
-        let sub_code = if token.is_empty() { "40000" } else { "40014" };
-        shared.ledger().refused(sub_code);
-        let body = Object::new()
-            .number("errcode", 88)
-            .text("sub_code", sub_code)
-            .text("sub_msg", "the access token is not valid")
-            .text(
-                "errmsg",
-                &format!("ding talk error[subcode={sub_code},submsg=the access token is not valid]"),
-            )
-            .text("request_id", request_id);
-        return Answer::json(200, body.end());
+    if shared.tokens().owner(&token, shared.clock.now()).is_none() {
+        return without_token(shared, &token, request_id);
     }
+    match result(shared.world.people(), parts.uri.path(), body) {
+        Ok(result) => {
+            let body = Object::new().number("errcode", 0).text("errmsg", "ok").raw("result", &result);
+            Answer::json(200, body.text("request_id", request_id).end())
+        }
+        Err((code, message)) => failure(code, message, request_id),
+    }
+}
+
+/// This host's failures come with 200.
+fn failure(code: i64, message: &str, request_id: &str) -> Answer {
+    let body = Object::new().number("errcode", code).text("errmsg", message).text("request_id", request_id);
+    Answer::json(200, body.end())
+}
+
+/// What a fault makes of the answer; `None`: it leaves it as it is.
+fn spoilt(fault: &Fault, request_id: &str) -> Option<Answer> {
+    match fault.kind {
+        FaultKind::Permission => Some(failure(60011, "the app has no permission for this", request_id)),
+        FaultKind::Errcode => {
+            let code = fault.code.as_deref().and_then(|code| code.parse().ok()).unwrap_or(60121);
+            Some(failure(code, "refused", request_id))
+        }
+        _ => replacement(fault, request_id),
+    }
+}
+
+/// A token that is none is the gateway's affair: its refusal comes wrapped.
+fn without_token(shared: &Shared, token: &str, request_id: &str) -> Answer {
+    let sub_code = if token.is_empty() { "40000" } else { "40014" };
+    shared.ledger().refused(sub_code);
+    let sub_msg = "the access token is not valid";
+    let body = Object::new()
+        .number("errcode", 88)
+        .text("sub_code", sub_code)
+        .text("sub_msg", sub_msg)
+        .text("errmsg", &format!("ding talk error[subcode={sub_code},submsg={sub_msg}]"))
+        .text("request_id", request_id);
+    Answer::json(200, body.end())
+}
+
+/// The result of a call, or the code and the words of its failure.
+fn result(people: &[Person], path: &str, body: &[u8]) -> Result<String, (i64, &'static str)> {
+    const NO_USER: (i64, &str) = (60121, "there is no such user");
+    const NO_DEPARTMENT: (i64, &str) = (60003, "there is no such department");
     let field = |name: &str| field(body, name);
-    let good = |result: String| {
-        let body = Object::new().number("errcode", 0).text("errmsg", "ok").raw("result", &result);
-        Answer::json(200, body.text("request_id", request_id).end())
-    };
-    let people = shared.world.people();
     let number = |name: &str| field(name).and_then(|text| text.parse::<u64>().ok());
-    match parts.uri.path() {
+    match path {
         GET => {
             let index = field("userid").and_then(|id| id.strip_prefix("user")?.parse::<usize>().ok());
-            match index.and_then(|index| Some((index, people.get(index)?))) {
-                Some((index, person)) => good(details(index, person)),
-                None => failure(60121, "there is no such user"),
-            }
+            let (index, person) = index.and_then(|index| Some((index, people.get(index)?))).ok_or(NO_USER)?;
+            Ok(details(index, person))
         }
         BY_UNION_ID => {
             let union_id = field("unionid");
-            match people.iter().position(|person| Some(&person.union_id) == union_id.as_ref()) {
-                Some(index) => {
-                    let result = Object::new().text("userid", &format!("user{index}"));
-                    good(result.number("contact_type", i64::from(people[index].external)).end())
-                }
-                None => failure(60121, "there is no such user"),
-            }
+            let index = people.iter().position(|person| Some(&person.union_id) == union_id.as_ref());
+            let index = index.ok_or(NO_USER)?;
+            let result = Object::new().text("userid", &format!("user{index}"));
+            Ok(result.number("contact_type", i64::from(people[index].external)).end())
         }
         BY_MOBILE => {
             let index = number("mobile").and_then(|number| number.checked_sub(MOBILE));
-            match index.filter(|index| usize::try_from(*index).is_ok_and(|index| index < people.len())) {
-                Some(index) => good(Object::new().text("userid", &format!("user{index}")).end()),
-                None => failure(60121, "there is no such user"),
-            }
+            let index = index.filter(|index| usize::try_from(*index).is_ok_and(|index| index < people.len()));
+            Ok(Object::new().text("userid", &format!("user{}", index.ok_or(NO_USER)?)).end())
         }
-        MEMBERS => match number("dept_id") {
-            Some(department @ 1..=3) => {
-                let cursor = number("cursor").and_then(|cursor| usize::try_from(cursor).ok()).unwrap_or(0);
-                let size = number("size").and_then(|size| usize::try_from(size).ok()).unwrap_or(10);
-                good(page(people, department, cursor, size.clamp(1, LONGEST_PAGE)))
-            }
-            _ => failure(60003, "there is no such department"),
-        },
+        MEMBERS => {
+            let department = number("dept_id").filter(|id| (1..=3).contains(id)).ok_or(NO_DEPARTMENT)?;
+            let size_of = |name: &str| number(name).and_then(|number| usize::try_from(number).ok());
+            let (cursor, size) = (size_of("cursor").unwrap_or(0), size_of("size").unwrap_or(10));
+            Ok(page(people, department, cursor, size.clamp(1, LONGEST_PAGE)))
+        }
         BELOW => match number("dept_id") {
-            Some(1) => good(Object::new().raw("dept_id_list", "[2,3]").end()),
-            Some(2 | 3) => good(Object::new().raw("dept_id_list", "[]").end()),
-            _ => failure(60003, "there is no such department"),
+            Some(1) => Ok(Object::new().raw("dept_id_list", "[2,3]").end()),
+            Some(2 | 3) => Ok(Object::new().raw("dept_id_list", "[]").end()),
+            _ => Err(NO_DEPARTMENT),
         },
-        _ => failure(404, "there is no such API"),
+        _ => Err((404, "there is no such API")),
     }
 }
 

@@ -20,12 +20,12 @@ use axum::http::Method;
 use axum::http::request::Parts;
 
 use super::api::Shared;
+use super::facts::Change;
 use super::faults::Answer;
 use super::http::parameter;
 use super::json::{Object, array, quote};
 use super::ledger::Counts;
 use super::reader::{parse_faults, parse_knobs};
-use super::world::Change;
 use crate::time::Timestamp;
 
 /// Where it starts.

@@ -1,54 +1,20 @@
-//! What the gateway decides: who gets a token, whose question is answered.
+//! What the gateway decides: whose question is answered. Who gets a token, in a room of its own (`token`).
 //!
 //! Guards: the order of refusals: the token first, then the app's address and permission, the second, the month,
 //! and only then the question itself. Deliberately not here: connections and faults (`api`), the answer's text
 //! (`record`).
 
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 
 use super::api::{Call, LISTS, Shared};
 use super::faults::{self, Answer, Fault, FaultKind};
 use super::http::parameter;
-use super::json::Object;
-use super::knobs::{CorpToken, Stranger};
+use super::knobs::Stranger;
 use super::ledger::Admission;
 use super::meetings::{Teller, Wish};
 use super::record;
-use super::tokens::Kind;
 
-/// Whether a call to this path is answered at all; then it is charged.
-fn let_in(shared: &Shared, parts: &Parts, path: &'static str, request_id: &str) -> Result<(), Answer> {
-    let now = shared.clock.now();
-    let refuse = |status, code: &str, message: &str| {
-        shared.ledger().refused(code);
-        Answer::refusal(status, code, message, request_id)
-    };
-    // Bearer and query tokens are no tokens here: the header is the only place.
-    let token = parts.headers.get("x-acs-dingtalk-access-token").and_then(|value| value.to_str().ok());
-    let Some(token) = token.filter(|token| !token.is_empty()) else {
-        let code = "AuthenticationFailed.MissingParameter";
-        return Err(refuse(400, code, "x-acs-dingtalk-access-token is mandatory"));
-    };
-    let Some(app_key) = shared.tokens().owner(token, now).map(str::to_owned) else {
-        return Err(refuse(400, "InvalidAuthentication", "the access token is not valid"));
-    };
-    let app = shared.app(&app_key);
-    if app.is_some_and(|app| !app.address_allowed) {
-        let code = "Forbidden.AccessDenied.IpNotInWhiteList";
-        return Err(refuse(403, code, "the address is not allowed, request ip=127.0.0.1"));
-    }
-    if app.is_some_and(|app| !app.may_read_meetings) {
-        shared.ledger().refused("Forbidden.AccessDenied.AccessTokenPermissionDenied");
-        return Err(faults::no_permission(request_id));
-    }
-    let admission = shared.ledger().admit(&app_key, path, now, shared.limits);
-    match admission {
-        Admission::TooFast => Err(refuse(403, faults::QPS, "too many calls of this app in this second")),
-        Admission::MonthSpent => Err(refuse(403, faults::MONTH, "the calls of this month are used up")),
-        Admission::Granted => Ok(()),
-    }
-}
+pub(super) mod token;
 
 /// The calls about meetings. `lie`: what is wrong with a healthy answer.
 pub(super) fn meetings(
@@ -125,80 +91,35 @@ fn somebody_else<'a>(shared: &'a Shared, union_id: &'a str) -> &'a str {
     busy.or_else(|| others().next()).unwrap_or(union_id)
 }
 
-/// The three token calls.
-pub(super) fn token(
-    shared: &Shared,
-    call: &Call,
-    headers: &HeaderMap,
-    body: &[u8],
-    request_id: &str,
-) -> Answer {
+/// Whether a call to this path is answered at all; then it is charged.
+fn let_in(shared: &Shared, parts: &Parts, path: &'static str, request_id: &str) -> Result<(), Answer> {
+    let now = shared.clock.now();
     let refuse = |status, code: &str, message: &str| {
         shared.ledger().refused(code);
         Answer::refusal(status, code, message, request_id)
     };
-    let is_json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.to_ascii_lowercase().starts_with("application/json"));
-    let sent: Option<serde_json::Value> = serde_json::from_slice(body).ok().filter(|_| is_json);
-    let Some(sent) = sent else { return refuse(400, "Missingbody", "the body is mandatory") };
-    let field = |name: &str| sent.get(name).and_then(serde_json::Value::as_str).unwrap_or_default();
-    let knows = |key: &str, secret: &str| {
-        let known = shared.apps.is_empty() || shared.app(key).is_some_and(|app| app.secret == secret);
-        known && !key.is_empty() && !secret.is_empty()
+    // Bearer and query tokens are no tokens here: the header is the only place.
+    let token = parts.headers.get("x-acs-dingtalk-access-token").and_then(|value| value.to_str().ok());
+    let Some(token) = token.filter(|token| !token.is_empty()) else {
+        let code = "AuthenticationFailed.MissingParameter";
+        return Err(refuse(400, code, "x-acs-dingtalk-access-token is mandatory"));
     };
-    let in_corp = |key: &str, corp: &str| {
-        let of_app = shared.app(key).and_then(|app| app.corp_id.as_deref());
-        !corp.is_empty() && of_app.is_none_or(|of_app| of_app == corp)
+    let Some(app_key) = shared.tokens().owner(token, now).map(str::to_owned) else {
+        return Err(refuse(400, "InvalidAuthentication", "the access token is not valid"));
     };
-    let corp_kind = match shared.knobs().corp_token {
-        CorpToken::New => Kind::Fresh,
-        CorpToken::Same => Kind::Internal,
-        CorpToken::Replaces => Kind::Only,
-    };
-    match call {
-        Call::CorpAccessToken => {
-            let (key, corp, ticket) = (field("suiteKey"), field("authCorpId"), field("suiteTicket"));
-            let wanted = shared.app(key).and_then(|app| app.suite_ticket.as_deref());
-            if !knows(key, field("suiteSecret")) {
-                return refuse(400, "invalidSuiteKey", "the suite key is not valid");
-            }
-            if ticket.is_empty() || wanted.is_some_and(|wanted| wanted != ticket) {
-                return refuse(400, "invalidSuiteTicket", "the suite ticket is not valid");
-            }
-            if !in_corp(key, corp) {
-                return refuse(400, "invalidAuthInfo", "the organisation has not authorised this app");
-            }
-            issue(shared, key, corp_kind, ["accessToken", "expireIn"])
-        }
-        Call::UnifiedToken { corp_id } => {
-            let key = field("client_id");
-            if field("grant_type") != "client_credentials" {
-                return refuse(400, "unsupported.grant.type", "the grant type is not supported");
-            }
-            if !in_corp(key, corp_id) {
-                // The real host takes an organisation it does not know for its own trouble.
-                return refuse(500, "unknownError", "unknown error");
-            }
-            if !knows(key, field("client_secret")) {
-                return refuse(400, "invalid.client", "client id or secret is not valid");
-            }
-            issue(shared, key, corp_kind, ["access_token", "expires_in"])
-        }
-        _ => {
-            let key = field("appKey");
-            if !knows(key, field("appSecret")) {
-                return refuse(400, "invalidClientIdOrSecret", "client id or secret is not valid");
-            }
-            issue(shared, key, Kind::Internal, ["accessToken", "expireIn"])
-        }
+    let app = shared.app(&app_key);
+    if app.is_some_and(|app| !app.address_allowed) {
+        let code = "Forbidden.AccessDenied.IpNotInWhiteList";
+        return Err(refuse(403, code, "the address is not allowed, request ip=127.0.0.1"));
     }
-}
-
-fn issue(shared: &Shared, app: &str, kind: Kind, names: [&str; 2]) -> Answer {
-    let seconds = shared.limits.token_seconds;
-    let token = shared.tokens().issue(app, kind, shared.clock.now(), seconds);
-    shared.ledger().counts.tokens += 1;
-    Answer::json(200, Object::new().text(names[0], &token).number(names[1], i64::from(seconds)).end())
+    if app.is_some_and(|app| !app.may_read_meetings) {
+        shared.ledger().refused("Forbidden.AccessDenied.AccessTokenPermissionDenied");
+        return Err(faults::no_permission(request_id));
+    }
+    let admission = shared.ledger().admit(&app_key, path, now, shared.limits);
+    match admission {
+        Admission::TooFast => Err(refuse(403, faults::QPS, "too many calls of this app in this second")),
+        Admission::MonthSpent => Err(refuse(403, faults::MONTH, "the calls of this month are used up")),
+        Admission::Granted => Ok(()),
+    }
 }

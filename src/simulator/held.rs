@@ -3,8 +3,9 @@
 //! Guards: it is the same truth that people's seats are made of; somebody who left stays a member, and whoever was
 //! inside at the end left then. Deliberately not here: how it is told (`meetings`).
 
+use super::facts::{Person, Seat};
 use super::script::Hold;
-use super::world::{Person, Seat, World};
+use super::world::World;
 use crate::time::Timestamp;
 
 /// Of a looping world, meetings of so many rounds back are still known.
@@ -78,8 +79,8 @@ impl World {
 mod tests {
     use std::time::Duration;
 
+    use super::super::facts::Meeting;
     use super::super::script::{Act, Happening, Step};
-    use super::super::world::Meeting;
     use super::*;
 
     fn at(ms: i64) -> Timestamp {

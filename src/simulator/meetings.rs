@@ -4,6 +4,7 @@
 //! organization", "Batch query video conference information", "Query video conference information" and "Query video
 //! conference members". Deliberately not here: who may ask (`gateway`), what is true (`held`).
 
+use super::facts::{Person, Role, Seat};
 use super::faults::{Fault, FaultKind};
 use super::held::Held;
 use super::json::{Object, array, quote};
@@ -12,7 +13,7 @@ use super::knobs::{
 };
 use super::record::{self, Among, number};
 use super::spread;
-use super::world::{Person, Role, Seat, World};
+use super::world::World;
 use crate::time::{Timestamp, duration_ms};
 
 /// The longest page of ongoing meetings, and the one without a wish; the documents are silent.
@@ -182,7 +183,7 @@ impl Teller<'_> {
                 .iter()
                 .enumerate()
                 .filter(invented)
-                .map(|(index, person)| self.user(index, person, super::script::INSIDE)),
+                .map(|(index, person)| self.user(index, person, super::facts::INSIDE)),
         );
         let object = Object::new().text("conferenceId", &held.conference_id).text("title", held.title);
         let object = number(object, "startTime", held.opened.as_ms(), self.knobs);

@@ -5,7 +5,8 @@
 //! same scenario at the same instant gives the same answer. Deliberately not here: anything that reads such answers.
 //!
 //! ```text
-//! world, script     people, meetings, steps; what is true at an instant      pure
+//! facts             people, meetings, and what can be true of them            pure
+//! script, world     what steps do to that; what is true at an instant         pure
 //! knobs             how an answer tells that truth, where the documents are silent
 //! record, json      the answer as text
 //! scenario, reader  all of it, and faults, from a TOML file
@@ -21,6 +22,7 @@
 pub mod api;
 mod contacts;
 mod control;
+pub mod facts;
 pub mod faults;
 mod gateway;
 mod held;
@@ -39,11 +41,12 @@ mod wire;
 pub mod world;
 
 pub use api::{Running, Simulator};
+pub use facts::{Change, TrueChange};
 pub use faults::{Fault, FaultKind};
 pub use knobs::Knobs;
 pub use ledger::{Counts, Limits};
 pub use scenario::{Scenario, ScenarioError};
-pub use world::{Change, TrueChange, World};
+pub use world::World;
 
 /// A 64-bit hash with a good spread, the same on every machine and in every release: ids, tokens and everything
 /// else that looks random here is made of it. FNV-1a with `SplitMix64`'s last steps; no secret depends on it.

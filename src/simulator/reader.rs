@@ -11,11 +11,12 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use self::text::{Anchor, Do, FaultText, File, PersonText, StepText};
+use super::facts::{Meeting, Person};
 use super::faults::Fault;
 use super::knobs::Knobs;
 use super::scenario::{Scenario, ScenarioError};
 use super::script::{Act, Happening, Step};
-use super::world::{Meeting, Person, World};
+use super::world::World;
 use crate::time::{Timestamp, duration_ms};
 
 mod text;

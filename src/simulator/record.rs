@@ -3,12 +3,13 @@
 //! Guards: the names, types and units of the documents ("Query the list of ongoing meetings for a user"); the same
 //! truth, instant and knobs give the same bytes. Deliberately not here: who may ask (`api`).
 
+use super::facts::{Person, Role, Seat};
 use super::json::{Object, array, quote};
 use super::knobs::{
     AttendStatus, DurationInside, Knobs, LeaveTime, Leavers, MapKey, NoMeeting, Numbers, Records, RejoinTime,
 };
 use super::spread;
-use super::world::{Person, Role, Seat, World};
+use super::world::World;
 use crate::time::{Timestamp, duration_ms};
 
 /// The body for this person at `now`, or `None` for a unionId that nobody has.
@@ -189,9 +190,9 @@ mod tests {
 
     use serde_json::{Value, json};
 
+    use super::super::facts::Meeting;
     use super::super::knobs::Lag;
     use super::super::script::{Act, Happening, Step};
-    use super::super::world::Meeting;
     use super::*;
 
     const START_MS: i64 = 1_700_000_000_000;

@@ -23,12 +23,13 @@ use std::time::Duration;
 use chrono::{NaiveTime, TimeZone as _};
 use serde::Deserialize;
 
+use super::facts::{Meeting, Person};
 use super::faults::Fault;
 use super::knobs::Knobs;
 use super::ledger::Limits;
 use super::reader::Reader;
 use super::script::{Act, Happening, Step};
-use super::world::{Meeting, Person, World};
+use super::world::World;
 use crate::time::{Timestamp, duration_ms};
 
 /// The scenarios that come with the program, by name. The first is the one without a choice.
@@ -243,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_demo_has_three_joins_and_a_leave_in_its_first_ten_minutes_and_ends_with_people_inside() {
-        use super::super::world::Change;
+        use super::super::facts::Change;
         let start = Timestamp::from_ms(1_700_000_000_000);
         let minute = |minutes| start.plus(Duration::from_mins(minutes));
         let world = Scenario::built_in("demo").unwrap().unwrap().world(start).unwrap();

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::world::{Change, Meeting, Person, Role};
+use super::facts::{CALLING, Change, INSIDE, INVITED, KICKED, LEFT, Meeting, Person, REJECTED, Role};
 
 /// What somebody does, or has done to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +60,6 @@ pub struct Impossible {
     /// Why not.
     pub why: String,
 }
-
-const INVITED: i64 = 1;
-const CALLING: i64 = 2;
-pub(super) const INSIDE: i64 = 3;
-const REJECTED: i64 = 4;
-const KICKED: i64 = 5;
-const LEFT: i64 = 6;
 
 /// One time a meeting takes place, inside one round: (meeting, how manieth time, opened at).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,108 +1,17 @@
 //! People, meetings and a script: who is where at any instant, worked out once and then only looked up.
 //!
 //! Guards: it is pure (the instant is an argument, nothing is random); joins and leaves of one person in one
-//! meeting alternate. Deliberately not here: what a step does (`script`), how the truth is told (`knobs`, `record`),
-//! files (`scenario`).
+//! meeting alternate. Deliberately not here: what a step does (`script`), the words for what is true (`facts`), how it
+//! is told (`knobs`, `record`), files (`scenario`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::script::{Hold, INSIDE, Impossible, Moment, Occurrence, Place, Play, Step};
+use super::facts::{Meeting, Person, Seat, TrueChange};
+use super::script::{Hold, Impossible, Moment, Occurrence, Place, Play, Step};
 use super::spread;
 use crate::time::{Timestamp, duration_ms};
-
-/// Somebody who can be in meetings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Person {
-    /// DingTalk's name for them.
-    pub union_id: String,
-    /// What others see.
-    pub nick: String,
-    /// What they join with when a step does not say.
-    pub device: String,
-    /// Of another organisation.
-    pub external: bool,
-    /// Joins by telephone.
-    pub by_phone: bool,
-}
-
-/// A meeting that can take place, also several times: each time has its own conference id.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meeting {
-    /// Its name in the script.
-    pub name: String,
-    /// The conference id of its first time; the others are made.
-    pub conference_id: Option<String>,
-    /// Another organisation hosts it.
-    pub foreign: bool,
-}
-
-/// A role, as the wire's two booleans say it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Role {
-    /// Neither.
-    #[default]
-    Attendee,
-    /// `coHost`.
-    CoHost,
-    /// `host`.
-    Host,
-}
-
-/// What is true about one person in one meeting at an instant. Times are instants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seat {
-    /// The meeting.
-    pub conference_id: String,
-    /// `attendStatus`, 1 to 6.
-    pub status: i64,
-    /// The latest join.
-    pub joined: Option<Timestamp>,
-    /// The first join of this meeting.
-    pub first_joined: Option<Timestamp>,
-    /// When they left, if they are not inside.
-    pub left: Option<Timestamp>,
-    /// When they had left before they came back.
-    pub previously_left: Option<Timestamp>,
-    /// Their role.
-    pub role: Role,
-    /// The devices, in the order of joining; when they are not inside, the last one.
-    pub devices: Vec<String>,
-}
-
-impl Seat {
-    /// Whether they are in the meeting.
-    pub fn is_inside(&self) -> bool {
-        self.status == INSIDE
-    }
-}
-
-/// Why and how presence changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Change {
-    /// Came in.
-    Joined,
-    /// Left.
-    Left,
-    /// Was removed.
-    Kicked,
-    /// Was inside when the meeting ended.
-    Ended,
-}
-
-/// A join or a leave that really happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrueChange {
-    /// When.
-    pub at: Timestamp,
-    /// Who.
-    pub union_id: String,
-    /// Where.
-    pub conference_id: String,
-    /// What.
-    pub change: Change,
-}
 
 /// The whole of it. Cheap to ask, never changes.
 #[derive(Clone, Debug)]
@@ -278,6 +187,7 @@ impl World {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::facts::{Change, Role};
     use super::super::script::{Act, Happening};
     use super::*;
 

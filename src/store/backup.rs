@@ -18,7 +18,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
 use super::forget::bury;
-use super::{Store, StoreError, check, open, readonly, schema};
+use super::lock::LockFile;
+use super::{Store, StoreError, check, connection, open, readonly, schema};
 use crate::time::Timestamp;
 
 /// Managed copies are called `presenced-2026-11-23.db`.
@@ -72,7 +73,7 @@ impl Store {
     /// The same for the daemon's own database. What SQLite has locked in this process is unlocked when anybody in it closes
     /// the file, however it was opened (<https://sqlite.org/howtocorrupt.html>, section 2.2); so nobody looks at its header.
     pub async fn backup(&self, to: &Path) -> Result<Copied, StoreError> {
-        make(self.path(), open::read_only(self.path()), to).await
+        make(self.path(), connection::read_only(self.path()), to).await
     }
 }
 
@@ -172,7 +173,7 @@ pub fn thin_out(folder: &Path, keep: u32) -> Result<Vec<PathBuf>, StoreError> {
 pub async fn restore(from: &Path, database: &Path, now: Timestamp) -> Result<Restored, StoreError> {
     let from = from.canonicalize().map_err(|error| StoreError::file("open", from, error))?;
     let database = open::resolve(database)?;
-    let _lock = open::LockFile::take(&database)?;
+    let _lock = LockFile::take(&database)?;
     check::verify(&from).await?;
     let new = open::beside(&database, ".restoring");
     remove_copy(&new);
@@ -273,7 +274,7 @@ async fn prepare(
     stones: &[(String, String, String, i64)],
     now: Timestamp,
 ) -> Result<(String, u64), StoreError> {
-    let mut connection = open::connect_copy(new).await?;
+    let mut connection = connection::connect_copy(new).await?;
     let prepared = async {
         // An older copy may lack what the statements below need.
         schema::migrate(&mut connection, new).await?;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use super::{Store, StoreError, backup, open};
+use super::{Store, StoreError, backup, connection};
 use crate::ids::Identity;
 use crate::time::Timestamp;
 
@@ -215,7 +215,7 @@ async fn forget_in_copies(
 
 /// Erases somebody in a file that nobody else has open; gives whether there was anything.
 pub(super) async fn forget_in_copy(path: &Path, who: &Identity, now: Timestamp) -> Result<bool, StoreError> {
-    let mut connection = open::connect_copy(path).await?;
+    let mut connection = connection::connect_copy(path).await?;
     let erased = async {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         match erase(&mut transaction, who, now).await {

@@ -5,7 +5,9 @@
 //! deliveries are tried (`policy::delivery`).
 //!
 //! ```text
-//! open       lock file, permissions, pragmas, close
+//! open       opening, closing, the file's permissions
+//! lock       the lock file: one daemon a database
+//! connection what each connection is asked for
 //! schema     migrations, versions
 //! writer     the one writing connection and its queue: whatever is ready is one transaction
 //! group      that transaction, and who hears what of it
@@ -33,12 +35,14 @@ pub mod backup;
 mod bulk;
 pub mod census;
 pub mod check;
+mod connection;
 mod error;
 pub mod forget;
 pub mod gaps;
 mod group;
 pub mod history;
 mod jsonb;
+mod lock;
 mod notices;
 mod open;
 pub mod outbox;
@@ -86,7 +90,7 @@ struct Inner {
     readers: SqlitePool,
     room: Arc<Room>,
     erased: Erased,
-    lock: open::LockFile,
+    lock: lock::LockFile,
 }
 
 impl Store {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use super::{SCHEMA_VERSION, StoreError, open, schema};
+use super::{SCHEMA_VERSION, StoreError, connection, open, schema};
 
 /// A command asks one thing after the other.
 const CONNECTIONS: u32 = 2;
@@ -53,7 +53,7 @@ impl super::Store {
             _ => StoreError::file("open", path, error),
         })?;
         let options = options(&path)?;
-        let readers = open::pool(CONNECTIONS)
+        let readers = connection::pool(CONNECTIONS)
             .connect_with(options)
             .await
             .map_err(|error| needs_recovery(error, &path))?;
@@ -79,7 +79,7 @@ impl super::Store {
 pub(super) fn options(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
     let unused = is_empty_or_missing(&open::beside(path, "-wal")) && !open::beside(path, "-shm").exists();
     let at_rest = unused && in_wal_mode(path)?;
-    Ok(open::read_only(path).immutable(at_rest))
+    Ok(connection::read_only(path).immutable(at_rest))
 }
 
 /// The same, and what a crash left beside the file as the index of its WAL is not believed and not mended either: SQLite

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
-use super::{Store, StoreError, open};
+use super::{Store, StoreError, connection};
 use crate::clock::Stopwatch;
 use crate::policy::batch::Batch;
 use crate::time::Timestamp;
@@ -134,7 +134,7 @@ struct Broom<'s> {
 
 impl<'s> Broom<'s> {
     async fn new(store: &'s Store) -> Result<Self, StoreError> {
-        Ok(Self { store, aside: open::aside(store.path()).connect().await?, turns: 0 })
+        Ok(Self { store, aside: connection::aside(store.path()).connect().await?, turns: 0 })
     }
 
     async fn delete_older(

@@ -21,7 +21,7 @@ pub(super) use super::group::JobFuture;
 use super::group::{Answer, Asked, Group, Job};
 use super::recording::{Note, Scribe};
 use super::room::Room;
-use super::{Store, StoreError, open};
+use super::{Store, StoreError, connection};
 
 /// How much may wait before callers wait for a place: a few groups.
 const QUEUE: usize = 4096;
@@ -189,7 +189,7 @@ impl Writer {
             }
         }
         let closed = match self.connection.take() {
-            Some(connection) => open::disconnect(connection).await,
+            Some(connection) => connection::disconnect(connection).await,
             None => Ok(()),
         };
         for answer in closing {
@@ -203,7 +203,7 @@ impl Writer {
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => match open::connect(&self.path).await {
+            None => match connection::connect(&self.path).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     self.room.failed(&error);
@@ -230,7 +230,7 @@ impl Writer {
     async fn run_apart(&mut self, job: Box<dyn Job>) {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => match open::connect(&self.path).await {
+            None => match connection::connect(&self.path).await {
                 Ok(connection) => connection,
                 Err(error) => return job.fail(error),
             },

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::config_folder::{Folder, HEAD, ONE_USER};
+
 /// Enough to be a config, without a word from `check`.
 const GOOD: &str = "time_zone = \"Asia/Shanghai\"\n[dingtalk]\napp_key = \"dingxxxx\"\n\
     app_secret = { credential = \"app-secret\" }\ncalls_per_month = 5000\n[[user]]\nunion_id = \"u1\"\n";
@@ -237,4 +239,36 @@ fn what_is_shown_fits_a_narrow_terminal() {
     let line = excerpts.iter().position(|line| line.contains('7')).expect("the line");
     let at = excerpts[line].chars().position(|c| c == '7').expect("the value");
     assert_eq!(excerpts[line + 1].chars().nth(at), Some('^'), "{shown}");
+}
+
+#[test]
+fn the_command_ends_with_the_documented_codes() {
+    let clean = Folder::new().with("config.toml", &format!("{HEAD}{ONE_USER}"));
+    let ended = clean.presenced(&["check", "--strict"]);
+    assert_eq!((ended.status.code(), ended.stdout, ended.stderr), (Some(0), Vec::new(), Vec::new()));
+
+    let warned = Folder::new().with("config.toml", HEAD);
+    assert_eq!(warned.presenced(&["check"]).status.code(), Some(0));
+    assert_eq!(warned.presenced(&["check", "--strict"]).status.code(), Some(3));
+
+    let wrong = Folder::new().with("other.toml", &format!("{HEAD}{ONE_USER}[poll]\nintervall = \"2m\"\n"));
+    let ended = wrong.presenced(&["-c", "other.toml", "check"]);
+    assert_eq!(ended.status.code(), Some(78));
+    insta::assert_snapshot!(String::from_utf8(ended.stdout).expect("text"));
+    let ended = wrong.presenced(&["check", "-c", "other.toml", "-o", "json"]);
+    assert_eq!(ended.status.code(), Some(78));
+    insta::assert_snapshot!(String::from_utf8(ended.stdout).expect("text"));
+
+    let ended = Command::new(env!("CARGO_BIN_EXE_presenced"))
+        .arg("check")
+        .current_dir(wrong.path())
+        .env("PRESENCED_CONFIG", "other.toml")
+        .output()
+        .expect("it runs");
+    assert_eq!(ended.status.code(), Some(78));
+    assert!(String::from_utf8(ended.stdout).expect("text").contains("other.toml:9:1"));
+
+    let ended = wrong.presenced(&["-c", "absent.toml", "check"]);
+    assert_eq!(ended.status.code(), Some(78));
+    assert!(String::from_utf8(ended.stdout).expect("text").contains("absent.toml cannot be read"));
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use presenced::dingtalk::classify::{Reply, failure, token_failure};
 use presenced::dingtalk::error::CallError;
-use presenced::policy::reaction::{Cause, Failure, Hold, Standing, Steps, react};
+use presenced::policy::circuit::{Cause, Standing};
+use presenced::policy::reaction::{Failure, Hold, Steps, react};
 use presenced::time::Timestamp;
 
 /// 2026-11-23T06:00:20Z

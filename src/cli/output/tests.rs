@@ -88,6 +88,11 @@ fn ages_are_said_in_the_unit_that_fits() {
 }
 
 #[test]
+fn a_word_longer_than_the_line_stays_whole() {
+    assert_eq!(folded("一二 三四 wordsaredear", 8), ["一二", "三四", "wordsaredear"]);
+}
+
+#[test]
 fn what_is_for_people_only_is_not_in_the_data() {
     let columns = [Column::table_only("CHECKED"), Column::data_only("checked_s_ago")];
     let rows = [Row::new(vec!["5 s ago".into(), 5.into()])];

@@ -12,8 +12,7 @@ use serde::Serialize;
 use super::scene::Plan;
 use super::windows::{OpenRow, clock_changes, local, upcoming};
 use crate::cli::Exit;
-use crate::cli::output::{WARNING, padded};
-use crate::cli::status::folded;
+use crate::cli::output::{WARNING, folded, padded};
 use crate::cli::sweeps::Standing;
 use crate::config::{Cadence, Config};
 use crate::policy::civil;
@@ -230,55 +229,7 @@ fn instants(
 }
 
 fn show(ahead: &Ahead, zone: Tz) {
-    for org in &ahead.orgs {
-        let limit = match org.calls_per_month {
-            None => "no limit is set".to_owned(),
-            Some(calls) => format!("the limit is {calls} a month"),
-        };
-        anstream::println!(
-            "{}: about {:.0} calls a day, {:.0} in 30 days; {limit}, {} used this month",
-            org.org,
-            org.calls_a_day,
-            org.calls_a_month,
-            org.used
-        );
-        if let Some(even) = org.even_interval_s {
-            anstream::println!("  spread evenly, everybody would be looked at every {}", length(even));
-        }
-        anstream::println!(
-            "  expected wrong time: {:.0} min a day over all people, learned from {} visits",
-            // Nothing learned gives a zero that is below itself.
-            org.expected_wrong_minutes_a_day.abs(),
-            org.visits_learned
-        );
-        if let Some(standing) = &org.sweeps {
-            for line in folded(&format!("sweeps: {}", choice(standing)), 78) {
-                anstream::println!("  {line}");
-            }
-        }
-        anstream::println!(
-            "  {} {:<10} {:<20} {:>8} {:>9} {:>10}",
-            padded("WHO", 20),
-            "CADENCE",
-            "NEXT LOOK",
-            "INTERVAL",
-            "CALLS/DAY",
-            "WRONG/DAY"
-        );
-        for row in &org.people {
-            let interval = row.interval_s.map_or_else(|| "-".to_owned(), length);
-            let wrong =
-                row.expected_wrong_minutes_a_day.map_or_else(|| "-".to_owned(), |m| format!("{m:.1} min"));
-            anstream::println!(
-                "  {} {:<10} {:<20} {interval:>8} {:>9.1} {wrong:>10}",
-                padded(&row.who, 20),
-                row.cadence,
-                row.next_local.as_deref().unwrap_or("-"),
-                row.calls_a_day
-            );
-        }
-        hours(org);
-    }
+    ahead.orgs.iter().for_each(show_org);
     anstream::println!("windows ({zone} | UTC)");
     for window in &ahead.windows {
         anstream::println!(
@@ -292,6 +243,56 @@ fn show(ahead: &Ahead, zone: Tz) {
     for warning in &ahead.warnings {
         anstream::println!("{}warning:{:#} {warning}", WARNING, WARNING);
     }
+}
+
+fn show_org(org: &OrgRow) {
+    let limit = match org.calls_per_month {
+        None => "no limit is set".to_owned(),
+        Some(calls) => format!("the limit is {calls} a month"),
+    };
+    anstream::println!(
+        "{}: about {:.0} calls a day, {:.0} in 30 days; {limit}, {} used this month",
+        org.org,
+        org.calls_a_day,
+        org.calls_a_month,
+        org.used
+    );
+    if let Some(even) = org.even_interval_s {
+        anstream::println!("  spread evenly, everybody would be looked at every {}", length(even));
+    }
+    anstream::println!(
+        "  expected wrong time: {:.0} min a day over all people, learned from {} visits",
+        // Nothing learned gives a zero that is below itself.
+        org.expected_wrong_minutes_a_day.abs(),
+        org.visits_learned
+    );
+    if let Some(standing) = &org.sweeps {
+        for line in folded(&format!("sweeps: {}", choice(standing)), 78) {
+            anstream::println!("  {line}");
+        }
+    }
+    anstream::println!(
+        "  {} {:<10} {:<20} {:>8} {:>9} {:>10}",
+        padded("WHO", 20),
+        "CADENCE",
+        "NEXT LOOK",
+        "INTERVAL",
+        "CALLS/DAY",
+        "WRONG/DAY"
+    );
+    for row in &org.people {
+        let interval = row.interval_s.map_or_else(|| "-".to_owned(), length);
+        let wrong =
+            row.expected_wrong_minutes_a_day.map_or_else(|| "-".to_owned(), |m| format!("{m:.1} min"));
+        anstream::println!(
+            "  {} {:<10} {:<20} {interval:>8} {:>9.1} {wrong:>10}",
+            padded(&row.who, 20),
+            row.cadence,
+            row.next_local.as_deref().unwrap_or("-"),
+            row.calls_a_day
+        );
+    }
+    hours(org);
 }
 
 /// What is chosen, why, and what one costs.

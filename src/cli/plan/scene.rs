@@ -105,47 +105,12 @@ fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> 
     let month = Month::of(now, org.month_time_zone);
     let until = month.next().begins_at(org.month_time_zone);
     let used = known.spent.get(&(org.name.to_string(), month.to_string())).copied().unwrap_or(0);
-    let (mut users, mut hours, mut members) = (Vec::new(), Vec::<OpenTime>::new(), Vec::new());
-    let (mut numbers, mut paced_open, mut fixed) = (HashMap::new(), Duration::ZERO, 0.0);
+    let mut roll = Roll::default();
     for user in config.users.iter().filter(|user| user.identity.org == org.name) {
-        let open = config.open_time(user);
-        let left = open.open_between(now, until);
-        let number = match &user.cadence {
-            Cadence::Auto => {
-                let identity = (user.identity.org.to_string(), user.identity.union_id.to_string());
-                let stands = known.standing.get(&identity).cloned().unwrap_or_default();
-                let number = u32::try_from(members.len()).unwrap_or(u32::MAX);
-                numbers.insert(stands.person_id, number);
-                paced_open += left;
-                members.push(Member {
-                    phase: Phase::of(&user.identity),
-                    open: open.clone(),
-                    last_look: stands.last_look,
-                    inside: stands.inside,
-                });
-                Some(number)
-            }
-            Cadence::Every(interval) => {
-                fixed += left.as_secs_f64() / interval.as_secs_f64().max(0.001);
-                None
-            }
-            Cadence::Cron(cron) => {
-                fixed += left.as_secs_f64() * look::instants_a_second(cron, config.time_zone, &open, now);
-                None
-            }
-        };
-        if !hours.contains(&open) {
-            hours.push(open);
-        }
-        users.push((user, number));
+        roll.enter(user, config, known, (now, until));
     }
-    let lesson = |lesson: &Lesson| {
-        let &person = numbers.get(&lesson.person_id)?;
-        let &Lesson { conference, joined, left, .. } = lesson;
-        Some(Visit { person, conference, joined, left })
-    };
-    let mut visits: Vec<Visit> = known.lessons.iter().filter_map(lesson).collect();
-    visits.sort_by_key(|visit| (visit.joined, visit.person, visit.conference));
+    let Roll { users, hours, members, numbers, paced_open, fixed } = roll;
+    let visits = visits(&known.lessons, &numbers);
     let spoken_for = Duration::try_from_secs_f64(fixed).map_or(u64::MAX, |calls| calls.as_secs());
     let budget = MonthBudget::new(org.month_time_zone, org.calls_per_month, now, used);
     let even = budget.even_open_interval(paced_open, spoken_for, now).unwrap_or_default();
@@ -168,6 +133,74 @@ fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> 
     let crew = limited.then(|| Crew::new(bounds, &members, &visits, purse, now));
     let paced = members.into_iter().map(|member| (member.phase, member.open)).collect();
     Plan { org, users, hours, crew, purse, learned: visits.len(), paced }
+}
+
+/// Everybody of one organisation, entered one after the other.
+#[derive(Default)]
+struct Roll<'a> {
+    users: Vec<(&'a User, Option<u32>)>,
+    hours: Vec<OpenTime>,
+    members: Vec<Member>,
+    /// The numbers of those who are paced, by the database's number for them.
+    numbers: HashMap<i64, u32>,
+    /// The open time of those who are paced, until the month is over.
+    paced_open: Duration,
+    /// Calls that those with a cadence of their own need until then.
+    fixed: f64,
+}
+
+impl<'a> Roll<'a> {
+    fn enter(
+        &mut self,
+        user: &'a User,
+        config: &Config,
+        known: &Known,
+        (now, until): (Timestamp, Timestamp),
+    ) {
+        let open = config.open_time(user);
+        let left = open.open_between(now, until);
+        let number = match &user.cadence {
+            Cadence::Auto => {
+                let identity = (user.identity.org.to_string(), user.identity.union_id.to_string());
+                let stands = known.standing.get(&identity).cloned().unwrap_or_default();
+                let number = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+                self.numbers.insert(stands.person_id, number);
+                self.paced_open += left;
+                self.members.push(Member {
+                    phase: Phase::of(&user.identity),
+                    open: open.clone(),
+                    last_look: stands.last_look,
+                    inside: stands.inside,
+                });
+                Some(number)
+            }
+            Cadence::Every(interval) => {
+                self.fixed += left.as_secs_f64() / interval.as_secs_f64().max(0.001);
+                None
+            }
+            Cadence::Cron(cron) => {
+                let a_second = look::instants_a_second(cron, config.time_zone, &open, now);
+                self.fixed += left.as_secs_f64() * a_second;
+                None
+            }
+        };
+        if !self.hours.contains(&open) {
+            self.hours.push(open);
+        }
+        self.users.push((user, number));
+    }
+}
+
+/// What is learned from: the visits of those who are paced, in their order.
+fn visits(lessons: &[Lesson], numbers: &HashMap<i64, u32>) -> Vec<Visit> {
+    let visit = |lesson: &Lesson| {
+        let &person = numbers.get(&lesson.person_id)?;
+        let &Lesson { conference, joined, left, .. } = lesson;
+        Some(Visit { person, conference, joined, left })
+    };
+    let mut visits: Vec<Visit> = lessons.iter().filter_map(visit).collect();
+    visits.sort_by_key(|visit| (visit.joined, visit.person, visit.conference));
+    visits
 }
 
 /// What the database tells.

@@ -1,14 +1,14 @@
 //! What stays out of sight when a config is shown.
 //!
 //! Guards: of a value that may be secret only the reference is shown; of a URL only whose it is; of a command only the
-//! program; of a header only the name. Deliberately not here: lines in messages (`problem`).
+//! program; of a header only the name. Deliberately not here: lines in messages (`starred`).
 
 use std::path::Path;
 
 use toml::Value;
 
-use super::super::problem::without_users;
 use super::super::reference::Kind;
+use super::super::starred::without_users;
 
 /// What stands where something was.
 const HIDDEN: &str = "[hidden]";

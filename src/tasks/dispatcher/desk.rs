@@ -11,7 +11,7 @@ use super::batch::{self, Batches, SharedPace};
 use super::request::Changed;
 use super::target::Target;
 use crate::policy::by_hand::{self, Change};
-use crate::policy::delivery::{Attempt, Health, Next, Outcome, Standing, Trigger};
+use crate::policy::delivery::{Attempt, Health, Next, Outcome, Standing, Trigger, Verdict};
 use crate::policy::send_rate::SendRate;
 use crate::store::outbox::{Ask, Attempted, Claimed, Ending, Finished, Granted, Ticket};
 use crate::time::Timestamp;
@@ -179,6 +179,34 @@ impl Desk {
         let (tickets, behind): (Vec<Ticket>, Vec<VecDeque<Claimed>>) = tickets.into_iter().unzip();
         let deliveries: Vec<i64> = tickets.iter().map(|ticket| ticket.delivery_id).collect();
         self.batches.answered(&deliveries, answer, at);
+        let verdicts = self.judge(&tickets, probe, answer, at);
+        let (webhook, why) = (&self.target.name, answer.error.as_deref().unwrap_or("accepted"));
+        let (mut finished, mut forgiven) = (Vec::with_capacity(tickets.len()), Vec::new());
+        let mut following = Vec::new();
+        for ((ticket, behind), verdict) in tickets.into_iter().zip(behind).zip(verdicts) {
+            let ending = match verdict.next {
+                Next::Delivered => Ending::Delivered,
+                Next::Retry(at) => Ending::Retry(at),
+                Next::Dead => Ending::Dead,
+            };
+            if ending == Ending::Dead {
+                tracing::warn!(%webhook, delivery = ticket.delivery_id, why, "delivery given up");
+            }
+            let attempt = Some(Attempted { status: answer.status, error: answer.error.clone() });
+            // After anything else what is behind it stays in the database, for whoever takes the lane next.
+            let next = if ending == Ending::Delivered { next_of(behind) } else { None };
+            let keeps_lane = next.is_some();
+            following.extend(next);
+            finished.push(Finished { ticket, ending, attempt, strikes: verdict.strikes, at, keeps_lane });
+            forgiven.extend(verdict.forgiven);
+        }
+        // Behind the lanes that wait.
+        self.waiting.extend(following);
+        (finished, forgiven)
+    }
+
+    /// What the answer means for each delivery of the request, and for the webhook.
+    fn judge(&mut self, tickets: &[Ticket], probe: bool, answer: &Answer, at: Timestamp) -> Vec<Verdict> {
         // Only a wait needs something to hash.
         let accepted = answer.outcome == Outcome::Accepted;
         let key = |ticket: &Ticket| format!("{}/{}", ticket.webhook, ticket.delivery_id);
@@ -205,28 +233,7 @@ impl Desk {
         if self.health.standing.name() != standing.name() {
             tracing::warn!(%webhook, state = self.health.standing.name(), why, "webhook state changed");
         }
-        let (mut finished, mut forgiven) = (Vec::with_capacity(tickets.len()), Vec::new());
-        let mut following = Vec::new();
-        for ((ticket, behind), verdict) in tickets.into_iter().zip(behind).zip(verdicts) {
-            let ending = match verdict.next {
-                Next::Delivered => Ending::Delivered,
-                Next::Retry(at) => Ending::Retry(at),
-                Next::Dead => Ending::Dead,
-            };
-            if ending == Ending::Dead {
-                tracing::warn!(%webhook, delivery = ticket.delivery_id, why, "delivery given up");
-            }
-            let attempt = Some(Attempted { status: answer.status, error: answer.error.clone() });
-            // After anything else what is behind it stays in the database, for whoever takes the lane next.
-            let next = if ending == Ending::Delivered { next_of(behind) } else { None };
-            let keeps_lane = next.is_some();
-            following.extend(next);
-            finished.push(Finished { ticket, ending, attempt, strikes: verdict.strikes, at, keeps_lane });
-            forgiven.extend(verdict.forgiven);
-        }
-        // Behind the lanes that wait.
-        self.waiting.extend(following);
-        (finished, forgiven)
+        verdicts
     }
 
     /// What was taken and will not be sent: everything when the webhook is not up any more, and what is too old.

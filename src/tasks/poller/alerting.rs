@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Poller;
 use super::upstream::Upstream;
-use crate::policy::reaction::Cause;
+use crate::policy::circuit::Cause;
 use crate::presence::system::AlertName;
 use crate::time::Timestamp;
 

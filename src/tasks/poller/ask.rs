@@ -9,8 +9,8 @@ use super::standing::Held;
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::{CallError, Verdict};
+use crate::policy::circuit::Cause;
 use crate::policy::quota::{Refusal, Reservation, Ticket};
-use crate::policy::reaction;
 use crate::presence::upkeep;
 use crate::store::{Miss, StoreError, Usage};
 use crate::time::Timestamp;
@@ -41,25 +41,7 @@ impl Poller {
         }
         let mut questions = 0;
         loop {
-            let upstream = &mut self.upstreams[index];
-            // A completion wakes the loop and must not wait for a tick then.
-            upstream.full =
-                upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_untold;
-            if upstream.full {
-                return None;
-            }
-            let due = upstream.due.next_due(upstream.room_for_suspects())?;
-            if due > now {
-                return Some(due);
-            }
-            if let Some(until) = upstream.paused(now) {
-                return Some(until);
-            }
-            let free = upstream.limiter.next_free(now);
-            if free > now {
-                return Some(free);
-            }
-            let ticket = match self.affordable(index, now) {
+            let ticket = match self.may_start(index, now).and_then(|()| self.affordable(index, now)) {
                 Ok(ticket) => ticket,
                 Err(until) => return until,
             };
@@ -96,6 +78,25 @@ impl Poller {
         }
     }
 
+    /// Whether somebody is due whose call may start: `Err`: not before then, or not before something else has happened.
+    fn may_start(&mut self, index: usize, now: Timestamp) -> Result<(), Option<Timestamp>> {
+        let upstream = &mut self.upstreams[index];
+        // A completion wakes the loop and must not wait for a tick then.
+        upstream.full = upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_untold;
+        if upstream.full {
+            return Err(None);
+        }
+        let due = upstream.due.next_due(upstream.room_for_suspects()).ok_or(None)?;
+        if due > now {
+            return Err(Some(due));
+        }
+        if let Some(until) = upstream.paused(now) {
+            return Err(Some(until));
+        }
+        let free = upstream.limiter.next_free(now);
+        if free > now { Err(Some(free)) } else { Ok(()) }
+    }
+
     /// Whether one more call may be made: `Err(None)` while a reservation is being written.
     fn affordable(&mut self, index: usize, now: Timestamp) -> Result<Ticket, Option<Timestamp>> {
         let upstream = &mut self.upstreams[index];
@@ -109,7 +110,7 @@ impl Poller {
                 if !upstream.is_month_spent() {
                     tracing::warn!(org = %upstream.name, until = %until, "the month's calls are spent; polling stops until the month turns");
                 }
-                upstream.standing = reaction::month_spent(upstream.standing, now, until);
+                upstream.standing = upstream.standing.shut_for(Cause::MonthSpent, now, until);
                 upstream.pause_until(until);
                 self.next_alarm = now;
                 Err(Some(until))

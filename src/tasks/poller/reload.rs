@@ -116,6 +116,7 @@ impl Poller {
         drop(reply.send(answer));
     }
 
+    /// Takes the other list over, at once: who left, who came, who has other hours, and when each is due then.
     fn swap(&mut self, reload: Reload, enrolled: Vec<Enrolled>, departed: Vec<Enrolled>, lessons: &[Lesson]) {
         let now = self.tools.clock.now();
         let Reload { settings, subscriptions, upstreams, renewed, list } = reload;
@@ -134,15 +135,8 @@ impl Poller {
         for (_, person) in present.iter().filter(|(identity, _)| !stays.contains(identity)) {
             self.leave(*person);
         }
-        // Those the database still has on the list although nobody here looks at them: a leaving that was not written.
-        for person in departed.into_iter().filter(|person| !known.contains_key(&person.identity)) {
-            self.reloads.leaving += 1;
-            let tools = self.tools.clone();
-            self.running.start(async move {
-                let result = end_watch(&tools, person, now).await;
-                Done::Left { result }
-            });
-        }
+        let unknown = departed.into_iter().filter(|person| !known.contains_key(&person.identity));
+        unknown.for_each(|person| self.leave_late(person, now));
         let (mut new, mut rehoused) = (Vec::new(), Vec::new());
         for (assignment, stored) in list.into_iter().zip(enrolled) {
             if let Some(&person) = known.get(&assignment.card.identity) {
@@ -179,6 +173,16 @@ impl Poller {
         for (person, before) in intervals {
             self.hurry(person, before, now);
         }
+    }
+
+    /// Somebody the database still has on the list although nobody here looks at them: a leaving that was not written.
+    fn leave_late(&mut self, person: Enrolled, now: Timestamp) {
+        self.reloads.leaving += 1;
+        let tools = self.tools.clone();
+        self.running.start(async move {
+            let result = end_watch(&tools, person, now).await;
+            Done::Left { result }
+        });
     }
 
     /// Other windows: the next look moves into them, or comes sooner where they are open now.

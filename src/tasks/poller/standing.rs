@@ -7,7 +7,8 @@ use super::report::LookNow;
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::{CallError, Verdict};
-use crate::policy::reaction::{self, Cause, Failure, Hold, Reaction, Shut, Standing, Steps};
+use crate::policy::circuit::{Cause, Shut, Standing};
+use crate::policy::reaction::{self, Failure, Hold, Reaction, Steps};
 use crate::presence::system::GapCause;
 use crate::presence::upkeep;
 use crate::store::StoreError;
@@ -87,7 +88,7 @@ impl Poller {
                 for upstream in &mut self.upstreams {
                     upstream.pause_until(reaction.until);
                     if upstream.standing.shut.is_none_or(|shut| shut.cause != Cause::Banned) {
-                        upstream.standing = reaction::banned(upstream.standing, now, reaction.until);
+                        upstream.standing = upstream.standing.shut_for(Cause::Banned, now, reaction.until);
                     }
                 }
             }

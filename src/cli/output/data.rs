@@ -1,0 +1,77 @@
+//! An answer for programs: a JSON object a row, CSV.
+//!
+//! Guards: keys in the columns' order, instants as RFC 3339 in UTC, numbers as they are, a stored body byte for byte.
+//! Deliberately not here: what holds the objects together (`Printer::render`), tables.
+
+use std::fmt::Write as _;
+
+use super::{Cell, Column, Row};
+
+/// A row as a JSON object on one line, without the line end.
+pub(super) fn json(columns: &[Column], row: &Row) -> String {
+    if let Some(stored) = &row.json {
+        return stored.clone();
+    }
+    let mut object = String::from("{");
+    for (key, cell) in keyed(columns, row) {
+        if object.len() > 1 {
+            object.push(',');
+        }
+        let value = match cell {
+            Cell::Nothing => serde_json::Value::Null,
+            Cell::Text(text) => text.as_str().into(),
+            Cell::Number(number) => (*number).into(),
+            Cell::Real(number) => (*number).into(),
+            Cell::Tenths(tenths) => {
+                // Printed by ourselves: what a float makes of 0.1 is nobody's business.
+                let _ = write!(object, "{}:{}", serde_json::Value::from(key), decimal(*tenths));
+                continue;
+            }
+            Cell::Flag(flag) => (*flag).into(),
+            Cell::At(at) => at.rfc3339().into(),
+        };
+        // Writing to a `String` cannot fail.
+        let _ = write!(object, "{}:{value}", serde_json::Value::from(key));
+    }
+    object.push('}');
+    object
+}
+
+/// All rows as CSV with a head line.
+pub(super) fn csv(columns: &[Column], rows: &[Row]) -> String {
+    let keys = columns.iter().filter_map(|column| column.key);
+    let mut text = keys.map(quoted).collect::<Vec<_>>().join(",") + "\n";
+    for row in rows {
+        let fields = keyed(columns, row).map(|(_, cell)| match cell {
+            Cell::Nothing => String::new(),
+            Cell::Text(text) => quoted(text),
+            Cell::Number(number) => number.to_string(),
+            Cell::Tenths(tenths) => decimal(*tenths),
+            Cell::Real(number) => format!("{number:?}"),
+            Cell::Flag(flag) => flag.to_string(),
+            Cell::At(at) => at.rfc3339(),
+        });
+        text.push_str(&fields.collect::<Vec<_>>().join(","));
+        text.push('\n');
+    }
+    text
+}
+
+/// A number of tenths with its one decimal.
+pub(super) fn decimal(tenths: i64) -> String {
+    let sign = if tenths < 0 { "-" } else { "" };
+    format!("{sign}{}.{}", tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10)
+}
+
+fn keyed<'a>(columns: &'a [Column], row: &'a Row) -> impl Iterator<Item = (&'static str, &'a Cell)> {
+    columns.iter().zip(&row.cells).filter_map(|(column, cell)| Some((column.key?, cell)))
+}
+
+/// RFC 4180, section 2: quotes around what holds a comma, a quote or a line end; quotes inside are doubled.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}

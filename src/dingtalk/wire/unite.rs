@@ -1,0 +1,83 @@
+//! Listed ids and records as one: which record belongs to which meeting, and what two of one meeting come to.
+//!
+//! Guards: a record is never lost and never counted twice; of two the one that says most for being inside stands; what
+//! had to be guessed is counted as an oddity. Deliberately not here: the JSON, what a record says (`wire`).
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
+
+use super::{Fault, MAX_CONFERENCES, Record};
+use crate::dingtalk::lenient::Id;
+use crate::ids::ConferenceId;
+use crate::presence::attendance::Phase;
+use crate::presence::observation::Entry;
+
+/// The union of listed ids and records. A record's own conference id counts first, then its key if that is listed; one
+/// id and one record are a pair; else the key is taken as it stands.
+pub(super) fn entries(
+    listed: &[Id<'_>],
+    records: Vec<(Id<'_>, Option<Record<'_>>)>,
+    asked: &str,
+    oddities: &mut u32,
+) -> Result<BTreeMap<ConferenceId, Entry>, Fault> {
+    let mut entries = BTreeMap::new();
+    for id in listed {
+        entries.insert(conference(&id.0, "onGoingConfIdList")?, Entry::ListedOnly);
+    }
+    let sole = if entries.len() == 1 && records.len() == 1 { entries.keys().next().cloned() } else { None };
+    for (key, record) in records {
+        let own = record.as_ref().and_then(|r| r.conference_id.as_ref()).filter(|id| !id.0.is_empty());
+        let id = if let Some(own) = own {
+            conference(&own.0, "memberModelMap: conferenceId")?
+        } else if entries.contains_key(&*key.0) {
+            conference(&key.0, "memberModelMap: a key")?
+        } else if let Some(sole) = &sole {
+            sole.clone()
+        } else {
+            *oddities += 1;
+            conference(&key.0, "memberModelMap: a key")?
+        };
+        let entry = match record {
+            Some(record) => Entry::Record(record.attendance(id.clone(), asked, oddities)?),
+            // Like an id without a record: presence there is unknown, not left.
+            None => Entry::ListedOnly,
+        };
+        put(&mut entries, id, entry, oddities);
+    }
+    if entries.len() > MAX_CONFERENCES {
+        return Err(Fault::Malformed(format!("more than {MAX_CONFERENCES} meetings")));
+    }
+    Ok(entries)
+}
+
+fn conference(text: &str, place: &str) -> Result<ConferenceId, Fault> {
+    ConferenceId::parse(text).map_err(|error| Fault::Malformed(format!("{place} {error}")))
+}
+
+/// Two records of one meeting (several devices, perhaps) are one presence: the one that says most for being inside.
+fn put(entries: &mut BTreeMap<ConferenceId, Entry>, id: ConferenceId, entry: Entry, oddities: &mut u32) {
+    fn weight(entry: &Entry) -> u8 {
+        match entry {
+            Entry::ListedOnly => 0,
+            Entry::Record(record) => match record.phase() {
+                Phase::Outside => 1,
+                Phase::Unknown => 2,
+                Phase::Pending => 3,
+                Phase::Inside => 4,
+            },
+        }
+    }
+    match entries.entry(id) {
+        Slot::Vacant(slot) => {
+            slot.insert(entry);
+        }
+        Slot::Occupied(mut slot) => {
+            if matches!((slot.get(), &entry), (Entry::Record(_), Entry::Record(_))) {
+                *oddities += 1;
+            }
+            if weight(&entry) > weight(slot.get()) {
+                slot.insert(entry);
+            }
+        }
+    }
+}

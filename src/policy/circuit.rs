@@ -1,0 +1,93 @@
+//! How an organisation stands, as far as failures go: how many in a row, since when, and whether the circuit is open.
+//!
+//! Guards: an episode keeps its beginning whatever follows within it; while the same reason lasts, the next probe is never
+//! put earlier. Deliberately not here: which failure opens it, and for how long (`reaction`).
+
+use crate::time::Timestamp;
+
+/// How an organisation stands, as far as failures go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Failed calls since the newest good one, over all people.
+    pub failures: u32,
+    /// The first of them.
+    pub since: Option<Timestamp>,
+    /// Set while the circuit is open.
+    pub shut: Option<Shut>,
+}
+
+/// The circuit is open: nobody is looked at until `until`, then one look at a time until one is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shut {
+    /// Why; the newest reason.
+    pub cause: Cause,
+    /// The first failure of this episode.
+    pub since: Timestamp,
+    /// When the next probe may go out.
+    pub until: Timestamp,
+    /// Probes that failed for this reason.
+    pub attempts: u32,
+}
+
+/// Why nobody of an organisation is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// DingTalk is ill or out of reach.
+    Upstream,
+    /// Our address is banned.
+    Banned,
+    /// Credentials, permission or configuration.
+    Auth,
+    /// Told to wait for long.
+    Throttled,
+    /// No calls left in the month.
+    MonthSpent,
+}
+
+impl Standing {
+    /// With the circuit open until then, from one more failure for this reason: that the calls of the month are spent
+    /// by our own count, or that another organisation found the address banned, is one as well.
+    #[must_use]
+    pub fn shut_for(self, cause: Cause, now: Timestamp, until: Timestamp) -> Self {
+        let before = self.shut.filter(|shut| shut.cause == cause);
+        let attempts = before.map_or(0, |shut| shut.attempts).saturating_add(1);
+        let since = self.shut.map_or(self.since.unwrap_or(now), |shut| shut.since);
+        let until = before.map_or(until, |shut| shut.until.max(until));
+        Self { shut: Some(Shut { cause, since, until, attempts }), since: Some(since), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// 2026-11-23T06:00:00Z
+    const NOW: Timestamp = Timestamp::from_ms(1_795_413_600_000);
+
+    fn after(seconds: u64) -> Timestamp {
+        NOW.plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_same_reason_again_is_one_more_probe_that_is_never_put_earlier() {
+        let first = Standing::default().shut_for(Cause::Auth, NOW, after(60));
+        let again = first.shut_for(Cause::Auth, after(10), after(30));
+        let shut = again.shut.expect("shut");
+        assert_eq!((shut.since, shut.until, shut.attempts), (NOW, after(60), 2));
+    }
+
+    #[test]
+    fn another_reason_counts_anew_within_the_same_episode() {
+        let failing = Standing { failures: 3, since: Some(NOW), shut: None };
+        let banned = failing.shut_for(Cause::Banned, after(5), after(305));
+        let spent = banned.shut_for(Cause::MonthSpent, after(10), after(20));
+        let shut = spent.shut.expect("shut");
+        assert_eq!(
+            (shut.cause, shut.since, shut.until, shut.attempts),
+            (Cause::MonthSpent, NOW, after(20), 1)
+        );
+        assert_eq!((spent.failures, spent.since), (3, Some(NOW)));
+    }
+}
