@@ -220,7 +220,7 @@ fn warn_of_one_host(own: &Keys, base: &Keys, hosts: (&str, &str), context: Conte
             format!("`site = \"{site}\"` in its place means both, or add `legacy_base = \"{}\"`", of.1)
         }
         None => {
-            format!("the same host: `legacy_base = \"{}\"`; if it shall stay there, write that", api.value)
+            format!("write `legacy_base = \"{}\"`, or DingTalk's own host if that is meant", api.value)
         }
     };
     context.report.warning("one-host", &api.place, message, &help);
