@@ -171,6 +171,28 @@ async fn values_that_cannot_be_are_answered_with_some_that_can() {
     }
 }
 
+/// As Caddy, Prometheus and git have it. Needs no config.
+#[tokio::test]
+async fn help_and_version_are_words_too() {
+    let (shell, store) = Shell::with_history().await;
+    store.close().await.unwrap();
+    for (word, option) in [
+        (&["help"][..], &["--help"][..]),
+        (&["help", "run"], &["run", "--help"]),
+        (&["help", "webhook"], &["webhook", "--help"]),
+        (&["help", "db", "backup"], &["db", "backup", "--help"]),
+        (&["version"], &["--version"]),
+    ] {
+        let (said, wanted) = (shell.run(word).await, shell.run(option).await);
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{word:?}");
+        assert!(said.out.len() > 10 && said.out == wanted.out, "{word:?}: {}", said.out);
+    }
+    let mistyped = shell.run(&["help", "runn"]).await;
+    assert!(mistyped.code == 2 && mistyped.err.contains("'run'"), "{mistyped:?}");
+    let no_command = shell.run(&["help", "config", "explain", "--", "--"]).await;
+    assert!(no_command.code == 2 && no_command.err.contains("the name of a command"), "{no_command:?}");
+}
+
 #[tokio::test]
 async fn whoever_is_meant_is_found_or_the_way_on_is_said() {
     let (shell, store) = Shell::with_history().await;
