@@ -91,6 +91,7 @@ pub(super) fn config(
     if !report.has_errors() {
         warn_of_nobody(&users, &windows, report);
     }
+    warn_of_least_interval(&users, &poll, report);
     let arithmetic = plan::Plan { windows: &windows, blackouts: &blackouts, poll: &poll, time_zone: zone };
     plan::check(arithmetic, &orgs, &users, sources, report);
     warn_of_interpolation(files, report);
@@ -159,7 +160,24 @@ fn warn_of_nobody(users: &[people::UserAt], windows: &[super::Window], report: &
         if never {
             let message = format!("no [[window]] is for `{}`: never looked at", at.user.name);
             let help = "add a window without `groups`, or one for a group of theirs";
-            report.push(Problem::warning("never-open", None, message).help(help));
+            report.warning("never-open", &at.place, message, help);
+        }
+    }
+}
+
+/// Whoever sets both may take it for a floor.
+fn warn_of_least_interval(users: &[people::UserAt], poll: &super::Poll, report: &Report) {
+    if report.first_use("poll.min_interval").is_none() {
+        return;
+    }
+    for at in users.iter().filter(|at| at.enabled) {
+        if let (super::Cadence::Every(interval), Some(place)) = (&at.user.cadence, &at.cadence_place)
+            && *interval < poll.min_interval
+        {
+            let message = "`interval` is shorter than `min_interval`, which only holds for \"auto\"";
+            let every = humantime::format_duration(*interval);
+            let help = format!("looks come every {every} all the same: write the interval that is meant");
+            report.warning("no-effect", place, message, &help);
         }
     }
 }

@@ -185,7 +185,7 @@ pub fn render_one(problem: &Problem, sources: &Sources, mark: (&str, &str)) -> S
     let mut out = format!("{}{}:{} {}\n", mark.0, problem.severity.name(), mark.1, problem.message);
     let Some(place) = &problem.place else {
         if let Some(help) = &problem.help {
-            let _ = writeln!(out, "   = {help}");
+            let _ = writeln!(out, "   = {}", folded(help, 5));
         }
         return out;
     };
@@ -195,7 +195,7 @@ pub fn render_one(problem: &Problem, sources: &Sources, mark: (&str, &str)) -> S
         let _ = writeln!(out, "  --> {}{gap}{aside}", shown(position.as_ref()));
         if let Some(help) = &problem.help {
             let width = position.map_or(2, |position| position.line.to_string().len().max(2));
-            let _ = writeln!(out, "{:width$} = {help}", "");
+            let _ = writeln!(out, "{:width$} = {}", "", folded(help, width + 3));
         }
     } else {
         excerpt(&mut out, sources, place, problem.help.as_deref().unwrap_or(""));
@@ -236,10 +236,15 @@ fn excerpt(out: &mut String, sources: &Sources, place: &Place, label: &str) {
     }
 }
 
-/// A list too long for a line goes on below, between its items: what may be copied stays whole.
+/// What is too long for a line goes on below, between words: what may be copied, between backticks, stays whole.
 fn folded(label: &str, indent: usize) -> String {
     let (mut out, mut used) = (String::new(), indent);
-    for item in label.split_inclusive(", ") {
+    let mut is_copied = false;
+    let ends_here = |c: char| {
+        is_copied ^= c == '`';
+        c == ' ' && !is_copied
+    };
+    for item in label.split_inclusive(ends_here) {
         let wide = item.trim_end().chars().map(columns).sum::<usize>();
         if used > indent && used + wide > WIDEST {
             out.truncate(out.trim_end().len());
