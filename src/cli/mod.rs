@@ -204,18 +204,12 @@ enum Command {
 /// Prints what this option would, and ends; a command that there is not ends as one does.
 fn instead(of: &[String], option: &str) -> ! {
     let words = ["presenced"].into_iter().chain(of.iter().map(String::as_str)).chain([option]);
-    match Cli::try_parse_from(words) {
-        Err(said) => said.exit(),
-        Ok(_) => {
-            // After a `--` the option was taken for a word of the command's.
-            anstream::eprintln!(
-                "{}error:{:#} `help` takes the name of a command",
-                output::ERROR,
-                output::ERROR
-            );
-            std::process::exit(Exit::Usage as i32)
-        }
+    if let Err(said) = Cli::try_parse_from(words) {
+        said.exit();
     }
+    // After a `--` the option was taken for a word of the command's.
+    anstream::eprintln!("{}error:{:#} `help` takes the name of a command", output::ERROR, output::ERROR);
+    std::process::exit(Exit::Usage as i32)
 }
 
 /// Parses the command line, runs the command, prints its failure, gives its exit code.
