@@ -13,6 +13,7 @@ use crate::time::{Timestamp, duration_ms};
 
 /// Options of `history`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = when::UNDERSTOOD)]
 pub struct Args {
     /// A name, a unionId, or enough of one
     #[arg(value_name = "WHO")]

@@ -81,6 +81,12 @@ fn add(pages: &mut Vec<Page>, command: &clap::Command, name: &str) -> std::io::R
         if command.has_subcommands() {
             man.render_subcommands_section(&mut text)?;
         }
+        if let Some(notes) = command.get_after_help() {
+            let mut roff = Roff::new();
+            roff.control("SH", ["NOTES"]);
+            roff.text([roman(notes.to_string())]);
+            roff.to_writer(&mut text)?;
+        }
         see_also(&mut text, &["presenced(1)", "presenced.toml(5)"])?;
     }
     pages.push(Page { name: format!("{name}.1"), text });
@@ -221,7 +227,7 @@ mod tests {
         {
             assert!(names.contains(&expected), "{expected} is missing: {names:?}");
         }
-        for command in Cli::command().get_subcommands() {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
             let name = format!("presenced-{}.1", command.get_name());
             assert!(names.contains(&name.as_str()), "{name} is missing");
         }
@@ -231,6 +237,16 @@ mod tests {
             for key in table.keys.iter().filter(|key| key.kind.inner().is_none()) {
                 assert!(text.contains(&format!("\\fB{}\\fR", key.name)), "{} is missing", key.name);
             }
+        }
+    }
+
+    #[test]
+    fn what_stands_below_the_help_stands_on_the_page_too() {
+        let pages = pages().expect("pages");
+        for name in ["presenced-history.1", "presenced-report.1", "presenced-webhook-replay.1"] {
+            let page = pages.iter().find(|page| page.name == name).expect(name);
+            let text = String::from_utf8_lossy(&page.text).into_owned();
+            assert!(text.contains("SH NOTES\nWHEN is a length of time ago"), "{text}");
         }
     }
 

@@ -189,6 +189,27 @@ enum Command {
     Completions(completions::Args),
     /// The manual pages
     Man(man::Args),
+    /// The same as --help, for whoever is used to this
+    #[command(hide = true)]
+    Help {
+        /// A command, with the one below it where it has some
+        #[arg(value_name = "COMMAND")]
+        of: Vec<String>,
+    },
+    /// The same as --version
+    #[command(hide = true)]
+    Version,
+}
+
+/// Prints what this option would, and ends; a command that there is not ends as one does.
+fn instead(of: &[String], option: &str) -> ! {
+    let words = ["presenced"].into_iter().chain(of.iter().map(String::as_str)).chain([option]);
+    if let Err(said) = Cli::try_parse_from(words) {
+        said.exit();
+    }
+    // After a `--` the option was taken for a word of the command's.
+    anstream::eprintln!("{}error:{:#} `help` takes the name of a command", output::ERROR, output::ERROR);
+    std::process::exit(Exit::Usage as i32)
 }
 
 /// Parses the command line, runs the command, prints its failure, gives its exit code.
@@ -217,6 +238,8 @@ pub fn main() -> ExitCode {
         Command::Config(args) => configuration::run(&globals, args),
         Command::Completions(args) => completions::run(&globals, args),
         Command::Man(args) => man::run(&globals, &args),
+        Command::Help { of } => instead(&of, "--help"),
+        Command::Version => instead(&[], "--version"),
     };
     let exit = ended.unwrap_or_else(|error| {
         let failure = error.downcast_ref::<Failure>();

@@ -25,6 +25,7 @@ use spans::Spans;
 
 /// Options of `report`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = when::UNDERSTOOD)]
 pub struct Args {
     /// Of one person: a name, a unionId, or enough of one
     #[arg(value_name = "WHO")]

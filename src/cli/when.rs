@@ -1,15 +1,25 @@
-//! WHEN: `7d`, `yesterday`, `2026-11-23`, `2026-11-23 09:05`, `2026-11-23T09:05:00Z`.
+//! WHEN: `7d`, `yesterday`, `2026-11-23`, `2026-11-23 09:05`, `2026-11-23T09:05+08:00`.
 //!
 //! Guards: a length of time is counted back from now; a day is the reader's, in the zone that is shown; months and
 //! years, whose length nobody knows, are refused. Deliberately not here: what happened then.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
+use chrono::{DateTime, Days, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
 use chrono_tz::Tz;
 
 use super::{Exit, Failure};
 use crate::time::Timestamp;
+
+/// What may be written, for the help of the commands that take it.
+pub(super) const UNDERSTOOD: &str = "\
+WHEN is a length of time ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`) or an instant: \
+`2026-11-23 09:05`, in the zone that is shown (the config's, or that of --tz), or with a zone of its own, \
+`2026-11-23 09:05+08:00` or `2026-11-23T01:05:00Z`";
+
+/// How an instant begins. Seconds may have a fraction, as those that are printed have.
+const CLOCKS: [&str; 4] =
+    ["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"];
 
 /// The begin of what is meant; a day begins at midnight.
 pub(super) fn since(text: &str, now: Timestamp, zone: Tz) -> Result<Timestamp, Failure> {
@@ -23,17 +33,12 @@ pub(super) fn until(text: &str, now: Timestamp, zone: Tz) -> Result<Timestamp, F
 
 fn parse(text: &str, now: Timestamp, zone: Tz, days_after: u64) -> Result<Timestamp, Failure> {
     let text = text.trim();
-    if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
-        return Ok(Timestamp::from_ms(instant.timestamp_millis()));
-    }
     if let Some(day) = day(text, now, zone) {
         let day = day.checked_add_days(Days::new(days_after)).unwrap_or(day);
         return Ok(midnight(day, zone));
     }
-    for format in ["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"] {
-        if let Ok(civil) = NaiveDateTime::parse_from_str(text, format) {
-            return Ok(local(civil, zone));
-        }
+    if let Some(instant) = instant(text, zone) {
+        return Ok(instant);
     }
     if has_vague_unit(text) {
         let hint = "months and years have no fixed length; write days, as in `30d`";
@@ -45,10 +50,24 @@ fn parse(text: &str, now: Timestamp, zone: Tz, days_after: u64) -> Result<Timest
     let hint = if text.parse::<NaiveTime>().is_ok() {
         format!("of which day? Write `{} {text}`", today(now, zone))
     } else {
-        "write a length of time (`7d`), a day (`2026-11-23`, `yesterday`) or an instant (`2026-11-23 09:05`)"
+        "write a length of time (`7d`), a day (`2026-11-23`, `yesterday`) or an instant (`2026-11-23 09:05`, \
+         `2026-11-23T09:05+08:00`)"
             .into()
     };
     Err(Failure::new(Exit::Usage, format!("`{text}` is no time; {hint}")))
+}
+
+/// An instant, by the clocks there unless it names its own zone: `Z`, `+08:00`, `+0800`, `+08`, or a zone's name.
+fn instant(text: &str, zone: Tz) -> Option<Timestamp> {
+    let named = text.rsplit_once(' ').and_then(|(rest, name)| Some((rest.trim_end(), name.parse().ok()?)));
+    let (text, zone) = named.unwrap_or((text, zone));
+    CLOCKS.into_iter().find_map(|clock| {
+        if let Ok(civil) = NaiveDateTime::parse_from_str(text, clock) {
+            return Some(local(civil, zone));
+        }
+        let instant = DateTime::<FixedOffset>::parse_from_str(text, &format!("{clock}%#z")).ok()?;
+        Some(Timestamp::from_ms(instant.timestamp_millis()))
+    })
 }
 
 /// A length of time, as an option takes it.
@@ -164,6 +183,38 @@ mod tests {
         assert_eq!(utc(since, "2026-11-23 09:05"), "2026-11-23T01:05:00.000Z");
         assert_eq!(utc(until, "2026-11-23T09:05:07"), "2026-11-23T01:05:07.000Z");
         assert_eq!(utc(since, "2026-11-23T09:05:00Z"), "2026-11-23T09:05:00.000Z");
+    }
+
+    #[test]
+    fn an_instant_is_understood_however_its_zone_and_its_seconds_are_written() {
+        for seconds in ["", ":00", ":00.000"] {
+            for between in [" ", "T"] {
+                for zone in ["", "Z", " Z", "z", "+00:00", "-00:00", " +0000", "+00", " UTC"] {
+                    let (text, zone_there) = (format!("2026-11-24{between}10:00{seconds}{zone}"), zone);
+                    let there = if zone_there.is_empty() {
+                        "2026-11-24T02:00:00.000Z"
+                    } else {
+                        "2026-11-24T10:00:00.000Z"
+                    };
+                    assert_eq!(utc(since, &text), there, "{text}");
+                    assert_eq!(utc(until, &text), there, "{text}");
+                }
+            }
+        }
+        assert_eq!(utc(since, "2026-11-24T10:00+08:00"), "2026-11-24T02:00:00.000Z");
+        assert_eq!(utc(since, "2026-11-24 10:00 Asia/Tokyo"), "2026-11-24T01:00:00.000Z");
+        assert_eq!(utc(since, "2026-11-24 10:00 -0330"), "2026-11-24T13:30:00.000Z");
+        assert_eq!(utc(since, "2026-11-24 10:00:59.9-05"), "2026-11-24T15:00:59.900Z");
+        for wrong in [
+            "2026-11-24 10:00+25:00",
+            "2026-11-24 10:00 +8",
+            "2026-11-24 25:00",
+            "2026-11-24T10:00 CST",
+            "2026-11-24 10",
+        ] {
+            let failure = since(wrong, NOW, Tz::UTC).expect_err(wrong);
+            assert!(failure.message.contains("`2026-11-23T09:05+08:00`"), "{}", failure.message);
+        }
     }
 
     #[test]

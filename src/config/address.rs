@@ -11,8 +11,11 @@ use super::value::text;
 /// An `http` or `https` URL without a user, its host in ASCII.
 pub(super) fn url(text: &str) -> Result<reqwest::Url, Trouble> {
     let example = "for example `https://hooks.example.com/dingtalk`";
+    if text.trim() != text {
+        return Err(Trouble::new("white space stands around the URL", "take it out"));
+    }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(Trouble::new("is not a URL", example));
+        return Err(without_scheme(text).unwrap_or_else(|| Trouble::new("is not a URL", example)));
     };
     if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
         return Err(Trouble::new(
@@ -31,6 +34,15 @@ pub(super) fn url(text: &str) -> Result<reqwest::Url, Trouble> {
         return Err(Trouble::new("the host is not ASCII", "write its punycode form, `xn--...`"));
     }
     reqwest::Url::parse(text).map_err(|error| Trouble::new(format!("is not a URL: {error}"), example))
+}
+
+/// What is an address once its scheme stands in front.
+fn without_scheme(text: &str) -> Option<Trouble> {
+    let rest = ["https:", "http:"].iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
+    let whole = format!("https://{}", rest.trim_start_matches('/'));
+    let host = reqwest::Url::parse(&whole).ok()?.host_str()?.to_owned();
+    let is_one = host == "localhost" || host.contains(['.', ':']) && !text.contains(['@', ' ']);
+    is_one.then(|| Trouble::new("does not begin with `https://`", format!("write `{whole}`")))
 }
 
 /// Whether the URL's host is this machine.
@@ -93,7 +105,10 @@ mod tests {
     fn urls_are_http_without_a_user_and_ascii() {
         assert!(url("https://crm.example.com/hooks?x=1").is_ok());
         for (text, word) in [
-            ("crm.example.com", "is not a URL"),
+            ("crm.example.com", "`https://`"),
+            (" https://crm.example.com", "white space"),
+            ("crm", "is not a URL"),
+            ("", "is not a URL"),
             ("ftp://crm.example.com", "scheme"),
             ("https://me:pw@crm.example.com", "user"),
             ("https://客户.example.com", "ASCII"),
@@ -101,6 +116,22 @@ mod tests {
         ] {
             let trouble = url(text).expect_err(text);
             assert!(trouble.message.contains(word), "{text}: {}", trouble.message);
+        }
+    }
+
+    #[test]
+    fn a_url_without_its_scheme_is_written_out() {
+        for (text, whole) in [
+            ("crm.example.com/hook?a=1", "https://crm.example.com/hook?a=1"),
+            ("crm.example.com:8443", "https://crm.example.com:8443"),
+            ("//crm.example.com", "https://crm.example.com"),
+            ("https:/crm.example.com", "https://crm.example.com"),
+            ("localhost:8080/hook", "https://localhost:8080/hook"),
+        ] {
+            assert_eq!(url(text).expect_err(text).help, format!("write `{whole}`"), "{text}");
+        }
+        for text in ["hook", "/hook", "me@crm.example.com", "ask the boss"] {
+            assert!(url(text).expect_err(text).help.starts_with("for example"), "{text}");
         }
     }
 

@@ -82,6 +82,7 @@ pub(super) fn config(
     let log = housekeeping::log(root.table("log", "log").as_ref());
 
     warnings::about_people(&users, &windows, window_groups.iter().flatten(), report);
+    warnings::about_least_interval(&users, &poll, report);
     let arithmetic = plan::Plan { windows: &windows, blackouts: &blackouts, poll: &poll, time_zone: zone };
     plan::check(arithmetic, &orgs, &users, sources, report);
     warnings::about_files(files, sources, report);

@@ -125,7 +125,9 @@ impl Context<'_> {
             Ok(secret) if purpose == Purpose::Signing => {
                 if let Some(trouble) = signing_secret_trouble(&secret) {
                     let problem = Problem::error("bad-secret", Some(spot.place.clone()), trouble).aside("");
-                    self.report.push(problem.help("it is `whsec_` and the base64 of 24 to 64 bytes"));
+                    let help =
+                        "`presenced webhook secret new` makes one: `whsec_` and the base64 of 24 to 64 bytes";
+                    self.report.push(problem.help(help));
                 }
             }
             Ok(secret) if purpose == Purpose::Robot => {
@@ -152,7 +154,12 @@ impl Context<'_> {
             SecretError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {}
             SecretError::File { path, source } if source.kind() == ErrorKind::NotFound => {
                 let message = format!("there is no file {}", path.display());
-                self.report.error("missing-secret", place, message, "the secret stands in it, alone");
+                self.report.error(
+                    "missing-secret",
+                    place,
+                    message,
+                    "make it, with the secret in it and nothing else",
+                );
             }
             SecretError::File { path, source } => {
                 let message = format!("the file {} cannot be read", path.display());

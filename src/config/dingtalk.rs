@@ -52,8 +52,13 @@ struct Keys {
     present: Vec<&'static str>,
 }
 
-/// Keys that some kind of app cannot do without.
-const NEEDED: [&str; 5] = ["app_key", "app_secret", "corp_id", "access_token", "calls_per_month"];
+/// Keys that some kind of app, or a host of one's own, cannot do without.
+const NEEDED: [&str; 6] =
+    ["app_key", "app_secret", "corp_id", "access_token", "calls_per_month", "legacy_base"];
+
+/// Where a site is: of the API, and of the older one.
+const INTERNATIONAL: (&str, &str) = ("https://api.dingtalk.io", "https://oapi.dingtalk.io");
+const MAINLAND: (&str, &str) = ("https://api.dingtalk.com", "https://oapi.dingtalk.com");
 
 /// An organisation, and where its table is.
 #[derive(Debug)]
@@ -174,10 +179,12 @@ fn build(
         missing("calls_per_month", "calls_per_month = 5000");
     }
     let app = app(own, base, missing)?;
-    let (api, legacy) = match one(own.site.as_ref(), base.site.as_ref()).unwrap_or(Site::International) {
-        Site::International => ("https://api.dingtalk.io", "https://oapi.dingtalk.io"),
-        Site::Mainland => ("https://api.dingtalk.com", "https://oapi.dingtalk.com"),
+    let hosts = match one(own.site.as_ref(), base.site.as_ref()).unwrap_or(Site::International) {
+        Site::International => INTERNATIONAL,
+        Site::Mainland => MAINLAND,
     };
+    warn_of_one_host(own, base, hosts, context);
+    let (api, legacy) = hosts;
     Some(Org {
         name: name.clone(),
         api_base: one(own.api_base.as_ref(), base.api_base.as_ref()).unwrap_or_else(|| api.to_owned()),
@@ -195,6 +202,28 @@ fn build(
         proxy: one(own.proxy.as_ref(), base.proxy.as_ref()),
         ca_file: one(own.ca_file.as_ref(), base.ca_file.as_ref()),
     })
+}
+
+/// The API goes elsewhere and the older one stays behind: every organisation may be asked for its contacts at any time,
+/// with a token that the other host gave.
+fn warn_of_one_host(own: &Keys, base: &Keys, hosts: (&str, &str), context: Context<'_>) {
+    let Some(api) = own.api_base.as_ref().or(base.api_base.as_ref()) else { return };
+    let host = |text: &str| reqwest::Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let (named, is_set) = (host(&api.value), |keys: &Keys| keys.present.contains(&"legacy_base"));
+    if named == host(hosts.0) || is_set(own) || is_set(base) {
+        return;
+    }
+    let message = format!("`user find` still calls {}: set `legacy_base` beside `api_base`", hosts.1);
+    let sites = [("international", INTERNATIONAL), ("mainland", MAINLAND)];
+    let help = match sites.iter().find(|(_, of)| named == host(of.0)) {
+        Some((site, of)) => {
+            format!("`site = \"{site}\"` in its place means both, or add `legacy_base = \"{}\"`", of.1)
+        }
+        None => {
+            format!("write `legacy_base = \"{}\"`, or DingTalk's own host if that is meant", api.value)
+        }
+    };
+    context.report.warning("one-host", &api.place, message, &help);
 }
 
 fn app(own: &Keys, base: &Keys, missing: impl Fn(&str, &str)) -> Option<App> {

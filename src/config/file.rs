@@ -171,9 +171,34 @@ fn parse<'t>(file: &'t Text, report: &Report) -> Document<'t> {
     let (parsed, errors) = DeTable::parse_recoverable(&file.whole);
     for error in errors {
         let place = Place { source: file.source, span: within(error.span(), &file.whole) };
-        report.push(Problem::error("syntax", Some(place), error.message()));
+        let problem = Problem::error("syntax", Some(place.clone()), error.message());
+        report.push(match syntax_advice(&file.whole, &place.span, error.message()) {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
     }
     Document { table: parsed.into_inner(), source: file.source, world_readable: file.world_readable }
+}
+
+/// What to do where the parser's own words do not say it.
+fn syntax_advice(text: &str, at: &std::ops::Range<usize>, message: &str) -> Option<&'static str> {
+    let line = text[..at.start].rfind('\n').map_or(0, |end| end + 1);
+    let line = text[line..].lines().next().unwrap_or("");
+    let is_said = |word: &str| message.contains(word);
+    let lacks_quotes = is_said("must be quoted");
+    if text.trim_start().starts_with('{') {
+        Some("this is JSON: the config is TOML, and `presenced init` writes one to begin with")
+    } else if is_said("duplicate key") {
+        Some("it stands above already: one of the two must go, or a new table begin")
+    } else if lacks_quotes && line.contains(['“', '”', '„', '‘', '’', '＂']) {
+        Some("these quotes are typographic: write `\"`")
+    } else if lacks_quotes {
+        Some("write it in quotes: `\"...\"`")
+    } else if is_said("expected `=`") || line.trim_end().ends_with(':') {
+        Some("TOML has `key = value`, and `[table]` on a line of its own")
+    } else {
+        None
+    }
 }
 
 /// Whether anybody on the machine may read it.

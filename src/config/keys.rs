@@ -38,15 +38,20 @@ pub(super) fn keys_of(path: &str) -> impl Iterator<Item = &'static str> {
     table(path).into_iter().flat_map(|table| table.all_keys().map(|key| key.name))
 }
 
-/// What to do about an unknown key: the nearest one here, else where it is known, else what is known here.
-pub(super) fn advice(name: &str, path: &str) -> String {
+/// The key of a table that somebody may have meant by an unknown one.
+pub(super) fn meant(name: &str, path: &str) -> Option<&'static str> {
     let shared = match path {
         "org" => "dingtalk",
         "webhook_defaults" => "webhook",
         path => path,
     };
     let synonym = SYNONYMS.iter().find(|(of, names, _)| *of == shared && names.contains(&name));
-    if let Some(near) = nearest(name, keys_of(path)).or(synonym.map(|(_, _, key)| *key)) {
+    nearest(name, keys_of(path)).or(synonym.map(|(_, _, key)| *key))
+}
+
+/// What to do about an unknown key: the nearest one here, else where it is known, else what is known here.
+pub(super) fn advice(name: &str, path: &str) -> String {
+    if let Some(near) = meant(name, path) {
         return format!("did you mean `{}`?", written(near, path));
     }
     let elsewhere: Vec<String> = TABLES

@@ -28,6 +28,8 @@ pub(super) struct UserAt {
     pub(super) cadence_place: Option<Place>,
     /// `enabled`.
     pub(super) enabled: bool,
+    /// Their `union_id`.
+    pub(super) place: Place,
 }
 
 /// Reads a name of some kind.
@@ -99,11 +101,13 @@ pub(super) fn users(
             report.push(problem.also(first.clone(), "the first"));
             continue;
         }
-        seen.insert(identity.clone(), union_id.place);
+        let place = union_id.place;
+        seen.insert(identity.clone(), place.clone());
         let mut of_group = groups.iter().rev().filter(|group| own_groups.contains(&group.name.value));
         let inherited = of_group.find_map(|group| group.cadence.as_ref()).or(poll.1);
         let held = cadence.as_ref().or(inherited);
         users.push(UserAt {
+            place,
             user: User {
                 name: name.map_or_else(|| identity.union_id.to_string(), |spot| spot.value),
                 identity,

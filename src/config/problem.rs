@@ -186,7 +186,7 @@ pub fn render_one(problem: &Problem, sources: &Sources, mark: (&str, &str)) -> S
     let mut out = format!("{}{}:{} {}\n", mark.0, problem.severity.name(), mark.1, problem.message);
     let Some(place) = &problem.place else {
         if let Some(help) = &problem.help {
-            let _ = writeln!(out, "   = {help}");
+            let _ = writeln!(out, "   = {}", excerpt::folded(help, 5));
         }
         return out;
     };
@@ -196,7 +196,7 @@ pub fn render_one(problem: &Problem, sources: &Sources, mark: (&str, &str)) -> S
         let _ = writeln!(out, "  --> {}{gap}{aside}", shown(position.as_ref()));
         if let Some(help) = &problem.help {
             let width = position.map_or(2, |position| position.line.to_string().len().max(2));
-            let _ = writeln!(out, "{:width$} = {help}", "");
+            let _ = writeln!(out, "{:width$} = {}", "", excerpt::folded(help, width + 3));
         }
     } else {
         excerpt::write(&mut out, sources, place, problem.help.as_deref().unwrap_or(""));

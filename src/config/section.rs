@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::footprint::Footprint;
-use super::keys::{advice, keys_of};
+use super::keys::{advice, keys_of, meant};
 use super::problem::{Place, Problem, Severity};
 
 /// What one reading of a config has come to so far.
@@ -194,9 +194,11 @@ impl<'a> Section<'a> {
         &self.label
     }
 
-    /// Whether the key stands there, right or wrong.
+    /// Whether the key stands there, right or wrong, or misspelt: what is reported once is not missing too.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.table.contains_key(key)
+        let is_meant =
+            |name: &str| keys_of(self.path).all(|known| known != name) && meant(name, self.path) == Some(key);
+        self.table.contains_key(key) || self.table.keys().any(|name| is_meant(name.get_ref()))
     }
 
     fn raw(&self, key: &'static str) -> Option<Raw<'a>> {

@@ -128,7 +128,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, Trouble> {
         Err(humantime::DurationError::UnknownUnit { unit, value, .. }) if unit.is_empty() => {
             Err(Trouble::new(
                 format!("`{text}` has no unit"),
-                format!("write `{value}s`, `{value}m` or `{value}h`"),
+                format!("write `{value}s`, `{value}m`, `{value}h` or `{value}d`"),
             ))
         }
         Err(humantime::DurationError::UnknownUnit { unit, .. }) => Err(Trouble::new(
@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn other_durations_are_refused_with_advice() {
-        assert_eq!(trouble("30"), "`30` has no unit; write `30s`, `30m` or `30h`");
+        assert_eq!(trouble("30"), "`30` has no unit; write `30s`, `30m`, `30h` or `30d`");
         assert!(trouble("30 sek").starts_with("`sek` is not a unit of time"));
         assert!(trouble("").contains("is not a duration"));
         assert!(trouble("-5m").contains("is not a duration"));

@@ -171,6 +171,50 @@ async fn values_that_cannot_be_are_answered_with_some_that_can() {
     }
 }
 
+/// As Caddy, Prometheus and git have it. Needs no config.
+#[tokio::test]
+async fn help_and_version_are_words_too() {
+    let (shell, store) = Shell::with_history().await;
+    store.close().await.unwrap();
+    for (word, option) in [
+        (&["help"][..], &["--help"][..]),
+        (&["help", "run"], &["run", "--help"]),
+        (&["help", "webhook"], &["webhook", "--help"]),
+        (&["help", "db", "backup"], &["db", "backup", "--help"]),
+        (&["version"], &["--version"]),
+    ] {
+        let (said, wanted) = (shell.run(word).await, shell.run(option).await);
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{word:?}");
+        assert!(said.out.len() > 10 && said.out == wanted.out, "{word:?}: {}", said.out);
+    }
+    let mistyped = shell.run(&["help", "runn"]).await;
+    assert!(mistyped.code == 2 && mistyped.err.contains("'run'"), "{mistyped:?}");
+    let no_command = shell.run(&["help", "config", "explain", "--", "--"]).await;
+    assert!(no_command.code == 2 && no_command.err.contains("the name of a command"), "{no_command:?}");
+}
+
+/// The same hour, however it is written.
+#[tokio::test]
+async fn a_time_without_seconds_and_with_a_zone_is_understood() {
+    let (shell, store) = Shell::with_history().await;
+    store.close().await.unwrap();
+    // Both visits began at 16:54:55 in Shanghai, which is the config's zone.
+    for (until, rows) in [
+        ("2023-11-07 16:54", 0),
+        ("2023-11-07T16:54+08:00", 0),
+        ("2023-11-07T08:54Z", 0),
+        ("2023-11-07 16:55", 2),
+        ("2023-11-07T16:55+08:00", 2),
+        ("2023-11-07 08:55Z", 2),
+    ] {
+        let ended = shell.run(&["history", "li", "--until", until, "-o", "json"]).await;
+        let found: Vec<serde_json::Value> = serde_json::from_str(&ended.out).unwrap_or_default();
+        assert_eq!((found.len(), ended.code), (rows, if rows == 0 { 4 } else { 0 }), "{until}: {ended:?}");
+    }
+    let help = shell.run(&["history", "--help"]).await;
+    assert!(help.out.contains("`2026-11-23 09:05+08:00`"), "{}", help.out);
+}
+
 #[tokio::test]
 async fn whoever_is_meant_is_found_or_the_way_on_is_said() {
     let (shell, store) = Shell::with_history().await;

@@ -128,13 +128,36 @@ fn a_template_that_is_named_as_a_format_is_answered_with_both_keys() {
 
 #[test]
 fn http_is_for_loopback() {
-    let of = |base: &str| said(&format!("{HEAD}api_base = \"{base}\"\n{ONE_USER}"));
+    let of = |base: &str| said(&format!("{HEAD}api_base = \"{base}\"\nlegacy_base = \"{base}\"\n{ONE_USER}"));
     for base in
         ["http://127.0.0.1:8080", "http://localhost:8080/", "http://[::1]:8080", "https://x.example.com"]
     {
         assert_eq!(of(base), "-- accepted\n", "{base}");
     }
     assert!(of("http://10.0.0.1").ends_with("-- refused\n"));
+}
+
+/// The contacts are asked with a token of the API's host: they must not stay behind unsaid.
+#[test]
+fn another_host_for_the_api_alone_leaves_the_contacts_where_they_were() {
+    let of = |keys: &str| said(&format!("{HEAD}{keys}{ONE_USER}"));
+    insta::assert_snapshot!(of("api_base = \"https://dingtalk.corp.example.com/real\"\n"));
+    insta::assert_snapshot!(of("api_base = \"https://api.dingtalk.com\"\n"));
+    for silent in [
+        "api_base = \"https://api.dingtalk.io/\"\n",
+        "site = \"mainland\"\napi_base = \"https://api.dingtalk.com\"\n",
+        "api_base = \"http://127.0.0.1:1\"\nlegacy_base = \"http://127.0.0.1:1\"\n",
+        "api_base = \"http://127.0.0.1:1\"\nlegacy_base = \"https://oapi.dingtalk.io\"\n",
+    ] {
+        assert_eq!(of(silent), "-- accepted\n", "{silent}");
+    }
+    // One line for the host that several share, and none for an organisation that names both.
+    let orgs = "[[org]]\nname = \"a\"\n[[org]]\nname = \"b\"\n[[org]]\nname = \"c\"\nlegacy_base = \"http://127.0.0.1:1\"\n";
+    let said = of(&format!("api_base = \"http://127.0.0.1:1\"\n{orgs}"));
+    assert_eq!(said.matches("`user find` still calls").count(), 1, "{said}");
+    // What is wrong is said once.
+    let said = of("api_base = \"http://127.0.0.1:1\"\nlegacy_base = 7\n");
+    assert!(said.contains("`legacy_base` in [dingtalk]") && !said.contains("warning"), "{said}");
 }
 
 #[test]

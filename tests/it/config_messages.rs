@@ -125,7 +125,7 @@ const PROMISES: &[Promise] = &[
         more: "[http]\ntoken = { credential = \"http-token\" }\n",
         said: &[
             "error: there is no credential `http-token`\n",
-            "add `LoadCredential=http-token:/etc/presenced/credentials/http-token` to the unit's [Service]",
+            "add `LoadCredential=http-token:/etc/presenced/credentials/http-token` to\n     the unit's [Service]",
         ],
     },
     Promise {
@@ -214,6 +214,48 @@ fn every_promised_message_comes() {
         let row = rows.iter().find(|row| row["code"] == *code).unwrap_or_else(|| panic!("{code}: {rows:?}"));
         assert_eq!((&row["severity"], &row["file"]), (&(*severity).into(), &"config.toml".into()), "{code}");
         assert!(row["line"].is_number() && row["column"].is_number() && row["message"].is_string(), "{row}");
+    }
+}
+
+/// Mistakes of the first day: each is said once, with its line and with what to write.
+#[test]
+fn what_a_hurried_hand_writes_is_answered_with_what_to_write() {
+    let hook = |line: &str| format!("{GOOD}[[webhook]]\nname = \"crm\"\n{line}\n");
+    for (config, place, said) in [
+        (hook("url = \"crm.example.com/hook\""), 10, "write `https://crm.example.com/hook`"),
+        (hook("url = \"https:/crm.example.com\""), 10, "write `https://crm.example.com`"),
+        (
+            hook("url = \"https://crm.example.com\"\nsecret = \"abc\""),
+            11,
+            "`presenced webhook secret new` makes one",
+        ),
+        (GOOD.replace("union_id", "unionid"), 7, "did you mean `union_id`?"),
+        (GOOD.replace("calls_per_month", "calls_per_mont"), 5, "did you mean `calls_per_month`?"),
+        (GOOD.replace("Shanghai", "Shanghia"), 1, "did you mean `Asia/Shanghai`?"),
+        (format!("{GOOD}cron = \"0 */5 9-18 * * MON-FRI 2026\"\n"), 8, "here are 7"),
+        (format!("{GOOD}[history]\nvisits = \"90\"\n"), 9, "`90d`"),
+        (format!("{GOOD}name = Li\n"), 8, "write it in quotes: `\"...\"`"),
+        (format!("{GOOD}name = “Li”\n"), 8, "these quotes are typographic: write `\"`"),
+        (format!("{GOOD}union_id = \"u2\"\n"), 8, "one of the two must go, or a new table begin"),
+        ("{\"user\": []}".to_owned(), 1, "`presenced init` writes one"),
+        ("poll:\n".to_owned(), 1, "TOML has `key = value`"),
+        (
+            format!("{GOOD}interval = \"30m\"\n[poll]\nmin_interval = \"1h\"\n"),
+            8,
+            "looks come every 30m all the same: write the interval that is meant",
+        ),
+        (
+            format!("{GOOD}[[window]]\nfrom = \"09:00\"\nto = \"18:00\"\ngroups = [\"ops\"]\n"),
+            7,
+            "add a window without `groups`",
+        ),
+    ] {
+        let (shown, _) = self::said(&config);
+        assert!(shown.contains(said), "{said:?} is missing:\n{shown}");
+        assert!(shown.contains(&format!("  --> config.toml:{place}:")), "line {place}:\n{shown}");
+        assert!(!shown.contains("is missing in"), "said twice:\n{shown}");
+        let wide = |line: &&str| line.chars().count() > 80 && line.starts_with("   ");
+        assert_eq!(shown.lines().find(wide), None, "{shown}");
     }
 }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::harness::daemon::Site;
+use crate::harness::daemon::{Site, ended, output};
 use crate::harness::fake::{Fake, inside};
 use crate::harness::receiver::Receiver;
 
@@ -28,8 +28,7 @@ fn as_user(user: u32, program: &str) -> Command {
 
 #[track_caller]
 fn need_root() {
-    let output = Command::new("id").arg("-u").output().expect("`id` is part of every Debian");
-    let is_root = output.stdout == b"0\n";
+    let is_root = output(Command::new("id").arg("-u")).stdout == b"0\n";
     assert!(
         is_root,
         "this test runs as two other users, and only root can be somebody else: run it with sudo"
@@ -47,21 +46,16 @@ fn ok(output: &Output) -> String {
 fn read_by_hand(database: &Path, config: &Path, binary: &Path) -> String {
     let before = names(database.parent().expect("a file is in a folder"));
     let query = "SELECT count(*) FROM v_visits";
-    let found =
-        ok(&as_user(READER, "sqlite3").arg("-readonly").arg(database).arg(query).output().expect("sqlite3"));
+    let found = ok(&output(as_user(READER, "sqlite3").arg("-readonly").arg(database).arg(query)));
     // Somebody who forgets `-readonly` cannot do any harm either.
-    assert_eq!(ok(&as_user(READER, "sqlite3").arg(database).arg(query).output().expect("sqlite3")), found);
-    let refused =
-        as_user(READER, "sqlite3").arg(database).arg("DELETE FROM visits").output().expect("sqlite3");
+    assert_eq!(ok(&output(as_user(READER, "sqlite3").arg(database).arg(query))), found);
+    let refused = output(as_user(READER, "sqlite3").arg(database).arg("DELETE FROM visits"));
     assert!(!refused.status.success(), "a reader could write");
     // Whether this says something or fails does not matter; what it leaves does.
     let meddling = "PRAGMA journal_mode = WAL; PRAGMA wal_checkpoint(TRUNCATE); SELECT 1";
-    let _ = as_user(READER, "sqlite3").arg(database).arg(meddling).output().expect("sqlite3");
-    let ours = as_user(READER, &binary.to_string_lossy())
-        .args(["db", "sql", "SELECT count(*) AS n FROM v_visits", "-o", "csv", "-c"])
-        .arg(config)
-        .output()
-        .expect("the binary starts");
+    let _ = output(as_user(READER, "sqlite3").arg(database).arg(meddling));
+    let sql = ["db", "sql", "SELECT count(*) AS n FROM v_visits", "-o", "csv", "-c"];
+    let ours = output(as_user(READER, &binary.to_string_lossy()).args(sql).arg(config));
     assert_eq!(ok(&ours), format!("n\n{found}"));
     assert_eq!(names(database.parent().expect("a file is in a folder")), before, "the reader left something");
     found
@@ -119,7 +113,7 @@ impl Run {
     fn terminate(mut self, folder: &Path) {
         let sent = Command::new("kill").arg("-TERM").arg(self.0.id().to_string()).status();
         assert!(sent.expect("`kill` is there").success());
-        let code = self.0.wait().expect("a child to wait for").code();
+        let code = ended(&mut self.0);
         assert_eq!(code, Some(0), "{}", fs::read_to_string(folder.join("log")).unwrap_or_default());
     }
 }
@@ -162,7 +156,7 @@ fn a_member_of_the_group_reads_while_it_runs_after_a_kill_and_after_a_stop() {
     run.terminate(&folder);
     assert_eq!(read_by_hand(&database, &config, &binary), "1", "after a clean stop");
     drop(idle.stdin.take());
-    idle.wait().expect("sqlite3 ends with its input");
+    assert_eq!(ended(&mut idle), Some(0), "sqlite3 ends with its input");
 
     let run = Run::start(&folder, &binary);
     fake.wait_looks("li", 2);

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::daemon::Site;
+use crate::harness::daemon::{Site, ended};
 use crate::harness::fake::{Fake, inside};
 use crate::harness::receiver::Receiver;
 
@@ -181,6 +181,6 @@ fn followed_events_come_as_they_happen_and_ctrl_c_ends_it_well() {
     assert_eq!(next().as_bytes(), receiver.wait(2)[1].body);
     let status = Command::new("kill").arg("-INT").arg(following.id().to_string()).status();
     assert!(status.expect("`kill` is there").success());
-    assert_eq!(following.wait().expect("a child to wait for").code(), Some(0));
+    assert_eq!(ended(&mut following), Some(0));
     daemon.terminate();
 }

@@ -17,6 +17,7 @@ use crate::store::outbox::replay::Selection;
 
 /// Options of `webhook replay`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = when::UNDERSTOOD)]
 pub(super) struct Args {
     /// These events, by id
     #[arg(value_name = "EVENT_ID", conflicts_with_all = ["since", "until"])]

@@ -12,7 +12,7 @@ use super::{Files, NOT_BUILT_YET};
 use crate::config::people::UserAt;
 use crate::config::problem::{Place, Problem, Sources};
 use crate::config::section::{Report, Spot};
-use crate::config::{Window, keys};
+use crate::config::{Cadence, Poll, Window, keys};
 
 /// People whom no window is for, windows that are for nobody, nobody at all.
 pub(super) fn about_people<'a>(
@@ -24,6 +24,23 @@ pub(super) fn about_people<'a>(
     of_window_groups(window_groups, users, report);
     if !report.has_errors() {
         of_nobody(users, windows, report);
+    }
+}
+
+/// Intervals below the least one; whoever sets both may take it for a floor.
+pub(super) fn about_least_interval(users: &[UserAt], poll: &Poll, report: &Report) {
+    if report.first_use("poll.min_interval").is_none() {
+        return;
+    }
+    for at in users.iter().filter(|at| at.enabled) {
+        if let (Cadence::Every(interval), Some(place)) = (&at.user.cadence, &at.cadence_place)
+            && *interval < poll.min_interval
+        {
+            let message = "`interval` is shorter than `min_interval`, which only holds for \"auto\"";
+            let every = humantime::format_duration(*interval);
+            let help = format!("looks come every {every} all the same: write the interval that is meant");
+            report.warning("no-effect", place, message, &help);
+        }
     }
 }
 
@@ -70,7 +87,7 @@ fn of_nobody(users: &[UserAt], windows: &[Window], report: &Report) {
         if never {
             let message = format!("no [[window]] is for `{}`: never looked at", at.user.name);
             let help = "add a window without `groups`, or one for a group of theirs";
-            report.push(Problem::warning("never-open", None, message).help(help));
+            report.warning("never-open", &at.place, message, help);
         }
     }
 }

@@ -34,10 +34,15 @@ pub(super) fn write(out: &mut String, sources: &Sources, place: &Place, label: &
     }
 }
 
-/// A list too long for a line goes on below, between its items: what may be copied stays whole.
-fn folded(label: &str, indent: usize) -> String {
+/// What is too long for a line goes on below, between words: what may be copied, between backticks, stays whole.
+pub(super) fn folded(label: &str, indent: usize) -> String {
     let (mut out, mut used) = (String::new(), indent);
-    for item in label.split_inclusive(", ") {
+    let mut is_copied = false;
+    let ends_here = |c: char| {
+        is_copied ^= c == '`';
+        c == ' ' && !is_copied
+    };
+    for item in label.split_inclusive(ends_here) {
         let wide = item.trim_end().chars().map(columns).sum::<usize>();
         if used > indent && used + wide > WIDEST {
             out.truncate(out.trim_end().len());

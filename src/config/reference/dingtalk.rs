@@ -19,7 +19,8 @@ pub(super) const DINGTALK: Table = Table {
         .or("\"international\""),
         Key::new("api_base", Kind::Url, "Another host for the API; http only to this machine.")
             .unset("that of `site`")
-            .example("\"https://api.dingtalk.io\""),
+            .example("\"https://api.dingtalk.io\"")
+            .more("`user find` calls the older API: set \"legacy_base\" beside it."),
         Key::new("legacy_base", Kind::Url, "Another host for the older API; http only to this machine.")
             .unset("that of `site`")
             .example("\"https://oapi.dingtalk.io\""),

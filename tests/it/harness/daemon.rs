@@ -113,7 +113,7 @@ listen = ""
 
     /// Runs a command to its end.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
-        let output = self.prepared().args(arguments).output().expect("the binary starts");
+        let output = output(self.prepared().args(arguments));
         let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
         for stream in [&output.stdout, &output.stderr] {
             printed.push_str(&String::from_utf8_lossy(stream));
@@ -245,18 +245,8 @@ impl Daemon {
         self.code()
     }
 
-    /// The code it ends with; `None` also where it does not end by itself.
     fn code(&mut self) -> Option<i32> {
-        let (pid, (ended, waiting)) = (self.child.id().to_string(), channel::<()>());
-        std::thread::spawn(move || {
-            // Until the other end is dropped. Nobody else has the number before it was waited for.
-            if waiting.recv_timeout(LAST) == Err(RecvTimeoutError::Timeout) {
-                let _ = Command::new("kill").args(["-KILL", &pid]).status();
-            }
-        });
-        let code = self.child.wait().expect("a child to wait for").code();
-        drop(ended);
-        code
+        ended(&mut self.child)
     }
 
     /// Waits until it tells the service manager that it is stopping.
@@ -313,6 +303,51 @@ impl Drop for Daemon {
     }
 }
 
+/// Runs a command to its end.
+#[track_caller]
+pub(crate) fn output(command: &mut Command) -> Output {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    let pid = child.id();
+    let output = killed_after(LAST, pid, || child.wait_with_output()).expect("a child to wait for");
+    let printed = || String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code().is_some(), "{command:?} did not end by itself\n{}", printed());
+    output
+}
+
+/// The code a child ends with; `None` also where it does not end by itself.
+pub(crate) fn ended(child: &mut Child) -> Option<i32> {
+    killed_after(LAST, child.id(), || child.wait()).expect("a child to wait for").code()
+}
+
+/// Waits for a child, which is killed after this long.
+fn killed_after<R>(limit: Duration, pid: u32, wait: impl FnOnce() -> R) -> R {
+    let (pid, (ended, waiting)) = (pid.to_string(), channel::<()>());
+    std::thread::spawn(move || {
+        // Until the other end is dropped. Nobody else has the number before it was waited for.
+        if waiting.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        }
+    });
+    let waited = wait();
+    drop(ended);
+    waited
+}
+
+#[test]
+fn a_child_that_does_not_end_is_not_waited_for_without_end() {
+    let sleeping =
+        || Command::new("sleep").arg("600").stdout(Stdio::piped()).spawn().expect("`sleep` is there");
+    let (mut one, other, limit) = (sleeping(), sleeping(), Duration::from_millis(20));
+    let (first, second) = (one.id(), other.id());
+    assert_eq!(killed_after(limit, first, || one.wait()).expect("waited").code(), None);
+    assert_eq!(killed_after(limit, second, || other.wait_with_output()).expect("waited").status.code(), None);
+    let said =
+        std::panic::catch_unwind(|| output(Command::new("sh").args(["-c", "echo why >&2; kill -KILL $$"])));
+    let said = said.unwrap_err().downcast::<String>().expect("a panic with a message");
+    assert!(said.contains("did not end by itself\nwhy"), "{said}");
+}
+
 fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
     assert!(sent.expect("`kill` is there").success(), "SIG{name} could not be sent");
@@ -321,12 +356,7 @@ fn signal(child: &Child, name: &str) {
 /// Runs a read-only query with the system's own sqlite3.
 #[track_caller]
 pub(crate) fn sqlite3(database: &Path, query: &str) -> String {
-    let output = Command::new("sqlite3")
-        .arg("-readonly")
-        .arg(database)
-        .arg(query)
-        .output()
-        .expect("sqlite3 is installed");
+    let output = output(Command::new("sqlite3").arg("-readonly").arg(database).arg(query));
     assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }
