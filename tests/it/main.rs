@@ -74,6 +74,7 @@ mod user_find;
 mod verdict_codes;
 mod verdicts;
 mod virtual_month;
+mod virtual_trace;
 mod web_api;
 mod webhook_cli;
 mod webhook_operator;
