@@ -140,6 +140,22 @@ pub enum Phase {
 }
 
 impl Attendance {
+    /// All that a sweep knows: a status, without times.
+    pub fn without_times(conference_id: ConferenceId, status: Option<AttendStatus>) -> Self {
+        Self {
+            conference_id,
+            status,
+            joined: None,
+            left: None,
+            duration_ms: None,
+            role: Role::Attendee,
+            external: false,
+            by_phone: false,
+            device: None,
+            nick: None,
+        }
+    }
+
     /// The phase this record reports. A status decides alone; without one the times do.
     pub fn phase(&self) -> Phase {
         match self.status {
@@ -162,16 +178,9 @@ mod tests {
 
     fn phase(status: Option<i64>, joined: Option<i64>, left: Option<i64>) -> Phase {
         let record = Attendance {
-            conference_id: ConferenceId::parse("a").unwrap(),
-            status: status.map(AttendStatus::from),
             joined: joined.map(Timestamp::from_ms),
             left: left.map(Timestamp::from_ms),
-            duration_ms: None,
-            role: Role::Attendee,
-            external: false,
-            by_phone: false,
-            device: None,
-            nick: None,
+            ..Attendance::without_times(ConferenceId::parse("a").unwrap(), status.map(AttendStatus::from))
         };
         record.phase()
     }

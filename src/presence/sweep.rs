@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::attendance::{AttendStatus, Attendance, Role};
+use super::attendance::{AttendStatus, Attendance};
 use super::belief::{Belief, Closed, Known, Open, Presence, Stage};
 use super::data::Flag;
 use super::diff::{Outcome, Rules, presence_of, told};
@@ -167,18 +167,7 @@ fn sight(known: &mut Known, stage: Stage, look: &Look<'_>, step: &mut Step) -> S
     known.sighted = None;
     let after = known.ended.unwrap_or_default().max(known.newest_join.unwrap_or_default());
     let first = Look { now: sighted.at, previous: Some(sighted.since), ..*look };
-    let record = Attendance {
-        conference_id: known.conference_id.clone(),
-        status: Some(AttendStatus::Active),
-        joined: None,
-        left: None,
-        duration_ms: None,
-        role: Role::Attendee,
-        external: false,
-        by_phone: false,
-        device: None,
-        nick: None,
-    };
+    let record = Attendance::without_times(known.conference_id.clone(), Some(AttendStatus::Active));
     let mut open = enter(known, &record, &first, step, false);
     // One sweep's word alone is none: they were inside for sure when the last of them saw it.
     open.seen_at = look.now;

@@ -11,18 +11,7 @@ const NOW: Timestamp = Timestamp::from_ms(1_795_413_600_000);
 
 /// A record that says nothing.
 pub(in crate::dingtalk::meetings) fn nobody() -> Attendance {
-    Attendance {
-        conference_id: id(),
-        status: None,
-        joined: None,
-        left: None,
-        duration_ms: None,
-        role: Role::Attendee,
-        external: false,
-        by_phone: false,
-        device: None,
-        nick: None,
-    }
+    Attendance::without_times(id(), None)
 }
 
 fn id() -> ConferenceId {

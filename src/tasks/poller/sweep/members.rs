@@ -94,25 +94,14 @@ impl Members {
 mod tests {
     use super::*;
     use crate::ids::UnionId;
-    use crate::presence::attendance::{Attendance, Role};
+    use crate::presence::attendance::Attendance;
 
     fn meeting(n: u8) -> ConferenceId {
         ConferenceId::parse(&format!("m{n}")).unwrap()
     }
 
     fn member(union_id: Option<&str>, status: i64) -> Member {
-        let attendance = Attendance {
-            conference_id: meeting(1),
-            status: Some(status.into()),
-            joined: None,
-            left: None,
-            duration_ms: None,
-            role: Role::Attendee,
-            external: false,
-            by_phone: false,
-            device: None,
-            nick: None,
-        };
+        let attendance = Attendance::without_times(meeting(1), Some(status.into()));
         Member { union_id: union_id.map(|id| UnionId::parse(id).unwrap()), attendance }
     }
 
