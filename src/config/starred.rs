@@ -7,27 +7,35 @@
 use super::keys::nearest;
 
 /// The same line with what may be a secret starred out, character for character: quoted texts after a key that
-/// sounds like one, also misspelt, and signing keys wherever they stand.
+/// sounds like one, also misspelt, signing keys wherever they stand, and what stands where nothing can.
 pub(super) fn without_secrets(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     // The key that the next value belongs to, and those around it; the last word, which may turn out to be a key.
     let (mut key, mut around, mut word) = (String::new(), Vec::new(), String::new());
-    let mut quote = None;
+    let (mut quote, mut escaped, mut spoilt) = (None, false, false);
     for (at, c) in line.char_indices() {
+        let after = &line[at + c.len_utf8()..];
         match quote {
             None if c == '"' || c == '\'' => {
                 // After a bare word its `=` may be missing, and anything may stand here.
-                let hidden = line[at + 1..].starts_with("whsec_") || names_a_secret(&key) || !word.is_empty();
+                let anything = !word.is_empty() || stands_alone(&line[..at], after, c);
+                let hidden = spoilt || anything || after.starts_with("whsec_") || names_a_secret(&key);
                 quote = Some((c, hidden));
                 word.clear();
             }
-            Some((open, hidden)) if c == open && (!hidden || ends_well(&line[at + 1..])) => quote = None,
-            Some((_, hidden)) => {
+            Some((open, hidden)) if c == open && !escaped && (!hidden || ends_well(after)) => {
+                quote = None;
+                spoilt |= !ends_well(after);
+            }
+            Some((open, hidden)) => {
+                escaped = c == '\\' && open == '"' && !escaped;
                 word.push(c);
                 out.push(if hidden { '*' } else { c });
                 continue;
             }
             None if c.is_alphanumeric() || matches!(c, '_' | '-') => word.push(c),
+            // Of two in a row the first one is as good.
+            None if c == '=' && word.is_empty() => {}
             None if c == '=' => key = std::mem::take(&mut word),
             None if c == '{' => around.push((c, std::mem::take(&mut key))),
             None if c == '[' => around.push((c, key.clone())),
@@ -40,9 +48,15 @@ pub(super) fn without_secrets(line: &str) -> String {
             }
             None => {}
         }
-        out.push(c);
+        out.push(if spoilt && quote.is_none() && c.is_alphanumeric() { '*' } else { c });
     }
     out
+}
+
+/// Whether a text begins a line and is all there is on it: a value whose key may be on the line before.
+fn stands_alone(before: &str, after: &str, quote: char) -> bool {
+    let rest = after.split_once(quote).map_or("", |(_, rest)| rest.trim_start());
+    before.trim().is_empty() && (rest.is_empty() || rest.starts_with('#'))
 }
 
 /// Stars out the user and the password of every URL.
@@ -100,5 +114,15 @@ mod tests {
         assert_eq!(without_secrets("app_secret = \"a\" hunter2"), "app_secret = \"**********");
         assert_eq!(without_secrets("calls \"hunter2\""), "calls \"*******\"");
         assert_eq!(without_secrets("  \"meeting.*\", \"x\""), "  \"meeting.*\", \"x\"");
+        assert_eq!(without_secrets("name = \"say \\\"hi\\\" now\""), "name = \"say \\\"hi\\\" now\"");
+    }
+
+    #[test]
+    fn what_a_slip_of_the_hand_leaves_of_a_secret_is_starred_out() {
+        assert_eq!(without_secrets("app_secret = = \"hunter2\""), "app_secret = = \"*******\"");
+        assert_eq!(without_secrets(" \"hunter2\""), " \"*******\"");
+        assert_eq!(without_secrets(" \"hunter2\" # mine"), " \"*******\" # mine");
+        assert_eq!(without_secrets("url = \"http://a/\"hunter2\""), "url = \"http://a/\"*******\"");
+        assert_eq!(without_secrets("url = \"http://a/\" \"hunter2\""), "url = \"http://a/\" \"*******\"");
     }
 }
