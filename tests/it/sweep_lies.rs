@@ -151,7 +151,7 @@ async fn a_meeting_that_ends_right_after_a_sweep_makes_none_of_it_a_lie() {
     desk.polling.end().await;
 }
 
-/// Where many meetings change at once their members cost too much: two batches that say the same are believed, until a
+/// Where more than two calls would be needed the members cost too much: two batches that say the same are believed, until a
 /// look.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_person_wrongly_inside_twice_while_three_meetings_fill_is_let_out_by_the_next_look() {

@@ -1,7 +1,8 @@
 //! The row of an organisation's sweeps: from what is known of its days to when the next one goes out.
 //!
 //! Guards: the daemon and a replay lay out their sweeps by this one code; a day is laid out once, with the calls it has:
-//! laid out again and again it would get its part of what is left each time, and the end of the month nothing. Deliberately not here: how a day is laid out (`economy`), whether sweeps are
+//! laid out again and again it would get its part of what is left each time, and the end of the month nothing.
+//! Deliberately not here: how a day is laid out (`economy`), whether sweeps are
 //! believed (`trust`), making them.
 
 use std::collections::BTreeMap;

@@ -92,8 +92,13 @@ impl Sweeping {
         } else {
             others.extend(entered);
         }
-        if !others.is_empty() {
-            self.again = Some((then, others));
+        if others.is_empty() {
+            return;
+        }
+        // Those of the sweep before are still to be asked for.
+        match &mut self.again {
+            Some((_, waiting)) => waiting.extend(others),
+            None => self.again = Some((then, others)),
         }
     }
 
@@ -324,5 +329,21 @@ impl Poller {
             self.replanned.push(person);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_members_change_does_not_push_aside_what_waits() {
+        let meeting = |id: &str| ConferenceId::parse(id).unwrap();
+        let (then, later) = (Timestamp::from_ms(30_000), Timestamp::from_ms(31_000));
+        let mut sweeping = Sweeping::default();
+        sweeping.ask_again(Again::of([(meeting("came"), true), (meeting("left"), false)]), then);
+        assert_eq!(sweeping.entered, [meeting("came")].into());
+        sweeping.ask_again(Again::of([(meeting("came"), false)]), later);
+        assert_eq!(sweeping.again, Some((then, [meeting("came"), meeting("left")].into())));
     }
 }
