@@ -25,7 +25,7 @@ const POLL: &str = "interval = \"100ms\"\nmin_interval = \"100ms\"\nstale_after 
 const GAPS: &str = "SELECT coalesce(who, 'everybody'), why, coalesce(error, '-') FROM v_gaps \
     WHERE to_at IS NOT NULL AND why <> 'late' ORDER BY from_ms";
 
-/// All that are over, on a clock of one's own. What goes on is measured by the machine's clock, for which it is years later.
+/// All that are over, on a clock of one's own.
 const EXACT: &str = "SELECT coalesce(who, 'everybody'), why, coalesce(error, '-'), substr(from_at, 12, 8), \
     substr(to_at, 12, 8) FROM v_gaps WHERE to_at IS NOT NULL ORDER BY from_ms, who";
 const STEP: Duration = Duration::from_secs(1);

@@ -171,12 +171,10 @@ async fn going_on(place: &Place) -> Vec<(Option<String>, String, Option<String>)
 }
 
 #[tokio::test]
-async fn a_gap_that_goes_on_is_seen_while_it_does() {
+async fn a_gap_that_goes_on_is_shown_by_the_newest_poll_whatever_the_readers_clock_says() {
     let place = Place::new();
     let store = place.open().await;
     let (people, _) = store.enroll(vec![enrolment("li"), enrolment("wang")]).await.unwrap();
-    // The view asks for the reader's own present, so this is about years ago and a year ahead.
-    let ahead = presenced::time::Timestamp::from_ms(4_102_444_800_000);
     let seen = |person_id, at, next| Recording {
         snapshot: Some(snapshot(at, 1)),
         looked_at: Some(at),
@@ -184,33 +182,33 @@ async fn a_gap_that_goes_on_is_seen_while_it_does() {
         ..look(person_id)
     };
     let (li, wang) = (people[0].person_id, people[1].person_id);
-    store.record(seen(li, START, ahead)).await.unwrap();
-    store.record(seen(wang, START, ahead)).await.unwrap();
-    assert_eq!(going_on(&place).await, [], "the next look lies ahead: a window is closed, say");
+    store.record(seen(li, START, later(60))).await.unwrap();
+    store.record(seen(wang, START, later(60))).await.unwrap();
+    // For the reader's clock these polls are overdue by years.
+    assert_eq!(going_on(&place).await, [], "no poll is late by the newest one");
 
-    let miss = |person_id, at| Miss {
+    let miss = |person_id, at, next| Miss {
         person_id,
         org: org(),
         at,
         class: "unknown_user",
         text: "who is that".to_owned(),
-        next_poll: ahead,
+        next_poll: next,
     };
-    store.flush(Vec::new(), vec![miss(li, later(60))]).await.unwrap();
+    store.flush(Vec::new(), vec![miss(li, later(299), later(600))]).await.unwrap();
+    assert_eq!(going_on(&place).await, [], "not five minutes yet");
+    store.flush(Vec::new(), vec![miss(li, later(301), later(600))]).await.unwrap();
     let alone = (Some("Name li".to_owned()), "failed".to_owned(), Some("unknown_user".to_owned()));
+    store.record(seen(wang, later(301), later(400))).await.unwrap();
     assert_eq!(going_on(&place).await, [alone]);
 
-    store.flush(Vec::new(), vec![miss(wang, later(61))]).await.unwrap();
-    let everybody = (None, "upstream".to_owned(), Some("unknown_user".to_owned()));
-    assert_eq!(going_on(&place).await, [everybody], "once for all of them");
+    store.flush(Vec::new(), vec![miss(wang, later(602), later(900))]).await.unwrap();
+    let organisation = (None, "upstream".to_owned(), Some("unknown_user".to_owned()));
+    assert_eq!(going_on(&place).await, [organisation], "once for the organisation");
 
-    store.record(seen(li, later(120), later(180))).await.unwrap();
-    store.record(seen(wang, later(120), later(180))).await.unwrap();
-    assert_eq!(
-        going_on(&place).await,
-        [(None, "late".to_owned(), None)],
-        "nobody has looked since: the daemon is down"
-    );
+    store.record(seen(li, later(620), later(660))).await.unwrap();
+    store.record(seen(wang, later(961), later(1_000))).await.unwrap();
+    assert_eq!(going_on(&place).await, [(Some("Name li".to_owned()), "late".to_owned(), None)]);
 
     store.note_own_gap(li, START, START.plus(Duration::from_hours(1)), Why::Failed).await.unwrap();
     let own = "SELECT count(*) FROM v_gaps WHERE who = 'Name li' AND minutes = 60 AND error = 'unknown_user'";
