@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use chrono_tz::Tz;
 use presenced::ids::{Identity, OrgName, UnionId};
-use presenced::policy::pace::crew::{Bounds, Crew, MOST_LESSONS, Member, Purse};
+use presenced::policy::pace::group::{Bounds, Budget, MOST_LESSONS, Member, PacingGroup};
 use presenced::policy::pace::{Next, Phase, Visit, conference_key};
 use presenced::policy::window::{OpenTime, Window};
 use presenced::time::Timestamp;
@@ -60,7 +60,7 @@ fn row(people: u32, name: &str, always: bool) {
     let now = Timestamp::from_ms(START_MS).plus(DAY * 56 + Duration::from_hours(10));
     let visits = lessons(people);
     let members: Vec<Member> = (0..people).map(|number| member(number, always)).collect();
-    let purse = Purse {
+    let budget = Budget {
         limit: u64::from(people) * 400,
         used: 0,
         spoken_for: 0,
@@ -75,18 +75,18 @@ fn row(people: u32, name: &str, always: bool) {
     };
     let before = resident_kb();
     let began = Instant::now();
-    let mut crew = Crew::new(bounds, &members, &visits, purse, now);
+    let mut group = PacingGroup::new(bounds, &members, &visits, budget, now);
     let learned = began.elapsed();
     let mut looks = 0;
-    let mut decide = |numbers: std::ops::Range<u32>, crew: &mut Crew| {
+    let mut decide = |numbers: std::ops::Range<u32>, group: &mut PacingGroup| {
         let began = Instant::now();
         for number in numbers {
-            looks += usize::from(matches!(crew.next(number, now, &purse), Next::Look(..)));
+            looks += usize::from(matches!(group.next(number, now, &budget), Next::Poll(..)));
         }
         began.elapsed()
     };
-    let first = decide(0..1, &mut crew);
-    let others = decide(1..people, &mut crew);
+    let first = decide(0..1, &mut group);
+    let others = decide(1..people, &mut group);
     let kept = resident_kb().saturating_sub(before);
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
     println!(
@@ -97,7 +97,7 @@ fn row(people: u32, name: &str, always: bool) {
         ms(others),
         count(kept) / f64::from(people),
     );
-    drop(crew);
+    drop(group);
 }
 
 /// The newest visits of eight weeks, as many as a start reads.
@@ -126,7 +126,7 @@ fn member(number: u32, always: bool) -> Member {
     Member {
         phase: Phase::of(&Identity { org: OrgName::default_name(), union_id }),
         open: OpenTime::new((!always).then(|| vec![office]), Vec::new()),
-        last_look: None,
+        last_poll: None,
         inside: Vec::new(),
     }
 }

@@ -79,14 +79,14 @@ impl Answers {
     async fn explain(&self, who: Identity) -> Response {
         match self.looks.explain(who.clone()).await {
             Ok(Explanation { due, decided, next, instead }) => {
-                let (Next::Look(at, why) | Next::AskAgain(at, why)) = next;
+                let (Next::Poll(at, why) | Next::Replan(at, why)) = next;
                 let config = self.config();
                 let user = config.users.iter().find(|user| user.identity == who);
                 Response::Explained(Box::new(ExplainReport {
                     who: user.map_or_else(|| who.union_id.to_string(), |user| user.name.clone()),
                     org: who.org.to_string(),
                     due,
-                    is_look: at != due || matches!(next, Next::Look(..)),
+                    is_look: at != due || matches!(next, Next::Poll(..)),
                     instead: instead.map(str::to_owned),
                     decided,
                     factors: why.into(),

@@ -23,13 +23,13 @@ const COUNTED_INSTANTS: u32 = 2_000;
 
 /// The next look with an interval that is paced by the calls left: so much open time later. `None`: never open again.
 pub fn paced(now: Timestamp, interval: Duration, phase: Phase, open: &OpenTime) -> Option<Timestamp> {
-    let next = pace::next_look(now, interval, phase);
+    let next = pace::next_poll_at(now, interval, phase);
     if open.is_always() { Some(next) } else { open.after(now, next.since(now)) }
 }
 
 /// The next look with a fixed interval. One that is longer than the window does not skip a window.
 pub fn every(now: Timestamp, interval: Duration, phase: Phase, open: &OpenTime) -> Option<Timestamp> {
-    let next = pace::next_look(now, interval, phase);
+    let next = pace::next_poll_at(now, interval, phase);
     if open.is_always() || open.open_at(next) {
         return Some(next);
     }

@@ -160,7 +160,7 @@ async fn what_the_history_teaches_decides_when_to_look_and_a_restart_changes_not
 
     // What explains a look is the decision that gave it.
     let explained = polling.looks.explain(identity(0)).await.unwrap();
-    let (Next::Look(planned, why) | Next::AskAgain(planned, why)) = explained.next;
+    let (Next::Poll(planned, why) | Next::Replan(planned, why)) = explained.next;
     assert_eq!((explained.due, explained.instead), (planned, None));
     assert!(explained.decided <= office.clock.now() && explained.due > office.clock.now());
     assert!(matches!(why.rule, Rule::Worth | Rule::NotWorth | Rule::Spent), "{why:?}");

@@ -130,10 +130,10 @@ fn of_org(config: &Config, plan: &mut Plan<'_>, now: Timestamp, zone: Tz) -> Org
     OrgRow {
         org: plan.org.name.to_string(),
         calls_per_month: plan.org.calls_per_month,
-        used: plan.purse.used,
+        used: plan.budget.used,
         calls_a_day: tenth(month / 30.0),
         calls_a_month: tenth(month),
-        even_interval_s: plan.crew.is_some().then_some(plan.purse.even.as_secs()),
+        even_interval_s: plan.group.is_some().then_some(plan.budget.even.as_secs()),
         expected_wrong_minutes_a_day: tenth(
             people.iter().filter_map(|row| row.expected_wrong_minutes_a_day).sum(),
         ),
@@ -168,27 +168,27 @@ fn paced(
 ) -> PersonRow {
     let opens = hours.open_from(now.as_ms()).map(Timestamp::from_ms);
     let first = opens.map(|opens| plan.next(number, opens));
-    let next = first.map(|(Next::Look(at, _) | Next::AskAgain(at, _))| at);
+    let next = first.map(|(Next::Poll(at, _) | Next::Replan(at, _))| at);
     let (mut by_hour, mut looks) = ([0_u32; 24], 0);
     let mut expected = (0.0, 0.0);
     let mut gap = None;
     if let Some(opens) = opens {
         let mut copy = plan.clone();
-        if let Some(crew) = &mut copy.crew {
-            expected = crew.expected(number, opens, &copy.purse);
+        if let Some(group) = &mut copy.group {
+            expected = group.expected(number, opens, &copy.budget);
         }
         let until = opens.as_ms() + 86_400_000;
         let mut at = opens;
         while looks < MOST_LOOKS {
             match copy.next(number, at) {
-                Next::Look(when, _) if when.as_ms() < until => {
+                Next::Poll(when, _) if when.as_ms() < until => {
                     looks += 1;
                     by_hour[civil::wall(when, zone).hour() as usize % 24] += 1;
                     if looks == 2 {
                         gap = Some(when.since(at).as_secs());
                     }
-                    if let Some(crew) = &mut copy.crew {
-                        crew.observed(number, when, &[]);
+                    if let Some(group) = &mut copy.group {
+                        group.observed(number, when, &[]);
                     }
                     at = when;
                 }

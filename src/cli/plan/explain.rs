@@ -101,12 +101,12 @@ fn from_here(config: &Config, user: &User, now: Timestamp) -> anyhow::Result<Exp
     };
     let next = plans.iter_mut().find_map(mine);
     let next = next.ok_or_else(|| Failure::new(Exit::Failed, "nothing paces this person"))?;
-    let (Next::Look(due, why) | Next::AskAgain(due, why)) = next;
+    let (Next::Poll(due, why) | Next::Replan(due, why)) = next;
     Ok(ExplainReport {
         who: user.name.clone(),
         org: user.identity.org.to_string(),
         due,
-        is_look: matches!(next, Next::Look(..)),
+        is_look: matches!(next, Next::Poll(..)),
         instead: None,
         decided: now,
         factors: why.into(),

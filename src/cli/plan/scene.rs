@@ -11,7 +11,7 @@ use crate::cli::sweeps::{Standing, standings};
 use crate::config::{Cadence, Config, Org, User};
 use crate::control::{Request, Response, ask, ask_places};
 use crate::policy::look;
-use crate::policy::pace::crew::{Bounds, Crew, LESSONS_REACH, MOST_LESSONS, Member, Purse};
+use crate::policy::pace::group::{Bounds, Budget, LESSONS_REACH, MOST_LESSONS, Member, PacingGroup};
 use crate::policy::pace::pacer::Rule;
 use crate::policy::pace::{Next, Person, Phase, Seen, Settings, Visit, Why, conference_key};
 use crate::policy::quota::{Month, MonthBudget};
@@ -26,14 +26,14 @@ use crate::time::Timestamp;
 pub(super) struct Plan<'a> {
     /// Whose calls.
     pub(super) org: &'a Org,
-    /// Everybody, and their number in the crew: those with a cadence of their own have none.
+    /// Everybody, and their number in the group: those with a cadence of their own have none.
     pub(super) users: Vec<(&'a User, Option<u32>)>,
     /// Everybody's open time, each once.
     pub(super) hours: Vec<OpenTime>,
     /// What the rule knows. `None`: there is no limit, or nobody is paced.
-    pub(super) crew: Option<Crew>,
+    pub(super) group: Option<PacingGroup>,
     /// This month's calls; without a limit only the interval means something.
-    pub(super) purse: Purse,
+    pub(super) budget: Budget,
     /// Visits learned from.
     pub(super) learned: usize,
     /// Phase and open time by number.
@@ -43,15 +43,15 @@ pub(super) struct Plan<'a> {
 impl Plan<'_> {
     /// What is next for somebody.
     pub(super) fn next(&mut self, number: u32, now: Timestamp) -> Next {
-        let purse = self.purse;
-        if let Some(crew) = &mut self.crew {
-            return crew.next(number, now, &purse);
+        let budget = self.budget;
+        if let Some(group) = &mut self.group {
+            return group.next(number, now, &budget);
         }
         let why = Why { rule: Rule::Plenty, ..Why::default() };
         let (phase, open) = &self.paced[number as usize];
-        match look::paced(now, purse.even, *phase, open) {
-            Some(at) => Next::Look(at, why),
-            None => Next::AskAgain(now.plus(Duration::from_hours(24)), Why { rule: Rule::Closed, ..why }),
+        match look::paced(now, budget.even, *phase, open) {
+            Some(at) => Next::Poll(at, why),
+            None => Next::Replan(now.plus(Duration::from_hours(24)), Why { rule: Rule::Closed, ..why }),
         }
     }
 }
@@ -115,7 +115,7 @@ fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> 
     let budget = MonthBudget::new(org.month_time_zone, org.calls_per_month, now, used);
     let even = budget.even_open_interval(paced_open, spoken_for, now).unwrap_or_default();
     let even = even.max(config.poll.min_interval);
-    let purse = Purse {
+    let budget = Budget {
         limit: org.calls_per_month.unwrap_or(u64::MAX),
         used,
         spoken_for,
@@ -130,9 +130,9 @@ fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> 
         even,
     );
     let limited = org.calls_per_month.is_some() && !members.is_empty();
-    let crew = limited.then(|| Crew::new(bounds, &members, &visits, purse, now));
+    let group = limited.then(|| PacingGroup::new(bounds, &members, &visits, budget, now));
     let paced = members.into_iter().map(|member| (member.phase, member.open)).collect();
-    Plan { org, users, hours, crew, purse, learned: visits.len(), paced }
+    Plan { org, users, hours, group, budget, learned: visits.len(), paced }
 }
 
 /// Everybody of one organisation, entered one after the other.
@@ -169,7 +169,7 @@ impl<'a> Roll<'a> {
                 self.members.push(Member {
                     phase: Phase::of(&user.identity),
                     open: open.clone(),
-                    last_look: stands.last_look,
+                    last_poll: stands.last_look,
                     inside: stands.inside,
                 });
                 Some(number)

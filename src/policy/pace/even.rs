@@ -1,8 +1,8 @@
-//! Even spreading: everybody at one interval, each in a place of their own.
+//! Even spreading: every user at the same interval, each with a fixed offset.
 //!
-//! Guards: the next look is strictly later; people with one interval are spread over it by a fixed hash, so calls never
-//! bunch, not after a restart and not on the hour (DingTalk's own congestion peak). Deliberately not here: how many
-//! calls are left (`policy::quota`), when a window is open.
+//! Guards: the next poll is strictly later; users with the same interval are spread over it by a fixed hash, so calls never
+//! bunch, neither after a restart nor on the hour (DingTalk's own congestion peak). Not here: the remaining calls
+//! (`policy::quota`), open windows.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use sha2::{Digest, Sha256};
 use crate::ids::Identity;
 use crate::time::{Timestamp, duration_ms};
 
-/// Where in an interval somebody's looks fall: a fixed fraction, from a hash of who they are.
+/// Offset of a user's polls within an interval: a fixed fraction, from a hash of the identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Phase(u32);
 
 impl Phase {
-    /// The same for ever for the same person.
+    /// Always the same for the same user.
     pub fn of(identity: &Identity) -> Self {
         let mut hash = Sha256::new();
         hash.update(identity.org.as_str());
@@ -43,9 +43,9 @@ impl Phase {
     }
 }
 
-/// The next look after one at `now`: the person's place in the interval's grid that lies half to one and a half
-/// intervals ahead. With a fixed interval the looks are exactly one interval apart.
-pub fn next_look(now: Timestamp, interval: Duration, phase: Phase) -> Timestamp {
+/// The next poll after one at `now`: the user's slot in the interval's grid, half to one and a half intervals ahead. With
+/// a fixed interval the polls are exactly one interval apart.
+pub fn next_poll_at(now: Timestamp, interval: Duration, phase: Phase) -> Timestamp {
     let step = interval_ms(interval);
     let offset = duration_ms(phase.within(interval));
     let soonest = now.as_ms().saturating_add(step / 2).saturating_sub(offset);
@@ -54,15 +54,21 @@ pub fn next_look(now: Timestamp, interval: Duration, phase: Phase) -> Timestamp 
     Timestamp::from_ms(next.max(now.as_ms().saturating_add(1)))
 }
 
-/// The first look at somebody never seen: soon, but spread over the time that `people` calls take at `rate` a second,
-/// or over one interval where that is shorter.
-pub fn first_look(now: Timestamp, interval: Duration, phase: Phase, people: usize, rate: u32) -> Timestamp {
+/// The first poll of a user never polled before: soon, but spread over the time that `people` calls take at `rate` a
+/// second, or over one interval where that is shorter.
+pub fn first_poll_at(
+    now: Timestamp,
+    interval: Duration,
+    phase: Phase,
+    people: usize,
+    rate: u32,
+) -> Timestamp {
     let all_ms = (people as u64).saturating_mul(1000) / u64::from(rate.max(1));
     now.plus(phase.within(interval.min(Duration::from_millis(all_ms))))
 }
 
-/// The interval that spreads `calls_left` evenly over `time_left` for `people`, never under `min_interval`. Even where it
-/// comes out very long it stands: the calls win.
+/// The interval that spreads `calls_left` evenly over `time_left` for `people`, at least `min_interval`. It may come out
+/// very long: the call budget takes precedence.
 pub fn even_interval(
     people: usize,
     time_left: Duration,
@@ -105,11 +111,11 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(10_000))]
 
         #[test]
-        fn the_next_look_is_later_and_within_one_and_a_half_intervals(
+        fn the_next_poll_is_later_and_within_one_and_a_half_intervals(
             now in 0_i64..4_000_000_000_000, ms in 1_u64..100_000_000, n in 0_u32..1000,
         ) {
             let (now, interval) = (Timestamp::from_ms(now), Duration::from_millis(ms));
-            let next = next_look(now, interval, phase(n));
+            let next = next_poll_at(now, interval, phase(n));
             prop_assert!(next > now);
             prop_assert!(next <= now.plus(interval + interval / 2).plus(Duration::from_millis(1)));
         }
@@ -117,9 +123,9 @@ mod tests {
         #[test]
         fn a_fixed_interval_is_kept_exactly(now in 0_i64..4_000_000_000_000, ms in 2_u64..100_000_000, n in 0_u32..1000) {
             let interval = Duration::from_millis(ms);
-            let first = next_look(Timestamp::from_ms(now), interval, phase(n));
-            // The look itself may be a little late; the grid does not move.
-            let second = next_look(first.plus(interval / 4), interval, phase(n));
+            let first = next_poll_at(Timestamp::from_ms(now), interval, phase(n));
+            // The poll itself may be a little late; the grid does not move.
+            let second = next_poll_at(first.plus(interval / 4), interval, phase(n));
             prop_assert_eq!(second, first.plus(interval));
         }
 
@@ -145,7 +151,7 @@ mod tests {
     fn a_thousand_people_on_one_minute_never_share_a_tenth_of_it_unduly() {
         let mut tenths = [0_u32; 10];
         for n in 0..1000 {
-            let next = next_look(Timestamp::from_ms(0), Duration::from_mins(1), phase(n)).as_ms();
+            let next = next_poll_at(Timestamp::from_ms(0), Duration::from_mins(1), phase(n)).as_ms();
             tenths[usize::try_from(next.rem_euclid(60_000) / 6_000).expect("below ten")] += 1;
         }
         assert!(tenths.iter().all(|&n| (60..=140).contains(&n)), "{tenths:?}");

@@ -1,11 +1,11 @@
-//! Open time of a stretch of the calendar, laid out once so that questions about it are cheap.
+//! Open time of a part of the calendar, computed once so that queries are cheap.
 //!
-//! Guards: answers are those of [`OpenTime`]; only faster. Deliberately not here: what a window is (`policy::window`).
+//! Guards: the answers equal those of [`OpenTime`], only faster. Not here: windows themselves (`policy::window`).
 
 use crate::policy::window::OpenTime;
 use crate::time::Timestamp;
 
-/// The open stretches of `[from, to)`.
+/// The open spans of `[from, to)`.
 #[derive(Clone, Debug)]
 pub struct Hours {
     spans: Vec<(i64, i64)>,
@@ -14,7 +14,7 @@ pub struct Hours {
 }
 
 impl Hours {
-    /// Lays out `[from, to)`.
+    /// Computes the spans of `[from, to)`.
     pub fn of(open: &OpenTime, from: Timestamp, to: Timestamp) -> Self {
         let (mut spans, mut at, mut is_open) = (Vec::new(), from, open.open_at(from));
         while at < to {
@@ -37,18 +37,18 @@ impl Hours {
         Self { spans, before }
     }
 
-    /// The open stretches, in order, in ms.
+    /// The open spans, in order, in ms.
     pub fn spans(&self) -> &[(i64, i64)] {
         &self.spans
     }
 
-    /// The open stretch that holds `at`.
+    /// The open span that contains `at`.
     pub fn span_at(&self, at: i64) -> Option<(i64, i64)> {
         let after = self.spans.partition_point(|(start, _)| *start <= at);
         after.checked_sub(1).map(|index| self.spans[index]).filter(|(_, end)| at < *end)
     }
 
-    /// When it is open next: `at` itself, or the next opening.
+    /// The next open instant: `at` itself, or the next opening.
     pub fn open_from(&self, at: i64) -> Option<i64> {
         let index = self.spans.partition_point(|(_, end)| *end <= at);
         self.spans.get(index).map(|(start, _)| (*start).max(at))
@@ -59,7 +59,7 @@ impl Hours {
         (self.until(to) - self.until(from)).max(0)
     }
 
-    /// When `open_ms` of open time have passed after `at`; `None`: beyond what is laid out.
+    /// The instant at which `open_ms` of open time have passed after `at`; `None`: beyond the computed part.
     pub fn after(&self, at: i64, open_ms: i64) -> Option<i64> {
         let wanted = self.until(at) + open_ms;
         let index = self.before.partition_point(|before| *before <= wanted).checked_sub(1)?;

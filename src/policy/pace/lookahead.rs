@@ -1,23 +1,23 @@
-//! The best next look, minute by minute: what a call costs against the wrong time it is expected to save.
+//! Finds the best next poll minute by minute: the price of a call against the wrong time it is expected to save.
 //!
-//! Guards: only additions, products and quotients in a fixed order, so the same input gives the same bits. Deliberately
-//! not here: where chances come from (`habits`, `stays`), what a call costs (`price`).
+//! Guards: only additions, products and quotients in a fixed order, so the same input gives the same bits. Not here: the
+//! probabilities (`join_model`, `duration_model`), the price of a call (`shadow_price`).
 
-/// Somebody was right about at one minute; how likely wrong later? A chain of two states with a chance to turn wrong
-/// and one to turn right again in each minute, laid out so that any stretch is answered at once.
+/// Probability that a state known at one minute is wrong at a later one: a two-state Markov chain with a probability to
+/// turn wrong and one to turn right in each minute, with prefix sums, so that any interval is answered in constant time.
 #[derive(Clone, Debug, Default)]
 pub struct Trend {
-    /// Wrong at each minute, had one been right at minute 0.
+    /// Probability of being wrong at each minute, if right at minute 0.
     wrong: Vec<f64>,
-    /// What a difference at minute 0 shrinks to.
+    /// Factor to which a difference at minute 0 shrinks by each minute.
     fades: Vec<f64>,
-    /// Sums of both up to each minute.
+    /// Prefix sums of both.
     wrong_sum: Vec<f64>,
     fades_sum: Vec<f64>,
 }
 
 impl Trend {
-    /// `turns[k]`: the chance to turn wrong in minute k; `back[k]`: to turn right again.
+    /// `turns[k]`: probability to turn wrong in minute k; `back[k]`: to turn right again.
     pub fn new(turns: &[f64], back: &[f64]) -> Self {
         let room = turns.len() + 1;
         let mut trend = Self {
@@ -44,31 +44,31 @@ impl Trend {
         trend
     }
 
-    /// The last minute there is.
+    /// The last minute.
     pub fn end(&self) -> usize {
         self.wrong.len() - 1
     }
 
-    /// How likely wrong at `to`, if `start` at `from`.
+    /// Probability of being wrong at `to`, if it is `start` at `from`.
     pub fn at(&self, from: usize, start: f64, to: usize) -> f64 {
         let more = (start - self.wrong[from]) * (self.fades[to] / self.fades[from]);
         (self.wrong[to] + more).clamp(0.0, 1.0)
     }
 
-    /// Expected wrong minutes from `from` to `to`, if the chance is `start` at `from`.
+    /// Expected wrong minutes from `from` to `to`, if the probability is `start` at `from`.
     pub fn cost(&self, from: usize, start: f64, to: usize) -> f64 {
         let more =
             (start - self.wrong[from]) / self.fades[from] * (self.fades_sum[to] - self.fades_sum[from]);
         (self.wrong_sum[to] - self.wrong_sum[from] + more).max(0.0)
     }
 
-    /// As if one had been right a long time before: the chance without any look.
-    pub fn unlooked(&self, at: usize) -> f64 {
+    /// Probability of being wrong without any poll, counted from minute 0.
+    pub fn unpolled(&self, at: usize) -> f64 {
         self.wrong[at]
     }
 }
 
-/// What is expected from each minute to the end, if one looks wisely.
+/// Expected cost from each minute to the end, if every poll is placed best.
 #[derive(Clone, Debug, Default)]
 pub struct Outlook {
     /// Wrong minutes plus the price of the calls.
@@ -77,10 +77,10 @@ pub struct Outlook {
     pub calls: Vec<f64>,
 }
 
-/// Minutes after which nobody waits for somebody to leave.
+/// Longest visit that is followed, in minutes.
 const LONGEST_EPISODE: usize = 720;
 
-/// How far ahead looks are tried: every minute at first, coarser later.
+/// Minutes ahead at which a poll is considered: every minute at first, coarser later.
 fn steps() -> impl Iterator<Item = usize> {
     (1..=16)
         .chain((18..=48).step_by(2))
@@ -89,7 +89,7 @@ fn steps() -> impl Iterator<Item = usize> {
         .chain((330..=780).step_by(30))
 }
 
-/// Works backward from the end: `other[k]` is what is expected at minute k if the look finds a change.
+/// Works backward from the end: `other(k)` is the expected cost and calls from minute k on if the poll finds a change.
 pub fn outlook(
     trend: &Trend,
     other: impl Fn(usize, &Outlook) -> (f64, f64),
@@ -128,8 +128,8 @@ pub fn outlook(
     outlook
 }
 
-/// What it costs to follow somebody inside who leaves with the chance `leaves` in each minute: wrong minutes plus the price
-/// of the calls, and the calls, at the interval for which that is least.
+/// Cost of following a user who is inside and leaves with probability `leaves` in each minute: wrong minutes plus the
+/// price of the calls, and the number of calls, at the cheapest interval.
 pub fn episode(price: f64, leaves: f64) -> (f64, f64) {
     let leaves = leaves.clamp(1e-4, 0.5);
     let (mut stays, mut cost, mut best) = (1.0, 0.0, (f64::MAX, 0.0));
@@ -146,18 +146,18 @@ pub fn episode(price: f64, leaves: f64) -> (f64, f64) {
     best
 }
 
-/// A chosen look.
+/// A chosen poll.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choice {
     /// At this minute; `None`: not before the end.
     pub minute: Option<usize>,
-    /// How likely what is believed is wrong by then.
+    /// Probability that the known state is wrong by then.
     pub wrong: f64,
     /// Expected wrong minutes until then.
     pub cost: f64,
 }
 
-/// The best look in `[first, last]`, believed wrong with chance `start` at `from`.
+/// The best poll in `[first, last]`, if the state is wrong with probability `start` at `from`.
 pub fn choose(
     trend: &Trend,
     from: usize,

@@ -1,33 +1,33 @@
-//! When to look at somebody next.
+//! When to poll a user next.
 //!
-//! [`even`] spreads calls over people and time. [`pacer`] spends the same calls where they are worth most: it learns
-//! from reported visits when each person's presence tends to change, and looks where the expected *wrong time* (the
-//! time for which what is believed differs from the truth) that a call saves is largest; `docs/pacing.md` explains it.
+//! [`even`] spreads calls over users and time. [`pacer`] spends the same calls where they are worth most: it learns from
+//! reported visits when each user's presence tends to change, and polls where a call is expected to save the most *wrong
+//! time* (time in which the known state differs from the truth); `docs/pacing.md` explains it.
 //!
-//! Guards: the next look is strictly later; the same input gives the same output for ever; memory is bounded for each
-//! person. Deliberately not here: how many calls are left (`policy::quota`), when a window is open (`policy::window`).
+//! Guards: the next poll is strictly later; the same input always gives the same output; memory is bounded for each user.
+//! Not here: the remaining calls (`policy::quota`), open windows (`policy::window`).
 
 use sha2::{Digest, Sha256};
 
-pub mod company;
-pub mod crew;
-pub mod diary;
+pub mod co_meetings;
+pub mod duration_model;
 pub mod even;
-pub mod habits;
+pub mod group;
 pub mod hours;
+pub mod join_model;
 pub mod lookahead;
 pub mod pacer;
-pub mod price;
-pub mod stays;
+pub mod shadow_price;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod virtual_month;
+pub mod visit_history;
 
-pub use even::{Phase, even_interval, first_look, next_look, projection};
-pub use pacer::{Allowance, Next, Pacer, Person, Rival, Seen, Settings, Visit, Why};
+pub use even::{Phase, even_interval, first_poll_at, next_poll_at, projection};
+pub use pacer::{CallBudget, Next, Pacer, Person, Seen, Settings, SweepAllocation, Visit, Why};
 
-/// A number for a conference, the same for the same id.
+/// A key for a conference id: always the same for the same id.
 pub fn conference_key(id: &str) -> u64 {
     let digest = Sha256::digest(id.as_bytes());
     u64::from_be_bytes([

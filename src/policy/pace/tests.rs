@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use proptest::prelude::*;
 
 use super::pacer::Rule;
-use super::{Allowance, Next, Pacer, Person, Seen, Settings, Visit};
+use super::{CallBudget, Next, Pacer, Person, Seen, Settings, Visit};
 use crate::policy::window::{OpenTime, Window};
 use crate::time::Timestamp;
 
@@ -41,8 +41,8 @@ fn pacer(people: u32, now: Timestamp) -> Pacer {
     Pacer::new(settings(true), &people, now)
 }
 
-fn allowance(calls: u64, used: u64) -> Allowance {
-    Allowance { from: at(0, 0), until: at(60, 0), calls: Some(calls), used, sweeps: None }
+fn call_budget(calls: u64, used: u64) -> CallBudget {
+    CallBudget { from: at(0, 0), until: at(60, 0), calls: Some(calls), used, sweeps: None }
 }
 
 /// A stand-up at ten each day and nothing else.
@@ -56,9 +56,9 @@ fn stand_ups(people: u32, days: i64) -> Vec<Visit> {
     (0..days).flat_map(|day| (0..people).map(move |person| visit(person, day))).collect()
 }
 
-fn look(next: Next) -> Timestamp {
+fn time_of(next: Next) -> Timestamp {
     match next {
-        Next::Look(when, _) | Next::AskAgain(when, _) => when,
+        Next::Poll(when, _) | Next::Replan(when, _) => when,
     }
 }
 
@@ -66,7 +66,7 @@ fn look(next: Next) -> Timestamp {
 fn knowing_nothing_it_spreads_evenly() {
     let mut pacer = pacer(4, at(0, 0));
     pacer.observed(0, at(1, 600), &[]);
-    let Next::Look(when, why) = pacer.next_look(0, at(1, 600), &allowance(2_400, 0)) else {
+    let Next::Poll(when, why) = pacer.next_poll_at(0, at(1, 600), &call_budget(2_400, 0)) else {
         panic!("a look is due")
     };
     assert_eq!(why.rule, Rule::Even);
@@ -76,60 +76,60 @@ fn knowing_nothing_it_spreads_evenly() {
 }
 
 #[test]
-fn a_habit_is_looked_at_when_it_is_due() {
+fn a_recurring_join_is_polled_when_it_is_due() {
     let mut pacer = pacer(3, at(0, 0));
     pacer.learn_from(&stand_ups(3, 28), at(28, 0));
     pacer.observed(0, at(28, 590), &[]);
     // Four calls a day for each of three people.
-    let calls = Allowance { from: at(28, 0), ..allowance(384, 0) };
-    let Next::Look(when, why) = pacer.next_look(0, at(28, 590), &calls) else { panic!("a look is due") };
+    let calls = CallBudget { from: at(28, 0), ..call_budget(384, 0) };
+    let Next::Poll(when, why) = pacer.next_poll_at(0, at(28, 590), &calls) else { panic!("a look is due") };
     assert!(when >= at(28, 597) && when <= at(28, 612), "{when} {why:?}");
     assert!(why.pattern >= 16, "other days speak for it: {why:?}");
     let when = when.max(at(28, 602));
     pacer.observed(0, when, &[Seen { conference: 28, joined: at(28, 600), left: None }]);
-    let leaves = look(pacer.next_look(0, when, &Allowance { used: 1, ..calls }));
+    let leaves = time_of(pacer.next_poll_at(0, when, &CallBudget { used: 1, ..calls }));
     assert!(leaves >= at(28, 618) && leaves <= at(28, 650), "{leaves}");
 }
 
 #[test]
-fn who_was_seen_with_somebody_moves_with_them() {
+fn members_of_a_meeting_are_polled_together() {
     let mut pacer = pacer(2, at(0, 0));
     pacer.learn_from(&stand_ups(2, 28), at(28, 0));
     for person in 0..2 {
         pacer.observed(person, at(28, 480), &[]);
-        pacer.next_look(person, at(28, 480), &allowance(900, 0));
+        pacer.next_poll_at(person, at(28, 480), &call_budget(900, 0));
     }
     // Today they meet at two in the afternoon.
     let seen = Seen { conference: 77, joined: at(28, 840), left: None };
     let moved = pacer.observed(0, at(28, 845), &[seen]);
     assert_eq!(moved, [1]);
-    let next = look(pacer.next_look(1, at(28, 845), &allowance(900, 2)));
+    let next = time_of(pacer.next_poll_at(1, at(28, 845), &call_budget(900, 2)));
     assert!(next <= at(28, 850), "{next}");
 }
 
 #[test]
 fn closed_is_asked_again_at_opening() {
     let mut pacer = pacer(1, at(0, 0));
-    let next = pacer.next_look(0, at(0, 1200), &allowance(100, 0));
+    let next = pacer.next_poll_at(0, at(0, 1200), &call_budget(100, 0));
     assert!(
-        matches!(next, Next::AskAgain(when, why) if when == at(1, 480) && why.rule == Rule::Closed),
+        matches!(next, Next::Replan(when, why) if when == at(1, 480) && why.rule == Rule::Closed),
         "{next:?}"
     );
 }
 
 #[test]
-fn without_a_limit_everybody_is_looked_at_as_often_as_allowed() {
+fn without_a_limit_every_user_is_polled_as_often_as_allowed() {
     let mut pacer = pacer(2, at(0, 0));
     pacer.observed(0, at(0, 600), &[]);
-    let free = Allowance { calls: None, ..allowance(0, 0) };
-    assert_eq!(look(pacer.next_look(0, at(0, 600), &free)), at(0, 600).plus(Duration::from_secs(30)));
+    let free = CallBudget { calls: None, ..call_budget(0, 0) };
+    assert_eq!(time_of(pacer.next_poll_at(0, at(0, 600), &free)), at(0, 600).plus(Duration::from_secs(30)));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn the_next_look_is_later_open_and_not_too_soon(
+    fn the_next_poll_is_later_open_and_not_too_soon(
         day in 28..40_i64, minute in 0..1440_i64, inside in any::<bool>(), calls in 1..100_000_u64,
         part in 0.0..1.2_f64, always in any::<bool>(),
     ) {
@@ -140,9 +140,9 @@ proptest! {
         let seen = Seen { conference: 5, joined: at(day, minute - 7), left: None };
         pacer.observed(0, now, if inside { std::slice::from_ref(&seen) } else { &[] });
         let used = (calls as f64 * part) as u64;
-        let next = pacer.next_look(0, now, &allowance(calls, used));
-        prop_assert!(look(next) > now);
-        if let Next::Look(when, _) = next {
+        let next = pacer.next_poll_at(0, now, &call_budget(calls, used));
+        prop_assert!(time_of(next) > now);
+        if let Next::Poll(when, _) = next {
             prop_assert!(used < calls);
             prop_assert!(when >= now.plus(Duration::from_secs(30)));
             prop_assert!(settings(!always).open[0].open_at(when));

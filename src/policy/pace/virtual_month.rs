@@ -1,14 +1,14 @@
-//! A whole month of fifty people with a service that fails at times: what is spent of the calls.
+//! A whole month of fifty users with an upstream that fails at times: the calls spent.
 //!
-//! Guards: never one call too many, at most 3 % left over, no look sooner than allowed or while closed. Deliberately not
-//! here: how a failure is answered (`policy::backoff`); a minute's wait stands for it.
+//! Guards: never one call too many, at most 3 % left over, no poll sooner than allowed or while closed. Not here: backoff
+//! after a failure (`policy::backoff`); a wait of one minute replaces it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{Allowance, Next, Pacer, Person, Seen, Settings, Visit};
+use super::{CallBudget, Next, Pacer, Person, Seen, Settings, Visit};
 use crate::policy::window::{OpenTime, Window};
 use crate::time::Timestamp;
 
@@ -20,7 +20,7 @@ const DAYS: i64 = 30;
 const PEOPLE: u32 = 50;
 const CALLS: u64 = 20_000;
 
-/// What became of one call.
+/// Outcome of one call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Answered,
@@ -121,47 +121,47 @@ fn a_month_with_faults_is_spent_and_never_overspent() {
         let day = (visit.joined.as_ms() - MONTH_MS) / DAY_MS;
         of_day[usize::try_from(day).expect("within the month")].push(*visit);
     }
-    let mut allowance = Allowance { from, until, calls: Some(CALLS), used: 0, sweeps: None };
+    let mut call_budget = CallBudget { from, until, calls: Some(CALLS), used: 0, sweeps: None };
     let mut due: BTreeSet<(i64, u32, bool)> = (0..PEOPLE).map(|n| (MONTH_MS, n, false)).collect();
-    let mut last_look: Vec<Option<i64>> = vec![None; people.len()];
+    let mut last_poll: Vec<Option<i64>> = vec![None; people.len()];
     while let Some((at, person, is_look)) = due.pop_first().filter(|(at, ..)| *at < until.as_ms()) {
         let now = Timestamp::from_ms(at);
         let mut soonest = at + 1;
         if is_look {
-            assert!(allowance.used < CALLS, "a look is planned though all calls are spent");
+            assert!(call_budget.used < CALLS, "a look is planned though all calls are spent");
             assert!(settings.open[0].open_at(now), "a look while it is closed, at {now}");
             assert!(
-                last_look[person as usize].is_none_or(|last| at - last >= 30_000),
+                last_poll[person as usize].is_none_or(|last| at - last >= 30_000),
                 "too soon after the last"
             );
             let fate = fate(at, person);
-            allowance.used += u64::from(fate != Fate::Refused);
+            call_budget.used += u64::from(fate != Fate::Refused);
             if fate == Fate::Answered {
-                last_look[person as usize] = Some(at);
+                last_poll[person as usize] = Some(at);
                 let day = usize::try_from((at - MONTH_MS) / DAY_MS).expect("within the month");
                 for other in pacer.observed(person, now, &answer(&of_day[day], person, now)) {
                     let planned: Vec<_> = due.iter().filter(|(_, who, _)| *who == other).copied().collect();
                     for plan in &planned {
                         due.remove(plan);
                     }
-                    let (when, is_look) = asked(&mut pacer, other, now, &allowance);
+                    let (when, is_look) = asked(&mut pacer, other, now, &call_budget);
                     due.insert((when, other, is_look));
                 }
             } else {
                 soonest = at + MINUTE_MS;
             }
         }
-        let (when, is_look) = asked(&mut pacer, person, now, &allowance);
-        // A wait after a failure is no look of the rule's: it is asked again then.
+        let (when, is_look) = asked(&mut pacer, person, now, &call_budget);
+        // A retry after a failure is not a poll of the rule's: the rule decides again then.
         due.insert((when.max(soonest), person, is_look && when >= soonest));
     }
-    assert!(allowance.used <= CALLS);
-    assert!(allowance.used * 100 >= CALLS * 97, "{} of {CALLS} are spent", allowance.used);
+    assert!(call_budget.used <= CALLS);
+    assert!(call_budget.used * 100 >= CALLS * 97, "{} of {CALLS} are spent", call_budget.used);
 }
 
-fn asked(pacer: &mut Pacer, person: u32, now: Timestamp, allowance: &Allowance) -> (i64, bool) {
-    match pacer.next_look(person, now, allowance) {
-        Next::Look(when, _) => (when.as_ms(), true),
-        Next::AskAgain(when, _) => (when.as_ms(), false),
+fn asked(pacer: &mut Pacer, person: u32, now: Timestamp, call_budget: &CallBudget) -> (i64, bool) {
+    match pacer.next_poll_at(person, now, call_budget) {
+        Next::Poll(when, _) => (when.as_ms(), true),
+        Next::Replan(when, _) => (when.as_ms(), false),
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use self::sweeping::Sweeper;
 use super::{Looks, Policy, Scene};
 use crate::policy::pace::hours::Hours;
-use crate::policy::pace::{Allowance, Next, Pacer, Phase, Seen, Visit};
+use crate::policy::pace::{CallBudget, Next, Pacer, Phase, Seen, Visit};
 use crate::policy::quota::Month;
 use crate::policy::sweep::timetable::wall;
 use crate::policy::{civil, pace};
@@ -55,7 +55,7 @@ struct Drive<'a> {
     pacer: Pacer,
     /// `hindsight` is taught anew then.
     next_lesson: i64,
-    allowance: Allowance,
+    allowance: CallBudget,
     looks: Vec<Looks>,
     months: Vec<(u64, u64)>,
     /// What there is to spend, where it is not the config's.
@@ -104,7 +104,7 @@ impl<'a> Drive<'a> {
             conference_ends,
             pacer: Pacer::new(scene.settings.clone(), &scene.people, from).at_ease(),
             next_lesson: i64::MAX,
-            allowance: Allowance { from, until: from, calls: Some(0), used: 0, sweeps: None },
+            allowance: CallBudget { from, until: from, calls: Some(0), used: 0, sweeps: None },
             looks: vec![Vec::new(); scene.people.len()],
             months: Vec::new(),
             given,
@@ -188,7 +188,7 @@ impl<'a> Drive<'a> {
         let calls = pace::pacer::whole_calls(self.scene.calls_per_month, share);
         let given = self.given.as_ref().and_then(|given| given.get(self.months.len()));
         let calls = given.map_or(calls, |(spent, _)| *spent);
-        self.allowance = Allowance { from, until, calls: Some(calls), used: 0, sweeps: None };
+        self.allowance = CallBudget { from, until, calls: Some(calls), used: 0, sweeps: None };
         self.months.push((0, calls));
         self.looked = 0;
     }
@@ -289,10 +289,10 @@ impl<'a> Drive<'a> {
             Policy::Even => self.even(person, at),
             Policy::Auto | Policy::Hindsight => {
                 let allowance = self.for_looks();
-                let next = self.pacer.next_look(person, Timestamp::from_ms(at), &allowance);
+                let next = self.pacer.next_poll_at(person, Timestamp::from_ms(at), &allowance);
                 match next {
-                    Next::Look(when, _) => (when.as_ms(), true),
-                    Next::AskAgain(when, _) => (when.as_ms(), false),
+                    Next::Poll(when, _) => (when.as_ms(), true),
+                    Next::Replan(when, _) => (when.as_ms(), false),
                 }
             }
         };
@@ -308,7 +308,7 @@ impl<'a> Drive<'a> {
     }
 
     /// The calls that single looks may take.
-    fn for_looks(&self) -> Allowance {
+    fn for_looks(&self) -> CallBudget {
         let Some(sweeper) = &self.sweeper else { return self.allowance };
         let Some(every_ms) = sweeper.every_ms else {
             return sweeper.for_looks(self.allowance.until, self.left());
@@ -318,7 +318,7 @@ impl<'a> Drive<'a> {
         let open = self.open_ms(now, until) / self.counts.iter().sum::<f64>().max(1.0);
         let sweeps = Duration::from_secs_f64(open / every_ms as f64 * sweeper.timetable.cost()).as_secs();
         let calls = Some(self.looked + self.left().saturating_sub(sweeps));
-        Allowance { calls, used: self.looked, ..self.allowance }
+        CallBudget { calls, used: self.looked, ..self.allowance }
     }
 
     fn left(&self) -> u64 {

@@ -6,7 +6,7 @@
 //! Sweeps are planned with what looks leave, and the plan says what one more call is worth in it. A look is made where it
 //! saves more wrong time than that. Where many looks do, they take more, the plan has less, and a call is worth more in it.
 
-use crate::policy::pace::pacer::{Allowance, Rival, whole_calls};
+use crate::policy::pace::pacer::{CallBudget, SweepAllocation, whole_calls};
 use crate::time::Timestamp;
 
 /// So much goes into looks always: they keep the ledger of trust honest.
@@ -82,10 +82,10 @@ impl Spending {
     }
 
     /// What looks may take until the month turns, while a call is worth so many wrong minutes in a sweep and so many are left.
-    pub fn for_looks(&self, until: Timestamp, worth: f64, left: u64) -> Allowance {
+    pub fn for_looks(&self, until: Timestamp, worth: f64, left: u64) -> CallBudget {
         let calls = whole_calls(self.left, (ROOM * self.share).min(MOST)).min(self.looks + left);
-        let sweeps = Some(Rival { worth, in_turn: whole_calls(left, IN_TURN) });
-        Allowance { from: self.from, until, calls: Some(calls), used: self.looks, sweeps }
+        let sweeps = Some(SweepAllocation { worth, in_turn: whole_calls(left, IN_TURN) });
+        CallBudget { from: self.from, until, calls: Some(calls), used: self.looks, sweeps }
     }
 }
 

@@ -26,7 +26,7 @@ impl Poller {
         }
         let now = self.tools.clock.now();
         let decided = self.decided(person).filter(|(_, next)| {
-            let (Next::Look(at, _) | Next::AskAgain(at, _)) = *next;
+            let (Next::Poll(at, _) | Next::Replan(at, _)) = *next;
             at == watched.due && !watched.busy
         });
         if let Some((at, next)) = decided {

@@ -122,7 +122,7 @@ impl Poller {
         if !watched.busy {
             let due = watched.due;
             self.upstreams[watched.upstream].due.remove(due, person);
-            let next = crate::policy::pace::next_look(
+            let next = crate::policy::pace::next_poll_at(
                 now,
                 self.interval(person, now),
                 self.people[person as usize].phase,
@@ -246,7 +246,7 @@ impl Poller {
     pub(super) fn next_regular(&mut self, person: u32, now: Timestamp) -> Timestamp {
         let watched = &self.people[person as usize];
         if watched.overtime_until.is_some() {
-            return crate::policy::pace::next_look(now, self.interval(person, now), watched.phase);
+            return crate::policy::pace::next_poll_at(now, self.interval(person, now), watched.phase);
         }
         match self.next_paced(person, now) {
             Some(next) => next,

@@ -3,7 +3,7 @@
 //! Guards: an organisation is paced where its month has a limit and somebody has no cadence of their own; everybody else
 //! is out of it, but their calls are taken off. A time at which the rule only wants to be asked again is no look. Who
 //! waits after a failure, is confirmed, or is followed past a window stays where they are. Deliberately not here: the
-//! rule (`policy::pace`), hours (`hours`), who is paced together (`crews`).
+//! rule (`policy::pace`), hours (`hours`), who is paced together (`groups`).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use super::Poller;
 use crate::ids::ConferenceId;
 use crate::policy::civil;
-use crate::policy::pace::crew::{Bounds, Crew, Purse};
+use crate::policy::pace::group::{Bounds, Budget, PacingGroup};
 use crate::policy::pace::pacer::Rule;
 use crate::policy::pace::{Next, Seen, Why, conference_key};
 use crate::policy::window::OpenTime;
@@ -20,9 +20,9 @@ use crate::presence::belief::Belief;
 use crate::presence::visit::Visit;
 use crate::time::Timestamp;
 
-mod crews;
+mod groups;
 
-/// Who is in no crew.
+/// Who is in no group.
 pub(super) const NO_NUMBER: u32 = u32::MAX;
 /// So many people who are only asked about again are dealt with before anything else has its turn.
 pub(super) const MOST_QUESTIONS: u32 = 32;
@@ -34,15 +34,15 @@ const AT_LEAST: Duration = Duration::from_mins(5);
 /// The paced people of one organisation.
 #[derive(Debug)]
 pub(super) struct Pacing {
-    crew: Crew,
+    group: PacingGroup,
     /// Taught only what sweeps that are believed do not show.
-    beside: Option<Crew>,
+    beside: Option<PacingGroup>,
     roster: Roster,
     /// What was decided last, by number.
     plans: Vec<Plan>,
 }
 
-/// What a crew is made of; while it is the same the crew stays, with all it has learned.
+/// What a group is made of; while it is the same the group stays, with all it has learned.
 #[derive(Debug, PartialEq, Eq)]
 struct Roster {
     bounds: Bounds,
@@ -58,20 +58,20 @@ struct Plan {
     question: Option<Timestamp>,
     /// Open time from the last good look to the planned one.
     gap: Duration,
-    /// When, and what; `None`: not since the crew was made.
+    /// When, and what; `None`: not since the group was made.
     decided: Option<(Timestamp, Next)>,
 }
 
 impl Poller {
     /// The organisation's calls now; `None`: there is no limit.
-    fn purse(&self, index: usize, now: Timestamp) -> Option<Purse> {
+    fn budget(&self, index: usize, now: Timestamp) -> Option<Budget> {
         let upstream = &self.upstreams[index];
         let (limit, fixed) = (upstream.budget.limit()?, upstream.share.fixed_calls);
         let sweeps = self.sweep_calls(index, now);
         let even = self.even(index, now);
         // Sweeps are taken off the looks, not off what anybody may be late by.
         let for_looks = upstream.budget.even_open_interval(upstream.share.open, fixed + sweeps, now);
-        Some(Purse {
+        Some(Budget {
             limit,
             used: upstream.budget.used(now),
             spoken_for: fixed + sweeps,
@@ -96,14 +96,14 @@ impl Poller {
         if number == NO_NUMBER {
             return None;
         }
-        let purse = self.purse(index, now)?;
-        let next = self.upstreams[index].pacing.as_mut()?.next(number, now, purse);
-        let (Next::Look(at, why) | Next::AskAgain(at, why)) = next;
+        let budget = self.budget(index, now)?;
+        let next = self.upstreams[index].pacing.as_mut()?.next(number, now, budget);
+        let (Next::Poll(at, why) | Next::Replan(at, why)) = next;
         tracing::trace!(person = watched.person_id, %at, ?why, "paced");
         let open = &self.hours[watched.hours].open;
         let since = watched.last_ok.unwrap_or(now);
         let gap = if open.is_always() { at.since(since) } else { open.open_between(since, at) };
-        let question = matches!(next, Next::AskAgain(..)).then_some(at);
+        let question = matches!(next, Next::Replan(..)).then_some(at);
         if let Some(plan) = self.upstreams[index].plan_mut(number) {
             *plan = Plan { question, gap, decided: Some((now, next)) };
         }
@@ -128,9 +128,9 @@ impl Poller {
     pub(super) fn would_decide(&self, person: u32, now: Timestamp) -> Next {
         let watched = &self.people[person as usize];
         let (index, number) = (watched.upstream, watched.number);
-        match self.upstreams[index].pacing.as_ref().zip(self.purse(index, now)) {
-            Some((pacing, purse)) if number != NO_NUMBER => pacing.would_decide(number, now, purse),
-            _ => Next::Look(
+        match self.upstreams[index].pacing.as_ref().zip(self.budget(index, now)) {
+            Some((pacing, budget)) if number != NO_NUMBER => pacing.would_decide(number, now, budget),
+            _ => Next::Poll(
                 self.next_even(person, now),
                 Why {
                     rule: Rule::Plenty,
@@ -168,9 +168,9 @@ impl Poller {
             let sweeps = &self.sweeps;
             seen(belief, ended, |meeting| !sweeps.show(index, person, meeting))
         });
-        let mut moved = pacing.crew.observed(number, at, &seen(belief, ended, |_| true));
-        if let Some((crew, seen)) = pacing.beside.as_mut().zip(beside) {
-            moved = crew.observed(number, at, &seen);
+        let mut moved = pacing.group.observed(number, at, &seen(belief, ended, |_| true));
+        if let Some((group, seen)) = pacing.beside.as_mut().zip(beside) {
+            moved = group.observed(number, at, &seen);
         }
         moved.truncate(MOST_MOVED);
         let moved: Vec<u32> = moved.iter().map(|other| pacing.roster.people[*other as usize].0).collect();
@@ -212,18 +212,18 @@ impl Poller {
 }
 
 impl Pacing {
-    /// By the crew that counts now.
-    fn next(&mut self, number: u32, now: Timestamp, purse: Purse) -> Next {
-        match self.beside.as_mut().filter(|_| purse.beside_sweeps.is_some()) {
-            Some(crew) => crew.next(number, now, &purse),
-            None => self.crew.next(number, now, &Purse { beside_sweeps: None, ..purse }),
+    /// By the group that counts now.
+    fn next(&mut self, number: u32, now: Timestamp, budget: Budget) -> Next {
+        match self.beside.as_mut().filter(|_| budget.beside_sweeps.is_some()) {
+            Some(group) => group.next(number, now, &budget),
+            None => self.group.next(number, now, &Budget { beside_sweeps: None, ..budget }),
         }
     }
 
-    fn would_decide(&self, number: u32, now: Timestamp, purse: Purse) -> Next {
-        match self.beside.as_ref().filter(|_| purse.beside_sweeps.is_some()) {
-            Some(crew) => crew.clone().next(number, now, &purse),
-            None => self.crew.clone().next(number, now, &Purse { beside_sweeps: None, ..purse }),
+    fn would_decide(&self, number: u32, now: Timestamp, budget: Budget) -> Next {
+        match self.beside.as_ref().filter(|_| budget.beside_sweeps.is_some()) {
+            Some(group) => group.clone().next(number, now, &budget),
+            None => self.group.clone().next(number, now, &Budget { beside_sweeps: None, ..budget }),
         }
     }
 

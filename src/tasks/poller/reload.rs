@@ -155,7 +155,7 @@ impl Poller {
             }
         }
         self.recount(now);
-        self.form_crews(lessons, now);
+        self.form_groups(lessons, now);
         self.teach_sweeps(lessons, now);
         for index in 0..self.upstreams.len() {
             if renewed.contains(&self.upstreams[index].name) {

@@ -17,7 +17,7 @@ use super::settle::outgoing;
 use super::upstream::Upstream;
 use super::{Poller, PollerError, Settings, Tools, Totals};
 use crate::ids::OrgName;
-use crate::policy::pace::crew::{LESSONS_REACH, MOST_LESSONS};
+use crate::policy::pace::group::{LESSONS_REACH, MOST_LESSONS};
 use crate::policy::pace::{self, Phase};
 use crate::policy::window::OpenTime;
 use crate::presence::event::{Card, EventType};
@@ -120,7 +120,7 @@ impl Poller {
         }
         self.recall_sweeps(swept.0, swept.1, now);
         self.recount(now);
-        self.form_crews(lessons, now);
+        self.form_groups(lessons, now);
         self.teach_sweeps(lessons, now);
         let mut members = vec![0_usize; self.upstreams.len()];
         self.people.iter().for_each(|watched| members[watched.upstream] += 1);
@@ -154,7 +154,7 @@ impl Poller {
         }
         let watched = &self.people[person as usize];
         let rate = self.upstreams[watched.upstream].limiter.effective_rate(now);
-        pace::first_look(now, interval, watched.phase, members, rate)
+        pace::first_poll_at(now, interval, watched.phase, members, rate)
     }
 }
 

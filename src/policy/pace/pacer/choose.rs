@@ -1,30 +1,30 @@
-//! The choice of one look.
+//! Chooses one poll.
 //!
-//! Guards: strictly later than now, not sooner than allowed, and while it is open. Deliberately not here: what it is weighed by
-//! (`ahead`).
+//! Guards: strictly later than now, not sooner than `min_interval`, and in open time. Not here: the expected costs
+//! (`forecast`).
 #![expect(clippy::cast_possible_wrap, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
-use super::super::diary::{SLOTS, slot_of, split};
 use super::super::lookahead;
+use super::super::visit_history::{SLOTS, slot_of, split};
+use super::types::{Next, Rule, Why};
 use super::watched::{Inside, minute_of};
-use super::words::{Next, Rule, Why};
 use super::{DAY_MS, MINUTE_MS, Pacer};
 use crate::time::{Timestamp, duration_ms};
 
-/// When no look is worth its price, the price is asked again so much later: it falls if others spend less.
+/// If no poll is worth its price, the decision is repeated after this time: the price falls if other users spend less.
 const AGAIN_MS: i64 = 30 * MINUTE_MS;
 
 impl Pacer {
     pub(super) fn choose(&self, index: usize, at: i64, soonest: i64, price: f64, lead: f64) -> Next {
         let watched = &self.people[index];
         let Some(table) = &watched.table else {
-            return Next::AskAgain(Timestamp::from_ms(at + MINUTE_MS), Why::default());
+            return Next::Replan(Timestamp::from_ms(at + MINUTE_MS), Why::default());
         };
         let anchor = minute_of(table, watched.anchor.max(table.opens));
         let first = minute_of(table, soonest.max(at));
         let max_ms = duration_ms(self.settings.max_interval);
         let latest =
-            watched.last_look.unwrap_or(table.opens).max(table.opens).saturating_add(max_ms).max(soonest);
+            watched.last_poll.unwrap_or(table.opens).max(table.opens).saturating_add(max_ms).max(soonest);
         let last = minute_of(table, latest.min(table.from + table.trend.end() as i64 * MINUTE_MS));
         let (choice, wrong_now, peak) = if let Some(Inside { view: Some(view), .. }) = &watched.inside {
             let within = |minute: usize| minute.saturating_sub(view.from).min(view.trend.end());
@@ -35,7 +35,7 @@ impl Pacer {
             let range = (within(first), within(last));
             let mut choice =
                 lookahead::choose(&view.trend, within(anchor), watched.wrong, range, price, value);
-            // Where the view ends before closing does, its end is the latest look.
+            // If the forecast ends before closing, its end is the latest poll.
             if choice.minute.is_none() && view.from + view.trend.end() < table.trend.end() {
                 choice.minute = Some(view.trend.end());
             }
@@ -75,23 +75,23 @@ impl Pacer {
                 let opens = hours.open_from(table.until).unwrap_or(table.until + DAY_MS);
                 let opens = opens.max(at + 1);
                 let again = if at + AGAIN_MS < table.until { at + AGAIN_MS } else { opens };
-                return Next::AskAgain(Timestamp::from_ms(again), why);
+                return Next::Replan(Timestamp::from_ms(again), why);
             }
         };
-        // Within the minute everybody has a place of their own, so that calls never bunch on the full minute.
+        // Within the minute every user has an offset, so that calls never bunch on the full minute.
         let place = i64::try_from(watched.key % 60_000).unwrap_or(0);
         let when = table.from + minute as i64 * MINUTE_MS - MINUTE_MS / 2 + place;
         let when = when.max(soonest).max(at + 1);
         let slot = slot_of(split(when + table.offset).1).0.min(SLOTS - 1);
         why.pattern = table.patterns[slot];
         if when >= table.until {
-            return Next::AskAgain(Timestamp::from_ms(table.until.max(at + 1)), why);
+            return Next::Replan(Timestamp::from_ms(table.until.max(at + 1)), why);
         }
-        Next::Look(Timestamp::from_ms(when), why)
+        Next::Poll(Timestamp::from_ms(when), why)
     }
 }
 
-/// The largest chance in the hour before.
+/// The largest probability in the hour before.
 fn peak(chance: &[f64], minute: usize) -> f64 {
     let minute = minute.min(chance.len());
     chance[minute.saturating_sub(60)..minute].iter().fold(0.0, |most: f64, one| most.max(*one))

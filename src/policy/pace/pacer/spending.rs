@@ -1,16 +1,16 @@
-//! How spending stands, and what a call costs by that.
+//! Spending so far, and the price of a call that follows from it.
 //!
-//! Deliberately not here: how the price follows (`price`).
+//! Not here: how the price is adjusted (`shadow_price`).
 #![expect(clippy::cast_precision_loss, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
 use std::time::Duration;
 
-use super::super::diary::split;
 use super::super::even::Phase;
 use super::super::hours::Hours;
-use super::super::price::{Price, Standing};
+use super::super::shadow_price::{ShadowPrice, SpendingState};
+use super::super::visit_history::split;
+use super::types::{CallBudget, Next, Rule, Why};
 use super::watched::minute_of;
-use super::words::{Allowance, Next, Rule, Why};
 use super::{DAY_MS, Pacer};
 use crate::time::{Timestamp, duration_ms};
 
@@ -24,22 +24,22 @@ const ASKED: usize = 24;
 const DAYS_ASKED: usize = 5;
 
 impl Pacer {
-    pub(super) fn standing(&self, at: i64, span: (i64, i64), allowance: &Allowance) -> Standing {
-        let (from, until) = (allowance.from.as_ms(), allowance.until.as_ms());
+    pub(super) fn standing(&self, at: i64, span: (i64, i64), call_budget: &CallBudget) -> SpendingState {
+        let (from, until) = (call_budget.from.as_ms(), call_budget.until.as_ms());
         let all = self.open_minutes(from, until).max(1.0);
         let closes = span.1.min(self.midnight_after(at));
-        Standing {
-            used: allowance.used as f64,
-            calls: allowance.calls.unwrap_or(u64::MAX) as f64,
+        SpendingState {
+            used: call_budget.used as f64,
+            calls: call_budget.calls.unwrap_or(u64::MAX) as f64,
             passed: self.open_minutes(from, at) / all,
             day: self.open_minutes(span.0.max(closes - DAY_MS), closes) / all,
             at_close: self.open_minutes(from, closes) / all,
         }
     }
 
-    pub(super) fn even_ms(&self, at: i64, allowance: &Allowance) -> i64 {
-        let left = allowance.calls.map_or(u64::MAX, |calls| calls.saturating_sub(allowance.used));
-        let minutes = self.open_minutes(at, allowance.until.as_ms());
+    pub(super) fn even_ms(&self, at: i64, call_budget: &CallBudget) -> i64 {
+        let left = call_budget.calls.map_or(u64::MAX, |calls| calls.saturating_sub(call_budget.used));
+        let minutes = self.open_minutes(at, call_budget.until.as_ms());
         let ms = minutes * 60_000.0 / (left.max(1) as f64);
         // Longer than a month is a month.
         Duration::from_secs_f64((ms / 1000.0).clamp(0.0, 2.7e6)).as_millis().try_into().unwrap_or(i64::MAX)
@@ -59,26 +59,26 @@ impl Pacer {
     pub(super) fn after_closing(&self, index: usize, at: i64, closes: i64, why: Why) -> Next {
         let again = closes.min(self.midnight_after(at)).max(at + 1);
         let opens = self.hours[self.people[index].open].open_from(again).unwrap_or(again);
-        Next::AskAgain(Timestamp::from_ms(opens), why)
+        Next::Replan(Timestamp::from_ms(opens), why)
     }
 
     /// Even spreading over open time.
     pub(super) fn evenly(&self, index: usize, at: i64, interval: Duration, rule: Rule) -> Next {
         let watched = &self.people[index];
         let why = Why { rule, inside: watched.inside.is_some(), ..Why::default() };
-        let step = match watched.last_look {
+        let step = match watched.last_poll {
             Some(last) => duration_ms(interval) - self.hours[watched.open].open_ms(last, at),
             None => duration_ms(Phase::from_key(watched.key).within(interval)),
         };
         match self.hours[watched.open].after(at, step.max(1)) {
-            Some(when) => Next::Look(Timestamp::from_ms(when), why),
-            None => Next::AskAgain(Timestamp::from_ms(at + DAY_MS), why),
+            Some(when) => Next::Poll(Timestamp::from_ms(when), why),
+            None => Next::Replan(Timestamp::from_ms(at + DAY_MS), why),
         }
     }
 
     /// The first price: what is expected to spend a day's calls.
-    pub(super) fn set_price(&mut self, at: i64, allowance: &Allowance) {
-        let wanted = 60_000.0 / (self.even_ms(at, allowance) as f64).max(1.0);
+    pub(super) fn set_price(&mut self, at: i64, call_budget: &CallBudget) {
+        let wanted = 60_000.0 / (self.even_ms(at, call_budget) as f64).max(1.0);
         let (mut low, mut high) = (CHEAPEST, DEAREST);
         for _ in 0..HALVINGS {
             // Prices span orders of magnitude.
@@ -89,10 +89,10 @@ impl Pacer {
                 high = price;
             }
         }
-        self.price = Some(Price::new((low * high).sqrt()));
+        self.price = Some(ShadowPrice::new((low * high).sqrt()));
     }
 
-    /// What somebody takes at this price in a minute of open time, by a few people's coming days.
+    /// Calls of a user in a minute of open time at this price, estimated from a few users' coming days.
     fn calls_a_minute(&mut self, at: i64, price: f64) -> f64 {
         let (mut calls, mut minutes) = (0.0, 0.0);
         for index in (0..self.people.len()).step_by(self.people.len().div_ceil(ASKED).max(1)) {

@@ -1,21 +1,21 @@
-//! What is kept of everybody who is paced: what is believed of them, and their day and visit seen ahead.
+//! The pacer's state of one user: the known presence, and the forecasts of the day and the current visit.
 //!
-//! Deliberately not here: their past (`diary`, `company`), how things are seen ahead (`ahead`).
+//! Not here: past visits (`visit_history`, `co_meetings`), how forecasts are made (`forecast`).
 
-use super::super::diary::{SLOTS, Stay};
-use super::super::habits::Habit;
+use super::super::join_model::UserJoinRates;
 use super::super::lookahead::{Outlook, Trend};
+use super::super::visit_history::{LocalVisit, SLOTS};
 use super::MINUTE_MS;
 
 #[derive(Clone, Debug)]
 pub(super) struct Inside {
     pub(super) conference: u64,
     pub(super) day: i32,
-    pub(super) stay: Stay,
+    pub(super) stay: LocalVisit,
     pub(super) view: Option<View>,
 }
 
-/// Somebody's running visit, seen ahead from its last look.
+/// Forecast of the current visit, from the last poll on.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     /// Minute of the table at which it begins.
@@ -25,7 +25,7 @@ pub(super) struct View {
     pub(super) chance: Vec<f64>,
 }
 
-/// Somebody's day, seen ahead.
+/// Forecast of a day.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     /// The instant of minute 0.
@@ -45,14 +45,14 @@ pub(super) struct Table {
 pub(super) struct Watched {
     pub(super) key: u64,
     pub(super) open: usize,
-    pub(super) habit: Habit,
-    pub(super) last_look: Option<i64>,
-    /// At this instant what is believed was wrong with chance `wrong`.
+    pub(super) join_rates: UserJoinRates,
+    pub(super) last_poll: Option<i64>,
+    /// At this instant the known state was wrong with probability `wrong`.
     pub(super) anchor: i64,
     pub(super) wrong: f64,
     pub(super) inside: Option<Inside>,
     pub(super) table: Option<Box<Table>>,
-    /// The table at hand, or put away, is for `[opens, until)` and was made at this price.
+    /// The forecast, cached or evicted, is for `[opens, until)` and was made at this price.
     pub(super) made: Option<(i64, i64, f64)>,
 }
 
@@ -62,7 +62,7 @@ impl Table {
     }
 }
 
-/// The minute of a table that an instant falls into, within it.
+/// The minute of a forecast that contains an instant, clamped to the forecast.
 pub(super) fn minute_of(table: &Table, at: i64) -> usize {
     usize::try_from((at - table.from) / MINUTE_MS).unwrap_or(0).min(table.trend.end())
 }

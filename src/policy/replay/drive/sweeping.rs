@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Drive;
-use crate::policy::pace::{Allowance, Seen, Visit};
+use crate::policy::pace::{CallBudget, Seen, Visit};
 use crate::policy::replay::{Scene, Sweeping};
 use crate::policy::sweep::again::Again;
 use crate::policy::sweep::calls_of;
@@ -91,7 +91,7 @@ pub(super) fn sweeper(scene: &Scene, from: Timestamp) -> Option<Sweeper> {
 
 impl Sweeper {
     /// What looks may take beside sweeps, while so many calls are left.
-    pub(super) fn for_looks(&self, until: Timestamp, left: u64) -> Allowance {
+    pub(super) fn for_looks(&self, until: Timestamp, left: u64) -> CallBudget {
         self.spending.for_looks(until, self.timetable.worth(), left)
     }
 

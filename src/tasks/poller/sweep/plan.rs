@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::policy::pace::Allowance;
+use crate::policy::pace::CallBudget;
 use crate::policy::pace::pacer::whole_calls;
 use crate::policy::sweep::timetable::wall;
 use crate::policy::sweep::{LEAST_PEOPLE, Sweeping as Wish};
@@ -74,7 +74,7 @@ impl Poller {
     }
 
     /// What single looks may take beside sweeps; `None`: sweeps do not divide the calls by what they are worth.
-    pub(in crate::tasks::poller) fn beside_sweeps(&self, index: usize, now: Timestamp) -> Option<Allowance> {
+    pub(in crate::tasks::poller) fn beside_sweeps(&self, index: usize, now: Timestamp) -> Option<CallBudget> {
         let sweeping = self.sweeps.get(index)?;
         let divides = self.wish(index) == Some(Wish::Auto)
             && sweeping.trust.is_earned()

@@ -1,6 +1,6 @@
-//! The words the pacer and who asks it exchange.
+//! Types that the pacer and its callers exchange.
 //!
-//! Deliberately not here: what the pacer keeps for itself (`watched`).
+//! Not here: the pacer's own state (`watched`).
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use chrono_tz::Tz;
 use crate::policy::window::OpenTime;
 use crate::time::Timestamp;
 
-/// What does not change from look to look.
+/// Settings of a pacer.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whose wall clock people live by.
+    /// Time zone of the users' habits.
     pub time_zone: Tz,
-    /// Never looked at more often.
+    /// Shortest interval between two polls of a user.
     pub min_interval: Duration,
-    /// Never looked at less often while it is open, if the calls reach.
+    /// Longest interval in open time, if the calls suffice.
     pub max_interval: Duration,
-    /// When there are looks at all; people name theirs by index.
+    /// Open times; users refer to theirs by index.
     pub open: Vec<OpenTime>,
 }
 
-/// Somebody to be paced.
+/// A user to be paced.
 #[derive(Clone, Copy, Debug)]
 pub struct Person {
-    /// A fixed number of this person, for spreading: [`Phase::key`](crate::policy::pace::Phase::key).
+    /// A fixed number for spreading: [`Phase::key`](crate::policy::pace::Phase::key).
     pub key: u64,
     /// Index into [`Settings::open`].
     pub open: usize,
@@ -36,7 +36,7 @@ pub struct Person {
 pub struct Visit {
     /// Index of the person.
     pub person: u32,
-    /// Which conference; any number that is the same for the same conference.
+    /// Key of the conference ([`conference_key`](crate::policy::pace::conference_key)).
     pub conference: u64,
     /// When it began.
     pub joined: Timestamp,
@@ -51,71 +51,71 @@ pub struct Seen {
     pub conference: u64,
     /// `joinTime`, else when it was first seen.
     pub joined: Timestamp,
-    /// `leaveTime` of who is not inside any more; `None`: inside.
+    /// `leaveTime` if the user has left; `None`: inside.
     pub left: Option<Timestamp>,
 }
 
 /// The calls that may be spent.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Allowance {
-    /// From then on they were planned; for example when the month began.
+pub struct CallBudget {
+    /// Start of the plan, for example of the month.
     pub from: Timestamp,
-    /// Until then.
+    /// End of the plan.
     pub until: Timestamp,
-    /// So many; `None`: no limit.
+    /// Calls of the plan; `None`: no limit.
     pub calls: Option<u64>,
-    /// Spent of them.
+    /// Calls spent.
     pub used: u64,
-    /// Where sweeps of everybody are made of the same calls; `calls` and `used` are those of the looks then.
-    pub sweeps: Option<Rival>,
+    /// Set where trusted sweeps share the calls; `calls` and `used` are then those of the polls.
+    pub sweeps: Option<SweepAllocation>,
 }
 
-/// Sweeps that compete for the calls: only a look that saves more wrong time than its call would save in a sweep is made,
-/// and a few in turn, so that it is found out who goes where no sweep shows them.
+/// How trusted sweeps and polls share the calls: a poll is made only if it saves more wrong time than its call would save
+/// in a sweep; a few polls go round all users to find meetings that sweeps do not list.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rival {
+pub struct SweepAllocation {
     /// Wrong minutes that one more call saves in a sweep.
     pub worth: f64,
-    /// Of the calls that are left, so many are for looks in turn.
+    /// Remaining calls reserved for those polls in turn.
     pub in_turn: u64,
 }
 
-/// What to do next about somebody.
+/// The next step for a user.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Next {
-    /// Look then.
-    Look(Timestamp, Why),
-    /// No look before then; ask again at that time.
-    AskAgain(Timestamp, Why),
+    /// Poll at this time.
+    Poll(Timestamp, Why),
+    /// Do not poll before this time; decide again then. A re-plan time is not a poll.
+    Replan(Timestamp, Why),
 }
 
-/// What speaks for a time.
+/// The reasons for a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Why {
     /// Which rule decided.
     pub rule: Rule,
-    /// Believed to be inside.
+    /// Known to be inside.
     pub inside: bool,
     /// Wrong minutes that a call must be worth.
     pub price: f64,
-    /// How likely what is believed is wrong now.
+    /// Probability that the known state is wrong now.
     pub wrong_now: f64,
-    /// How likely it is wrong at that time.
+    /// Probability that it is wrong at that time.
     pub wrong_then: f64,
     /// Expected wrong minutes until then.
     pub cost: f64,
-    /// The chance of a change in the hour before that time, per minute at its highest.
+    /// Highest probability of a change in a minute of the hour before that time.
     pub peak: f64,
-    /// Of the last four weeks, a bit each, and 16 for each other day (three at most): joins at that time of day.
+    /// Earlier joins at that time of day: a bit for each of the last four weeks, and 16 for each other day (at most three).
     pub pattern: u8,
-    /// Days of spending one is ahead.
+    /// Days of spending ahead of the plan.
     pub lead: f64,
 }
 
 /// Which rule decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rule {
-    /// Too little is known: even spreading.
+    /// Too little history: even spreading.
     #[default]
     Even,
     /// A call a minute or more is affordable: even spreading.
@@ -130,6 +130,6 @@ pub enum Rule {
     Longest,
     /// The calls of today are spent.
     Spent,
-    /// Sweeps show everybody, and this is their turn to be looked at all the same.
+    /// Trusted sweeps cover all users; this is the user's turn for a poll.
     InTurn,
 }

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use super::super::price::Standing;
-use super::words::{Allowance, Next, Rival, Rule};
+use super::super::shadow_price::SpendingState;
+use super::types::{CallBudget, Next, Rule, SweepAllocation};
 use super::{ENOUGH, Pacer};
 use crate::time::Timestamp;
 
@@ -23,18 +23,18 @@ impl Pacer {
         index: usize,
         at: i64,
         soonest: i64,
-        sweeps: &Rival,
-        (allowance, standing): (&Allowance, &Standing),
+        sweeps: &SweepAllocation,
+        (call_budget, standing): (&CallBudget, &SpendingState),
     ) -> Next {
-        let few = Allowance { calls: Some(sweeps.in_turn), used: 0, ..*allowance };
+        let few = CallBudget { calls: Some(sweeps.in_turn), used: 0, ..*call_budget };
         let interval = Duration::from_millis(self.even_ms(at, &few).unsigned_abs().max(1));
         let in_turn = self.evenly(index, at, interval.max(self.settings.min_interval), Rule::InTurn);
         // Who was found where no sweep shows them is followed, however little is known.
-        if self.habits.seen() < ENOUGH && self.people[index].inside.is_none() {
+        if self.joins.seen() < ENOUGH && self.people[index].inside.is_none() {
             return in_turn;
         }
         if self.price.is_none() {
-            self.set_price(at, allowance);
+            self.set_price(at, call_budget);
         }
         let worth = sweeps.worth.clamp(CHEAPEST, DEAREST);
         // Where looks are held by what sweeps are worth, their own price has nothing to learn.
@@ -42,13 +42,13 @@ impl Pacer {
         let price = own.map_or(worth, |price| price.now(standing));
         self.prepare(index, at, price);
         let chosen = match self.choose(index, at, soonest, price, standing.lead()) {
-            Next::AskAgain(when, why) if why.rule == Rule::NotWorth => {
-                Next::AskAgain(when.max(self.later_today(index, at)), why)
+            Next::Replan(when, why) if why.rule == Rule::NotWorth => {
+                Next::Replan(when.max(self.later_today(index, at)), why)
             }
             chosen => chosen,
         };
         match (&chosen, &in_turn) {
-            (Next::Look(first, _) | Next::AskAgain(first, _), Next::Look(second, _)) if second < first => {
+            (Next::Poll(first, _) | Next::Replan(first, _), Next::Poll(second, _)) if second < first => {
                 in_turn
             }
             _ => chosen,

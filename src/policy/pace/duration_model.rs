@@ -1,25 +1,25 @@
-//! How likely somebody leaves at some minute of a visit.
+//! Duration model: the probability that a user leaves in each minute of a visit.
 //!
-//! Where the same person joined at the same time on comparable days, by when those visits ended; else by how long the
-//! visit has lasted and the minute of the hour. Guards: every probability lies strictly between 0 and 1. Deliberately
-//! not here: joining (`habits`).
+//! If the same user joined at the same time on comparable days, the ends of those visits decide; otherwise the length of
+//! the visit so far and the minute of the hour do. Guards: every probability lies strictly between 0 and 1. Not here:
+//! joining (`join_model`).
 #![expect(
     clippy::cast_possible_wrap,
     clippy::cast_precision_loss,
     reason = "counts, minutes and milliseconds here are far below 2^52"
 )]
 
-use super::diary::{Before, Diary, SLOT_MINUTES, Stay, slot_of};
+use super::visit_history::{ComparableDays, LocalVisit, SLOT_MINUTES, VisitHistory, slot_of};
 
 const FADE: f64 = 0.985;
-/// Five-minute steps of a visit's length that are told apart.
+/// Number of five-minute classes of a visit's length.
 const LENGTHS: usize = 49;
 /// Evidence is counted up to this.
 const MANY: usize = 4;
 
-/// What is known about leaving.
+/// Learned counts of leaves, for all users.
 #[derive(Clone, Debug)]
-pub struct Stays {
+pub struct DurationModel {
     /// By five minutes of length: (ends, minutes seen).
     lengths: [(f64, f64); LENGTHS],
     /// Ends by minute of the hour, without evidence, and the minutes spent there.
@@ -32,7 +32,7 @@ pub struct Stays {
     total: (f64, f64),
 }
 
-impl Default for Stays {
+impl Default for DurationModel {
     fn default() -> Self {
         let mut lengths = [(0.0, 0.0); LENGTHS];
         // A first guess: half an hour, forgotten after a few visits.
@@ -53,9 +53,9 @@ impl Default for Stays {
 }
 
 /// Earlier visits like one, by the quarter they ended in (counted from the midnight before the join).
-fn ends_like(diary: &Diary, before: &Before, stay: &Stay) -> Vec<usize> {
+fn ends_like(history: &VisitHistory, before: &ComparableDays, stay: &LocalVisit) -> Vec<usize> {
     let slot = slot_of(stay.joined_ms).0;
-    diary.like(before, slot).filter_map(|(_, old)| old.left_ms.map(|left| slot_of(left).0)).collect()
+    history.like(before, slot).filter_map(|(_, old)| old.left_ms.map(|left| slot_of(left).0)).collect()
 }
 
 fn evidence(ends: &[usize], slot: usize) -> (usize, usize) {
@@ -68,8 +68,8 @@ fn length_of(ms: i64) -> usize {
     usize::try_from((ms + 120_000) / 300_000).unwrap_or(0).min(LENGTHS - 1)
 }
 
-impl Stays {
-    /// Older days weigh less from now on.
+impl DurationModel {
+    /// Ages all counts by one day.
     pub fn fade(&mut self) {
         let cells = self.lengths.iter_mut().chain(&mut self.minutes).chain(self.likes.iter_mut().flatten());
         for (ends, of) in cells {
@@ -80,19 +80,19 @@ impl Stays {
         self.total = (self.total.0 * FADE, self.total.1 * FADE);
     }
 
-    /// Minutes that a visit lasts, on average.
+    /// Average length of a visit, in minutes.
     pub fn mean_minutes(&self) -> f64 {
         (self.total.0 / self.total.1.max(1e-9)).max(1.0)
     }
 
     /// Learns the finished visits of one person's day.
-    pub fn learn(&mut self, diary: &Diary, before: &Before, day: i32) {
-        let Some(known) = diary.day(day) else { return };
+    pub fn learn(&mut self, history: &VisitHistory, before: &ComparableDays, day: i32) {
+        let Some(known) = history.day(day) else { return };
         for stay in &known.stays {
             let Some(left) = stay.left_ms.filter(|left| *left > stay.joined_ms) else { continue };
             self.total.0 += (left - stay.joined_ms) as f64 / 60_000.0;
             self.total.1 += 1.0;
-            let ends = ends_like(diary, before, stay);
+            let ends = ends_like(history, before, stay);
             let (first, (last, minute)) = (slot_of(stay.joined_ms).0, slot_of(left));
             let mut by_evidence_until = stay.joined_ms;
             for slot in first..=last {
@@ -124,8 +124,15 @@ impl Stays {
     }
 
     /// The chance of leaving in each of `count` minutes from `from_ms` (of the day of the join) on.
-    pub fn ahead(&self, diary: &Diary, before: &Before, stay: &Stay, from_ms: i64, count: usize) -> Vec<f64> {
-        let ends = ends_like(diary, before, stay);
+    pub fn ahead(
+        &self,
+        history: &VisitHistory,
+        before: &ComparableDays,
+        stay: &LocalVisit,
+        from_ms: i64,
+        count: usize,
+    ) -> Vec<f64> {
+        let ends = ends_like(history, before, stay);
         let (ends_sum, time_sum) =
             self.minutes.iter().fold((0.0, 0.0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1));
         let overall = ends_sum / time_sum;

@@ -1,36 +1,37 @@
-//! What is learned from visits, a finished day at a time.
+//! Learns from visits, one finished day at a time.
 //!
-//! Guards: a day is learned once, and only when it is over. Deliberately not here: what the lessons are (`habits`, `stays`,
-//! `company`).
+//! Guards: a day is learned once, and only after it has ended. Not here: the models (`join_model`, `duration_model`,
+//! `co_meetings`).
 #![expect(clippy::cast_possible_wrap, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
 use std::collections::BTreeMap;
 
-use super::super::company::{Circle, Company};
-use super::super::diary::{Before, Diary, SLOTS, Stay, split};
-use super::super::habits::{Habit, Habits};
+use super::super::co_meetings::{CoMeetingGraph, CoMeetings};
+use super::super::duration_model::DurationModel;
 use super::super::hours::Hours;
-use super::super::stays::Stays;
-use super::words::Visit;
+use super::super::join_model::{JoinModel, UserJoinRates};
+use super::super::visit_history::{ComparableDays, LocalVisit, SLOTS, VisitHistory, split};
+use super::types::Visit;
 use super::{DAY_MS, Pacer};
 use crate::policy::civil;
 use crate::time::Timestamp;
 
 impl Pacer {
-    /// Forgets every lesson and learns these visits, up to now; the price and what is believed stand.
+    /// Replaces everything learned by these visits, up to `now`; the price and the known states are kept.
     pub fn learn_from(&mut self, visits: &[Visit], now: Timestamp) {
         let people = self.people.len();
-        self.diaries = vec![Diary::default(); people];
-        self.circles = vec![Circle::default(); people];
-        (self.habits, self.stays, self.company) = (Habits::default(), Stays::default(), Company::default());
+        self.histories = vec![VisitHistory::default(); people];
+        self.co_meetings = vec![CoMeetings::default(); people];
+        (self.joins, self.durations, self.co_meeting_graph) =
+            (JoinModel::default(), DurationModel::default(), CoMeetingGraph::default());
         for watched in &mut self.people {
-            watched.habit = Habit::default();
+            watched.join_rates = UserJoinRates::default();
             (watched.table, watched.made) = (None, None);
             if let Some(inside) = &mut watched.inside {
                 inside.view = None;
             }
         }
-        let mut days: BTreeMap<i32, Vec<(u32, Stay)>> = BTreeMap::new();
+        let mut days: BTreeMap<i32, Vec<(u32, LocalVisit)>> = BTreeMap::new();
         for visit in visits {
             let (day, stay) = self.on_the_wall(visit.conference, visit.joined, visit.left);
             days.entry(day).or_default().push((visit.person, stay));
@@ -40,13 +41,13 @@ impl Pacer {
         for (day, stays) in days {
             self.learn_until(day.min(today) - 1);
             for (person, stay) in stays {
-                self.diaries[person as usize].note(day, stay);
+                self.histories[person as usize].note(day, stay);
             }
         }
         self.learn_until(today - 1);
     }
 
-    /// Learns the days that are over.
+    /// Learns the days that have ended.
     pub(super) fn turn(&mut self, now: Timestamp) {
         let at = now.as_ms();
         if at < self.laid_out.0 + DAY_MS || at > self.laid_out.1 - 40 * DAY_MS {
@@ -72,8 +73,8 @@ impl Pacer {
         while let Some(day) = self.learned.map(|learned| learned + 1).filter(|day| *day <= last) {
             self.learned = Some(day);
             self.open_slots.retain(|(_, known), _| *known > day - 40);
-            self.habits.fade();
-            self.stays.fade();
+            self.joins.fade();
+            self.durations.fade();
             let mut befores = Vec::new();
             for class in 0..self.settings.open.len() {
                 befores.push(self.before(class, day));
@@ -82,22 +83,28 @@ impl Pacer {
                 let class = self.people[index].open;
                 let open = self.open_on(class, day);
                 let before = &befores[class];
-                self.habits.learn(&mut self.people[index].habit, &self.diaries[index], before, day, open);
-                self.stays.learn(&self.diaries[index], before, day);
+                self.joins.learn(
+                    &mut self.people[index].join_rates,
+                    &self.histories[index],
+                    before,
+                    day,
+                    open,
+                );
+                self.durations.learn(&self.histories[index], before, day);
             }
-            let diaries: Vec<&Diary> = self.diaries.iter().collect();
+            let histories: Vec<&VisitHistory> = self.histories.iter().collect();
             let of = |index: usize| befores[self.people[index].open].clone();
-            self.company.learn(day, of, &diaries, &mut self.circles);
+            self.co_meeting_graph.learn(day, of, &histories, &mut self.co_meetings);
         }
     }
 
-    pub(super) fn before(&mut self, class: usize, day: i32) -> Before {
+    pub(super) fn before(&mut self, class: usize, day: i32) -> ComparableDays {
         let open: Vec<bool> = (0..=21).map(|back| self.open_on(class, day - back) != 0).collect();
-        Before::of(day, |other| usize::try_from(day - other).is_ok_and(|back| open[back]))
+        ComparableDays::of(day, |other| usize::try_from(day - other).is_ok_and(|back| open[back]))
     }
 
-    pub(super) fn before_known(&self, class: usize, day: i32) -> Before {
-        Before::of(day, |other| self.open_slots.get(&(class, other)).is_none_or(|bits| *bits != 0))
+    pub(super) fn before_known(&self, class: usize, day: i32) -> ComparableDays {
+        ComparableDays::of(day, |other| self.open_slots.get(&(class, other)).is_none_or(|bits| *bits != 0))
     }
 
     /// The quarters of a local day that are open.
@@ -132,10 +139,10 @@ impl Pacer {
         conference: u64,
         joined: Timestamp,
         left: Option<Timestamp>,
-    ) -> (i32, Stay) {
+    ) -> (i32, LocalVisit) {
         let (day, joined_ms) = split(self.local(joined.as_ms()));
         let lasted = |left: Timestamp| joined_ms + (left.as_ms() - joined.as_ms()).max(0);
-        (day, Stay { joined_ms, left_ms: left.map(lasted), conference })
+        (day, LocalVisit { joined_ms, left_ms: left.map(lasted), conference })
     }
 
     pub(super) fn local(&self, at: i64) -> i64 {

@@ -1,46 +1,46 @@
-//! Who meets whom: what seeing one person says about another.
+//! Co-meeting model: what an observation of one user says about another.
 //!
-//! Guards: bounded for each person. Deliberately not here: what is made of it (`pacer`).
+//! Guards: memory is bounded for each user. Not here: how the pacer uses it (`pacer`).
 
 use std::collections::BTreeMap;
 
-use super::diary::{Before, Diary, Stay, slot_of};
+use super::visit_history::{ComparableDays, LocalVisit, VisitHistory, slot_of};
 
 const FADE: f64 = 0.985;
 const COLLEAGUES: usize = 32;
 const SHARES: usize = 5;
-/// Who leaves within so many ms of each other leaves together.
+/// Leaves within so many ms of each other count as leaving together.
 const TOGETHER_MS: i64 = 150_000;
-/// Larger meetings say little about who else is there, and everything costs their square.
+/// Larger meetings say little about other members, and the cost grows with their square.
 const LARGEST: usize = 40;
 
-/// What is remembered of one person's company.
+/// Counts of the meetings that one user shared with others.
 #[derive(Clone, Debug, Default)]
-pub struct Circle {
+pub struct CoMeetings {
     /// Visits, faded.
     visits: f64,
-    /// Of these, with whom.
+    /// Shared visits by other user, faded.
     with: BTreeMap<u32, f64>,
 }
 
-/// What is known about company in general.
+/// Learned probabilities of joining and leaving together, for all users.
 #[derive(Clone, Debug)]
-pub struct Company {
-    /// By (share of the one's visits that the other was at, they met at this time before): (came true, trials).
+pub struct CoMeetingGraph {
+    /// By (share of this user's visits that the other attended, met at this time before): (hits, trials).
     joins: [[(f64, f64); 2]; SHARES],
     /// Leaving together: (together, pairs).
     leaves: (f64, f64),
 }
 
-impl Default for Company {
+impl Default for CoMeetingGraph {
     fn default() -> Self {
         let row = |share: f64| [(share * 2.0, 2.0), ((share + 0.2) * 2.0, 2.0)];
         Self { joins: [row(0.02), row(0.1), row(0.3), row(0.5), row(0.7)], leaves: (1.0, 2.0) }
     }
 }
 
-impl Circle {
-    /// With whom this person was seen, most often first or not.
+impl CoMeetings {
+    /// Users that shared a meeting with this one, in no order of frequency.
     pub fn colleagues(&self) -> impl Iterator<Item = u32> + '_ {
         self.with.keys().copied()
     }
@@ -63,37 +63,37 @@ impl Circle {
 }
 
 /// Whether two people shared a meeting that began in this quarter on a comparable day.
-pub fn met_then(one: &Diary, other: &Diary, before: &Before, slot: usize) -> bool {
+pub fn met_then(one: &VisitHistory, other: &VisitHistory, before: &ComparableDays, slot: usize) -> bool {
     one.like(before, slot).any(|(day, stay)| was_at(other, day, stay.conference))
 }
 
-fn was_at(diary: &Diary, day: i32, conference: u64) -> bool {
-    diary.day(day).is_some_and(|day| day.stays.iter().any(|stay| stay.conference == conference))
+fn was_at(history: &VisitHistory, day: i32, conference: u64) -> bool {
+    history.day(day).is_some_and(|day| day.stays.iter().any(|stay| stay.conference == conference))
 }
 
-impl Company {
-    /// How likely `other` is in the meeting that somebody with this circle was just seen joining.
-    pub fn chance(&self, circle: &Circle, other: u32, met: bool) -> f64 {
-        let (hits, of) = self.joins[circle.share(other)][usize::from(met)];
+impl CoMeetingGraph {
+    /// Probability that `other` is in the meeting that the user with these counts was just seen joining.
+    pub fn chance(&self, co_meetings: &CoMeetings, other: u32, met: bool) -> f64 {
+        let (hits, of) = self.joins[co_meetings.share(other)][usize::from(met)];
         (hits / of.max(1e-9)).clamp(0.0, 0.95)
     }
 
-    /// How likely one has left when another member has.
+    /// Probability that a member has left when another one has.
     pub fn leaves_together(&self) -> f64 {
         (self.leaves.0 / self.leaves.1.max(1e-9)).clamp(0.0, 0.95)
     }
 
-    /// Learns a finished day of everybody.
+    /// Learns a finished day of all users.
     pub fn learn(
         &mut self,
         day: i32,
-        before: impl Fn(usize) -> Before,
-        diaries: &[&Diary],
-        circles: &mut [Circle],
+        before: impl Fn(usize) -> ComparableDays,
+        histories: &[&VisitHistory],
+        co_meetings: &mut [CoMeetings],
     ) {
-        let mut meetings: BTreeMap<u64, Vec<(u32, Stay)>> = BTreeMap::new();
-        for (person, diary) in (0_u32..).zip(diaries) {
-            for stay in diary.day(day).map_or(&[][..], |day| &day.stays) {
+        let mut meetings: BTreeMap<u64, Vec<(u32, LocalVisit)>> = BTreeMap::new();
+        for (person, history) in (0_u32..).zip(histories) {
+            for stay in history.day(day).map_or(&[][..], |day| &day.stays) {
                 let members = meetings.entry(stay.conference).or_default();
                 if members.len() < LARGEST && members.iter().all(|(other, _)| *other != person) {
                     members.push((person, *stay));
@@ -104,18 +104,18 @@ impl Company {
             *cell = (cell.0 * FADE, cell.1 * FADE);
         }
         self.leaves = (self.leaves.0 * FADE, self.leaves.1 * FADE);
-        circles.iter_mut().for_each(Circle::fade);
+        co_meetings.iter_mut().for_each(CoMeetings::fade);
         for members in meetings.values() {
             for (person, stay) in members {
                 let (index, slot) = (*person as usize, slot_of(stay.joined_ms).0);
                 let days = before(index);
                 let earlier: Vec<(i32, u64)> =
-                    diaries[index].like(&days, slot).map(|(day, stay)| (day, stay.conference)).collect();
-                for other in circles[index].with.keys() {
+                    histories[index].like(&days, slot).map(|(day, stay)| (day, stay.conference)).collect();
+                for other in co_meetings[index].with.keys() {
                     let came = members.iter().any(|(member, _)| member == other);
-                    let theirs = diaries[*other as usize];
+                    let theirs = histories[*other as usize];
                     let met = earlier.iter().any(|(day, conference)| was_at(theirs, *day, *conference));
-                    let cell = &mut self.joins[circles[index].share(*other)][usize::from(met)];
+                    let cell = &mut self.joins[co_meetings[index].share(*other)][usize::from(met)];
                     cell.0 += f64::from(u8::from(came));
                     cell.1 += 1.0;
                 }
@@ -124,9 +124,9 @@ impl Company {
                         self.leaves.0 += f64::from(u8::from((mine - theirs).abs() <= TOGETHER_MS));
                         self.leaves.1 += 1.0;
                     }
-                    *circles[index].with.entry(*other).or_default() += 1.0;
+                    *co_meetings[index].with.entry(*other).or_default() += 1.0;
                 }
-                circles[index].visits += 1.0;
+                co_meetings[index].visits += 1.0;
             }
         }
     }

@@ -1,7 +1,7 @@
-//! What is remembered of one person: the visits of the last five weeks, by day and quarter of an hour.
+//! Visit history of one user: the visits of the last five weeks, by day and quarter of an hour.
 //!
-//! Guards: bounded, whatever happens: so many days, so many visits a day. Deliberately not here: what follows from it
-//! (`habits`, `stays`, `company`).
+//! Guards: the number of days and of visits a day is bounded. Not here: what is learned from it (`join_model`,
+//! `duration_model`, `co_meetings`).
 
 use std::collections::VecDeque;
 
@@ -14,9 +14,9 @@ const STAYS_A_DAY: usize = 48;
 const DAY_MS: i64 = 86_400_000;
 const SLOT_MS: i64 = 900_000;
 
-/// A visit on the wall clock. Times in ms since the local midnight of the day of the join.
+/// A visit in local time. Times are ms since the local midnight of the day of the join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stay {
+pub struct LocalVisit {
     /// When it began.
     pub joined_ms: i64,
     /// When it ended, if known.
@@ -32,13 +32,13 @@ pub struct Day {
     pub day: i32,
     /// Bit n: a visit began in quarter n.
     pub joins: u128,
-    /// The visits that began on it, in the order they became known.
-    pub stays: Vec<Stay>,
+    /// Visits that began on it, in the order in which they were learned.
+    pub stays: Vec<LocalVisit>,
 }
 
 /// The days of one person, oldest first.
 #[derive(Clone, Debug, Default)]
-pub struct Diary {
+pub struct VisitHistory {
     days: VecDeque<Day>,
 }
 
@@ -50,14 +50,14 @@ pub fn slot_of(ms: i64) -> (usize, usize) {
     (usize::try_from(slot).unwrap_or(0), usize::try_from(minute).unwrap_or(0).min(SLOT_MINUTES - 1))
 }
 
-/// Which weekday a day is, 0-6; the same number is the same weekday.
+/// Weekday of a day, 0-6; equal numbers are equal weekdays.
 pub fn weekday(day: i32) -> i32 {
     day.rem_euclid(7)
 }
 
-impl Diary {
-    /// Notes a visit, or what is newly known about one. Gives back whether it was unknown.
-    pub fn note(&mut self, day: i32, stay: Stay) -> bool {
+impl VisitHistory {
+    /// Adds a visit or updates a known one. Returns whether it is new.
+    pub fn note(&mut self, day: i32, stay: LocalVisit) -> bool {
         let at = self.days.partition_point(|known| known.day < day);
         if self.days.get(at).is_none_or(|known| known.day != day) {
             self.days.insert(at, Day { day, ..Day::default() });
@@ -66,7 +66,8 @@ impl Diary {
             }
         }
         let Some(known) = self.days.iter_mut().rev().find(|known| known.day == day) else { return false };
-        let same = |old: &&mut Stay| old.conference == stay.conference && old.joined_ms == stay.joined_ms;
+        let same =
+            |old: &&mut LocalVisit| old.conference == stay.conference && old.joined_ms == stay.joined_ms;
         if let Some(old) = known.stays.iter_mut().find(same) {
             old.left_ms = stay.left_ms.or(old.left_ms);
             return false;
@@ -78,23 +79,27 @@ impl Diary {
         true
     }
 
-    /// A day, if something is known about it.
+    /// The visits of a day, if there are any.
     pub fn day(&self, day: i32) -> Option<&Day> {
         let at = self.days.partition_point(|known| known.day < day);
         self.days.get(at).filter(|known| known.day == day)
     }
 
     /// The visits that began in quarter `slot` on the days that `day` resembles.
-    pub fn like<'a>(&'a self, before: &'a Before, slot: usize) -> impl Iterator<Item = (i32, &'a Stay)> + 'a {
+    pub fn like<'a>(
+        &'a self,
+        before: &'a ComparableDays,
+        slot: usize,
+    ) -> impl Iterator<Item = (i32, &'a LocalVisit)> + 'a {
         let days = before.weeks.iter().chain(&before.others).filter_map(|day| self.day(*day));
         days.filter(move |day| day.joins >> slot.min(SLOTS - 1) & 1 == 1).flat_map(move |day| {
-            let here = move |stay: &&Stay| slot_of(stay.joined_ms).0.min(SLOTS - 1) == slot;
+            let here = move |stay: &&LocalVisit| slot_of(stay.joined_ms).0.min(SLOTS - 1) == slot;
             day.stays.iter().filter(here).map(move |stay| (day.day, stay))
         })
     }
 
-    /// What earlier days say about each quarter of the day after `before`.
-    pub fn evidence(&self, before: &Before) -> Evidence {
+    /// Evidence of the days of `before` for each quarter of a day.
+    pub fn evidence(&self, before: &ComparableDays) -> Evidence {
         let joins = |day: &i32| self.day(*day).map_or(0, |known| known.joins);
         let mut evidence = Evidence { weeks: [0; 4], others: [0; 5] };
         for (bits, day) in evidence.weeks.iter_mut().zip(&before.weeks) {
@@ -109,15 +114,15 @@ impl Diary {
 
 /// The days that a day is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Before {
+pub struct ComparableDays {
     /// One, two, three and four weeks before.
     pub weeks: [i32; 4],
     /// The five open days before that are other weekdays, the latest first.
     pub others: Vec<i32>,
 }
 
-impl Before {
-    /// Those of `day`; `open` says which days count.
+impl ComparableDays {
+    /// The days comparable with `day`; `open` tells which days count.
     pub fn of(day: i32, open: impl Fn(i32) -> bool) -> Self {
         let others = (1..=21).map(|back| day - back).filter(|other| weekday(*other) != weekday(day));
         Self {

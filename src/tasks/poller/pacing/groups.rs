@@ -1,6 +1,6 @@
-//! The crews: who is paced together in one organisation, and what they are taught.
+//! The groups: who is paced together in one organisation, and what they are taught.
 //!
-//! Guards: a crew stays, with all it has learned, while the people, hours and limit it was made for are the same; what they
+//! Guards: a group stays, with all it has learned, while the people, hours and limit it was made for are the same; what they
 //! know comes from the history, and when anybody is looked at next stays as it is. Deliberately not here: asking them
 //! (`pacing`), reading the history (`store`).
 
@@ -10,16 +10,16 @@ use std::time::Duration;
 use super::{NO_NUMBER, Pacing, Plan, Roster, begins, seen};
 use crate::ids::ConferenceId;
 use crate::policy::pace::Visit as Lived;
-use crate::policy::pace::crew::{Bounds, Crew, Member, Purse};
+use crate::policy::pace::group::{Bounds, Budget, Member, PacingGroup};
 use crate::store::history::lessons::Lesson;
 use crate::tasks::poller::Poller;
 use crate::tasks::poller::roster::Rhythm;
 use crate::time::Timestamp;
 
 impl Poller {
-    /// Makes the crews that are not as the config wants them. What they know comes from the history; when anybody is
+    /// Makes the groups that are not as the config wants them. What they know comes from the history; when anybody is
     /// looked at next stays as it is.
-    pub(in crate::tasks::poller) fn form_crews(&mut self, lessons: &[Lesson], now: Timestamp) {
+    pub(in crate::tasks::poller) fn form_groups(&mut self, lessons: &[Lesson], now: Timestamp) {
         for index in 0..self.upstreams.len() {
             let roster = self.roster(index, now);
             if self.upstreams[index].pacing.as_ref().map(|pacing| &pacing.roster) == roster.as_ref() {
@@ -30,8 +30,8 @@ impl Poller {
             for watched in self.people.iter_mut().filter(|watched| watched.upstream == index) {
                 watched.number = NO_NUMBER;
             }
-            if let Some((roster, purse)) = roster.zip(self.purse(index, now)) {
-                self.upstreams[index].pacing = Some(self.pacing(roster, purse, lessons, &questions, now));
+            if let Some((roster, budget)) = roster.zip(self.budget(index, now)) {
+                self.upstreams[index].pacing = Some(self.pacing(roster, budget, lessons, &questions, now));
                 self.form_beside(index, lessons, now);
             }
         }
@@ -52,7 +52,7 @@ impl Poller {
     fn pacing(
         &mut self,
         roster: Roster,
-        purse: Purse,
+        budget: Budget,
         lessons: &[Lesson],
         questions: &HashMap<u32, Timestamp>,
         now: Timestamp,
@@ -73,19 +73,19 @@ impl Poller {
             plans.push(Plan { question, gap, decided: None });
         }
         let (members, visits) = (self.members_of(&roster, |_, _| true), self.visits_of(&roster, lessons));
-        let crew = Crew::new(roster.bounds, &members, &visits, purse, now);
+        let group = PacingGroup::new(roster.bounds, &members, &visits, budget, now);
         tracing::debug!(org = %self.upstream_name(&roster), people = members.len(), visits = visits.len(), "learned from the history");
-        Pacing { crew, beside: None, roster, plans }
+        Pacing { group, beside: None, roster, plans }
     }
 
-    /// The people of a crew as they stand, as far as `counts` has what they are in.
+    /// The people of a group as they stand, as far as `counts` has what they are in.
     fn members_of(&self, roster: &Roster, counts: impl Fn(u32, &ConferenceId) -> bool) -> Vec<Member> {
         let member = |&(person, hours): &(u32, usize)| {
             let watched = &self.people[person as usize];
             Member {
                 phase: watched.phase,
                 open: self.hours[hours].open.clone(),
-                last_look: watched.last_ok,
+                last_poll: watched.last_ok,
                 inside: seen(&watched.belief, &[], |meeting| counts(person, meeting)),
             }
         };
@@ -110,9 +110,9 @@ impl Poller {
     /// no sweep shows it, and by what looks find from now on. Where they no longer are, by everything again.
     pub(in crate::tasks::poller) fn form_beside(&mut self, index: usize, lessons: &[Lesson], now: Timestamp) {
         self.turn_spending(index, now);
-        let purse = self.purse(index, now).filter(|purse| purse.beside_sweeps.is_some());
+        let budget = self.budget(index, now).filter(|budget| budget.beside_sweeps.is_some());
         let Some(pacing) = &self.upstreams[index].pacing else { return };
-        let beside = purse.map(|purse| {
+        let beside = budget.map(|budget| {
             let members =
                 self.members_of(&pacing.roster, |who, meeting| !self.sweeps.show(index, who, meeting));
             let elsewhere = pacing.roster.people.iter().map(|(person, _)| *person);
@@ -121,7 +121,7 @@ impl Poller {
                 elsewhere.map(|person| self.people[person as usize].person_id).collect();
             let unseen = lessons.iter().filter(|lesson| elsewhere.contains(&lesson.person_id));
             let visits = self.visits_of(&pacing.roster, &unseen.copied().collect::<Vec<Lesson>>());
-            Crew::new(pacing.roster.bounds, &members, &visits, purse, now)
+            PacingGroup::new(pacing.roster.bounds, &members, &visits, budget, now)
         });
         if let Some(pacing) = &mut self.upstreams[index].pacing {
             pacing.beside = beside;

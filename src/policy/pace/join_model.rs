@@ -1,20 +1,19 @@
-//! How likely somebody joins a meeting at some minute: what was learned, and what follows for a day.
+//! Join model: the probability that a user joins a meeting in each minute of a day.
 //!
-//! A quarter of an hour in which the same person joined on comparable days (one to four weeks ago, other days) counts
-//! by how often such evidence came true, for everybody together; the rest is a rate by person and hour with the shape
-//! that the minute of the hour has. Guards: every probability lies strictly between 0 and 1. Deliberately not here:
-//! leaving (`stays`).
+//! In a quarter of an hour in which the user joined on comparable days (one to four weeks ago, other days) the probability
+//! is how often such evidence came true, for all users together; elsewhere it is a rate by user and hour, shaped by the
+//! minute of the hour. Guards: every probability lies strictly between 0 and 1. Not here: leaving (`duration_model`).
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     reason = "counts, minutes and milliseconds here are far below 2^52"
 )]
 
-use super::diary::{Before, Diary, PATTERNS, SLOT_MINUTES, SLOTS, slot_of};
+use super::visit_history::{ComparableDays, PATTERNS, SLOT_MINUTES, SLOTS, VisitHistory, slot_of};
 
-/// What is known about joining before anything was seen: one join in four open hours.
+/// Prior of the join rate: one join in four open hours.
 const FIRST_GUESS: f64 = 1.0 / 240.0;
-/// Each day, older days weigh so much.
+/// Weight of older days, applied once a day.
 const FADE: f64 = 0.985;
 
 /// Counts that fade.
@@ -43,18 +42,18 @@ impl Tally {
     }
 }
 
-/// What is known about one person's joining.
+/// Learned join rates of one user.
 #[derive(Clone, Debug, Default)]
-pub struct Habit {
+pub struct UserJoinRates {
     all: Tally,
     hours: [Tally; 24],
-    /// Joins where evidence spoke for one, against what it promised.
+    /// Joins in quarters with evidence, against the predicted number.
     kept: Tally,
 }
 
-/// What is known about everybody's.
+/// Learned join rates of all users.
 #[derive(Clone, Debug)]
-pub struct Habits {
+pub struct JoinModel {
     all: Tally,
     hours: [Tally; 24],
     patterns: [Tally; PATTERNS],
@@ -67,7 +66,7 @@ pub struct Habits {
     seen: f64,
 }
 
-impl Default for Habits {
+impl Default for JoinModel {
     fn default() -> Self {
         let mut offsets = [0.1; SLOT_MINUTES];
         for (minute, weight) in (4..=11).zip([0.3, 0.6, 1.0, 1.5, 1.5, 1.0, 0.6, 0.3]) {
@@ -89,7 +88,7 @@ fn coarse_of(pattern: usize) -> usize {
     (pattern & 15).count_ones() as usize + 5 * (pattern >> 4)
 }
 
-/// The chance of joining in each minute of a day, given that one is outside, and what speaks for it.
+/// Probability of joining in each minute of a day, given that the user is outside, and the evidence for it.
 #[derive(Clone, Debug)]
 pub struct Joins {
     /// By minute of the day.
@@ -98,18 +97,18 @@ pub struct Joins {
     pub patterns: [u8; SLOTS],
 }
 
-impl Habits {
-    /// How many joins were learned from, faded.
+impl JoinModel {
+    /// Number of joins learned from, faded.
     pub fn seen(&self) -> f64 {
         self.seen
     }
 
-    /// Joins a minute of open time without evidence, all people.
+    /// Joins a minute of open time without evidence, all users.
     fn overall(&self) -> f64 {
         self.all.rate(FIRST_GUESS, 2.0)
     }
 
-    /// Older days weigh less from now on.
+    /// Ages all counts by one day.
     pub fn fade(&mut self) {
         self.all.fade();
         self.hours.iter_mut().chain(&mut self.patterns).chain(&mut self.coarse).for_each(Tally::fade);
@@ -117,13 +116,20 @@ impl Habits {
         self.seen *= FADE;
     }
 
-    /// Learns one person's finished day. `open`: quarters in which somebody could have looked.
-    pub fn learn(&mut self, habit: &mut Habit, diary: &Diary, before: &Before, day: i32, open: u128) {
-        habit.all.fade();
-        habit.hours.iter_mut().for_each(Tally::fade);
-        habit.kept.fade();
-        let evidence = diary.evidence(before);
-        let known = diary.day(day);
+    /// Learns one user's finished day. `open`: quarters in which polling was allowed.
+    pub fn learn(
+        &mut self,
+        join_rates: &mut UserJoinRates,
+        history: &VisitHistory,
+        before: &ComparableDays,
+        day: i32,
+        open: u128,
+    ) {
+        join_rates.all.fade();
+        join_rates.hours.iter_mut().for_each(Tally::fade);
+        join_rates.kept.fade();
+        let evidence = history.evidence(before);
+        let known = history.day(day);
         let joins = known.map_or(0, |day| day.joins);
         let inside = known.map_or(0, |day| covered(&day.stays));
         for slot in 0..SLOTS {
@@ -136,12 +142,12 @@ impl Habits {
             let hour = (slot / 4).min(23);
             if pattern == 0 {
                 let minutes = SLOT_MINUTES as f64;
-                habit.all.add(hit, minutes);
-                habit.hours[hour].add(hit, minutes);
+                join_rates.all.add(hit, minutes);
+                join_rates.hours[hour].add(hit, minutes);
                 self.all.add(hit, minutes);
                 self.hours[hour].add(hit, minutes);
             } else {
-                habit.kept.add(hit, self.promise(pattern));
+                join_rates.kept.add(hit, self.promise(pattern));
                 self.patterns[pattern].add(hit, 1.0);
                 self.coarse[coarse_of(pattern)].add(hit, 1.0);
             }
@@ -165,22 +171,27 @@ impl Habits {
         self.patterns[pattern].share(coarse, 6.0).clamp(0.001, 0.97)
     }
 
-    /// A person's rate without evidence, joins a minute.
-    fn rate(&self, habit: &Habit, hour: usize) -> f64 {
+    /// A user's rate without evidence, joins a minute.
+    fn rate(&self, join_rates: &UserJoinRates, hour: usize) -> f64 {
         let overall = self.overall();
         let of_hour = self.hours[hour].rate(overall, 4.0);
-        let of_person = habit.all.rate(overall, 3.0);
-        habit.hours[hour].rate(of_person * of_hour / overall, 3.0)
+        let of_person = join_rates.all.rate(overall, 3.0);
+        join_rates.hours[hour].rate(of_person * of_hour / overall, 3.0)
     }
 
-    /// The day `before` was made for, seen ahead.
-    pub fn ahead(&self, habit: &Habit, diary: &Diary, before: &Before) -> Joins {
-        let evidence = diary.evidence(before);
+    /// Forecast of the day that `before` belongs to.
+    pub fn ahead(
+        &self,
+        join_rates: &UserJoinRates,
+        history: &VisitHistory,
+        before: &ComparableDays,
+    ) -> Joins {
+        let evidence = history.evidence(before);
         let mut joins = Joins { chance: vec![0.0; 1440], patterns: [0; SLOTS] };
         let shape_sum: f64 = self.minutes.iter().sum();
         let shape: Vec<f64> = self.minutes.iter().map(|n| n * 60.0 / shape_sum).collect();
-        let rates: Vec<f64> = (0..24).map(|hour| self.rate(habit, hour)).collect();
-        let kept = habit.kept.share(1.0, 5.0);
+        let rates: Vec<f64> = (0..24).map(|hour| self.rate(join_rates, hour)).collect();
+        let kept = join_rates.kept.share(1.0, 5.0);
         for slot in 0..SLOTS {
             let pattern = evidence.pattern(slot);
             joins.patterns[slot] = u8::try_from(pattern).unwrap_or(0);
@@ -193,7 +204,7 @@ impl Habits {
                 continue;
             }
             let chance = (self.promise(pattern) * kept).clamp(0.001, 0.97);
-            let when = self.when(diary, before, slot);
+            let when = self.when(history, before, slot);
             let mut passed = 0.0;
             for minute in first..end {
                 let here = when[minute + 7 - slot * SLOT_MINUTES];
@@ -204,12 +215,12 @@ impl Habits {
         joins
     }
 
-    /// Where in a quarter somebody joins, given that they do.
-    fn when(&self, diary: &Diary, before: &Before, slot: usize) -> [f64; SLOT_MINUTES] {
+    /// Distribution of a join over the minutes of a quarter.
+    fn when(&self, history: &VisitHistory, before: &ComparableDays, slot: usize) -> [f64; SLOT_MINUTES] {
         const NEAR: [f64; 5] = [0.1, 0.2, 0.4, 0.2, 0.1];
         let total: f64 = self.offsets.iter().sum();
         let mut when = self.offsets.map(|n| 2.0 * n / total);
-        for (_, stay) in diary.like(before, slot) {
+        for (_, stay) in history.like(before, slot) {
             let minute = slot_of(stay.joined_ms).1;
             for (step, weight) in NEAR.iter().enumerate() {
                 let at = (minute + step).saturating_sub(2).min(SLOT_MINUTES - 1);
@@ -222,7 +233,7 @@ impl Habits {
 }
 
 /// Quarters that visits cover from one end to the other.
-fn covered(stays: &[Stay]) -> u128 {
+fn covered(stays: &[LocalVisit]) -> u128 {
     let mut bits = 0;
     for stay in stays {
         let Some(left) = stay.left_ms else { continue };
@@ -234,4 +245,4 @@ fn covered(stays: &[Stay]) -> u128 {
     bits
 }
 
-use super::diary::Stay;
+use super::visit_history::LocalVisit;

@@ -1,34 +1,34 @@
-//! What seeing one person says about the people they meet.
+//! Applies an observation of one user to the users who meet with them.
 //!
-//! Deliberately not here: who meets whom (`company`).
+//! Not here: the learned counts (`co_meetings`).
 
 use std::collections::BTreeSet;
 
-use super::super::company::met_then;
-use super::super::diary::{SLOTS, slot_of, split};
+use super::super::co_meetings::met_then;
+use super::super::visit_history::{SLOTS, slot_of, split};
+use super::types::Seen;
 use super::watched::{Inside, minute_of};
-use super::words::Seen;
 use super::{MINUTE_MS, Pacer};
 
-/// Who was looked at since a colleague joined, and was outside, is so much less likely to come too.
+/// A user polled outside since a colleague joined is this much less likely to join too.
 const LOOKED_SINCE: f64 = 0.1;
 
 impl Pacer {
-    /// Somebody was newly seen inside: so may be their company.
+    /// A user was newly seen inside: users who meet with them may be inside too.
     pub(super) fn joined(&mut self, person: u32, record: &Seen, now: i64, moved: &mut BTreeSet<u32>) {
         let (day, joined_ms) = split(self.local(record.joined.as_ms()));
         let slot = slot_of(joined_ms).0.min(SLOTS - 1);
         let class = self.people[person as usize].open;
         let before = self.before(class, day);
-        let others: Vec<u32> = self.circles[person as usize].colleagues().collect();
+        let others: Vec<u32> = self.co_meetings[person as usize].colleagues().collect();
         for other in others {
             let index = other as usize;
             if self.people[index].inside.is_some() {
                 continue;
             }
-            let met = met_then(&self.diaries[person as usize], &self.diaries[index], &before, slot);
-            let mut chance = self.company.chance(&self.circles[person as usize], other, met);
-            if self.people[index].last_look.is_some_and(|last| last > record.joined.as_ms() + 2 * MINUTE_MS) {
+            let met = met_then(&self.histories[person as usize], &self.histories[index], &before, slot);
+            let mut chance = self.co_meeting_graph.chance(&self.co_meetings[person as usize], other, met);
+            if self.people[index].last_poll.is_some_and(|last| last > record.joined.as_ms() + 2 * MINUTE_MS) {
                 chance *= LOOKED_SINCE;
             }
             self.take_out(index, now);
@@ -41,9 +41,9 @@ impl Pacer {
         }
     }
 
-    /// Somebody is still inside: so probably is who was there with them.
+    /// A user is still inside: the other members probably are too.
     pub(super) fn still_there(&mut self, person: u32, conference: u64, now: i64, moved: &mut BTreeSet<u32>) {
-        let together = self.company.leaves_together();
+        let together = self.co_meeting_graph.leaves_together();
         for other in self.others_in(conference, person) {
             self.take_out(other as usize, now);
             let wrong = self.wrong_at(other as usize, now) * (1.0 - together);
@@ -53,7 +53,7 @@ impl Pacer {
         }
     }
 
-    /// Somebody has left: so may have who was there with them.
+    /// A user has left: the other members may have left too.
     pub(super) fn left(
         &mut self,
         person: u32,
@@ -65,9 +65,9 @@ impl Pacer {
         if let Some(members) = self.members.get_mut(&conference) {
             members.remove(&person);
         }
-        let together = self.company.leaves_together();
+        let together = self.co_meeting_graph.leaves_together();
         for other in self.others_in(conference, person) {
-            if self.people[other as usize].last_look.is_some_and(|last| last > when + MINUTE_MS) {
+            if self.people[other as usize].last_poll.is_some_and(|last| last > when + MINUTE_MS) {
                 continue;
             }
             self.take_out(other as usize, now);
@@ -86,7 +86,7 @@ impl Pacer {
         self.members.get(&conference).into_iter().flatten().copied().filter(inside).collect()
     }
 
-    /// How likely what is believed of somebody is wrong at `now`.
+    /// Probability that the known state of a user is wrong at `now`.
     pub(super) fn wrong_at(&self, index: usize, now: i64) -> f64 {
         let watched = &self.people[index];
         let Some(table) = watched.table.as_deref().filter(|table| table.covers(now)) else {

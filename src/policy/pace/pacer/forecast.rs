@@ -1,35 +1,36 @@
-//! Somebody's day, and somebody's running visit, seen ahead.
+//! Forecasts a user's day and current visit.
 //!
-//! Guards: a day is looked through once, a visit once after each look. Deliberately not here: the chances (`habits`, `stays`).
+//! Guards: a day is forecast once, a visit once after each poll. Not here: the probabilities (`join_model`,
+//! `duration_model`).
 #![expect(clippy::cast_possible_wrap, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
 use std::time::Duration;
 
-use super::super::diary::{SLOTS, split};
-use super::super::habits::Joins;
+use super::super::join_model::Joins;
 use super::super::lookahead::{self, Outlook, Trend};
+use super::super::visit_history::{SLOTS, split};
 use super::watched::{Table, View, minute_of};
 use super::{DAY_MS, MINUTE_MS, Pacer};
 use crate::time::duration_ms;
 
-/// Chances are followed from so long before opening, for who is inside already then.
+/// The forecast begins so many minutes before opening, for users who are inside by then.
 const PRELUDE: usize = 120;
-/// Open time without end is cut into days, each seen so far beyond its end.
+/// Endless open time is cut into days; each forecast reaches this far beyond its day.
 const BEYOND_MS: i64 = 6 * 3_600_000;
-/// A visit is seen so far ahead.
+/// Length of a visit's forecast, in minutes.
 const VISIT_AHEAD: usize = 300;
-/// Who was inside when it closed is so likely still believed wrongly when it opens.
+/// Probability at opening that the state of a user who was inside at closing is wrong.
 const OVER_NIGHT: f64 = 0.9;
-/// Who is found inside leaves so much faster than the mean says, as far as calls to see it go.
+/// A user found inside leaves this much faster than the mean visit, for the purpose of counting calls.
 const LEAVES_FOUND: f64 = 1.5;
-/// A visit nobody has seen yet ends so much more slowly than the mean says: the long ones take most of the time.
+/// An unseen visit ends this much more slowly than the mean visit: long visits take most of the time.
 const ENDS_UNSEEN: f64 = 0.6;
 
 impl Pacer {
-    /// Looks through the part of the day that `at` is in, unless that was done.
+    /// Forecasts the part of the day that contains `at`, unless it is cached.
     pub(super) fn prepare(&mut self, index: usize, at: i64, price: f64) {
         if self.people[index].table.as_deref().is_none_or(|table| !table.covers(at)) {
-            self.look_through(index, at, price);
+            self.forecast_day(index, at, price);
         }
         self.keep_at_hand(index);
         let Some(table) = self.people[index].table.take() else { return };
@@ -44,7 +45,7 @@ impl Pacer {
         if watched.anchor < table.opens {
             watched.wrong = match &watched.inside {
                 Some(_) => OVER_NIGHT,
-                None => table.trend.unlooked(minute_of(&table, table.opens)),
+                None => table.trend.unpolled(minute_of(&table, table.opens)),
             };
             watched.anchor = table.opens;
             if let Some(inside) = &mut watched.inside {
@@ -60,8 +61,8 @@ impl Pacer {
         self.people[index].table = Some(table);
     }
 
-    /// A day that was put away comes back as it was: at the price it was made at.
-    fn look_through(&mut self, index: usize, at: i64, price: f64) {
+    /// An evicted forecast is computed again at the price it was first made at, so it comes out the same.
+    fn forecast_day(&mut self, index: usize, at: i64, price: f64) {
         let made = self.people[index].made.filter(|(opens, until, _)| (*opens..*until).contains(&at));
         let price = made.map_or(price, |(.., price)| price);
         let table = self.table(index, at, price).map(Box::new);
@@ -70,12 +71,12 @@ impl Pacer {
         watched.table = table;
     }
 
-    /// Takes out a day that was put away, if it is still that day.
+    /// Restores an evicted forecast if it still applies.
     pub(super) fn take_out(&mut self, index: usize, at: i64) {
         let watched = &self.people[index];
         let Some((opens, until, price)) = watched.made.filter(|_| watched.table.is_none()) else { return };
         if (opens..until).contains(&at) {
-            self.look_through(index, at, price);
+            self.forecast_day(index, at, price);
             self.keep_at_hand(index);
         }
     }
@@ -110,12 +111,12 @@ impl Pacer {
         let (mut chance, mut back) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let mut patterns = [0; SLOTS];
         let mut joins: Option<(i32, Joins)> = None;
-        let mean = self.stays.mean_minutes();
+        let mean = self.durations.mean_minutes();
         for step in 0..count {
             let (day, ms) = split(from + offset + step as i64 * MINUTE_MS);
             if joins.as_ref().is_none_or(|(known, _)| *known != day) {
                 let before = self.before(class, day);
-                let ahead = self.habits.ahead(&self.people[index].habit, &self.diaries[index], &before);
+                let ahead = self.joins.ahead(&self.people[index].join_rates, &self.histories[index], &before);
                 if joins.is_none() || step <= PRELUDE {
                     patterns = ahead.patterns;
                 }
@@ -147,7 +148,7 @@ impl Pacer {
             let since = table.from + from as i64 * MINUTE_MS - midnight;
             let class = watched.open;
             let before = self.before_known(class, inside.day);
-            chance = self.stays.ahead(&self.diaries[index], &before, &inside.stay, since, count);
+            chance = self.durations.ahead(&self.histories[index], &before, &inside.stay, since, count);
         }
         let trend = Trend::new(&chance, &table.chance[from..from + count]);
         let at_end = (table.outlook.value[from + count], table.outlook.calls[from + count]);
@@ -158,14 +159,14 @@ impl Pacer {
         View { from, trend, outlook, chance }
     }
 
-    /// So many minutes somebody found inside stays on.
+    /// Expected minutes that a user found inside remains.
     pub(super) fn residual(&self) -> usize {
-        let minutes = Duration::from_secs_f64(60.0 * self.stays.mean_minutes().min(720.0)).as_secs() / 60;
+        let minutes = Duration::from_secs_f64(60.0 * self.durations.mean_minutes().min(720.0)).as_secs() / 60;
         usize::try_from(minutes).unwrap_or(720)
     }
 
-    /// What it costs to follow somebody found inside until they leave, and the calls of it.
+    /// Cost of following a user found inside until the leave, and its calls.
     pub(super) fn following(&self, price: f64) -> (f64, f64) {
-        lookahead::episode(price, LEAVES_FOUND / self.stays.mean_minutes())
+        lookahead::episode(price, LEAVES_FOUND / self.durations.mean_minutes())
     }
 }
