@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::control::{RefusedConfig, StatusReport, SweepReport};
+use crate::control::{DegradedOrg, RefusedConfig, RefusedUsers, StatusReport, SweepReport};
 use crate::ids::OrgName;
 use crate::telemetry::health::{Health, Sweeps};
 use crate::telemetry::settings::InForce;
@@ -33,6 +33,26 @@ impl Condition {
                 .map(|check| match &check.org {
                     Some(org) => format!("{} of {org}: {}", check.name, check.reason),
                     None => format!("{}: {}", check.name, check.reason),
+                })
+                .collect(),
+            degraded: readiness
+                .degraded
+                .iter()
+                .map(|degraded| DegradedOrg {
+                    org: degraded.org.to_string(),
+                    reason: degraded.reason.clone(),
+                    since_ms: degraded.since.map(Timestamp::as_ms),
+                    next_ms: degraded.next.map(Timestamp::as_ms),
+                })
+                .collect(),
+            refused_users: self
+                .health
+                .refused()
+                .into_iter()
+                .map(|(org, refused)| RefusedUsers {
+                    org: org.to_string(),
+                    users: refused.users,
+                    next_ms: refused.next.as_ms(),
                 })
                 .collect(),
             sweeps: self.health.sweeps().into_iter().map(|(org, sweeps)| told(&org, sweeps)).collect(),

@@ -101,13 +101,43 @@ pub struct StatusReport {
     pub refused: Option<RefusedConfig>,
     /// What of the newest config counts only after a restart.
     pub restart_for: Vec<String>,
-    /// Everything is well.
+    /// The database takes writes and at least one organisation works.
     pub ready: bool,
     /// What is not.
     pub reasons: Vec<String>,
+    /// Organisations that do not work.
+    #[serde(default)]
+    pub degraded: Vec<DegradedOrg>,
+    /// Users whom DingTalk refuses, by organisation.
+    #[serde(default)]
+    pub refused_users: Vec<RefusedUsers>,
     /// What sweeps do, by organisation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweeps: Vec<SweepReport>,
+}
+
+/// An organisation that does not work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DegradedOrg {
+    /// The organisation's name.
+    pub org: String,
+    /// Why, for a person.
+    pub reason: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: Option<i64>,
+    /// When the next attempt follows.
+    pub next_ms: Option<i64>,
+}
+
+/// Users whom DingTalk refuses while it answers about others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedUsers {
+    /// The organisation's name.
+    pub org: String,
+    /// How many.
+    pub users: usize,
+    /// When the first of them is polled again, in milliseconds since 1970.
+    pub next_ms: i64,
 }
 
 /// What sweeps of an organisation do.
@@ -237,7 +267,7 @@ impl From<&Verdict> for Advice {
             Verdict::Unauthorised | Verdict::Forbidden => Self::Refused,
             Verdict::Unreachable => Self::Unreachable,
             Verdict::Misconfigured => Self::Misconfigured,
-            Verdict::UnknownUser => Self::Failed,
+            Verdict::UnknownUser | Verdict::RefusedUser | Verdict::Refused => Self::Failed,
         }
     }
 }

@@ -37,7 +37,7 @@ pub struct Reply<'a> {
 /// The window of every limit a second.
 const SECOND: Duration = Duration::from_secs(1);
 /// `Retry-After` is believed up to here.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// The answer to the list call about `asked`.
 pub fn list_answer(reply: &Reply<'_>, asked: &UnionId) -> Result<Parsed, CallError> {
@@ -152,7 +152,7 @@ pub fn token_failure(reply: &Reply<'_>, unified: bool) -> CallError {
     error
 }
 
-/// `Retry-After`: seconds or an HTTP date. A date in the past is no wait; junk is `None`; never over a day.
+/// `Retry-After`: seconds or an HTTP date. A date in the past is no wait; junk is `None`; never over an hour.
 pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
     let header = header.trim();
     if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {
@@ -349,15 +349,30 @@ fn by_status(status: u16, code: Option<&str>) -> Meaning {
         (429, _) => busy(),
         (500.. | 408 | 425, _) => is(class::OUTAGE, Verdict::Outage, format!("HTTP {status}")),
         (404, Some("roomNotFound")) => {
-            is(class::REFUSED, Verdict::UnknownUser, "DingTalk finds no such meeting")
+            is(class::REFUSED, Verdict::RefusedUser, "DingTalk finds no such meeting")
         }
         (404, _) => is(class::MISCONFIGURED, Verdict::Misconfigured, "no such path: is the base URL right?"),
         (407, _) => is(class::MISCONFIGURED, Verdict::Misconfigured, "the proxy wants credentials"),
         (403, None) => is(class::FORBIDDEN, Verdict::Forbidden, "refused, without a reason"),
-        // A business rule we have no row for, `acrossOrgAccessForbidden` for example: about this person only.
-        (_, Some(code)) => is(class::REFUSED, Verdict::UnknownUser, format!("refused: {code}")),
+        (_, Some(code)) => unknown_code(code),
         (_, None) => is(class::FOREIGN, Verdict::Outage, format!("HTTP {status} with JSON that has no code")),
     }
+}
+
+/// A refusal by a code that no table has. One whose words speak of load or a failure concerns no user.
+fn unknown_code(code: &str) -> Meaning {
+    let low = code.to_ascii_lowercase();
+    let speaks_of = |words: &[&str]| words.iter().any(|word| low.contains(word));
+    if low == "acrossorgaccessforbidden" {
+        return is(class::REFUSED, Verdict::RefusedUser, "the user belongs to another organisation");
+    }
+    if speaks_of(&["throttl", "busy", "limit"]) {
+        return is(class::BUSY, Verdict::Throttled { pause: SECOND }, format!("refused for load: {code}"));
+    }
+    if speaks_of(&["unavailable", "timeout"]) {
+        return is(class::OUTAGE, Verdict::Outage, format!("DingTalk reports a failure of its own: {code}"));
+    }
+    is(class::REFUSED, Verdict::Refused, format!("refused: {code}"))
 }
 
 /// `code` of the new host, else the legacy host's `sub_code` or `errcode`; only where it looks like one.

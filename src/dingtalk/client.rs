@@ -186,7 +186,7 @@ impl Client {
             }
             Err(error) => {
                 // These are said behind the door that the token opens.
-                if matches!(error.verdict, Verdict::UnknownUser | Verdict::Forbidden) {
+                if error.verdict.is_refusal() || error.verdict == Verdict::Forbidden {
                     token.accept();
                 }
                 Err(error)

@@ -316,7 +316,7 @@ impl Client {
         let told = understood(&answer.reply(self.inner.clock.now()), read);
         let behind_the_door = told
             .as_ref()
-            .map_or_else(|e| matches!(e.verdict, Verdict::UnknownUser | Verdict::Forbidden), |_| true);
+            .map_or_else(|e| e.verdict.is_refusal() || e.verdict == Verdict::Forbidden, |_| true);
         if behind_the_door {
             token.accept();
         }

@@ -14,6 +14,36 @@ pub struct Standing {
     pub since: Option<Timestamp>,
     /// Set while the circuit is open.
     pub shut: Option<Shut>,
+    /// Users refused since the newest good answer, of those answered well shortly before.
+    pub refused: RefusedUsers,
+}
+
+/// Distinct users who were answered well shortly before and are refused now, without a good answer in between: evidence that
+/// the refusals concern the organisation and not the users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusedUsers {
+    first: Option<u64>,
+    second: Option<u64>,
+    third: bool,
+}
+
+impl RefusedUsers {
+    /// With the user of this key.
+    #[must_use]
+    pub fn with(self, user: u64) -> Self {
+        match (self.first, self.second) {
+            (None, _) => Self { first: Some(user), ..self },
+            (Some(first), _) if first == user => self,
+            (_, None) => Self { second: Some(user), ..self },
+            (_, Some(second)) if second == user => self,
+            _ => Self { third: true, ..self },
+        }
+    }
+
+    /// Whether there are at least three.
+    pub fn are_three(self) -> bool {
+        self.third
+    }
 }
 
 /// The circuit is open: nobody is looked at until `until`, then one look at a time until one is good.
@@ -42,6 +72,26 @@ pub enum Cause {
     Throttled,
     /// No calls left in the month.
     MonthSpent,
+    /// Users who were answered well before are refused one after the other, by a code without a known meaning.
+    Refused,
+}
+
+impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Upstream, Self::Banned, Self::Auth, Self::Throttled, Self::MonthSpent, Self::Refused];
+
+    /// One word for it, for status, readiness and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Upstream => "upstream",
+            Self::Banned => "banned",
+            Self::Auth => "auth",
+            Self::Throttled => "throttled",
+            Self::MonthSpent => "budget",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 impl Standing {
@@ -71,6 +121,13 @@ mod tests {
     }
 
     #[test]
+    fn three_distinct_users_are_counted_and_no_user_twice() {
+        let two = RefusedUsers::default().with(1).with(1).with(2).with(1).with(2);
+        assert!(!two.are_three());
+        assert!(two.with(3).are_three());
+    }
+
+    #[test]
     fn the_same_reason_again_is_one_more_probe_that_is_never_put_earlier() {
         let first = Standing::default().shut_for(Cause::Auth, NOW, after(60));
         let again = first.shut_for(Cause::Auth, after(10), after(30));
@@ -80,7 +137,7 @@ mod tests {
 
     #[test]
     fn another_reason_counts_anew_within_the_same_episode() {
-        let failing = Standing { failures: 3, since: Some(NOW), shut: None };
+        let failing = Standing { failures: 3, since: Some(NOW), ..Standing::default() };
         let banned = failing.shut_for(Cause::Banned, after(5), after(305));
         let spent = banned.shut_for(Cause::MonthSpent, after(10), after(20));
         let shut = spent.shut.expect("shut");

@@ -217,6 +217,11 @@ impl MonthBudget {
         self.exhausted = None;
     }
 
+    /// What is written down for the present month.
+    pub fn written(&self) -> Reservation {
+        Reservation { month: self.month, calls: self.persisted.max(self.used) }
+    }
+
     /// The exact number, to be written down at a clean stop.
     pub fn exact(&mut self, now: Timestamp) -> Reservation {
         self.turn(now);

@@ -30,8 +30,12 @@ pub enum Verdict {
     Unauthorised,
     /// Permission is missing, or this IP is not on the app's list.
     Forbidden,
-    /// This person is refused; nobody else is concerned.
+    /// DingTalk does not know this user (`param.error`, `missing.user.info`).
     UnknownUser,
+    /// A known refusal that concerns this user only (`acrossOrgAccessForbidden`).
+    RefusedUser,
+    /// A refusal by a code without a known meaning: this user's, until several users are refused in a row.
+    Refused,
     /// This IP is banned: everything from here waits five minutes.
     Banned,
     /// A page instead of JSON: the ban's other form, or a portal in between. Everything from here waits for the first
@@ -47,10 +51,21 @@ pub enum Verdict {
 
 /// A banned address is let alone for as long as the ban says (`"wait":5`, minutes).
 const BAN: Duration = Duration::from_mins(5);
-/// Somebody DingTalk does not know is looked at again after a day,
-const PARKED: Duration = Duration::from_hours(24);
-/// and up to so much later, each at a time of their own.
-const PARKED_SPREAD_MS: u64 = 3_600_000;
+impl Verdict {
+    /// Whether the refusal is about what was asked (a user, a meeting), as far as one answer can tell.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::UnknownUser | Self::RefusedUser | Self::Refused)
+    }
+}
+
+/// A refused user is polled again after these waits; the last one repeats. Each grows by up to a 24th, by user.
+const REFUSED_WAITS: [Duration; 4] =
+    [Duration::from_mins(1), Duration::from_mins(10), Duration::from_hours(1), Duration::from_hours(24)];
+/// No `Retry-After` is honoured for longer, and none for longer than the backoff's `max`.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
+/// While an organisation fails it is probed at least this often, or at the user's own interval where that is longer: so
+/// probes cost no more calls than polling that user, and polling resumes soon after the failure ends.
+const LONGEST_PROBE_WAIT: Duration = Duration::from_mins(1);
 /// After "the month's calls are used up", one probe in so long.
 const QUOTA_PROBE: Duration = Duration::from_hours(6);
 /// The window of every limit a second: no refusal for it is answered with less.
@@ -71,6 +86,12 @@ pub struct Failure<'a> {
     pub now: Timestamp,
     /// Failed looks in a row at this person, before this one.
     pub earlier: u32,
+    /// Refused polls in a row of this user, before this one.
+    pub refusals: u32,
+    /// This user was answered well within the last day.
+    pub answered_lately: bool,
+    /// This user's poll interval.
+    pub interval: Duration,
     /// The spread of this person's waits.
     pub person: u64,
     /// The spread of the organisation's.
@@ -94,6 +115,11 @@ impl Steps {
     fn wait(&self, attempt: u32, key: u64) -> Duration {
         backoff::delay(attempt, self.initial, self.max, self.factor, key)
     }
+
+    /// As much of a `Retry-After` as is honoured.
+    fn honoured(&self, retry_after: Option<Duration>) -> Duration {
+        retry_after.unwrap_or_default().min(self.max).min(LONGEST_RETRY_AFTER)
+    }
 }
 
 /// Who waits.
@@ -101,8 +127,8 @@ impl Steps {
 pub enum Hold {
     /// This person.
     Person,
-    /// This person, for a day: DingTalk does not know them.
-    Parked,
+    /// This user, at growing waits: DingTalk refuses the user.
+    Refused,
     /// Everybody of this organisation.
     Organisation,
     /// Everybody: the address is concerned, not the organisation.
@@ -130,9 +156,10 @@ pub struct Reaction {
 pub fn react(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (Reaction, Standing) {
     let Failure { verdict, now, .. } = *failure;
     let since = standing.since.unwrap_or(now);
+    let asked = steps.honoured(failure.retry_after);
     match verdict {
         Verdict::Throttled { pause } => {
-            let pause = failure.retry_after.unwrap_or_default().max(*pause).max(LEAST_PAUSE);
+            let pause = asked.max(steps.honoured(Some(*pause))).max(LEAST_PAUSE);
             let until = now.plus(pause);
             let standing = if pause > LONG_PAUSE {
                 standing.shut_for(Cause::Throttled, now, until)
@@ -142,7 +169,7 @@ pub fn react(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (React
             (Reaction { slower: true, ..organisation(until) }, standing)
         }
         Verdict::ThrottledThisMinute => {
-            let until = next_minute(now).max(now.plus(failure.retry_after.unwrap_or_default()));
+            let until = next_minute(now).max(now.plus(asked));
             (Reaction { slower: true, ..organisation(until) }, Standing { since: Some(since), ..standing })
         }
         Verdict::QuotaSpent => {
@@ -150,24 +177,45 @@ pub fn react(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (React
             let reaction = Reaction { month_spent: true, ..organisation(until) };
             (reaction, standing.shut_for(Cause::MonthSpent, now, until))
         }
-        Verdict::Banned => everybody(standing, now, BAN.max(failure.retry_after.unwrap_or_default())),
+        Verdict::Banned => everybody(standing, now, BAN.max(asked)),
         Verdict::MaybeBanned => {
             let again = standing.shut.is_some_and(|shut| shut.cause == Cause::Banned);
             let wait = if again { steps.max } else { steps.initial };
-            everybody(standing, now, wait.min(BAN).max(failure.retry_after.unwrap_or_default()))
+            everybody(standing, now, wait.min(BAN).max(asked))
         }
         Verdict::Unauthorised | Verdict::Forbidden | Verdict::Misconfigured => {
             probe_later(failure, standing, Cause::Auth, steps)
         }
         Verdict::Outage | Verdict::Unreachable => one_more(failure, standing, steps),
-        Verdict::UnknownUser => {
-            let spread = Duration::from_millis(failure.person % PARKED_SPREAD_MS);
-            let next = now.plus(PARKED).plus(spread);
-            let reaction = Reaction { hold: Hold::Parked, ..organisation(next) };
-            // DingTalk answered, with sense: the organisation is well.
-            (reaction, Standing::default())
-        }
+        // DingTalk answered with sense: nothing is wrong with the organisation.
+        Verdict::RefusedUser => (own_wait(failure), Standing::default()),
+        Verdict::UnknownUser | Verdict::Refused => refused(failure, standing, steps),
     }
+}
+
+/// A refusal: the user's trouble, until three users who were answered well shortly before are refused in a row.
+fn refused(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (Reaction, Standing) {
+    let users = standing.refused;
+    let refused = if failure.answered_lately { users.with(failure.person) } else { users };
+    let probed = standing.shut.is_some_and(|shut| shut.cause == Cause::Refused);
+    if probed || refused.are_three() {
+        return probe_later(failure, Standing { refused, ..standing }, Cause::Refused, steps);
+    }
+    let standing = match failure.verdict {
+        // A refusal with a known meaning proves that DingTalk is up.
+        Verdict::UnknownUser => Standing { refused, ..Standing::default() },
+        _ => Standing { refused, ..standing },
+    };
+    (own_wait(failure), standing)
+}
+
+/// The next wait of a refused user.
+fn own_wait(failure: &Failure<'_>) -> Reaction {
+    let step = usize::try_from(failure.refusals).unwrap_or(usize::MAX).min(REFUSED_WAITS.len() - 1);
+    let wait = REFUSED_WAITS[step];
+    let spread = u64::try_from(wait.as_millis() / 24).unwrap_or(u64::MAX).max(1);
+    let next = failure.now.plus(wait).plus(Duration::from_millis(failure.person % spread));
+    Reaction { hold: Hold::Refused, ..organisation(next) }
 }
 
 /// An outage or no answer: the person's trouble, until too many in a row make it the organisation's.
@@ -175,10 +223,13 @@ fn one_more(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (Reacti
     let now = failure.now;
     let failures = standing.failures.saturating_add(1);
     let standing = Standing { failures, since: Some(standing.since.unwrap_or(now)), ..standing };
-    if standing.shut.is_some() || failures >= SHUT_AFTER {
+    // A long `Retry-After` is about DingTalk, not about the user.
+    if standing.shut.is_some() || failures >= SHUT_AFTER || steps.honoured(failure.retry_after) > LONG_PAUSE {
         return probe_later(failure, standing, Cause::Upstream, steps);
     }
-    let own = steps.wait(failure.earlier, failure.person).max(failure.retry_after.unwrap_or_default());
+    let longest = LONGEST_PROBE_WAIT.max(failure.interval);
+    let own =
+        steps.wait(failure.earlier, failure.person).min(longest).max(steps.honoured(failure.retry_after));
     let until = now.plus(own);
     (Reaction { hold: Hold::Person, counts: true, ..organisation(until) }, standing)
 }
@@ -196,9 +247,10 @@ fn probe_later(
         return (organisation(shut.until), standing);
     }
     let attempts = standing.shut.filter(|shut| shut.cause == cause).map_or(0, |shut| shut.attempts);
-    let wait = steps.wait(attempts, failure.org).max(failure.retry_after.unwrap_or_default());
+    let longest = LONGEST_PROBE_WAIT.max(failure.interval);
+    let wait = steps.wait(attempts, failure.org).min(longest).max(steps.honoured(failure.retry_after));
     let until = now.plus(wait);
-    let own = now.plus(steps.wait(failure.earlier, failure.person));
+    let own = now.plus(steps.wait(failure.earlier, failure.person).min(longest));
     let mut standing = standing.shut_for(cause, now, until);
     if cause == Cause::Upstream {
         // Whoever was asked in vain goes to the end of the line, so that the next probe is somebody else.
@@ -246,6 +298,9 @@ mod tests {
             retry_after: None,
             now: NOW,
             earlier: 0,
+            refusals: 0,
+            answered_lately: true,
+            interval: Duration::from_hours(12),
             person: 7,
             org: 9,
             month_ends: NOW.plus(Duration::from_hours(24 * 7)),
@@ -256,7 +311,7 @@ mod tests {
         NOW.plus(Duration::from_secs(seconds))
     }
 
-    fn all() -> [Verdict; 11] {
+    fn all() -> [Verdict; 13] {
         [
             Verdict::Throttled { pause: Duration::from_secs(1) },
             Verdict::ThrottledThisMinute,
@@ -264,6 +319,8 @@ mod tests {
             Verdict::Unauthorised,
             Verdict::Forbidden,
             Verdict::UnknownUser,
+            Verdict::RefusedUser,
+            Verdict::Refused,
             Verdict::Banned,
             Verdict::MaybeBanned,
             Verdict::Outage,
@@ -338,12 +395,78 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_person_is_parked_for_a_day_and_holds_up_nobody() {
-        let (reaction, standing) = react(&failure(&Verdict::UnknownUser), Standing::default(), &STEPS);
-        assert_eq!(reaction.hold, Hold::Parked);
-        let wait = reaction.next.since(NOW);
-        assert!((PARKED..PARKED + Duration::from_hours(1)).contains(&wait), "{wait:?}");
-        assert_eq!(standing, Standing::default());
+    fn a_refused_user_is_retried_at_growing_waits_and_holds_up_no_other() {
+        for verdict in [Verdict::UnknownUser, Verdict::RefusedUser, Verdict::Refused] {
+            let mut standing = Standing::default();
+            for (refusals, wait) in (0..6).zip(REFUSED_WAITS.into_iter().chain([REFUSED_WAITS[3]; 2])) {
+                let failed = Failure { refusals, ..failure(&verdict) };
+                let (reaction, after) = react(&failed, standing, &STEPS);
+                assert_eq!(reaction.hold, Hold::Refused);
+                let waits = reaction.next.since(NOW);
+                assert!((wait..=wait + wait / 24).contains(&waits), "{verdict:?} {refusals}: {waits:?}");
+                assert_eq!(after.shut, None, "{verdict:?}");
+                standing = after;
+            }
+        }
+    }
+
+    fn of_user(verdict: &Verdict, person: u64, answered_lately: bool) -> Failure<'_> {
+        Failure { person, answered_lately, ..failure(verdict) }
+    }
+
+    #[test]
+    fn three_users_answered_lately_and_refused_in_a_row_open_the_circuit_of_the_organisation() {
+        for verdict in [Verdict::UnknownUser, Verdict::Refused] {
+            let mut standing = Standing::default();
+            // Users who were never answered well prove nothing, however many they are.
+            for (person, lately) in [(1, true), (1, true), (2, true), (7, false), (8, false), (9, false)] {
+                let reaction;
+                (reaction, standing) = react(&of_user(&verdict, person, lately), standing, &STEPS);
+                assert_eq!((reaction.hold, standing.shut), (Hold::Refused, None), "{verdict:?} {person}");
+            }
+            let (third, open) = react(&of_user(&verdict, 3, true), standing, &STEPS);
+            assert_eq!(third.hold, Hold::Organisation);
+            let shut = open.shut.expect("the circuit is open");
+            assert_eq!(shut.cause, Cause::Refused);
+            assert!(shut.until.since(NOW) <= Duration::from_mins(1), "the probe comes soon");
+            // A good answer in between, which resets everything, starts the count again.
+            assert_eq!(react(&of_user(&verdict, 3, true), Standing::default(), &STEPS).1.shut, None);
+        }
+        // A refusal that is known to concern one user is no evidence.
+        let mut standing = Standing::default();
+        for person in 0..9 {
+            standing = react(&of_user(&Verdict::RefusedUser, person, true), standing, &STEPS).1;
+            assert_eq!(standing, Standing::default());
+        }
+    }
+
+    #[test]
+    fn a_retry_after_of_ten_years_is_capped_by_the_backoff_and_by_an_hour() {
+        let years = Some(Duration::from_secs(315_360_000));
+        let long = Steps { max: Duration::from_hours(5), ..STEPS };
+        let pause = Verdict::Throttled { pause: Duration::from_hours(24) };
+        for verdict in [&Verdict::Outage, &Verdict::Unauthorised, &pause, &Verdict::ThrottledThisMinute] {
+            let asked = Failure { retry_after: years, ..failure(verdict) };
+            let wait = react(&asked, Standing::default(), &STEPS).0.until.since(NOW);
+            assert_eq!(wait, STEPS.max, "{verdict:?}");
+            let wait = react(&asked, Standing::default(), &long).0.until.since(NOW);
+            assert_eq!(wait, LONGEST_RETRY_AFTER, "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_failing_organisation_is_probed_at_the_users_interval_or_every_minute() {
+        for (interval, longest) in [(1, 60), (60, 60), (300, 300), (7_200, 900)] {
+            let interval = Duration::from_secs(interval);
+            let (mut standing, mut now) = (Standing { failures: 9, ..Standing::default() }, NOW);
+            for _ in 0..12 {
+                let failed = Failure { interval, now, earlier: 9, ..failure(&Verdict::Unreachable) };
+                let reaction;
+                (reaction, standing) = react(&failed, standing, &STEPS);
+                assert!(reaction.until.since(now) <= Duration::from_secs(longest * 6 / 5), "{interval:?}");
+                now = reaction.until;
+            }
+        }
     }
 
     #[test]
@@ -385,7 +508,7 @@ mod tests {
         /// holds them ends, and the beginning of an episode does not move.
         #[test]
         fn waits_lie_ahead_and_an_episode_keeps_its_beginning(
-            steps in proptest::collection::vec((0_usize..11, 0_u64..2_000_000, any::<bool>()), 1..60), person: u64, org: u64,
+            steps in proptest::collection::vec((0_usize..13, 0_u64..2_000_000, any::<bool>()), 1..60), person: u64, org: u64,
         ) {
             let all = all();
             let (mut now, mut standing) = (NOW, Standing::default());

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use crate::ids::OrgName;
+use crate::policy::circuit::Cause;
 use crate::time::Timestamp;
 
 /// No instant.
@@ -38,6 +39,30 @@ pub struct OrgHealth {
     due_ms: AtomicI64,
     token: Mutex<Option<Result<(), String>>>,
     sweeps: Mutex<Option<Sweeps>>,
+    blocked: Mutex<Option<Blocked>>,
+    refused: Mutex<Option<Refused>>,
+}
+
+/// Why no user of an organisation is polled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// The reason.
+    pub cause: Cause,
+    /// The newest failure, for a person.
+    pub text: String,
+    /// The first failure.
+    pub since: Timestamp,
+    /// When the next probe goes out.
+    pub next: Timestamp,
+}
+
+/// Users whom DingTalk refuses while it answers about others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// How many.
+    pub users: usize,
+    /// When the first of them is polled again.
+    pub next: Timestamp,
 }
 
 /// What sweeps of an organisation do; nothing of it makes a daemon ill.
@@ -94,6 +119,8 @@ impl Default for OrgHealth {
             due_ms: AtomicI64::new(IDLE),
             token: Mutex::new(None),
             sweeps: Mutex::new(None),
+            blocked: Mutex::new(None),
+            refused: Mutex::new(None),
         }
     }
 }
@@ -101,10 +128,27 @@ impl Default for OrgHealth {
 /// What `/readyz` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Readiness {
-    /// All checks are well.
+    /// The database takes writes and at least one organisation works.
     pub ready: bool,
     /// One a line of the answer.
     pub checks: Vec<Check>,
+    /// Organisations that do not work.
+    pub degraded: Vec<Degraded>,
+}
+
+/// An organisation that does not work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Degraded {
+    /// Its name.
+    pub org: OrgName,
+    /// Why, for a person.
+    pub reason: String,
+    /// Since when; `None`: since the start.
+    #[serde(serialize_with = "rfc3339")]
+    pub since: Option<Timestamp>,
+    /// When the next attempt follows; `None`: not known.
+    #[serde(serialize_with = "rfc3339")]
+    pub next: Option<Timestamp>,
 }
 
 /// One thing that must be well.
@@ -167,11 +211,33 @@ impl Health {
         if state.orgs.is_empty() {
             checks.push(check("poll", None, false, "polling has not begun"));
         }
+        let mut degraded = Vec::new();
         for (name, org) in &state.orgs {
-            checks.push(org.token_check(name));
-            checks.push(org.poll_check(name, now));
+            let of_org = [org.token_check(name), org.poll_check(name, now)];
+            degraded.extend(org.degraded(name, &of_org));
+            checks.extend(of_org);
         }
-        Readiness { ready: checks.iter().all(|check| check.ok), checks }
+        let own = checks.iter().filter(|check| check.org.is_none()).all(|check| check.ok);
+        Readiness { ready: own && degraded.len() < state.orgs.len(), checks, degraded }
+    }
+
+    /// Refused users, by organisation.
+    pub fn refused(&self) -> Vec<(OrgName, Refused)> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |(name, org): (&OrgName, &Arc<OrgHealth>)| {
+            (*org.refused.lock().unwrap_or_else(PoisonError::into_inner))
+                .map(|refused| (name.clone(), refused))
+        };
+        state.orgs.iter().filter_map(of).collect()
+    }
+
+    /// Why organisations are not polled.
+    pub fn blocked(&self) -> Vec<(OrgName, Option<Blocked>)> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |(name, org): (&OrgName, &Arc<OrgHealth>)| {
+            (name.clone(), org.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        };
+        state.orgs.iter().map(of).collect()
     }
 }
 
@@ -202,6 +268,27 @@ impl OrgHealth {
         *self.sweeps.lock().unwrap_or_else(PoisonError::into_inner) = Some(sweeps);
     }
 
+    /// Why no user is polled; `None`: users are polled.
+    pub fn blocked(&self, blocked: Option<Blocked>) {
+        *self.blocked.lock().unwrap_or_else(PoisonError::into_inner) = blocked;
+    }
+
+    /// Users whom DingTalk refuses.
+    pub fn refused(&self, refused: Option<Refused>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+
+    fn degraded(&self, name: &OrgName, checks: &[Check]) -> Option<Degraded> {
+        let failed = checks.iter().rev().find(|check| !check.ok)?;
+        let blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Some(Degraded {
+            org: name.clone(),
+            reason: failed.reason.clone(),
+            since: blocked.as_ref().map(|blocked| blocked.since).or_else(|| self.last_ok()),
+            next: blocked.map(|blocked| blocked.next),
+        })
+    }
+
     /// The newest good look at anybody.
     pub fn last_ok(&self) -> Option<Timestamp> {
         let ms = self.last_ok_ms.load(Ordering::Relaxed);
@@ -224,19 +311,34 @@ impl OrgHealth {
     fn poll_check(&self, name: &OrgName, now: Timestamp) -> Check {
         let org = Some(name.clone());
         let due_ms = self.due_ms.load(Ordering::Relaxed);
-        let seen = match self.last_ok() {
-            Some(at) => format!("the newest good look was {} s ago", now.since(at).as_secs()),
-            None => "there was no good look yet".to_owned(),
+        let mut seen = match self.last_ok() {
+            Some(at) => format!("the newest good poll was {} s ago", now.since(at).as_secs()),
+            None => "no poll has succeeded yet".to_owned(),
         };
-        if due_ms == IDLE {
-            check("poll", org, true, "nobody is to be looked at now")
+        if let Some(Refused { users, next }) = *self.refused.lock().unwrap_or_else(PoisonError::into_inner) {
+            seen += &format!("; DingTalk refuses {}, next retry at {next}", counted(users));
+        }
+        if let Some(Blocked { cause, text, next, .. }) =
+            &*self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
+        {
+            check("poll", org, false, &format!("{}: {text}; next attempt at {next}; {seen}", cause.name()))
+        } else if due_ms == IDLE {
+            check("poll", org, true, "no user is to be polled now")
         } else if now.as_ms() <= due_ms {
             check("poll", org, self.last_ok().is_some(), &seen)
         } else {
             let late = now.since(Timestamp::from_ms(due_ms)).as_secs();
-            check("poll", org, false, &format!("{seen}; the next one is {late} s late"))
+            check("poll", org, false, &format!("{seen}; the next good poll is {late} s late"))
         }
     }
+}
+
+fn counted(users: usize) -> String {
+    if users == 1 { "1 user".to_owned() } else { format!("{users} users") }
+}
+
+fn rfc3339<S: serde::Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+    at.map(Timestamp::rfc3339).serialize(to)
 }
 
 fn check(name: &'static str, org: Option<OrgName>, ok: bool, reason: &str) -> Check {
@@ -253,7 +355,10 @@ mod tests {
 
     fn failing(health: &Health, now: Timestamp) -> Vec<&'static str> {
         let readiness = health.readiness(now);
-        assert_eq!(readiness.ready, readiness.checks.iter().all(|check| check.ok));
+        assert_eq!(
+            readiness.ready,
+            readiness.degraded.is_empty() && readiness.checks[0].ok && readiness.checks.len() > 2
+        );
         readiness.checks.iter().filter(|check| !check.ok).map(|check| check.name).collect()
     }
 
@@ -274,7 +379,7 @@ mod tests {
         assert!(failing(&health, at(65)).is_empty());
         assert_eq!(failing(&health, at(66)), ["poll"]);
         let text = serde_json::to_string(&health.readiness(at(70))).unwrap();
-        assert!(text.contains("65 s ago; the next one is 5 s late"), "{text}");
+        assert!(text.contains("65 s ago; the next good poll is 5 s late"), "{text}");
         org.token(Err("refused".into()));
         health.database(Err("disk full".into()));
         assert_eq!(failing(&health, at(60)), ["database", "token"]);
@@ -289,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn one_organisation_that_is_ill_makes_the_daemon_not_ready() {
+    fn one_organisation_of_two_that_fails_degrades_and_both_make_not_ready() {
         let health = Health::new();
         health.database(Ok(()));
         for name in ["a", "b"] {
@@ -297,7 +402,22 @@ mod tests {
             org.token(Ok(()));
             org.looked(at(0), at(if name == "a" { 100 } else { 10 }));
         }
-        assert_eq!(failing(&health, at(50)), ["poll"]);
+        let readiness = health.readiness(at(50));
+        assert!(readiness.ready);
+        let [degraded] = &*readiness.degraded else { panic!("{readiness:?}") };
+        assert_eq!((degraded.org.as_str(), degraded.since), ("b", Some(at(0))));
+        let org = health.org(&OrgName::parse("a").unwrap());
+        org.blocked(Some(Blocked {
+            cause: Cause::Banned,
+            text: "this address is banned".into(),
+            since: at(40),
+            next: at(340),
+        }));
+        let readiness = health.readiness(at(50));
+        assert!(!readiness.ready);
+        assert_eq!((readiness.degraded[0].since, readiness.degraded[0].next), (Some(at(40)), Some(at(340))));
+        assert!(readiness.degraded[0].reason.starts_with("banned: this address is banned; next attempt"));
+        org.blocked(None);
         health.forget(&OrgName::parse("b").unwrap());
         assert!(failing(&health, at(50)).is_empty());
     }

@@ -15,10 +15,11 @@ use tokio::time::timeout;
 
 use super::{Peer, State, gate};
 use crate::ids::OrgName;
+use crate::policy::circuit::Cause;
 use crate::store::census::weight;
 use crate::store::history::{BudgetRow, Counts, History, Standing};
 use crate::store::{StoreError, census::Queue};
-use crate::telemetry::health::{SweepState, Sweeps};
+use crate::telemetry::health::{Health, SweepState, Sweeps};
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics, Page, seconds};
 use crate::telemetry::settings::InForce;
 use crate::time::Timestamp;
@@ -67,6 +68,7 @@ pub(super) async fn metrics(
     let mut page = Page::default();
     measured.metrics.write(&mut page);
     health(&mut page, &state, now);
+    liveness(&mut page, &state.0.health);
     sweeps(&mut page, &state.0.health.sweeps());
     settings(&mut page, measured);
     let read = timeout(READ_TIME, read(&state.0.history, measured.per_user.load(Ordering::Relaxed))).await;
@@ -100,6 +102,24 @@ fn health(page: &mut Page, state: &State, now: Timestamp) {
     for check in &readiness.checks {
         let org = check.org.as_ref().map_or("", |org| org.as_str());
         page.sample(&[("check", check.name), ("org", org)], u8::from(check.ok));
+    }
+}
+
+/// The reasons for which users are not polled.
+fn liveness(page: &mut Page, health: &Health) {
+    let help = "1 for the reason for which no user of an organisation is polled.";
+    page.family("presenced_polling_blocked", "gauge", help);
+    for (org, blocked) in health.blocked() {
+        for cause in Cause::ALL {
+            let labels = [("org", org.as_str()), ("reason", cause.name())];
+            page.sample(&labels, u8::from(blocked.as_ref().is_some_and(|blocked| blocked.cause == cause)));
+        }
+    }
+    page.family("presenced_refused_users", "gauge", "Users whom DingTalk refuses; retried at growing waits.");
+    let refused = health.refused();
+    for (org, _) in health.blocked() {
+        let users = refused.iter().find(|(name, _)| *name == org).map_or(0, |(_, refused)| refused.users);
+        page.sample(&[("org", org.as_str())], users);
     }
 }
 

@@ -11,7 +11,7 @@ use axum::response::Response;
 use tokio::time::timeout;
 
 use super::{Peer, State, gate, json};
-use crate::telemetry::health::{Check, Readiness};
+use crate::telemetry::health::{Check, Degraded, Readiness};
 
 /// A database that is slower than this serves nobody.
 const DATABASE_TIME: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ pub(super) async fn readyz(
     ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    let Readiness { mut ready, mut checks } = state.0.health.readiness(state.0.clock.now());
+    let Readiness { mut ready, mut checks, degraded } = state.0.health.readiness(state.0.clock.now());
     let answers = timeout(DATABASE_TIME, state.0.history.ping()).await;
     if !matches!(answers, Ok(Ok(()))) {
         ready = false;
@@ -35,11 +35,11 @@ pub(super) async fn readyz(
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let may_know = peer.ip().to_canonical().is_loopback() || gate::has_token(&headers, &state.token());
-    json(status, body(ready, &checks, may_know))
+    json(status, body(ready, &checks, &degraded, may_know))
 }
 
 /// Whoever may not know the reasons still gets the answer.
-fn body(ready: bool, checks: &[Check], may_know: bool) -> String {
+fn body(ready: bool, checks: &[Check], degraded: &[Degraded], may_know: bool) -> String {
     if !may_know {
         return serde_json::json!({ "ready": ready }).to_string();
     }
@@ -51,7 +51,8 @@ fn body(ready: bool, checks: &[Check], may_know: bool) -> String {
             None => format!("{}: {}", check.name, check.reason),
         })
         .collect();
-    serde_json::json!({ "ready": ready, "reasons": reasons, "checks": checks }).to_string()
+    serde_json::json!({ "ready": ready, "reasons": reasons, "checks": checks, "degraded": degraded })
+        .to_string()
 }
 
 #[cfg(test)]
@@ -61,8 +62,8 @@ mod tests {
     #[test]
     fn the_reasons_are_for_this_machine_and_for_who_has_the_token() {
         let checks = [Check { name: "database", org: None, ok: false, reason: "disk full".to_owned() }];
-        assert_eq!(body(false, &checks, false), r#"{"ready":false}"#);
-        let known: serde_json::Value = serde_json::from_str(&body(false, &checks, true)).unwrap();
+        assert_eq!(body(false, &checks, &[], false), r#"{"ready":false}"#);
+        let known: serde_json::Value = serde_json::from_str(&body(false, &checks, &[], true)).unwrap();
         assert_eq!(known["reasons"], serde_json::json!(["database: disk full"]));
     }
 }

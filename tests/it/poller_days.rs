@@ -58,23 +58,24 @@ async fn on_a_day_off_nobody_is_looked_at_and_the_gap_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn somebody_dingtalk_does_not_know_is_told_once_and_looked_for_once_a_day() {
+async fn a_refused_user_is_reported_once_and_polled_at_growing_waits_up_to_a_day() {
     let config = config("interval = \"1h\"", "", &["u-ben", "u-nobody"]);
     let office = Office::open("2026-11-23T06:00:00Z", scene(), &config).await;
     let polling = office.start().await;
     let refused = || office.dingtalk.counts().refused("param.error");
     let step = Duration::from_mins(5);
     office.pass_until(&polling, at("2026-11-23T08:00:00Z"), step).await;
-    assert_eq!((refused(), office.told("watch.rejected").await.len()), (1, 1));
+    // At once, after a minute, ten minutes and an hour.
+    assert_eq!((refused(), office.told("watch.rejected").await.len()), (4, 1));
     office.pass_until(&polling, at("2026-11-25T20:00:00Z"), step).await;
-    assert_eq!(refused(), 3, "once a day");
+    assert_eq!(refused(), 6, "then once a day");
     assert_eq!(office.told("watch.rejected").await.len(), 1, "told once");
     let ben = office.dingtalk.counts().answers["u-ben"];
     assert!((60..=64).contains(&ben), "nobody else is held up: {ben} looks in 62 hours");
     // DingTalk knows them after all.
     office.dingtalk.set_knobs(Knobs { stranger: Stranger::Empty, ..Knobs::default() });
     office.pass_until(&polling, at("2026-11-26T12:00:00Z"), step).await;
-    assert_eq!((refused(), office.told("watch.recovered").await.len()), (3, 1));
+    assert_eq!((refused(), office.told("watch.recovered").await.len()), (6, 1));
     let looked = "SELECT count(*) FROM v_health WHERE union_id = 'u-nobody' AND last_ok_at IS NOT NULL";
     assert_eq!(sqlite3(&office.config.history.path, looked), "1");
     polling.end().await;

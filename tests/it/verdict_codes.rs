@@ -16,7 +16,7 @@ const NOW: Timestamp = Timestamp::from_ms(1_795_413_620_000);
 const DENIED: &str = "Forbidden.AccessDenied.";
 const SECOND: u64 = 1;
 const SOON: u64 = 30;
-const DAY: u64 = 24 * 3600;
+const MINUTE: u64 = 60;
 
 /// Status, `code`, who waits, for how many seconds at least, why the organisation is shut, whether it slows down, and
 /// whether the call counts for the month.
@@ -34,12 +34,12 @@ const ROWS: &[Row] = &[
     (403, "QpmLimitForAppkeyAndApi", Hold::Organisation, 40, None, true, false),
     (403, "QpmLimitForSuitekeyAndOrgAndApi", Hold::Organisation, 40, None, true, false),
     (403, "ApiCountLimitForOrg", Hold::Organisation, 6 * 3600, Some(Cause::MonthSpent), false, true),
-    (403, "acrossOrgAccessForbidden", Hold::Parked, DAY, None, false, true),
-    (404, "roomNotFound", Hold::Parked, DAY, None, false, true),
+    (403, "acrossOrgAccessForbidden", Hold::Refused, MINUTE, None, false, true),
+    (404, "roomNotFound", Hold::Refused, MINUTE, None, false, true),
     (429, "system.busy", Hold::Organisation, SECOND, None, true, true),
     (429, "systemBusy", Hold::Organisation, SECOND, None, true, true),
-    (400, "param.error", Hold::Parked, DAY, None, false, true),
-    (400, "missing.user.info", Hold::Parked, DAY, None, false, true),
+    (400, "param.error", Hold::Refused, MINUTE, None, false, true),
+    (400, "missing.user.info", Hold::Refused, MINUTE, None, false, true),
     (400, "system.error", Hold::Person, SOON, None, false, true),
     (500, "system.error", Hold::Person, SOON, None, false, true),
     (502, "service.timeout", Hold::Person, SOON, None, false, true),
@@ -59,6 +59,9 @@ fn reaction(error: &CallError) -> (Hold, Duration, Option<Cause>, bool) {
         retry_after: error.retry_after,
         now: NOW,
         earlier: 0,
+        refusals: 0,
+        answered_lately: true,
+        interval: Duration::from_hours(1),
         person: 1,
         org: 2,
         month_ends: NOW.plus(Duration::from_hours(24 * 7)),

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use super::{ConfigFile, Files, Hook, Month, People, Picture, Windows};
 use crate::cli::output::{ERROR, GOOD, Printer, WARNING, ago, counted, folded, harmless};
-use crate::control::StatusReport;
+use crate::control::{RefusedUsers, StatusReport};
 use crate::time::Timestamp;
 
 /// Cells before what there is to say.
@@ -29,6 +29,12 @@ pub(super) fn show(picture: &Picture, now: Timestamp, printer: &Printer) -> Stri
     config(&picture.config, picture.daemon.as_ref(), since, &mut line);
     line("windows", hours(&picture.windows, printer));
     line("people", people(&picture.people, since));
+    for refused in picture.daemon.iter().flat_map(|daemon| &daemon.refused_users) {
+        let RefusedUsers { org, users, next_ms } = refused;
+        let users = counted(*users, "user is", "users are");
+        let next = Timestamp::from_ms(*next_ms);
+        line("", format!("{org}: {users} refused by DingTalk; next retry at {next}"));
+    }
     for month in &picture.budget {
         line("budget", spending(month));
     }
@@ -44,6 +50,7 @@ pub(super) fn show(picture: &Picture, now: Timestamp, printer: &Printer) -> Stri
         line("token", token.clone());
     }
     text.replace("NOT WELL", &format!("{ERROR}not well{ERROR:#}"))
+        .replace("DEGRADED", &format!("{WARNING}degraded{WARNING:#}"))
         .replace("REFUSED", &format!("{WARNING}refused{WARNING:#}"))
         .replace("CHANGED", &format!("{WARNING}changed{WARNING:#}"))
         .replace(" runs, started", &format!(" {GOOD}runs{GOOD:#}, started"))
@@ -54,7 +61,12 @@ fn daemon(status: Option<&StatusReport>, since: impl Fn(i64) -> String, line: &m
         return line("daemon", "does not answer; this is what is stored".to_owned());
     };
     line("daemon", format!("{} runs, started {}", status.version, since(status.started_ms)));
-    line("health", if status.ready { "well".to_owned() } else { "NOT WELL".to_owned() });
+    let health = match (status.ready, status.degraded.is_empty()) {
+        (true, true) => "well",
+        (true, false) => "DEGRADED",
+        (false, _) => "NOT WELL",
+    };
+    line("health", health.to_owned());
     for reason in &status.reasons {
         line("", reason.clone());
     }
@@ -150,7 +162,7 @@ mod tests {
     use super::*;
     use crate::cli::OutputFormat;
     use crate::cli::sweeps::{Spending, Standing};
-    use crate::control::RefusedConfig;
+    use crate::control::{RefusedConfig, RefusedUsers};
 
     fn printer(width: usize) -> Printer {
         let format = OutputFormat::Table;
@@ -217,6 +229,8 @@ mod tests {
             restart_for: vec!["~ [http]: listen (needs a restart)".into()],
             ready: false,
             reasons: vec!["token of default: credentials".into()],
+            degraded: Vec::new(),
+            refused_users: vec![RefusedUsers { org: "default".into(), users: 2, next_ms: 160_000 }],
             sweeps: Vec::new(),
         };
         let now = Timestamp::from_ms(100_000);

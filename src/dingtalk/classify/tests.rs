@@ -143,13 +143,21 @@ mod the_gateways_errors {
 
     #[test]
     fn other_business_refusals_are_about_the_person() {
-        check(&coded(403, "acrossOrgAccessForbidden"), class::REFUSED, &Verdict::UnknownUser, true);
-        check(&coded(400, "paramError"), class::REFUSED, &Verdict::UnknownUser, true);
+        check(&coded(403, "acrossOrgAccessForbidden"), class::REFUSED, &Verdict::RefusedUser, true);
+        check(&coded(400, "paramError"), class::REFUSED, &Verdict::Refused, true);
+        check(&coded(400, "no.priviledge"), class::REFUSED, &Verdict::Refused, true);
+        let throttled = Verdict::Throttled { pause: SECOND };
+        for code in ["ServiceThrottling", "resource.busy", "ConcurrencyLimitExceeded"] {
+            check(&coded(400, code), class::BUSY, &throttled, true);
+        }
+        for code in ["gateway.unavailable", "upstreamTimeout"] {
+            check(&coded(403, code), class::OUTAGE, &Verdict::Outage, true);
+        }
     }
 
     #[test]
     fn room_not_found() {
-        check(&coded(404, "roomNotFound"), class::REFUSED, &Verdict::UnknownUser, true);
+        check(&coded(404, "roomNotFound"), class::REFUSED, &Verdict::RefusedUser, true);
     }
 
     #[test]
@@ -372,8 +380,8 @@ fn retry_after_in_every_form() {
     assert_eq!(seconds("Sunday, 06-Nov-94 08:50:37 GMT"), Some(60));
     assert_eq!(seconds("Sun Nov  6 08:50:37 1994"), Some(60));
     assert_eq!(seconds("Sun, 06 Nov 1994 08:40:37 GMT"), Some(0));
-    assert_eq!(seconds("99999999999999999999999"), Some(86_400));
-    assert_eq!(seconds("Sun, 06 Nov 2044 08:40:37 GMT"), Some(86_400));
+    assert_eq!(seconds("99999999999999999999999"), Some(3_600));
+    assert_eq!(seconds("Sun, 06 Nov 2044 08:40:37 GMT"), Some(3_600));
     for junk in ["", "-5", "soon", "1.5"] {
         assert_eq!(seconds(junk), None, "{junk}");
     }

@@ -5,10 +5,12 @@
 
 use std::time::Duration;
 
-use super::Poller;
 use super::upstream::Upstream;
+use super::{Done, Poller};
 use crate::policy::circuit::Cause;
 use crate::presence::system::AlertName;
+use crate::store::Usage;
+use crate::telemetry::health::{Blocked, Refused};
 use crate::time::Timestamp;
 
 /// How often the slow ones are looked at.
@@ -25,6 +27,8 @@ impl Poller {
                 self.check_budget(index, now);
                 self.check_auth(index, now);
                 self.check_upstream(index, now);
+                self.report_state(index, now);
+                self.write_usage(index, now);
             }
         }
         super::earliest(Some(self.next_alarm), self.tell_next(now))
@@ -63,14 +67,55 @@ impl Poller {
         let fires = self.board.fires(Some(org), name);
         let down = match upstream.standing.since {
             Some(_) if fires => true,
-            Some(since) => !other && now.since(since) >= UPSTREAM_AFTER && self.somebody_is_due(index),
+            Some(since) => {
+                // A wait of that length is certain from its beginning.
+                let waits = upstream.standing.shut.map_or(now, |shut| shut.until.max(now));
+                !other && waits.since(since) >= UPSTREAM_AFTER && self.somebody_is_due(index)
+            }
             None => upstream.last_good.is_none() && fires,
         };
         let firing = down.then(|| {
             let minutes = upstream.standing.since.map_or(0, |since| now.since(since).as_secs() / 60);
-            format!("{org}: no good look for {minutes} minutes: {}", upstream.trouble_text)
+            format!("{org}: no good answer for {minutes} minutes: {}", upstream.trouble_text)
         });
         self.set_alert(index, name, firing, "DingTalk answers again", now);
+    }
+
+    /// Tells readiness and status why no user of this organisation is polled, and how many users are refused.
+    fn report_state(&mut self, index: usize, now: Timestamp) {
+        let refused = (0_u32..)
+            .zip(&self.people)
+            .filter(|(_, watched)| watched.upstream == index && !watched.gone && watched.refusals > 0)
+            .map(|(_, watched)| watched.due);
+        let refused = refused.fold(None, |all: Option<Refused>, due| {
+            let Refused { users, next } = all.unwrap_or(Refused { users: 0, next: due });
+            Some(Refused { users: users + 1, next: next.min(due) })
+        });
+        let upstream = &self.upstreams[index];
+        let blocked = upstream.standing.shut.map(|shut| Blocked {
+            cause: shut.cause,
+            text: upstream.trouble_text.clone(),
+            since: shut.since,
+            next: shut.until.max(now),
+        });
+        upstream.health.blocked(blocked);
+        upstream.health.refused(refused);
+    }
+
+    /// Writes down refused calls when their number has changed; an organisation that is blocked makes no other write.
+    fn write_usage(&mut self, index: usize, now: Timestamp) {
+        let upstream = &mut self.upstreams[index];
+        if !std::mem::take(&mut upstream.usage_changed) || upstream.reserving {
+            return;
+        }
+        let written = upstream.budget.written();
+        let usage = Usage { used: written.calls, throttled: upstream.throttled };
+        let (limit, projected) = (upstream.budget.limit(), upstream.projected(now));
+        let (store, org) = (self.tools.store.clone(), upstream.name.clone());
+        self.running.start(async move {
+            let result = store.set_usage(org, written.month.to_string(), usage, limit, projected).await;
+            Done::Noted { result }
+        });
     }
 
     fn somebody_is_due(&self, index: usize) -> bool {

@@ -48,6 +48,7 @@ impl Poller {
             let upstream = &mut self.upstreams[index];
             // Somebody is due: `next_due` said so with the same room for suspects.
             let (person, suspect) = upstream.due.pop_due(now, upstream.room_for_suspects())?;
+            let (person, suspect) = self.probed_instead(index, person, suspect);
             if self.tools.store.is_erased(self.people[person as usize].person_id) {
                 // Forgotten on the operator's word: nobody asks about them again.
                 let watched = &mut self.people[person as usize];
@@ -76,6 +77,25 @@ impl Poller {
             self.tools.metrics.poll_began(now.since(self.people[person as usize].due));
             self.ask(Call { person, suspect, ticket, manual: None, began: now }, now);
         }
+    }
+
+    /// While users are refused one after the other, the probe polls the user who was answered well last: that user's
+    /// answer says most. Whoever was due keeps the place in the queue.
+    fn probed_instead(&mut self, index: usize, person: u32, suspect: bool) -> (u32, bool) {
+        if self.upstreams[index].standing.shut.is_none_or(|shut| shut.cause != Cause::Refused) {
+            return (person, suspect);
+        }
+        let best = (0_u32..)
+            .zip(&self.people)
+            .filter(|(_, watched)| watched.upstream == index && !watched.busy && !watched.gone)
+            .filter(|(person, _)| !self.is_question(*person) && self.may_look(*person))
+            .max_by_key(|(_, watched)| watched.last_ok);
+        let Some((probe, _)) = best.filter(|(probe, _)| *probe != person) else { return (person, suspect) };
+        let (due, failed) = (self.people[probe as usize].due, self.people[probe as usize].failures > 0);
+        let queue = &mut self.upstreams[index].due;
+        queue.remove(due, probe);
+        queue.insert(self.people[person as usize].due, person, suspect);
+        (probe, failed)
     }
 
     /// Whether somebody is due whose call may start: `Err`: not before then, or not before something else has happened.
@@ -219,7 +239,11 @@ impl Poller {
             text: error.text.clone(),
             next_poll: next,
         });
-        let rejected = error.verdict == Verdict::UnknownUser && !watched.belief.is_rejected();
+        // One odd answer about a user who was answered well before proves nothing yet.
+        let certain = watched.last_ok.is_none() || watched.refusals > 1;
+        let alone = self.upstreams[watched.upstream].standing.shut.is_none();
+        let rejected =
+            error.verdict == Verdict::UnknownUser && certain && alone && !watched.belief.is_rejected();
         Self::reply(manual, || LookReport {
             identity: watched.who.identity.clone(),
             name: watched.who.name().to_owned(),

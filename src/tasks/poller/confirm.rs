@@ -243,7 +243,7 @@ async fn testimony(
             (members.observed_at, members.of(union_id).cloned())
         }
         // About this meeting, and about nothing else.
-        Err(error) if error.verdict == Verdict::UnknownUser && over != Over::No => (info.observed_at, None),
+        Err(error) if error.verdict.is_refusal() && over != Over::No => (info.observed_at, None),
         Err(error) => return Err(error),
     };
     Ok(Testimony { at, over, record })

@@ -130,7 +130,7 @@ impl Poller {
             present.iter().map(|&(_, person)| (person, self.interval(person, now))).collect();
         self.settings = settings;
         self.tools.subscriptions = subscriptions;
-        let by_name = self.take_upstreams(upstreams, &renewed, now);
+        let by_name = self.take_upstreams(upstreams, now);
         let stays: HashSet<Identity> = list.iter().map(|one| one.card.identity.clone()).collect();
         for (_, person) in present.iter().filter(|(identity, _)| !stays.contains(identity)) {
             self.leave(*person);
@@ -157,7 +157,9 @@ impl Poller {
         self.recount(now);
         self.form_groups(lessons, now);
         self.teach_sweeps(lessons, now);
+        self.next_alarm = now;
         for index in 0..self.upstreams.len() {
+            self.retry(index, true, now);
             if renewed.contains(&self.upstreams[index].name) {
                 self.forget_refusal(index);
             }
@@ -199,22 +201,14 @@ impl Poller {
     }
 
     /// Takes over limits and clients; what was spent, learned and waited for stays.
-    fn take_upstreams(
-        &mut self,
-        fresh: Vec<Upstream>,
-        renewed: &[OrgName],
-        now: Timestamp,
-    ) -> HashMap<OrgName, usize> {
+    fn take_upstreams(&mut self, fresh: Vec<Upstream>, now: Timestamp) -> HashMap<OrgName, usize> {
         let names: HashSet<OrgName> = fresh.iter().map(|upstream| upstream.name.clone()).collect();
         for upstream in self.upstreams.iter().filter(|upstream| !names.contains(&upstream.name)) {
             self.tools.health.forget(&upstream.name);
         }
         for new in fresh {
             match self.upstreams.iter_mut().find(|upstream| upstream.name == new.name) {
-                Some(upstream) => {
-                    let renewed = renewed.contains(&new.name);
-                    upstream.adopt(new, renewed, now);
-                }
+                Some(upstream) => upstream.adopt(new, now),
                 None => self.upstreams.push(new),
             }
         }

@@ -49,6 +49,10 @@ pub(super) struct Watched {
     pub(super) due: Timestamp,
     /// Failed looks in a row.
     pub(super) failures: u32,
+    /// Refused polls in a row.
+    pub(super) refusals: u32,
+    /// The next poll waits because the organisation or the address was refused, not the user.
+    pub(super) held: bool,
     /// Good unchanged looks since the last flush.
     pub(super) polls: u32,
     /// No good look for so long that presence was declared unknown.

@@ -3,6 +3,8 @@
 //! Guards: one log line for each change of state; after an outage the gap is told before the first answer is compared.
 //! Deliberately not here: which reaction a verdict has (`policy::reaction`).
 
+use std::time::Duration;
+
 use super::report::LookNow;
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
@@ -18,6 +20,8 @@ use crate::time::Timestamp;
 
 /// So many failed looks in a row at one person are worth a line.
 const WORTH_A_LINE: u32 = 3;
+/// A good answer to a user counts as recent for this long.
+const LATELY: Duration = Duration::from_hours(24);
 /// So many outages are remembered for who was not looked at since; older ones run together.
 const REMEMBERED_GAPS: usize = 8;
 
@@ -29,17 +33,46 @@ pub(super) struct Held {
     pub(super) answer: Answer,
 }
 
+/// The call that failed: which user was asked, and how earlier polls of that user ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// Failed polls in a row.
+    pub(super) earlier: u32,
+    /// Refused polls in a row.
+    pub(super) refusals: u32,
+    /// Answered well within the last day.
+    pub(super) answered_lately: bool,
+    /// Poll interval.
+    pub(super) interval: Duration,
+    /// Spread of the waits.
+    pub(super) key: u64,
+}
+
+impl Asked {
+    /// A call that asks about no user in particular.
+    pub(super) fn of_organisation(earlier: u32, interval: Duration, key: u64) -> Self {
+        Self { earlier, refusals: 0, answered_lately: false, interval, key }
+    }
+}
+
 impl Poller {
     /// When to look at this person again, and what the organisation does until then.
     pub(super) fn after_failure(&mut self, person: u32, error: &CallError, now: Timestamp) -> Timestamp {
         let watched = &self.people[person as usize];
-        let (index, earlier, key) = (watched.upstream, watched.failures, watched.phase.key());
+        let index = watched.upstream;
+        let asked = Asked {
+            earlier: watched.failures,
+            refusals: watched.refusals,
+            answered_lately: watched.last_ok.is_some_and(|last| now.since(last) < LATELY),
+            interval: self.interval(person, now),
+            key: watched.phase.key(),
+        };
         let before = self.upstreams[index].standing;
-        let reaction = self.react_to(index, error, earlier, key, now);
-        if reaction.counts {
-            let watched = &mut self.people[person as usize];
-            watched.failures = watched.failures.saturating_add(1);
-        }
+        let reaction = self.react_to(index, error, &asked, now);
+        let watched = &mut self.people[person as usize];
+        watched.failures = watched.failures.saturating_add(u32::from(reaction.counts));
+        watched.refusals = watched.refusals.saturating_add(u32::from(error.verdict.is_refusal()));
+        watched.held = matches!(reaction.hold, Hold::Organisation | Hold::Everybody);
         self.log_failure(person, error, before);
         self.next_alarm = now;
         let after = self.upstreams[index].standing;
@@ -49,13 +82,12 @@ impl Poller {
         reaction.next
     }
 
-    /// What an organisation does after a failure of any of its calls. `earlier` ones of whoever asked, whose spread `key` is.
+    /// What an organisation does after a failure of any of its calls.
     pub(super) fn react_to(
         &mut self,
         index: usize,
         error: &CallError,
-        earlier: u32,
-        key: u64,
+        asked: &Asked,
         now: Timestamp,
     ) -> Reaction {
         let steps = &self.settings.backoff;
@@ -66,8 +98,11 @@ impl Poller {
             verdict: &error.verdict,
             retry_after: error.retry_after,
             now,
-            earlier,
-            person: key,
+            earlier: asked.earlier,
+            refusals: asked.refusals,
+            answered_lately: asked.answered_lately,
+            interval: asked.interval,
+            person: asked.key,
             org: upstream.key,
             month_ends: upstream.budget.month_ends_at(now),
         };
@@ -77,11 +112,14 @@ impl Poller {
             upstream.budget.exhausted(now);
         }
         if reaction.slower {
-            upstream.throttled += 1;
             upstream.limiter.throttled(now);
         }
+        if reaction.slower || matches!(error.verdict, Verdict::Banned | Verdict::QuotaSpent) {
+            upstream.throttled += 1;
+            upstream.usage_changed = true;
+        }
         match reaction.hold {
-            Hold::Person | Hold::Parked => {}
+            Hold::Person | Hold::Refused => {}
             Hold::Organisation => upstream.pause_until(reaction.until),
             // The address is concerned, not the organisation: everybody waits.
             Hold::Everybody => {
@@ -103,12 +141,15 @@ impl Poller {
         let (org, class, text) = (&upstream.name, error.class, &error.text);
         let request_id = error.request_id.as_deref();
         match (&error.verdict, upstream.standing.shut) {
-            (Verdict::UnknownUser, _) => {
-                tracing::warn!(%org, person = watched.person_id, class, "DingTalk does not know this person; looking again in a day");
+            (verdict, None) if verdict.is_refusal() => {
+                upstream.trouble_text.clone_from(text);
+                if watched.refusals == 1 {
+                    tracing::warn!(%org, person = watched.person_id, class, text, request_id, "DingTalk refuses this user; retrying after 1 min, 10 min, 1 h, then daily");
+                }
             }
             (Verdict::Throttled { .. } | Verdict::ThrottledThisMinute, None) => {
                 if !upstream.slowed {
-                    tracing::warn!(%org, class, text, "too many calls, says DingTalk; fewer a second for a while");
+                    tracing::warn!(%org, class, text, "rate limited by DingTalk; halving the request rate");
                 }
                 upstream.slowed = true;
             }
@@ -118,15 +159,15 @@ impl Poller {
                 upstream.trouble = Some(class);
                 upstream.trouble_text.clone_from(text);
                 if !known {
-                    tracing::warn!(%org, class, text, request_id, until = %shut.until, "nobody is looked at until DingTalk answers a probe; nobody's presence changes");
+                    tracing::warn!(%org, class, text, request_id, until = %shut.until, "polling of this organisation is paused until a probe succeeds; no presence changes");
                 }
             }
             (_, None) => {
                 upstream.trouble_text.clone_from(text);
                 if watched.failures == WORTH_A_LINE {
-                    tracing::warn!(%org, person = watched.person_id, class, text, request_id, "looks at this person fail; nobody's presence changes");
+                    tracing::warn!(%org, person = watched.person_id, class, text, request_id, "polls of this user fail; the user's presence does not change");
                 } else {
-                    tracing::debug!(%org, person = watched.person_id, class, text, "a look failed");
+                    tracing::debug!(%org, person = watched.person_id, class, text, "a poll failed");
                 }
             }
         }
@@ -140,14 +181,18 @@ impl Poller {
         let watched = &mut self.people[held.person as usize];
         let index = watched.upstream;
         if watched.failures >= WORTH_A_LINE {
-            tracing::info!(person = watched.person_id, "looks at this person succeed again");
+            tracing::info!(person = watched.person_id, "polls of this user succeed again");
         }
-        let failed = std::mem::take(&mut watched.failures) > 0;
+        if watched.refusals > 0 {
+            tracing::info!(person = watched.person_id, "DingTalk answers about this user again");
+        }
+        let failed = std::mem::take(&mut watched.failures) + std::mem::take(&mut watched.refusals) > 0;
+        watched.held = false;
         let upstream = &mut self.upstreams[index];
         upstream.health.token(Ok(()));
         if upstream.slowed && upstream.limiter.is_at_full_rate(now) {
             upstream.slowed = false;
-            tracing::info!(org = %upstream.name, "calls go out at the full rate again");
+            tracing::info!(org = %upstream.name, "the request rate is back at its limit");
         }
         match upstream.standing.shut {
             // Under way when the circuit opened: it does not prove that the next one would be answered.
@@ -174,7 +219,9 @@ impl Poller {
         let upstream = &mut self.upstreams[index];
         let from = upstream.last_good.unwrap_or(shut.since).min(now);
         let trouble = upstream.trouble.take();
-        tracing::info!(org = %upstream.name, after = trouble, seconds = now.since(shut.since).as_secs(), "looks succeed again");
+        self.retry(index, shut.cause == Cause::Refused, now);
+        let upstream = &mut self.upstreams[index];
+        tracing::info!(org = %upstream.name, after = trouble, seconds = now.since(shut.since).as_secs(), "polling of this organisation has resumed");
         let missed =
             self.people.iter().filter(|watched| watched.upstream == index && !watched.gone).any(|watched| {
                 let open = &self.hours[watched.hours].open;
@@ -186,7 +233,7 @@ impl Poller {
         let (cause, why) = match shut.cause {
             Cause::Throttled => (GapCause::Throttled, Why::Throttled),
             Cause::MonthSpent => (GapCause::Throttled, Why::Budget),
-            Cause::Upstream => (GapCause::Upstream, Why::Upstream),
+            Cause::Upstream | Cause::Refused => (GapCause::Upstream, Why::Upstream),
             Cause::Banned => (GapCause::Upstream, Why::Banned),
             Cause::Auth => (GapCause::Upstream, Why::Auth),
         };
@@ -206,6 +253,23 @@ impl Poller {
             cause,
             because: Because { why, error: trouble },
         });
+    }
+
+    /// Users who wait after a failed poll are polled again now, and with `refused` those who were refused themselves: the
+    /// reason may be over.
+    pub(super) fn retry(&mut self, index: usize, refused: bool, now: Timestamp) {
+        for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
+            let watched = &self.people[person as usize];
+            let waits = watched.held || watched.failures > 0 || (refused && watched.refusals > 0);
+            if watched.upstream != index || !waits || watched.busy || watched.gone {
+                continue;
+            }
+            let due = watched.due;
+            if due > now && self.upstreams[index].due.remove(due, person) {
+                self.requeue(person, now);
+                self.replanned.push(person);
+            }
+        }
     }
 
     /// What nobody saw since the newest good look at this person becomes part of the belief.

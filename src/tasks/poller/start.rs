@@ -195,8 +195,11 @@ pub(super) fn newcomer(assignment: Assignment, stored: Enrolled, upstream: usize
         digest: stored.digest,
         bytes_digest: None,
         last_ok: stored.last_ok,
-        due: stored.next_poll.unwrap_or_default(),
+        // A user whose last poll failed is polled soon: the reason may be gone.
+        due: stored.next_poll.filter(|_| stored.last_poll <= stored.last_ok).unwrap_or_default(),
         failures: 0,
+        refusals: 0,
+        held: false,
         polls: 0,
         stale: false,
         busy: false,

@@ -81,8 +81,10 @@ pub struct Upstream {
     pub(super) alarm_month: Month,
     /// A reservation of calls is being written down.
     pub(super) reserving: bool,
-    /// Calls refused by a rate limit this month.
+    /// Calls refused this month: by a rate limit, a ban or a spent month.
     pub(super) throttled: u64,
+    /// `throttled` has changed since it was written.
+    pub(super) usage_changed: bool,
     /// Whoever is due waits for a call or a reservation to end.
     pub(super) full: bool,
 }
@@ -118,35 +120,34 @@ impl Upstream {
             covered: Vec::new(),
             reserving: false,
             throttled,
+            usage_changed: false,
             full: false,
         }
     }
 
-    /// Takes over what the config decides; `renewed`: with other secrets, or another way to ask. What was spent, learned and waited for stays.
-    pub(super) fn adopt(&mut self, fresh: Self, renewed: bool, now: Timestamp) {
+    /// Takes over what the config decides. What was spent and learned is kept; a pause ends with a probe.
+    pub(super) fn adopt(&mut self, fresh: Self, now: Timestamp) {
         let limit = fresh.budget.limit();
         if self.month_time_zone == fresh.month_time_zone {
-            let more = self.budget.limit() != limit;
             self.budget.set_limit(limit);
-            self.forgive(more, Cause::MonthSpent, now);
         } else {
             self.budget = fresh.budget;
             self.month_time_zone = fresh.month_time_zone;
-            self.forgive(true, Cause::MonthSpent, now);
         }
         self.limiter.set_rate(fresh.limiter.effective_rate(now));
         self.concurrency = fresh.concurrency;
         self.health = fresh.health;
-        // Another secret or another address may put right what was refused.
-        self.forgive(renewed, Cause::Auth, now);
+        // Whatever the calls failed for, the operator may just have put it right.
+        self.probe_now(now);
         self.client = fresh.client;
     }
 
-    /// Ends a pause that was made for this reason: the next probe goes out at once.
-    fn forgive(&mut self, really: bool, cause: Cause, now: Timestamp) {
-        if let Some(shut) = self.standing.shut.as_mut().filter(|shut| really && shut.cause == cause) {
-            shut.until = now;
-            self.paused_until = None;
+    /// Ends a pause: the next probe goes out at once, whatever the reason was.
+    pub(super) fn probe_now(&mut self, now: Timestamp) {
+        self.paused_until = None;
+        if let Some(shut) = self.standing.shut.as_mut() {
+            shut.until = shut.until.min(now);
+            shut.attempts = 0;
         }
     }
 

@@ -103,9 +103,14 @@ impl Poller {
         }
         let index = watched.upstream;
         let upstream = &mut self.upstreams[index];
-        if let Some(until) = upstream.paused(now).filter(|_| !upstream.is_month_spent()) {
-            let why = upstream.trouble.unwrap_or("waiting");
-            return Err(NotNow::Because(format!("`{}` is paused until {until}: {why}", upstream.name)));
+        if upstream.standing.shut.is_some() && upstream.in_flight > 0 {
+            // A probe is under way already.
+            return Err(NotNow::Soon);
+        }
+        // The operator's poll is a probe: whatever the calls failed for, it may be over.
+        upstream.probe_now(now);
+        if upstream.is_month_spent() {
+            upstream.budget.resume();
         }
         let person = u32::try_from(person).unwrap_or(u32::MAX);
         match upstream.budget.try_take(now) {

@@ -7,6 +7,7 @@
 use super::pass::Pass;
 use crate::dingtalk::error::{CallError, Verdict, class};
 use crate::tasks::poller::Poller;
+use crate::tasks::poller::standing::Asked;
 use crate::time::Timestamp;
 
 /// So many refusals in a row are no accident: of a meeting that just ended, of a gateway that was rebuilt.
@@ -32,7 +33,7 @@ impl Poller {
             Verdict::Forbidden => error.class != class::IP_NOT_ALLOWED,
             // A path that is not there, and a question that is not liked.
             Verdict::Misconfigured => earlier >= REFUSED_AFTER,
-            Verdict::UnknownUser => listing || earlier >= REFUSED_AFTER,
+            ref verdict if verdict.is_refusal() => listing || earlier >= REFUSED_AFTER,
             _ => false,
         };
         let about_sweeps = is_about_the_question(error) && error.verdict != Verdict::Forbidden;
@@ -53,7 +54,8 @@ impl Poller {
         }
         if !about_sweeps {
             let key = self.upstreams[index].key;
-            self.react_to(index, error, earlier - 1, key, now);
+            let asked = Asked::of_organisation(earlier - 1, self.settings.min_interval, key);
+            self.react_to(index, error, &asked, now);
             self.next_alarm = now;
         }
     }
@@ -74,6 +76,6 @@ impl Poller {
 pub(super) fn is_about_the_question(error: &CallError) -> bool {
     match &error.verdict {
         Verdict::Forbidden => error.class != class::IP_NOT_ALLOWED,
-        verdict => matches!(verdict, Verdict::Misconfigured | Verdict::UnknownUser),
+        verdict => *verdict == Verdict::Misconfigured || verdict.is_refusal(),
     }
 }

@@ -15,6 +15,7 @@ use crate::dingtalk::error::{CallError, Verdict, class};
 use crate::ids::{ConferenceId, OrgName};
 use crate::policy::sweep::ids::{Kind, Lesson};
 use crate::presence::glance::Sweep;
+use crate::tasks::poller::standing::Asked;
 use crate::tasks::poller::{Done, Poller};
 use crate::time::Timestamp;
 
@@ -124,7 +125,7 @@ impl Poller {
         let userid = match result {
             Ok(userid) => userid,
             // Refused for this one person.
-            Err(error) if error.verdict == Verdict::UnknownUser => None,
+            Err(error) if error.verdict.is_refusal() => None,
             Err(error) => return self.naming_failed(index, &error, now),
         };
         sweeping.names.failures = 0;
@@ -176,7 +177,7 @@ impl Poller {
         // The address is concerned, whichever host says so.
         if error.verdict == Verdict::Banned {
             let key = self.upstreams[index].key;
-            self.react_to(index, error, 0, key, now);
+            self.react_to(index, error, &Asked::of_organisation(0, self.settings.min_interval, key), now);
             self.next_alarm = now;
         }
     }
