@@ -119,7 +119,7 @@ pub async fn daemon(
     let subscriptions = subscriptions(&config.webhooks)?;
     let ground = stop.run_until_cancelled(Ground::look(&config, &clock)).await.ok_or(BuildError::Stopped)?;
     let Ground { targets, clients, listener, sound } = ground?;
-    let store = sound.open(config.time_zone, Arc::clone(&clock)).await?;
+    let store = sound.open(config.time_zone, Arc::clone(&clock), config.history.before_migration).await?;
     let health = Health::new();
     let outbox_wake = Arc::new(Notify::new());
     let upstreams = upstreams(&config, &clients, &store, &health, &clock).await?;

@@ -61,7 +61,7 @@ pub(super) async fn without_forgotten(
     mut list: Vec<Assignment>,
 ) -> Result<Vec<Assignment>, StoreError> {
     let everybody = list.iter().map(|assignment| assignment.card.identity.clone()).collect();
-    let forgotten = store.forgotten_of(everybody).await?;
+    let forgotten = store.forgotten_of(everybody, SystemClock.now()).await?;
     if !forgotten.is_empty() {
         let people = forgotten.len();
         tracing::warn!(

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::control::{Request, Response, StatusReport, ask, ask_places};
 use crate::policy;
 use crate::policy::window::OpenTime;
+use crate::store::beside;
 use crate::store::census::{Queue, weight};
 use crate::store::history::{BudgetRow, Counts};
 use crate::time::Timestamp;
@@ -219,7 +220,7 @@ fn windows(config: &Config, now: Timestamp) -> Windows {
 
 /// The listener's token, for who may read its file.
 fn made_token(database: &Path) -> Option<String> {
-    std::fs::read_to_string(token::path(database.parent()?)).ok().map(|text| text.trim().to_owned())
+    beside::read(&token::path(database.parent()?)).ok().map(|text| text.trim().to_owned())
 }
 
 fn month(row: BudgetRow) -> Month {

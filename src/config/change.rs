@@ -103,7 +103,7 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
     section("[privacy]", nick, Effect::Live);
     section("[history]", history_keys(history, &new.history), Effect::Live);
     let path = differing!(History, history, new.history, [path => "path"],
-        [snapshots, visits, events, backup_dir, backup_keep]);
+        [snapshots, visits, events, backup_dir, backup_keep, before_migration]);
     section("[history]", path, Effect::Restart);
     let live = differing!(Http, http, new.http, [token => "token", metrics_per_user => "metrics_per_user"], [listen]);
     section("[http]", live, Effect::Live);
@@ -231,6 +231,7 @@ fn history_keys(old: &History, new: &History) -> Vec<&'static str> {
             events => "events",
             backup_dir => "backup.dir",
             backup_keep => "backup.keep",
+            before_migration => "backup.before_migration",
         ],
         [path]
     )

@@ -33,6 +33,7 @@ pub(super) fn history(section: Option<&Section<'_>>, folder: &Path) -> History {
         events: Some(days(30)),
         backup_dir: None,
         backup_keep: 7,
+        before_migration: true,
     };
     let Some(section) = section else { return history };
     if let Some(path) = section.take("path", value::some_text) {
@@ -46,6 +47,7 @@ pub(super) fn history(section: Option<&Section<'_>>, folder: &Path) -> History {
         let dir = backup.take_or("dir", String::new(), value::text);
         history.backup_dir = (!dir.is_empty()).then(|| folder.join(dir));
         history.backup_keep = backup.take_or("keep", history.backup_keep, value::number(1));
+        history.before_migration = backup.take_or("before_migration", history.before_migration, value::flag);
     }
     history
 }

@@ -348,6 +348,8 @@ pub struct History {
     pub backup_dir: Option<PathBuf>,
     /// How many backups stay.
     pub backup_keep: u32,
+    /// Whether a copy is made before the schema is brought up to date.
+    pub before_migration: bool,
 }
 
 /// `[http]`.

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
-use super::{Store, StoreError, open, readonly, schema};
+use super::{Store, StoreError, beside, readonly, schema};
 
 /// Whatever is beyond any table.
 const QUICK: &str = "PRAGMA quick_check(50)";
@@ -51,18 +51,25 @@ impl From<fs::Metadata> for FileId {
 }
 
 impl FileId {
+    /// The database and the files of its WAL, while it is open: SQLite removes those only after the last connection.
+    pub(super) fn of_open(database: &Path) -> Result<Vec<(PathBuf, Self)>, StoreError> {
+        let paths = ["", "-wal", "-shm"].map(|suffix| beside::named(database, suffix));
+        paths.into_iter().map(|path| Self::of(&path).map(|id| (path, id))).collect()
+    }
+
     pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
         Ok(path.metadata().map_err(|error| StoreError::file("look at", path, error))?.into())
     }
 }
 
 impl Store {
-    /// Whether the path still leads to the file that was opened. A file that was deleted or replaced goes on taking
-    /// writes that nobody will ever find again, so whoever learns of it should stop.
+    /// Whether the path still leads to the file that was opened, and so do those of its WAL. A file that was deleted or
+    /// replaced goes on taking writes that are lost with the process, so the daemon stops when it learns of it.
     pub fn still_there(&self) -> Result<(), StoreError> {
-        match FileId::of(self.path()) {
-            Ok(found) if found == self.inner.file => Ok(()),
-            _ => Err(StoreError::Replaced { path: self.path().to_owned() }),
+        let gone = |(path, id): &&(PathBuf, FileId)| !FileId::of(path).is_ok_and(|found| found == *id);
+        match self.inner.files.iter().find(gone) {
+            None => Ok(()),
+            Some((path, _)) => Err(StoreError::Replaced { path: path.clone() }),
         }
     }
 }
@@ -86,13 +93,14 @@ pub async fn examine(path: &Path) -> Result<Vec<String>, StoreError> {
     .await;
     examined.or_else(|error: StoreError| match damage(&error) {
         Some(what) => Ok(vec![what]),
+        None if matches!(error, StoreError::ForeignWal { .. }) => Ok(vec![error.to_string()]),
         None => Err(readonly::unrecovered(error, path)),
     })
 }
 
 /// The look before anybody writes: refuses a file that is damaged, newer, or somebody else's, and leaves nothing beside it.
 pub(super) async fn before_writing(path: &Path) -> Result<(), StoreError> {
-    let mut made = ["-shm", "-wal"].map(|suffix| open::beside(path, suffix)).to_vec();
+    let mut made = ["-shm", "-wal"].map(|suffix| beside::named(path, suffix)).to_vec();
     made.retain(|file| !file.exists());
     let mut looked = sound(path, readonly::options_leaving_index).await;
     if looked.as_ref().is_err_and(StoreError::wants_rollback) {
@@ -274,6 +282,13 @@ impl Drop for Look {
     fn drop(&mut self) {
         self.broken_off.store(true, Ordering::Relaxed);
     }
+}
+
+/// Whether a copy is beyond cleaning: damaged, or no database of ours.
+pub(super) fn is_ruined(error: &StoreError) -> bool {
+    damage(error).is_some()
+        || error.is_no_database()
+        || matches!(error, StoreError::Foreign { .. } | StoreError::Corrupt { .. })
 }
 
 /// What SQLite says of a file that is not what it was: corrupt (11), and errors of the schema (1) that a sound file of

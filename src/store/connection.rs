@@ -18,6 +18,9 @@ use super::StoreError;
 /// How long a statement waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The same for a copy, which is tried more than once.
+const COPY_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Connections that read. Two cores' worth of page views and one to spare.
 const READERS: u32 = 3;
 
@@ -31,6 +34,7 @@ const SETTINGS: &str = "SELECT sqlite_version(), \
 /// A stop has ten seconds for everything; a reader that does not let go gets one of them, twice.
 const HURRY: &str = "PRAGMA busy_timeout = 1000";
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 const PLAIN_JOURNAL: &str = "PRAGMA journal_mode=DELETE";
 
 /// The writing connection, with what every one of them needs.
@@ -91,6 +95,12 @@ pub(super) async fn disconnect(mut connection: SqliteConnection) -> Result<(), S
     Ok(connection.close().await?)
 }
 
+/// Carries the WAL into the file as far as no reader is in the way, for who reads the file alone; waits for nothing.
+pub(super) async fn checkpoint(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    sqlx::query(PASSIVE).execute(connection).await?;
+    Ok(())
+}
+
 /// The daemon's own readers.
 pub(super) async fn readers(path: &Path) -> Result<SqlitePool, StoreError> {
     Ok(pool(READERS).connect_with(read_only(path)).await?)
@@ -124,6 +134,7 @@ pub(super) async fn connect_copy(path: &Path) -> Result<SqliteConnection, StoreE
         .journal_mode(SqliteJournalMode::Delete)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        .busy_timeout(COPY_TIMEOUT)
         .disable_statement_logging();
     Ok(options.connect().await?)
 }

@@ -84,13 +84,59 @@ pub enum StoreError {
         /// What SQLite found.
         what: String,
     },
-    /// Deleted or replaced while it was open.
+    /// Deleted or replaced while it was open: the database, or a file of its WAL.
     #[error(
         "{path} was deleted or replaced while the daemon had it open: what is written now would be lost. Stop the daemon before a database is moved or restored"
     )]
     Replaced {
         /// The database.
         path: PathBuf,
+    },
+    /// Left by a crash of another file of the same name.
+    #[error(
+        "{wal} does not belong to {path}: it was left by a database that was there before and would undo what {path} holds. Neither was touched. To keep {path}, move {wal} and the -shm file beside it away; to put a backup in place use `presenced db restore FILE`, which takes care of it"
+    )]
+    ForeignWal {
+        /// The database.
+        path: PathBuf,
+        /// The WAL.
+        wal: PathBuf,
+    },
+    /// Another program reads it and keeps its WAL from being taken in.
+    #[error("another program reads {path}: close it and repeat the command; nothing was changed")]
+    InUse {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A backup that a person cannot be erased from now.
+    #[error(
+        "the backup {path} cannot be cleaned: {error}. Nothing was erased from the database and no backup was removed; close the program that has the backup open, or move the backup away, and repeat the command"
+    )]
+    Copy {
+        /// The backup.
+        path: PathBuf,
+        /// Why not.
+        error: Box<StoreError>,
+    },
+    /// The list of erased people is part of what is damaged.
+    #[error(
+        "the list of erased people in {path} cannot be read ({error}); without it the copy could bring an erased person back. Nothing was changed. To restore all the same, move {path} away, repeat the command, and repeat `presenced db forget` for each erased person"
+    )]
+    Erasures {
+        /// The database that was to be replaced.
+        path: PathBuf,
+        /// Why not.
+        error: Box<StoreError>,
+    },
+    /// There was to be a copy before a migration.
+    #[error(
+        "{path} has an older schema and is not brought up to date, because no copy of it could be made first: {error}. Make room, or set before_migration = false in [history.backup]; nothing was changed"
+    )]
+    NoCopy {
+        /// The database.
+        path: PathBuf,
+        /// Why not.
+        error: Box<StoreError>,
     },
     /// A copy would overwrite something.
     #[error("{path} exists already: choose another name, or remove it")]
@@ -172,6 +218,12 @@ impl StoreError {
     pub fn is_full(&self) -> bool {
         // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: the index of the WAL could not grow.
         self.sqlite_code().is_some_and(|code| code & 0xff == 13 || code == 4874)
+    }
+
+    /// Whether the file is none of SQLite's.
+    pub(super) fn is_no_database(&self) -> bool {
+        // SQLITE_NOTADB
+        self.sqlite_code().is_some_and(|code| code & 0xff == 26)
     }
 
     /// Whether nobody can read the file before somebody who may write has undone half a transaction.

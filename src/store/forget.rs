@@ -1,21 +1,20 @@
 //! Erasing a person: every row, every stored body, every copy that is managed here.
 //!
 //! Guards: afterwards the file, its WAL and the managed backups do not hold one byte of the person's id or nick; that it
-//! happened is kept as a salted hash, so that the next poll does not bring the person back. Deliberately not here: who is
-//! meant (`history::who`); copies that somebody made elsewhere.
+//! happened is kept (`erasures`), so that neither the next poll nor an older copy brings the person back; a copy that
+//! cannot be cleaned now is named, and nothing is erased. Deliberately not here: who is meant (`history::who`); copies
+//! made elsewhere.
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
-use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use super::{Store, StoreError, backup, connection};
+use super::erasures::{self, Erasure};
+use super::{Store, StoreError, backup, beside, check, connection};
 use crate::ids::Identity;
 use crate::time::Timestamp;
 
@@ -42,12 +41,15 @@ const ERASE: [(&str, &str); 10] = [
 const TABLES: &str = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'";
 const TEXTS: &str = "SELECT t.name, c.name FROM pragma_table_list AS t JOIN pragma_table_info(t.name) AS c \
     WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND c.type = 'TEXT'";
-const REMEMBER: &str = "INSERT INTO forgotten (org, salt, hash, forgotten_ms) VALUES (?1, ?2, ?3, ?4)";
-const TOMBSTONES: &str = "SELECT forgotten_id, org, salt, hash FROM forgotten";
-const LIFT: &str = "DELETE FROM forgotten WHERE forgotten_id IN (SELECT value FROM json_each(?1))";
+const TOMBSTONES: &str = "SELECT forgotten_id, org, salt, hash FROM forgotten WHERE lifted_ms IS NULL";
+const LIFT: &str =
+    "UPDATE forgotten SET lifted_ms = ?2 WHERE forgotten_id IN (SELECT value FROM json_each(?1))";
 /// A file that was built anew has no page with an old row's remains between its rows.
 const REBUILD: &str = "VACUUM";
 const EMPTY_WAL: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+
+/// How often a copy is tried that another program has open; each try waits a second for it.
+const TRIES: u32 = 5;
 
 /// What went.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,26 +69,33 @@ pub struct Forgotten {
 pub(super) struct Erased(Mutex<HashSet<i64>>);
 
 impl Store {
-    /// Erases somebody here and in the backups of `backup_dir`. The deletion is one transaction; the file is built anew
-    /// after it, which takes the writer seconds when there are hundreds of megabytes.
+    /// Erases a person here and in the backups of `backup_dir`. Copies come first: while one of them cannot be cleaned the
+    /// database keeps the person, so that the same command can be repeated. The deletion is one transaction; the file is
+    /// built anew after it, which takes the writer seconds when there are hundreds of megabytes.
     pub async fn forget(
         &self,
         who: &Identity,
         backup_dir: Option<&Path>,
         now: Timestamp,
     ) -> Result<Forgotten, StoreError> {
+        // A copy under way would be named after this has listed the copies.
+        let _no_copy = self.inner.copying.lock().await;
+        let erasure = Erasure::new(who, now);
+        let mut forgotten = Forgotten::default();
+        forget_in_copies(backup::all(self.path(), backup_dir)?, who, &erasure, &mut forgotten).await?;
         let identity = who.clone();
-        let (person_id, mut forgotten) = self
-            .write(move |connection| Box::pin(async move { erase(connection, &identity, now).await }))
+        let (person_id, rows) = self
+            .write(move |connection| {
+                Box::pin(async move {
+                    let erased = erase(connection, &identity).await?;
+                    erasure.remember(connection).await?;
+                    Ok(erased)
+                })
+            })
             .await?;
+        forgotten.rows = rows;
         self.inner.erased.0.lock().unwrap_or_else(PoisonError::into_inner).insert(person_id);
-        let busy = self.write_apart(|connection| Box::pin(scrub(connection))).await?;
-        forgotten.wal_in_use = busy;
-        let mut copies = backup::kept(self.path())?;
-        if let Some(folder) = backup_dir {
-            copies.extend(backup::managed(folder)?);
-        }
-        forget_in_copies(copies, who, now, &mut forgotten).await?;
+        forgotten.wal_in_use = self.write_apart(|connection| Box::pin(scrub(connection))).await?;
         Ok(forgotten)
     }
 
@@ -97,24 +106,27 @@ impl Store {
 
     /// Who of a watch list was forgotten and may not be watched; to be asked with the whole list at each start and reload.
     ///
-    /// A tombstone whose person is not on the list has done its duty and is lifted: whoever is put on the list again later
-    /// was put there on purpose.
-    pub async fn forgotten_of(&self, list: Vec<Identity>) -> Result<HashSet<Identity>, StoreError> {
+    /// An erasure whose person is not on the list is lifted: a person who is put on the list again later was put there on
+    /// purpose. It is kept all the same, for older copies.
+    pub async fn forgotten_of(
+        &self,
+        list: Vec<Identity>,
+        now: Timestamp,
+    ) -> Result<HashSet<Identity>, StoreError> {
         self.write(move |connection| {
             Box::pin(async move {
                 let stones: Vec<(i64, String, String, String)> =
                     sqlx::query_as(TOMBSTONES).fetch_all(&mut *connection).await?;
                 let (mut buried, mut lifted) = (HashSet::new(), Vec::new());
                 for (id, org, salt, hash) in stones {
-                    let of_org = list.iter().filter(|who| who.org.as_str() == org);
-                    match of_org.into_iter().find(|who| tombstone(&salt, who) == hash) {
+                    match erasures::find(&list, (&org, &salt, &hash)) {
                         Some(who) => drop(buried.insert(who.clone())),
                         None => lifted.push(id),
                     }
                 }
                 if !lifted.is_empty() {
                     let lifted = serde_json::to_string(&lifted)?;
-                    sqlx::query(LIFT).bind(lifted).execute(connection).await?;
+                    sqlx::query(LIFT).bind(lifted).bind(now.as_ms()).execute(connection).await?;
                 }
                 Ok(buried)
             })
@@ -123,12 +135,11 @@ impl Store {
     }
 }
 
-/// Deletes and remembers, inside the caller's transaction.
-async fn erase(
+/// Deletes inside the caller's transaction; gives the person's row and how many rows went, by table.
+pub(super) async fn erase(
     connection: &mut SqliteConnection,
     who: &Identity,
-    now: Timestamp,
-) -> Result<(i64, Forgotten), StoreError> {
+) -> Result<(i64, BTreeMap<String, u64>), StoreError> {
     let known: Option<i64> = sqlx::query_scalar(WHO)
         .bind(who.org.as_str())
         .bind(who.union_id.as_str())
@@ -136,24 +147,16 @@ async fn erase(
         .await?;
     let Some(person_id) = known else { return Err(StoreError::NoPerson { person_id: 0 }) };
     sqlx::query(WIPE).execute(&mut *connection).await?;
-    let mut forgotten = Forgotten::default();
+    let mut rows = BTreeMap::new();
     // A copy of an older release lacks the newest of them.
     let there: HashSet<String> =
         sqlx::query_scalar::<_, String>(TABLES).fetch_all(&mut *connection).await?.into_iter().collect();
     for (table, statement) in ERASE.into_iter().filter(|(table, _)| there.contains(*table)) {
         let gone = sqlx::query(statement).bind(person_id).execute(&mut *connection).await?;
-        *forgotten.rows.entry(table.to_owned()).or_default() += gone.rows_affected();
+        *rows.entry(table.to_owned()).or_default() += gone.rows_affected();
     }
     refuse_leftovers(connection, who.union_id.as_str()).await?;
-    let salt = salt(now);
-    sqlx::query(REMEMBER)
-        .bind(who.org.as_str())
-        .bind(&salt)
-        .bind(tombstone(&salt, who))
-        .bind(now.as_ms())
-        .execute(&mut *connection)
-        .await?;
-    Ok((person_id, forgotten))
+    Ok((person_id, rows))
 }
 
 /// Looks through every text of every table: a table that somebody adds and forgets here is found by its first test.
@@ -192,34 +195,46 @@ async fn scrub(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
     Ok(busy != 0)
 }
 
-/// Every copy that is managed here is cleaned, or removed where that cannot be done.
+/// Cleans each copy; removes one that is damaged, because nothing can be erased from it. Any other error ends it.
 async fn forget_in_copies(
     copies: Vec<PathBuf>,
     who: &Identity,
-    now: Timestamp,
+    erasure: &Erasure,
     forgotten: &mut Forgotten,
 ) -> Result<(), StoreError> {
     for path in copies {
-        match forget_in_copy(&path, who, now).await {
+        let mut tries = 1;
+        let cleaned = loop {
+            match forget_in_copy(&path, who, erasure).await {
+                Err(error) if error.is_busy() && tries < TRIES => tries += 1,
+                cleaned => break cleaned,
+            }
+        };
+        match cleaned {
             Ok(true) => forgotten.backups.push(path),
             Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "a backup that could not be cleaned is removed");
+            Err(error) if check::is_ruined(&error) => {
+                tracing::warn!(path = %path.display(), %error, "a damaged backup cannot be cleaned and is removed");
                 std::fs::remove_file(&path).map_err(|error| StoreError::file("remove", &path, error))?;
                 forgotten.removed_backups.push(path);
             }
+            Err(error) => return Err(StoreError::Copy { path, error: Box::new(error) }),
         }
     }
     Ok(())
 }
 
-/// Erases somebody in a file that nobody else has open; gives whether there was anything.
-pub(super) async fn forget_in_copy(path: &Path, who: &Identity, now: Timestamp) -> Result<bool, StoreError> {
+/// Erases a person in a copy; gives whether there was anything.
+async fn forget_in_copy(path: &Path, who: &Identity, erasure: &Erasure) -> Result<bool, StoreError> {
+    beside::require_plain(path)?;
     let mut connection = connection::connect_copy(path).await?;
     let erased = async {
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        match erase(&mut transaction, who, now).await {
-            Ok(_) => transaction.commit().await?,
+        match erase(&mut transaction, who).await {
+            Ok(_) => {
+                erasure.remember(&mut transaction).await?;
+                transaction.commit().await?;
+            }
             Err(StoreError::NoPerson { .. }) => return Ok(false),
             Err(error) => return Err(error),
         }
@@ -229,63 +244,4 @@ pub(super) async fn forget_in_copy(path: &Path, who: &Identity, now: Timestamp) 
     .await;
     connection.close().await?;
     erased
-}
-
-/// Carries tombstones into a file that is older than they are, and buries there whom they are for.
-pub(super) async fn bury(
-    connection: &mut SqliteConnection,
-    stones: &[(String, String, String, i64)],
-) -> Result<u64, StoreError> {
-    let people: Vec<(String, String)> =
-        sqlx::query_as("SELECT org, union_id FROM people").fetch_all(&mut *connection).await?;
-    let mut buried = 0;
-    for (org, salt, hash, at) in stones {
-        let found = people.iter().filter(|(of, _)| of == org).find_map(|(org, union_id)| {
-            let who = Identity {
-                org: crate::ids::OrgName::parse(org).ok()?,
-                union_id: crate::ids::UnionId::parse(union_id).ok()?,
-            };
-            (tombstone(salt, &who) == *hash).then_some(who)
-        });
-        match found {
-            Some(who) => {
-                erase(connection, &who, Timestamp::from_ms(*at)).await?;
-                buried += 1;
-            }
-            None => {
-                sqlx::query(REMEMBER)
-                    .bind(org)
-                    .bind(salt)
-                    .bind(hash)
-                    .bind(at)
-                    .execute(&mut *connection)
-                    .await?;
-            }
-        }
-    }
-    Ok(buried)
-}
-
-/// Of salt, organisation and unionId, with their lengths, so that no two pairs write the same bytes.
-fn tombstone(salt: &str, who: &Identity) -> String {
-    let mut hash = Sha256::new();
-    for part in [salt, who.org.as_str(), who.union_id.as_str()] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hex(&hash.finalize())
-}
-
-/// A unionId is long and random already; the salt only keeps two databases from being compared.
-fn salt(now: Timestamp) -> String {
-    let random = [(); 2].map(|()| RandomState::new().hash_one(now.as_ms()).to_be_bytes());
-    hex(&random.concat())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a `String` cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -26,16 +26,21 @@
 //! room       what happens when the disk is full
 //! trouble    what else went wrong with writing
 //! retention  what is too old goes
-//! backup     verified copies, and putting one back
+//! backup     verified copies
+//! restore    putting one back
 //! forget     erasing a person
+//! erasures   the list of who was erased
+//! beside     the files beside the database
 //! ```
 
 mod accounts;
 pub mod backup;
+pub mod beside;
 mod bulk;
 pub mod census;
 pub mod check;
 mod connection;
+mod erasures;
 mod error;
 pub mod forget;
 pub mod gaps;
@@ -50,6 +55,7 @@ mod people;
 mod readonly;
 mod recording;
 mod records;
+pub mod restore;
 pub mod retention;
 mod room;
 mod schema;
@@ -84,12 +90,15 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    file: FileId,
+    /// The database and the files of its WAL, as they were opened.
+    files: Vec<(PathBuf, FileId)>,
     source: String,
     queue: Queue,
     readers: SqlitePool,
     room: Arc<Room>,
     erased: Erased,
+    /// Held while a copy is made, and while a person is erased from all copies.
+    copying: tokio::sync::Mutex<()>,
     lock: lock::LockFile,
 }
 

@@ -6,16 +6,15 @@
 //! (`connection`), what is written.
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::OpenOptions;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono_tz::Tz;
 use sqlx::SqliteConnection;
+use tokio::sync::Mutex;
 
 use super::check::{self, FileId};
 use super::forget::Erased;
@@ -23,12 +22,9 @@ use super::lock::LockFile;
 use super::recording::Scribe;
 use super::room::Room;
 use super::writer::{Queue, Writer};
-use super::{Inner, Store, StoreError, connection, schema};
+use super::{Inner, Store, StoreError, backup, beside, connection, schema};
 use crate::clock::SharedClock;
 use crate::time::Timestamp;
-
-/// Read and write for the owner, read for the group: looking by hand needs no more, and presence is personal data.
-const FILE_MODE: u32 = 0o640;
 
 /// How often what met a lock for five seconds (`connection::BUSY_TIMEOUT`) is tried before a start or a group of writes
 /// fails: a minute in all. Somebody who looks by hand may hold a lock for half of it, and only delays.
@@ -46,7 +42,7 @@ impl Store {
     /// Opens or creates the database for writing: takes the lock file, refuses what [`Sound::find`] refuses, migrates.
     /// `time_zone` is what `*_local` columns are written in from now on.
     pub async fn open(path: &Path, time_zone: Tz, clock: SharedClock) -> Result<Self, StoreError> {
-        Sound::find(path).await?.open(time_zone, clock).await
+        Sound::find(path).await?.open(time_zone, clock, true).await
     }
 
     /// Checkpoints, leaves the file readable by hand (`journal_mode=DELETE`), releases the lock. What was queued before
@@ -77,28 +73,57 @@ impl Sound {
         if path.exists() {
             look(&path).await?;
         }
+        backup::tidy(&path)?;
         Ok(Self { path, lock })
     }
 
-    /// Opens it for writing, or creates it.
-    pub async fn open(mut self, time_zone: Tz, clock: SharedClock) -> Result<Store, StoreError> {
+    /// Opens it for writing, or creates it. `copy_first`: an older schema is brought up to date only after a verified copy of
+    /// the file was made.
+    pub async fn open(
+        mut self,
+        time_zone: Tz,
+        clock: SharedClock,
+        copy_first: bool,
+    ) -> Result<Store, StoreError> {
         let path = self.path;
         create(&path)?;
+        self.lock.take_file(&path)?;
+        if copy_first {
+            copy(&path).await?;
+        }
         let mut connection = connect_patiently(&path).await?;
         connection::assert_settings(&mut connection).await?;
         sqlx::query(PATIENT).execute(&mut connection).await?;
         schema::migrate(&mut connection, &path).await?;
         let source = install(&mut connection, time_zone, &clock).await?;
         sqlx::query(AS_USUAL).execute(&mut connection).await?;
+        connection::checkpoint(&mut connection).await?;
         let readers = connection::readers(&path).await?;
-        let file = FileId::of(&path)?;
+        let files = FileId::of_open(&path)?;
         let room = Arc::new(Room::beside(&path));
         let scribe = Scribe::new(source.as_str().into(), time_zone, clock);
         let queue = Queue::start(Writer::new(path.clone(), connection, scribe, Arc::clone(&room)));
-        let erased = Erased::default();
+        let (erased, copying) = (Erased::default(), Mutex::default());
         self.lock.stay();
         let lock = self.lock;
-        Ok(Store { inner: Arc::new(Inner { path, file, source, queue, readers, room, erased, lock }) })
+        Ok(Store {
+            inner: Arc::new(Inner { path, files, source, queue, readers, room, erased, copying, lock }),
+        })
+    }
+}
+
+/// The copy before a migration: no copy, no migration.
+async fn copy(path: &Path) -> Result<(), StoreError> {
+    match backup::before_migration(path).await {
+        Ok(None) => Ok(()),
+        Ok(Some(copy)) => {
+            tracing::info!(
+                path = %copy.display(),
+                "copied and verified the database before its schema is brought up to date; remove the copy when the new version has proved itself"
+            );
+            Ok(())
+        }
+        Err(error) => Err(StoreError::NoCopy { path: path.to_owned(), error: Box::new(error) }),
     }
 }
 
@@ -121,13 +146,6 @@ fn may_wait(error: &StoreError, tries: &mut u32) -> bool {
         tracing::warn!("another program holds the database; waiting for it");
     }
     may
-}
-
-/// `presence.db` -> `presence.db<suffix>`.
-pub(super) fn beside(database: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(database);
-    name.push(suffix);
-    name.into()
 }
 
 /// The path without links, so that two names of one file are one lock.
@@ -165,39 +183,11 @@ async fn look(path: &Path) -> Result<(), StoreError> {
 
 /// Makes an empty file with the right mode where there is none.
 fn create(path: &Path) -> Result<(), StoreError> {
-    match open_0640(path, true) {
+    match beside::create_new(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(StoreError::file("create", path, error))
         }
         _ => Ok(()),
-    }
-}
-
-/// Opens for writing and sets the mode whatever the umask says, but only on what was created here: an operator's
-/// `chmod` stays.
-pub(super) fn open_0640(path: &Path, must_be_new: bool) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).mode(FILE_MODE);
-    match options.clone().create_new(true).open(path) {
-        Ok(file) => {
-            file.set_permissions(Permissions::from_mode(FILE_MODE))?;
-            give_to_owner_of_folder(&file, path);
-            Ok(file)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !must_be_new => options.open(path),
-        Err(error) => Err(error),
-    }
-}
-
-/// What root makes here, by a command while the daemon is down, has to be the daemon's.
-fn give_to_owner_of_folder(file: &File, path: &Path) {
-    let folder = path.parent().and_then(|folder| folder.metadata().ok());
-    if let (Some(folder), Ok(made)) = (folder, file.metadata())
-        && made.uid() == 0
-        && folder.uid() != 0
-    {
-        // Where it cannot be given away the next start says that the file cannot be opened.
-        let _ = std::os::unix::fs::fchown(file, Some(folder.uid()), Some(folder.gid()));
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use super::{SCHEMA_VERSION, StoreError, connection, open, schema};
+use super::{SCHEMA_VERSION, StoreError, beside, connection, schema};
 
 /// A command asks one thing after the other.
 const CONNECTIONS: u32 = 2;
@@ -19,6 +19,10 @@ const CONNECTIONS: u32 = 2;
 /// Where SQLite's header says "WAL" (2) or not (1), by its file format, section 1.3.3.
 const HEADER_BYTES: usize = 20;
 const READ_VERSION_AT: usize = 19;
+
+/// A WAL without a frame: its header, which begins with one of two numbers, by SQLite's WAL format, section 4.1.
+const WAL_HEADER: u64 = 32;
+const WAL_MAGIC: [[u8; 4]; 2] = [[0x37, 0x7f, 0x06, 0x82], [0x37, 0x7f, 0x06, 0x83]];
 
 /// A database that is only looked at. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -77,18 +81,39 @@ impl super::Store {
 ///
 /// Opens and closes the file: not for a process that has connections to it, see [`super::Store::backup`].
 pub(super) fn options(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
-    let unused = is_empty_or_missing(&open::beside(path, "-wal")) && !open::beside(path, "-shm").exists();
+    if wal_of_another(path)? {
+        return Err(StoreError::ForeignWal { path: path.to_owned(), wal: beside::named(path, "-wal") });
+    }
+    let unused = is_empty_or_missing(&beside::named(path, "-wal")) && !beside::named(path, "-shm").exists();
     let at_rest = unused && in_wal_mode(path)?;
     Ok(connection::read_only(path).immutable(at_rest))
 }
 
+/// The same where a WAL that does not belong to the file is left out.
+pub(super) fn options_of_file(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
+    if wal_of_another(path)? { Ok(connection::read_only(path).immutable(true)) } else { options(path) }
+}
+
+/// Whether the WAL beside a file was written for another one. SQLite would read it into this one all the same: a copy put here
+/// by hand after a crash would be undone by what the crash left. Every clean stop and every copy ends with a file that says
+/// that it has no WAL; SQLite marks the file before it writes the first frame, and unmarks it after the WAL is gone.
+pub(super) fn wal_of_another(path: &Path) -> Result<bool, StoreError> {
+    let has_frames = || beside::named(path, "-wal").metadata().is_ok_and(|wal| wal.len() > WAL_HEADER);
+    let empty = path.metadata().is_ok_and(|file| file.len() == 0);
+    // Twice, because a daemon may start or stop meanwhile.
+    let still = || Ok::<_, StoreError>(has_frames() && !empty && !in_wal_mode(path)?);
+    Ok(still()? && still()?)
+}
+
 /// The same, and what a crash left beside the file as the index of its WAL is not believed and not mended either: SQLite
 /// makes one of its own in memory from the WAL. While another program has the file open, its index is read. Where that does
-/// not go, [`options`] does.
+/// not go, [`options`] does. A WAL without a frame (a crash just after its header was written) holds nothing, so the file alone
+/// is looked at: SQLite would wait ten seconds for a writer to bring WAL and index together.
 pub(super) fn options_leaving_index(path: &Path) -> Result<SqliteConnectOptions, StoreError> {
     let options = options(path)?;
     match path.to_str() {
-        Some(path) if open::beside(Path::new(path), "-shm").exists() => {
+        Some(_) if wal_is_void(path) => Ok(options.immutable(true)),
+        Some(path) if beside::named(Path::new(path), "-shm").exists() => {
             Ok(options.filename(format!("file:{}?readonly_shm=1", escaped(path))))
         }
         _ => Ok(options),
@@ -118,7 +143,15 @@ fn in_wal_mode(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-fn is_empty_or_missing(path: &Path) -> bool {
+/// Whether there is a WAL that no frame can be read from.
+fn wal_is_void(path: &Path) -> bool {
+    let Ok(mut wal) = std::fs::File::open(beside::named(path, "-wal")) else { return false };
+    let mut magic = [0; 4];
+    let short = wal.metadata().is_ok_and(|metadata| metadata.len() <= WAL_HEADER);
+    short || wal.read_exact(&mut magic).is_err() || !WAL_MAGIC.contains(&magic)
+}
+
+pub(super) fn is_empty_or_missing(path: &Path) -> bool {
     path.metadata().map_or(true, |metadata| metadata.len() == 0)
 }
 
@@ -132,4 +165,30 @@ pub(super) fn unrecovered(error: StoreError, path: &Path) -> StoreError {
 
 fn needs_recovery(error: sqlx::Error, path: &Path) -> StoreError {
     StoreError::NeedsRecovery { path: path.to_owned(), error: Arc::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Once such a WAL made the next start take ten seconds.
+    #[test]
+    fn a_wal_with_a_header_and_no_frame_holds_nothing_and_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("presence.db");
+        std::fs::write(&database, [2; 4096]).unwrap();
+        std::fs::write(beside::named(&database, "-shm"), vec![0; 32768]).unwrap();
+        let waits_for_index = |wal: &[u8]| {
+            std::fs::write(beside::named(&database, "-wal"), wal).unwrap();
+            let options = options_leaving_index(&database).unwrap();
+            options.get_filename().to_string_lossy().contains("readonly_shm")
+        };
+        let mut wal = [WAL_MAGIC[0].to_vec(), vec![7; 28]].concat();
+        assert!(!waits_for_index(&wal), "a header alone");
+        wal.extend([7; 4120]);
+        assert!(waits_for_index(&wal), "a frame");
+        wal[0] = 0;
+        assert!(!waits_for_index(&wal), "no header of a WAL");
+        assert!(!waits_for_index(&[]), "nothing");
+    }
 }

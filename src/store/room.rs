@@ -5,14 +5,13 @@
 //! as much again to spare, is how one knows that there is room again. Deliberately not here: who stops polling
 //! (`tasks::poller`), who looks for room again (`tasks::sentry`).
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::trouble::Failures;
-use super::{Store, StoreError, open};
+use super::{Store, StoreError, beside};
 
 /// Enough for the outcome of a hundred thousand deliveries.
 pub(super) const BALLAST_BYTES: u64 = 16 << 20;
@@ -31,7 +30,7 @@ pub(super) struct Room {
 impl Room {
     /// For a database. A ballast that cannot be laid down means that there is no room to begin with.
     pub(super) fn beside(database: &Path) -> Self {
-        let (ballast, failures) = (open::beside(database, ".ballast"), Failures::default());
+        let (ballast, failures) = (beside::named(database, ".ballast"), Failures::default());
         let room = Self { ballast, full: AtomicBool::new(false), failures };
         if let Err(error) = room.lay_down() {
             room.full.store(true, Ordering::Relaxed);
@@ -71,7 +70,8 @@ impl Room {
     }
 
     fn lay_down(&self) -> io::Result<()> {
-        if self.ballast.metadata().is_ok_and(|metadata| metadata.len() == BALLAST_BYTES) {
+        let there = self.ballast.symlink_metadata();
+        if there.is_ok_and(|metadata| metadata.is_file() && metadata.len() == BALLAST_BYTES) {
             return Ok(());
         }
         let laid = self.write_ballast();
@@ -83,8 +83,9 @@ impl Room {
     }
 
     fn write_ballast(&self) -> io::Result<()> {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&self.ballast)?;
+        // A link is removed, not what it leads to.
+        let _ = fs::remove_file(&self.ballast);
+        let mut file = beside::create_new(&self.ballast)?;
         if rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, BALLAST_BYTES).is_ok() {
             return Ok(());
         }

@@ -3,12 +3,11 @@
 //! Guards: a failure that nobody waited for is not forgotten; a database that was taken from under a daemon is still
 //! known about after the restart that follows. Deliberately not here: a full disk (`room`), telling (`tasks`).
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Store, StoreError, open};
+use super::{Store, StoreError, beside};
 
 /// Failures of whole groups of writes, counted from the start.
 #[derive(Debug, Default)]
@@ -35,15 +34,15 @@ impl Store {
     /// Leaves word beside the database that it was deleted or replaced while it was open: this daemon ends, and what it
     /// wrote now would be lost. That no word can be left is no reason to stay.
     pub fn leave_word(&self) {
-        let _ = fs::write(word(self.path()), "deleted or replaced while presenced had it open\n");
+        let _ = beside::note(&word(self.path()), "deleted or replaced while presenced had it open\n");
     }
 
     /// Whether word was left by an earlier daemon; it is not found twice.
     pub fn take_word(&self) -> bool {
-        fs::remove_file(word(self.path())).is_ok()
+        std::fs::remove_file(word(self.path())).is_ok()
     }
 }
 
 fn word(database: &Path) -> PathBuf {
-    open::beside(database, ".replaced")
+    beside::named(database, ".replaced")
 }

@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::secret::Secret;
+use crate::store::beside;
 
 /// Beside the database.
 const FILE_NAME: &str = "http-token";
@@ -25,13 +26,26 @@ pub fn path(dir: &Path) -> PathBuf {
     dir.join(FILE_NAME)
 }
 
-/// Reads the token kept in `dir`, or makes one and keeps it there.
+/// Reads the token kept in `dir`, or makes one and keeps it there; removes what a start that was killed left of one.
 pub fn load_or_create(dir: &Path) -> Result<Secret> {
     let path = path(dir);
-    match std::fs::read_to_string(&path) {
+    remove_halves(dir);
+    match beside::read(&path) {
         Ok(text) => checked(&path, &text),
         Err(error) if error.kind() == ErrorKind::NotFound => create(dir, &path),
         Err(error) => Err(Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    }
+}
+
+fn remove_halves(dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(&format!(".{FILE_NAME}.")));
+        if process.is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_digit())) {
+            // One that cannot be removed is in the way of nothing.
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -85,6 +99,21 @@ mod tests {
         let mode = std::fs::metadata(path(dir.path())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_start_left_of_a_token_is_removed_and_a_planted_link_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(".http-token.4711"), "half").unwrap();
+        load_or_create(dir.path()).unwrap();
+        std::fs::write(dir.path().join(".http-token.4712"), "half").unwrap();
+        load_or_create(dir.path()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        let secret = dir.path().join("secret-of-another-user");
+        std::fs::rename(path(dir.path()), &secret).unwrap();
+        std::os::unix::fs::symlink(&secret, path(dir.path())).unwrap();
+        let error = load_or_create(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("http-token: it is a symbolic link"), "{error}");
     }
 
     #[test]

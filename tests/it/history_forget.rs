@@ -8,7 +8,10 @@ use presenced::policy::sweep::ids::Kind;
 use presenced::presence::event::EventType;
 use presenced::store::gaps::Why;
 use presenced::store::sweeps::{SweepRow, SweptPerson};
-use presenced::store::{Miss, Store, StoreError, backup};
+use presenced::store::{Miss, Store, StoreError, backup, restore};
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 
 use crate::store_fixture::{
     Place, START, enrolment, identity, joined, later, org, outgoing, snapshot, system,
@@ -122,14 +125,14 @@ async fn whoever_was_forgotten_is_not_watched_before_the_list_was_without_them()
     store.forget(&identity(ID), None, START).await.unwrap();
     let list = vec![identity(ID), identity(OTHER)];
     for _ in 0..2 {
-        assert_eq!(store.forgotten_of(list.clone()).await.unwrap(), [identity(ID)].into());
+        assert_eq!(store.forgotten_of(list.clone(), later(1)).await.unwrap(), [identity(ID)].into());
     }
     store.close().await.unwrap();
     let store = place.open().await;
-    assert_eq!(store.forgotten_of(list.clone()).await.unwrap(), [identity(ID)].into());
-    assert!(store.forgotten_of(vec![identity(OTHER)]).await.unwrap().is_empty());
-    assert!(store.forgotten_of(list).await.unwrap().is_empty(), "put on the list on purpose");
-    assert_eq!(place.count("SELECT count(*) FROM forgotten").await, 0);
+    assert_eq!(store.forgotten_of(list.clone(), later(1)).await.unwrap(), [identity(ID)].into());
+    assert!(store.forgotten_of(vec![identity(OTHER)], later(2)).await.unwrap().is_empty());
+    assert!(store.forgotten_of(list, later(3)).await.unwrap().is_empty(), "put on the list on purpose");
+    assert_eq!(place.count("SELECT count(*) FROM forgotten WHERE lifted_at IS NOT NULL").await, 1);
 }
 
 #[tokio::test]
@@ -170,10 +173,83 @@ async fn an_old_backup_does_not_bring_anybody_back() {
     backup::backup(&place.file(), &elsewhere).await.unwrap();
     store.forget(&identity(ID), None, START).await.unwrap();
     store.close().await.unwrap();
-    let restored = backup::restore(&elsewhere, &place.file(), later(5)).await.unwrap();
+    let restored = restore::restore(&elsewhere, &place.file(), later(5)).await.unwrap();
     assert_eq!(restored.forgotten, 1);
     assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
     assert_eq!(place.count("SELECT count(*) FROM forgotten").await, 1);
+}
+
+/// Once the note of an erasure went with the person's line in the config, and any older copy brought the person back.
+#[tokio::test]
+async fn an_older_copy_brings_back_no_person_who_left_the_config_after_the_erasure() {
+    let place = Place::new();
+    let store = place.open().await;
+    lived_in(&store).await;
+    let abroad = tempfile::tempdir().unwrap();
+    let older = abroad.path().join("older.db");
+    backup::backup(&place.file(), &older).await.unwrap();
+    store.forget(&identity(ID), None, START).await.unwrap();
+    assert!(store.forgotten_of(vec![identity(OTHER)], later(1)).await.unwrap().is_empty());
+    store.close().await.unwrap();
+    for restored in 1..=2_u64 {
+        let done = restore::restore(&older, &place.file(), later(4 + restored)).await.unwrap();
+        assert_eq!(done.forgotten, 1, "restore {restored}");
+        assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
+    }
+    // Still lifted: the operator may watch the person again, on purpose.
+    let store = place.open().await;
+    let both = vec![identity(ID), identity(OTHER)];
+    assert!(store.forgotten_of(both, later(9)).await.unwrap().is_empty());
+    lived_in(&store).await;
+    let newer = abroad.path().join("newer.db");
+    backup::backup(&place.file(), &newer).await.unwrap();
+    store.close().await.unwrap();
+    let done = restore::restore(&newer, &place.file(), later(10)).await.unwrap();
+    assert_eq!(done.forgotten, 0, "what came after the erasure came on purpose");
+    assert_eq!(place.count("SELECT count(*) FROM people").await, 2);
+}
+
+#[tokio::test]
+async fn a_list_of_erasures_that_cannot_be_read_stops_the_restore() {
+    let place = Place::new();
+    let store = place.open().await;
+    lived_in(&store).await;
+    let copy = place.folder.path().join("copy.db");
+    backup::backup(&place.file(), &copy).await.unwrap();
+    store.forget(&identity(ID), None, START).await.unwrap();
+    store.close().await.unwrap();
+    let page = place.count("SELECT rootpage FROM sqlite_schema WHERE name = 'forgotten'").await;
+    let mut bytes = fs::read(place.file()).unwrap();
+    let from = (usize::try_from(page).unwrap() - 1) * 4096;
+    bytes[from..from + 4096].fill(0x5a);
+    fs::write(place.file(), &bytes).unwrap();
+    let error = restore::restore(&copy, &place.file(), later(5)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Erasures { .. }), "{error}");
+    assert!(fs::read(place.file()).unwrap() == bytes, "nothing was changed");
+    assert!(!place.folder.path().join("presence.db.restoring").exists());
+}
+
+/// Once such a copy was removed, whole, and the command ended well.
+#[tokio::test]
+async fn a_copy_that_another_program_reads_is_named_and_nothing_is_erased_until_it_can_be_cleaned() {
+    let place = Place::new();
+    let copies = place.folder.path().join("copies");
+    fs::create_dir(&copies).unwrap();
+    let store = place.open().await;
+    lived_in(&store).await;
+    let copy = backup::managed_name(&copies, "2026-11-22");
+    backup::backup(&place.file(), &copy).await.unwrap();
+    let mut reader = SqliteConnectOptions::new().filename(&copy).read_only(true).connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT count(*) FROM visits").execute(&mut reader).await.unwrap();
+    let error = store.forget(&identity(ID), Some(&copies), START).await.unwrap_err();
+    assert!(matches!(error, StoreError::Copy { .. }), "{error}");
+    assert!(error.to_string().contains("presenced-2026-11-22.db"), "{error}");
+    assert!(copy.exists());
+    assert_eq!(place.count("SELECT count(*) FROM people").await, 2, "the command can be repeated");
+    reader.close().await.unwrap();
+    let forgotten = store.forget(&identity(ID), Some(&copies), START).await.unwrap();
+    assert_eq!(forgotten.backups, [copy]);
+    assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -184,7 +260,7 @@ async fn what_a_restore_set_aside_is_cleaned_as_well() {
     let copy = place.folder.path().join("copy.db");
     backup::backup(&place.file(), &copy).await.unwrap();
     store.close().await.unwrap();
-    let kept = backup::restore(&copy, &place.file(), later(5)).await.unwrap().kept.unwrap();
+    let kept = restore::restore(&copy, &place.file(), later(5)).await.unwrap().kept.unwrap();
     fs::remove_file(&copy).unwrap();
     assert!(kept.exists());
     let store = place.open().await;

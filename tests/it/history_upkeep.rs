@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use presenced::store::gaps::Why;
 use presenced::store::retention::Limits;
-use presenced::store::{StoreError, backup, check};
+use presenced::store::{StoreError, backup, check, restore};
 
 use crate::store_fixture::{Place, START, ended, enroll_one, filled, joined, later, org, snapshot, visit};
 
@@ -93,7 +93,7 @@ async fn restoring_needs_the_daemon_down_a_sound_copy_and_gives_a_new_source() {
     let (place, store) = filled().await;
     let copy = place.folder.path().join("copy.db");
     backup::backup(&place.file(), &copy).await.unwrap();
-    let running = backup::restore(&copy, &place.file(), START).await.unwrap_err();
+    let running = restore::restore(&copy, &place.file(), START).await.unwrap_err();
     assert!(matches!(running, StoreError::Locked { .. }), "{running}");
     let source = store.source().to_owned();
     let person = enroll_one(&store).await.person_id;
@@ -105,11 +105,11 @@ async fn restoring_needs_the_daemon_down_a_sound_copy_and_gives_a_new_source() {
     bytes[4096..8192].fill(0x5a);
     fs::write(&bad, bytes).unwrap();
     let before = fs::read(place.file()).unwrap();
-    let damaged = backup::restore(&bad, &place.file(), START).await.unwrap_err();
+    let damaged = restore::restore(&bad, &place.file(), START).await.unwrap_err();
     assert!(matches!(damaged, StoreError::Damaged { .. }), "{damaged}");
     assert_eq!(fs::read(place.file()).unwrap(), before, "nothing was touched");
 
-    let restored = backup::restore(&copy, &place.file(), START).await.unwrap();
+    let restored = restore::restore(&copy, &place.file(), START).await.unwrap();
     assert_ne!(restored.source, source);
     assert_eq!(restored.rows["events"], 50);
     assert_eq!(fs::read(restored.kept.unwrap()).unwrap(), before);

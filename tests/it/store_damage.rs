@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use presenced::store::{Store, StoreError, backup, check};
+use presenced::store::{Store, StoreError, backup, check, restore};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
@@ -249,7 +249,7 @@ async fn a_copy_takes_the_place_of_a_damaged_file() {
     store.close().await.unwrap();
     by_hand(&place, &UNFIT).await.close().await.unwrap();
     refused_untouched(&place).await;
-    backup::restore(&copy, &place.file(), START).await.unwrap();
+    restore::restore(&copy, &place.file(), START).await.unwrap();
     place.open().await.close().await.unwrap();
     // One that is damaged itself is no copy.
     let mut hand = SqliteConnectOptions::new().filename(&copy).connect().await.unwrap();
@@ -258,7 +258,7 @@ async fn a_copy_takes_the_place_of_a_damaged_file() {
     }
     hand.close().await.unwrap();
     let before = contents(place.folder.path());
-    let refused = backup::restore(&copy, &place.file(), START).await.unwrap_err();
+    let refused = restore::restore(&copy, &place.file(), START).await.unwrap_err();
     assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
     assert!(contents(place.folder.path()) == before);
 }

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::control::{Advice, ControlError, Request, Response, ask, ask_places};
 use crate::store::forget::Forgotten;
 use crate::store::retention::Pruned;
-use crate::store::{Store, backup as copies, check as whole};
+use crate::store::{Store, backup as copies, check as whole, restore as putting};
 
 const TROUBLES: &[Column] = &[Column::new("trouble", "TROUBLE")];
 const ROWS: &[Column] = &[Column::new("what", "WHAT"), Column::new("rows", "ROWS")];
@@ -51,7 +51,7 @@ pub(super) fn backup(globals: &Globals, file: &Path) -> anyhow::Result<Exit> {
 pub(super) fn restore(globals: &Globals, file: &Path) -> anyhow::Result<Exit> {
     let config = load_config(globals)?;
     let printer = Printer::new(globals, config.time_zone);
-    let restored = runtime()?.block_on(copies::restore(file, &config.history.path, SystemClock.now()))?;
+    let restored = runtime()?.block_on(putting::restore(file, &config.history.path, SystemClock.now()))?;
     printer.print(ROWS, &counts(restored.rows.iter()))?;
     let mut said =
         format!("{} is restored; events are from {} now.", config.history.path.display(), restored.source);

@@ -31,7 +31,7 @@ pub(super) const HISTORY: Table = Table {
 pub(super) const BACKUP: Table = Table {
     path: "history.backup",
     many: false,
-    about: "Copies that are made every night.",
+    about: "Copies: every night, and before an upgrade changes the database.",
     used_by: "the daily upkeep of `run`",
     see: "docs/queries.md",
     keys: &[
@@ -39,6 +39,12 @@ pub(super) const BACKUP: Table = Table {
             .or("\"\"")
             .example("\"backups\""),
         Key::new("keep", Kind::Number { least: 1, unit: "backups" }, "How many stay.").or("7"),
+        Key::new(
+            "before_migration",
+            Kind::Flag,
+            "Before a new version changes the schema, copy the database beside it and verify the copy.",
+        )
+        .or("true"),
     ],
     also: None,
 };
