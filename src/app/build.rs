@@ -119,7 +119,9 @@ pub async fn daemon(
     let subscriptions = subscriptions(&config.webhooks)?;
     let ground = stop.run_until_cancelled(Ground::look(&config, &clock)).await.ok_or(BuildError::Stopped)?;
     let Ground { targets, clients, listener, sound } = ground?;
-    let store = sound.open(config.time_zone, Arc::clone(&clock), config.history.before_migration).await?;
+    // Broken off like by a kill: a migration is one transaction.
+    let opening = sound.open(config.time_zone, Arc::clone(&clock), config.history.before_migration);
+    let store = stop.run_until_cancelled(opening).await.ok_or(BuildError::Stopped)??;
     let health = Health::new();
     let outbox_wake = Arc::new(Notify::new());
     let upstreams = upstreams(&config, &clients, &store, &health, &clock).await?;

@@ -123,7 +123,13 @@ impl Daemon {
         let (sender, config) = watch::channel(Arc::new(self.config));
         let (wake, subscriptions) = (Arc::clone(&self.outbox_wake), self.alerts.subscriptions.clone());
         let alert = DatabaseAlert::new(self.store.clone(), wake, subscriptions);
-        upkeep::spawn(&mut tasks, config.clone(), (&self.store, alert), &self.clock, &stop);
+        upkeep::spawn(&mut tasks, config.clone(), (&self.store, alert, &self.health), &self.clock, &stop);
+        let (store, token) = (self.store.clone(), stop.clone());
+        tasks.spawn("the end of patience", async move {
+            token.cancelled().await;
+            store.hurry();
+            Ok::<(), Fault>(())
+        });
         let reload = self.reloading.map(|reloading| {
             let parts = reload::Parts {
                 store: self.store.clone(),
@@ -146,9 +152,9 @@ impl Daemon {
             watchdog.spawn(&mut tasks, loops, &self.store, &stop);
         }
         let (poller, dispatcher, token) = (self.poller, self.dispatcher, stop.clone());
-        tasks.spawn("the poller", async move { poller.run(token).await.map(|_| ()) });
-        let token = stop.clone();
-        tasks.spawn("the dispatcher", async move { dispatcher.run(token).await });
+        let polling = async move { poller.run(token).await.map(|_| ()) };
+        tasks.spawn("the poller", unless_held_up(self.store.clone(), polling));
+        tasks.spawn("the dispatcher", unless_held_up(self.store.clone(), dispatcher.run(stop.clone())));
         let (alerts, token) = (self.alerts, stop.clone());
         tasks.spawn("the alerts about webhooks", alerts.run(token));
         if let Some((listener, state)) = self.web {
@@ -164,6 +170,15 @@ impl Daemon {
         let closed = self.store.close().await.map_err(RunError::Close);
         ended?;
         closed
+    }
+}
+
+/// A stop while another program holds the database's write lock is a clean one: what was not written is said when the database
+/// is closed, and is done again after the next start.
+async fn unless_held_up<E>(store: Store, task: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+    match task.await {
+        Err(_) if store.gave_up() => Ok(()),
+        ended => ended,
     }
 }
 

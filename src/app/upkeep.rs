@@ -21,6 +21,7 @@ use crate::tasks::alerts_database::DatabaseAlert;
 use crate::tasks::janitor::{Janitor, Rules};
 use crate::tasks::poller::start::Assignment;
 use crate::tasks::sentry::Sentry;
+use crate::telemetry::health::Health;
 
 /// What the config says about keeping.
 pub fn rules(config: &Config) -> Rules {
@@ -42,7 +43,7 @@ pub fn limits(config: &Config) -> Limits {
 pub(super) fn spawn(
     tasks: &mut Supervisor,
     config: watch::Receiver<Arc<Config>>,
-    (store, alert): (&Store, DatabaseAlert),
+    (store, alert, health): (&Store, DatabaseAlert, &Arc<Health>),
     clock: &SharedClock,
     stop: &CancellationToken,
 ) {
@@ -50,7 +51,8 @@ pub(super) fn spawn(
     let janitor = Janitor::new(store.clone(), Arc::clone(clock), Box::new(rules));
     tasks.spawn("the janitor", janitor.run(stop.clone()));
     // Files live in the machine's time, whatever pace the daemon's own runs at.
-    let sentry = Sentry::new(store.clone(), Arc::new(SystemClock), Arc::clone(clock)).telling(alert);
+    let machine = Arc::new(SystemClock);
+    let sentry = Sentry::new(store.clone(), machine, Arc::clone(clock), Arc::clone(health)).telling(alert);
     tasks.spawn("the sentry", sentry.run(stop.clone()));
 }
 

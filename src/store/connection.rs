@@ -15,8 +15,11 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::StoreError;
 
-/// How long a statement waits for a lock that another process holds.
+/// How long a look waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The same for the writer, which is tried again: short, so that a lock is noticed at once, and a stop is not held up.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The same for a copy, which is tried more than once.
 const COPY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -46,7 +49,7 @@ pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, StoreError>
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        .busy_timeout(BUSY_TIMEOUT)
+        .busy_timeout(WRITER_TIMEOUT)
         // 16 MiB of pages: the indices of a hundred thousand people stay in memory.
         .pragma("cache_size", "-16000")
         .pragma("temp_store", "memory")

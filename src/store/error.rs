@@ -197,6 +197,9 @@ pub enum StoreError {
     /// SQLite said no.
     #[error("database: {0}")]
     Sqlite(Arc<sqlx::Error>),
+    /// Another program holds the write lock, and the daemon stops.
+    #[error("another program holds the database's write lock")]
+    HeldUp,
     /// Closed, or its writer is gone.
     #[error("the database is closed")]
     Closed,

@@ -9,9 +9,9 @@ use std::pin::Pin;
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::oneshot;
 
+use super::StoreError;
 use super::recording::{Note, Scribe};
 use super::writer::HeldUp;
-use super::{StoreError, open};
 
 /// Never a deferred one: it fails as soon as somebody else has written, whatever the busy time-out says.
 const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -115,7 +115,7 @@ impl Group {
             let written = write_all(connection, scribe, &mut jobs, &self.notes, &mut replies).await;
             match written {
                 // Only the first statement waits for anybody else's lock, so nothing has been done yet.
-                Err(error) if error.is_busy() && replies.is_empty() && tries < open::PATIENCE => {
+                Err(error) if error.is_busy() && replies.is_empty() && held_up.may_wait(tries) => {
                     if tries == 1 {
                         tracing::warn!("another program holds the database's write lock; waiting for it");
                     }
@@ -125,7 +125,9 @@ impl Group {
                 written => break written,
             }
         };
-        held_up.ends();
+        if !held_up.gave_up() {
+            held_up.ends();
+        }
         match written {
             Ok((refused, full)) => {
                 for reply in replies {

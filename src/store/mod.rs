@@ -31,6 +31,7 @@
 //! forget     erasing a person
 //! erasures   the list of who was erased
 //! beside     the files beside the database
+//! wal        the WAL: carried into the file, and who keeps it
 //! ```
 
 mod accounts;
@@ -61,6 +62,7 @@ mod room;
 mod schema;
 pub mod sweeps;
 mod trouble;
+mod wal;
 mod writer;
 
 use std::path::{Path, PathBuf};

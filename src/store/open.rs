@@ -26,13 +26,14 @@ use super::{Inner, Store, StoreError, backup, beside, connection, schema};
 use crate::clock::SharedClock;
 use crate::time::Timestamp;
 
-/// How often what met a lock for five seconds (`connection::BUSY_TIMEOUT`) is tried before a start or a group of writes
-/// fails: a minute in all. Somebody who looks by hand may hold a lock for half of it, and only delays.
-pub(super) const PATIENCE: u32 = 12;
+/// How often what met a lock is tried before a start or a group of writes fails: a minute in all. A look waits five seconds
+/// each time, the writer one. Who looks by hand may hold a lock for half of it, and only delays.
+const LOOKS: u32 = 12;
+pub(super) const PATIENCE: u32 = 60;
 
 /// The same minute in one piece, for the few statements of a start.
 const PATIENT: &str = "PRAGMA busy_timeout = 60000";
-const AS_USUAL: &str = "PRAGMA busy_timeout = 5000";
+const AS_USUAL: &str = "PRAGMA busy_timeout = 1000";
 
 const INSTALL: &str = "INSERT INTO installation (one, source, created_ms, time_zone) VALUES (1, ?1, ?2, ?3) \
     ON CONFLICT (one) DO UPDATE SET time_zone = excluded.time_zone";
@@ -132,16 +133,16 @@ async fn connect_patiently(path: &Path) -> Result<SqliteConnection, StoreError> 
     let mut tries = 0;
     loop {
         match connection::connect(path).await {
-            Err(error) if may_wait(&error, &mut tries) => {}
+            Err(error) if may_wait(&error, &mut tries, PATIENCE) => {}
             connected => return connected.map_err(|error| check::damaged(error, path)),
         }
     }
 }
 
 /// Whether to try again; says so the first time.
-fn may_wait(error: &StoreError, tries: &mut u32) -> bool {
+fn may_wait(error: &StoreError, tries: &mut u32, most: u32) -> bool {
     *tries += 1;
-    let may = error.is_busy() && *tries < PATIENCE;
+    let may = error.is_busy() && *tries < most;
     if may && *tries == 1 {
         tracing::warn!("another program holds the database; waiting for it");
     }
@@ -175,7 +176,7 @@ async fn look(path: &Path) -> Result<(), StoreError> {
     let mut tries = 0;
     loop {
         match check::before_writing(path).await {
-            Err(error) if may_wait(&error, &mut tries) => {}
+            Err(error) if may_wait(&error, &mut tries, LOOKS) => {}
             looked => return looked,
         }
     }

@@ -10,7 +10,7 @@
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "SQL lives in `store`"))]
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::{Connection, SqliteConnection};
@@ -21,10 +21,13 @@ pub(super) use super::group::JobFuture;
 use super::group::{Answer, Asked, Group, Job};
 use super::recording::{Note, Scribe};
 use super::room::Room;
-use super::{Store, StoreError, connection};
+use super::{Store, StoreError, connection, open};
 
 /// How much may wait before callers wait for a place: a few groups.
 const QUEUE: usize = 4096;
+
+/// How many seconds a stop waits for a lock that another program holds.
+const LAST_TRIES: u32 = 2;
 
 /// How much one transaction takes: beyond this the `fsync` is no longer what costs.
 const GROUP: usize = 1024;
@@ -68,6 +71,22 @@ impl Store {
         self.inner.queue.held_up.lately()
     }
 
+    /// Whether the writer waits for a lock that another program holds.
+    pub fn is_held_up(&self) -> bool {
+        self.inner.queue.held_up.now.load(Ordering::Relaxed)
+    }
+
+    /// The daemon stops: a lock that another program holds is waited for two seconds more, and what it keeps from being
+    /// written then is given up and counted.
+    pub fn hurry(&self) {
+        self.inner.queue.held_up.left.store(LAST_TRIES, Ordering::Relaxed);
+    }
+
+    /// Whether writing was given up because of such a lock.
+    pub fn gave_up(&self) -> bool {
+        self.inner.queue.held_up.gave_up()
+    }
+
     /// Writes what only the scribe can write: it keeps the sequence.
     pub(super) async fn note(&self, note: Note) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
@@ -86,10 +105,20 @@ pub(super) struct Queue {
 }
 
 /// Whether another program holds the lock, and whether it did so lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HeldUp {
     now: AtomicBool,
     lately: AtomicBool,
+    /// Tries that are left for everything, once the daemon stops.
+    left: AtomicU32,
+    gave_up: AtomicBool,
+}
+
+impl Default for HeldUp {
+    fn default() -> Self {
+        let (now, lately, gave_up) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+        Self { now, lately, left: AtomicU32::new(u32::MAX), gave_up }
+    }
 }
 
 impl HeldUp {
@@ -100,6 +129,25 @@ impl HeldUp {
 
     pub(super) fn ends(&self) {
         self.now.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether to try again after so many tries.
+    pub(super) fn may_wait(&self, tries: u32) -> bool {
+        match self.left.load(Ordering::Relaxed) {
+            u32::MAX => tries < open::PATIENCE,
+            0 => {
+                self.gave_up.store(true, Ordering::Relaxed);
+                false
+            }
+            left => {
+                self.left.store(left - 1, Ordering::Relaxed);
+                true
+            }
+        }
+    }
+
+    pub(super) fn gave_up(&self) -> bool {
+        self.gave_up.load(Ordering::Relaxed)
     }
 
     fn lately(&self) -> bool {
@@ -155,11 +203,13 @@ pub(super) struct Writer {
     scribe: Scribe,
     room: Arc<Room>,
     held_up: Arc<HeldUp>,
+    /// Poll results and other writes that were given up.
+    unwritten: (usize, usize),
 }
 
 impl Writer {
     pub(super) fn new(path: PathBuf, connection: SqliteConnection, scribe: Scribe, room: Arc<Room>) -> Self {
-        Self { path, connection: Some(connection), scribe, room, held_up: Arc::default() }
+        Self { path, connection: Some(connection), scribe, room, held_up: Arc::default(), unwritten: (0, 0) }
     }
 
     async fn run(mut self, mut queue: mpsc::Receiver<Work>) {
@@ -188,6 +238,15 @@ impl Writer {
                 self.run_apart(job).await;
             }
         }
+        if self.held_up.gave_up() {
+            let (polls, others) = self.unwritten;
+            tracing::warn!(
+                polls,
+                others,
+                "another program holds the database's write lock: these poll results and other writes were not written; \
+                 after the next start those users are polled again, and those deliveries are sent again with the same ids"
+            );
+        }
         let closed = match self.connection.take() {
             Some(connection) => connection::disconnect(connection).await,
             None => Ok(()),
@@ -200,6 +259,11 @@ impl Writer {
     async fn write(&mut self, group: Group) {
         if group.is_empty() {
             return;
+        }
+        let (notes, jobs) = (group.notes.len(), group.jobs.len());
+        if self.held_up.gave_up() {
+            self.give_up(notes, jobs);
+            return group.fail(&StoreError::HeldUp);
         }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -219,6 +283,9 @@ impl Writer {
                 self.connection = Some(connection);
             }
             Err(error) => {
+                if self.held_up.gave_up() {
+                    self.give_up(notes, jobs);
+                }
                 self.room.failed(&error);
                 // SQLite may have rolled back by itself (a full disk), which sqlx does not see.
                 self.scribe.forget_sequence();
@@ -227,7 +294,15 @@ impl Writer {
         }
     }
 
+    fn give_up(&mut self, notes: usize, jobs: usize) {
+        self.unwritten.0 += notes;
+        self.unwritten.1 += jobs;
+    }
+
     async fn run_apart(&mut self, job: Box<dyn Job>) {
+        if self.held_up.gave_up() {
+            return job.fail(StoreError::HeldUp);
+        }
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => match connection::connect(&self.path).await {

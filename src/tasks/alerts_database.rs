@@ -1,4 +1,4 @@
-//! The alert `database`: the disk is full, writing fails, or the file was taken from under an earlier daemon.
+//! The alert `database`: the disk is full, writing fails, the WAL grows, or the file was taken from under an earlier daemon.
 //!
 //! Guards: it is told when it turns and not again, also over a restart; what cannot be written while it lasts is written
 //! as soon as it can be, with the time at which it happened. A disk that flickers does not flood anybody: the alert is
@@ -20,8 +20,11 @@ use crate::webhook::routing::Subscription;
 /// So long without a failure, and it is over.
 const CALM: Duration = Duration::from_mins(1);
 
+/// A WAL of this length is trouble: it is carried into the file at 16 MiB as long as no reader is in the way.
+const LONG_WAL: u64 = 256 << 20;
+
 const FULL: &str = "the disk is full: nobody is looked at until there is room; deliveries go on";
-const REPLACED: &str = "the database was deleted or replaced while the daemon had it open; the daemon was started again with the file that is there now, and what the other one held since is missing from it";
+const REPLACED: &str = "the database or its WAL was deleted or replaced while the daemon had it open; the daemon was started again with the file that is there now, and what the other one held since is missing from it";
 
 /// Watches the database for the operator.
 #[derive(Debug)]
@@ -45,13 +48,21 @@ struct Trouble {
 
 impl Trouble {
     /// Takes how things stand; gives what is wrong, if anything is.
-    fn now(&mut self, full: bool, (failures, why): (u64, String), now: Timestamp) -> Option<String> {
+    fn now(
+        &mut self,
+        (full, long_wal): (bool, Option<String>),
+        (failures, why): (u64, String),
+        now: Timestamp,
+    ) -> Option<String> {
         if failures > self.failures {
             self.failures = failures;
             self.last(format!("the database cannot be written: {why}"), now);
         }
         if full {
             return Some(FULL.to_owned());
+        }
+        if long_wal.is_some() {
+            return long_wal;
         }
         (now < self.until).then(|| self.why.clone())
     }
@@ -88,9 +99,14 @@ impl DatabaseAlert {
                 self.trouble.last(REPLACED.to_owned(), now);
             }
         }
-        let firing = self.trouble.now(self.store.is_full(), self.store.write_failures(), now);
+        let seen = (self.store.is_full(), self.long_wal());
+        let firing = self.trouble.now(seen, self.store.write_failures(), now);
         if let Some(board) = &mut self.board {
-            self.untold.extend(board.set(None, AlertName::Database, firing, "writing works again", now));
+            let turned = board.set(None, AlertName::Database, firing, "writing works again", now);
+            if let Some(Notice::Alert { firing: true, summary, .. }) = &turned {
+                tracing::warn!(alert = "database", state = "firing", "{summary}");
+            }
+            self.untold.extend(turned);
         }
         while let Some(notice) = self.untold.front() {
             let subscriptions = Arc::clone(&self.subscriptions.borrow());
@@ -99,6 +115,22 @@ impl DatabaseAlert {
             self.outbox_wake.notify_one();
         }
         Ok(())
+    }
+}
+
+impl DatabaseAlert {
+    /// What there is to say about a WAL that grows; once it was long it has to be half as long to be well again.
+    fn long_wal(&self) -> Option<String> {
+        let fires = self.board.as_ref().is_some_and(|board| board.fires(None, AlertName::Database));
+        let bytes = self.store.wal_bytes();
+        (bytes >= if fires { LONG_WAL / 2 } else { LONG_WAL }).then(|| {
+            let readers = self.store.other_readers();
+            let who = if readers.is_empty() { "another program".to_owned() } else { readers.join(", ") };
+            format!(
+                "the WAL of the database (presence.db-wal) has grown to {} MiB, because {who} keeps an old state of the database open; end that transaction or that program, and the WAL shrinks by itself",
+                bytes >> 20
+            )
+        })
     }
 }
 
@@ -116,14 +148,14 @@ mod tests {
     fn a_failure_is_trouble_for_a_minute_and_a_full_disk_for_as_long_as_it_is_full() {
         let mut trouble = Trouble::default();
         let failed = |count: u64| (count, "disk I/O error".to_owned());
-        assert_eq!(trouble.now(false, failed(0), at(100)), None);
+        assert_eq!(trouble.now((false, None), failed(0), at(100)), None);
         let why = Some("the database cannot be written: disk I/O error".to_owned());
-        assert_eq!(trouble.now(false, failed(1), at(105)), why);
-        assert_eq!(trouble.now(false, failed(2), at(160)), why);
-        assert_eq!(trouble.now(false, failed(2), at(219)), why, "it may come back");
-        assert_eq!(trouble.now(false, failed(2), at(220)), None);
-        assert_eq!(trouble.now(true, failed(2), at(225)).as_deref(), Some(FULL));
-        assert_eq!(trouble.now(false, failed(2), at(230)), None, "room is room");
+        assert_eq!(trouble.now((false, None), failed(1), at(105)), why);
+        assert_eq!(trouble.now((false, None), failed(2), at(160)), why);
+        assert_eq!(trouble.now((false, None), failed(2), at(219)), why, "it may come back");
+        assert_eq!(trouble.now((false, None), failed(2), at(220)), None);
+        assert_eq!(trouble.now((true, None), failed(2), at(225)).as_deref(), Some(FULL));
+        assert_eq!(trouble.now((false, None), failed(2), at(230)), None, "room is room");
     }
 
     #[tokio::test]

@@ -1,9 +1,11 @@
 //! The sentry: whether the database is still the file that was opened, and whether the disk has room again.
 //!
-//! Guards: a database that was deleted or replaced ends the daemon within ten seconds, before more is written to where
-//! nobody will find it; a disk that was full and is not any more lets polling go on. Deliberately not here: what pauses
-//! while the disk is full (`poller`), who is told (`alerts_database`).
+//! Guards: a database or WAL that was deleted or replaced ends the daemon within ten seconds, before more is written that is
+//! lost; a write lock that another program holds is known within ten seconds; a disk that was full and is not any more lets
+//! polling go on; who reads the file alone sees the last minute at the latest. Deliberately not here: what pauses while the
+//! disk is full (`poller`), who is told (`alerts_database`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -12,10 +14,17 @@ use super::alerts_database::DatabaseAlert;
 use crate::clock::SharedClock;
 use crate::store::gaps::Why;
 use crate::store::{Store, StoreError};
+use crate::telemetry::health::Health;
 use crate::time::Timestamp;
 
 /// Half of what is promised, so that one late look does not break the promise.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// How long an empty write may take before the writer is asked what it waits for: twice as long as it waits for a lock before
+/// it says so.
+const WRITE_TIME: Duration = Duration::from_secs(2);
+/// How often the WAL is carried into the file.
+const CHECKPOINT_EVERY: Duration = Duration::from_mins(1);
 
 /// The sentry.
 #[derive(Debug)]
@@ -27,12 +36,15 @@ pub struct Sentry {
     stamps: SharedClock,
     full_since: Option<Timestamp>,
     alert: Option<DatabaseAlert>,
+    health: Arc<Health>,
+    next_checkpoint: Timestamp,
 }
 
 impl Sentry {
     /// For an open database. `clock` is the machine's, `stamps` the daemon's.
-    pub fn new(store: Store, clock: SharedClock, stamps: SharedClock) -> Self {
-        Self { store, clock, stamps, full_since: None, alert: None }
+    pub fn new(store: Store, clock: SharedClock, stamps: SharedClock, health: Arc<Health>) -> Self {
+        let next_checkpoint = clock.now().plus(CHECKPOINT_EVERY);
+        Self { store, clock, stamps, full_since: None, alert: None, health, next_checkpoint }
     }
 
     /// Also tells who wants to know.
@@ -57,6 +69,12 @@ impl Sentry {
     /// Looks once; gives when to look again.
     pub async fn step(&mut self) -> Result<Timestamp, StoreError> {
         self.store.still_there().inspect_err(|_| self.store.leave_word())?;
+        let held = self.is_locked().await;
+        self.health.lock_held(held);
+        if held {
+            // Whatever follows writes.
+            return Ok(self.clock.now().plus(EVERY));
+        }
         // Before anybody looks for room: a disk that was full for a moment was full.
         if let Some(alert) = &mut self.alert
             && let Err(error) = alert.step(self.stamps.now()).await
@@ -72,14 +90,31 @@ impl Sentry {
         {
             tracing::warn!(%error, "that nobody was looked at for a while could not be noted");
         }
-        Ok(self.clock.now().plus(EVERY))
+        let now = self.clock.now();
+        if now >= self.next_checkpoint && !self.store.is_full() {
+            self.next_checkpoint = now.plus(CHECKPOINT_EVERY);
+            if let Err(error) = self.store.checkpoint().await {
+                tracing::debug!(%error, "the WAL could not be carried into the database; again in a minute");
+            }
+        }
+        Ok(now.plus(EVERY))
+    }
+
+    /// Whether another program holds the write lock: an empty write does not come back, and the writer says why.
+    async fn is_locked(&self) -> bool {
+        let until = self.clock.now().plus(WRITE_TIME);
+        tokio::select! {
+            biased;
+            // That it is refused is an answer, too.
+            _ = self.store.record_system(None, Vec::new()) => {}
+            () = self.clock.sleep_until(until) => {}
+        }
+        self.store.is_held_up()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::clock::{Clock, ManualClock};
 
@@ -90,7 +125,7 @@ mod tests {
         let clock = ManualClock::default();
         let store = Store::open(&path, chrono_tz::UTC, Arc::new(clock.clone())).await.unwrap();
         let machine = Arc::new(clock.clone());
-        let mut sentry = Sentry::new(store.clone(), machine.clone(), machine);
+        let mut sentry = Sentry::new(store.clone(), machine.clone(), machine, Health::new());
         assert!(sentry.step().await.unwrap() <= clock.now().plus(Duration::from_secs(10)));
         let aside = folder.path().join("aside");
         std::fs::rename(&path, &aside).unwrap();

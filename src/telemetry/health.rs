@@ -19,6 +19,8 @@ const NEVER: i64 = i64::MIN;
 /// Nobody is to be looked at: there is nothing to be late with.
 const IDLE: i64 = i64::MAX;
 
+const LOCK_HELD: &str = "another program holds the write lock; nothing is written until it lets go";
+
 /// The whole daemon's health. Shared by an `Arc`.
 #[derive(Debug, Default)]
 pub struct Health {
@@ -29,6 +31,8 @@ pub struct Health {
 struct State {
     /// `None`: nothing was written yet.
     database: Option<Result<(), String>>,
+    /// Whether another program holds the database's write lock.
+    lock_held: bool,
     orgs: BTreeMap<OrgName, Arc<OrgHealth>>,
 }
 
@@ -176,6 +180,11 @@ impl Health {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).database = Some(outcome);
     }
 
+    /// Whether another program holds the database's write lock.
+    pub fn lock_held(&self, held: bool) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).lock_held = held;
+    }
+
     /// An organisation's part, made when it is first asked for.
     pub fn org(&self, name: &OrgName) -> Arc<OrgHealth> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -204,6 +213,7 @@ impl Health {
     pub fn readiness(&self, now: Timestamp) -> Readiness {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut checks = vec![match &state.database {
+            _ if state.lock_held => check("database", None, false, LOCK_HELD),
             Some(Ok(())) => check("database", None, true, "takes writes"),
             Some(Err(why)) => check("database", None, false, why),
             None => check("database", None, false, "nothing was written yet"),

@@ -6,12 +6,22 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
+use presenced::clock::{Clock as _, SystemClock};
 use presenced::store::{Store, StoreError, backup, check, restore};
+use presenced::tasks::alerts_database::DatabaseAlert;
+use presenced::tasks::sentry::Sentry;
+use presenced::telemetry::health::Health;
 
+use crate::harness::daemon::{Site, sqlite3};
+use crate::harness::fake::{Fake, inside};
+use crate::harness::receiver::Receiver;
 use crate::store_fixture::{Place, enroll_one, filled, joined, later};
 
 fn beside(place: &Place, suffix: &str) -> PathBuf {
@@ -168,6 +178,151 @@ async fn what_an_interrupted_command_left_is_cleaned_at_the_next_start() {
         names(place.folder.path()),
         ["presence.db", "presence.db.before-restore-16", "presence.db.lock", "presence.db.of-the-operator"]
     );
+}
+
+/// How many events somebody sees who reads the file alone, as Datasette does with `-i`.
+fn seen_alone(place: &Place) -> String {
+    let uri = format!("file:{}?immutable=1", place.file().display());
+    sqlite3(Path::new(&uri), "SELECT count(*) FROM events")
+}
+
+#[tokio::test]
+async fn who_reads_the_file_alone_sees_the_tables_at_once_and_what_is_written_within_a_minute() {
+    let place = Place::new();
+    let store = place.open().await;
+    assert_eq!(seen_alone(&place), "0", "the tables are in the file");
+    let clock = Arc::new(place.clock.clone());
+    let mut sentry = Sentry::new(store.clone(), clock.clone(), clock, Health::new());
+    let person = enroll_one(&store).await.person_id;
+    store.record(joined(person, "li", "a")).await.unwrap();
+    sentry.step().await.unwrap();
+    assert_eq!(seen_alone(&place), "0");
+    place.clock.advance(Duration::from_mins(1));
+    sentry.step().await.unwrap();
+    assert_eq!(seen_alone(&place), "1");
+    store.close().await.unwrap();
+}
+
+/// A shell that reads an old state, until it is killed.
+struct Shell(Child);
+
+impl Shell {
+    fn hold(database: &Path, statement: &str) -> Self {
+        let signal = database.with_extension("held");
+        let script = format!(".timeout 60000\n{statement}\n.shell touch {}\n", signal.display());
+        let mut command = Command::new("sqlite3");
+        command.arg(database).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(script.as_bytes()).unwrap();
+        while !signal.exists() {
+            std::thread::yield_now();
+        }
+        fs::remove_file(signal).unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_wal_that_a_reader_keeps_from_shrinking_is_an_alert_that_names_the_reader() {
+    let (place, store) = filled().await;
+    let shell = Shell::hold(&place.file(), "BEGIN; SELECT count(*) FROM events;");
+    let wal = fs::OpenOptions::new().write(true).open(beside(&place, "-wal")).unwrap();
+    let length = wal.metadata().unwrap().len();
+    let (_, nobody) = tokio::sync::watch::channel(Arc::from([]));
+    let mut alert = DatabaseAlert::new(store.clone(), Arc::default(), nobody);
+    // Longer by a hole, which SQLite takes for no frame.
+    wal.set_len((256 << 20) - 1).unwrap();
+    alert.step(later(1)).await.unwrap();
+    assert_eq!(store.firing_alerts().await.unwrap(), [], "not that long yet");
+    wal.set_len(300 << 20).unwrap();
+    alert.step(later(2)).await.unwrap();
+    alert.step(later(7)).await.unwrap();
+    assert_eq!(store.firing_alerts().await.unwrap(), [(None, "database".to_owned())]);
+    let said = "SELECT body FROM v_events WHERE type = 'system.alert'";
+    let told = sqlite3(&place.file(), said);
+    let named = format!("sqlite3 (process {})", shell.0.id());
+    assert!(told.lines().count() == 1 && told.contains("300 MiB") && told.contains(&named), "{told}");
+    wal.set_len(length.max(200 << 20)).unwrap();
+    alert.step(later(12)).await.unwrap();
+    assert_eq!(store.firing_alerts().await.unwrap().len(), 1, "still long");
+    drop(shell);
+    wal.set_len(64 << 20).unwrap();
+    alert.step(later(17)).await.unwrap();
+    assert_eq!(store.firing_alerts().await.unwrap(), []);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_lock_that_another_program_holds_turns_readiness_until_it_is_let_go() {
+    let (place, store) = filled().await;
+    let health = Health::new();
+    health.database(Ok(()));
+    let clock = Arc::new(SystemClock);
+    let mut sentry = Sentry::new(store.clone(), clock.clone(), clock.clone(), Arc::clone(&health));
+    let database = || health.readiness(clock.now()).checks.remove(0);
+    sentry.step().await.unwrap();
+    assert!(database().ok);
+    let shell = Shell::hold(&place.file(), "BEGIN IMMEDIATE;");
+    sentry.step().await.unwrap();
+    let check = database();
+    assert!(!check.ok && check.reason.contains("another program holds the write lock"), "{check:?}");
+    drop(shell);
+    // What waited is written before the next empty write.
+    sentry.step().await.unwrap();
+    assert!(database().ok);
+    store.close().await.unwrap();
+}
+
+fn site(fake: &Fake, receiver: &Receiver) -> Site {
+    let poll =
+        "interval = \"50ms\"\nmin_interval = \"20ms\"\nbackoff = { initial = \"20ms\", max = \"50ms\" }";
+    fake.say("li", &inside("li", "654058f2411fe90147e68780", 3, 1_795_900_000_000, ""));
+    Site::new(&fake.base(), &receiver.url(), &["li"], poll, "events = [\"meeting.*\"]")
+}
+
+#[test]
+fn a_stop_while_another_program_holds_the_write_lock_is_clean_and_says_what_was_not_written() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = site(&fake, &receiver);
+    let daemon = site.start();
+    receiver.wait(1);
+    let shell = Shell::hold(&site.database(), "BEGIN IMMEDIATE;");
+    fake.say("li", r#"{"onGoingConfIdList":[],"memberModelMap":{}}"#);
+    site.wait_for_log("another program holds the database's write lock; waiting for it");
+    daemon.terminate();
+    site.wait_for_log("these poll results and other writes were not written");
+    drop(shell);
+    let daemon = site.start();
+    let seen = receiver.wait(2);
+    assert_eq!(seen[1].event_type(), "meeting.participant_left", "the next start sees it");
+    daemon.terminate();
+}
+
+#[test]
+fn a_wal_that_is_removed_under_the_running_daemon_ends_it_with_all_that_was_delivered_in_the_database() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = site(&fake, &receiver);
+    let daemon = site.start();
+    receiver.wait(1);
+    fs::remove_file(site.path("presence.db-wal")).unwrap();
+    fake.say("li", r#"{"onGoingConfIdList":[],"memberModelMap":{}}"#);
+    receiver.wait(2);
+    let (code, log) = daemon.ended();
+    assert_eq!(code, Some(1));
+    assert!(log.contains("presence.db-wal was deleted or replaced"), "{log}");
+    let delivered = "SELECT count(*) FROM v_deliveries WHERE state = 'delivered'";
+    assert_eq!(sqlite3(&site.database(), delivered), "2");
+    let daemon = site.start();
+    fake.wait_looks("li", 3);
+    daemon.terminate();
+    assert_eq!(receiver.all().len(), 2, "nothing came again");
 }
 
 fn names(folder: &Path) -> Vec<String> {
