@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::time::Timestamp;
 
+pub mod steady;
+
 /// A future that ends when an instant has come.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -23,6 +25,10 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn now(&self) -> Timestamp;
     /// Ends once `now()` is at or past `instant`.
     fn sleep_until(&self, instant: Timestamp) -> Sleep;
+    /// Whether the clock jumped forward so recently that nothing may be deleted or given up for its age.
+    fn doubts_ages(&self) -> bool {
+        false
+    }
 }
 
 /// The clock everybody shares.
@@ -46,8 +52,8 @@ impl Stopwatch {
     }
 }
 
-/// The machine's clock. Follows the wall clock, also when it is set; waits are re-measured at least once a
-/// minute, so a clock that jumps is noticed.
+/// The machine's wall clock. A wait takes as long as was left when it began, on a clock that nothing sets: a jump of the
+/// wall clock neither ends nor lengthens it. The daemon's own clock is [`steady::SteadyClock`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -60,17 +66,8 @@ impl Clock for SystemClock {
 
     #[expect(clippy::disallowed_methods, reason = "this is the room where waiting happens")]
     fn sleep_until(&self, instant: Timestamp) -> Sleep {
-        const LONGEST: Duration = Duration::from_mins(1);
-        let clock = *self;
-        Box::pin(async move {
-            loop {
-                let left = instant.since(clock.now());
-                if left.is_zero() {
-                    return;
-                }
-                tokio::time::sleep(left.min(LONGEST)).await;
-            }
-        })
+        let left = instant.since(self.now());
+        Box::pin(tokio::time::sleep(left))
     }
 }
 

@@ -122,6 +122,10 @@ pub async fn daemon(
     // Broken off like by a kill: a migration is one transaction.
     let opening = sound.open(config.time_zone, Arc::clone(&clock), config.history.before_migration);
     let store = stop.run_until_cancelled(opening).await.ok_or(BuildError::Stopped)??;
+    if let Some(by) = store.clock_set_back(clock.now()).await? {
+        let seconds = by.as_secs();
+        tracing::warn!(seconds, "the clock was set back; polls and deliveries stored for later are due now");
+    }
     let health = Health::new();
     let outbox_wake = Arc::new(Notify::new());
     let upstreams = upstreams(&config, &clients, &store, &health, &clock).await?;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::clock::SharedClock;
 use crate::control::{DegradedOrg, RefusedConfig, RefusedUsers, StatusReport, SweepReport};
 use crate::ids::OrgName;
 use crate::telemetry::health::{Health, Sweeps};
@@ -15,11 +16,13 @@ use crate::time::Timestamp;
 pub(super) struct Condition {
     pub(super) health: Arc<Health>,
     pub(super) in_force: Arc<InForce>,
+    pub(super) clock: SharedClock,
 }
 
 impl Condition {
     /// The answer.
-    pub(super) fn report(&self, now: Timestamp) -> StatusReport {
+    pub(super) fn report(&self) -> StatusReport {
+        let now = self.clock.now();
         let (readiness, attempts) = (self.health.readiness(now), self.in_force.attempts());
         let ill = readiness.checks.iter().filter(|check| !check.ok);
         StatusReport {

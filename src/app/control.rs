@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::condition::Condition;
 use super::reload::{Refusal, ReloadHandle};
 use super::upkeep;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::control::explain::ExplainReport;
 use crate::control::webhook::{ReplayRequest, Replayed, TestReport, WebhookRequest, WebhookResponse};
@@ -46,7 +46,7 @@ impl Answers {
             Request::Ping => Response::Pong { version: env!("CARGO_PKG_VERSION").to_owned() },
             Request::Poll { who, dry_run } => self.poll(who, dry_run).await,
             Request::Reload => self.reload().await,
-            Request::Status => Response::Status(Box::new(self.condition.report(SystemClock.now()))),
+            Request::Status => Response::Status(Box::new(self.condition.report())),
             Request::Webhook(asked) => match self.webhook(asked).await {
                 Ok(done) => Response::Webhook(done),
                 Err(refused) => refused,
@@ -66,10 +66,10 @@ impl Answers {
     }
 
     async fn poll(&self, who: String, dry_run: bool) -> Response {
-        let began = SystemClock.now();
+        let began = Stopwatch::start();
         match self.looks.look(who, dry_run).await {
             Ok(report) => {
-                let took = SystemClock.now().since(began);
+                let took = began.elapsed();
                 Response::Poll(Box::new(told(report, &self.config(), took.as_millis())))
             }
             Err(message) => Response::Refused { advice: Advice::Nothing, message },

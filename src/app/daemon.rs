@@ -115,12 +115,18 @@ impl Daemon {
         self
     }
 
-    /// Runs until `stop` is cancelled or something fails. `ready` is called once all tasks run.
-    pub async fn run(self, stop: CancellationToken, ready: impl FnOnce()) -> Result<(), RunError> {
+    /// Runs until `stop` is cancelled or something fails. `ready` is called once all tasks run. Returns the config that was
+    /// in force last.
+    pub async fn run(self, stop: CancellationToken, ready: impl FnOnce()) -> Result<Arc<Config>, RunError> {
         // Draining is measured on the machine's clock, whatever pace the daemon's own runs at.
         let mut tasks = Supervisor::new(Arc::new(SystemClock));
-        let condition = Condition { health: Arc::clone(&self.health), in_force: Arc::clone(&self.in_force) };
+        let condition = Condition {
+            health: Arc::clone(&self.health),
+            in_force: Arc::clone(&self.in_force),
+            clock: Arc::clone(&self.clock),
+        };
         let (sender, config) = watch::channel(Arc::new(self.config));
+        let last = config.clone();
         let (wake, subscriptions) = (Arc::clone(&self.outbox_wake), self.alerts.subscriptions.clone());
         let alert = DatabaseAlert::new(self.store.clone(), wake, subscriptions);
         upkeep::spawn(&mut tasks, config.clone(), (&self.store, alert, &self.health), &self.clock, &stop);
@@ -169,7 +175,8 @@ impl Daemon {
         let ended = tasks.run(stop).await;
         let closed = self.store.close().await.map_err(RunError::Close);
         ended?;
-        closed
+        closed?;
+        Ok(Arc::clone(&last.borrow()))
     }
 }
 

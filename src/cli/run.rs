@@ -13,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Exit, Failure, Globals, load_checked, log_level};
 use crate::app::build::{self, BuildError};
-use crate::app::daemon::Watchdog;
+use crate::app::daemon::{Daemon, Watchdog};
 use crate::app::reload::{Phase, Reloading};
 use crate::app::signals;
+use crate::clock::steady::{Change, SteadyClock};
 use crate::clock::{Clock, SystemClock};
 use crate::config::footprint::Footprint;
 use crate::config::{Config, Loaded, locate};
@@ -25,6 +26,8 @@ mod notify;
 
 /// A start that takes longer says so as often. A service manager's patience is a minute and a half by default.
 const STILL_STARTING: Duration = Duration::from_secs(5);
+/// How often the wall clock is compared with the time since boot.
+const CHECK_CLOCK: Duration = Duration::from_millis(500);
 /// And asks for as much again.
 const PATIENCE_USEC: u32 = 60_000_000;
 
@@ -62,38 +65,90 @@ async fn serve(
         (config.users.len(), config.webhooks.len(), config.history.path.clone());
     let stop = CancellationToken::new();
     // Before anything else: a reload that comes early waits instead of ending the process.
-    let hangups = signals::hangups()?;
+    let mut hangups = signals::hangups()?;
     let signals = watch(stop.clone());
     tokio::pin!(signals);
-    let built = patiently(build::daemon(config, Arc::new(SystemClock), true, &stop));
-    let daemon = tokio::select! {
-        built = built => match built {
-            Err(error @ BuildError::Stopped) => {
-                tracing::info!("{error}");
-                return Ok(Exit::Done);
-            }
-            built => built.map_err(|error| failed(&error))?,
-        },
-        broken = &mut signals => return Err(broken.into()),
-    };
-    let mut daemon = daemon.reloading(Reloading { file, hangups, log, footprint, announce });
-    if let Some(patience) = sd_notify::watchdog_enabled() {
-        let alive = |line: &str| {
-            notify::tell(&[NotifyState::Watchdog, NotifyState::Status(line)]);
+    let clock = Arc::new(SteadyClock::start());
+    let mut config = config;
+    loop {
+        let turn = stop.child_token();
+        let daemon = tokio::select! {
+            built = patiently(build::daemon(config, Arc::<SteadyClock>::clone(&clock), true, &stop)) => match built {
+                Err(error @ BuildError::Stopped) => {
+                    tracing::info!("{error}");
+                    return Ok(Exit::Done);
+                }
+                built => built.map_err(|error| failed(&error))?,
+            },
+            broken = &mut signals => return Err(broken.into()),
         };
-        daemon = daemon.watched(Watchdog { patience, tell: Box::new(alive) });
+        let parts = Reloading {
+            file: file.clone(),
+            hangups,
+            log: log.clone(),
+            footprint: footprint.clone(),
+            announce,
+        };
+        let daemon = watched(daemon.reloading(parts));
+        let ready = || {
+            tracing::info!(version = env!("CARGO_PKG_VERSION"), people, webhooks, database = %database.display(), "ready");
+            tell(&[NotifyState::Ready, NotifyState::Status(&format!("watching {people} people"))]);
+        };
+        let running = async {
+            let (ended, ()) = tokio::join!(daemon.run(turn.clone(), ready), jumps(&clock, &turn));
+            ended
+        };
+        let ended = tokio::select! {
+            ended = running => ended,
+            // Ends only when signals cannot be had; then nothing could ever stop it in order.
+            broken = &mut signals => return Err(broken.into()),
+        };
+        config = Arc::unwrap_or_clone(ended?);
+        if stop.is_cancelled() {
+            tracing::info!("stopped");
+            return Ok(Exit::Done);
+        }
+        // The clock jumped: everything that kept an instant in memory has ended and is made again from the database.
+        clock.accept();
+        hangups = signals::hangups()?;
     }
-    let ready = || {
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), people, webhooks, database = %database.display(), "ready");
-        tell(&[NotifyState::Ready, NotifyState::Status(&format!("watching {people} people"))]);
+}
+
+/// With the service manager's watchdog, if it has one.
+fn watched(daemon: Daemon) -> Daemon {
+    let Some(patience) = sd_notify::watchdog_enabled() else { return daemon };
+    let alive = |line: &str| {
+        notify::tell(&[NotifyState::Watchdog, NotifyState::Status(line)]);
     };
-    let ended = tokio::select! {
-        ended = daemon.run(stop, ready) => ended,
-        // Ends only when signals cannot be had; then nobody could ever stop it in order.
-        broken = &mut signals => return Err(broken.into()),
-    };
-    tracing::info!("stopped");
-    ended.map(|()| Exit::Done).map_err(Into::into)
+    daemon.watched(Watchdog { patience, tell: Box::new(alive) })
+}
+
+/// Watches for jumps of the wall clock; ends with the daemon, which it stops when a jump has lasted.
+async fn jumps(clock: &SteadyClock, turn: &CancellationToken) {
+    let seconds = |ms: i64| ms / 1000;
+    loop {
+        let next = clock.now().plus(CHECK_CLOCK);
+        if turn.run_until_cancelled(clock.sleep_until(next)).await.is_none() {
+            return;
+        }
+        match clock.check() {
+            Some(Change::Jumped(by)) => {
+                tracing::warn!(
+                    seconds = seconds(by),
+                    "the wall clock jumped; polling and delivering go on by the time before the jump unless it lasts"
+                );
+            }
+            Some(Change::TakenBack) => tracing::info!("the wall clock is back; the jump had no effect"),
+            Some(Change::Confirmed(by)) => {
+                tracing::warn!(
+                    seconds = seconds(by),
+                    "the jump of the wall clock has lasted; starting again by the new time"
+                );
+                return turn.cancel();
+            }
+            None => {}
+        }
+    }
 }
 
 /// Waits for a start; tells the service manager, and once the log, when it takes long. All of it but the look through the
@@ -111,7 +166,7 @@ async fn patiently<T>(start: impl Future<Output = T>) -> T {
             tracing::info!("still starting: a large database takes a while to look through");
         }
         let status = NotifyState::Status("starting: a large database takes a while to look through");
-        notify::tell(&[NotifyState::ExtendTimeoutUsec(PATIENCE_USEC), status]);
+        notify::tell(&[NotifyState::ExtendTimeoutUsec(PATIENCE_USEC), NotifyState::Watchdog, status]);
     }
 }
 

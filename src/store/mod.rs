@@ -32,6 +32,7 @@
 //! erasures   the list of who was erased
 //! beside     the files beside the database
 //! wal        the WAL: carried into the file, and who keeps it
+//! set_back   stored instants after the clock was set back
 //! ```
 
 mod accounts;
@@ -60,6 +61,7 @@ pub mod restore;
 pub mod retention;
 mod room;
 mod schema;
+mod set_back;
 pub mod sweeps;
 mod trouble;
 mod wal;

@@ -76,7 +76,7 @@ impl House {
         let built = build::daemon(config, Arc::clone(&clock), false, &stop).await.unwrap();
         let mut daemon = JoinSet::new();
         let halt = stop.clone();
-        daemon.spawn(async move { built.run(halt, || {}).await.unwrap() });
+        daemon.spawn(async move { drop(built.run(halt, || {}).await.unwrap()) });
         Self { dingtalk, clock, receiver, folder, stop, daemon }
     }
 

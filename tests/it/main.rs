@@ -6,6 +6,7 @@ mod address_corpus;
 mod budget_crash;
 mod check_online;
 mod cli_reading;
+mod clock_jumps;
 mod config_check;
 mod config_example;
 mod config_folder;

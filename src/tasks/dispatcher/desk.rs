@@ -11,7 +11,7 @@ use super::batch::{self, Batches, SharedPace};
 use super::request::Changed;
 use super::target::Target;
 use crate::policy::by_hand::{self, Change};
-use crate::policy::delivery::{Attempt, Health, Next, Outcome, Standing, Trigger, Verdict};
+use crate::policy::delivery::{Attempt, Health, Next, Outcome, Rules, Standing, Trigger, Verdict};
 use crate::policy::send_rate::SendRate;
 use crate::store::outbox::{Ask, Attempted, Claimed, Ending, Finished, Granted, Ticket};
 use crate::time::Timestamp;
@@ -53,6 +53,8 @@ pub(super) struct Desk {
     next_ready: Option<Timestamp>,
     /// An ask is on its way: whether for a probe.
     asked: Option<bool>,
+    /// The clock jumped forward lately: nothing is given up for its age.
+    pub(super) doubts_ages: bool,
 }
 
 impl Desk {
@@ -71,6 +73,7 @@ impl Desk {
             look: true,
             next_ready: None,
             asked: None,
+            doubts_ages: false,
         }
     }
 
@@ -227,7 +230,8 @@ impl Desk {
             .collect();
         let (standing, failures) = (self.health.standing.clone(), self.health.failures);
         let silent = answer.silence.is_some();
-        let verdicts = batch::decide(&mut self.health, &attempts, silent, &self.target.rules);
+        let rules = self.rules();
+        let verdicts = batch::decide(&mut self.health, &attempts, silent, &rules);
         self.changed |= self.health.standing != standing || self.health.failures != failures;
         let (webhook, why) = (&self.target.name, answer.error.as_deref().unwrap_or("accepted"));
         if self.health.standing.name() != standing.name() {
@@ -236,9 +240,15 @@ impl Desk {
         verdicts
     }
 
+    /// The rules in force; while ages are doubted, without those that give up for an age.
+    fn rules(&self) -> Rules {
+        let rules = self.target.rules;
+        if self.doubts_ages { Rules { max_age: None, give_up_after: Duration::MAX, ..rules } } else { rules }
+    }
+
     /// What was taken and will not be sent: everything when the webhook is not up any more, and what is too old.
     pub(super) fn put_down(&mut self, now: Timestamp) -> Vec<Finished> {
-        let (may_send, rules) = (self.may_send(), self.target.rules);
+        let (may_send, rules) = (self.may_send(), self.rules());
         // What the operator wants sent again is wanted however old it is.
         let too_old =
             |one: &InHand| one.claimed.trigger == Trigger::Event && rules.expired(one.claimed.recorded, now);

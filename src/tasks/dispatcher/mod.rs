@@ -219,6 +219,7 @@ impl Dispatcher {
     fn act(&mut self) -> Option<Timestamp> {
         let now = self.clock.now();
         for at in 0..self.desks.len() {
+            self.desks[at].doubts_ages = self.clock.doubts_ages();
             let put_down = self.desks[at].put_down(now);
             self.finished.extend(put_down);
             while let Some(next) = self.desks[at].start(now) {

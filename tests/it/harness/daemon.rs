@@ -2,6 +2,7 @@
 //!
 //! Guards: no test process is left behind. Deliberately not here: anything in-process.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -133,7 +134,12 @@ listen = ""
 
     /// The same as it is started by its unit: it logs what the config says.
     pub(crate) fn start_as_shipped(&self) -> Daemon {
-        self.launch(&[], &[])
+        self.start_as_shipped_with(&[])
+    }
+
+    /// The same with these variables in its environment.
+    pub(crate) fn start_as_shipped_with(&self, variables: &[(&str, &str)]) -> Daemon {
+        self.launch(&[], variables)
     }
 
     /// Starts it and does not wait.
@@ -175,15 +181,27 @@ listen = ""
     /// Waits until the log has a line with this. It has no bell: `tail` follows it, with a limit.
     #[track_caller]
     pub(crate) fn wait_for_log(&self, word: &str) {
-        let found = Command::new("timeout")
+        self.wait_for_log_lines(word, 1);
+    }
+
+    /// Waits until the log has so many lines with this.
+    #[track_caller]
+    pub(crate) fn wait_for_log_lines(&self, word: &str, lines: usize) {
+        let mut tail = Command::new("timeout")
             .arg(LIMIT.as_secs().to_string())
-            .args(["sh", "-c", "tail -n +1 -F \"$1\" 2>/dev/null | grep -q -m 1 -e \"$2\"", "sh"])
+            .args(["tail", "-n", "+1", "-F"])
             .arg(self.path("log"))
-            .arg(word)
-            .status()
-            .expect("`timeout`, `tail` and `grep` are part of every Debian");
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("`timeout` and `tail` are part of every Debian");
+        let written = BufReader::new(tail.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let found = written.filter(|line| line.contains(word)).take(lines).count();
+        // It may have ended by its own limit.
+        let _ = tail.kill();
+        let _ = tail.wait();
         let log = std::fs::read_to_string(self.path("log")).unwrap_or_default();
-        assert!(found.success(), "waited in vain for: {word}\n{log}");
+        assert!(found == lines, "waited in vain for: {word}\n{log}");
     }
 
     #[track_caller]
