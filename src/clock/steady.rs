@@ -72,7 +72,6 @@ impl Timeline {
                 self.jumped = Some((boot, measured));
                 Some(Change::Jumped(by))
             }
-            None => None,
             Some(_) if !is_jump(by) => {
                 self.jumped = None;
                 Some(Change::TakenBack)
@@ -82,7 +81,7 @@ impl Timeline {
                 Some(Change::Jumped(by))
             }
             Some((since, _)) if boot - since >= ms(CONFIRMED_AFTER) => Some(Change::Confirmed(by)),
-            Some(_) => None,
+            _ => None,
         }
     }
 

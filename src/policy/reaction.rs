@@ -411,7 +411,7 @@ mod tests {
     }
 
     fn of_user(verdict: &Verdict, person: u64, answered_lately: bool) -> Failure<'_> {
-        Failure { person, answered_lately, ..failure(verdict) }
+        Failure { answered_lately, person, ..failure(verdict) }
     }
 
     #[test]
@@ -442,7 +442,7 @@ mod tests {
 
     #[test]
     fn a_retry_after_of_ten_years_is_capped_by_the_backoff_and_by_an_hour() {
-        let years = Some(Duration::from_secs(315_360_000));
+        let years = Some(Duration::from_hours(87_600));
         let long = Steps { max: Duration::from_hours(5), ..STEPS };
         let pause = Verdict::Throttled { pause: Duration::from_hours(24) };
         for verdict in [&Verdict::Outage, &Verdict::Unauthorised, &pause, &Verdict::ThrottledThisMinute] {

@@ -326,7 +326,7 @@ impl OrgHealth {
             None => "no poll has succeeded yet".to_owned(),
         };
         if let Some(Refused { users, next }) = *self.refused.lock().unwrap_or_else(PoisonError::into_inner) {
-            seen += &format!("; DingTalk refuses {}, next retry at {next}", counted(users));
+            seen = format!("{seen}; DingTalk refuses {}, next retry at {next}", counted(users));
         }
         if let Some(Blocked { cause, text, next, .. }) =
             &*self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
@@ -347,6 +347,7 @@ fn counted(users: usize) -> String {
     if users == 1 { "1 user".to_owned() } else { format!("{users} users") }
 }
 
+#[expect(clippy::ref_option, reason = "serde calls it so")]
 fn rfc3339<S: serde::Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
     at.map(Timestamp::rfc3339).serialize(to)
 }
