@@ -101,6 +101,8 @@ struct Hook {
     pending: i64,
     dead: i64,
     oldest_ms: Option<i64>,
+    /// While it is down.
+    next_probe_ms: Option<i64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -244,6 +246,7 @@ fn hooks(config: &Config, queues: Vec<Queue>) -> Vec<Hook> {
                 pending: 0,
                 dead: 0,
                 oldest_ms: None,
+                next_probe_ms: None,
             },
         });
     }
@@ -252,6 +255,7 @@ fn hooks(config: &Config, queues: Vec<Queue>) -> Vec<Hook> {
 }
 
 fn hook(queue: Queue) -> Hook {
-    let Queue { webhook, state, pending, dead, oldest, reason } = queue;
-    Hook { webhook, state, reason, pending, dead, oldest_ms: oldest.map(Timestamp::as_ms) }
+    let Queue { webhook, state, pending, dead, oldest, reason, next_probe } = queue;
+    let (oldest_ms, next_probe_ms) = (oldest.map(Timestamp::as_ms), next_probe.map(Timestamp::as_ms));
+    Hook { webhook, state, reason, pending, dead, oldest_ms, next_probe_ms }
 }

@@ -5,6 +5,7 @@
 //! (`hooks::format`), sending (`webhook`).
 
 mod format;
+mod robots;
 
 use std::time::Duration;
 
@@ -95,6 +96,7 @@ pub(super) fn webhooks(
     for section in sections {
         let name = section.take("name", |raw| super::people::name(raw, WebhookName::parse));
         let url = url(section, context);
+        let robot = url.as_ref().and_then(|url| robots::known(&url.value));
         for (key, there) in [("name", name.is_some()), ("url", url.is_some())] {
             if !there && !section.has(key) {
                 let message = format!("`{key}` is missing in [[webhook]]");
@@ -118,15 +120,20 @@ pub(super) fn webhooks(
         }
         let merged = merge(own, &base);
         format::check_secrets(&merged, context);
+        robots::check(&url, &merged, context);
         let message = format::message(&merged, section, zone, context);
         check_audience(&filters(&merged), &name, watched, context.report);
-        webhooks.push(build(name.value.clone(), url, merged, backoff, message));
+        let mut webhook = build(name.value.clone(), url.value, merged, backoff, message);
+        if webhook.format == Format::Template && webhook.success.is_none() {
+            webhook.success = robot.and_then(robots::Robot::success);
+        }
+        webhooks.push(webhook);
         names.push(name);
     }
     webhooks
 }
 
-fn url(section: &Section<'_>, context: Context<'_>) -> Option<Text> {
+fn url(section: &Section<'_>, context: Context<'_>) -> Option<Spot<Text>> {
     let spot = section.take("url", |raw| match raw.value {
         DeValue::String(text) => address::url(text).map(|_| Text::Plain(text.to_string())),
         _ => context.text(raw),
@@ -134,7 +141,7 @@ fn url(section: &Section<'_>, context: Context<'_>) -> Option<Text> {
     if let Text::Secret(source) = &spot.value {
         context.examine(&Spot { value: source.clone(), place: spot.place.clone() }, Purpose::General);
     }
-    Some(spot.value)
+    Some(spot)
 }
 
 fn read(section: &Section<'_>, context: Context<'_>) -> Keys {

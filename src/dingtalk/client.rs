@@ -7,14 +7,13 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
-use reqwest::header::HeaderName;
 use reqwest::{Method, Request, Url};
 
 use super::classify;
 use super::error::{CallError, Verdict};
 use super::kind::{Kind, Sources};
 use super::token::{Token, Tokens};
-use super::transport::exchange;
+use super::transport::{TOKEN_HEADER, exchange};
 use super::wire::Parsed;
 use crate::clock::SharedClock;
 use crate::config::Org;
@@ -26,8 +25,6 @@ use crate::time::Timestamp;
 
 /// The most bytes of a body, decoded. A good answer has some 350 a meeting.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
-
-pub(super) static TOKEN_HEADER: HeaderName = HeaderName::from_static("x-acs-dingtalk-access-token");
 
 /// What a good call gave.
 #[derive(Clone, Debug)]
@@ -189,7 +186,7 @@ impl Client {
                 if error.verdict.is_refusal() || error.verdict == Verdict::Forbidden {
                     token.accept();
                 }
-                Err(error)
+                Err(answer.redacted(error))
             }
         }
     }

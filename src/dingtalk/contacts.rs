@@ -130,7 +130,7 @@ impl Client {
             token.accept();
             return Ok(json.get("result").cloned().unwrap_or_default());
         }
-        Err(refusal(free(classify::failure(&reply))))
+        Err(answer.redacted(refusal(free(classify::failure(&reply)))))
     }
 }
 

@@ -11,10 +11,10 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Body, Method, Request, Url};
 
 use super::classify::{self, Reply};
-use super::client::{Client, TOKEN_HEADER, percent_encode};
+use super::client::{Client, percent_encode};
 use super::error::{CallError, Verdict, class};
 use super::token::Token;
-use super::transport::exchange;
+use super::transport::{TOKEN_HEADER, exchange};
 use super::wire::Fault;
 use crate::ids::{ConferenceId, UnionId};
 use crate::presence::attendance::{AttendStatus, Attendance};
@@ -320,7 +320,7 @@ impl Client {
         if behind_the_door {
             token.accept();
         }
-        told
+        told.map_err(|error| answer.redacted(error))
     }
 }
 

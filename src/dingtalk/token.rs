@@ -323,7 +323,7 @@ impl Tokens {
         let unified = matches!(self.kind, Kind::Unified { .. });
         let mut error = classify::token_failure(&answer.reply(now), unified);
         error.text = format!("token call: {}", error.text);
-        Err(error)
+        Err(answer.redacted(error))
     }
 }
 

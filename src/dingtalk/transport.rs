@@ -1,14 +1,18 @@
 //! One HTTP exchange: send, read the whole body within a limit, or say what broke.
 //!
 //! Guards: the body is read to its end also on errors (else the connection is lost to the pool), never past its
-//! limit; an error's text never holds the URL. Deliberately not here: what the answer means (`classify`).
+//! limit; an error's text never holds the URL, and never what an answer repeats of the request: a token, a secret, an id. Deliberately not here: what the answer means (`classify`).
 
 use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
+use serde_json::Value;
 
 use super::classify::Reply;
 use super::error::{CallError, Verdict, class};
 use crate::net;
 use crate::time::Timestamp;
+
+/// Carries the token of a call.
+pub(super) static TOKEN_HEADER: HeaderName = HeaderName::from_static("x-acs-dingtalk-access-token");
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-acs-request-id");
 
@@ -18,9 +22,24 @@ pub(super) struct Exchange {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
+    /// Values of the request that must not come back in an error.
+    sent: Vec<String>,
 }
 
 impl Exchange {
+    /// An error made of this answer, without what it repeats of the request.
+    pub(super) fn redacted(&self, mut error: CallError) -> CallError {
+        let repeats = |text: &str| self.sent.iter().any(|value| text.contains(value.as_str()));
+        if repeats(&error.text) {
+            for value in &self.sent {
+                error.text = error.text.replace(value.as_str(), "[hidden]");
+            }
+        }
+        error.code = error.code.filter(|code| !repeats(code));
+        error.request_id = error.request_id.filter(|id| !repeats(id));
+        error
+    }
+
     /// The same as `classify` wants it.
     pub(super) fn reply(&self, now: Timestamp) -> Reply<'_> {
         let text = |name: &HeaderName| self.headers.get(name).and_then(|value| value.to_str().ok());
@@ -40,6 +59,7 @@ pub(super) async fn exchange(
     request: reqwest::Request,
     most: usize,
 ) -> Result<Exchange, CallError> {
+    let sent = values(&request);
     let mut response = http.execute(request).await.map_err(|error| broken(error, None))?;
     let status = response.status().as_u16();
     let announced = response.content_length().unwrap_or(0);
@@ -54,7 +74,18 @@ pub(super) async fn exchange(
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Exchange { status, headers: std::mem::take(response.headers_mut()), body })
+    Ok(Exchange { status, headers: std::mem::take(response.headers_mut()), body, sent })
+}
+
+/// Tokens, secrets and ids of a request: values of its query, of the token header and of its JSON body.
+fn values(request: &reqwest::Request) -> Vec<String> {
+    const SHORTEST: usize = 4;
+    let query = request.url().query_pairs().map(|(_, value)| value.into_owned());
+    let token = request.headers().get(&TOKEN_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+    let body: serde_json::Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+    let texts = body.into_iter().filter_map(|(_, value)| value.as_str().map(str::to_owned));
+    query.chain(token).chain(texts).filter(|value| value.len() >= SHORTEST).collect()
 }
 
 fn oversized(status: u16, most: usize) -> CallError {

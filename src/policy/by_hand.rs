@@ -51,7 +51,7 @@ mod tests {
     const T0: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 
     fn health(standing: Standing, failures: u32) -> Health {
-        Health { standing, failures, struck: vec![1] }
+        Health { standing, failures, struck: vec![1], ..Health::default() }
     }
 
     fn after(mut health: Health, change: Change) -> Standing {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::delivery::Standing;
+use super::delivery::{Health, Standing};
 use crate::time::Timestamp;
 
 /// Down for so long is worth an alert.
@@ -50,9 +50,11 @@ pub enum Next {
     Again(Timestamp),
 }
 
-/// What is to be told at `now`. A webhook that the operator paused keeps what was told: neither ill nor well.
-pub fn judge(standing: &Standing, told: Told, now: Timestamp) -> Next {
-    match (standing, told) {
+/// What is to be told at `now`. A webhook that refuses every event is told like one that is down, at once. A webhook that the operator paused keeps what was told: neither ill nor well.
+pub fn judge(health: &Health, told: Told, now: Timestamp) -> Next {
+    match (&health.standing, told) {
+        (Standing::Up, Told::Silent) if health.is_refusing() => Next::Tell(Told::Down),
+        (Standing::Up, Told::Down) if health.is_refusing() => Next::Nothing,
         (Standing::Up, Told::Down | Told::Disabled) => Next::Tell(Told::Silent),
         (Standing::Disabled { .. }, Told::Silent | Told::Down) => Next::Tell(Told::Disabled),
         (Standing::Down { since, .. }, Told::Silent) => {
@@ -74,6 +76,10 @@ mod tests {
 
     const T0: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 
+    fn of(standing: Standing) -> Health {
+        Health { standing, ..Health::default() }
+    }
+
     fn down() -> Standing {
         Standing::Down { since: T0, probe_at: T0, probes: 0 }
     }
@@ -89,30 +95,38 @@ mod tests {
     #[test]
     fn ten_minutes_down_fire_and_not_a_moment_less() {
         let due = T0.plus(FIRES_AFTER);
-        assert_eq!(judge(&down(), Told::Silent, T0), Next::Again(due));
-        assert_eq!(judge(&down(), Told::Silent, due.minus(Duration::from_millis(1))), Next::Again(due));
-        assert_eq!(judge(&down(), Told::Silent, due), Next::Tell(Told::Down));
-        assert_eq!(judge(&down(), Told::Down, due.plus(FIRES_AFTER)), Next::Nothing);
+        assert_eq!(judge(&of(down()), Told::Silent, T0), Next::Again(due));
+        assert_eq!(judge(&of(down()), Told::Silent, due.minus(Duration::from_millis(1))), Next::Again(due));
+        assert_eq!(judge(&of(down()), Told::Silent, due), Next::Tell(Told::Down));
+        assert_eq!(judge(&of(down()), Told::Down, due.plus(FIRES_AFTER)), Next::Nothing);
     }
 
     #[test]
     fn disabled_is_told_at_once_and_once() {
-        assert_eq!(judge(&disabled(), Told::Silent, T0), Next::Tell(Told::Disabled));
-        assert_eq!(judge(&disabled(), Told::Down, T0), Next::Tell(Told::Disabled));
-        assert_eq!(judge(&disabled(), Told::Disabled, T0), Next::Nothing);
+        assert_eq!(judge(&of(disabled()), Told::Silent, T0), Next::Tell(Told::Disabled));
+        assert_eq!(judge(&of(disabled()), Told::Down, T0), Next::Tell(Told::Disabled));
+        assert_eq!(judge(&of(disabled()), Told::Disabled, T0), Next::Nothing);
     }
 
     #[test]
     fn up_resolves_what_fired_and_nothing_else() {
-        assert_eq!(judge(&Standing::Up, Told::Down, T0), Next::Tell(Told::Silent));
-        assert_eq!(judge(&Standing::Up, Told::Disabled, T0), Next::Tell(Told::Silent));
-        assert_eq!(judge(&Standing::Up, Told::Silent, T0), Next::Nothing);
+        assert_eq!(judge(&of(Standing::Up), Told::Down, T0), Next::Tell(Told::Silent));
+        assert_eq!(judge(&of(Standing::Up), Told::Disabled, T0), Next::Tell(Told::Silent));
+        assert_eq!(judge(&of(Standing::Up), Told::Silent, T0), Next::Nothing);
+    }
+
+    #[test]
+    fn a_receiver_that_refuses_every_event_fires_at_once_and_resolves_when_it_accepts() {
+        let refusing = Health { trouble: Some("answered 301".to_owned()), ..Health::default() };
+        assert_eq!(judge(&refusing, Told::Silent, T0), Next::Tell(Told::Down));
+        assert_eq!(judge(&refusing, Told::Down, T0), Next::Nothing);
+        assert_eq!(judge(&of(Standing::Up), Told::Down, T0), Next::Tell(Told::Silent));
     }
 
     #[test]
     fn paused_says_nothing() {
         for told in [Told::Silent, Told::Down, Told::Disabled] {
-            assert_eq!(judge(&paused(), told, T0.plus(FIRES_AFTER)), Next::Nothing);
+            assert_eq!(judge(&of(paused()), told, T0.plus(FIRES_AFTER)), Next::Nothing);
             assert_eq!(Told::parse(told.name()), Some(told));
         }
         assert_eq!(Told::parse("loud"), None);
@@ -126,10 +140,10 @@ mod tests {
             let standing = [Standing::Up, down(), disabled(), paused()][usize::try_from(kind).unwrap()].clone();
             let told = [Told::Silent, Told::Down, Told::Disabled][usize::try_from(told).unwrap()];
             let now = T0.plus(Duration::from_millis(ms.unsigned_abs()));
-            match judge(&standing, told, now) {
+            match judge(&of(standing.clone()), told, now) {
                 Next::Tell(next) => {
                     prop_assert_ne!(next, told);
-                    prop_assert_eq!(judge(&standing, next, now), Next::Nothing);
+                    prop_assert_eq!(judge(&of(standing.clone()), next, now), Next::Nothing);
                 }
                 Next::Again(at) => prop_assert!(at > now),
                 Next::Nothing => {}

@@ -11,7 +11,7 @@ use super::{Store, StoreError};
 use crate::time::Timestamp;
 
 const WEBHOOKS: &str = "\
-SELECT w.webhook, coalesce(s.state, 'up'), w.pending, w.dead, e.recorded_ms, s.reason FROM ( \
+SELECT w.webhook, coalesce(s.state, 'up'), w.pending, w.dead, e.recorded_ms, s.reason, s.probe_ms FROM ( \
   SELECT webhook, sum(pending) AS pending, sum(dead) AS dead, max(head) AS head FROM ( \
     SELECT webhook, count(*) AS pending, 0 AS dead, min(sequence) AS head \
         FROM deliveries WHERE state = 'pending' GROUP BY webhook \
@@ -34,11 +34,13 @@ pub struct Queue {
     pub dead: i64,
     /// When the oldest one that waits was recorded.
     pub oldest: Option<Timestamp>,
-    /// Why it is paused or disabled.
+    /// Why it is not up, or accepts nothing.
     pub reason: Option<String>,
+    /// While it is down: when it is tried next.
+    pub next_probe: Option<Timestamp>,
 }
 
-type QueueRow = (String, String, i64, i64, Option<i64>, Option<String>);
+type QueueRow = (String, String, i64, i64, Option<i64>, Option<String>, Option<i64>);
 
 /// What the files weigh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,13 +55,14 @@ impl History {
     /// The queue of every webhook the database knows.
     pub async fn queues(&self) -> Result<Vec<Queue>, StoreError> {
         let rows: Vec<QueueRow> = sqlx::query_as(WEBHOOKS).fetch_all(self.readers()).await?;
-        let queue = |(webhook, state, pending, dead, oldest, reason): QueueRow| Queue {
+        let queue = |(webhook, state, pending, dead, oldest, reason, next_probe): QueueRow| Queue {
             webhook,
             state,
             pending,
             dead,
             oldest: oldest.map(Timestamp::from_ms),
             reason,
+            next_probe: next_probe.map(Timestamp::from_ms),
         };
         Ok(rows.into_iter().map(queue).collect())
     }

@@ -71,7 +71,7 @@ impl WebhookAlerts {
             if !subscriptions.iter().any(|one| one.webhook == webhook) {
                 continue;
             }
-            match judge(&health.standing, told, now) {
+            match judge(&health, told, now) {
                 Next::Nothing => {}
                 Next::Again(at) => again = Some(again.map_or(at, |first| first.min(at))),
                 Next::Tell(next) => self.tell(webhook, &health, next, now).await?,
@@ -90,7 +90,7 @@ impl WebhookAlerts {
         let counts = self.store.system_counts(None).await?;
         let earlier = counts.get(&EventType::SystemAlert).copied().unwrap_or(0);
         let firing = told != Told::Silent;
-        let text = summary(&webhook, &health.standing);
+        let text = summary(&webhook, health);
         let source = self.store.source();
         let draft = system::system_alert(source, None, AlertName::Webhook, firing, &text, now, earlier);
         let subscriptions = Arc::clone(&self.subscriptions.borrow());
@@ -103,10 +103,14 @@ impl WebhookAlerts {
 }
 
 /// For a person. What the receiver answered stays out: it goes to others.
-fn summary(webhook: &WebhookName, standing: &Standing) -> String {
-    match standing {
+fn summary(webhook: &WebhookName, health: &Health) -> String {
+    let trouble = health.trouble.as_deref().unwrap_or("no answer");
+    match &health.standing {
+        Standing::Up if health.is_refusing() => format!(
+            "webhook `{webhook}` refuses every event ({trouble}); events become dead letters after their attempts"
+        ),
         Standing::Down { since, .. } => format!(
-            "webhook `{webhook}` has accepted nothing since {since}; what is for it waits, and is sent in order once it accepts again"
+            "webhook `{webhook}` has accepted nothing since {since} ({trouble}); what is for it waits, and is sent in order once it accepts again"
         ),
         Standing::Disabled { reason } => format!(
             "webhook `{webhook}` is disabled ({reason}); what waited for it is kept as dead letters until `presenced webhook enable` and `replay`"

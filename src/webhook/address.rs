@@ -34,8 +34,9 @@ pub enum Forbidden {
 impl Reach {
     /// Whether `address` may be connected to.
     pub fn judge(self, address: IpAddr) -> Result<(), Forbidden> {
+        let embedded = local_nat64(address);
         let address = unwrapped(address);
-        if is_link_local_or_metadata(address) {
+        if is_link_local_or_metadata(address) || embedded.into_iter().any(is_link_local_or_metadata) {
             return if self.allow_link_local { Ok(()) } else { Err(Forbidden::LinkLocal) };
         }
         if self.public_only && !is_public(address) {
@@ -102,6 +103,16 @@ fn unwrapped(address: IpAddr) -> IpAddr {
     }
 }
 
+/// What an address of the local NAT64 prefix (RFC 8215) stands for, by each length that its operator may have chosen for
+/// the prefix: /48, /56, /64 (RFC 6052, section 2.2, leaves bits 64 to 71 out). /96 is [`unwrapped`]'s.
+fn local_nat64(address: IpAddr) -> Vec<IpAddr> {
+    let IpAddr::V6(v6) = address else { return Vec::new() };
+    let [0, 0x64, 0xff, 0x9b, 0, 1, a, b, _, d, e, f, g, ..] = v6.octets() else { return Vec::new() };
+    let byte = v6.octets()[7];
+    let forms = [[a, b, d, e], [byte, d, e, f], [d, e, f, g]];
+    forms.into_iter().map(|[a, b, c, d]| IpAddr::V4(Ipv4Addr::new(a, b, c, d))).collect()
+}
+
 fn is_link_local_or_metadata(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -111,7 +122,10 @@ fn is_link_local_or_metadata(address: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => {
             v6.is_unicast_link_local()
-                // Amazon and Google over IPv6.
+                // Amazon (instances; containers), Google, Oracle and Scaleway over IPv6.
+                || v6 == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)
+                || v6 == Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe)
+                || v6 == Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)
                 || v6 == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)
                 || v6 == Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)
         }
@@ -180,6 +194,13 @@ mod tests {
         "[fd00:ec2::254]",
         "[fd00:0ec2:0:0:0:0:0:0254]",
         "[fd20:ce::254]",
+        "[fd00:ec2::23]",
+        "[fd00:c1::a9fe:a9fe]",
+        "[fd00:42::42]",
+        "[64:ff9b:1:a9fe:a9:fe00::]",
+        "[64:ff9b:1:00a9:fe:a9fe::]",
+        "[64:ff9b:1:0:a9:fea9:fe00:0]",
+        "[64:ff9b:1:6464:64:c800::]",
         "[::ffff:169.254.169.254]",
         "[::ffff:a9fe:a9fe]",
         "[0:0:0:0:0:ffff:a9fe:a9fe]",

@@ -55,12 +55,29 @@ impl Answer {
         Self { outcome: Outcome::Refused, ..Self::missing(error) }
     }
 
+    /// Why it is not accepted, without what the receiver wrote: for others than the operator.
+    pub fn trouble(&self) -> Option<String> {
+        let error = self.error.as_deref()?;
+        let own = error.strip_suffix(&self.excerpt).map_or(error, |own| own.trim_end_matches(": "));
+        (self.outcome != Outcome::Accepted).then(|| own.to_owned())
+    }
+
     /// A head that does not accept, and what was read of its body.
-    pub fn unaccepted(outcome: Outcome, status: u16, body: &[u8], retry_after: Option<Duration>) -> Self {
+    pub fn unaccepted(
+        outcome: Outcome,
+        status: u16,
+        location: Option<&str>,
+        body: &[u8],
+        retry_after: Option<Duration>,
+    ) -> Self {
         let excerpt = printable(body);
         let mut error = format!("answered {status}");
         if (300..400).contains(&status) {
-            error.push_str(" (redirects are not followed)");
+            // Writing to a String cannot fail.
+            let _ = match location {
+                Some(place) => write!(error, " (redirects are not followed; this one leads to {place})"),
+                None => write!(error, " (redirects are not followed)"),
+            };
         }
         if !excerpt.is_empty() {
             // Writing to a String cannot fail.
@@ -126,10 +143,14 @@ mod tests {
 
     #[test]
     fn an_error_says_what_was_answered() {
-        let refused = Answer::unaccepted(Outcome::Refused, 302, b"", None);
+        let refused = Answer::unaccepted(Outcome::Refused, 302, None, b"", None);
         assert_eq!(refused.error.as_deref(), Some("answered 302 (redirects are not followed)"));
-        let down = Answer::unaccepted(Outcome::Unavailable, 503, b"busy\n", None);
+        let down = Answer::unaccepted(Outcome::Unavailable, 503, None, b"busy\n", None);
         assert_eq!(down.error.as_deref(), Some("answered 503: busy"));
+        assert_eq!(down.trouble().as_deref(), Some("answered 503"));
+        let moved = Answer::unaccepted(Outcome::Refused, 301, Some("https://a.example"), b"moved", None);
+        let why = "answered 301 (redirects are not followed; this one leads to https://a.example)";
+        assert_eq!(moved.trouble().as_deref(), Some(why));
     }
 
     proptest! {

@@ -1,9 +1,14 @@
-//! What a receiver must not get back into our logs: error pages like to repeat the URL they were asked for.
+//! Redacts a receiver's answer before it is logged or stored: error pages repeat the URL, the headers or the body of the
+//! request.
 //!
-//! Guards: no query, no value in it, no long part of the path and no secret header stays in a text that is kept.
-//! Deliberately not here: errors of the client, which never hold a URL (`net::describe`).
+//! Guards: no query, no value in it, no long part of the path, no secret header or part of one, and nothing that names a
+//! user (unionId, name, nick) remains, as it was sent, in JSON escapes or percent-encoded. Not here: errors of the client,
+//! which never hold a URL (`net::describe`).
+
+use std::fmt::Write as _;
 
 use reqwest::Url;
+use serde_json::Value;
 
 use crate::secret::Secret;
 
@@ -16,8 +21,43 @@ const SHORTEST_VALUE: usize = 4;
 /// A part of a path as long as this may be a secret, as in the URLs of chat services.
 const SHORTEST_SEGMENT: usize = 8;
 
+/// A part of a header's value as long as this may be a key: `Bearer KEY`, `user=KEY`.
+const SHORTEST_PART: usize = 6;
+
+/// A name in ASCII letters shorter than this is found in other words.
+const SHORTEST_NAME: usize = 4;
+
+/// What names the user of an event, from the event's own body.
+pub(super) fn identifying(body: &[u8]) -> Vec<String> {
+    let Ok(event) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
+    let user = &event["data"]["user"];
+    let texts = [&user["union_id"], &user["name"], &user["nick"], &event["subject"], &event["partitionkey"]];
+    let texts = texts.into_iter().filter_map(Value::as_str);
+    texts.filter(|text| text.len() >= SHORTEST_NAME && *text != "system").map(str::to_owned).collect()
+}
+
+/// As a query has it.
+fn form_encoded(text: &str, url: &Url) -> String {
+    let mut url = url.clone();
+    url.query_pairs_mut().clear().append_key_only(text);
+    url.query().unwrap_or_default().to_owned()
+}
+
+/// As JSON without any character beyond ASCII has it.
+fn json_escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for unit in text.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() => escaped.push(char::from(byte)),
+            // Writing to a String cannot fail.
+            _ => drop(write!(escaped, "\\u{unit:04x}")),
+        }
+    }
+    escaped
+}
+
 /// The text without what is secret about the request it answers.
-pub(super) fn hide(text: &str, url: &Url, secrets: &[Secret]) -> String {
+pub(super) fn hide(text: &str, url: &Url, secrets: &[Secret], users: &[String]) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut take = |part: &str, shortest: usize| {
         if part.len() >= shortest {
@@ -38,6 +78,14 @@ pub(super) fn hide(text: &str, url: &Url, secrets: &[Secret]) -> String {
     }
     for secret in secrets {
         take(secret.reveal(), SHORTEST_VALUE);
+        for part in secret.reveal().split([' ', '=', ',', ';', ':', '"']) {
+            take(part, SHORTEST_PART);
+        }
+    }
+    for user in users {
+        take(user, SHORTEST_NAME);
+        take(&json_escaped(user), SHORTEST_NAME);
+        take(&form_encoded(user, url), SHORTEST_NAME);
     }
     // The longest first, so that no rest of it stays behind.
     parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
@@ -51,7 +99,7 @@ mod tests {
     fn hidden(text: &str) -> String {
         let url =
             "https://oapi.example.com/robot/send/T00000000?access_token=a%2Bb%3Dhush&x=1".parse().unwrap();
-        hide(text, &url, &[Secret::new("Bearer hush-hush"), Secret::new("ab")])
+        hide(text, &url, &[Secret::new("Bearer hush-hush"), Secret::new("ab")], &[])
     }
 
     #[test]
@@ -65,6 +113,23 @@ mod tests {
             "token [hidden] is unknown ([hidden])"
         );
         assert_eq!(hidden("authorization: Bearer hush-hush"), "authorization: [hidden]");
+        assert_eq!(hidden("invalid api key: hush-hush"), "invalid api key: [hidden]");
         assert_eq!(hidden("about 1 robot"), "about 1 robot");
+    }
+
+    #[test]
+    fn an_answer_that_echoes_the_event_names_no_user() {
+        let body = r#"{"subject":"default/u-li","data":{"user":{"union_id":"u-li+1","name":"Li Wei","nick":"张敏"}}}"#;
+        let users = identifying(body.as_bytes());
+        let url: Url = "https://example.com/".parse().unwrap();
+        for echo in
+            [body, r#"{"nick":"\u5f20\u654f"}"#, "user=u-li%2B1&name=Li+Wei", "no user u-li+1 (Li Wei)"]
+        {
+            let hidden = hide(echo, &url, &[], &users);
+            for part in ["u-li", "Li Wei", "张敏", "5f20", "Li+Wei"] {
+                assert!(!hidden.contains(part), "{hidden}");
+            }
+        }
+        assert_eq!(identifying(b"{\"subject\":\"system\"}"), Vec::<String>::new());
     }
 }

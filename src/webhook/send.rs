@@ -11,7 +11,7 @@ pub mod trial;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Request, Response, Url};
 
 use self::bundle::Bundle;
@@ -170,11 +170,13 @@ impl Sender {
         if let Some(forbidden) = inner.forbidden {
             return Answer::missing(forbidden.to_string()).into();
         }
+        // Only needed where an answer repeats them; stored bodies are small.
+        let bodies: Vec<Vec<u8>> = messages.iter().map(|message| message.body.clone()).collect();
         let request = match inner.request(messages) {
             Ok(request) => request,
             Err(answer) => return answer.into(),
         };
-        match tokio::time::timeout(inner.timeout, inner.exchange(request)).await {
+        match tokio::time::timeout(inner.timeout, inner.exchange(request, &bodies)).await {
             Ok(sent) => sent,
             Err(_) => {
                 Answer::missing(format!("no answer within {}", humantime::format_duration(inner.timeout)))
@@ -232,7 +234,7 @@ impl Inner {
         url
     }
 
-    async fn exchange(&self, request: Request) -> Sent {
+    async fn exchange(&self, request: Request, bodies: &[Vec<u8>]) -> Sent {
         let pooled = self.pool.take(self.clock.now().as_ms());
         // A body of bytes is counted, not copied.
         let spare = if pooled { request.try_clone() } else { None };
@@ -243,14 +245,20 @@ impl Inner {
         };
         match result {
             Ok(response) if self.format.reads_answers() && response.status().is_success() => {
-                self.judge(response).await
+                self.judge(response, bodies).await
             }
-            Ok(response) => self.read(response).await,
+            Ok(response) => self.read(response, bodies).await,
             Err(error) => Answer::missing(net::describe(error)).into(),
         }
     }
 
-    async fn read(&self, mut response: Response) -> Sent {
+    /// The text of an answer, without secrets and without what names a user.
+    pub(super) fn redacted(&self, text: &str, url: &Url, bodies: &[Vec<u8>]) -> String {
+        let users: Vec<String> = bodies.iter().flat_map(|body| hidden::identifying(body)).collect();
+        hidden::hide(text, url, &self.secrets, &users)
+    }
+
+    async fn read(&self, mut response: Response, bodies: &[Vec<u8>]) -> Sent {
         let status = response.status().as_u16();
         let outcome = delivery::outcome_of_status(status);
         if outcome == Outcome::Accepted {
@@ -279,23 +287,28 @@ impl Inner {
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| delivery::retry_after(value, now));
+        let location = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
+        // Path and query of it may hold what is secret.
+        let location = location
+            .and_then(|place| response.url().join(place).ok())
+            .map(|place| place.origin().ascii_serialization());
         let (body, whole) = answer::read_body(&mut response).await;
         if whole {
             self.pool.give(now.as_ms());
         }
-        let body = hidden::hide(&String::from_utf8_lossy(&body), response.url(), &self.secrets);
-        Answer::unaccepted(outcome, status, body.as_bytes(), retry_after).into()
+        let body = self.redacted(&String::from_utf8_lossy(&body), response.url(), bodies);
+        Answer::unaccepted(outcome, status, location.as_deref(), body.as_bytes(), retry_after).into()
     }
 
     /// For receivers that say in the body whether they took it.
-    async fn judge(&self, mut response: Response) -> Sent {
+    async fn judge(&self, mut response: Response, bodies: &[Vec<u8>]) -> Sent {
         let status = response.status().as_u16();
         let (body, whole) = answer::read_body(&mut response).await;
         if whole {
             self.pool.give(self.clock.now().as_ms());
         }
         let judgement = self.format.judge(&body, whole);
-        let hide = |text: &str| hidden::hide(text, response.url(), &self.secrets);
+        let hide = |text: &str| self.redacted(text, response.url(), bodies);
         let excerpt = answer::printable(hide(&String::from_utf8_lossy(&body)).as_bytes());
         Answer {
             outcome: judgement.outcome,

@@ -84,3 +84,29 @@ async fn a_ready_made_token_is_read_again_when_refused_and_when_its_file_changed
     client.ongoing(&me(), None).await.unwrap();
     assert_eq!((used().as_str(), fake.token_calls()), ("third", 0));
 }
+
+#[tokio::test]
+async fn an_answer_that_repeats_the_token_the_secret_or_the_unionid_leaves_none_of_them_in_the_error() {
+    let texts = ["the-token-of-the-app", "the secret", me().as_str()].map(str::to_owned);
+    for text in texts.clone() {
+        for of_token_call in [false, true] {
+            let body = serde_json::json!({ "code": text, "message": text, "requestid": text }).to_string();
+            let fake = Fake::start(move |seen| match seen.is_list() != of_token_call {
+                true => http(400, &body),
+                false => http(200, r#"{"accessToken":"the-token-of-the-app","expireIn":7200}"#),
+            })
+            .await;
+            let secret = SecretSource::Plain(Secret::new("the secret"));
+            let app = App::Internal { key: "key".into(), secret, corp_id: None };
+            let credentials = Credentials { secret: Secret::new("the secret"), suite_ticket: None };
+            let clock: SharedClock = Arc::new(clock());
+            let client = Client::new(&fake.org(app), credentials, clock).unwrap();
+            let error = client.ongoing(&me(), None).await.unwrap_err();
+            // A call that is not made for the user does not know the id.
+            for known in texts.iter().filter(|known| !of_token_call || *known != me().as_str()) {
+                let shown = format!("{error:?}");
+                assert!(!shown.contains(known.as_str()) || (of_token_call && *known == texts[0]), "{shown}");
+            }
+        }
+    }
+}

@@ -138,10 +138,13 @@ fn spending(month: &Month) -> String {
 }
 
 fn delivering(hook: &Hook, since: impl Fn(i64) -> String) -> String {
-    let Hook { webhook, state, reason, pending, dead, oldest_ms } = hook;
+    let Hook { webhook, state, reason, pending, dead, oldest_ms, next_probe_ms } = hook;
     let mut text = format!("{webhook} is {state}");
     if let Some(reason) = reason {
         text += &format!(" ({reason})");
+    }
+    if let Some(ms) = next_probe_ms {
+        text += &format!(", next probe at {}", Timestamp::from_ms(*ms));
     }
     if *pending > 0 {
         text += &format!(", {pending} waiting");
@@ -213,6 +216,7 @@ mod tests {
                 pending: 2,
                 dead: 1,
                 oldest_ms: Some(40_000),
+                next_probe_ms: Some(160_000),
             }],
             database: Files { path: "/p.db".into(), main_bytes: 4096, wal_bytes: 0 },
             token: None,

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 
 pub use self::answer::{LONGEST_RETRY_AFTER, Outcome, outcome_of_status, retry_after};
 pub use self::rules::Rules;
-pub use self::standing::{DOWN_AFTER, Health, Standing};
+pub use self::standing::{DOWN_AFTER, Health, REFUSING_AFTER, Refusals, Standing};
 
 /// Why a delivery exists; travels as `presenced-trigger`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,7 @@ pub fn decide(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Verd
     match attempt.outcome {
         Outcome::Accepted => {
             answered(health);
+            health.refusals = Refusals::default();
             if health.standing.is_down() {
                 health.standing = Standing::Up;
             }
@@ -112,6 +113,7 @@ pub fn decide(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Verd
 /// would otherwise keep a receiver down that is long back.
 fn refused(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Verdict {
     answered(health);
+    health.refusals.add(attempt.delivery_id);
     probe_failed(health, attempt, rules);
     let strikes = attempt.strikes.saturating_add(1);
     let next = if strikes >= rules.attempts { Next::Dead } else { retry(attempt, strikes, rules) };

@@ -52,6 +52,34 @@ impl Standing {
     }
 }
 
+/// Refused so often in a row, over at least [`REFUSING_EVENTS`] events, a webhook takes nothing: worth an alert.
+pub const REFUSING_AFTER: u32 = 5;
+/// See [`REFUSING_AFTER`].
+const REFUSING_EVENTS: usize = 2;
+
+/// Refusals since the last accepted delivery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    in_a_row: u32,
+    /// Distinct deliveries, as many as matter.
+    deliveries: Vec<i64>,
+}
+
+impl Refusals {
+    /// One more.
+    pub fn add(&mut self, delivery_id: i64) {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        if self.deliveries.len() < REFUSING_EVENTS && !self.deliveries.contains(&delivery_id) {
+            self.deliveries.push(delivery_id);
+        }
+    }
+
+    /// Whether the receiver refuses whatever it gets, not one bad event.
+    pub fn are_all(&self) -> bool {
+        self.in_a_row >= REFUSING_AFTER && self.deliveries.len() >= REFUSING_EVENTS
+    }
+}
+
 /// A webhook's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -62,4 +90,24 @@ pub struct Health {
     /// Whose strikes are part of that row, at most [`DOWN_AFTER`]. Kept in memory only: after a restart in the middle
     /// of a row its first strikes stay, which is at most four.
     pub struck: Vec<i64>,
+    /// Kept in memory only; `trouble` outlives a restart.
+    pub refusals: Refusals,
+    /// What the receiver answers instead of accepting, while it is down or refuses every event.
+    pub trouble: Option<String>,
+}
+
+impl Health {
+    /// Sent to, and refuses every event.
+    pub fn is_refusing(&self) -> bool {
+        self.standing == Standing::Up && self.trouble.is_some()
+    }
+
+    /// Notes what an attempt was answered, after [`decide`](super::decide).
+    pub fn note(&mut self, trouble: Option<String>) {
+        match trouble {
+            None => self.trouble = None,
+            Some(text) if self.standing.is_down() || self.refusals.are_all() => self.trouble = Some(text),
+            Some(_) => {}
+        }
+    }
 }

@@ -63,6 +63,24 @@ fn a_refused_head_is_a_dead_letter_after_its_attempts() {
     }
     let verdict = decide(&mut health, &Attempt { strikes, ..attempt(Outcome::Refused) }, &rules);
     assert_eq!(verdict.next, Next::Dead);
+    assert_eq!((health.standing.clone(), health.failures), (Standing::Up, 0));
+    // One bad event, however often it is refused, says nothing about the receiver.
+    health.note(Some("answered 422".to_owned()));
+    assert!(!health.is_refusing());
+}
+
+#[test]
+fn refusals_of_several_events_in_a_row_are_the_receivers_until_it_accepts_one() {
+    let (mut health, rules) = (Health::default(), Rules::default());
+    for delivery_id in 1..=5 {
+        assert!(!health.is_refusing(), "{delivery_id}");
+        decide(&mut health, &Attempt { delivery_id, ..attempt(Outcome::Refused) }, &rules);
+        health.note(Some("answered 301".to_owned()));
+    }
+    assert!(health.is_refusing());
+    assert_eq!(health.trouble.as_deref(), Some("answered 301"));
+    decide(&mut health, &attempt(Outcome::Accepted), &rules);
+    health.note(None);
     assert_eq!(health, Health::default());
 }
 

@@ -248,7 +248,7 @@ async fn states_are_kept_and_strikes_given_back() {
         Standing::Up,
     ];
     for standing in standings {
-        let health = Health { standing, failures: 4, struck: Vec::new() };
+        let health = Health { standing, failures: 4, ..Health::default() };
         let turn = Turn { forgiven: vec![id], states: vec![(crm(), health.clone())], ..Turn::default() };
         f.store.turn(turn).await.unwrap();
         assert_eq!(f.store.webhook_states().await.unwrap(), [(crm(), health)]);

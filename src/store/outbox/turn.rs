@@ -160,8 +160,10 @@ struct StateOut<'a>(&'a str, &'static str, u32, Option<Timestamp>, Option<Timest
 
 fn state_row<'a>(webhook: &'a WebhookName, health: &'a Health) -> StateOut<'a> {
     let (since, probe_at, probes, reason) = match &health.standing {
-        Standing::Up => (None, None, 0, None),
-        Standing::Down { since, probe_at, probes } => (Some(*since), Some(*probe_at), *probes, None),
+        Standing::Up => (None, None, 0, health.trouble.as_deref()),
+        Standing::Down { since, probe_at, probes } => {
+            (Some(*since), Some(*probe_at), *probes, health.trouble.as_deref())
+        }
         Standing::Disabled { reason } | Standing::Paused { reason } => (None, None, 0, Some(reason.as_str())),
     };
     StateOut(webhook.as_str(), health.standing.name(), health.failures, since, probe_at, probes, reason)
@@ -173,6 +175,7 @@ pub(super) fn health(row: StateRow) -> Result<(WebhookName, Health), StoreError>
     let (name, state, failures, since_ms, probe_ms, probes, reason) = row;
     let odd = |what: String| corrupt("webhooks", &name, what);
     let webhook = WebhookName::parse(&name).map_err(|e| odd(format!("the name {e}")))?;
+    let reason_of_trouble = reason.clone();
     let reason = reason.unwrap_or_default();
     let standing = match (state.as_str(), since_ms, probe_ms) {
         ("up", ..) => Standing::Up,
@@ -185,7 +188,8 @@ pub(super) fn health(row: StateRow) -> Result<(WebhookName, Health), StoreError>
         ("paused", ..) => Standing::Paused { reason },
         _ => return Err(odd("it is down, but since when or until when is missing".to_owned())),
     };
-    Ok((webhook, Health { standing, failures, struck: Vec::new() }))
+    let trouble = reason_of_trouble.filter(|_| matches!(standing, Standing::Up | Standing::Down { .. }));
+    Ok((webhook, Health { standing, failures, trouble, ..Health::default() }))
 }
 
 pub(super) fn corrupt(table: &'static str, row: &impl ToString, what: String) -> StoreError {

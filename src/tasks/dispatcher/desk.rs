@@ -78,7 +78,9 @@ impl Desk {
     }
 
     /// Another config for the same webhook: what it has in hand and what is known of it stays.
-    pub(super) fn replace(&mut self, target: Target, pace: Option<SharedPace>) {
+    pub(super) fn replace(&mut self, target: Target, pace: Option<SharedPace>, now: Timestamp) {
+        // What was wrong with it may be put right: a webhook that is down is probed at once.
+        by_hand::apply(&mut self.health, Change::Answered, now);
         self.batches.replace(target.sender.batching(), pace);
         if self.target.rate != target.rate {
             self.rate = SendRate::new(target.rate);
@@ -232,7 +234,15 @@ impl Desk {
         let silent = answer.silence.is_some();
         let rules = self.rules();
         let verdicts = batch::decide(&mut self.health, &attempts, silent, &rules);
-        self.changed |= self.health.standing != standing || self.health.failures != failures;
+        let trouble = self.health.trouble.clone();
+        self.health.note(answer.trouble());
+        self.changed |= self.health.standing != standing
+            || self.health.failures != failures
+            || self.health.trouble != trouble;
+        if self.health.is_refusing() && trouble.is_none() {
+            let why = self.health.trouble.as_deref();
+            tracing::warn!(webhook = %self.target.name, why, "webhook refuses every event");
+        }
         let (webhook, why) = (&self.target.name, answer.error.as_deref().unwrap_or("accepted"));
         if self.health.standing.name() != standing.name() {
             tracing::warn!(%webhook, state = self.health.standing.name(), why, "webhook state changed");

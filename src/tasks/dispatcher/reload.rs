@@ -85,7 +85,7 @@ impl Dispatcher {
         for target in targets {
             let pace = self.paces.of(&target, now);
             if let Some(&at) = self.by_name.get(&target.name) {
-                self.desks[at].replace(target, pace);
+                self.desks[at].replace(target, pace, now);
             } else {
                 let known = states.iter().find(|(webhook, _)| *webhook == target.name);
                 let health = known.map(|(_, health)| health.clone()).unwrap_or_default();

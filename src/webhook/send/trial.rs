@@ -8,7 +8,6 @@ use reqwest::header::HeaderMap;
 
 use super::{Message, Sender, Sent};
 use crate::webhook::answer::{self, Answer};
-use crate::webhook::hidden;
 
 /// What stands for a header's value that may be a secret.
 const HIDDEN: &str = "(hidden)";
@@ -29,6 +28,7 @@ impl Sender {
     pub async fn try_out(&self, message: Message) -> Trial {
         let inner = &*self.inner;
         let body = message.body.clone();
+        let bodies = [body.clone()];
         if let Some(forbidden) = inner.forbidden {
             return Trial { headers: Vec::new(), body, answer: Answer::missing(forbidden.to_string()) };
         }
@@ -38,10 +38,10 @@ impl Sender {
         };
         let (headers, body) = shown(&request);
         let exchange = async {
-            let Sent { mut answer, leftover } = inner.exchange(request).await;
+            let Sent { mut answer, leftover } = inner.exchange(request, &bodies).await;
             if let Some(mut leftover) = leftover {
                 let (bytes, whole) = answer::read_body(&mut leftover.response).await;
-                let told = hidden::hide(&String::from_utf8_lossy(&bytes), &inner.url, &inner.secrets);
+                let told = inner.redacted(&String::from_utf8_lossy(&bytes), &inner.url, &bodies);
                 answer.excerpt = answer::printable(told.as_bytes());
                 if whole {
                     leftover.give_back();

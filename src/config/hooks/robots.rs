@@ -1,0 +1,76 @@
+//! Chat robots, known by their URLs.
+//!
+//! Guards: a robot that would refuse every event because the format is not its own is an error in the config, with the line
+//! to add; its answer is judged by its own code wherever a template is used. Not here: sending to them (`webhook::format`).
+//!
+//! Sources: the robots' own pages: DingTalk `/robot/send` (`errcode`), Feishu and Lark `/open-apis/bot/v2/hook/` (`code`),
+//! WeCom `/cgi-bin/webhook/send` (`errcode`), Slack `/services/` (plain `ok`, errors by status).
+
+use super::super::credentials::Context;
+use super::super::section::Spot;
+use super::super::{Format, Text};
+use super::Keys;
+
+/// A robot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Robot {
+    DingTalk,
+    Feishu,
+    WeCom,
+    Slack,
+}
+
+impl Robot {
+    fn name(self) -> &'static str {
+        match self {
+            Self::DingTalk => "DingTalk",
+            Self::Feishu => "Feishu",
+            Self::WeCom => "WeCom",
+            Self::Slack => "Slack",
+        }
+    }
+
+    fn lines(self) -> &'static str {
+        match self {
+            Self::DingTalk => "add `format = \"dingtalk_robot\"`",
+            Self::Feishu => "add `format = \"template\"` and `template = \"feishu\"`",
+            Self::WeCom => "add `format = \"template\"` and `template = \"wecom\"`",
+            Self::Slack => "add `format = \"template\"` and `template = \"slack\"`",
+        }
+    }
+
+    /// What its answer holds when it took a message.
+    pub(super) fn success(self) -> Option<(String, serde_json::Value)> {
+        match self {
+            Self::DingTalk | Self::WeCom => Some(("/errcode".to_owned(), 0.into())),
+            Self::Feishu => Some(("/code".to_owned(), 0.into())),
+            Self::Slack => None,
+        }
+    }
+}
+
+/// The robot behind a URL. One that is a secret is not known.
+pub(super) fn known(url: &Text) -> Option<Robot> {
+    let Text::Plain(text) = url else { return None };
+    let rest = text.trim().split_once("://")?.1;
+    let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = host.split(':').next().unwrap_or(host).trim_end_matches('.').to_ascii_lowercase();
+    match host.as_str() {
+        "oapi.dingtalk.com" | "oapi.dingtalk.io" if path.starts_with("/robot/send") => Some(Robot::DingTalk),
+        "open.feishu.cn" | "open.larksuite.com" if path.starts_with("/open-apis/bot/") => Some(Robot::Feishu),
+        "qyapi.weixin.qq.com" if path.starts_with("/cgi-bin/webhook/send") => Some(Robot::WeCom),
+        "hooks.slack.com" => Some(Robot::Slack),
+        _ => None,
+    }
+}
+
+/// Refuses formats that a robot does not understand.
+pub(super) fn check(url: &Spot<Text>, keys: &Keys, context: Context<'_>) {
+    let Some(robot) = known(&url.value) else { return };
+    let format = keys.format.as_ref().map_or(Format::Standard, |spot| spot.value);
+    let fits = format == Format::Template || (format == Format::DingtalkRobot && robot == Robot::DingTalk);
+    if !fits {
+        let message = format!("this is a robot of {}, which refuses events in this format", robot.name());
+        context.report.error("robot-format", &url.place, message, robot.lines());
+    }
+}
