@@ -80,8 +80,7 @@ impl Endpoint {
         }
         // Made in a closed folder and moved: never open to others, not even before its mode is set.
         let folder = path.with_extension(format!("{}.tmp", std::process::id()));
-        // One may be left of a killed process that had our number.
-        let _ = std::fs::remove_dir_all(&folder);
+        remove_leftovers(path);
         std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
         let bound = bind_closed(&folder.join("s"), path);
         let removed = std::fs::remove_dir_all(&folder);
@@ -153,6 +152,20 @@ pub async fn ask(places: &[PathBuf], request: &Request) -> Result<Response, Cont
         }
     }
     Err(ControlError::Unreachable { tried: places.to_vec() })
+}
+
+/// Removes the folders that starts of this daemon left when they were killed; the lock on the database keeps two from starting at once.
+fn remove_leftovers(path: &Path) {
+    let Some(Ok(entries)) = path.parent().map(std::fs::read_dir) else { return };
+    let stem = format!("{}.", path.file_stem().unwrap_or_default().to_string_lossy());
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(&stem)?.strip_suffix(".tmp"));
+        if process.is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_digit())) {
+            // One that cannot be removed is in the way of nothing, unless it is ours: then making it says so.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn bind_closed(at: &Path, then_move_to: &Path) -> io::Result<UnixListener> {
@@ -231,6 +244,8 @@ mod tests {
     async fn what_is_asked_is_answered_until_the_stop() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.sock");
+        // As a start leaves it that is killed before its rename.
+        std::fs::create_dir(dir.path().join("c.4711.tmp")).unwrap();
         let endpoint = Endpoint::bind(&path).await.unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left there");

@@ -30,6 +30,8 @@ pub(super) const RESTORING: &str = ".restoring";
 pub(super) const SET_ASIDE: &str = ".before-restore-";
 /// What was there before a migration: `presence.db.before-migration-<schema>`.
 const BEFORE_MIGRATION: &str = ".before-migration-";
+/// What SQLite may leave beside a copy.
+const FILES_OF_COPY: [&str; 3] = ["-journal", "-wal", "-shm"];
 const DAY_LENGTH: usize = "2026-11-23".len();
 
 const COPY: &str = "VACUUM INTO ?1";
@@ -156,7 +158,8 @@ pub(super) fn all(database: &Path, folder: Option<&Path>) -> Result<Vec<PathBuf>
 /// Removes what a copy or a restore left beside the database when it was killed. To be called with the lock held.
 pub(super) fn tidy(database: &Path) -> Result<(), StoreError> {
     let halves = beside::listed(database, |rest| {
-        rest.starts_with(RESTORING) || rest.starts_with(BEFORE_MIGRATION) && rest.contains(PARTIAL)
+        let half = FILES_OF_COPY.iter().find_map(|suffix| rest.strip_suffix(suffix)).unwrap_or(rest);
+        half == RESTORING || half.starts_with(BEFORE_MIGRATION) && half.ends_with(PARTIAL)
     })?;
     let own = check::FileId::of(database).ok();
     let links = beside::listed(database, |rest| rest.starts_with(SET_ASIDE))?;
@@ -261,7 +264,7 @@ pub(super) fn sync_folder(path: &Path) {
 }
 
 pub(super) fn remove_copy(path: &Path) {
-    for suffix in ["", "-journal", "-wal", "-shm"] {
+    for suffix in std::iter::once("").chain(FILES_OF_COPY) {
         // What is not there need not be removed; what cannot be is in the way next time, and is named then.
         let _ = fs::remove_file(beside::named(path, suffix));
     }

@@ -106,7 +106,7 @@ pub(super) fn note(path: &Path, text: &str) -> io::Result<()> {
     create_new(path)?.write_all(text.as_bytes())
 }
 
-/// What a file says, if it is a plain one: whoever owns it.
+/// What a file says, if it is a plain one, whatever user owns it.
 pub fn read(path: &Path) -> io::Result<String> {
     io::read_to_string(open(path, OpenOptions::new().read(true), Owner::Any)?)
 }

@@ -24,7 +24,7 @@ use super::{StoreError, beside, check, connection, open, readonly, schema};
 use crate::time::Timestamp;
 
 const RENAME_SOURCE: &str = "UPDATE installation SET source = ?1 WHERE one = 1";
-/// Whoever held a lease is not there any more.
+/// The daemon that held the leases is not there any more.
 const FREE_LANES: &str = "UPDATE lanes SET lease_ms = NULL";
 const EMPTY_WAL: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
@@ -89,7 +89,7 @@ async fn settle(database: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes a copy into a database of its own: a new source, nobody's leases, and nobody who was erased meanwhile.
+/// Makes a copy into a database of its own: a new source, no leases, and no person who was erased meanwhile.
 async fn prepare(new: &Path, erasures: &[Erasure], now: Timestamp) -> Result<(String, u64), StoreError> {
     let mut connection = connection::connect_copy(new).await?;
     let prepared = async {

@@ -1,7 +1,7 @@
 //! The WAL: carried into the file now and then, and whose fault it is when that does not go.
 //!
 //! Guards: who reads the file alone sees the last minute at the latest; a WAL that grows is noticed long before it fills the
-//! disk, with the name of the program that keeps it. Deliberately not here: who is told (`tasks::alerts_database`).
+//! disk, with the name of the program that keeps it. Deliberately not here: the alert (`tasks::alerts_database`).
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

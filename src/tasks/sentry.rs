@@ -3,7 +3,7 @@
 //! Guards: a database or WAL that was deleted or replaced ends the daemon within ten seconds, before more is written that is
 //! lost; a write lock that another program holds is known within ten seconds; a disk that was full and is not any more lets
 //! polling go on; who reads the file alone sees the last minute at the latest. Deliberately not here: what pauses while the
-//! disk is full (`poller`), who is told (`alerts_database`).
+//! disk is full (`poller`), the alert (`alerts_database`).
 
 use std::sync::Arc;
 use std::time::Duration;

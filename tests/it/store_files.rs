@@ -172,15 +172,15 @@ async fn what_an_interrupted_command_left_is_cleaned_at_the_next_start() {
     fs::hard_link(place.file(), beside(&place, ".before-restore-17")).unwrap();
     let kept = beside(&place, ".before-restore-16");
     fs::copy(place.file(), &kept).unwrap();
-    fs::write(beside(&place, ".of-the-operator"), "stays").unwrap();
+    fs::write(beside(&place, ".restoring-notes"), "of the operator").unwrap();
     place.open().await.close().await.unwrap();
     assert_eq!(
         names(place.folder.path()),
-        ["presence.db", "presence.db.before-restore-16", "presence.db.lock", "presence.db.of-the-operator"]
+        ["presence.db", "presence.db.before-restore-16", "presence.db.lock", "presence.db.restoring-notes"]
     );
 }
 
-/// How many events somebody sees who reads the file alone, as Datasette does with `-i`.
+/// How many events are in the file alone, which Datasette reads with `-i`.
 fn seen_alone(place: &Place) -> String {
     let uri = format!("file:{}?immutable=1", place.file().display());
     sqlite3(Path::new(&uri), "SELECT count(*) FROM events")
@@ -235,8 +235,8 @@ async fn a_wal_that_a_reader_keeps_from_shrinking_is_an_alert_that_names_the_rea
     let shell = Shell::hold(&place.file(), "BEGIN; SELECT count(*) FROM events;");
     let wal = fs::OpenOptions::new().write(true).open(beside(&place, "-wal")).unwrap();
     let length = wal.metadata().unwrap().len();
-    let (_, nobody) = tokio::sync::watch::channel(Arc::from([]));
-    let mut alert = DatabaseAlert::new(store.clone(), Arc::default(), nobody);
+    let (_, no_webhooks) = tokio::sync::watch::channel(Arc::from([]));
+    let mut alert = DatabaseAlert::new(store.clone(), Arc::default(), no_webhooks);
     // Longer by a hole, which SQLite takes for no frame.
     wal.set_len((256 << 20) - 1).unwrap();
     alert.step(later(1)).await.unwrap();
@@ -246,9 +246,9 @@ async fn a_wal_that_a_reader_keeps_from_shrinking_is_an_alert_that_names_the_rea
     alert.step(later(7)).await.unwrap();
     assert_eq!(store.firing_alerts().await.unwrap(), [(None, "database".to_owned())]);
     let said = "SELECT body FROM v_events WHERE type = 'system.alert'";
-    let told = sqlite3(&place.file(), said);
+    let text = sqlite3(&place.file(), said);
     let named = format!("sqlite3 (process {})", shell.0.id());
-    assert!(told.lines().count() == 1 && told.contains("300 MiB") && told.contains(&named), "{told}");
+    assert!(text.lines().count() == 1 && text.contains("300 MiB") && text.contains(&named), "{text}");
     wal.set_len(length.max(200 << 20)).unwrap();
     alert.step(later(12)).await.unwrap();
     assert_eq!(store.firing_alerts().await.unwrap().len(), 1, "still long");

@@ -1,6 +1,6 @@
 //! A database of an earlier release under this one.
 //!
-//! Guards: it opens with its open visits and pending deliveries, no event is told twice; before the schema changes there is
+//! Guards: it opens with its open visits and pending deliveries, no event is sent twice; before the schema changes there is
 //! a verified copy, and the copy brings back what was. Deliberately not here: each migration's own work (`store::schema`).
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
 #![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::harness::daemon::{Site, sqlite3};
 use crate::harness::fake::{Fake, inside};
 use crate::harness::receiver::{Delivery, Receiver};
-use crate::store_fixture::{Place, START};
+use crate::store_fixture::{Place, START, identity};
 
 /// What 0.1.0 left; its head says what is in it.
 const OLD: &str = include_str!("fixtures/presence-0.1.0.sql");
@@ -38,7 +38,7 @@ fn copy_of(database: &Path) -> PathBuf {
 }
 
 #[test]
-fn an_open_visit_and_pending_deliveries_of_0_1_0_go_on_and_no_event_is_told_twice() {
+fn an_open_visit_and_pending_deliveries_of_0_1_0_go_on_and_no_event_is_sent_twice() {
     let (fake, receiver) = (Fake::start(), Receiver::start());
     fake.say("li", &inside("li", MEETING, 3, JOINED, ""));
     let poll = "interval = \"50ms\"\nmin_interval = \"20ms\"";
@@ -98,6 +98,18 @@ async fn the_copy_made_before_a_migration_brings_the_old_database_back() {
     restore::restore(&copy, &place.file(), START).await.unwrap();
     place.open().await.close().await.unwrap();
     assert_eq!(place.count("SELECT count(*) FROM v_deliveries WHERE state = 'pending'").await, 6);
+}
+
+#[tokio::test]
+async fn a_person_is_erased_from_the_copy_made_before_a_migration_too() {
+    let place = Place::new();
+    lay_down(&place.file());
+    let store = place.open().await;
+    let forgotten = store.forget(&identity("wang"), None, START).await.unwrap();
+    assert_eq!(forgotten.backups, [copy_of(&place.file())]);
+    store.close().await.unwrap();
+    let restored = restore::restore(&copy_of(&place.file()), &place.file(), START).await.unwrap();
+    assert_eq!((restored.rows["people"], restored.forgotten), (1, 0));
 }
 
 #[tokio::test]
