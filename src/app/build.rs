@@ -313,6 +313,7 @@ async fn web_state(
     let address = listener.local_addr().map_err(|error| BuildError::File { what: "the listener", error })?;
     let state = web::State::new(store.history(), Arc::clone(health), token, Arc::clone(clock), address);
     state.measure(measured);
+    state.set_hosts(&config.http.hosts);
     Ok((listener, state))
 }
 

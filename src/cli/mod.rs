@@ -91,6 +91,24 @@ pub fn load_checked(globals: &Globals) -> anyhow::Result<Loaded> {
     })
 }
 
+/// The config for a command that the daemon or the database answers: of a file that is refused, what could be read. The
+/// failure is for what cannot be done without a whole config.
+pub(super) fn load_readable(globals: &Globals) -> anyhow::Result<(Loaded, Option<Failure>)> {
+    let not_found = |error: config::NotFound| Failure::new(Exit::Config, error.to_string());
+    let path = config::locate(globals.config.as_deref()).map_err(not_found)?;
+    match config::load(&path) {
+        Ok(loaded) => Ok((loaded, None)),
+        Err(mut refused) => {
+            // Where the path itself is what is wrong there is nothing to read.
+            let salvaged = refused.salvaged.take().filter(|config| config.history.path.exists());
+            let failure = Failure { exit: Exit::Config, message: refused.to_string(), complete: true };
+            let Some(config) = salvaged else { return Err(failure.into()) };
+            let config::Refused { problems: warnings, sources, .. } = refused;
+            Ok((Loaded { config: *config, warnings, sources }, Some(failure)))
+        }
+    }
+}
+
 /// The config file that the control socket's place follows from. Its content may be wrong.
 pub(super) fn socket_of(globals: &Globals) -> anyhow::Result<PathBuf> {
     let path = config::locate(globals.config.as_deref())

@@ -9,10 +9,10 @@ use anyhow::Context;
 
 use super::output::{Cell, Column, GOOD, Printer, Row, Style, WARNING, harmless, write_out};
 use super::reading::{runtime, unfound};
-use super::{Exit, Failure, Globals, OutputFormat, load_config};
+use super::{Exit, Failure, Globals, OutputFormat, load_readable};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::secrets::{self, SecretSource};
-use crate::config::{App, Config, Org};
+use crate::config::{App, Config, Loaded, Org};
 use crate::control::{
     Advice, ControlError, PollFailure, PollOutcome, PollReport, Request, Response, ask, ask_places,
     request_line,
@@ -55,9 +55,9 @@ const COLUMNS: &[Column] = &[
 /// Runs it.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let Args { who, dry_run, debug } = args;
-    let config = load_config(globals)?;
+    let (Loaded { config, .. }, refused) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
-    let report = runtime()?.block_on(look(&config, who, dry_run, &printer))?;
+    let report = runtime()?.block_on(look(&config, refused, who, dry_run, &printer))?;
     show(&printer, &report, debug)?;
     match &report.outcome {
         PollOutcome::Seen { .. } => Ok(Exit::Done),
@@ -68,13 +68,22 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     }
 }
 
-async fn look(config: &Config, who: String, dry_run: bool, printer: &Printer) -> anyhow::Result<PollReport> {
+async fn look(
+    config: &Config,
+    refused: Option<Failure>,
+    who: String,
+    dry_run: bool,
+    printer: &Printer,
+) -> anyhow::Result<PollReport> {
     let request = Request::Poll { who: who.clone(), dry_run };
     match ask(&ask_places(&config.file), &request).await {
         Ok(Response::Poll(report)) => Ok(*report),
         Ok(Response::Refused { advice, message }) => Err(Failure::new(exit(advice), message).into()),
         Ok(_) => Err(Failure::new(Exit::Failed, "the daemon answered something else").into()),
         Err(ControlError::Unreachable { .. }) => {
+            if let Some(refused) = refused {
+                return Err(refused.into());
+            }
             printer.remark(
                 "The daemon does not run: looking from here; nothing is kept, and the call is not counted.",
             );

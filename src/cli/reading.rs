@@ -3,7 +3,7 @@
 //! Guards: nothing is written and no daemon is needed. Deliberately not here: what is looked at.
 
 use super::output::Printer;
-use super::{Exit, Failure, Globals, load_checked};
+use super::{Exit, Failure, Globals, load_readable};
 use crate::clock::{Clock, SystemClock};
 use crate::config::problem::{Problem, Sources};
 use crate::config::{Config, Loaded};
@@ -40,9 +40,13 @@ pub(super) fn read(
     globals: &Globals,
     look: impl AsyncFnOnce(&Reading) -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
-    let Loaded { config, warnings, sources } = load_checked(globals)?;
-    let warnings = warnings.iter().map(|warning| one_line(warning, &sources)).collect();
+    let (Loaded { config, warnings, sources }, refused) = load_readable(globals)?;
+    let mut warnings: Vec<String> = warnings.iter().map(|warning| one_line(warning, &sources)).collect();
     let printer = Printer::new(globals, config.time_zone);
+    if refused.is_some() {
+        warnings.insert(0, "the file is refused as it is now: `presenced check` shows why".to_owned());
+        printer.remark("The config file is refused as it is now (`presenced check` shows why); this is what could be read.");
+    }
     runtime()?.block_on(async {
         let store = Store::open_readonly(&config.history.path).await?;
         let (history, ledger) = (store.history(), store.ledger());

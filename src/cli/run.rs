@@ -126,10 +126,16 @@ fn watched(daemon: Daemon) -> Daemon {
 /// Watches for jumps of the wall clock; ends with the daemon, which it stops when a jump has lasted.
 async fn jumps(clock: &SteadyClock, turn: &CancellationToken) {
     let seconds = |ms: i64| ms / 1000;
+    let mut reported = 0;
     loop {
         let next = clock.now().plus(CHECK_CLOCK);
         if turn.run_until_cancelled(clock.sleep_until(next)).await.is_none() {
             return;
+        }
+        let dropped = log::dropped_lines();
+        if dropped > reported {
+            let lines = dropped - std::mem::replace(&mut reported, dropped);
+            tracing::warn!(lines, "log lines were dropped: the standard error was not read");
         }
         match clock.check() {
             Some(Change::Jumped(by)) => {

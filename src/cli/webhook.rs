@@ -7,8 +7,8 @@ use clap::Subcommand;
 
 use super::output::Printer;
 use super::poll::exit;
-use super::{Exit, Failure, Globals, load_config};
-use crate::config::{Config, Webhook};
+use super::{Exit, Failure, Globals, load_readable};
+use crate::config::{Config, Loaded, Webhook};
 use crate::control::webhook::{WebhookRequest, WebhookResponse};
 use crate::control::{ControlError, Request, Response, ask, ask_places};
 
@@ -82,7 +82,8 @@ struct Acting {
 
 impl Acting {
     fn new(globals: &Globals) -> anyhow::Result<Self> {
-        let config = load_config(globals)?;
+        // The daemon answers, whatever the file is like by now.
+        let (Loaded { config, .. }, _) = load_readable(globals)?;
         let printer = Printer::new(globals, config.time_zone);
         Ok(Self { config, printer })
     }

@@ -39,6 +39,8 @@ pub struct Refused {
     pub problems: Vec<Problem>,
     /// The files it came from.
     pub sources: Sources,
+    /// What could be read in spite of the errors: enough to find the daemon and the database, not to run.
+    pub salvaged: Option<Box<Config>>,
 }
 
 impl fmt::Display for Refused {
@@ -88,7 +90,7 @@ pub fn load_in(path: &Path, around: &Surroundings) -> Result<Loaded, Refused> {
         Some(config) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
             Ok(Loaded { config, warnings: problems, sources })
         }
-        _ => Err(Refused { problems, sources }),
+        config => Err(Refused { problems, sources, salvaged: config.map(Box::new) }),
     }
 }
 

@@ -120,7 +120,7 @@ pub(super) fn webhooks(
         }
         let merged = merge(own, &base);
         format::check_secrets(&merged, context);
-        robots::check(&url, &merged, context);
+        robots::check(&url.value, &merged, section, context);
         let message = format::message(&merged, section, zone, context);
         check_audience(&filters(&merged), &name, watched, context.report);
         let mut webhook = build(name.value.clone(), url.value, merged, backoff, message);

@@ -59,7 +59,8 @@ pub(super) fn store_nick(section: Option<&Section<'_>>) -> bool {
 
 /// `[http]`.
 pub(super) fn http(section: Option<&Section<'_>>, context: Context<'_>) -> Http {
-    let mut http = Http { listen: Some(([127, 0, 0, 1], 8787).into()), token: None, metrics_per_user: false };
+    let listen = Some(([127, 0, 0, 1], 8787).into());
+    let mut http = Http { listen, token: None, hosts: Vec::new(), metrics_per_user: false };
     let Some(section) = section else { return http };
     let listen = section.take_unless("listen", &http.listen, address::listen);
     let token = section.take("token", |raw| context.source(raw));
@@ -77,6 +78,9 @@ pub(super) fn http(section: Option<&Section<'_>>, context: Context<'_>) -> Http 
         }
     }
     http.token = token.map(|spot| spot.value);
+    let hosts = section.take_list("hosts", true, value::host_name);
+    http.hosts =
+        hosts.map(|list| list.value.into_iter().map(|host| host.value).collect()).unwrap_or_default();
     http.metrics_per_user = section.take_or("metrics_per_user", false, value::flag);
     http
 }

@@ -359,6 +359,8 @@ pub struct Http {
     pub listen: Option<SocketAddr>,
     /// `None` = made at the first start, beside the database.
     pub token: Option<SecretSource>,
+    /// Names that the listener is asked by, beside its address and `localhost`; without ports.
+    pub hosts: Vec<String>,
     /// A person as a metric label.
     pub metrics_per_user: bool,
 }

@@ -32,6 +32,20 @@ pub(super) fn some_text(raw: Raw<'_>) -> Result<String, Trouble> {
     }
 }
 
+/// A host name, without scheme and port.
+pub(super) fn host_name(raw: Raw<'_>) -> Result<String, Trouble> {
+    let text = some_text(raw)?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if text.chars().all(fits) {
+        Ok(text)
+    } else {
+        Err(Trouble::new(
+            format!("`{text}` is no host name"),
+            "write the name alone: `presenced.example.com`",
+        ))
+    }
+}
+
 /// `true` or `false`.
 pub(super) fn flag(raw: Raw<'_>) -> Result<bool, Trouble> {
     raw.value.as_bool().ok_or_else(|| {

@@ -1,15 +1,17 @@
 //! Log lines: which are written, and how they look.
 //!
-//! Guards: for journald and as JSON one event is one line; libraries that would print URLs are held at warnings;
+//! Guards: a standard error that is not read stops nothing: lines wait in a bounded queue, and what does not fit is counted;
+//! for journald and as JSON one event is one line; libraries that would print URLs are held at warnings;
 //! journald gets priorities and no second time stamp. Deliberately not here: what is logged.
 
 use std::fmt;
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
@@ -24,6 +26,11 @@ use crate::config::LogFormat;
 
 /// Their finer lines hold URLs, headers or SQL.
 const CAPPED: [&str; 7] = ["hyper", "reqwest", "sqlx", "rustls", "tower", "axum", "h2"];
+
+/// So many lines wait for a standard error that is not read.
+const WAITING_LINES: usize = 4_096;
+
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
 /// Why logging could not begin, or be changed.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +55,8 @@ pub enum LogError {
 #[derive(Clone)]
 pub struct LogHandle {
     filter: reload::Handle<Targets, tracing_subscriber::Registry>,
+    /// Writes what waits when the last handle goes, for a second at most.
+    _writer: Arc<WorkerGuard>,
 }
 
 impl fmt::Debug for LogHandle {
@@ -68,9 +77,18 @@ impl LogHandle {
 /// `verbosity`: how often `-v` was given, or -1 for `-q`.
 pub fn init(level: &str, format: LogFormat, verbosity: i8) -> Result<LogHandle, LogError> {
     let (filter, handle) = reload::Layer::new(targets(level, verbosity)?);
-    let lines = lines(resolved(format), std::io::stderr, Limit::new(Arc::new(SystemClock)));
+    let (writer, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).finish(std::io::stderr());
+    // Logging begins once.
+    let _ = DROPPED.set(writer.error_counter());
+    let lines = lines(resolved(format), writer, Limit::new(Arc::new(SystemClock)));
     tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().map_err(|_| LogError::Begun)?;
-    Ok(LogHandle { filter: handle })
+    Ok(LogHandle { filter: handle, _writer: Arc::new(guard) })
+}
+
+/// Lines that did not fit into the queue since the start, because the standard error was not read.
+pub fn dropped_lines() -> usize {
+    DROPPED.get().map_or(0, ErrorCounter::dropped_lines)
 }
 
 /// The filter a text stands for, with the libraries capped.

@@ -6,28 +6,40 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::{State, problem};
 use crate::secret::Secret;
 
-/// Answers 421 unless the request names this listener.
+/// Answers 421 unless the request names this listener; what says nothing about people answers to any name.
 pub(super) async fn known_host(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
+    if state.is_open(request.uri().path()) || is_known(&state, request.headers(), request.uri()) {
+        return next.run(request).await;
+    }
+    let text = "this listener does not go by that name: ask by its address or as localhost, with the port, or add the \
+        name to `hosts` in [http]";
+    problem(StatusCode::MISDIRECTED_REQUEST, text)
+}
+
+/// Whether a request names this listener.
+pub(super) fn is_known(state: &State, headers: &HeaderMap, uri: &Uri) -> bool {
+    let known = |host: &str| is_ours(host, state.0.listen) || state.has_host(host);
+    let mut hosts = headers.get_all(header::HOST).iter();
     let named = match (hosts.next().map(HeaderValue::to_str), hosts.next()) {
-        (Some(Ok(host)), None) => is_ours(host, state.0.listen),
+        (Some(Ok(host)), None) => known(host),
         _ => false,
     };
     // In the absolute form the request line names the host too, and outranks the header (RFC 9112, 3.2.2).
-    let line = request.uri().authority().is_none_or(|host| is_ours(host.as_str(), state.0.listen));
-    if named && line {
-        next.run(request).await
-    } else {
-        let text =
-            "this listener does not go by that name: ask by its address or as localhost, with the port";
-        problem(StatusCode::MISDIRECTED_REQUEST, text)
+    named && uri.authority().is_none_or(|host| known(host.as_str()))
+}
+
+/// The name in `Host`, without a port.
+pub(super) fn name_of(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
     }
 }
 

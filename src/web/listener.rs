@@ -19,7 +19,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::{SharedClock, Sleep};
 
-/// From one answer (or the connection's begin) to the next. Also what an idle connection is kept for.
+/// From the connection's begin to the end of its first request.
+const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// From one answer to the next. Also what an idle connection is kept for.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// From one answer to the next: some requests' worth of lines and headers. Nothing here takes a body of any size.
 const MOST_BYTES: usize = 32 * 1024;
@@ -86,7 +88,7 @@ pub(super) struct Timed {
 
 impl Timed {
     fn new(stream: TcpStream, permit: OwnedSemaphorePermit, clock: SharedClock) -> Self {
-        let deadline = clock.sleep_until(clock.now().plus(PATIENCE));
+        let deadline = clock.sleep_until(clock.now().plus(HEAD_PATIENCE));
         Self { stream, deadline, unanswered_bytes: 0, clock, _permit: permit }
     }
 

@@ -20,6 +20,7 @@ use crate::store::census::weight;
 use crate::store::history::{BudgetRow, Counts, History, Standing};
 use crate::store::{StoreError, census::Queue};
 use crate::telemetry::health::{Health, SweepState, Sweeps};
+use crate::telemetry::log;
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics, Page, seconds};
 use crate::telemetry::settings::InForce;
 use crate::time::Timestamp;
@@ -71,6 +72,9 @@ pub(super) async fn metrics(
     liveness(&mut page, &state.0.health);
     sweeps(&mut page, &state.0.health.sweeps());
     settings(&mut page, measured);
+    let help = "Log lines dropped because the standard error was not read.";
+    page.family("presenced_log_lines_dropped_total", "counter", help);
+    page.sample(&[], log::dropped_lines());
     let read = timeout(READ_TIME, read(&state.0.history, measured.per_user.load(Ordering::Relaxed))).await;
     page.family("presenced_database_answers", "gauge", "Whether the database was read for this page.");
     page.sample(&[], u8::from(matches!(read, Ok(Ok(_)))));

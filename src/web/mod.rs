@@ -9,11 +9,13 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -32,8 +34,11 @@ pub mod token;
 pub use listener::Peer;
 use metrics::Measured;
 
-/// Connections at once: dashboards, probes and receivers that catch up, on one machine.
-const MAX_CONNECTIONS: usize = 64;
+/// Connections at once. One that waits for its request costs little, and health must find room beside many slow ones; the
+/// usual limit of open files is 1,024.
+const MAX_CONNECTIONS: usize = 640;
+/// Requests answered at once that read the database: dashboards and receivers that catch up, on one machine.
+const MAX_READS: usize = 64;
 /// For answers under way when the daemon stops.
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
@@ -49,6 +54,8 @@ struct Inner {
     clock: SharedClock,
     listen: SocketAddr,
     measured: OnceLock<Measured>,
+    /// `[http] hosts`, in lower case.
+    hosts: RwLock<Vec<String>>,
 }
 
 impl State {
@@ -67,6 +74,7 @@ impl State {
             clock,
             listen,
             measured: OnceLock::new(),
+            hosts: RwLock::default(),
         }))
     }
 
@@ -88,6 +96,27 @@ impl State {
         *self.0.token.write().unwrap_or_else(PoisonError::into_inner) = token;
     }
 
+    /// The names that requests may ask by, from now on, beside its address and `localhost`.
+    pub fn set_hosts(&self, hosts: &[String]) {
+        let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
+        *self.0.hosts.write().unwrap_or_else(PoisonError::into_inner) = hosts;
+    }
+
+    /// Whether this is one of them, with whatever port a proxy or a published port has.
+    fn has_host(&self, host: &str) -> bool {
+        let name = gate::name_of(host).to_ascii_lowercase();
+        self.0.hosts.read().unwrap_or_else(PoisonError::into_inner).contains(&name)
+    }
+
+    /// Whether a path says nothing about people: it answers whatever name it is asked by.
+    fn is_open(&self, path: &str) -> bool {
+        let names_people = || {
+            let measured = self.0.measured.get();
+            measured.is_some_and(|measured| measured.per_user.load(std::sync::atomic::Ordering::Relaxed))
+        };
+        matches!(path, "/healthz" | "/readyz") || (path == "/metrics" && !names_people())
+    }
+
     /// The token in force.
     fn token(&self) -> Secret {
         self.0.token.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -96,8 +125,18 @@ impl State {
 
 /// Answers until `stop`; then lets answers under way be finished, within 3 s.
 pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken) -> std::io::Result<()> {
+    serve_at_most(MAX_CONNECTIONS, listener, state, stop).await
+}
+
+/// The same with another number of connections at once.
+pub async fn serve_at_most(
+    connections: usize,
+    listener: TcpListener,
+    state: State,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
     // The network has no other time than the machine's, whatever the daemon's own clock shows.
-    let listener = listener::Bounded::new(listener, MAX_CONNECTIONS, Arc::new(SystemClock));
+    let listener = listener::Bounded::new(listener, connections, Arc::new(SystemClock));
     let service = router(state).into_make_service_with_connect_info::<Peer>();
     let stopping = stop.clone();
     let serving = axum::serve(listener, service)
@@ -117,6 +156,7 @@ pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken)
 fn router(state: State) -> Router {
     let people = Router::new()
         .route("/api/v1/events", get(api::events))
+        .route_layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(MAX_READS)), one_of_few))
         .route_layer(middleware::from_fn_with_state(state.clone(), gate::needs_token));
     Router::new()
         .route("/healthz", get(probe::healthz))
@@ -127,6 +167,13 @@ fn router(state: State) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), gate::known_host))
         .layer(middleware::map_response(harden))
         .with_state(state)
+}
+
+/// Waits for a place among the requests that read the database.
+async fn one_of_few(Shared(places): Shared<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    // Never closed; without a place nothing would be answered.
+    let _place = places.acquire().await;
+    next.run(request).await
 }
 
 async fn harden(mut response: Response) -> Response {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, State as Shared};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use tokio::time::timeout;
 
@@ -25,6 +25,7 @@ pub(super) async fn healthz() -> Response {
 pub(super) async fn readyz(
     Shared(state): Shared<State>,
     ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
     let Readiness { mut ready, mut checks, degraded } = state.0.health.readiness(state.0.clock.now());
@@ -34,7 +35,9 @@ pub(super) async fn readyz(
         checks.push(Check { name: "database", org: None, ok: false, reason: "does not answer".to_owned() });
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let may_know = peer.ip().to_canonical().is_loopback() || gate::has_token(&headers, &state.token());
+    // A page whose name was turned to this address (DNS rebinding) comes from this machine, but by another name.
+    let local = peer.ip().to_canonical().is_loopback() && gate::is_known(&state, &headers, &uri);
+    let may_know = local || gate::has_token(&headers, &state.token());
     json(status, body(ready, &checks, &degraded, may_know))
 }
 

@@ -107,10 +107,14 @@ fn unwrapped(address: IpAddr) -> IpAddr {
 /// the prefix: /48, /56, /64 (RFC 6052, section 2.2, leaves bits 64 to 71 out). /96 is [`unwrapped`]'s.
 fn local_nat64(address: IpAddr) -> Vec<IpAddr> {
     let IpAddr::V6(v6) = address else { return Vec::new() };
-    let [0, 0x64, 0xff, 0x9b, 0, 1, a, b, _, d, e, f, g, ..] = v6.octets() else { return Vec::new() };
-    let byte = v6.octets()[7];
-    let forms = [[a, b, d, e], [byte, d, e, f], [d, e, f, g]];
-    forms.into_iter().map(|[a, b, c, d]| IpAddr::V4(Ipv4Addr::new(a, b, c, d))).collect()
+    let bytes = v6.octets();
+    if !bytes.starts_with(&[0, 0x64, 0xff, 0x9b, 0, 1]) {
+        return Vec::new();
+    }
+    // Without the eighth octet, four in a row.
+    let skipped: Vec<u8> = bytes[6..8].iter().chain(&bytes[9..13]).copied().collect();
+    let form = |four: &[u8]| IpAddr::V4(Ipv4Addr::new(four[0], four[1], four[2], four[3]));
+    skipped.windows(4).map(form).collect()
 }
 
 fn is_link_local_or_metadata(address: IpAddr) -> bool {

@@ -170,7 +170,6 @@ impl Sender {
         if let Some(forbidden) = inner.forbidden {
             return Answer::missing(forbidden.to_string()).into();
         }
-        // Only needed where an answer repeats them; stored bodies are small.
         let bodies: Vec<Vec<u8>> = messages.iter().map(|message| message.body.clone()).collect();
         let request = match inner.request(messages) {
             Ok(request) => request,
@@ -288,7 +287,7 @@ impl Inner {
             .and_then(|value| value.to_str().ok())
             .and_then(|value| delivery::retry_after(value, now));
         let location = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
-        // Path and query of it may hold what is secret.
+        // Only its origin: path and query may hold what is secret.
         let location = location
             .and_then(|place| response.url().join(place).ok())
             .map(|place| place.origin().ascii_serialization());

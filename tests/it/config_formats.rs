@@ -122,3 +122,21 @@ fn the_samples_are_what_the_program_sends() {
     let types = presenced::presence::event::EventType::ALL;
     assert_eq!(presenced::message::sample::bodies().count(), types.len());
 }
+
+#[test]
+fn a_robot_without_its_format_is_an_error_that_names_the_lines_to_add_and_shows_no_token() {
+    for (url, add) in [
+        ("https://oapi.dingtalk.com/robot/send?access_token=hunter2", "`format = \"dingtalk_robot\"`"),
+        ("https://oapi.dingtalk.io/robot/send?access_token=hunter2", "`format = \"dingtalk_robot\"`"),
+        ("https://open.feishu.cn/open-apis/bot/v2/hook/hunter2", "`template = \"feishu\"`"),
+        ("https://OPEN.larksuite.com:443/open-apis/bot/v2/hook/hunter2", "`template = \"feishu\"`"),
+        ("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=hunter2", "`template = \"wecom\"`"),
+        ("https://hooks.slack.com/services/T0/B0/hunter2", "`template = \"slack\"`"),
+    ] {
+        let folder = folder_with(&format!("[[webhook]]\nname = \"chat\"\nurl = \"{url}\"\n"));
+        let said = folder.said();
+        assert!(said.contains(add) && !said.contains("hunter2"), "{said}");
+    }
+    let plain = folder_with("[[webhook]]\nname = \"crm\"\nurl = \"https://crm.example.com/robot/send\"\n");
+    assert!(!plain.said().contains("robot"), "{}", plain.said());
+}

@@ -216,6 +216,8 @@ secret = "SEChunter2"
 [[webhook]]
 name = "slack"
 url = "https://hooks.slack.com/services/T000/B000/hunter2path"
+format = "template"
+template = "slack"
 secret = { command = ["echo", "whsec_hunter2"] }
 headers = { Authorization = "Bearer hunter2-header", "X-Anything" = "hunter2-any" }
 [http]

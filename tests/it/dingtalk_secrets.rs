@@ -91,9 +91,12 @@ async fn an_answer_that_repeats_the_token_the_secret_or_the_unionid_leaves_none_
     for text in texts.clone() {
         for of_token_call in [false, true] {
             let body = serde_json::json!({ "code": text, "message": text, "requestid": text }).to_string();
-            let fake = Fake::start(move |seen| match seen.is_list() != of_token_call {
-                true => http(400, &body),
-                false => http(200, r#"{"accessToken":"the-token-of-the-app","expireIn":7200}"#),
+            let fake = Fake::start(move |seen| {
+                if seen.is_list() == of_token_call {
+                    http(200, r#"{"accessToken":"the-token-of-the-app","expireIn":7200}"#)
+                } else {
+                    http(400, &body)
+                }
             })
             .await;
             let secret = SecretSource::Plain(Secret::new("the secret"));

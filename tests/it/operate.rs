@@ -351,3 +351,72 @@ fn neither_secrets_nor_union_ids_are_in_anything_the_daemon_says() {
         assert_eq!(line, None, "{secret}");
     }
 }
+
+#[test]
+fn a_standard_error_that_is_never_read_stops_neither_polling_nor_the_stop() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let poll = "interval = \"5ms\"\nmin_interval = \"5ms\"";
+    let site = Site::new(&fake.base(), &receiver.url(), &["li"], poll, "");
+    let (daemon, unread) = site.start_unread();
+    // More lines than the pipe holds.
+    fake.wait_looks("li", 2_500);
+    daemon.terminate();
+    drop(unread);
+}
+
+#[test]
+fn a_stop_while_dingtalk_hangs_ends_well_and_says_what_was_not_recorded() {
+    let fake = Fake::scripted(|_, call| {
+        if call > 1 {
+            loop {
+                std::thread::park();
+            }
+        }
+        Some(response(200, "application/json", r#"{"onGoingConfIdList":[],"memberModelMap":{}}"#))
+    });
+    let receiver = Receiver::start();
+    let site = Site::new(&fake.base(), &receiver.url(), &["li"], "interval = \"100ms\"", "");
+    site.edit("timeout = \"2s\"", "timeout = \"1m\"");
+    let daemon = site.start();
+    fake.wait_looked("li", 2);
+    daemon.terminate();
+    site.wait_for_log("their answers are not recorded");
+}
+
+#[test]
+fn a_typo_in_the_file_on_disk_stops_no_command_that_the_daemon_or_the_database_answers() {
+    let (fake, receiver) = (Fake::start(), Receiver::start());
+    let site = Site::new(&fake.base(), &receiver.url(), &["li"], QUICK, "");
+    let daemon = site.start();
+    fake.wait_looked("li", 1);
+    site.edit("[poll]", "[poll]\nintervall = = 3");
+    for command in [
+        &["status"][..],
+        &["now"],
+        &["history", "li"],
+        &["report"],
+        &["webhook", "list"],
+        &["webhook", "pause", "hook"],
+        &["webhook", "resume", "hook"],
+        &["poll", "li"],
+        &["db", "info"],
+        &["db", "check"],
+        &["db", "sql", "SELECT 1"],
+    ] {
+        let ended = site.command(command);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert!(matches!(ended.status.code(), Some(0 | 4)), "{command:?}: {said}");
+    }
+    let status = String::from_utf8(site.command(&["status"]).stdout).unwrap();
+    assert!(status.contains("the file is refused as it is now"), "{status}");
+    // What needs the whole config says what is wrong with it.
+    for command in [&["check"][..], &["reload"], &["plan"]] {
+        assert_eq!(site.command(command).status.code(), Some(78), "{command:?}");
+    }
+    daemon.terminate();
+    assert_eq!(
+        site.command(&["poll", "li"]).status.code(),
+        Some(78),
+        "without the daemon the config is needed"
+    );
+}

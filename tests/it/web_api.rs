@@ -27,6 +27,7 @@ struct Site {
     store: Store,
     health: Arc<Health>,
     address: SocketAddr,
+    state: web::State,
     stop: CancellationToken,
     serving: JoinSet<std::io::Result<()>>,
 }
@@ -45,6 +46,10 @@ impl Answer {
 
 impl Site {
     async fn open() -> Self {
+        Self::open_for(640).await
+    }
+
+    async fn open_for(connections: usize) -> Self {
         let place = Place::new();
         let store = place.open().await;
         let health = Health::new();
@@ -54,8 +59,8 @@ impl Site {
         let state = web::State::new(store.history(), Arc::clone(&health), Secret::new(TOKEN), clock, address);
         let stop = CancellationToken::new();
         let mut serving = JoinSet::new();
-        serving.spawn(web::serve(listener, state, stop.clone()));
-        Self { place, store, health, address, stop, serving }
+        serving.spawn(web::serve_at_most(connections, listener, state.clone(), stop.clone()));
+        Self { place, store, health, address, state, stop, serving }
     }
 
     /// Li joins, an alert, and Li joins again.
@@ -159,18 +164,64 @@ async fn a_name_that_is_not_ours_is_misdirected() {
     let ask = async |line: &str, hosts: &str| {
         site.send(&format!("{line}\r\n{hosts}Authorization: Bearer {TOKEN}\r\n")).await.status
     };
-    for path in ["/healthz", "/readyz", "/api/v1/events", "/elsewhere"] {
+    for path in ["/api/v1/events", "/elsewhere"] {
         let line = format!("GET {path} HTTP/1.1");
         assert_eq!(ask(&line, &format!("Host: evil.example:{port}\r\n")).await, 421, "{path}");
     }
-    let healthz = "GET /healthz HTTP/1.1";
-    assert_eq!(ask(healthz, "Host: localhost\r\n").await, 421, "without the port");
-    assert_eq!(ask(healthz, "").await, 421, "without a host");
-    assert_eq!(ask(healthz, &format!("Host: localhost:{port}\r\nHost: evil.example\r\n")).await, 421);
-    let absolute = format!("GET http://evil.example:{port}/healthz HTTP/1.1");
+    let events = "GET /api/v1/events HTTP/1.1";
+    assert_eq!(ask(events, "Host: localhost\r\n").await, 421, "without the port");
+    assert_eq!(ask(events, "").await, 421, "without a host");
+    assert_eq!(ask(events, &format!("Host: localhost:{port}\r\nHost: evil.example\r\n")).await, 421);
+    let absolute = format!("GET http://evil.example:{port}/api/v1/events HTTP/1.1");
     assert_eq!(ask(&absolute, &format!("Host: localhost:{port}\r\n")).await, 421);
     for ours in ["localhost", "LOCALHOST", "127.0.0.1", "[::1]"] {
-        assert_eq!(ask(healthz, &format!("Host: {ours}:{port}\r\n")).await, 200, "{ours}");
+        assert_eq!(ask(events, &format!("Host: {ours}:{port}\r\n")).await, 200, "{ours}");
+    }
+    site.close().await;
+}
+
+#[tokio::test]
+async fn health_answers_by_any_name_and_people_only_by_the_names_of_hosts() {
+    let site = Site::open().await;
+    for path in ["/healthz", "/readyz"] {
+        for request in [
+            format!("GET {path} HTTP/1.1\r\nHost: presenced:8787\r\n"),
+            format!("GET {path} HTTP/1.0\r\n"),
+            format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\n"),
+        ] {
+            let answer = site.send(&request).await;
+            assert_ne!(answer.status, 421, "{request}");
+            assert!(
+                !answer.body.contains("reasons"),
+                "no reasons for a name that is not ours: {}",
+                answer.body
+            );
+        }
+    }
+    let events =
+        format!("GET /api/v1/events HTTP/1.1\r\nHost: Presenced:8787\r\nAuthorization: Bearer {TOKEN}\r\n");
+    let refused = site.send(&events).await;
+    assert_eq!(refused.status, 421);
+    assert!(refused.body.contains("`hosts` in [http]"), "{}", refused.body);
+    site.state.set_hosts(&["presenced".to_owned()]);
+    assert_eq!(site.send(&events).await.status, 200);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn three_hundred_slow_connections_leave_room_for_health_and_are_dropped_after_seconds() {
+    let site = Site::open().await;
+    let mut slow = Vec::new();
+    for _ in 0..300 {
+        let mut connection = TcpStream::connect(site.address).await.unwrap();
+        connection.write_all(b"GET / HT").await.unwrap();
+        slow.push(connection);
+    }
+    assert_eq!(site.get("/healthz").await.status, 200);
+    // Each ends from the other side, whatever it was sent; nothing here waits for a clock.
+    for mut connection in slow {
+        let mut rest = Vec::new();
+        let _ = connection.read_to_end(&mut rest).await;
     }
     site.close().await;
 }
@@ -202,7 +253,7 @@ async fn nothing_can_be_changed_from_here_and_nothing_is_kept_by_caches() {
 #[tokio::test]
 async fn no_answer_may_load_run_or_frame_anything_or_be_guessed_at() {
     let site = Site::open().await;
-    let bad = site.send("GET /healthz HTTP/1.1\r\nHost: evil.example\r\n").await;
+    let bad = site.send("GET /api/v1/events HTTP/1.1\r\nHost: evil.example\r\n").await;
     let denied = site.send(&format!("GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n", site.address)).await;
     assert_eq!((bad.status, denied.status), (421, 401));
     for answer in
@@ -251,7 +302,7 @@ async fn a_head_without_end_is_cut_off() {
 /// As many as fit sit there and say nothing. The next one waits until a place is free, and is answered then.
 #[tokio::test]
 async fn connections_are_counted() {
-    let site = Site::open().await;
+    let site = Site::open_for(64).await;
     let mut idle = Vec::new();
     for _ in 0..64 {
         let mut stream = TcpStream::connect(site.address).await.unwrap();

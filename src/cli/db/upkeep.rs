@@ -11,9 +11,9 @@ use std::sync::Arc;
 use crate::app::upkeep::{erase, limits};
 use crate::cli::output::{Cell, Column, Printer, Row};
 use crate::cli::reading::{runtime, unfound};
-use crate::cli::{Exit, Failure, Globals, load_config};
+use crate::cli::{Exit, Failure, Globals, load_config, load_readable};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 use crate::control::{Advice, ControlError, Request, Response, ask, ask_places};
 use crate::store::forget::Forgotten;
 use crate::store::retention::Pruned;
@@ -23,7 +23,8 @@ const TROUBLES: &[Column] = &[Column::new("trouble", "TROUBLE")];
 const ROWS: &[Column] = &[Column::new("what", "WHAT"), Column::new("rows", "ROWS")];
 
 pub(super) fn check(globals: &Globals) -> anyhow::Result<Exit> {
-    let config = load_config(globals)?;
+    // Only the path is needed.
+    let (Loaded { config, .. }, _) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
     let troubles = runtime()?.block_on(whole::examine(&config.history.path))?;
     if troubles.is_empty() {
@@ -40,7 +41,8 @@ pub(super) fn check(globals: &Globals) -> anyhow::Result<Exit> {
 }
 
 pub(super) fn backup(globals: &Globals, file: &Path) -> anyhow::Result<Exit> {
-    let config = load_config(globals)?;
+    // Only the path is needed.
+    let (Loaded { config, .. }, _) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
     let copied = runtime()?.block_on(copies::backup(&config.history.path, file))?;
     printer.print(ROWS, &counts(copied.rows.iter()))?;
@@ -67,13 +69,16 @@ pub(super) fn restore(globals: &Globals, file: &Path) -> anyhow::Result<Exit> {
 }
 
 pub(super) fn prune(globals: &Globals) -> anyhow::Result<Exit> {
-    let config = load_config(globals)?;
+    let (Loaded { config, .. }, refused) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
     let pruned = runtime()?.block_on(async {
         match asked(&config, &Request::Prune).await? {
             Some(Response::Pruned(pruned)) => Ok(pruned),
             Some(_) => Err(anyhow::anyhow!("the daemon answered something else")),
             None => {
+                if let Some(refused) = refused {
+                    return Err(refused.into());
+                }
                 // Looked at first, so that there is nothing made where nothing was.
                 Store::open_readonly(&config.history.path).await?.close().await;
                 let (store, now) = (open(&config).await?, SystemClock.now());
@@ -88,13 +93,16 @@ pub(super) fn prune(globals: &Globals) -> anyhow::Result<Exit> {
 }
 
 pub(super) fn forget(globals: &Globals, who: &str) -> anyhow::Result<Exit> {
-    let config = load_config(globals)?;
+    let (Loaded { config, .. }, refused) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
     let forgotten = runtime()?.block_on(async {
         match asked(&config, &Request::Forget { who: who.to_owned() }).await? {
             Some(Response::Forgot(forgotten)) => Ok(*forgotten),
             Some(_) => Err(anyhow::anyhow!("the daemon answered something else")),
             None => {
+                if let Some(refused) = refused {
+                    return Err(refused.into());
+                }
                 // Looked for first, so that a mistyped name makes no database.
                 let store = Store::open_readonly(&config.history.path).await?;
                 let found = store.history().find_whole(who).await;

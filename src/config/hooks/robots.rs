@@ -7,7 +7,7 @@
 //! WeCom `/cgi-bin/webhook/send` (`errcode`), Slack `/services/` (plain `ok`, errors by status).
 
 use super::super::credentials::Context;
-use super::super::section::Spot;
+use super::super::section::Section;
 use super::super::{Format, Text};
 use super::Keys;
 
@@ -65,12 +65,14 @@ pub(super) fn known(url: &Text) -> Option<Robot> {
 }
 
 /// Refuses formats that a robot does not understand.
-pub(super) fn check(url: &Spot<Text>, keys: &Keys, context: Context<'_>) {
-    let Some(robot) = known(&url.value) else { return };
+pub(super) fn check(url: &Text, keys: &Keys, section: &Section<'_>, context: Context<'_>) {
+    let Some(robot) = known(url) else { return };
     let format = keys.format.as_ref().map_or(Format::Standard, |spot| spot.value);
     let fits = format == Format::Template || (format == Format::DingtalkRobot && robot == Robot::DingTalk);
     if !fits {
-        let message = format!("this is a robot of {}, which refuses events in this format", robot.name());
-        context.report.error("robot-format", &url.place, message, robot.lines());
+        // Not at the URL, whose line may hold the robot's token.
+        let message =
+            format!("`url` leads to a robot of {}, which refuses events in this format", robot.name());
+        context.report.error("robot-format", &section.place, message, robot.lines());
     }
 }

@@ -77,6 +77,9 @@ pub(super) const HTTP: Table = Table {
         )
         .unset("one is made at the first start, beside the database")
         .example("{ credential = \"http-token\" }"),
+        Key::new("hosts", Kind::Texts, "Names that it is asked by, beside its address and `localhost`; without ports.")
+            .or("[]")
+            .example("[\"presenced.example.com\"]"),
         Key::new("metrics_per_user", Kind::Flag, "A person as a label of metrics.").or("false"),
     ],
     also: None,

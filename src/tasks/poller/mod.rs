@@ -60,6 +60,8 @@ use super::pulse::Pulse;
 
 /// Due people are started in ticks: one wake-up for several calls is cheaper than one for each.
 const TICK: Duration = Duration::from_millis(10);
+/// How long calls in flight may take once the poller is told to stop. Less than the whole daemon has for stopping.
+const LAST_ANSWERS: Duration = Duration::from_secs(4);
 /// Stretched snapshots are written at least this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
@@ -203,6 +205,7 @@ impl Poller {
         // Both live as long as the loop: making them anew for every answer would cost more than the answer.
         let mut stopped = std::pin::pin!(stop.cancelled());
         let mut alarm = Alarm::default();
+        let mut deadline = None;
         while !(self.stopping && self.running.is_empty()) {
             if let Some(wake) = self.step() {
                 alarm.ring_by(wake, &self.tools.clock);
@@ -210,7 +213,16 @@ impl Poller {
             self.pulse.waits_for(self.running.len());
             tokio::select! {
                 biased;
-                () = &mut stopped, if !self.stopping => self.begin_stop(),
+                () = &mut stopped, if !self.stopping => {
+                    self.begin_stop();
+                    let clock = &self.tools.clock;
+                    deadline = Some(clock.sleep_until(clock.now().plus(LAST_ANSWERS)));
+                }
+                () = async { deadline.as_mut().expect("set with `stopping`").await }, if deadline.is_some() => {
+                    let unanswered = self.running.len();
+                    tracing::warn!(unanswered, "calls to DingTalk did not end in time; their answers are not recorded");
+                    break;
+                }
                 Some(done) = self.running.next() => self.take(done),
                 Some(request) = self.requests.recv(), if !self.stopping => self.requested(request),
                 Some(waiting) = self.reloads.next(), if !self.stopping => self.begin_reload(waiting),

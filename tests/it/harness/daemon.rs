@@ -2,7 +2,7 @@
 //!
 //! Guards: no test process is left behind. Deliberately not here: anything in-process.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, PipeReader};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -147,6 +147,14 @@ listen = ""
         self.spawn(&["-vv"], &[])
     }
 
+    /// Starts it with a standard error that is never read; the other end must be kept.
+    pub(crate) fn start_unread(&self) -> (Daemon, PipeReader) {
+        let (unread, stderr) = std::io::pipe().expect("a pipe");
+        let daemon = self.spawn_into(&["-vv"], &[], stderr.into());
+        daemon.wait_told("READY=1");
+        (daemon, unread)
+    }
+
     fn launch(&self, options: &[&str], variables: &[(&str, &str)]) -> Daemon {
         let daemon = self.spawn(options, variables);
         daemon.wait_told("READY=1");
@@ -154,14 +162,18 @@ listen = ""
     }
 
     fn spawn(&self, options: &[&str], variables: &[(&str, &str)]) -> Daemon {
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log file");
+        self.spawn_into(options, variables, log.into())
+    }
+
+    fn spawn_into(&self, options: &[&str], variables: &[(&str, &str)], stderr: Stdio) -> Daemon {
         let socket_path = self.path("notify");
         // A socket file that a killed daemon's start left behind is in the way.
         let _ = std::fs::remove_file(&socket_path);
         let socket = UnixDatagram::bind(&socket_path).expect("a notify socket");
         // So often its reader looks whether anybody still wants to know.
         socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a time limit");
-        let log =
-            std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).expect("a log file");
         let child = self
             .prepared()
             .arg("run")
@@ -170,7 +182,7 @@ listen = ""
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(stderr)
             .spawn()
             .expect("the binary starts");
         let wanted = Arc::new(());
