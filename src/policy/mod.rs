@@ -12,6 +12,7 @@ pub mod civil;
 pub mod confirm;
 pub mod delivery;
 pub mod look;
+pub mod mass_absence;
 pub mod pace;
 pub mod quota;
 pub mod reaction;

@@ -45,6 +45,7 @@ mod history_upkeep;
 mod house;
 mod isolation;
 mod log_volume;
+mod mass_absence;
 mod operate;
 mod organisations;
 mod poller_days;

@@ -5,7 +5,7 @@
 //! calls and commits run beside it and report back. Deliberately not here: what an answer means (`dingtalk`), what it
 //! changes (`presence`), how often to look (`policy::pace`).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::CallError;
+use crate::policy::mass_absence::MassAbsence;
 use crate::policy::quota::Reservation;
 use crate::policy::sweep::Sweeping;
 use crate::presence::diff::Rules;
@@ -27,6 +28,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
+mod absence;
 mod alarm;
 mod alerting;
 mod ask;
@@ -139,6 +141,8 @@ pub struct Poller {
     hours: Vec<hours::Hours>,
     /// Who is followed past the end of a window.
     followed: Vec<u32>,
+    /// Users who vanished lately, by organisation.
+    absences: BTreeMap<usize, MassAbsence>,
     questions: confirm::Questions,
     sweeps: sweep::Sweeps,
     board: Board,
@@ -180,6 +184,7 @@ enum Done {
         reservation: Reservation,
         result: Result<(), StoreError>,
     },
+    Listed(Box<absence::Listed>),
     Kept(Box<sweep::Written>),
     Named(Box<sweep::Named>),
     Swept(Box<sweep::Swept>),
@@ -279,6 +284,7 @@ impl Poller {
             Done::Recorded(recorded) => self.recorded(*recorded),
             Done::Flushed { retry, result } => self.flushed(retry, result),
             Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
+            Done::Listed(listed) => self.listed(*listed),
             Done::Kept(written) => self.trust_kept(*written),
             Done::Named(named) => self.named(*named),
             Done::Swept(told) => self.sweep_told(*told),

@@ -98,12 +98,14 @@ impl Poller {
             });
             return self.stretch(person, at);
         }
+        let rules = self.rules_for(person, &observation);
+        let watched = &self.people[person as usize];
         let outcome = diff::observe(
             &watched.belief,
             &observation,
             &watched.who.card(),
             self.tools.store.source(),
-            &self.settings.rules,
+            &rules,
         );
         let dry_run = manual.as_ref().is_some_and(|request| request.dry_run);
         let report = manual.as_ref().map(|_| LookReport {

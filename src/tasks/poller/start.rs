@@ -84,6 +84,7 @@ impl Poller {
             next_stale_check: now,
             hours: Vec::new(),
             followed: Vec::new(),
+            absences: std::collections::BTreeMap::new(),
             questions: super::confirm::Questions::default(),
             sweeps: super::sweep::Sweeps::default(),
             board,

@@ -120,6 +120,11 @@ impl Sweeps {
         self.0.get(&index)
     }
 
+    /// Whether DingTalk answers the calls about meetings, as far as is known.
+    pub(super) fn are_permitted(&self, index: usize) -> bool {
+        self.get(index).is_none_or(|sweeping| !sweeping.trust.is_refused())
+    }
+
     /// Whether sweeps have shown this meeting of late, and show this person where they sit.
     pub(super) fn show(&self, index: usize, person: u32, meeting: &ConferenceId) -> bool {
         self.get(index)

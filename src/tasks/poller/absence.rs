@@ -1,0 +1,88 @@
+//! Mass absence carried out: who vanished, the one call for a second kind of answer, and the misses that a leave needs then.
+//!
+//! Guards: at most one call an episode, under the month's calls; without it nothing waits for it. Not here: when an absence
+//! is one of many (`policy::mass_absence`).
+
+use std::collections::BTreeSet;
+
+use super::{Done, Poller};
+use crate::dingtalk::error::CallError;
+use crate::dingtalk::meetings::OngoingMeetings;
+use crate::ids::ConferenceId;
+use crate::policy::quota::Ticket;
+use crate::presence::diff::Rules;
+use crate::presence::observation::{Evidence, Observation};
+
+/// Ongoing meetings that came back.
+#[derive(Debug)]
+pub(super) struct Listed {
+    index: usize,
+    ticket: Ticket,
+    result: Result<OngoingMeetings, CallError>,
+}
+
+impl Poller {
+    /// The rules for comparing this answer: usually the config's.
+    pub(super) fn rules_for(&mut self, person: u32, seen: &Observation) -> Rules {
+        let rules = self.settings.rules;
+        let watched = &self.people[person as usize];
+        let index = watched.upstream;
+        let lost: Vec<ConferenceId> =
+            watched.belief.inside().filter(|meeting| !seen.entries.contains_key(*meeting)).cloned().collect();
+        let absence = self.absences.entry(index).or_default();
+        if lost.is_empty() {
+            absence.seen(person);
+            return rules;
+        }
+        absence.missed(person, lost, seen.observed_at, self.settings.min_interval);
+        let inside = |watched: &&super::Watched| {
+            watched.upstream == index && !watched.gone && watched.belief.inside().next().is_some()
+        };
+        let all = self.people.iter().filter(inside).count();
+        let gone =
+            absence.vanished_inside(|user| self.people[user as usize].belief.inside().next().is_some());
+        if absence.asks(all - gone, seen.observed_at) {
+            tracing::warn!(
+                org = %self.upstreams[index].name,
+                "many users vanished from their meetings at once; leaves wait for a second answer"
+            );
+            self.ask_ongoing(index);
+        }
+        let Some(absence) = self.absences.get(&index) else { return rules };
+        let is_listed = |meeting: &ConferenceId| self.sweeps.show(index, person, meeting);
+        let misses = absence.misses_needed(person, rules.leave_after_misses, is_listed, seen.observed_at);
+        Rules { leave_after_misses: misses, ..rules }
+    }
+
+    fn ask_ongoing(&mut self, index: usize) {
+        let now = self.tools.clock.now();
+        let upstream = &mut self.upstreams[index];
+        let possible = self.sweeps.are_permitted(index) && upstream.standing.shut.is_none();
+        let Some(ticket) = possible.then(|| upstream.budget.try_take(now).ok()).flatten() else {
+            return self.absences.entry(index).or_default().answered(None);
+        };
+        upstream.limiter.begin();
+        upstream.in_flight += 1;
+        let client = upstream.client.clone();
+        self.running.start(async move {
+            let result = client.ongoing_meetings(1).await;
+            Done::Listed(Box::new(Listed { index, ticket, result }))
+        });
+    }
+
+    pub(super) fn listed(&mut self, listed: Listed) {
+        let Listed { index, ticket, result } = listed;
+        let now = self.tools.clock.now();
+        let upstream = &mut self.upstreams[index];
+        upstream.in_flight -= 1;
+        upstream.limiter.done(now);
+        let calls = result.as_ref().map_or_else(|error| error.calls, |ongoing| ongoing.calls);
+        upstream.budget.settle(ticket, calls);
+        self.tools.metrics.calls_made(&upstream.name, calls);
+        // A list that is only missing, or not whole, agrees with nothing.
+        let whole = result.ok().filter(|ongoing| ongoing.complete && ongoing.evidence == Evidence::Explicit);
+        let ongoing: Option<BTreeSet<ConferenceId>> =
+            whole.map(|ongoing| ongoing.meetings.into_iter().map(|meeting| meeting.conference_id).collect());
+        self.absences.entry(index).or_default().answered(ongoing);
+    }
+}
