@@ -27,7 +27,10 @@ async fn office(users: usize, meetings: usize) -> Office {
             .unwrap();
         writeln!(config, "[[user]]\nunion_id = \"u-{user}\"").unwrap();
     }
-    let rooms: String = (0..meetings).map(|meeting| format!("m{meeting} = {{}}\n")).collect();
+    let mut rooms = String::new();
+    for meeting in 0..meetings {
+        writeln!(rooms, "m{meeting} = {{}}").unwrap();
+    }
     let scene = format!("[people]\n{people}[meetings]\n{rooms}[script]\nsteps = [{steps}]\n");
     let poll = "calls_per_month = 0\nrate = 1000\n[poll]\ninterval = \"1s\"\nmin_interval = \"1s\"\n";
     let scenario = Scenario::parse(&scene, "many inside").unwrap();
