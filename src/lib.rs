@@ -34,6 +34,8 @@ pub mod simulator;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod web;
 pub mod webhook;

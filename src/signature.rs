@@ -174,7 +174,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn what_is_signed_verifies_and_any_change_does_not(

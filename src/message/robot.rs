@@ -164,7 +164,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(100))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn no_event_makes_a_message_too_long(

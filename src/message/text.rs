@@ -76,7 +76,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn a_cut_fits_and_begins_as_the_text(text in any::<String>(), bytes in 0usize..64) {

@@ -79,7 +79,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn waits_grow_and_stay_capped(

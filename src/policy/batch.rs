@@ -65,7 +65,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(crate::testing::cases())]
 
         /// Machines of any speed: so much for a transaction (an `fsync`), so much for a row.
         #[test]

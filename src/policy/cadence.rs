@@ -186,7 +186,7 @@ mod tests {
 
     proptest! {
         // Fewer cases: each one asks every second of up to three hours around a change of clocks.
-        #![proptest_config(ProptestConfig::with_cases(300))]
+        #![proptest_config(crate::testing::cases_costing(8))]
 
         #[test]
         fn no_second_in_between_is_one_of_the_expressions(
@@ -211,7 +211,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn next_is_strictly_later_and_nothing_is_left_out_before_it(

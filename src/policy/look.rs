@@ -169,7 +169,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn the_next_look_is_later_and_open(

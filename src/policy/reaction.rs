@@ -502,7 +502,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(crate::testing::cases())]
 
         /// Whatever fails in whatever order: the next look is later, a person's next look never comes before what
         /// holds them ends, and the beginning of an episode does not move.

@@ -133,7 +133,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn what_was_told_is_not_told_again(kind in 0..4, told in 0..3, ms in 0_i64..3_600_000) {

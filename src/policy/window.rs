@@ -363,7 +363,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn far_from_changes_of_offset_it_is_what_the_wall_clock_says(window in a_window(), now in an_instant()) {

@@ -13,6 +13,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{Method, Response};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -84,6 +85,7 @@ impl Simulator {
             tokens: Mutex::default(),
             ledger: Mutex::default(),
             faults: Mutex::new(set),
+            counted: watch::Sender::new(()),
             requests: AtomicU64::new(0),
             stop: stop.clone(),
         });
@@ -130,6 +132,12 @@ impl Running {
     /// What has happened so far.
     pub fn counts(&self) -> Counts {
         self.shared.ledger().counts.clone()
+    }
+
+    /// Waits until what has happened is enough. It waits for ever if that does not come: the caller has the time-out.
+    pub async fn until(&self, mut enough: impl FnMut(&Counts) -> bool) {
+        // The sender lives as long as `self`, so this cannot fail.
+        let _ = self.shared.counted.subscribe().wait_for(|()| enough(&self.shared.ledger().counts)).await;
     }
 
     /// From now on this goes wrong too.
@@ -180,6 +188,7 @@ pub(super) struct Shared {
     tokens: Mutex<Tokens>,
     ledger: Mutex<Ledger>,
     faults: Mutex<Faults>,
+    counted: watch::Sender<()>,
     requests: AtomicU64,
     stop: CancellationToken,
 }
@@ -190,8 +199,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    /// For reading; [`Shared::count`] writes.
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
+    }
+
+    /// Counts something and wakes whoever waits for it.
+    pub(super) fn count<R>(&self, act: impl FnOnce(&mut Ledger) -> R) -> R {
+        let result = act(&mut self.ledger());
+        self.counted.send_replace(());
+        result
     }
 
     pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
@@ -300,7 +317,7 @@ async fn serve_one(
         return request_id.response(control::answer(&shared, &parts, &body));
     }
     if contacts::knows(parts.uri.path()) {
-        shared.ledger().arrived(CONTACTS, shared.clock.now());
+        shared.count(|ledger| ledger.arrived(CONTACTS, shared.clock.now()));
         let body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
         let offset = shared.world.offset_ms(shared.clock.now());
         let fault = shared.faults().strike(On::Contacts, contacts::about(&body).as_deref(), offset);
@@ -309,12 +326,12 @@ async fn serve_one(
     }
     let call = Call::of(&parts.method, parts.uri.path(), parts.uri.query());
     let now = shared.clock.now();
-    shared.ledger().arrived(call.counted_as(), now);
+    shared.count(|ledger| ledger.arrived(call.counted_as(), now));
     let fault = call
         .target()
         .and_then(|(on, union_id)| shared.faults().strike(on, union_id, shared.world.offset_ms(now)));
     if let Some(fault) = &fault {
-        shared.ledger().refused(fault.kind.name());
+        shared.count(|ledger| ledger.refused(fault.kind.name()));
         if let Some(answer) = faults::replacement(fault, &request_id.text) {
             return request_id.response(answer);
         }

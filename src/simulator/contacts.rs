@@ -78,7 +78,7 @@ fn spoilt(fault: &Fault, request_id: &str) -> Option<Answer> {
 /// A token that is none is the gateway's affair: its refusal comes wrapped.
 fn without_token(shared: &Shared, token: &str, request_id: &str) -> Answer {
     let sub_code = if token.is_empty() { "40000" } else { "40014" };
-    shared.ledger().refused(sub_code);
+    shared.count(|ledger| ledger.refused(sub_code));
     let sub_msg = "the access token is not valid";
     let body = Object::new()
         .number("errcode", 88)

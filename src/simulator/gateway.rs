@@ -42,7 +42,7 @@ pub(super) fn meetings(
     match told {
         Ok(body) => Answer::json(200, body),
         Err((status, code)) => {
-            shared.ledger().refused(code);
+            shared.count(|ledger| ledger.refused(code));
             Answer::refusal(status, code, code, request_id)
         }
     }
@@ -61,7 +61,7 @@ pub(super) fn lists(
     }
     let now = shared.clock.now();
     let refuse = |status, code: &str, message: &str| {
-        shared.ledger().refused(code);
+        shared.count(|ledger| ledger.refused(code));
         Answer::refusal(status, code, message, request_id)
     };
     let Some(union_id) = union_id.filter(|union_id| !union_id.is_empty()) else {
@@ -75,7 +75,7 @@ pub(super) fn lists(
     let whose = if lies(FaultKind::OtherPerson) { somebody_else(shared, union_id) } else { union_id };
     match (record::answer(&shared.world, whose, now, &knobs), knobs.stranger) {
         (Some(body), _) => {
-            shared.ledger().answered(union_id);
+            shared.count(|ledger| ledger.answered(union_id));
             Answer::json(200, body)
         }
         (None, Stranger::Empty) => Answer::json(200, record::nothing(&knobs)),
@@ -95,7 +95,7 @@ fn somebody_else<'a>(shared: &'a Shared, union_id: &'a str) -> &'a str {
 fn let_in(shared: &Shared, parts: &Parts, path: &'static str, request_id: &str) -> Result<(), Answer> {
     let now = shared.clock.now();
     let refuse = |status, code: &str, message: &str| {
-        shared.ledger().refused(code);
+        shared.count(|ledger| ledger.refused(code));
         Answer::refusal(status, code, message, request_id)
     };
     // Bearer and query tokens are no tokens here: the header is the only place.
@@ -113,10 +113,10 @@ fn let_in(shared: &Shared, parts: &Parts, path: &'static str, request_id: &str) 
         return Err(refuse(403, code, "the address is not allowed, request ip=127.0.0.1"));
     }
     if app.is_some_and(|app| !app.may_read_meetings) {
-        shared.ledger().refused("Forbidden.AccessDenied.AccessTokenPermissionDenied");
+        shared.count(|ledger| ledger.refused("Forbidden.AccessDenied.AccessTokenPermissionDenied"));
         return Err(faults::no_permission(request_id));
     }
-    let admission = shared.ledger().admit(&app_key, path, now, shared.limits);
+    let admission = shared.count(|ledger| ledger.admit(&app_key, path, now, shared.limits));
     match admission {
         Admission::TooFast => Err(refuse(403, faults::QPS, "too many calls of this app in this second")),
         Admission::MonthSpent => Err(refuse(403, faults::MONTH, "the calls of this month are used up")),

@@ -336,7 +336,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn joins_and_leaves_alternate((steps, period) in possible_script()) {

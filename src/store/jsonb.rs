@@ -335,7 +335,7 @@ mod tests {
     fn sqlite_reads_what_the_same_rows_as_json_text_say() {
         let (runtime, connection) = sqlite();
         let connection = std::cell::RefCell::new(connection);
-        let config = ProptestConfig::with_cases(2_000);
+        let config = crate::testing::cases();
         proptest::test_runner::TestRunner::new(config)
             .run(&rows(), |rows| {
                 let (valid, text) =

@@ -4,9 +4,8 @@
 //! here: what follows from it (`tasks::watchdog`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// One loop's. Cloning shares it.
 #[derive(Clone, Debug, Default)]
@@ -17,24 +16,27 @@ pub struct Pulse {
 #[derive(Debug, Default)]
 struct Inner {
     asked: Notify,
-    turns: AtomicU64,
-    under_way: AtomicUsize,
+    progress: watch::Sender<Progress>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    turns: u64,
+    under_way: usize,
 }
 
 impl Pulse {
     /// The loop turned.
     pub fn turned(&self) {
-        self.inner.turns.fetch_add(1, Ordering::Release);
+        self.inner.progress.send_modify(|progress| progress.turns += 1);
     }
 
     /// The loop is about to wait, and so many things that it began are not done.
     pub fn waits_for(&self, under_way: usize) {
-        self.inner.under_way.store(under_way, Ordering::Release);
-    }
-
-    /// How many things were not done when the loop waited last.
-    pub fn under_way(&self) -> usize {
-        self.inner.under_way.load(Ordering::Acquire)
+        self.inner.progress.send_if_modified(|progress| {
+            let before = std::mem::replace(&mut progress.under_way, under_way);
+            before != under_way
+        });
     }
 
     /// For the loop to wait on beside everything else: somebody wants to see it turn. An ask is not lost.
@@ -49,6 +51,23 @@ impl Pulse {
 
     /// How often it has turned.
     pub fn turns(&self) -> u64 {
-        self.inner.turns.load(Ordering::Acquire)
+        self.inner.progress.borrow().turns
+    }
+
+    /// Waits until the loop has dealt with the present: it has turned twice, and nothing that it began is under way.
+    pub async fn settled(&self) {
+        let mut progress = self.inner.progress.subscribe();
+        let enough = self.turns() + 2;
+        loop {
+            let Progress { turns, under_way } = *progress.borrow_and_update();
+            match (turns >= enough, under_way) {
+                (true, 0) => return,
+                (false, 0) => self.ask(),
+                // What is under way makes the loop turn by itself.
+                (_, _) => {}
+            }
+            // The sender lives as long as `self`, so this cannot fail.
+            let _ = progress.changed().await;
+        }
     }
 }

@@ -154,7 +154,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn what_is_kept_is_bounded_and_printable(bytes in proptest::collection::vec(any::<u8>(), 0..4_000)) {

@@ -48,7 +48,7 @@ fn the_defaults_stay_what_they_are() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(crate::testing::cases())]
 
     #[test]
     fn no_damage_to_a_config_makes_the_check_panic(

@@ -134,7 +134,7 @@ async fn every_call_is_charged_to_the_month() {
     let house = open(scene(LEAVE, ""), &config(CALLS, true, TWO)).await;
     first(&house, LEFT, "u-ann").await;
     let looks = house.looks();
-    house.until_so("two more looks", || house.looks() >= looks + 2).await;
+    house.until_looks(looks + 2).await;
     let database = house.database();
     let simulator = house.dingtalk.counts();
     assert_eq!(simulator.calls_to(api::MEETING_INFO) + simulator.calls_to(api::MEETING_MEMBERS), 2);

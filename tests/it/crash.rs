@@ -3,7 +3,7 @@
 //! Guards: what was committed is delivered with one body for each id and in each person's order; nothing is sent that is
 //! not in the history, nothing is given up; joins and lefts still alternate. Deliberately not here: power loss.
 //!
-//! `PRESENCED_TEST_KILLS=1000` makes it long, `PRESENCED_TEST_SEED` repeats a run.
+//! The long run kills a thousand times; `PRESENCED_TEST_KILLS` sets another number, `PRESENCED_TEST_SEED` repeats a run.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,10 +14,12 @@ use crate::harness::receiver::{Drop, Receiver};
 
 const PEOPLE: usize = 20;
 const KILLS: u64 = 100;
+const LONG_KILLS: u64 = 1_000;
 
 #[test]
 fn kills_lose_nothing_and_invent_nothing() {
-    let (seed, kills) = (seed(), setting("PRESENCED_TEST_KILLS").unwrap_or(KILLS));
+    let kills = if crate::testing::long() { LONG_KILLS } else { KILLS };
+    let (seed, kills) = (seed(), setting("PRESENCED_TEST_KILLS").unwrap_or(kills));
     let fake =
         Fake::scripted(|union_id, call| Some(response(200, "application/json", &script(union_id, call))));
     // Five in a hundred, half of them after having taken the request.

@@ -237,14 +237,9 @@ async fn what_was_in_flight_at_a_crash_is_sent_again_with_the_same_id_and_bytes(
     let target = world.target(&receiver);
     world.event(0, "evt_1", &["crm"]).await;
     let mut dispatcher = world.dispatcher(vec![target.clone()]);
-    let crash = async {
-        while receiver.got().is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
     tokio::select! {
         _ = dispatcher.settle() => panic!("the receiver is silent"),
-        () = crash => {}
+        () = receiver.has_got(1) => {}
     }
     drop(dispatcher);
     world.restart().await;
@@ -323,9 +318,7 @@ async fn run_delivers_on_a_wake_up_and_stops_softly() {
     tasks.spawn(dispatcher.run(stop.clone()));
     for i in 0..3 {
         world.event(0, &format!("evt_{i}"), &["crm"]).await;
-        while receiver.got().len() <= i {
-            tokio::task::yield_now().await;
-        }
+        receiver.has_got(i + 1).await;
     }
     stop.cancel();
     tasks.join_next().await.unwrap().unwrap().unwrap();
@@ -342,9 +335,7 @@ async fn stopping_waits_for_the_answer_that_is_out_and_only_so_long() {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(dispatcher.run(stop.clone()));
     world.event(0, "evt_1", &["crm"]).await;
-    while receiver.got().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    receiver.has_got(1).await;
     stop.cancel();
     while world.clock.next_wake().is_none() {
         tokio::task::yield_now().await;

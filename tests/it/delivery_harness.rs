@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use presenced::clock::{Clock, ManualClock, SharedClock};
@@ -26,7 +26,7 @@ use presenced::webhook::format::Shape;
 use presenced::webhook::send::{Destination, Sender};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Barrier, Notify};
+use tokio::sync::{Barrier, Notify, watch};
 use tokio::task::JoinSet;
 
 pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -71,7 +71,7 @@ type Script = Box<dyn Fn(&Got) -> Reply + Send + Sync>;
 #[derive(Debug)]
 pub(crate) struct Receiver {
     pub(crate) address: SocketAddr,
-    got: Arc<Mutex<Vec<Got>>>,
+    got: watch::Sender<Vec<Got>>,
     accepted: Arc<AtomicUsize>,
     _serving: JoinSet<()>,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Receiver {
 impl Receiver {
     pub(crate) async fn start(script: impl Fn(&Got) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (address, got) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+        let (address, got) = (listener.local_addr().unwrap(), watch::Sender::default());
         let accepted = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&accepted);
         let script = move |got: &Got| {
@@ -89,13 +89,13 @@ impl Receiver {
             }
             reply
         };
-        let (script, kept): (Arc<Script>, _) = (Arc::new(Box::new(script)), Arc::clone(&got));
+        let (script, kept): (Arc<Script>, _) = (Arc::new(Box::new(script)), got.clone());
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             for number in 1.. {
                 let Ok((stream, _)) = listener.accept().await else { return };
-                connections.spawn(serve(stream, number, Arc::clone(&script), Arc::clone(&kept)));
+                connections.spawn(serve(stream, number, Arc::clone(&script), kept.clone()));
             }
         });
         Self { address, got, accepted, _serving: serving }
@@ -106,7 +106,12 @@ impl Receiver {
     }
 
     pub(crate) fn got(&self) -> Vec<Got> {
-        self.got.lock().unwrap().clone()
+        self.got.borrow().clone()
+    }
+
+    /// Waits until so many requests have come.
+    pub(crate) async fn has_got(&self, least: usize) {
+        self.got.subscribe().wait_for(|got| got.len() >= least).await.unwrap();
     }
 
     /// How many requests were answered with a 2xx.
@@ -120,11 +125,11 @@ impl Receiver {
     }
 }
 
-async fn serve(mut stream: TcpStream, connection: usize, script: Arc<Script>, kept: Arc<Mutex<Vec<Got>>>) {
+async fn serve(mut stream: TcpStream, connection: usize, script: Arc<Script>, kept: watch::Sender<Vec<Got>>) {
     let mut buffer = Vec::new();
     while let Some(got) = read_request(&mut stream, &mut buffer, connection).await {
         let reply = script(&got);
-        kept.lock().unwrap().push(got);
+        kept.send_modify(|kept| kept.push(got));
         match reply {
             Reply::Answer(status, headers, body) => {
                 let length =

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::future::Future as _;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::task::{Context, Poll};
@@ -177,14 +178,14 @@ async fn what_is_too_old_goes_and_what_is_needed_stays() {
 
 /// Somebody at a shell who takes a lock, does something else for longer than a statement waits (5 s), and lets go.
 fn hold(place: &Place, lock: &str) -> std::process::Child {
-    let signal = place.folder.path().join("held");
-    let script = format!(".timeout 60000\n{lock};\n.shell touch {0}; sleep 7\nCOMMIT;\n", signal.display());
-    let mut child = Command::new("sqlite3").arg(place.file()).stdin(Stdio::piped()).spawn().expect("sqlite3");
+    let script = format!(".timeout 60000\n{lock};\n.shell echo held; sleep 7\nCOMMIT;\n");
+    let mut shell = Command::new("sqlite3");
+    shell.arg(place.file()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = shell.spawn().expect("sqlite3");
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
-    while !signal.exists() {
-        std::thread::yield_now();
-    }
-    fs::remove_file(signal).unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "held\n");
     child
 }
 

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presenced::app::build;
-use presenced::clock::{Clock as _, ScaledClock, SharedClock, SystemClock};
+use presenced::clock::{ScaledClock, SharedClock};
 use presenced::config;
 use presenced::simulator::receiver::Receiver;
-use presenced::simulator::{Running, Scenario, Simulator, api};
+use presenced::simulator::{Counts, Running, Scenario, Simulator, api};
 use presenced::store::Store;
 use presenced::time::Timestamp;
 use serde_json::Value;
@@ -119,13 +119,21 @@ impl House {
         .await
     }
 
-    /// Waits until something is so that nobody tells of.
-    pub(crate) async fn until_so(&self, what: &str, mut so: impl FnMut() -> bool) {
-        let began = SystemClock.now();
-        while !so() {
-            assert!(SystemClock.now().since(began) < LIMIT, "waited in vain for {what}");
-            SystemClock.sleep_until(SystemClock.now().plus(Duration::from_millis(5))).await;
-        }
+    /// Waits until DingTalk has counted enough.
+    pub(crate) async fn until_counts(&self, what: &str, enough: impl FnMut(&Counts) -> bool) {
+        let wait = self.dingtalk.until(enough);
+        tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+    }
+
+    /// Waits until so many list calls were made.
+    pub(crate) async fn until_looks(&self, least: u64) {
+        self.until_counts("looks", |counts| counts.calls_to(api::LISTS) >= least).await;
+    }
+
+    /// Waits until it is so late in the house.
+    pub(crate) async fn until_time(&self, instant: Timestamp) {
+        let wait = self.clock.sleep_until(instant);
+        tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("waited in vain for {instant}"));
     }
 
     /// List calls so far.

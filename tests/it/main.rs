@@ -73,6 +73,8 @@ mod sweep_cli;
 mod sweep_ids;
 mod sweep_lies;
 mod sweep_log;
+#[path = "../../src/testing.rs"]
+mod testing;
 mod tidy;
 mod truth;
 mod user_find;

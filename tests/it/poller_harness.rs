@@ -200,15 +200,7 @@ impl Office {
 impl Polling {
     /// Waits until the loop has seen the present and nothing is under way.
     pub(crate) async fn settled(&self) {
-        let seen = self.pulse.turns() + 2;
-        while self.pulse.turns() < seen || self.pulse.under_way() > 0 {
-            // What is under way wakes it by itself; a processor is left to it.
-            if self.pulse.under_way() == 0 {
-                self.pulse.ask();
-            }
-            std::thread::yield_now();
-            tokio::task::yield_now().await;
-        }
+        self.pulse.settled().await;
     }
 
     /// Ends it in order.

@@ -141,9 +141,7 @@ async fn a_call_that_never_ends_does_not_keep_the_simulator_from_stopping() {
     let url = format!("{}{}?unionId=u-bob", simulator.base_url(), api::LISTS);
     let asked = client.get(url).send();
     let stopped = async {
-        while simulator.counts().refused("hang") == 0 {
-            tokio::task::yield_now().await;
-        }
+        simulator.until(|counts| counts.refused("hang") > 0).await;
         simulator.stop().await;
     };
     let (asked, ()) = tokio::join!(asked, stopped);

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -156,19 +156,17 @@ async fn a_sound_file_that_a_crash_left_is_opened_with_all_that_was_in_its_wal()
 
 /// Somebody at a shell who has the file open, in the middle of a look, until told to go on.
 fn at_a_shell(place: &Place, statements: &str) -> Child {
-    let told = place.folder.path().join("told");
     let mut child = Command::new("sqlite3")
         .arg(place.file())
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .spawn()
         .expect("sqlite3");
-    let script = format!("{statements}\n.shell touch {}\n", told.display());
+    let script = format!("{statements}\n.shell echo done\n");
     child.stdin.as_mut().unwrap().write_all(script.as_bytes()).unwrap();
-    while !told.exists() {
-        std::thread::yield_now();
-    }
-    fs::remove_file(told).unwrap();
+    let said =
+        BufReader::new(child.stdout.as_mut().unwrap()).lines().find(|line| line.as_ref().unwrap() == "done");
+    assert!(said.is_some(), "the shell ended before it was done");
     child
 }
 

@@ -70,7 +70,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn every_instant_is_where_it_belongs(a in any_spans(), b in any_spans(), cut in (0_i64..60, 0_i64..60)) {

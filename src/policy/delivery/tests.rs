@@ -278,7 +278,7 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(crate::testing::cases())]
 
     #[test]
     fn every_wait_lies_after_now_and_within_the_longest(

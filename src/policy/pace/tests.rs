@@ -126,7 +126,7 @@ fn without_a_limit_every_user_is_polled_as_often_as_allowed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(crate::testing::cases_costing(8))]
 
     #[test]
     fn the_next_poll_is_later_open_and_not_too_soon(

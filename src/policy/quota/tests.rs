@@ -100,7 +100,7 @@ fn open_time_that_is_left_is_what_calls_are_spread_over() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(crate::testing::cases())]
 
     /// However long each call is on its way, the other end never sees more than the rate in any second.
     #[test]
@@ -308,7 +308,7 @@ fn reservations_follow_the_pace() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(crate::testing::cases())]
 
     /// Over takes, settlements in any order and turns of the month: what is written down covers what is spent, runs
     /// ahead by little, and no month is overspent by taking.

@@ -167,7 +167,7 @@ fn where_every_meeting_is_foreign_nothing_changes() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(crate::testing::cases_costing(64))]
 
     #[test]
     fn no_month_is_overspent_whatever_people_do(

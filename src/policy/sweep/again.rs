@@ -102,7 +102,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn no_meeting_is_forgotten_or_asked_for_twice(turns in prop::collection::vec((0_u32..50, any::<bool>()), 0..60)) {

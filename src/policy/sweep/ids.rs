@@ -280,7 +280,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(crate::testing::cases())]
 
         /// Ids of both kinds from the same few letters, in any order of looks and answers of the contacts.
         #[test]

@@ -145,7 +145,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn neither_ever_has_nothing(days in prop::collection::vec((0_u64..500, 0_u64..500), 0..40), unseen in -1.0_f64..2.0) {

@@ -239,7 +239,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(10_000))]
+        #![proptest_config(crate::testing::cases())]
 
         #[test]
         fn never_earned_right_after_a_contradiction(findings in prop::collection::vec(0_u8..4, 0..200)) {

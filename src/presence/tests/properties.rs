@@ -262,7 +262,7 @@ fn assert_rows(rows: &[Visit]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(10_000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..crate::testing::cases() })]
 
     #[test]
     fn every_history_keeps_the_invariants(rules in rules(), history in history()) {

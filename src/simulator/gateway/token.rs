@@ -112,12 +112,12 @@ impl Request<'_> {
     fn issue(&self, app: &str, kind: Kind, names: [&str; 2]) -> Answer {
         let seconds = self.shared.limits.token_seconds;
         let token = self.shared.tokens().issue(app, kind, self.shared.clock.now(), seconds);
-        self.shared.ledger().counts.tokens += 1;
+        self.shared.count(|ledger| ledger.counts.tokens += 1);
         Answer::json(200, Object::new().text(names[0], &token).number(names[1], i64::from(seconds)).end())
     }
 }
 
 fn refuse(shared: &Shared, request_id: &str, status: u16, code: &str, message: &str) -> Answer {
-    shared.ledger().refused(code);
+    shared.count(|ledger| ledger.refused(code));
     Answer::refusal(status, code, message, request_id)
 }

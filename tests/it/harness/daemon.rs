@@ -174,8 +174,12 @@ listen = ""
         let socket = UnixDatagram::bind(&socket_path).expect("a notify socket");
         // So often its reader looks whether anybody still wants to know.
         socket.set_read_timeout(Some(Duration::from_secs(1))).expect("a time limit");
-        let child = self
-            .prepared()
+        let mut command = self.prepared();
+        if variables.iter().any(|(name, _)| name.starts_with("FAKETIME")) {
+            // The date that `tests/dates` fakes for all tests would win.
+            command.env_remove("FAKETIME");
+        }
+        let child = command
             .arg("run")
             .args(options)
             .env("NOTIFY_SOCKET", &socket_path)

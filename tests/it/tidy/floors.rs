@@ -13,7 +13,7 @@ use super::{read, relative, root, rust_files};
 
 /// The table of floors: a room names only rooms of lower floors, and itself.
 const FLOORS: &[(u8, &[&str])] = &[
-    (0, &["time", "ids", "secret"]),
+    (0, &["time", "ids", "secret", "testing"]),
     (1, &["presence", "policy", "signature", "message"]),
     (2, &["clock", "config", "net"]),
     (3, &["store", "dingtalk", "webhook", "telemetry", "simulator"]),
@@ -91,7 +91,7 @@ fn the_layer_check_lets_good_code_pass() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(crate::testing::cases())]
 
     #[test]
     fn no_text_stops_the_layer_check(text in "([a-z:{}\"'/*#\\\\ \n]|crate::|super::|r#\"|//|/\\*)*") {

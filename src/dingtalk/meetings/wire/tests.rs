@@ -182,7 +182,7 @@ fn nothing_of_a_body_is_quoted() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(crate::testing::cases())]
 
     #[test]
     fn no_body_panics(cut in 0_usize..400, at in 0_usize..400, byte in any::<u8>()) {

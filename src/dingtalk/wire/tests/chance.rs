@@ -53,7 +53,7 @@ fn only_of_known_bodies(body: &[u8]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(crate::testing::cases())]
 
     #[test]
     fn mutated_samples_never_panic_nor_pass_for_nothing(

@@ -174,7 +174,7 @@ fn second_of(time: Timestamp) -> i64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(10_000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..crate::testing::cases() })]
 
     #[test]
     fn no_lie_invents_or_loses_a_join_or_a_left(world in world(), acts in acts(true)) {
