@@ -29,6 +29,12 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn doubts_ages(&self) -> bool {
         false
     }
+    /// Doubts ages for an hour from now on: the clock may be ahead.
+    fn doubt_ages(&self) {}
+    /// By how many ms the clock was set when its last jump was accepted; 0: never.
+    fn jumped_ms(&self) -> i64 {
+        0
+    }
 }
 
 /// The clock everybody shares.

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
@@ -41,6 +42,9 @@ mod webhooks;
 
 pub(super) use organisations::{Held, clients, upstreams};
 pub(super) use webhooks::{subscriptions, targets};
+
+/// After so long without a poll, nothing is given up for its age for an hour.
+const LONG_IDLE: Duration = Duration::from_hours(24);
 
 /// Why the daemon could not be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -122,10 +126,7 @@ pub async fn daemon(
     // Broken off like by a kill: a migration is one transaction.
     let opening = sound.open(config.time_zone, Arc::clone(&clock), config.history.before_migration);
     let store = stop.run_until_cancelled(opening).await.ok_or(BuildError::Stopped)??;
-    if let Some(by) = store.clock_set_back(clock.now()).await? {
-        let seconds = by.as_secs();
-        tracing::warn!(seconds, "the clock was set back; polls and deliveries stored for later are due now");
-    }
+    compare_clock(&config, &store, &clock).await?;
     let health = Health::new();
     let outbox_wake = Arc::new(Notify::new());
     let upstreams = upstreams(&config, &clients, &store, &health, &clock).await?;
@@ -187,6 +188,23 @@ pub async fn daemon(
         reloading: None,
         watchdog: None,
     })
+}
+
+/// What stored times say about the clock: nothing waits for a time that it showed before, and after a long idle time ages
+/// are doubted, because a clock that is ahead looks the same.
+async fn compare_clock(config: &Config, store: &Store, clock: &SharedClock) -> Result<(), StoreError> {
+    let waits = config.webhooks.iter().map(|webhook| webhook.backoff.max);
+    // A receiver may ask for an hour, and each wait is spread by a fifth.
+    let longest = waits.chain([Duration::from_hours(1)]).max().unwrap_or_default() * 2;
+    let stored = store.compare_clock(clock.now(), clock.jumped_ms(), longest).await?;
+    if let Some(by) = stored.set_back {
+        let seconds = by.as_secs();
+        tracing::warn!(seconds, "the clock was set back; polls and deliveries stored for later are due now");
+    }
+    if stored.idle.is_some_and(|idle| idle > LONG_IDLE) {
+        clock.doubt_ages();
+    }
+    Ok(())
 }
 
 /// What can be refused while nothing was written yet.

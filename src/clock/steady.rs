@@ -7,7 +7,7 @@
 //!
 //! Guards: no wait depends on the wall clock; time never jumps under a running task; after a jump forward nothing is
 //! deleted or given up for its age until the jump has lasted for [`DOUBTED_FOR`]. Not here: what is restarted (`cli::run`),
-//! stored instants that lie ahead after a jump back (`store::clock_set_back`).
+//! stored instants (`store::set_back`).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -44,13 +44,15 @@ struct Timeline {
     offset: i64,
     /// Since when, and at which offset, the wall clock differs.
     jumped: Option<(i64, i64)>,
-    /// When the last jump forward was accepted.
+    /// Since when ages are doubted.
     forward: Option<i64>,
+    /// By how much the last accepted jump moved the time.
+    accepted: i64,
 }
 
 impl Timeline {
     fn new(wall: i64, boot: i64) -> Self {
-        Self { offset: wall - boot, jumped: None, forward: None }
+        Self { offset: wall - boot, jumped: None, forward: None, accepted: 0 }
     }
 
     /// Follows small differences; returns the time to show.
@@ -87,7 +89,8 @@ impl Timeline {
 
     fn accept(&mut self, wall: i64, boot: i64) {
         let measured = wall - boot;
-        if measured - self.offset > ms(JUMP) {
+        self.accepted = measured - self.offset;
+        if self.accepted > ms(JUMP) {
             self.forward = Some(boot);
         }
         (self.offset, self.jumped) = (measured, None);
@@ -157,6 +160,14 @@ impl Clock for SteadyClock {
 
     fn doubts_ages(&self) -> bool {
         self.timeline().doubts_ages(boot_ms())
+    }
+
+    fn doubt_ages(&self) {
+        self.timeline().forward = Some(boot_ms());
+    }
+
+    fn jumped_ms(&self) -> i64 {
+        self.timeline().accepted
     }
 }
 

@@ -83,6 +83,7 @@ pub use self::open::Sound;
 pub use self::readonly::ReadOnlyStore;
 pub use self::records::{Enrolled, Enrolment, Miss, NewSnapshot, Outgoing, Recording, Stretch, Usage};
 pub use self::schema::{APPLICATION_ID, SCHEMA_VERSION};
+pub use self::set_back::StoredTime;
 
 /// An open database. Cloning shares it. Dropping the last clone without [`Store::close`] is a crash on purpose: what
 /// was committed stays, what was not is gone, the lock is free.

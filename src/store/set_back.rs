@@ -1,7 +1,8 @@
-//! Stored instants that lie ahead because the clock was set back.
+//! Stored instants after the clock was set.
 //!
-//! Guards: nothing stored as due waits for a time that the clock showed before. Events, visits and gaps keep their times.
-//! Not here: jumps of a running clock (`clock::steady`).
+//! Guards: nothing stored as due waits for a time that the clock showed before; a clock that is set while the daemon runs
+//! makes no user look unwatched for the time that it skipped. Events and visits keep their times. Not here: jumps of a
+//! running clock (`clock::steady`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::time::Duration;
@@ -12,34 +13,66 @@ use crate::time::Timestamp;
 /// Stored times may lie this far ahead: clocks are adjusted by small steps all the time.
 const SLACK: Duration = Duration::from_secs(5);
 
-const NEWEST: &str = "\
-SELECT max(coalesce((SELECT max(last_poll_ms) FROM people), 0), \
-    coalesce((SELECT recorded_ms FROM events ORDER BY sequence DESC LIMIT 1), 0))";
+/// The newest poll, and how far ahead deliveries and probes of webhooks are due.
+const STORED: &str = "\
+SELECT (SELECT max(last_poll_ms) FROM people), \
+    max(coalesce((SELECT max(ready_ms) FROM lanes), 0), coalesce((SELECT max(probe_ms) FROM webhooks), 0))";
+
+const SHIFT: [&str; 3] = [
+    "UPDATE people SET next_poll_ms = next_poll_ms + ?1, last_poll_ms = last_poll_ms + ?1, \
+        last_ok_ms = last_ok_ms + ?1, last_error_ms = last_error_ms + ?1",
+    "UPDATE lanes SET ready_ms = ready_ms + ?1",
+    "UPDATE webhooks SET probe_ms = probe_ms + ?1, down_since_ms = down_since_ms + ?1",
+];
 /// What is due, and what was last, each no later than now.
-const TO_NOW: [&str; 3] = [
+const TO_NOW: [&str; 5] = [
     "UPDATE people SET next_poll_ms = NULL, last_poll_ms = min(last_poll_ms, ?1), last_ok_ms = min(last_ok_ms, ?1), \
         last_error_ms = min(last_error_ms, ?1) \
      WHERE next_poll_ms > ?1 OR last_poll_ms > ?1 OR last_ok_ms > ?1 OR last_error_ms > ?1",
     "UPDATE lanes SET ready_ms = ?1 WHERE ready_ms > ?1",
     "UPDATE webhooks SET probe_ms = min(probe_ms, ?1), down_since_ms = min(down_since_ms, ?1) \
      WHERE probe_ms > ?1 OR down_since_ms > ?1",
+    "DELETE FROM gaps WHERE from_ms > ?1",
+    "UPDATE gaps SET to_ms = ?1 WHERE to_ms > ?1",
 ];
 
+/// What stored times say about the clock at a start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoredTime {
+    /// The clock was set back by this much at least; everything that was due later is due now.
+    pub set_back: Option<Duration>,
+    /// Time since the newest poll.
+    pub idle: Option<Duration>,
+}
+
 impl Store {
-    /// Makes everything due now that was due by a clock that has been set back since; returns by how much it was set back,
-    /// at least. For a start, before anything is read.
-    pub async fn clock_set_back(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+    /// Compares the clock with stored times, before anything else is read. `jumped_ms`: the running clock has just been set
+    /// by so much. `longest_wait`: no delivery and no probe of a webhook is due later than this.
+    pub async fn compare_clock(
+        &self,
+        now: Timestamp,
+        jumped_ms: i64,
+        longest_wait: Duration,
+    ) -> Result<StoredTime, StoreError> {
         self.write(move |connection| {
             Box::pin(async move {
-                let newest: i64 = sqlx::query_scalar(NEWEST).fetch_one(&mut *connection).await?;
-                let ahead = Timestamp::from_ms(newest).since(now);
-                if ahead <= SLACK {
-                    return Ok(None);
+                if jumped_ms != 0 {
+                    for update in SHIFT {
+                        sqlx::query(update).bind(jumped_ms).execute(&mut *connection).await?;
+                    }
                 }
-                for update in TO_NOW {
-                    sqlx::query(update).bind(now.as_ms()).execute(&mut *connection).await?;
+                let (newest, due): (Option<i64>, i64) =
+                    sqlx::query_as(STORED).fetch_one(&mut *connection).await?;
+                let newest = newest.map(Timestamp::from_ms);
+                let ahead = newest.map_or(Duration::ZERO, |newest| newest.since(now));
+                let ahead = ahead.max(Timestamp::from_ms(due).since(now.plus(longest_wait)));
+                let set_back = (ahead > SLACK).then_some(ahead);
+                if set_back.is_some() || jumped_ms < 0 {
+                    for update in TO_NOW {
+                        sqlx::query(update).bind(now.as_ms()).execute(&mut *connection).await?;
+                    }
                 }
-                Ok(Some(ahead))
+                Ok(StoredTime { set_back, idle: newest.map(|newest| now.since(newest)) })
             })
         })
         .await
