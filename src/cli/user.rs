@@ -9,12 +9,15 @@ use std::sync::Arc;
 use super::output::{Cell, Column, Printer, Row, counted, harmless, write_out};
 use super::reading::runtime;
 use super::{Exit, Failure, Globals, load_config, number, poll};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{Cadence, Config, Org, User};
 use crate::control::PollFailure;
 use crate::dingtalk::client::Client;
 use crate::dingtalk::contacts::Contact;
-use crate::dingtalk::error::CallError;
+use crate::dingtalk::error::{CallError, Verdict};
+
+/// A contacts call that is refused for the rate of calls is repeated so often.
+const MOST_REPEATS: usize = 5;
 
 /// Options of `user`.
 #[derive(Debug, clap::Args)]
@@ -110,7 +113,7 @@ fn watched(user: &User) -> Row {
 async fn look_up(config: &Config, printer: &Printer, find: Find) -> anyhow::Result<Exit> {
     let org = organisation(config, find.org.as_deref())?;
     let client = Client::new(org, poll::credentials(org).await?, Arc::new(SystemClock))?;
-    let (found, missing) = contacts(&client, &find).await.map_err(|error| failed(&error))?;
+    let Found { found, missing, failure } = contacts(&client, &find, printer).await;
     for what in &missing {
         printer.remark(&format!("Not in the contacts: {}", harmless(what)));
     }
@@ -119,7 +122,8 @@ async fn look_up(config: &Config, printer: &Printer, find: Find) -> anyhow::Resu
         printer.remark(&format!("{} has no unionId", harmless(&one.userid)));
     }
     if known.is_empty() {
-        return Err(Failure::new(Exit::Nothing, "nobody was found").into());
+        let nothing = || Failure::new(Exit::Nothing, "no user was found").into();
+        return Err(failure.as_ref().map_or_else(nothing, failed));
     }
     if printer.is_table() {
         let several = config.orgs.len() > 1;
@@ -130,7 +134,8 @@ async fn look_up(config: &Config, printer: &Printer, find: Find) -> anyhow::Resu
         let text = printer.render(FOUND, &rows);
         write_out(std::io::stdout().lock(), &text)?;
     }
-    Ok(Exit::Done)
+    // What was found is printed; the rest is missing, and the exit code says so.
+    failure.map_or(Ok(Exit::Done), |error| Err(failed(&error)))
 }
 
 fn organisation<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Result<&'a Org> {
@@ -148,32 +153,73 @@ fn organisation<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Result<&'
     }
 }
 
-/// Who was found, each once, and what was not.
-async fn contacts(client: &Client, find: &Find) -> Result<(Vec<Contact>, Vec<String>), CallError> {
-    let (mut found, mut missing) = (Vec::new(), Vec::new());
+/// What the contacts answered.
+#[derive(Debug, Default)]
+struct Found {
+    /// Each user once.
+    found: Vec<Contact>,
+    /// What the contacts do not have.
+    missing: Vec<String>,
+    /// Why the search ended early.
+    failure: Option<CallError>,
+}
+
+/// Looks everything up; what was found before a failure is kept.
+async fn contacts(client: &Client, find: &Find, printer: &Printer) -> Found {
+    let mut sought = Found::default();
+    sought.failure = search(client, find, printer, &mut sought).await.err();
+    let mut seen = std::collections::HashSet::new();
+    sought.found.retain(|one| seen.insert(one.userid.clone()));
+    sought
+}
+
+async fn search(
+    client: &Client,
+    find: &Find,
+    printer: &Printer,
+    sought: &mut Found,
+) -> Result<(), CallError> {
     let mut userids = find.sought.userids.clone();
     for mobile in &find.sought.mobile {
-        match client.userid_by_mobile(mobile).await? {
+        match patiently(printer, async || client.userid_by_mobile(mobile).await).await? {
             Some(userid) => userids.push(userid),
-            None => missing.push(mobile.clone()),
+            None => sought.missing.push(mobile.clone()),
         }
     }
     for userid in userids {
-        match client.contact(&userid).await? {
-            Some(one) => found.push(one),
-            None => missing.push(userid),
+        match patiently(printer, async || client.contact(&userid).await).await? {
+            Some(one) => sought.found.push(one),
+            None => sought.missing.push(userid),
         }
     }
     if let Some(department) = find.sought.department {
-        let departments =
-            if find.recursive { client.departments_below(department).await? } else { vec![department] };
+        let departments = if find.recursive {
+            patiently(printer, async || client.departments_below(department).await).await?
+        } else {
+            vec![department]
+        };
         for department in departments {
-            found.extend(client.members(department).await?);
+            sought.found.extend(patiently(printer, async || client.members(department).await).await?);
         }
     }
-    let mut seen = std::collections::HashSet::new();
-    found.retain(|one| seen.insert(one.userid.clone()));
-    Ok((found, missing))
+    Ok(())
+}
+
+/// Repeats a call that is refused for the rate of calls, after the pause that is asked for.
+async fn patiently<T>(
+    printer: &Printer,
+    call: impl AsyncFn() -> Result<T, CallError>,
+) -> Result<T, CallError> {
+    for _ in 0..MOST_REPEATS {
+        match call().await {
+            Err(CallError { verdict: Verdict::Throttled { pause }, .. }) => {
+                printer.remark("DingTalk is busy; waiting and going on.");
+                SystemClock.sleep_until(SystemClock.now().plus(pause)).await;
+            }
+            other => return other,
+        }
+    }
+    call().await
 }
 
 /// As they stand in a config; who is watched already is said so.

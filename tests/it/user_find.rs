@@ -8,8 +8,9 @@ use std::process::Output;
 use std::sync::Arc;
 
 use presenced::clock::SystemClock;
+use presenced::simulator::faults::On;
 use presenced::simulator::scenario::Crowd;
-use presenced::simulator::{Scenario, Simulator, api};
+use presenced::simulator::{Fault, FaultKind, Scenario, Simulator, api};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::daemon::Site;
@@ -52,6 +53,16 @@ async fn people_are_found_by_id_number_and_department_ready_to_paste() {
     let everybody = out(&find(&["--department", "1", "--recursive", "-o", "json"]));
     let everybody: serde_json::Value = serde_json::from_str(&everybody).unwrap();
     assert_eq!(everybody.as_array().unwrap().len(), 250);
+
+    // One refusal for the rate of calls is waited out; a lasting one loses nothing that was found before.
+    let six = ["user1", "user2", "user3", "user4", "user5", "user6"];
+    dingtalk.add_fault(Fault::new(FaultKind::Qps).on(On::Contacts).times(1));
+    let found = find(&six);
+    assert_eq!(found.status.code(), Some(0), "{}", String::from_utf8_lossy(&found.stderr));
+    assert_eq!(out(&found).matches("[[user]]").count(), 6);
+    dingtalk.add_fault(Fault::new(FaultKind::Permission).on(On::Contacts).times(1));
+    let refused = find(&six);
+    assert_eq!(refused.status.code(), Some(77), "a missing permission is named");
 
     assert_eq!(find(&["nobody"]).status.code(), Some(4));
     assert_eq!(find(&[]).status.code(), Some(2));
