@@ -113,7 +113,7 @@ fn watched(user: &User) -> Row {
 async fn look_up(config: &Config, printer: &Printer, find: Find) -> anyhow::Result<Exit> {
     let org = organisation(config, find.org.as_deref())?;
     let client = Client::new(org, poll::credentials(org).await?, Arc::new(SystemClock))?;
-    let Found { found, missing, failure } = contacts(&client, &find, printer).await;
+    let Found { users: found, missing, failure } = contacts(&client, &find, printer).await;
     for what in &missing {
         printer.remark(&format!("Not in the contacts: {}", harmless(what)));
     }
@@ -157,7 +157,7 @@ fn organisation<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Result<&'
 #[derive(Debug, Default)]
 struct Found {
     /// Each user once.
-    found: Vec<Contact>,
+    users: Vec<Contact>,
     /// What the contacts do not have.
     missing: Vec<String>,
     /// Why the search ended early.
@@ -169,7 +169,7 @@ async fn contacts(client: &Client, find: &Find, printer: &Printer) -> Found {
     let mut sought = Found::default();
     sought.failure = search(client, find, printer, &mut sought).await.err();
     let mut seen = std::collections::HashSet::new();
-    sought.found.retain(|one| seen.insert(one.userid.clone()));
+    sought.users.retain(|one| seen.insert(one.userid.clone()));
     sought
 }
 
@@ -188,7 +188,7 @@ async fn search(
     }
     for userid in userids {
         match patiently(printer, async || client.contact(&userid).await).await? {
-            Some(one) => sought.found.push(one),
+            Some(one) => sought.users.push(one),
             None => sought.missing.push(userid),
         }
     }
@@ -199,7 +199,7 @@ async fn search(
             vec![department]
         };
         for department in departments {
-            sought.found.extend(patiently(printer, async || client.members(department).await).await?);
+            sought.users.extend(patiently(printer, async || client.members(department).await).await?);
         }
     }
     Ok(())
