@@ -52,7 +52,7 @@ impl Standing {
     }
 }
 
-/// Refused so often in a row, over at least [`REFUSING_EVENTS`] events, a webhook takes nothing: worth an alert.
+/// Refused so often in a row, over at least `REFUSING_EVENTS` events, a webhook takes nothing: worth an alert.
 pub const REFUSING_AFTER: u32 = 5;
 /// See [`REFUSING_AFTER`].
 const REFUSING_EVENTS: usize = 2;
