@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn json_keeps_its_shape() {
         let mut sources = Sources::default();
-        sources.add(Source { name: "config.toml".into(), text: "x = 1\n  y = 2\n".into() });
+        sources.add(Source::new("config.toml", "x = 1\n  y = 2\n"));
         let place = Place { source: 0, span: 8..9 };
         let problem = Problem::error("unknown-key", Some(place), "unknown key `y` in the file")
             .help("did you mean `x`?");

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::public;
 use super::section::{Raw, Trouble};
 use super::value::text;
 
@@ -18,10 +19,7 @@ pub(super) fn url(text: &str) -> Result<reqwest::Url, Trouble> {
         return Err(without_scheme(text).unwrap_or_else(|| Trouble::new("is not a URL", example)));
     };
     if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
-        return Err(Trouble::new(
-            format!("`{scheme}` is not a scheme that can be called"),
-            "write `https://`",
-        ));
+        return Err(Trouble::new("its scheme cannot be called", "write `https://`"));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
     if authority.contains('@') {
@@ -42,7 +40,12 @@ fn without_scheme(text: &str) -> Option<Trouble> {
     let whole = format!("https://{}", rest.trim_start_matches('/'));
     let host = reqwest::Url::parse(&whole).ok()?.host_str()?.to_owned();
     let is_one = host == "localhost" || host.contains(['.', ':']) && !text.contains(['@', ' ']);
-    is_one.then(|| Trouble::new("does not begin with `https://`", format!("write `{whole}`")))
+    let shown = public::origin_shown(&whole).filter(|_| public::is_host(&host) && text.contains(&host));
+    is_one.then(|| {
+        let help =
+            shown.map_or_else(|| "put `https://` in front of it".to_owned(), |it| format!("write `{it}`"));
+        Trouble::new("does not begin with `https://`", help)
+    })
 }
 
 /// Whether the URL's host is this machine.
@@ -122,13 +125,16 @@ mod tests {
     #[test]
     fn a_url_without_its_scheme_is_written_out() {
         for (text, whole) in [
-            ("crm.example.com/hook?a=1", "https://crm.example.com/hook?a=1"),
+            ("crm.example.com/hook?a=1", "https://crm.example.com/..."),
             ("crm.example.com:8443", "https://crm.example.com:8443"),
             ("//crm.example.com", "https://crm.example.com"),
             ("https:/crm.example.com", "https://crm.example.com"),
-            ("localhost:8080/hook", "https://localhost:8080/hook"),
+            ("localhost:8080/hook", "https://localhost:8080/..."),
         ] {
             assert_eq!(url(text).expect_err(text).help, format!("write `{whole}`"), "{text}");
+        }
+        for text in ["eyJhbGci.eyJzdWIi.c2ln", "hunter2.kX9fQz"] {
+            assert_eq!(url(text).expect_err(text).help, "put `https://` in front of it");
         }
         for text in ["hook", "/hook", "me@crm.example.com", "ask the boss"] {
             assert!(url(text).expect_err(text).help.starts_with("for example"), "{text}");

@@ -11,13 +11,13 @@ use toml::de::DeValue;
 
 use super::keys::nearest;
 use super::problem::{Place, Problem};
+use super::public::{self, SOURCES};
 use super::secrets::{SecretError, SecretSource, Surroundings, add_credential, read, signing_secret_trouble};
 use super::section::{Raw, Report, Spot, Trouble, kind};
 use super::{Text, file, value};
 use crate::secret::Secret;
 use crate::signature::robot;
 
-const SOURCES: [&str; 4] = ["credential", "file", "env", "command"];
 const EXAMPLE: &str =
     "for example `{ credential = \"app-secret\" }` or `{ file = \"/etc/presenced/app-secret\" }`";
 
@@ -68,15 +68,13 @@ impl Context<'_> {
             "credential" => {
                 let name = value::some_text(*from)?;
                 if name.contains('/') || name.starts_with('.') {
-                    return Err(Trouble::new(
-                        format!("`{name}` is no name of a credential"),
-                        "a name without `/`",
-                    ));
+                    return Err(Trouble::new("is no name of a credential", "a name without `/`"));
                 }
                 Ok(SecretSource::Credential(name))
             }
             "file" => {
-                let path = self.folder.join(value::some_text(*from)?);
+                let written = value::some_text(*from)?;
+                let path = self.folder.join(&written);
                 self.report.reads(&path);
                 Ok(SecretSource::File(path))
             }
@@ -88,13 +86,17 @@ impl Context<'_> {
                 )),
                 words => Ok(SecretSource::Command(words)),
             },
-            other => Err(Trouble::new(
-                format!("a secret cannot come from `{other}`"),
-                match nearest(other, SOURCES) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("one of {}", SOURCES.map(|known| format!("`{known}`")).join(", ")),
-                },
-            )),
+            other => Err(match nearest(other, SOURCES) {
+                Some(near) => Trouble::new(
+                    format!("a secret cannot come from `{other}`"),
+                    format!("did you mean `{near}`?"),
+                ),
+                // The word may be the secret itself.
+                None => Trouble::new(
+                    "a secret cannot come from there",
+                    format!("one of {}", SOURCES.map(|known| format!("`{known}`")).join(", ")),
+                ),
+            }),
         }
     }
 
@@ -146,33 +148,40 @@ impl Context<'_> {
 
     fn report_missing(&self, place: &Place, error: SecretError) {
         match error {
-            SecretError::Credential { name } => {
+            SecretError::Credential { name } if public::is_name(&name) => {
                 let message = format!("there is no credential `{name}`");
                 self.report.error("missing-secret", place, message, &add_credential(&name));
+            }
+            SecretError::Credential { .. } => {
+                let help =
+                    "`credential` takes the name of a credential, such as `app-secret`, not the secret";
+                self.report.error("missing-secret", place, "there is no credential of that name", help);
             }
             // The daemon may be another user than the one who checks.
             SecretError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {}
             SecretError::File { path, source } if source.kind() == ErrorKind::NotFound => {
-                let message = format!("there is no file {}", path.display());
-                self.report.error(
-                    "missing-secret",
-                    place,
-                    message,
-                    "make it, with the secret in it and nothing else",
-                );
+                // As it is written: joined to the folder of the config everything looks like a path.
+                let written = path.strip_prefix(self.folder).unwrap_or(&path);
+                let message = format!("there is no {}", public::file(written));
+                let help = if public::is_path(written) {
+                    "make it, with the secret in it and nothing else"
+                } else {
+                    "`file` takes the path of a file with the secret in it, not the secret"
+                };
+                self.report.error("missing-secret", place, message, help);
             }
             SecretError::File { path, source } => {
-                let message = format!("the file {} cannot be read", path.display());
+                let message = format!("the {} cannot be read", public::file(&path));
                 self.report.error("missing-secret", place, message, &source.to_string());
             }
             SecretError::Env(name) => {
-                let message = format!("the environment variable {name} is not set here");
-                self.report.warning(
-                    "missing-secret",
-                    place,
-                    message,
-                    "the daemon needs it in its own environment",
-                );
+                let message = format!("the {} is not set here", public::variable(&name));
+                let help = if public::is_variable(&name) {
+                    "the daemon needs it in its own environment"
+                } else {
+                    "`env` takes the name of a variable, such as `CRM_SECRET`, not the secret"
+                };
+                self.report.warning("missing-secret", place, message, help);
             }
             other => self.report.error("missing-secret", place, other.to_string(), ""),
         }

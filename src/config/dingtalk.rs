@@ -12,7 +12,7 @@ use super::credentials::{Context, Purpose};
 use super::problem::{Place, Problem};
 use super::secrets::SecretSource;
 use super::section::{Section, Spot};
-use super::{App, Org, address, value};
+use super::{App, Org, address, public, value};
 use crate::ids::OrgName;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,13 +215,11 @@ fn warn_of_one_host(own: &Keys, base: &Keys, hosts: (&str, &str), context: Conte
     }
     let message = format!("`user find` still calls {}: set `legacy_base` beside `api_base`", hosts.1);
     let sites = [("international", INTERNATIONAL), ("mainland", MAINLAND)];
-    let help = match sites.iter().find(|(_, of)| named == host(of.0)) {
-        Some((site, of)) => {
-            format!("`site = \"{site}\"` in its place means both, or add `legacy_base = \"{}\"`", of.1)
-        }
-        None => {
-            format!("write `legacy_base = \"{}\"`, or DingTalk's own host if that is meant", api.value)
-        }
+    let help = if let Some((site, of)) = sites.iter().find(|(_, of)| named == host(of.0)) {
+        format!("`site = \"{site}\"` in its place means both, or add `legacy_base = \"{}\"`", of.1)
+    } else {
+        let base = public::origin_shown(&api.value).unwrap_or_else(|| "https://...".to_owned());
+        format!("write `legacy_base = \"{base}\"`, or DingTalk's own host if that is meant")
     };
     context.report.warning("one-host", &api.place, message, &help);
 }

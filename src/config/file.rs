@@ -11,9 +11,9 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::keys::keys_of;
-use super::problem::{Place, Problem, Severity, Source, Sources, render, sort};
+use super::problem::{Place, Problem, Severity, Source, Sources, render, sort, within};
 use super::secrets::Surroundings;
-use super::section::{Report, Section, within};
+use super::section::{Report, Section};
 use super::{Config, check};
 
 /// Where a config is looked for when none is named.
@@ -165,7 +165,7 @@ fn read(path: &Path, name: String, sources: &mut Sources) -> std::io::Result<Tex
             std::io::Error::other(format!("not UTF-8 from byte {}", error.utf8_error().valid_up_to()))
         })?
         .into();
-    let source = sources.add(Source { name, text: Arc::clone(&text) });
+    let source = sources.add(Source::new(name, Arc::clone(&text)));
     Ok(Text { whole: text, source, world_readable: world_readable(&metadata) })
 }
 

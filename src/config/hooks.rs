@@ -21,7 +21,7 @@ use super::keys::nearest;
 use super::problem::Problem;
 use super::secrets::SecretSource;
 use super::section::{Raw, Section, Spot, Trouble, kind};
-use super::{Backoff, Format, Text, Webhook, poll, value};
+use super::{Backoff, Format, Text, Webhook, poll, public, value};
 use crate::ids::{OrgName, WebhookName};
 use crate::presence::event::EventType;
 
@@ -236,7 +236,8 @@ fn headers(section: &Section<'_>, context: Context<'_>) -> Option<Vec<(String, T
                 headers.push((name.value, text));
             }
             Err(trouble) => {
-                let message = format!("the header `{}`: {}", name.value, trouble.message);
+                let message =
+                    format!("the header `{}`: {}", public::header_shown(&name.value), trouble.message);
                 context.report.error("bad-header", &raw.place(), message, &trouble.help);
             }
         }
@@ -257,7 +258,7 @@ fn header_value(raw: Raw<'_>, context: Context<'_>) -> Result<Text, Trouble> {
 fn header_name_trouble(name: &str) -> Option<Trouble> {
     let lower = name.to_lowercase();
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Some(Trouble::new(format!("`{name}` is no name of a header"), "letters, digits and `-`"));
+        return Some(Trouble::new("this is no name of a header", "letters, digits and `-`"));
     }
     if RESERVED.contains(&lower.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
     {

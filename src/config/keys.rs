@@ -2,6 +2,7 @@
 //!
 //! Guards: advice names only keys that exist. Deliberately not here: the list of them, and what they mean (`reference`).
 
+use super::public::SOURCES;
 use super::reference::{Kind, TABLES, Table, table};
 
 /// What the same thing is called elsewhere, by the table's path; those of `webhook` hold for its defaults, those of
@@ -31,6 +32,14 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
         .filter(|(distance, known)| *distance <= 1 + known.chars().count().min(word.chars().count()) / 4)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
+}
+
+/// Whether a word is a key of any table, spelt right or nearly so, or what such a key is called elsewhere.
+pub(super) fn is_known(word: &str) -> bool {
+    let keys = || TABLES.iter().flat_map(|table| table.all_keys().map(|key| key.name)).chain(SOURCES);
+    let is_synonym = || SYNONYMS.iter().any(|(_, names, _)| names.contains(&word));
+    let is_short_enough = (3..=24).contains(&word.len());
+    keys().any(|key| key == word) || is_synonym() || (is_short_enough && nearest(word, keys()).is_some())
 }
 
 /// The keys of a table, by its path.

@@ -33,15 +33,17 @@ mod people;
 mod plan;
 mod poll;
 pub mod problem;
+mod public;
+mod redact;
 pub mod reference;
 pub mod secrets;
 mod section;
 pub mod show;
-mod starred;
 mod value;
 
 pub use check::NOT_BUILT_YET;
 pub use file::{Loaded, NotFound, Refused, load, load_in, locate};
+pub use public::header_shown;
 pub use value::time_zone;
 
 /// Everything the operator decided. Built by `config::load` only.

@@ -5,9 +5,12 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use toml::de::DeTable;
 
 use super::footprint::Footprint;
+use super::{public, redact};
 
 mod excerpt;
 
@@ -110,6 +113,52 @@ pub struct Source {
     pub name: String,
     /// Its whole text.
     pub text: Arc<str>,
+    index: OnceLock<Index>,
+}
+
+/// What is found out once for all problems of a file, because there may be as many as lines.
+#[derive(Clone, Debug)]
+struct Index {
+    /// Where each line begins.
+    lines: Vec<usize>,
+    /// What may be shown.
+    public: Vec<Range<usize>>,
+}
+
+impl Source {
+    /// A file by its name and its text.
+    pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
+        Self { name: name.into(), text: text.into(), index: OnceLock::new() }
+    }
+
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| {
+            let text = &*self.text;
+            let lines: Vec<usize> =
+                std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+            let (table, errors) = DeTable::parse_recoverable(text);
+            let whole_lines = |span: Range<usize>| {
+                let first = lines[line_at(&lines, span.start)];
+                first..lines.get(line_at(&lines, span.end) + 1).copied().unwrap_or(text.len())
+            };
+            let mut broken: Vec<_> =
+                errors.iter().map(|error| whole_lines(within(error.span(), text))).collect();
+            broken.sort_by_key(|span| (span.end, span.start));
+            Index { public: public::spans(text, table.get_ref(), &broken), lines }
+        })
+    }
+
+    /// The line of a byte, from 0, and the bytes of that line without its end.
+    fn line(&self, at: usize) -> (usize, Range<usize>) {
+        let lines = &self.index().lines;
+        let number = line_at(lines, at);
+        let end = lines.get(number + 1).map_or(self.text.len(), |next| next - 1);
+        (number, lines[number]..end)
+    }
+}
+
+fn line_at(lines: &[usize], at: usize) -> usize {
+    lines.partition_point(|start| *start <= at).saturating_sub(1)
 }
 
 /// The files a config came from, the main one first.
@@ -117,6 +166,14 @@ pub struct Source {
 pub struct Sources {
     files: Vec<Source>,
     footprint: Footprint,
+}
+
+/// A part of a line as it may be shown, and the characters in it that are pointed at.
+#[derive(Debug)]
+struct Excerpt {
+    text: String,
+    start: usize,
+    spanned: usize,
 }
 
 /// A place as people count: from 1, columns in characters.
@@ -160,19 +217,29 @@ impl Sources {
     /// Where a place is, as people count.
     pub fn position(&self, place: &Place) -> Option<Position<'_>> {
         let source = self.files.get(place.source)?;
-        let before = source.text.get(..place.span.start)?;
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        Some(Position {
-            file: &source.name,
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        })
+        let (line, span) = source.line(place.span.start);
+        let before = source.text.get(span.start..place.span.start)?;
+        Some(Position { file: &source.name, line: line + 1, column: before.chars().count() + 1 })
     }
 
-    fn line(&self, place: &Place) -> &str {
-        let Some(source) = self.files.get(place.source) else { return "" };
-        let start = source.text.get(..place.span.start).and_then(|before| before.rfind('\n'));
-        source.text[start.map_or(0, |at| at + 1)..].lines().next().unwrap_or("")
+    /// The line of a place around it, at most `reach` bytes to each side, without what may be a secret; and how many
+    /// characters stand before the place in that. Whether something is left out before it and after it comes last.
+    fn excerpt(&self, place: &Place, reach: usize) -> Option<Excerpt> {
+        let source = self.files.get(place.source)?;
+        let text = &*source.text;
+        let (_, line) = source.line(place.span.start);
+        let start = text.floor_char_boundary(place.span.start.saturating_sub(reach)).max(line.start);
+        let mut end = text.ceil_char_boundary(place.span.start.saturating_add(reach)).min(line.end);
+        if text[..end].ends_with('\r') {
+            end -= 1;
+        }
+        let before = place.span.start.min(end).max(start);
+        let spanned = place.span.end.clamp(before, end);
+        Some(Excerpt {
+            text: redact::line(text, start..end, &source.index().public),
+            start: text[start..before].chars().count(),
+            spanned: text[before..spanned].chars().count(),
+        })
     }
 }
 
@@ -211,13 +278,27 @@ fn shown(position: Option<&Position<'_>>) -> String {
     position.map_or_else(String::new, |at| format!("{}:{}:{}", at.file, at.line, at.column))
 }
 
+/// The bytes a parser complains about, never past the end of the text.
+pub(super) fn within(span: Option<Range<usize>>, text: &str) -> Range<usize> {
+    let span = span.unwrap_or(text.len()..text.len());
+    let mut start = span.start.min(text.len());
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    let mut end = span.end.clamp(start, text.len());
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    start..end
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn sources(text: &str) -> Sources {
         let mut sources = Sources::default();
-        sources.add(Source { name: "config.toml".into(), text: text.into() });
+        sources.add(Source::new("config.toml", text));
         sources
     }
 
@@ -228,7 +309,7 @@ mod tests {
 
     #[test]
     fn shows_the_line_and_what_to_write() {
-        let text = "\n".repeat(26) + "intervall = \"2m\"\n";
+        let text = "[poll]\n".to_owned() + &"\n".repeat(25) + "intervall = \"2m\"\n";
         let problem = Problem::error(
             "unknown-key",
             Some(place(&text, "intervall")),
@@ -242,9 +323,9 @@ mod tests {
 
     #[test]
     fn carets_stand_below_wide_characters() {
-        let text = "name = \"李\" # 李雷\nx = 1";
+        let text = "[watch]\ninclude = \"李\" # 李雷\nx = 1";
         let problem = Problem::error("x", Some(place(text, "\"李\"")), "m");
         let shown = render(&[problem], &sources(text));
-        assert!(shown.ends_with(" 1 | name = \"李\" # 李雷\n   |        ^^^^\n"), "{shown}");
+        assert!(shown.ends_with(" 2 | include = \"李\" # **\n   |           ^^^^\n"), "{shown}");
     }
 }

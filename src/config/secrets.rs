@@ -13,7 +13,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use tokio::io::AsyncReadExt;
 
-use super::Text;
+use super::{Text, public};
 use crate::secret::Secret;
 
 /// No secret is longer; a path that names a device or a log must not fill the memory.
@@ -41,13 +41,13 @@ pub enum SecretSource {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// systemd gave no credential of that name.
-    #[error("there is no credential `{name}`: {}", add_credential(name))]
+    #[error("there is no {}", public::credential(name))]
     Credential {
         /// Its name.
         name: String,
     },
     /// The file cannot be read.
-    #[error("the file {} cannot be read: {source}", path.display())]
+    #[error("the {} cannot be read: {source}", public::file(path))]
     File {
         /// Which.
         path: PathBuf,
@@ -55,10 +55,10 @@ pub enum SecretError {
         source: std::io::Error,
     },
     /// The variable is not set.
-    #[error("the environment variable {0} is not set")]
+    #[error("the {} is not set", public::variable(.0))]
     Env(String),
     /// The command could not be started, or failed.
-    #[error("the command `{program}` {problem}")]
+    #[error("the {} {problem}", public::command(program))]
     Command {
         /// Its first word.
         program: String,
@@ -139,7 +139,7 @@ pub fn read(source: &SecretSource, around: &Surroundings) -> Result<Secret, Secr
         SecretSource::File(path) => from_file(path),
         SecretSource::Env(name) => {
             let value = around.var(name).ok_or_else(|| SecretError::Env(name.clone()))?;
-            let what = format!("the environment variable {name}");
+            let what = format!("the {}", public::variable(name));
             let value = value.into_string().map_err(|_| SecretError::NotASecret(what.clone()))?;
             not_empty(&value, what)
         }
@@ -155,7 +155,7 @@ fn from_file(path: &Path) -> Result<Secret, SecretError> {
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    from_bytes(bytes, format!("the file {}", path.display()))
+    from_bytes(bytes, format!("the {}", public::file(path)))
 }
 
 fn from_bytes(bytes: Vec<u8>, what: String) -> Result<Secret, SecretError> {
@@ -199,7 +199,7 @@ async fn from_command(command: &[String], limit: Duration) -> Result<Secret, Sec
         if !status.success() {
             return Err(failed(format!("failed: {status}")));
         }
-        from_bytes(bytes, format!("the output of `{program}`"))
+        from_bytes(bytes, format!("the output of the {}", public::command(&program)))
     };
     match tokio::time::timeout(limit, run).await {
         Ok(ended) => ended,

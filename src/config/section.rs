@@ -4,14 +4,13 @@
 //! Deliberately not here: what the values must be like (`value`), how they fit together (`check`).
 
 use std::cell::RefCell;
-use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::footprint::Footprint;
-use super::keys::{advice, keys_of, meant};
+use super::keys::{advice, is_known, keys_of, meant};
 use super::problem::{Place, Problem, Severity};
 
 /// What one reading of a config has come to so far.
@@ -183,7 +182,8 @@ impl<'a> Section<'a> {
             let name = key.get_ref().as_ref();
             if !keys_of(self.path).any(|known| known == name) {
                 let place = Place { source: self.place.source, span: key.span() };
-                let message = format!("unknown key `{name}` in {}", self.label);
+                let shown = if is_known(name) { format!(" `{name}`") } else { String::new() };
+                let message = format!("unknown key{shown} in {}", self.label);
                 self.report.error("unknown-key", &place, message, &advice(name, self.path));
             }
         }
@@ -357,18 +357,4 @@ pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     }
-}
-
-/// The bytes a parser complains about, never past the end of the text.
-pub(super) fn within(span: Option<Range<usize>>, text: &str) -> Range<usize> {
-    let span = span.unwrap_or(text.len()..text.len());
-    let mut start = span.start.min(text.len());
-    while !text.is_char_boundary(start) {
-        start -= 1;
-    }
-    let mut end = span.end.clamp(start, text.len());
-    while !text.is_char_boundary(end) {
-        end += 1;
-    }
-    start..end
 }

@@ -362,6 +362,72 @@ fn secrets_in_lines_with_other_mistakes_are_starred_out() {
     assert!(!said.contains("hunter2"), "{said}");
 }
 
+/// What stands where a secret belongs when somebody mistypes it: without quotes, in the wrong quotes, under the wrong
+/// source, or in place of the name of something.
+const SLIPS: [&str; 32] = [
+    "= hunter2",
+    "= \u{201c}hunter2\u{201d}",
+    "= hunter2.more.parts",
+    "= \"hunter2",
+    "= 'hunter2\"",
+    "= \"\"\"hunter2",
+    "= \"a\\hunter2\"",
+    "= \"a\" hunter2",
+    "= 'it''hunter2'",
+    "= [\"hunter2\"]",
+    "= [hunter2, 3]",
+    "= { plain = \"hunter2\" }",
+    "= { hunter2 = \"x\" }",
+    "= { \"hunter2\" }",
+    "= { hunter2 }",
+    "= { env = \"hunter2!x\" }",
+    "= { env = \"hunter2\" }",
+    "= { env = hunter2 }",
+    "= { file = \"hunter2\" }",
+    "= { file = \"hunter2.txt\" }",
+    "= { file = \"hunter2/x\" }",
+    "= { file = \"/hunter2\" }",
+    "= { credential = \"hunter2\" }",
+    "= { credential = \"hunter2/x\" }",
+    "= { command = \"hunter2\" }",
+    "= { command = [\"hunter2\"] }",
+    "= { env = \"X\" } hunter2",
+    "= \"${hunter2}\"",
+    ": hunter2",
+    "= { file = \"hunter\" } # 2",
+    "= { env = \"hunter\" } # 2",
+    "\"hunter2\"",
+];
+
+#[test]
+fn no_message_shows_a_mistyped_secret() {
+    for slip in SLIPS {
+        for (key, before) in [
+            ("app_secret", "[dingtalk]\napp_key = \"k\"\ncalls_per_month = 5000\n"),
+            ("secret", "[[webhook]]\nname = \"crm\"\nurl = \"https://crm.example.com/\"\n"),
+            ("token", "[http]\nlisten = \"127.0.0.1:1\"\n"),
+            ("tokken", "[http]\nlisten = \"127.0.0.1:1\"\n"),
+            (
+                "X-Auth",
+                "[[webhook]]\nname = \"crm\"\nurl = \"https://crm.example.com/\"\n[webhook.headers]\n",
+            ),
+        ] {
+            let said = said(&format!("time_zone = \"UTC\"\n{before}{key} {slip}\n{ONE_USER}"));
+            assert!(!said.contains("hunter"), "{key} {slip}\n{said}");
+        }
+    }
+}
+
+#[test]
+fn no_message_shows_a_secret_in_place_of_a_line() {
+    for line in
+        ["hunter2", "\"hunter2\"", "[hunter2]", "[[hunter2]]", "hunter2 = 1", "hunter2 = \"x\"", "= hunter2"]
+    {
+        let said = said(&format!("{HEAD}{line}\n{ONE_USER}"));
+        assert!(!said.contains("hunter2"), "{line}\n{said}");
+    }
+}
+
 fn plan(limit: u64, interval: &str, people: usize) -> String {
     use std::fmt::Write as _;
     let mut text = format!(

@@ -222,7 +222,7 @@ fn every_promised_message_comes() {
 fn what_a_hurried_hand_writes_is_answered_with_what_to_write() {
     let hook = |line: &str| format!("{GOOD}[[webhook]]\nname = \"crm\"\n{line}\n");
     for (config, place, said) in [
-        (hook("url = \"crm.example.com/hook\""), 10, "write `https://crm.example.com/hook`"),
+        (hook("url = \"crm.example.com/hook\""), 10, "write `https://crm.example.com/...`"),
         (hook("url = \"https:/crm.example.com\""), 10, "write `https://crm.example.com`"),
         (
             hook("url = \"https://crm.example.com\"\nsecret = \"abc\""),

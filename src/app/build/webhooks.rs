@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{BuildError, secret, text};
 use crate::clock::SharedClock;
+use crate::config::header_shown;
 use crate::config::{Config, Webhook};
 use crate::policy::delivery::Rules as DeliveryRules;
 use crate::tasks::dispatcher::{Target, subscription};
@@ -56,7 +57,7 @@ async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
     let format = Shape::of(webhook, keys.robot).ok_or_else(|| refused(webhook, &"it has no template"))?;
     let mut headers = Vec::with_capacity(webhook.headers.len());
     for (name, value) in &webhook.headers {
-        headers.push((name.clone(), text(value, || whose(name)).await?));
+        headers.push((name.clone(), text(value, || whose(header_shown(name))).await?));
     }
     Ok(Destination {
         webhook: webhook.name.clone(),

@@ -12,7 +12,7 @@ use super::{Files, NOT_BUILT_YET};
 use crate::config::people::UserAt;
 use crate::config::problem::{Place, Problem, Sources};
 use crate::config::section::{Report, Spot};
-use crate::config::{Cadence, Poll, Window, keys};
+use crate::config::{Cadence, Poll, Window, keys, public};
 
 /// People whom no window is for, windows that are for nobody, nobody at all.
 pub(super) fn about_people<'a>(
@@ -102,6 +102,8 @@ fn of_interpolation(files: &Files<'_>, report: &Report) {
                 && let Some((variable, _)) = rest.split_once('}')
             {
                 let place = Place { source: document.source, span };
+                // Between the braces of a secret that is no variable stands a part of the secret.
+                let variable = if public::is_variable(variable) { variable } else { "..." };
                 let message = format!("`${{{variable}}}` is kept as text: nothing is replaced in this file");
                 let problem = Problem::warning("kept-as-text", Some(place), message);
                 report.push(

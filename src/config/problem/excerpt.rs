@@ -1,24 +1,25 @@
 //! A line of a file as a problem shows it: numbered, cut to the terminal, with carets below the place.
 //!
 //! Guards: carets stand below what they point at, wide characters or not; no secret is printed with the line it stands on.
-//! Deliberately not here: what may be a secret (`starred`), the words around it (`problem`).
+//! Deliberately not here: what may be a secret (`redact`), the words around it (`problem`).
 
 use std::fmt::Write as _;
 
 use super::{Place, Sources, shown};
-use crate::config::starred::{without_secrets, without_users};
 
 /// How wide an excerpt may be: what is wider folds on the usual terminal, and the carets point nowhere.
 const WIDEST: usize = 80;
 
+/// How many bytes of a line to each side of a place can be in an excerpt: more than fit, and far less than a line can have.
+const REACH: usize = 4 * WIDEST;
+
 /// A place, its line, and carets below it with a word on why.
 pub(super) fn write(out: &mut String, sources: &Sources, place: &Place, label: &str) {
     let Some(position) = sources.position(place) else { return };
-    let line = without_users(&without_secrets(sources.line(place)));
+    let Some(excerpt) = sources.excerpt(place, REACH) else { return };
     let number = position.line.to_string();
     let width = number.len().max(2);
-    let spanned = sources.text(place).lines().next().unwrap_or("").chars().count();
-    let (line, start, spanned) = cut(&line, position.column - 1, spanned, WIDEST - width - 3);
+    let (line, start, spanned) = cut(&excerpt.text, excerpt.start, excerpt.spanned, WIDEST - width - 3);
     let before: String = line.chars().take(start).map(blank).collect();
     let carets: usize = line.chars().skip(start).take(spanned).map(columns).sum();
     let _ = writeln!(out, "  --> {}", shown(Some(&position)));

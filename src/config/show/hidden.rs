@@ -1,14 +1,14 @@
 //! What stays out of sight when a config is shown.
 //!
-//! Guards: of a value that may be secret only the reference is shown; of a URL only whose it is; of a command only the
-//! program; of a header only the name. Deliberately not here: lines in messages (`starred`).
+//! Guards: of a value that may be secret only the reference is shown, where it looks like one; of a URL only the scheme and
+//! the host; of a command only the program; of a header only the name. Not here: lines in messages (`redact`).
 
 use std::path::Path;
 
 use toml::Value;
 
 use super::super::reference::Kind;
-use super::super::starred::without_users;
+use crate::config::public;
 
 /// What stands where something was.
 const HIDDEN: &str = "[hidden]";
@@ -19,12 +19,14 @@ pub(super) fn hidden(kind: Kind, value: Value, folder: &Path) -> Value {
         (Kind::Secrets, Value::Array(items)) => {
             Value::Array(items.into_iter().map(|item| reference(item, folder)).collect())
         }
-        (Kind::UrlOrSecret, Value::String(url)) => Value::String(whose(&url)),
+        (Kind::Url | Kind::UrlOrSecret, Value::String(url)) => Value::String(whose(&url)),
         (Kind::Secret | Kind::Secrets | Kind::UrlOrSecret, value) => reference(value, folder),
         (Kind::Headers, Value::Table(pairs)) => {
-            Value::Table(pairs.into_iter().map(|(name, value)| (name, reference(value, folder))).collect())
+            let shown = |name: String| if public::is_header(&name) { name } else { HIDDEN.to_owned() };
+            Value::Table(
+                pairs.into_iter().map(|(name, value)| (shown(name), reference(value, folder))).collect(),
+            )
         }
-        (Kind::Url, Value::String(url)) => Value::String(without_users(&url)),
         (_, value) => value,
     }
 }
@@ -34,11 +36,17 @@ fn reference(value: Value, folder: &Path) -> Value {
     let Value::Table(mut from) = value else { return Value::String(HIDDEN.into()) };
     for (source, value) in &mut from {
         match (source.as_str(), &mut *value) {
-            ("file", Value::String(path)) => *path = folder.join(&*path).display().to_string(),
-            ("command", Value::Array(words)) => {
-                words.iter_mut().skip(1).for_each(|word| *word = Value::String(HIDDEN.into()));
+            ("file", Value::String(path)) => {
+                let whole = folder.join(&*path);
+                *path = if public::is_path(&whole) { whole.display().to_string() } else { HIDDEN.into() };
             }
-            _ => {}
+            ("credential", Value::String(name)) if public::is_name(name) => {}
+            ("env", Value::String(name)) if public::is_variable(name) => {}
+            ("command", Value::Array(words)) => {
+                let program = words.first().and_then(Value::as_str).is_some_and(public::is_program);
+                words.iter_mut().skip(usize::from(program)).for_each(|word| *word = HIDDEN.into());
+            }
+            (_, value) => *value = HIDDEN.into(),
         }
     }
     Value::Table(from)
@@ -85,6 +93,10 @@ mod tests {
         );
         assert_eq!(shown(Kind::UrlOrSecret, "\"http://127.0.0.1:9/\""), "\"http://127.0.0.1:9\"");
         assert_eq!(shown(Kind::UrlOrSecret, "{ env = \"U\" }"), "{ env = \"U\" }");
-        assert_eq!(shown(Kind::Url, "\"http://me:pw@proxy:3128\""), "\"http://*****@proxy:3128\"");
+        assert_eq!(shown(Kind::Url, "\"http://me:pw@proxy:3128\""), "\"http://proxy:3128\"");
+        assert_eq!(
+            shown(Kind::Url, "\"https://gw.example.com/t/hunter2\""),
+            "\"https://gw.example.com/[hidden]\""
+        );
     }
 }
