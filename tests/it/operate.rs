@@ -333,7 +333,7 @@ fn neither_secrets_nor_union_ids_are_in_anything_the_daemon_says() {
     let address = listening(&site);
     site.edit("[http]", "[log]\nlevel = \"trace\"\n[http]\ntoken = \"canary-http-token-0123\"");
     let daemon = site.start();
-    fake.wait_looks(UNION_ID, last);
+    fake.wait_looked(UNION_ID, last);
     let mut said =
         vec![get(&address, "/metrics"), get(&address, "/readyz"), get(&address, "/nowhere/canary")];
     let good = site.config();
