@@ -264,16 +264,26 @@ mod tests {
         assert!(matches!(ask(&places, &Request::Ping).await, Err(ControlError::Unreachable { .. })));
     }
 
+    /// Waits until nothing listens at `path`: a child that another test starts holds every socket until it has become
+    /// its own program.
+    async fn until_deaf(path: &Path) {
+        while UnixStream::connect(path).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     #[tokio::test]
     async fn a_dead_daemons_socket_is_replaced_and_a_living_ones_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.sock");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        until_deaf(&path).await;
         assert!(path.exists(), "left behind");
         let living = Endpoint::bind(&path).await.unwrap();
         let second = Endpoint::bind(&path).await.unwrap_err();
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
         drop(living);
+        until_deaf(&path).await;
         assert!(Endpoint::bind(&path).await.is_ok());
     }
 

@@ -300,8 +300,8 @@ fn a_stop_while_another_program_holds_the_write_lock_is_clean_and_says_what_was_
     site.wait_for_log("these poll results and other writes were not written");
     drop(shell);
     let daemon = site.start();
-    let seen = receiver.wait(2);
-    assert_eq!(seen[1].event_type(), "meeting.participant_left", "the next start sees it");
+    // The joined may come again: that it was delivered could not be written either.
+    receiver.wait_type("meeting.participant_left");
     daemon.terminate();
 }
 

@@ -109,6 +109,10 @@ listen = ""
         let _ = std::str::from_utf8(text.as_ref()).map(loopback::at_home);
         self.remember_config();
         std::fs::write(self.path("config.new"), text).expect("a writable folder");
+        // A date that `tests/dates` fakes is not the file system's.
+        let file =
+            std::fs::File::options().append(true).open(self.path("config.new")).expect("a file just written");
+        file.set_modified(std::time::SystemTime::now()).expect("a writable file");
         std::fs::rename(self.path("config.new"), self.path("config.toml")).expect("a writable folder");
     }
 

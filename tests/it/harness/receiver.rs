@@ -108,6 +108,14 @@ impl Receiver {
         self.seen.until(&format!("event {id}"), |seen| seen.iter().any(|d| d.id == id).then_some(()));
     }
 
+    /// Waits until an event of this type has come.
+    #[track_caller]
+    pub(crate) fn wait_type(&self, event_type: &str) {
+        self.seen.until(&format!("an event {event_type}"), |seen| {
+            seen.iter().any(|d| d.event_type() == event_type).then_some(())
+        });
+    }
+
     /// Waits until the alert of this name has been through these states. What came twice counts once.
     #[track_caller]
     pub(crate) fn wait_alerts(&self, name: &str, states: &[&str]) {
