@@ -1,7 +1,7 @@
 //! `plan --replay`: reads a trace, replays it, prints what each policy would have done.
 //!
-//! Guards: the JSON keeps its shape; a line that is no visit is named by its number. Deliberately not here: replaying
-//! (`policy::replay`).
+//! Guards: the JSON keeps its shape; a line that is no visit is named by its number, and so is one whose times would make the
+//! replay run for hours. Deliberately not here: replaying (`policy::replay`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::BufRead;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::scene::people;
+use crate::cli::output::WARNING;
 use crate::cli::{Exit, Failure};
 use crate::config::Config;
 use crate::policy::pace::{Visit, conference_key};
@@ -19,6 +20,13 @@ use crate::time::Timestamp;
 
 /// Columns of the longest bar.
 const BAR: usize = 40;
+
+/// 2000-01-01 and 2100-01-01, UTC. A time outside is a mistake, most often one of the unit, and each year between the first
+/// and the last visit is replayed.
+const TIMES_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
+/// 7 days: most likely the leave of a longer visit is missing, or belongs to another one.
+const LONG_VISIT_MS: i64 = 7 * 24 * 3_600_000;
+const LONG_GAP_MS: i64 = 366 * 24 * 3_600_000;
 
 /// One line of a trace. A visit without `left_ms` was not over when the trace was written.
 #[derive(Debug, Deserialize)]
@@ -71,7 +79,10 @@ impl From<Delays> for DelayRow {
 
 /// Runs it.
 pub(super) fn run(config: &Config, path: &Path, warmup: Duration, json: bool) -> anyhow::Result<Exit> {
-    let lines = read(path)?;
+    let (lines, warnings) = read(path)?;
+    for warning in warnings {
+        anstream::eprintln!("{WARNING}warning:{WARNING:#} {warning}");
+    }
     let scenes = scenes(config, &lines, warmup)?;
     let scenes = &scenes;
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
@@ -98,25 +109,60 @@ pub(super) fn run(config: &Config, path: &Path, warmup: Duration, json: bool) ->
     Ok(Exit::Done)
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
+/// The visits of a file, and what is odd about them.
+fn read(path: &Path) -> anyhow::Result<(Vec<Line>, Vec<String>)> {
     let unreadable =
         |error: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{}: {error}", path.display()));
     let file = std::fs::File::open(path).map_err(|error| unreadable(&error))?;
-    let mut lines = Vec::new();
-    for (number, text) in (1..).zip(std::io::BufReader::new(file).lines()) {
+    let (mut lines, mut times, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, text) in (1_usize..).zip(std::io::BufReader::new(file).lines()) {
         let text = text.map_err(|error| unreadable(&error))?;
         if text.trim().is_empty() {
             continue;
         }
-        let line: Line = serde_json::from_str(&text)
-            .map_err(|error| Failure::new(Exit::Failed, format!("{}:{number}: {error}", path.display())))?;
-        if line.left_ms.is_some_and(|left| left < line.joined_ms) {
-            let text = format!("{}:{number}: left_ms is before joined_ms", path.display());
-            return Err(Failure::new(Exit::Failed, text).into());
+        let refused = |why: String| Failure::new(Exit::Failed, format!("{}:{number}: {why}", path.display()));
+        let line: Line = serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
+        if let Some(why) = trouble(&line) {
+            return Err(refused(why).into());
         }
+        if line.left_ms.is_some_and(|left| left - line.joined_ms > LONG_VISIT_MS) {
+            warnings.push(format!(
+                "{}:{number}: the visit is longer than 7 days; check its left_ms",
+                path.display()
+            ));
+        }
+        times.extend([Some(line.joined_ms), line.left_ms].into_iter().flatten().map(|ms| (ms, number)));
         lines.push(line);
     }
-    Ok(lines)
+    warnings.extend(gaps(times).map(|gap| format!("{}{gap}", path.display())));
+    Ok((lines, warnings))
+}
+
+/// Why a line cannot be a visit.
+fn trouble(line: &Line) -> Option<String> {
+    for (key, ms) in [("joined_ms", Some(line.joined_ms)), ("left_ms", line.left_ms)] {
+        if let Some(ms) = ms.filter(|ms| !TIMES_MS.contains(ms)) {
+            return Some(format!(
+                "{key} is {ms}, which is not between 2000 and 2100; write milliseconds since 1970"
+            ));
+        }
+    }
+    line.left_ms.is_some_and(|left| left < line.joined_ms).then(|| "left_ms is before joined_ms".to_owned())
+}
+
+/// Where more than a year passes without a join or a leave: it is replayed as well, and most likely a time is wrong.
+fn gaps(mut times: Vec<(i64, usize)>) -> impl Iterator<Item = String> {
+    times.sort_unstable();
+    let pairs: Vec<_> = times.iter().copied().zip(times.iter().copied().skip(1)).collect();
+    pairs.into_iter().filter(|((before, _), (after, _))| after - before > LONG_GAP_MS).map(
+        |((before, earlier), (after, later))| {
+            let [before, after] = [before, after].map(Timestamp::from_ms);
+            format!(
+                ":{later}: nothing happens for more than a year between {before} (line {earlier}) and {after}; \
+                 check both times, each year takes long to replay"
+            )
+        },
+    )
 }
 
 /// One for each organisation: each spends its own calls.
@@ -245,4 +291,67 @@ fn delays(row: &DelayRow) -> String {
         if seconds < 100.0 { format!("{seconds:.0}s") } else { format!("{:.1}m", seconds / 60.0) }
     };
     format!("{} {} {}", short(row.mean_s), short(row.median_s), short(row.p95_s))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-23T08:00:00Z, in ms.
+    const MONDAY: i64 = 1_795_420_800_000;
+    const HOUR: i64 = 3_600_000;
+
+    fn read_visits(visits: &[(i64, Option<i64>)]) -> Result<(usize, Vec<String>), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        let left = |left: Option<i64>| left.map_or("null".to_owned(), |ms| ms.to_string());
+        let lines: Vec<String> = visits
+            .iter()
+            .map(|(joined, ms)| {
+                let left = left(*ms);
+                format!(r#"{{"user":"u","conference":"c","joined_ms":{joined},"left_ms":{left}}}"#)
+            })
+            .collect();
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let bare = |text: String| text.replace(&path.display().to_string(), "trace");
+        match read(&path) {
+            Ok((lines, warnings)) => Ok((lines.len(), warnings.into_iter().map(bare).collect())),
+            Err(error) => Err(bare(error.to_string())),
+        }
+    }
+
+    #[test]
+    fn a_trace_with_a_time_outside_2000_to_2100_is_refused_with_its_line() {
+        let good = (MONDAY, Some(MONDAY + HOUR));
+        let seconds = MONDAY / 1000;
+        for (visit, why) in [
+            ((-1, Some(MONDAY)), "joined_ms is -1"),
+            ((MONDAY, Some(i64::MAX)), "left_ms is 9223372036854775807"),
+            ((i64::MIN, Some(i64::MAX)), "joined_ms is -9223372036854775808"),
+            ((seconds, None), "joined_ms is 1795420800"),
+            ((TIMES_MS.end, None), "joined_ms is 4102444800000"),
+            ((TIMES_MS.start - 1, Some(MONDAY)), "joined_ms is 946684799999"),
+        ] {
+            let refused = read_visits(&[good, visit, good]).unwrap_err();
+            assert!(refused.starts_with(&format!("trace:2: {why}, which is not between")), "{refused}");
+        }
+        let backwards = read_visits(&[good, (MONDAY, Some(MONDAY - 1))]);
+        assert_eq!(backwards, Err("trace:2: left_ms is before joined_ms".to_owned()));
+    }
+
+    #[test]
+    fn a_visit_of_more_than_a_week_and_an_empty_year_are_warned_of() {
+        let good = (MONDAY, Some(MONDAY + HOUR));
+        let week = 7 * 24 * HOUR;
+        assert_eq!(read_visits(&[good, (MONDAY, Some(MONDAY + week)), (MONDAY, None)]), Ok((3, Vec::new())));
+        let (visits, warnings) = read_visits(&[good, (MONDAY, Some(MONDAY + week + 1))]).unwrap();
+        let long = "trace:2: the visit is longer than 7 days; check its left_ms";
+        assert_eq!((visits, warnings), (2, vec![long.to_owned()]));
+        let (_, warnings) = read_visits(&[(MONDAY + 400 * 24 * HOUR, None), good]).unwrap();
+        assert_eq!(
+            warnings,
+            ["trace:1: nothing happens for more than a year between 2026-11-23T09:00:00.000Z (line 2) and \
+              2027-12-28T08:00:00.000Z; check both times, each year takes long to replay"]
+        );
+    }
 }
