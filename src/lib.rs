@@ -10,7 +10,7 @@
 //! 3  store | dingtalk | webhook | telemetry | simulator   adapters; none knows another
 //! 2  clock | config | net                            ground of the shell
 //! 1  presence | policy | signature | message         decisions: pure
-//! 0  time | ids | secret                             words
+//! 0  time | ids | secret | invisible                 words
 //! ```
 //!
 //! Three rules shape it: only a fully understood answer may change anybody's presence; the call budget is
@@ -24,6 +24,7 @@ pub mod config;
 pub mod control;
 pub mod dingtalk;
 pub mod ids;
+pub mod invisible;
 pub mod message;
 pub mod net;
 pub mod policy;

@@ -261,10 +261,11 @@ pub fn main() -> ExitCode {
     };
     let exit = ended.unwrap_or_else(|error| {
         let failure = error.downcast_ref::<Failure>();
+        let told = output::harmless_lines(&format!("{error:#}"));
         if failure.is_some_and(|failure| failure.complete) {
-            anstream::eprintln!("{error:#}");
+            anstream::eprintln!("{told}");
         } else {
-            anstream::eprintln!("{}error:{:#} {error:#}", output::ERROR, output::ERROR);
+            anstream::eprintln!("{}error:{:#} {told}", output::ERROR, output::ERROR);
         }
         failure.map_or(Exit::Failed, |failure| failure.exit)
     });

@@ -13,6 +13,7 @@ use chrono_tz::Tz;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{Globals, OutputFormat};
+use crate::invisible;
 use crate::time::Timestamp;
 
 mod data;
@@ -197,7 +198,7 @@ impl Printer {
     /// Says that there is nothing, and why: in words where people read, else as an empty answer with the words beside.
     pub fn print_nothing(&self, columns: &[Column], why: &str) -> std::io::Result<()> {
         if self.is_table() {
-            return write_out(anstream::stdout().lock(), &format!("{why}\n"));
+            return write_out(anstream::stdout().lock(), &format!("{}\n", harmless_lines(why)));
         }
         self.remark(why);
         self.print(columns, &[])
@@ -206,6 +207,7 @@ impl Printer {
     /// Says something beside the answer, to the standard error: a hint, a summary. Not with `-q`.
     pub fn remark(&self, text: &str) {
         if !self.quiet {
+            let text = harmless_lines(text);
             anstream::eprintln!("{}{text}{}", FAINT.render(), FAINT.render_reset());
         }
     }
@@ -255,13 +257,14 @@ pub fn write_out(mut out: impl std::io::Write, text: &str) -> std::io::Result<()
     }
 }
 
-/// The text without what would steer a terminal or turn the reading direction: a nick is anybody's text.
+/// The text without what would steer a terminal, turn the reading direction or is not seen: a nick is free text.
 pub fn harmless(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
-    };
-    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+    invisible::replaced(text, |_| invisible::REPLACEMENT)
+}
+
+/// The same for a text that may have several lines and colours of ours.
+pub fn harmless_lines(text: &str) -> String {
+    invisible::replaced(text, |c| if c.is_control() { c } else { invisible::REPLACEMENT })
 }
 
 /// The text cut or filled to `width` columns; a Chinese character takes two.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context;
 
-use super::output::{Cell, Column, GOOD, Printer, Row, Style, WARNING, harmless, write_out};
+use super::output::{Cell, Column, GOOD, Printer, Row, Style, WARNING, harmless, harmless_lines, write_out};
 use super::reading::{runtime, unfound};
 use super::{Exit, Failure, Globals, OutputFormat, load_readable};
 use crate::clock::{SharedClock, SystemClock};
@@ -210,7 +210,11 @@ fn told(printer: &Printer, report: &PollReport, debug: bool) -> anyhow::Result<S
             text += &printer.render(COLUMNS, &rows(report));
             writeln!(text, "{}", followed(events.as_deref(), report.recorded))?;
             if debug {
-                writeln!(text, "understood\n{}", serde_json::to_string_pretty(observation)?)?;
+                writeln!(
+                    text,
+                    "understood\n{}",
+                    harmless_lines(&serde_json::to_string_pretty(observation)?)
+                )?;
             }
         }
         PollOutcome::Failed(failure) => {

@@ -1,13 +1,14 @@
 //! An event as one sentence, in English or Chinese.
 //!
 //! Guards: every type of the catalogue has words of its own; what the event does not know is not said; plain text
-//! without markup. Deliberately not here: escaping for a certain receiver (`text`), layout (`robot`, templates).
+//! without markup, in which nothing is invisible or turns the reading direction. Deliberately not here: escaping for a certain receiver (`text`), layout (`robot`, templates).
 
 use std::fmt::Write as _;
 
 use serde::Deserialize;
 
 use super::style::{Language, Style};
+use super::text::one_line;
 
 /// What of a stored event is told to people. Whatever is missing is passed over.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -135,12 +136,12 @@ impl Told {
         serde_json::from_slice(body).unwrap_or_default()
     }
 
-    /// The sentence.
+    /// The sentence, on one line.
     pub fn sentence(&self, style: Style) -> String {
-        match style.language {
+        one_line(&match style.language {
             Language::En => self.english(style),
             Language::Zh => self.chinese(style),
-        }
+        })
     }
 
     fn who(&self) -> &str {

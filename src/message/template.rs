@@ -302,6 +302,18 @@ mod tests {
     }
 
     #[test]
+    fn sentences_in_messages_hold_nothing_invisible_and_the_event_is_exact() {
+        let hidden = "Li\u{202e}\u{2066}\u{200b}\u{ad}Wei";
+        let body = sample::body("meeting.participant_joined").unwrap().replace("Li Wei", hidden);
+        let source = "[{{ text | json }}, {{ texts | join | json }}, {{ event.data.user.name | json }}]";
+        for template in [own(source).unwrap(), Template::shipped("slack", Tz::UTC).unwrap()] {
+            let made = String::from_utf8(template.render(&[body.as_bytes()]).unwrap()).unwrap();
+            assert!(made.contains("Li����Wei"), "{made}");
+            assert_eq!(made.matches(hidden).count(), usize::from(template.name() == "own.j2"), "{made}");
+        }
+    }
+
+    #[test]
     fn an_own_template_sees_event_events_text_texts_and_language() {
         let source = r#"{"who": {{ event.data.user.name | json }}, "n": {{ events | length }},
             "tags": {{ event.data.user.tags | json }}, "left": {{ event.data.visit.left_at | json }},

@@ -3,6 +3,8 @@
 //! Guards: a name or a summary shows as it is read, on one line, and never links, mentions or formats. Deliberately not
 //! here: JSON's own escapes (`serde_json`).
 
+use crate::invisible;
+
 /// Signs that some kind of Markdown gives a meaning, and the twins that only look like them. A backslash in front would
 /// be simpler, but not every client takes it away again.
 const TWINS: [(char, char); 11] = [
@@ -27,10 +29,10 @@ pub fn for_markdown(text: &str) -> String {
         .collect()
 }
 
-/// Plain text for Slack, whose three control characters have entities.
+/// Plain text for Slack, on one line; its three control characters have entities.
 pub fn for_slack(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in one_line(text).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
@@ -53,10 +55,9 @@ pub fn cut(text: &str, bytes: usize) -> String {
     out
 }
 
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
-        .collect()
+/// On one line, with a sign in place of what is not seen or turns the reading direction.
+pub(super) fn one_line(text: &str) -> String {
+    invisible::replaced(text, |_| ' ')
 }
 
 #[cfg(test)]
@@ -73,6 +74,9 @@ mod tests {
         );
         assert_eq!(for_markdown("王伟 li_wei-2"), "王伟 li_wei-2");
         assert_eq!(for_slack("<!channel> & co"), "&lt;!channel&gt; &amp; co");
+        let turned = "a\u{202e}b\u{2066}c\u{200b}d\u{ad}e\nf";
+        assert_eq!(for_markdown(turned), "a�b�c�d�e f");
+        assert_eq!(for_slack(turned), for_markdown(turned));
     }
 
     proptest! {

@@ -1,8 +1,8 @@
 //! Log lines: which are written, and how they look.
 //!
 //! Guards: a standard error that is not read stops nothing: lines wait in a bounded queue, and what does not fit is counted;
-//! for journald and as JSON one event is one line; libraries that would print URLs are held at warnings;
-//! journald gets priorities and no second time stamp. Deliberately not here: what is logged.
+//! for journald and as JSON one event is one line; in lines for people nothing is invisible; libraries that would print
+//! URLs are held at warnings; journald gets priorities and no second time stamp. Deliberately not here: what is logged.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -12,8 +12,9 @@ use std::sync::{Arc, OnceLock};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::{self, FormatEvent, FormatFields, JsonFields, Writer};
+use tracing_subscriber::fmt::format::{self, DefaultFields, FormatEvent, FormatFields, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -23,6 +24,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::limit::{self, Limit, Limited};
 use crate::clock::SystemClock;
 use crate::config::LogFormat;
+use crate::invisible::{REPLACEMENT, replaced};
 
 /// Their finer lines hold URLs, headers or SQL.
 const CAPPED: [&str; 7] = ["hyper", "reqwest", "sqlx", "rustls", "tower", "axum", "h2"];
@@ -146,13 +148,24 @@ where
         }
         LogFormat::Journald => {
             let limited = Limited { format: Journald, limit, mark: limit::mark_text };
-            layer.with_ansi(false).event_format(limited).boxed()
+            layer.with_ansi(false).fmt_fields(VisibleFields).event_format(limited).boxed()
         }
         LogFormat::Text | LogFormat::Auto => {
             let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
             let limited = Limited { format: format::format(), limit, mark: limit::mark_text };
-            layer.with_ansi(colours).event_format(limited).boxed()
+            layer.with_ansi(colours).fmt_fields(VisibleFields).event_format(limited).boxed()
         }
+    }
+}
+
+/// Fields for people: nothing in a value is invisible, steers a terminal or turns the reading direction.
+struct VisibleFields;
+
+impl<'w> FormatFields<'w> for VisibleFields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut text = String::new();
+        DefaultFields::new().format_fields(Writer::new(&mut text), fields)?;
+        writer.write_str(&replaced(&text, |c| if c == '\n' { c } else { REPLACEMENT }))
     }
 }
 
@@ -235,6 +248,19 @@ mod tests {
         assert_eq!(text.lines().count(), 1);
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&line["message"], &line["polls"]), (&"a\n\"line\"".into(), &3.into()));
+    }
+
+    #[test]
+    fn lines_for_people_hold_nothing_invisible_and_json_is_exact() {
+        let name = "a\u{202e}b\u{200b}c\u{1b}[31m\nd";
+        let log = || tracing::info!(title = %name, "{name}");
+        for format in [LogFormat::Text, LogFormat::Journald] {
+            let text = written(format, log);
+            assert_eq!(text.matches("a\u{fffd}b\u{fffd}c").count(), 2, "{text:?}");
+            assert!(!text.contains(['\u{202e}', '\u{200b}', '\u{1b}']), "{text:?}");
+        }
+        let line: serde_json::Value = serde_json::from_str(&written(LogFormat::Json, log)).unwrap();
+        assert_eq!(line["title"], name);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use reqwest::Response;
 
+use crate::invisible::is_invisible;
 use crate::policy::delivery::Outcome;
 
 /// How much of a body is read.
@@ -108,13 +109,12 @@ pub async fn read_body(response: &mut Response) -> (Vec<u8>, bool) {
     (body, whole)
 }
 
-/// Text of at most [`MAX_KEPT_BYTES`] that can neither break a line nor turn a terminal's writing around.
+/// Text of at most [`MAX_KEPT_BYTES`] that can neither break a line nor turn a terminal's writing around, and hides nothing.
 pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::new();
     for c in String::from_utf8_lossy(bytes).trim_end().chars() {
-        let turns = matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
         let length = text.len();
-        if c.is_control() || turns {
+        if is_invisible(c) {
             text.extend(c.escape_default());
         } else {
             text.push(c);
@@ -136,6 +136,7 @@ mod tests {
     #[test]
     fn control_characters_are_escaped() {
         assert_eq!(printable(b"a\r\n\tb\x1b[31m\0\x7f"), "a\\r\\n\\tb\\u{1b}[31m\\u{0}\\u{7f}");
+        assert_eq!(printable("a\u{200b}b\u{ad}".as_bytes()), "a\\u{200b}b\\u{ad}");
         assert_eq!(printable("王 \u{202e}evil\u{85}.".as_bytes()), "王 \\u{202e}evil\\u{85}.");
         assert_eq!(printable(b"ok\n"), "ok");
         assert_eq!(printable(b"\xff\xfe"), "\u{fffd}\u{fffd}");

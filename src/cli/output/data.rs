@@ -1,11 +1,14 @@
 //! An answer for programs: a JSON object a row, CSV.
 //!
-//! Guards: keys in the columns' order, instants as RFC 3339 in UTC, numbers as they are, a stored body byte for byte.
+//! Guards: keys in the columns' order, instants as RFC 3339 in UTC, numbers as they are, a stored body byte for byte; no text
+//! in CSV is a formula of a spreadsheet.
 //! Deliberately not here: what holds the objects together (`Printer::render`), tables.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::{Cell, Column, Row};
+use crate::invisible::is_invisible;
 
 /// A row as a JSON object on one line, without the line end.
 pub(super) fn json(columns: &[Column], row: &Row) -> String {
@@ -67,11 +70,19 @@ fn keyed<'a>(columns: &'a [Column], row: &'a Row) -> impl Iterator<Item = (&'sta
     columns.iter().zip(&row.cells).filter_map(|(column, cell)| Some((column.key?, cell)))
 }
 
-/// RFC 4180, section 2: quotes around what holds a comma, a quote or a line end; quotes inside are doubled.
+/// RFC 4180, section 2: quotes around what holds a comma, a quote or a line end; quotes inside are doubled. An apostrophe
+/// stands before what a spreadsheet would take for a formula.
 fn quoted(text: &str) -> String {
+    let text = &*if is_formula(text) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) };
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
         text.to_owned()
     }
+}
+
+/// Whether the first sign of a text that is seen begins a formula in some spreadsheet, wide forms included.
+fn is_formula(text: &str) -> bool {
+    let seen = text.trim_start_matches(|c: char| c.is_whitespace() || is_invisible(c));
+    seen.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }

@@ -81,6 +81,41 @@ fn csv_quotes_what_needs_it() {
 }
 
 #[test]
+fn csv_text_is_no_formula_of_a_spreadsheet_and_numbers_stay() {
+    let columns = [Column::new("id", "ID"), Column::new("n", "N")];
+    for (text, field) in [
+        ("=2+5", "'=2+5"),
+        ("+49 30", "'+49 30"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=2+5", "'\t=2+5"),
+        ("\u{200b}=2+5", "'\u{200b}=2+5"),
+        ("＝2+5", "'＝2+5"),
+        ("=HYPERLINK(\"http://x\",\"a\")", "\"'=HYPERLINK(\"\"http://x\"\",\"\"a\"\")\""),
+        ("a=b", "a=b"),
+        ("2026-11-23", "2026-11-23"),
+    ] {
+        let rows = [Row::new(vec![text.into(), (-5).into()])];
+        let csv = printer(OutputFormat::Csv, 80).render(&columns, &rows);
+        assert_eq!(csv, format!("id,n\n{field},-5\n"));
+        let json: serde_json::Value =
+            serde_json::from_str(&printer(OutputFormat::Jsonl, 80).render(&columns, &rows)).unwrap();
+        assert_eq!(json["id"], text);
+    }
+}
+
+#[test]
+fn tables_and_remarks_hold_nothing_invisible() {
+    let columns = [Column::new("who", "WHO")];
+    let name = "a\u{202e}b\u{2066}c\u{200b}d\u{ad}e\u{2028}f";
+    let rows = [Row::new(vec![name.into()])];
+    assert_eq!(plain(&printer(OutputFormat::Table, 80).render(&columns, &rows)), "WHO\na�b�c�d�e�f\n");
+    assert_eq!(harmless_lines("a\u{202e}\nb\u{1b}[1m"), "a�\nb\u{1b}[1m");
+    let json = printer(OutputFormat::Jsonl, 80).render(&columns, &rows);
+    assert!(json.contains('\u{202e}') && json.contains('\u{200b}'), "{json}");
+}
+
+#[test]
 fn ages_are_said_in_the_unit_that_fits() {
     let ages = [0, 119, 120, 7199, 7200, 172_799, 172_800].map(|s| ago(Duration::from_secs(s)));
     let said = ["0 s ago", "119 s ago", "2 min ago", "119 min ago", "2 h ago", "47 h ago", "2 days ago"];

@@ -13,7 +13,7 @@ use super::{read, relative, root, rust_files};
 
 /// The table of floors: a room names only rooms of lower floors, and itself.
 const FLOORS: &[(u8, &[&str])] = &[
-    (0, &["time", "ids", "secret", "testing"]),
+    (0, &["time", "ids", "secret", "invisible", "testing"]),
     (1, &["presence", "policy", "signature", "message"]),
     (2, &["clock", "config", "net"]),
     (3, &["store", "dingtalk", "webhook", "telemetry", "simulator"]),
