@@ -40,13 +40,8 @@ pub(super) struct Files<'a> {
     pub(super) auto_reload: bool,
 }
 
-/// Reads everything. `None`, or an error in the report: there is no config.
-pub(super) fn config(
-    files: &Files<'_>,
-    around: &Surroundings,
-    sources: &Sources,
-    report: &Report,
-) -> Option<Config> {
+/// Reads everything. With an error in the report it is what could be read, and must not run.
+pub(super) fn config(files: &Files<'_>, around: &Surroundings, sources: &Sources, report: &Report) -> Config {
     let root = files.root;
     let context = Context { report, folder: &files.folder, around };
     let mut tops = Vec::new();
@@ -57,8 +52,7 @@ pub(super) fn config(
         [root].into_iter().chain(&tops).flat_map(|top| top.tables(key)).collect()
     };
 
-    let time_zone = time_zone(root, report);
-    let zone = time_zone.unwrap_or_default();
+    let zone = time_zone(root, report).unwrap_or_default();
     let (poll, poll_cadence) = poll::poll(root.table("poll", "poll").as_ref());
     let (windows, window_groups): (Vec<_>, Vec<_>) =
         poll::windows(&root.tables("window"), zone).into_iter().unzip();
@@ -90,10 +84,9 @@ pub(super) fn config(
     let users = users.into_iter().filter(|at| at.enabled).map(|at| at.user).collect();
     let orgs = orgs.into_iter().map(|at| at.org).collect();
     let file = files.path.clone();
-    let time_zone = time_zone?;
-    Some(Config {
+    Config {
         file,
-        time_zone,
+        time_zone: zone,
         orgs,
         poll,
         windows,
@@ -105,12 +98,12 @@ pub(super) fn config(
         http,
         log,
         auto_reload: files.auto_reload,
-    })
+    }
 }
 
 /// As the file says, else as this machine is set.
 fn time_zone(root: &Section<'_>, report: &Report) -> Option<chrono_tz::Tz> {
-    match root.take("time_zone", value::zone) {
+    match value::take_zone(root, "time_zone") {
         Some(spot) => Some(spot.value),
         None if root.has("time_zone") => None,
         None => local_zone(report),
@@ -119,7 +112,10 @@ fn time_zone(root: &Section<'_>, report: &Report) -> Option<chrono_tz::Tz> {
 
 fn local_zone(report: &Report) -> Option<chrono_tz::Tz> {
     match value::local_zone() {
-        Ok(zone) => Some(zone),
+        Ok(zone) => {
+            value::warn_if_west(zone, None, report);
+            Some(zone)
+        }
         Err(trouble) => {
             report.push(
                 Problem::error("no-time-zone", None, trouble.message)

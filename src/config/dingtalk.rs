@@ -136,7 +136,7 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
         suite_ticket: secret("suite_ticket"),
         access_token: secret("access_token"),
         calls_per_month: section.take("calls_per_month", value::number(0)),
-        month_time_zone: section.take("month_time_zone", value::zone),
+        month_time_zone: value::take_zone(section, "month_time_zone"),
         rate: section.take("rate", value::number(1)),
         concurrency: section.take("concurrency", value::number(1)),
         timeout: section.take("timeout", value::wait),

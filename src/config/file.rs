@@ -149,7 +149,7 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
     let included: Vec<Document<'_>> = texts.iter().map(|text| parse(text, report)).collect();
     let files =
         check::Files { path: canonical, folder, main: &main, included: &included, root: &root, auto_reload };
-    check::config(&files, around, sources, report)
+    Some(check::config(&files, around, sources, report))
 }
 
 fn read(path: &Path, name: String, sources: &mut Sources) -> std::io::Result<Text> {

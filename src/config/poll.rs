@@ -124,7 +124,7 @@ fn one_window(section: &Section<'_>, at: usize, file_zone: Tz) -> (Window, Vec<S
     let days = section.take_list("days", true, value::days);
     let from = section.take("from", value::time_of_day);
     let to = section.take("to", value::time_of_day);
-    let time_zone = section.take("time_zone", value::zone).map_or(file_zone, |spot| spot.value);
+    let time_zone = value::take_zone(section, "time_zone").map_or(file_zone, |spot| spot.value);
     let groups =
         section.take_list("groups", false, value::some_text).map_or_else(Vec::new, |spot| spot.value);
     if let Some(from) = from.as_ref().filter(|from| from.value == 24 * 60) {

@@ -9,7 +9,8 @@ use chrono_tz::Tz;
 use toml::de::DeValue;
 
 use super::keys::nearest;
-use super::section::{Raw, Trouble, kind};
+use super::problem::{Place, Problem};
+use super::section::{Raw, Report, Section, Spot, Trouble, kind};
 
 /// Longer durations overflow somewhere below; nobody means them.
 const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
@@ -196,12 +197,30 @@ pub(super) fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(Ra
 }
 
 /// What people write for China's one zone.
-const IN_CHINA: [&str; 7] =
-    ["beijing", "asia/beijing", "asia/hangzhou", "asia/shenzhen", "cst", "utc+8", "gmt+8"];
+const IN_CHINA: [&str; 8] =
+    ["beijing", "asia/beijing", "asia/hangzhou", "asia/shenzhen", "cst", "cst-8", "utc+8", "gmt+8"];
 
 /// A time zone by its IANA name; `local` is the machine's.
 pub(super) fn zone(raw: Raw<'_>) -> Result<Tz, Trouble> {
     zone_called(&text(raw)?)
+}
+
+/// Reads a key that names a time zone, and warns of one that is most likely on the wrong side of Greenwich.
+pub(super) fn take_zone(section: &Section<'_>, key: &'static str) -> Option<Spot<Tz>> {
+    let spot = section.take(key, zone)?;
+    warn_if_west(spot.value, Some(spot.place.clone()), section.report);
+    Some(spot)
+}
+
+/// `Etc/GMT+8` is west: POSIX counts the hours behind UTC.
+pub(super) fn warn_if_west(zone: Tz, place: Option<Place>, report: &Report) {
+    let hours = zone.name().strip_prefix("Etc/GMT+").filter(|hours| *hours != "0");
+    if let Some(hours) = hours {
+        let china = if hours == "8" { "; China's is `Asia/Shanghai`" } else { "" };
+        let message = format!("`{zone}` is {hours} h behind UTC: the sign in such names is reversed");
+        let help = format!("for {hours} h ahead write `Etc/GMT-{hours}`{china}");
+        report.push(Problem::warning("west-zone", place, message).help(help));
+    }
 }
 
 /// The same, wherever the name stands.
@@ -230,15 +249,38 @@ pub fn time_zone(name: &str) -> Result<Tz, String> {
     zone_called(name).map_err(|Trouble { message, help }| format!("{message}; {help}"))
 }
 
-/// The time zone of `TZ`, where that is an IANA name; else the machine's.
+/// The time zone of `TZ`; where it is not set, the machine's.
 pub(super) fn local_zone() -> Result<Tz, Trouble> {
-    let named = std::env::var("TZ").ok().and_then(|name| name.trim_start_matches(':').parse().ok());
-    if let Some(zone) = named {
-        return Ok(zone);
+    if let Some(zone) = std::env::var_os("TZ").and_then(|name| zone_of_tz(&name.to_string_lossy())) {
+        return zone;
     }
     iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok()).ok_or_else(|| {
         Trouble::new("the machine's own time zone is not known", "name one, such as `Asia/Shanghai`")
     })
+}
+
+/// What `TZ` says: an IANA name, also as a file with or without a colon in front. `None` where it says nothing or leaves it to the
+/// machine. Anything else is an error: the C library takes it for UTC without a word.
+fn zone_of_tz(tz: &str) -> Option<Result<Tz, Trouble>> {
+    const LONGEST: usize = 40;
+    let file = tz.strip_prefix(':').unwrap_or(tz);
+    if matches!(file, "" | "/etc/localtime") {
+        return None;
+    }
+    let name = file.split_once("/zoneinfo/").map_or(file, |(_, name)| name);
+    // `local` would come back here.
+    let zone =
+        if name == "local" { Err(None) } else { zone_called(name).map_err(|trouble| Some(trouble.help)) };
+    Some(zone.map_err(|help| {
+        let is_shown =
+            tz.len() <= LONGEST && tz.bytes().all(|b| b.is_ascii_alphanumeric() || b":/_+-,.<>".contains(&b));
+        let shown = if is_shown { format!("`{tz}`") } else { "not a name".to_owned() };
+        let help = help.unwrap_or_else(|| "an IANA name such as `Asia/Shanghai`".to_owned());
+        Trouble::new(
+            format!("the environment variable TZ is {shown}, which is not an IANA time zone"),
+            format!("set it in the config, or correct or unset TZ; {help}"),
+        )
+    }))
 }
 
 /// A time of day in minutes; `24:00` is the end of the day.
@@ -359,6 +401,24 @@ mod tests {
         for text in ["", "8", "8:5", "24:01", "08:60", "-1:00", "+8:30", "08:30:15", "8 :30", "١:30"] {
             assert!(parse_time_of_day(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_tz_that_is_no_iana_name_is_refused_and_named() {
+        for tz in ["Asia/Shanghai", ":Asia/Shanghai", "/usr/share/zoneinfo/Asia/Shanghai"] {
+            assert_eq!(zone_of_tz(tz).and_then(Result::ok), Some(Tz::Asia__Shanghai), "{tz}");
+        }
+        for tz in ["", ":", "/etc/localtime", ":/etc/localtime"] {
+            assert!(zone_of_tz(tz).is_none(), "{tz}");
+        }
+        let refused = |tz| zone_of_tz(tz).and_then(Result::err).expect(tz);
+        let posix = refused("CST-8");
+        assert_eq!(posix.message, "the environment variable TZ is `CST-8`, which is not an IANA time zone");
+        assert_eq!(posix.help, "set it in the config, or correct or unset TZ; China's is `Asia/Shanghai`");
+        for tz in ["Nonsense/Zone", "local", "<+08>-8", "EST5EDT,M3.2.0,M11.1.0"] {
+            assert!(refused(tz).message.contains(tz), "{tz}");
+        }
+        assert!(!refused("a secret\nof two lines").message.contains("secret"));
     }
 
     #[test]

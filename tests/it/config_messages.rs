@@ -314,3 +314,53 @@ fn the_command_ends_with_the_documented_codes() {
     assert_eq!(ended.status.code(), Some(78));
     assert!(String::from_utf8(ended.stdout).expect("text").contains("absent.toml cannot be read"));
 }
+
+/// `check` of a config, with this `TZ`.
+fn said_with_tz(config: &str, tz: &str) -> (String, Option<i32>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&folder.path().join("config.toml"), config, 0o640);
+    let credentials = folder.path().join("credentials");
+    std::fs::create_dir_all(&credentials).expect("made");
+    write(&credentials.join("app-secret"), "hush\n", 0o600);
+    let output = Command::new(env!("CARGO_BIN_EXE_presenced"))
+        .args(["check", "-c", "config.toml"])
+        .current_dir(folder.path())
+        .env("CREDENTIALS_DIRECTORY", &credentials)
+        .env("NO_COLOR", "1")
+        .env("TZ", tz)
+        .output()
+        .expect("it runs");
+    (text(&output), output.status.code())
+}
+
+#[test]
+fn a_tz_that_is_no_iana_name_is_an_error_only_where_no_time_zone_is_set() {
+    let (_, without) = GOOD.split_once('\n').expect("the line of the zone");
+    for tz in ["CST-8", "Nonsense/Zone"] {
+        let (said, code) = said_with_tz(without, tz);
+        let expected =
+            format!("error: the environment variable TZ is `{tz}`, which is not an IANA time zone\n");
+        assert!(said.starts_with(&expected) && said.contains("`time_zone`"), "{said}");
+        assert_eq!(code, Some(78));
+        let local = said_with_tz(&format!("time_zone = \"local\"\n{without}"), tz);
+        assert!(local.0.contains(&format!("the environment variable TZ is `{tz}`")), "{local:?}");
+        assert_eq!(said_with_tz(GOOD, tz), (String::new(), Some(0)));
+    }
+    assert_eq!(said_with_tz(without, ":Asia/Shanghai"), (String::new(), Some(0)));
+}
+
+#[test]
+fn a_zone_west_of_greenwich_that_looks_like_china_is_warned_of() {
+    let (_, without) = GOOD.split_once('\n').expect("the line of the zone");
+    let warning = "warning: `Etc/GMT+8` is 8 h behind UTC: the sign in such names is reversed\n";
+    let (by_environment, code) = said_with_tz(without, "Etc/GMT+8");
+    assert!(by_environment.starts_with(warning) && code == Some(0), "{by_environment}");
+    let written = GOOD.replacen("Asia/Shanghai", "Etc/GMT+8", 1);
+    let (said, code) = said(&written);
+    assert!(said.starts_with(&format!("{warning}  --> config.toml:1:13\n")), "{said}");
+    assert!(said.contains("write `Etc/GMT-8`; China's is `Asia/Shanghai`") && code == Some(0), "{said}");
+    let month = GOOD.replacen("calls_per", "month_time_zone = \"Etc/GMT+8\"\ncalls_per", 1);
+    assert!(self::said(&month).0.contains(warning));
+    let right = GOOD.replacen("Asia/Shanghai", "Etc/GMT-8", 1);
+    assert_eq!(self::said(&right), (String::new(), Some(0)));
+}
