@@ -223,6 +223,7 @@ fn list(paths: &[PathBuf]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Clock, SystemClock};
 
     async fn echo(request: Request) -> Response {
         match request {
@@ -268,7 +269,7 @@ mod tests {
     /// its own program.
     async fn until_deaf(path: &Path) {
         while UnixStream::connect(path).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            SystemClock.sleep_until(SystemClock.now().plus(Duration::from_millis(1))).await;
         }
     }
 

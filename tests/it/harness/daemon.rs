@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
+
+use presenced::clock::{Clock, SystemClock};
 
 use super::receiver::SECRET;
 use super::{LAST, LIMIT, Patience, loopback, said};
@@ -112,7 +114,8 @@ listen = ""
         // A date that `tests/dates` fakes is not the file system's.
         let file =
             std::fs::File::options().append(true).open(self.path("config.new")).expect("a file just written");
-        file.set_modified(std::time::SystemTime::now()).expect("a writable file");
+        let now = u64::try_from(SystemClock.now().as_ms()).expect("after 1970");
+        file.set_modified(UNIX_EPOCH + Duration::from_millis(now)).expect("a writable file");
         std::fs::rename(self.path("config.new"), self.path("config.toml")).expect("a writable folder");
     }
 
