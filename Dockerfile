@@ -7,14 +7,14 @@ FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked
+RUN cargo build --profile dist --locked
 
 FROM debian:bookworm-slim
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10787 --home-dir /var/lib/presenced --shell /usr/sbin/nologin presenced \
     && install -d -o presenced -g presenced -m 0750 /var/lib/presenced
-COPY --from=build /src/target/release/presenced /usr/bin/presenced
+COPY --from=build /src/target/dist/presenced /usr/bin/presenced
 USER presenced
 VOLUME /var/lib/presenced
 ENV PRESENCED_CONFIG=/etc/presenced/config.toml
