@@ -221,7 +221,7 @@ impl Reloader {
                 }
             }
             Err(refusal) => {
-                let why = first_line(&refusal.message);
+                let why = &*first_error(&refusal.message);
                 tracing::error!(why, "the config was not reloaded; the old one stays in force");
                 self.parts.in_force.refused(now, why);
                 if !self.fires {
@@ -347,11 +347,15 @@ fn as_far_as_possible(new: Config, old: &Config) -> Config {
     config
 }
 
-/// The first line that says something; problems are told with their place below.
-fn first_line(message: &str) -> &str {
-    // Warnings may stand before the first error.
-    let error = message.lines().find_map(|line| line.strip_prefix("error: "));
-    error.or_else(|| message.lines().next()).unwrap_or_default()
+/// The first error on one line, with its place where it has one.
+fn first_error(message: &str) -> String {
+    // Warnings may stand before it.
+    let mut lines = message.lines().skip_while(|line| !line.starts_with("error: "));
+    let Some(error) = lines.next().and_then(|line| line.strip_prefix("error: ")) else {
+        return message.lines().next().unwrap_or_default().to_owned();
+    };
+    let place = lines.next().and_then(|line| line.trim_start().strip_prefix("--> "));
+    place.map_or_else(|| error.to_owned(), |place| format!("{error} ({place})"))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "an argument of `map_err`")]

@@ -198,7 +198,12 @@ fn a_refused_config_is_on_the_page_of_metrics_and_in_status_until_it_is_put_righ
         serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("JSON")
     };
     let text = status();
-    assert!(text["daemon"]["refused"]["why"].as_str().is_some_and(|why| why.contains("polll")), "{text}");
+    assert!(
+        text["daemon"]["refused"]["why"]
+            .as_str()
+            .is_some_and(|why| why.contains("polll") && why.contains("config.toml:")),
+        "{text}"
+    );
     assert_eq!(text["config"]["changed_since"], true);
     assert_eq!(site.command(&["reload"]).status.code(), Some(0));
     assert!(has(&get(&address, "/metrics"), "presenced_config_last_reload_successful 1"));
@@ -223,7 +228,8 @@ fn status_is_one_screen_with_and_without_the_daemon() {
     let output = site.command(&["status"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for word in [" runs, started ", "refused ", "unknown key `x`", "people    1 watched", "database  "] {
+    for word in [" runs, started ", "refused ", "unknown key in [poll]", "people    1 watched", "database  "]
+    {
         assert!(text.contains(word), "{word}\n{text}");
     }
     let json = site.command(&["status", "-o", "json"]);

@@ -96,9 +96,9 @@ fn a_broken_file_changes_nothing_and_is_told() {
     let text = told(&site.command(&["reload"]), 78);
     assert!(text.contains("error: unknown key `intervall`") && text.contains("did you mean"), "{text}");
     fake.wait_looks("u1", 3);
-    site.rewrite(good.replace(&format!("secret = \"{SECRET}\""), "secret = { file = \"nowhere\" }"));
+    site.rewrite(good.replace(&format!("secret = \"{SECRET}\""), "secret = { file = \"nowhere.key\" }"));
     let text = told(&site.command(&["reload"]), 78);
-    assert!(text.contains("nowhere"), "{text}");
+    assert!(text.contains("there is no file nowhere.key"), "{text}");
     fake.wait_looks("u1", 3);
     site.rewrite(good);
     told(&site.command(&["reload"]), 0);
