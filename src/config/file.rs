@@ -16,6 +16,8 @@ use super::secrets::Surroundings;
 use super::section::{Report, Section};
 use super::{Config, check};
 
+mod encoding;
+
 /// Where a config is looked for when none is named.
 const USUAL_PLACES: [&str; 2] = ["config.toml", "/etc/presenced/config.toml"];
 /// No config is larger; a path that names a device must not fill the memory.
@@ -122,11 +124,12 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
     let main = match read(path, path.display().to_string(), sources) {
         Ok(text) => text,
         Err(error) => {
-            let message = format!("{} cannot be read: {error}", path.display());
-            let problem = Problem::error("unreadable", None, message);
-            report.push(match error.kind() {
-                ErrorKind::NotFound => problem.help("`presenced init` writes one to begin with"),
-                _ => problem,
+            let is_missing = matches!(&error, Unread::Io(error) if error.kind() == ErrorKind::NotFound);
+            let problem = error.problem(&path.display().to_string(), None);
+            report.push(if is_missing {
+                problem.help("`presenced init` writes one to begin with")
+            } else {
+                problem
             });
             return None;
         }
@@ -143,7 +146,7 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
         report.reads(&path);
         match read(&path, name.clone(), sources) {
             Ok(text) => texts.push(text),
-            Err(error) => report.error("unreadable", &place, format!("{name} cannot be read: {error}"), ""),
+            Err(error) => report.push(error.problem(&name, Some(place))),
         }
     }
     let included: Vec<Document<'_>> = texts.iter().map(|text| parse(text, report)).collect();
@@ -152,19 +155,54 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
     Some(check::config(&files, around, sources, report))
 }
 
-fn read(path: &Path, name: String, sources: &mut Sources) -> std::io::Result<Text> {
+/// Why a file could not be read.
+#[derive(Debug)]
+enum Unread {
+    Io(std::io::Error),
+    /// Where its first wrong byte is.
+    NotUtf8(Place, &'static str),
+}
+
+impl From<std::io::Error> for Unread {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Unread {
+    /// `named_at`: the place that names the file, where there is one.
+    fn problem(self, name: &str, named_at: Option<Place>) -> Problem {
+        match self {
+            Self::Io(error) => {
+                Problem::error("unreadable", named_at, format!("{name} cannot be read: {error}"))
+            }
+            Self::NotUtf8(place, encoding) => {
+                let message = format!("{name} is not UTF-8; it looks like {encoding}");
+                let help = format!(
+                    "save it as UTF-8; `iconv -f {encoding} -t UTF-8 {name} > new.toml` writes such a file"
+                );
+                Problem::error("unreadable", Some(place), message).aside("").help(help)
+            }
+        }
+    }
+}
+
+fn read(path: &Path, name: String, sources: &mut Sources) -> Result<Text, Unread> {
     let file = std::fs::File::open(path)?;
     let metadata = file.metadata()?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(std::io::Error::from(ErrorKind::FileTooLarge));
+        return Err(std::io::Error::from(ErrorKind::FileTooLarge).into());
     }
-    let text: Arc<str> = String::from_utf8(bytes)
-        .map_err(|error| {
-            std::io::Error::other(format!("not UTF-8 from byte {}", error.utf8_error().valid_up_to()))
-        })?
-        .into();
+    let text: Arc<str> = match encoding::decoded(bytes) {
+        Ok(text) => text.into(),
+        Err(encoding::NotUtf8 { before, encoding }) => {
+            let at = before.len();
+            let source = sources.add(Source::new(name, before));
+            return Err(Unread::NotUtf8(Place { source, span: at..at }, encoding));
+        }
+    };
     let source = sources.add(Source::new(name, Arc::clone(&text)));
     Ok(Text { whole: text, source, world_readable: world_readable(&metadata) })
 }
@@ -183,24 +221,30 @@ fn parse<'t>(file: &'t Text, report: &Report) -> Document<'t> {
 }
 
 /// What to do where the parser's own words do not say it.
-fn syntax_advice(text: &str, at: &std::ops::Range<usize>, message: &str) -> Option<&'static str> {
+fn syntax_advice(text: &str, at: &std::ops::Range<usize>, message: &str) -> Option<String> {
+    if let Some(help) = encoding::look_alike(text, at) {
+        return Some(help);
+    }
     let line = text[..at.start].rfind('\n').map_or(0, |end| end + 1);
     let line = text[line..].lines().next().unwrap_or("");
     let is_said = |word: &str| message.contains(word);
     let lacks_quotes = is_said("must be quoted");
-    if text.trim_start().starts_with('{') {
-        Some("this is JSON: the config is TOML, and `presenced init` writes one to begin with")
+    let help = if text.trim_start().starts_with('{') {
+        "this is JSON: the config is TOML, and `presenced init` writes one to begin with"
     } else if is_said("duplicate key") {
-        Some("it stands above already: one of the two must go, or a new table begin")
+        "it stands above already: one of the two must go, or a new table begin"
+    } else if is_said("carriage return") && !text.contains('\n') {
+        "the lines end with a carriage return alone: save the file with LF or CRLF"
     } else if lacks_quotes && line.contains(['“', '”', '„', '‘', '’', '＂']) {
-        Some("these quotes are typographic: write `\"`")
+        "these quotes are typographic: write `\"`"
     } else if lacks_quotes {
-        Some("write it in quotes: `\"...\"`")
+        "write it in quotes: `\"...\"`"
     } else if is_said("expected `=`") || line.trim_end().ends_with(':') {
-        Some("TOML has `key = value`, and `[table]` on a line of its own")
+        "TOML has `key = value`, and `[table]` on a line of its own"
     } else {
-        None
-    }
+        return None;
+    };
+    Some(help.to_owned())
 }
 
 /// Whether anybody on the machine may read it.

@@ -63,6 +63,11 @@ pub(super) fn advice(name: &str, path: &str) -> String {
     if let Some(near) = meant(name, path) {
         return format!("did you mean `{}`?", written(near, path));
     }
+    let top = table("").into_iter().flat_map(Table::all_keys);
+    let top = top.filter(|key| !matches!(key.kind, Kind::Table(_) | Kind::Tables(_))).map(|key| key.name);
+    if let Some(key) = nearest(name, top).filter(|_| !path.is_empty()) {
+        return format!("move `{key}` to the top of the file, above the first `[table]`");
+    }
     let elsewhere: Vec<String> = TABLES
         .iter()
         .filter(|table| !table.path.is_empty() && table.all_keys().any(|key| key.name == name))
@@ -104,6 +109,11 @@ mod tests {
     fn advice_names_the_table_a_key_belongs_to() {
         assert_eq!(advice("intervall", "poll"), "did you mean `interval`?");
         assert_eq!(advice("min_interval", "history"), "it is a key of [poll]");
+        for name in ["time_zone", "timezone", "time-zone"] {
+            let top = "move `time_zone` to the top of the file, above the first `[table]`";
+            assert_eq!(advice(name, "history"), top);
+        }
+        assert_eq!(advice("timezone", "window"), "did you mean `time_zone`?");
         assert_eq!(advice("colour", "privacy"), "known here: store_nick");
         assert_eq!(advice("webhooks", ""), "did you mean `[[webhook]]`?");
         assert_eq!(advice("webhook_default", ""), "did you mean `[webhook_defaults]`?");

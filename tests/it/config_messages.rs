@@ -239,6 +239,16 @@ fn what_a_hurried_hand_writes_is_answered_with_what_to_write() {
         (format!("{GOOD}union_id = \"u2\"\n"), 8, "one of the two must go, or a new table begin"),
         ("{\"user\": []}".to_owned(), 1, "`presenced init` writes one"),
         ("poll:\n".to_owned(), 1, "TOML has `key = value`"),
+        (GOOD.replace("app_key =", "app_key ＝"), 3, "`＝` (U+FF1D) is full-width: write `=`"),
+        (GOOD.replace("[dingtalk]", "［dingtalk］"), 2, "`［` (U+FF3B) is full-width: write `[`"),
+        (GOOD.replace("app_key", "\u{3000}app_key"), 3, "U+3000 stands here and looks like a blank"),
+        (
+            GOOD.replace("app_key =", "app_key\u{200b} ="),
+            3,
+            "U+200B stands here, which is not seen: delete it",
+        ),
+        (format!("{GOOD}[history]\ntime_zone = \"UTC\"\n"), 9, "move `time_zone` to the top of the file"),
+        (GOOD.replace('\n', "\r"), 1, "the lines end with a carriage return alone"),
         (
             format!("{GOOD}interval = \"30m\"\n[poll]\nmin_interval = \"1h\"\n"),
             8,
@@ -363,4 +373,27 @@ fn a_zone_west_of_greenwich_that_looks_like_china_is_warned_of() {
     assert!(self::said(&month).0.contains(warning));
     let right = GOOD.replacen("Asia/Shanghai", "Etc/GMT-8", 1);
     assert_eq!(self::said(&right), (String::new(), Some(0)));
+}
+
+#[test]
+fn a_file_that_is_not_utf8_is_named_with_line_column_and_what_to_do() {
+    let gbk = [GOOD.as_bytes(), b"name = \"\xc0\xee\"\n"].concat();
+    let utf16: Vec<u8> = GOOD.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for (bytes, encoding, place) in [(gbk, "GB18030", "8:9"), (utf16, "UTF-16BE", "1:1")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("config.toml"), &bytes).expect("written");
+        let output = check(folder.path(), &[]);
+        let expected = format!(
+            "error: config.toml is not UTF-8; it looks like {encoding}\n  --> config.toml:{place}\n   = save it as UTF-8; "
+        );
+        assert!(text(&output).starts_with(&expected), "{}", text(&output));
+        assert_eq!(output.status.code(), Some(78));
+        let main = format!("{GOOD}[watch]\ninclude = [\"more.toml\"]\n");
+        std::fs::write(folder.path().join("config.toml"), main).expect("written");
+        std::fs::write(folder.path().join("more.toml"), &bytes).expect("written");
+        let included = text(&check(folder.path(), &[]));
+        let expected =
+            format!("error: more.toml is not UTF-8; it looks like {encoding}\n  --> more.toml:{place}\n");
+        assert!(included.contains(&expected), "{included}");
+    }
 }

@@ -1,0 +1,97 @@
+//! Text that is no UTF-8, and characters that only look like TOML's own: where they are, and what to write.
+//!
+//! Guards: no byte of a file that cannot be read is shown, because it may be part of a secret. Not here: the parser's own words
+//! (`file`).
+
+use std::ops::Range;
+
+use crate::invisible::is_invisible;
+
+/// A file that is no UTF-8.
+#[derive(Debug)]
+pub(super) struct NotUtf8 {
+    /// What could be read before the first wrong byte.
+    pub(super) before: String,
+    /// Its encoding as `iconv` calls it, as far as can be guessed: in China a text that is no Unicode is GBK or its
+    /// successor.
+    pub(super) encoding: &'static str,
+}
+
+/// The text of a file. UTF-16 is known by its mark, or by every other byte of the first few being 0.
+pub(super) fn decoded(bytes: Vec<u8>) -> Result<String, NotUtf8> {
+    let head = &bytes[..bytes.len().min(64)];
+    let zeros = head.iter().filter(|byte| matches!(byte, 0)).count();
+    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") || zeros > head.len() / 4 {
+        // Without a mark `iconv` takes it for little-endian.
+        let encoding = if head[0] == 0 { "UTF-16BE" } else { "UTF-16" };
+        return Err(NotUtf8 { before: String::new(), encoding });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
+        NotUtf8 { before, encoding: "GB18030" }
+    })
+}
+
+/// What to write for a character where the parser stopped that only looks like another one.
+pub(super) fn look_alike(text: &str, at: &Range<usize>) -> Option<String> {
+    let here = text[at.start..].trim_start_matches([' ', '\t']).chars().next()?;
+    let code = u32::from(here);
+    let meant = match here {
+        '：' => '=',
+        '【' => '[',
+        '】' => ']',
+        '、' => ',',
+        // The full-width forms of ASCII stand in its order; quotes have a help of their own.
+        '\u{ff01}'..='\u{ff5e}' if here != '＂' => char::from_u32(code - 0xfee0)?,
+        _ if here.is_whitespace() && !here.is_ascii() => {
+            return Some(format!("U+{code:04X} stands here and looks like a blank: write a blank"));
+        }
+        _ if is_invisible(here) && !here.is_ascii() => {
+            return Some(format!("U+{code:04X} stands here, which is not seen: delete it"));
+        }
+        _ => return None,
+    };
+    Some(format!("`{here}` (U+{code:04X}) is full-width: write `{meant}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_encodings_are_told_from_utf8() {
+        let utf16 = |units: &[u16]| units.iter().flat_map(|unit| unit.to_le_bytes()).collect::<Vec<u8>>();
+        let text: Vec<u16> = "a = 1\nb = 2\n".encode_utf16().collect();
+        let marked = [&[0xfeff], &text[..]].concat();
+        let swapped =
+            |bytes: Vec<u8>| bytes.chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect::<Vec<_>>();
+        for (bytes, encoding) in [
+            (utf16(&text), "UTF-16"),
+            (utf16(&marked), "UTF-16"),
+            (swapped(utf16(&marked)), "UTF-16"),
+            (swapped(utf16(&text)), "UTF-16BE"),
+        ] {
+            let error = decoded(bytes).unwrap_err();
+            assert_eq!((error.before.as_str(), error.encoding), ("", encoding));
+        }
+        let error = decoded(b"a = 1\nb = \"\xb6\xa4\"".to_vec()).unwrap_err();
+        assert_eq!((error.before.as_str(), error.encoding), ("a = 1\nb = \"", "GB18030"));
+        for text in ["", "a = 1\n", "\u{feff}a = \"钉钉\"\n"] {
+            assert_eq!(decoded(text.as_bytes().to_vec()).ok().as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn look_alikes_are_named_with_what_to_write() {
+        let help = |text: &str| look_alike(text, &(0..0));
+        assert_eq!(help(" ＝ 1").as_deref(), Some("`＝` (U+FF1D) is full-width: write `=`"));
+        assert_eq!(help("［poll］").as_deref(), Some("`［` (U+FF3B) is full-width: write `[`"));
+        assert_eq!(help("５").as_deref(), Some("`５` (U+FF15) is full-width: write `5`"));
+        assert!(help("：").is_some_and(|help| help.ends_with("write `=`")));
+        assert!(help("\u{3000}a").is_some_and(|help| help.starts_with("U+3000 ")));
+        assert!(help("\u{a0}a").is_some_and(|help| help.ends_with("write a blank")));
+        assert!(help("\u{200b}a").is_some_and(|help| help.ends_with("delete it")));
+        assert!(["a", "=", "钉", "“", "＂", "", "\n"].iter().all(|text| help(text).is_none()));
+    }
+}
