@@ -4,6 +4,10 @@
 //! always, and error texts without the URL (its query names people, or is a secret).
 //! Deliberately not here: what is asked (`dingtalk`, `webhook`).
 
+mod reason;
+mod trust;
+
+use std::path::Path;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -58,15 +62,24 @@ pub fn http_client(limits: &Limits) -> Result<reqwest::ClientBuilder, ClientErro
         builder = builder.proxy(proxy);
     }
     if let Some(pem) = &limits.extra_roots_pem {
-        let roots =
-            reqwest::Certificate::from_pem_bundle(pem).map_err(|e| ClientError::Roots(describe(e)))?;
-        builder = builder.tls_certs_merge(roots);
+        builder = builder.tls_backend_preconfigured(trust::tls_trusting(pem)?);
     }
     Ok(builder)
 }
 
-/// The error with its causes, in one line, without any URL.
+/// What `ca_file` holds, for [`Limits::extra_roots_pem`].
+pub fn read_ca_file(file: Option<&Path>) -> Result<Option<Vec<u8>>, ClientError> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|error| ClientError::Roots(format!("{}: {error}", path.display())))
+    };
+    file.map(read).transpose()
+}
+
+/// The error with its causes, in one line, without any URL; what TLS refuses in plain words with the next step.
 pub fn describe(error: reqwest::Error) -> String {
+    if let Some(reason) = reason::tls_reason(&error) {
+        return reason;
+    }
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);

@@ -39,6 +39,8 @@ pub(crate) fn target(name: &str, url: &str, concurrency: usize) -> Result<Target
         connect_timeout: Duration::from_secs(5),
         concurrency,
         reach: Reach::default(),
+        proxy: None,
+        ca_file: None,
     };
     Ok(Target {
         name: destination.webhook.clone(),

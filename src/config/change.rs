@@ -288,6 +288,8 @@ fn webhook_keys(old: &Webhook, new: &Webhook) -> Vec<&'static str> {
             rate => "rate",
             timeout => "timeout",
             connect_timeout => "connect_timeout",
+            proxy => "proxy",
+            ca_file => "ca_file",
             backoff => "backoff",
             attempts => "attempts",
             give_up_after => "give_up_after",

@@ -147,7 +147,8 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
     }
 }
 
-fn ca_file(section: &Section<'_>, context: Context<'_>) -> Option<Spot<PathBuf>> {
+/// `ca_file`; a webhook has the key too.
+pub(super) fn ca_file(section: &Section<'_>, context: Context<'_>) -> Option<Spot<PathBuf>> {
     let spot = section.take("ca_file", |raw| value::some_text(raw).map(|path| context.folder.join(path)))?;
     context.report.reads(&spot.value);
     if !spot.value.is_file() {

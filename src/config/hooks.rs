@@ -7,6 +7,7 @@
 mod format;
 mod robots;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -17,6 +18,7 @@ use self::format::Message;
 use super::address;
 use super::audience::{Filters, Watched, check_audience};
 use super::credentials::{Context, Purpose};
+use super::dingtalk::ca_file;
 use super::keys::nearest;
 use super::problem::Problem;
 use super::secrets::SecretSource;
@@ -65,6 +67,8 @@ struct Keys {
     rate: Option<u32>,
     timeout: Option<Duration>,
     connect_timeout: Option<Duration>,
+    proxy: Option<Spot<String>>,
+    ca_file: Option<Spot<PathBuf>>,
     attempts: Option<u32>,
     give_up_after: Option<Duration>,
     max_age: Option<Spot<Option<Duration>>>,
@@ -121,6 +125,7 @@ pub(super) fn webhooks(
         let merged = merge(own, &base);
         format::check_secrets(&merged, context);
         robots::check(&url.value, &merged, section, context);
+        check_proxy(&merged, context);
         let message = format::message(&merged, section, zone, context);
         check_audience(&filters(&merged), &name, watched, context.report);
         let mut webhook = build(name.value.clone(), url.value, merged, backoff, message);
@@ -165,6 +170,8 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
         rate: section.take("rate", value::number(1)).map(|spot| spot.value),
         timeout: waits("timeout", Duration::from_secs(15)),
         connect_timeout: waits("connect_timeout", Duration::from_secs(5)),
+        proxy: section.take("proxy", address::proxy),
+        ca_file: ca_file(section, context),
         attempts: section.take("attempts", value::number(1)).map(|spot| spot.value),
         give_up_after: waits("give_up_after", GIVE_UP_AFTER),
         max_age: section.take_unless("max_age", &Some(MAX_AGE), value::or_word("forever")),
@@ -270,6 +277,15 @@ fn header_name_trouble(name: &str) -> Option<Trouble> {
     None
 }
 
+/// A proxy looks host names up itself, so nothing here sees the address that `network = "public"` is about.
+fn check_proxy(keys: &Keys, context: Context<'_>) {
+    if let (Some(proxy), Some(true)) = (&keys.proxy, keys.public_only) {
+        let message = "`network = \"public\"` cannot be kept through `proxy`, which looks names up itself";
+        let help = "take one of the two out, and let the proxy refuse private addresses";
+        context.report.error("bad-value", &proxy.place, message, help);
+    }
+}
+
 /// Own keys before the shared ones.
 fn merge(own: Keys, base: &Keys) -> Keys {
     Keys {
@@ -287,6 +303,8 @@ fn merge(own: Keys, base: &Keys) -> Keys {
         rate: own.rate.or(base.rate),
         timeout: own.timeout.or(base.timeout),
         connect_timeout: own.connect_timeout.or(base.connect_timeout),
+        proxy: own.proxy.or_else(|| base.proxy.clone()),
+        ca_file: own.ca_file.or_else(|| base.ca_file.clone()),
         attempts: own.attempts.or(base.attempts),
         give_up_after: own.give_up_after.or(base.give_up_after),
         max_age: own.max_age.or_else(|| base.max_age.clone()),
@@ -320,6 +338,8 @@ fn build(name: WebhookName, url: Text, keys: Keys, backoff: Backoff, message: Me
         rate: keys.rate.unwrap_or(10),
         timeout: keys.timeout.unwrap_or(Duration::from_secs(15)),
         connect_timeout: keys.connect_timeout.unwrap_or(Duration::from_secs(5)),
+        proxy: keys.proxy.map(|spot| spot.value),
+        ca_file: keys.ca_file.map(|spot| spot.value),
         backoff,
         attempts: keys.attempts.unwrap_or(5),
         give_up_after: keys.give_up_after.unwrap_or(GIVE_UP_AFTER),

@@ -313,6 +313,10 @@ pub struct Webhook {
     pub timeout: Duration,
     /// For a connection.
     pub connect_timeout: Duration,
+    /// A proxy URL.
+    pub proxy: Option<String>,
+    /// PEM file of extra roots, absolute.
+    pub ca_file: Option<PathBuf>,
     /// Between attempts.
     pub backoff: Backoff,
     /// Attempts before a poison event is a dead letter.

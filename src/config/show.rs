@@ -282,6 +282,9 @@ impl<'a> Files<'a> {
             if matches!(webhook.format, Format::Standard | Format::CloudEvents) {
                 block.lines.retain(|line| line.key != "template");
             }
+            if let Some(file) = &webhook.ca_file {
+                block.means("ca_file", &file.display().to_string());
+            }
             if let Some(Ok(value)) = webhook
                 .success
                 .as_ref()

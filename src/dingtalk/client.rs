@@ -91,18 +91,12 @@ pub(super) struct Inner {
 impl Client {
     /// Makes one; no network yet. Reads the organisation's CA file, if it has one.
     pub fn new(org: &Org, credentials: Credentials, clock: SharedClock) -> Result<Self, ClientError> {
-        let extra_roots_pem = match &org.ca_file {
-            Some(path) => Some(
-                std::fs::read(path).map_err(|e| ClientError::Roots(format!("{}: {e}", path.display())))?,
-            ),
-            None => None,
-        };
         let limits = Limits {
             connect_timeout: org.connect_timeout,
             timeout: org.timeout,
             idle_per_host: org.concurrency,
             proxy: org.proxy.clone(),
-            extra_roots_pem,
+            extra_roots_pem: net::read_ca_file(org.ca_file.as_deref())?,
         };
         let http =
             net::http_client(&limits)?.build().map_err(|error| ClientError::Build(net::describe(error)))?;

@@ -51,6 +51,23 @@ impl Answer {
         }
     }
 
+    /// A 2xx was enough.
+    pub fn accepted(status: u16) -> Self {
+        Self {
+            outcome: Outcome::Accepted,
+            status: Some(status),
+            excerpt: String::new(),
+            error: None,
+            retry_after: None,
+            silence: None,
+        }
+    }
+
+    /// No head arrived in time.
+    pub fn late(timeout: Duration) -> Self {
+        Self::missing(format!("no answer within {}", humantime::format_duration(timeout)))
+    }
+
     /// Nothing was sent, because no body could be made of the event: its own fault, as a refusal is.
     pub fn unsent(error: String) -> Self {
         Self { outcome: Outcome::Refused, ..Self::missing(error) }

@@ -8,6 +8,7 @@ mod bundle;
 mod pool;
 pub mod trial;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,10 @@ pub struct Destination {
     pub concurrency: usize,
     /// Which addresses may be connected to.
     pub reach: Reach,
+    /// A proxy URL.
+    pub proxy: Option<String>,
+    /// PEM file of certificates to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Why a destination cannot be sent to. Never holds the URL or a header's value.
@@ -127,8 +132,8 @@ impl Sender {
             connect_timeout: destination.connect_timeout,
             timeout: destination.timeout,
             idle_per_host: destination.concurrency,
-            proxy: None,
-            extra_roots_pem: None,
+            proxy: destination.proxy.clone(),
+            extra_roots_pem: net::read_ca_file(destination.ca_file.as_deref())?,
         };
         let client = net::http_client(&limits)?
             .dns_resolver(CheckedResolver(destination.reach))
@@ -177,10 +182,7 @@ impl Sender {
         };
         match tokio::time::timeout(inner.timeout, inner.exchange(request, &bodies)).await {
             Ok(sent) => sent,
-            Err(_) => {
-                Answer::missing(format!("no answer within {}", humantime::format_duration(inner.timeout)))
-                    .into()
-            }
+            Err(_) => Answer::late(inner.timeout).into(),
         }
     }
 }
@@ -270,15 +272,7 @@ impl Inner {
             } else {
                 Some(leftover)
             };
-            let answer = Answer {
-                outcome,
-                status: Some(status),
-                excerpt: String::new(),
-                error: None,
-                retry_after: None,
-                silence: None,
-            };
-            return Sent { answer, leftover };
+            return Sent { answer: Answer::accepted(status), leftover };
         }
         let now = self.clock.now();
         let retry_after = response

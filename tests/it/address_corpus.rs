@@ -192,6 +192,8 @@ fn sender(url: &str, reach: Reach) -> Result<Sender, SenderError> {
         connect_timeout: Duration::from_secs(5),
         concurrency: 1,
         reach,
+        proxy: None,
+        ca_file: None,
     };
     Sender::new(destination, Arc::new(SystemClock))
 }

@@ -127,6 +127,14 @@ fn a_template_that_is_named_as_a_format_is_answered_with_both_keys() {
 }
 
 #[test]
+fn a_webhook_is_not_kept_to_public_addresses_through_a_proxy() {
+    let said = said_with(
+        "[webhook_defaults]\nproxy = \"http://proxy:3128\"\n[[webhook]]\nname = \"crm\"\nurl = \"https://crm.example.com\"\nnetwork = \"public\"\n",
+    );
+    assert!(said.contains("cannot be kept through `proxy`"), "{said}");
+}
+
+#[test]
 fn http_is_for_loopback() {
     let of = |base: &str| said(&format!("{HEAD}api_base = \"{base}\"\nlegacy_base = \"{base}\"\n{ONE_USER}"));
     for base in

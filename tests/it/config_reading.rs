@@ -124,6 +124,27 @@ fn relative_paths_count_from_the_configs_folder() {
 }
 
 #[test]
+fn a_webhooks_own_proxy_and_ca_file_come_before_the_shared_ones() {
+    let text = format!(
+        "{HEAD}{ONE_USER}[webhook_defaults]\nproxy = \"http://shared:1\"\nca_file = \"shared.pem\"\n\
+         [[webhook]]\nname = \"crm\"\nurl = \"https://crm.example.com\"\n\
+         [[webhook]]\nname = \"hr\"\nurl = \"https://hr.example.com\"\nproxy = \"http://own:1\"\nca_file = \"own.pem\"\n"
+    );
+    let folder = Folder::new().with("config.toml", &text).with("shared.pem", "").with("own.pem", "");
+    let config = folder.load(&[]).unwrap_or_else(|error| panic!("{error}")).config;
+    let root = folder.path().canonicalize().expect("a folder");
+    let read: Vec<_> =
+        config.webhooks.iter().map(|hook| (hook.proxy.clone(), hook.ca_file.clone())).collect();
+    assert_eq!(
+        read,
+        [
+            (Some("http://shared:1".to_owned()), Some(root.join("shared.pem"))),
+            (Some("http://own:1".to_owned()), Some(root.join("own.pem"))),
+        ]
+    );
+}
+
+#[test]
 fn open_time_is_that_of_everybody_and_of_ones_groups_without_days_off() {
     use presenced::time::Timestamp;
     let text = format!(

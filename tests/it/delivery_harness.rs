@@ -256,6 +256,8 @@ impl World {
             connect_timeout: Duration::from_secs(5),
             concurrency: 8,
             reach: Reach::default(),
+            proxy: None,
+            ca_file: None,
         };
         change(&mut destination);
         Target {

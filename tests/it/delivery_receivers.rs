@@ -241,6 +241,8 @@ async fn a_url_or_header_that_cannot_be_used_is_refused_without_showing_it() {
         connect_timeout: Duration::from_secs(1),
         concurrency: 1,
         reach: Reach::default(),
+        proxy: None,
+        ca_file: None,
     };
     for url in ["hush", "ftp://hush/", "http://user:hush@example.com/", "http://hush@example.com/"] {
         let bad = Destination { url: Secret::new(url), ..good.clone() };

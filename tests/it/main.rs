@@ -76,6 +76,7 @@ mod sweep_log;
 #[path = "../../src/testing.rs"]
 mod testing;
 mod tidy;
+mod tls;
 mod truth;
 mod user_find;
 mod verdict_codes;

@@ -69,6 +69,8 @@ async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
         connect_timeout: webhook.connect_timeout,
         concurrency: webhook.concurrency,
         reach: Reach { allow_link_local: webhook.allow_link_local, public_only: webhook.public_only },
+        proxy: webhook.proxy.clone(),
+        ca_file: webhook.ca_file.clone(),
     })
 }
 

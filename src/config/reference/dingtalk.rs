@@ -73,7 +73,8 @@ pub(super) const DINGTALK: Table = Table {
             .example("\"http://proxy.example.com:3128\""),
         Key::new("ca_file", Kind::Path, "A PEM file of certificates to trust beside the system's.")
             .unset("the system's certificates alone")
-            .example("\"/etc/presenced/ca.pem\""),
+            .example("\"/etc/presenced/ca.pem\"")
+            .more("A CA, or the server's own certificate when it is self-signed."),
     ],
     also: None,
 };

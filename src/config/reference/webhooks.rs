@@ -51,6 +51,14 @@ pub(super) const DEFAULTS: Table = Table {
         Key::new("rate", Kind::Number { least: 1, unit: "requests a second" }, "Requests a second.").or("10"),
         Key::new("timeout", Kind::Duration(&[]), "For a whole request.").or("\"15s\""),
         Key::new("connect_timeout", Kind::Duration(&[]), "For a connection.").or("\"5s\""),
+        Key::new("proxy", Kind::Url, "An HTTP proxy on the way to the receiver.")
+            .unset("no proxy; `HTTPS_PROXY` and its like are not looked at")
+            .example("\"http://proxy.example.com:3128\"")
+            .more("The proxy looks host names up, so `network = \"public\"` does not go with it."),
+        Key::new("ca_file", Kind::Path, "A PEM file of certificates to trust beside the system's.")
+            .unset("the system's certificates alone")
+            .example("\"/etc/presenced/ca.pem\"")
+            .more("A CA, or the receiver's own certificate when it is self-signed."),
         Key::new(
             "attempts",
             Kind::Number { least: 1, unit: "attempts" },

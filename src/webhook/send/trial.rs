@@ -49,10 +49,8 @@ impl Sender {
             }
             answer
         };
-        let answer = tokio::time::timeout(inner.timeout, exchange).await.unwrap_or_else(|_| {
-            let timeout = humantime::format_duration(inner.timeout);
-            Answer::missing(format!("no answer within {timeout}"))
-        });
+        let answer = tokio::time::timeout(inner.timeout, exchange).await;
+        let answer = answer.unwrap_or_else(|_| Answer::late(inner.timeout));
         Trial { headers, body, answer }
     }
 }
