@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use anyhow::Context;
 
 use super::output::{Cell, Column, GOOD, Printer, Row, Style, WARNING, harmless, harmless_lines, write_out};
-use super::reading::{runtime, unfound};
+use super::reading::{block_on, unfound};
 use super::{Exit, Failure, Globals, OutputFormat, load_readable};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::secrets::{self, SecretSource};
@@ -57,7 +57,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let Args { who, dry_run, debug } = args;
     let (Loaded { config, .. }, refused) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
-    let report = runtime()?.block_on(look(&config, refused, who, dry_run, &printer))?;
+    let report = block_on(look(&config, refused, who, dry_run, &printer))??;
     show(&printer, &report, debug)?;
     match &report.outcome {
         PollOutcome::Seen { .. } => Ok(Exit::Done),

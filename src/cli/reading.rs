@@ -47,14 +47,14 @@ pub(super) fn read(
         warnings.insert(0, "the file is refused as it is now: `presenced check` shows why".to_owned());
         printer.remark("The config file is refused as it is now (`presenced check` shows why); this is what could be read.");
     }
-    runtime()?.block_on(async {
+    block_on(async {
         let store = Store::open_readonly(&config.history.path).await?;
         let (history, ledger) = (store.history(), store.ledger());
         let reading = Reading { config, warnings, history, ledger, printer, now: SystemClock.now() };
         let ended = look(&reading).await;
         store.close().await;
         ended
-    })
+    })?
 }
 
 /// `config.toml:7: a secret stands in the config as plain text`
@@ -65,9 +65,16 @@ fn one_line(problem: &Problem, sources: &Sources) -> String {
     }
 }
 
-/// One thread is enough for one question.
-pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+/// Runs a command, or the daemon, on a runtime of one thread. That is enough: SQLite has a thread of its own, a poll is a
+/// few microseconds of work between waits, and handing it from one thread to another costs more than doing it.
+///
+/// Ends without waiting for blocking calls: looking up a name can hang for minutes in the system's resolver, and cannot be
+/// interrupted. Nothing that must be finished runs as such a call.
+pub(super) fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let output = runtime.block_on(future);
+    runtime.shutdown_background();
+    Ok(output)
 }
 
 /// Nobody found is "nothing matched"; several are a command line that does not say enough.
@@ -78,5 +85,30 @@ pub(super) fn unfound(error: &WhoError) -> Failure {
             Failure::new(Exit::Nothing, text)
         }
         WhoError::Several { .. } | WhoError::Part { .. } => Failure::new(Exit::Usage, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_name_server_that_never_answers_does_not_keep_the_process_alive() {
+        let (answer, never) = mpsc::channel::<()>();
+        let (ended, done) = mpsc::channel();
+        std::thread::spawn(move || {
+            let patience = Duration::from_millis(1);
+            let lookup = async {
+                let hangs = tokio::task::spawn_blocking(move || never.recv());
+                tokio::time::timeout(patience, hangs).await.is_ok()
+            };
+            ended.send(block_on(lookup).unwrap()).unwrap();
+        });
+        let looked_up = done.recv_timeout(Duration::from_secs(30)).expect("the end does not wait");
+        assert!(!looked_up);
+        drop(answer);
     }
 }

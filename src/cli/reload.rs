@@ -5,7 +5,7 @@
 
 use super::output::WARNING;
 use super::poll::exit;
-use super::reading::runtime;
+use super::reading::block_on;
 use super::{Exit, Failure, Globals, OutputFormat, socket_of};
 use crate::control::{ControlError, ReloadReport, Request, Response, ask, ask_places};
 
@@ -16,7 +16,7 @@ pub struct Args {}
 /// Runs it.
 pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
     let file = socket_of(globals)?;
-    let answer = runtime()?.block_on(ask(&ask_places(&file), &Request::Reload));
+    let answer = block_on(ask(&ask_places(&file), &Request::Reload))?;
     match answer {
         Ok(Response::Reloaded(report)) => show(globals, &report).map(|()| Exit::Done),
         Ok(Response::Refused { advice, message }) => {

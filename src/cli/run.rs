@@ -11,6 +11,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
+use super::reading::block_on;
 use super::{Exit, Failure, Globals, load_checked, log_level};
 use crate::app::build::{self, BuildError};
 use crate::app::daemon::{Daemon, Watchdog};
@@ -48,11 +49,8 @@ pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
     let footprint = sources.footprint().clone();
     // The text of the files is as long as the list of people.
     drop((warnings, sources));
-    // One thread for everything but SQLite, which has its own: a poll is a few microseconds of work between waits, and
-    // handing it from one thread to another costs more than doing it.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let file = locate(globals.config.as_deref())?;
-    runtime.block_on(serve(config, file, footprint, log))
+    block_on(serve(config, file, footprint, log))?
 }
 
 async fn serve(

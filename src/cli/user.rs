@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::output::{Cell, Column, Printer, Row, counted, harmless, write_out};
-use super::reading::runtime;
+use super::reading::block_on;
 use super::{Exit, Failure, Globals, load_config, number, poll};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Cadence, Config, Org, User};
@@ -81,7 +81,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let printer = Printer::new(globals, config.time_zone);
     match args.what {
         What::List => list(&config, &printer),
-        What::Find(find) => runtime()?.block_on(look_up(&config, &printer, find)),
+        What::Find(find) => block_on(look_up(&config, &printer, find))?,
     }
 }
 

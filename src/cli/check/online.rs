@@ -26,14 +26,14 @@ pub(super) struct Found {
 
 /// Asks for every organisation in turn.
 pub(super) fn ask(config: &Config) -> anyhow::Result<Vec<Found>> {
-    reading::runtime()?.block_on(async {
+    reading::block_on(async {
         let mut found = Vec::with_capacity(config.orgs.len());
         for org in &config.orgs {
             let Said { what, help, exit } = one(config, org).await;
             found.push(Found { line: format!("{}: {}", org.name, harmless(&what)), help, exit });
         }
         Ok(found)
-    })
+    })?
 }
 
 /// The same before the organisation's name is put in front.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::app::upkeep::{erase, limits};
 use crate::cli::output::{Cell, Column, Printer, Row};
-use crate::cli::reading::{runtime, unfound};
+use crate::cli::reading::{block_on, unfound};
 use crate::cli::{Exit, Failure, Globals, load_config, load_readable};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
@@ -26,7 +26,7 @@ pub(super) fn check(globals: &Globals) -> anyhow::Result<Exit> {
     // Only the path is needed.
     let (Loaded { config, .. }, _) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
-    let troubles = runtime()?.block_on(whole::examine(&config.history.path))?;
+    let troubles = block_on(whole::examine(&config.history.path))??;
     if troubles.is_empty() {
         printer.print_nothing(TROUBLES, &format!("{} is whole.", config.history.path.display()))?;
         return Ok(Exit::Done);
@@ -44,7 +44,7 @@ pub(super) fn backup(globals: &Globals, file: &Path) -> anyhow::Result<Exit> {
     // Only the path is needed.
     let (Loaded { config, .. }, _) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
-    let copied = runtime()?.block_on(copies::backup(&config.history.path, file))?;
+    let copied = block_on(copies::backup(&config.history.path, file))??;
     printer.print(ROWS, &counts(copied.rows.iter()))?;
     printer.remark(&format!("{} is a verified copy of {} bytes.", copied.path.display(), copied.bytes));
     Ok(Exit::Done)
@@ -53,7 +53,7 @@ pub(super) fn backup(globals: &Globals, file: &Path) -> anyhow::Result<Exit> {
 pub(super) fn restore(globals: &Globals, file: &Path) -> anyhow::Result<Exit> {
     let config = load_config(globals)?;
     let printer = Printer::new(globals, config.time_zone);
-    let restored = runtime()?.block_on(putting::restore(file, &config.history.path, SystemClock.now()))?;
+    let restored = block_on(putting::restore(file, &config.history.path, SystemClock.now()))??;
     printer.print(ROWS, &counts(restored.rows.iter()))?;
     let mut said =
         format!("{} is restored; events are from {} now.", config.history.path.display(), restored.source);
@@ -71,7 +71,7 @@ pub(super) fn restore(globals: &Globals, file: &Path) -> anyhow::Result<Exit> {
 pub(super) fn prune(globals: &Globals) -> anyhow::Result<Exit> {
     let (Loaded { config, .. }, refused) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
-    let pruned = runtime()?.block_on(async {
+    let pruned = block_on(async {
         match asked(&config, &Request::Prune).await? {
             Some(Response::Pruned(pruned)) => Ok(pruned),
             Some(_) => Err(anyhow::anyhow!("the daemon answered something else")),
@@ -87,7 +87,7 @@ pub(super) fn prune(globals: &Globals) -> anyhow::Result<Exit> {
                 Ok(pruned?)
             }
         }
-    })?;
+    })??;
     printer.print(ROWS, &pruned_rows(pruned))?;
     Ok(Exit::Done)
 }
@@ -95,7 +95,7 @@ pub(super) fn prune(globals: &Globals) -> anyhow::Result<Exit> {
 pub(super) fn forget(globals: &Globals, who: &str) -> anyhow::Result<Exit> {
     let (Loaded { config, .. }, refused) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
-    let forgotten = runtime()?.block_on(async {
+    let forgotten = block_on(async {
         match asked(&config, &Request::Forget { who: who.to_owned() }).await? {
             Some(Response::Forgot(forgotten)) => Ok(*forgotten),
             Some(_) => Err(anyhow::anyhow!("the daemon answered something else")),
@@ -114,7 +114,7 @@ pub(super) fn forget(globals: &Globals, who: &str) -> anyhow::Result<Exit> {
                 Ok(forgotten?)
             }
         }
-    })?;
+    })??;
     printer.print(ROWS, &counts(forgotten.rows.iter()))?;
     printer.remark(&told(who, &forgotten));
     Ok(Exit::Done)

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::scene::{self, Plan};
 use super::windows::local;
 use crate::cli::output::harmless;
-use crate::cli::reading::runtime;
+use crate::cli::reading::block_on;
 use crate::cli::{Exit, Failure};
 use crate::config::{Cadence, Config, User};
 use crate::control::explain::{ExplainReport, Factors};
@@ -44,7 +44,7 @@ pub(super) fn run(config: &Config, who: &str, now: Timestamp, zone: Tz, json: bo
     }
     let request =
         Request::Explain { org: user.identity.org.clone(), union_id: user.identity.union_id.clone() };
-    let (report, by_the_daemon) = match runtime()?.block_on(ask(&ask_places(&config.file), &request)) {
+    let (report, by_the_daemon) = match block_on(ask(&ask_places(&config.file), &request))? {
         Ok(Response::Explained(report)) => (*report, true),
         Ok(Response::Refused { message, .. }) => return Err(Failure::new(Exit::Nothing, message).into()),
         Ok(_) => return Err(Failure::new(Exit::Failed, "the daemon answered something else").into()),

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::cli::reading::runtime;
+use crate::cli::reading::block_on;
 use crate::cli::sweeps::{Standing, standings};
 use crate::config::{Cadence, Config, Org, User};
 use crate::control::{Request, Response, ask, ask_places};
@@ -80,14 +80,14 @@ pub(super) fn people<'a>(config: &'a Config, org: &Org) -> (Vec<&'a User>, Vec<P
 
 /// Every organisation that watches somebody, with what its history teaches. No database: nothing is known yet.
 pub(super) fn plans(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Plan<'_>>> {
-    let known = runtime()?.block_on(history(config, now));
+    let known = block_on(history(config, now))?;
     let watched = |org: &&Org| config.users.iter().any(|user| user.identity.org == org.name);
     Ok(config.orgs.iter().filter(watched).map(|org| plan(config, org, &known, now)).collect())
 }
 
 /// What sweeps do: as the running daemon says, else as it is stored.
 pub(super) fn sweeps(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Standing>> {
-    runtime()?.block_on(async {
+    block_on(async {
         let reports = match ask(&ask_places(&config.file), &Request::Status).await {
             Ok(Response::Status(status)) => status.sweeps,
             Ok(_) | Err(_) => Vec::new(),
@@ -98,7 +98,7 @@ pub(super) fn sweeps(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Stan
             store.close().await;
         }
         Ok(standings(config, &reports, &stored, now))
-    })
+    })?
 }
 
 fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> Plan<'a> {

@@ -4,7 +4,7 @@
 
 use super::{Acting, named};
 use crate::cli::output::{counted, write_out};
-use crate::cli::reading::runtime;
+use crate::cli::reading::block_on;
 use crate::cli::{Exit, Failure, Globals};
 use crate::control::webhook::{WebhookRequest, WebhookResponse};
 
@@ -27,7 +27,7 @@ pub(super) fn run(globals: &Globals, webhook: String, act: Act) -> anyhow::Resul
         Act::Enable => WebhookRequest::Enable { webhook },
         Act::Snapshot => WebhookRequest::Snapshot { webhook },
     };
-    let done = runtime()?.block_on(acting.ask(request))?;
+    let done = block_on(acting.ask(request))??;
     if acting.printer.is_table() {
         write_out(anstream::stdout().lock(), &format!("{}\n", told(&done)))?;
     } else {

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::{Acting, named};
 use crate::cli::output::{Column, Printer, Row};
-use crate::cli::reading::runtime;
+use crate::cli::reading::block_on;
 use crate::cli::{Exit, Failure, Globals, when};
 use crate::clock::{Clock, SystemClock};
 use crate::control::webhook::{ReplayRequest, Replayed, WebhookRequest, WebhookResponse};
@@ -74,7 +74,7 @@ pub(super) fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let acting = Acting::new(globals)?;
     let dry_run = args.dry_run;
     let request = request(&acting, args)?;
-    let counts = runtime()?.block_on(async {
+    let counts = block_on(async {
         if dry_run {
             return count(&acting, request).await;
         }
@@ -82,7 +82,7 @@ pub(super) fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
             WebhookResponse::Replayed { counts } => Ok(counts),
             _ => Err(Failure::new(Exit::Failed, "the daemon answered something else").into()),
         }
-    })?;
+    })??;
     show(&acting.printer, &counts, dry_run)
 }
 

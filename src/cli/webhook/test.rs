@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use super::{Acting, named};
 use crate::cli::output::{GOOD, WARNING, harmless, write_out};
-use crate::cli::reading::runtime;
+use crate::cli::reading::block_on;
 use crate::cli::{Exit, Failure, Globals};
 use crate::config::{Format, Text, Webhook};
 use crate::control::webhook::{TestReport, WebhookRequest, WebhookResponse};
@@ -16,7 +16,7 @@ use crate::control::webhook::{TestReport, WebhookRequest, WebhookResponse};
 pub(super) fn run(globals: &Globals, name: &str) -> anyhow::Result<Exit> {
     let acting = Acting::new(globals)?;
     let webhook = named(&acting.config, name)?;
-    let done = runtime()?.block_on(acting.ask(WebhookRequest::Test { webhook: name.to_owned() }))?;
+    let done = block_on(acting.ask(WebhookRequest::Test { webhook: name.to_owned() }))??;
     let WebhookResponse::Tested(report) = done else {
         return Err(Failure::new(Exit::Failed, "the daemon answered something else").into());
     };
