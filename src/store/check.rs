@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
-use super::{Store, StoreError, beside, readonly, schema};
+use super::{Store, StoreError, beside, checksum, readonly, schema};
 
 /// Whatever is beyond any table.
 const QUICK: &str = "PRAGMA quick_check(50)";
@@ -76,6 +76,18 @@ impl Store {
 
 /// Everything that is wrong with a database, a line each; with the daemon up or down. Writes nothing.
 pub async fn examine(path: &Path) -> Result<Vec<String>, StoreError> {
+    let troubles = structure(path).await?;
+    if !troubles.is_empty() {
+        return Ok(troubles);
+    }
+    let mut connection = readonly::options(path)?.connect().await?;
+    let found = checksum::mismatches(&mut connection, MOST_TROUBLES).await;
+    connection.close().await?;
+    found
+}
+
+/// What is wrong with the file as a database of this program, whatever its events say.
+async fn structure(path: &Path) -> Result<Vec<String>, StoreError> {
     if !path.exists() {
         return Err(StoreError::Missing { path: path.to_owned() });
     }
@@ -168,9 +180,9 @@ pub(super) fn damaged(error: StoreError, path: &Path) -> StoreError {
     }
 }
 
-/// Where the file of somebody else's making is: for copies and what is restored from.
+/// Whether a copy, or what is restored from, is whole. An event whose body has changed does not make a copy useless.
 pub(super) async fn verify(path: &Path) -> Result<(), StoreError> {
-    match examine(path).await?.into_iter().next() {
+    match structure(path).await?.into_iter().next() {
         None => Ok(()),
         Some(what) => Err(StoreError::Damaged { path: PathBuf::from(path), what }),
     }

@@ -23,6 +23,7 @@
 //! outbox     deliveries: taken, written back
 //! readonly   the same file for commands that only look
 //! check      whether the file is whole, and still there
+//! checksum   whether an event is still what was written
 //! room       what happens when the disk is full
 //! trouble    what else went wrong with writing
 //! retention  what is too old goes
@@ -41,6 +42,7 @@ pub mod beside;
 mod bulk;
 pub mod census;
 pub mod check;
+mod checksum;
 mod connection;
 mod erasures;
 mod error;

@@ -14,7 +14,7 @@ use sqlx::{SqlSafeStr, SqliteConnection};
 use super::StoreError;
 
 /// The newest schema this release knows: `PRAGMA user_version`, set by the last migration.
-pub const SCHEMA_VERSION: i64 = 14;
+pub const SCHEMA_VERSION: i64 = 16;
 
 /// `PRAGMA application_id`: "pncd" in ASCII, so that `file` and we can tell whose database it is.
 pub const APPLICATION_ID: i64 = 0x706e_6364;
@@ -76,6 +76,7 @@ fn migrations() -> Vec<Migration> {
         migration(8, "twins", include_str!("../../migrations/0008_twins.sql")),
         migration(9, "gap clock", include_str!("../../migrations/0009_gap_clock.sql")),
         migration(14, "erasures", include_str!("../../migrations/0014_erasures.sql")),
+        migration(16, "event checksums", include_str!("../../migrations/0016_event_checksums.sql")),
     ]
 }
 

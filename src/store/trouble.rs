@@ -14,6 +14,7 @@ use super::{Store, StoreError, beside};
 pub(super) struct Failures {
     count: AtomicU64,
     newest: Mutex<String>,
+    damaged_events: AtomicU64,
 }
 
 impl Failures {
@@ -29,6 +30,19 @@ impl Store {
         let failures = self.inner.room.failures();
         let count = failures.count.load(Ordering::Acquire);
         (count, failures.newest.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    /// Counts events that were not sent because they changed on the disk, and logs each.
+    pub(super) fn note_damage<'a>(&self, events: impl Iterator<Item = &'a String>) {
+        for event in events {
+            self.inner.room.failures().damaged_events.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(event, "the stored body of an event does not match its checksum; it is not sent");
+        }
+    }
+
+    /// How many deliveries ended since the database was opened because their event changed on the disk.
+    pub fn damaged_events(&self) -> u64 {
+        self.inner.room.failures().damaged_events.load(Ordering::Relaxed)
     }
 
     /// Leaves word beside the database that it was deleted or replaced while it was open: this daemon ends, and what it

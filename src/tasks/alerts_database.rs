@@ -1,8 +1,9 @@
-//! The alert `database`: the disk is full, writing fails, the WAL grows, or the file was taken from under an earlier daemon.
+//! The alert `database`: the disk is full or changed what was stored, writing fails, the WAL grows, or the file was taken
+//! from under an earlier daemon.
 //!
 //! Guards: it is told when it turns and not again, also over a restart; what cannot be written while it lasts is written
 //! as soon as it can be, with the time at which it happened. A disk that flickers does not flood anybody: the alert is
-//! resolved after a minute without a failure. Deliberately not here: what pauses meanwhile (`poller`), the log lines
+//! resolved after a minute without a failure, or an hour after the last damaged event. Deliberately not here: what pauses meanwhile (`poller`), the log lines
 //! about it (`store`).
 
 use std::collections::VecDeque;
@@ -19,6 +20,9 @@ use crate::webhook::routing::Subscription;
 
 /// So long without a failure, and it is over.
 const CALM: Duration = Duration::from_mins(1);
+
+/// Damage does not go away by itself; so long it stays in the alert, afterwards in the dead letters.
+const DAMAGE_SHOWN: Duration = Duration::from_hours(1);
 
 /// A WAL of this length is trouble: it is carried into the file at 16 MiB as long as no reader is in the way.
 const LONG_WAL: u64 = 256 << 20;
@@ -42,6 +46,7 @@ pub struct DatabaseAlert {
 #[derive(Debug, Default)]
 struct Trouble {
     failures: u64,
+    damaged: u64,
     until: Timestamp,
     why: String,
 }
@@ -52,11 +57,16 @@ impl Trouble {
         &mut self,
         (full, long_wal): (bool, Option<String>),
         (failures, why): (u64, String),
+        damaged: u64,
         now: Timestamp,
     ) -> Option<String> {
         if failures > self.failures {
             self.failures = failures;
-            self.last(format!("the database cannot be written: {why}"), now);
+            self.last(format!("the database cannot be written: {why}"), now, CALM);
+        }
+        if damaged > self.damaged {
+            self.damaged = damaged;
+            self.last(damage(damaged), now, DAMAGE_SHOWN);
         }
         if full {
             return Some(FULL.to_owned());
@@ -68,10 +78,21 @@ impl Trouble {
     }
 
     /// Something that is over after a while.
-    fn last(&mut self, why: String, now: Timestamp) {
-        self.until = now.plus(CALM);
+    fn last(&mut self, why: String, now: Timestamp, shown: Duration) {
+        self.until = now.plus(shown);
         self.why = why;
     }
+}
+
+fn damage(events: u64) -> String {
+    let (events, they) = if events == 1 {
+        ("1 event".to_owned(), "it was")
+    } else {
+        (format!("{events} events"), "they were")
+    };
+    format!(
+        "the disk changed the stored body of {events} since the start; {they} not sent and became dead letters (`presenced db check` names them); check the disk, then restore a backup"
+    )
 }
 
 impl DatabaseAlert {
@@ -96,13 +117,13 @@ impl DatabaseAlert {
         if self.board.is_none() {
             self.board = Some(Board::load(&self.store).await?);
             if self.store.take_word() {
-                self.trouble.last(REPLACED.to_owned(), now);
+                self.trouble.last(REPLACED.to_owned(), now, CALM);
             }
         }
         let seen = (self.store.is_full(), self.long_wal());
-        let firing = self.trouble.now(seen, self.store.write_failures(), now);
+        let firing = self.trouble.now(seen, self.store.write_failures(), self.store.damaged_events(), now);
         if let Some(board) = &mut self.board {
-            let turned = board.set(None, AlertName::Database, firing, "writing works again", now);
+            let turned = board.set(None, AlertName::Database, firing, "the database is well again", now);
             if let Some(Notice::Alert { firing: true, summary, .. }) = &turned {
                 tracing::warn!(alert = "database", state = "firing", "{summary}");
             }
@@ -148,14 +169,18 @@ mod tests {
     fn a_failure_is_trouble_for_a_minute_and_a_full_disk_for_as_long_as_it_is_full() {
         let mut trouble = Trouble::default();
         let failed = |count: u64| (count, "disk I/O error".to_owned());
-        assert_eq!(trouble.now((false, None), failed(0), at(100)), None);
+        assert_eq!(trouble.now((false, None), failed(0), 0, at(100)), None);
         let why = Some("the database cannot be written: disk I/O error".to_owned());
-        assert_eq!(trouble.now((false, None), failed(1), at(105)), why);
-        assert_eq!(trouble.now((false, None), failed(2), at(160)), why);
-        assert_eq!(trouble.now((false, None), failed(2), at(219)), why, "it may come back");
-        assert_eq!(trouble.now((false, None), failed(2), at(220)), None);
-        assert_eq!(trouble.now((true, None), failed(2), at(225)).as_deref(), Some(FULL));
-        assert_eq!(trouble.now((false, None), failed(2), at(230)), None, "room is room");
+        assert_eq!(trouble.now((false, None), failed(1), 0, at(105)), why);
+        assert_eq!(trouble.now((false, None), failed(2), 0, at(160)), why);
+        assert_eq!(trouble.now((false, None), failed(2), 0, at(219)), why, "it may come back");
+        assert_eq!(trouble.now((false, None), failed(2), 0, at(220)), None);
+        assert_eq!(trouble.now((true, None), failed(2), 0, at(225)).as_deref(), Some(FULL));
+        assert_eq!(trouble.now((false, None), failed(2), 0, at(230)), None, "room is room");
+        let damaged = trouble.now((false, None), failed(2), 1, at(235)).unwrap();
+        assert!(damaged.contains("body of 1 event since"), "{damaged}");
+        assert!(trouble.now((false, None), failed(2), 1, at(235 + 3_599)).is_some());
+        assert_eq!(trouble.now((false, None), failed(2), 1, at(235 + 3_600)), None);
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Receivers that are away for long, and receivers that take a request and lose the answer.
+//! Receivers that are away for long, receivers that take a request and lose the answer, and a disk that changes what waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use presenced::clock::Clock;
 use presenced::policy::delivery::Standing;
+use presenced::store::check;
+use presenced::store::outbox::admin::DeliveryQuery;
+use presenced::tasks::alerts_database::DatabaseAlert;
+use tokio::sync::watch;
 
 use crate::delivery_harness::{OK, Receiver, Reply, START, World};
 
@@ -88,4 +92,31 @@ async fn answers_lost_after_accepting_lose_nothing_and_duplicates_are_the_same_b
         assert!(mine.is_sorted(), "a duplicate comes before the next one: {mine:?}");
     }
     assert_eq!(world.count_by_state().await, BTreeMap::from([("delivered".to_owned(), EVENTS)]));
+}
+
+#[tokio::test]
+async fn a_body_that_the_disk_changed_is_never_sent_and_its_user_goes_on() {
+    let world = World::with_people(2).await;
+    let receiver = Receiver::start(|_| OK).await;
+    for (person, id) in [(0, "evt_0_a"), (0, "evt_0_b"), (1, "evt_1_a")] {
+        world.event(person, id, &["crm"]).await;
+    }
+    // One bit of a stored body: "q" is 0x71, "p" 0x70.
+    world.meddle("UPDATE events SET body = replace(body, 'quotes', 'puotes') WHERE id = 'evt_0_a'").await;
+    let named = check::examine(&world.path).await.unwrap();
+    assert_eq!(named, ["the body of event evt_0_a (sequence 1) does not match its checksum"]);
+
+    let mut dispatcher = world.dispatcher(vec![world.target(&receiver)]);
+    world.run_out(&mut dispatcher, 100).await;
+    let sent: BTreeSet<String> = receiver.ids().into_iter().collect();
+    assert_eq!(sent, ["evt_0_b", "evt_1_a"].map(str::to_owned).into());
+    let states = [("dead".to_owned(), 1), ("delivered".to_owned(), 2)];
+    assert_eq!(world.count_by_state().await, states.into());
+    let dead = DeliveryQuery { state: Some("dead"), limit: 10, ..DeliveryQuery::default() };
+    let dead = world.store.ledger().deliveries(&dead).await.unwrap();
+    assert!(dead[0].last_error.as_deref().unwrap().contains("does not match its checksum"));
+
+    let (_, nobody) = watch::channel(Arc::from([]));
+    DatabaseAlert::new(world.store.clone(), Arc::default(), nobody).step(world.clock.now()).await.unwrap();
+    assert_eq!(world.store.firing_alerts().await.unwrap(), [(None, "database".to_owned())]);
 }

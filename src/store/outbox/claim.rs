@@ -1,8 +1,8 @@
 //! Taking deliveries: the heads of lanes that are free and ready, leased in the same transaction.
 //!
 //! Guards: a head is looked up lane by lane in the index that is ordered as a lane is; all heads of a webhook come over
-//! from SQLite's thread in one piece, because a row costs more on that way than in the database. Deliberately not here:
-//! writing back (`turn`).
+//! from SQLite's thread in one piece, because a row costs more on that way than in the database; an event that is no longer
+//! what was written is not handed out but becomes a dead letter. Deliberately not here: writing back (`turn`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::collections::VecDeque;
@@ -10,12 +10,12 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use sqlx::SqliteConnection;
 
-use super::turn::{REMOVE_EMPTY_LANES, corrupt};
+use super::turn::{MOVE_LANES_ON, REMOVE_EMPTY_LANES, corrupt};
 use super::{Ask, Claimed, Granted, Ticket};
 use crate::ids::WebhookName;
 use crate::policy::delivery::Trigger;
-use crate::store::bulk::bulk;
-use crate::store::{StoreError, jsonb};
+use crate::store::bulk::{bulk, bulk_at};
+use crate::store::{StoreError, checksum, jsonb};
 use crate::time::Timestamp;
 
 /// The heads of the lanes that are free and ready, longest waiting first, and of each some that come next. One row: a
@@ -24,9 +24,9 @@ use crate::time::Timestamp;
 /// which costs more than the run.
 pub(super) const HEADS: &str = "\
 SELECT json_group_array(json_array(person_id, org, delivery_id, trigger, attempts, strikes, id, type, recorded_ms, \
-        sequence, octet_length(body))), coalesce(group_concat(body, ''), '') \
+        sequence, octet_length(body), checksum)), coalesce(group_concat(body, ''), '') \
 FROM (SELECT lane.person_id, lane.org, head.delivery_id, head.trigger, head.attempts, head.strikes, events.id, \
-          events.type, events.recorded_ms, head.sequence, events.body \
+          events.type, events.recorded_ms, head.sequence, events.body, events.checksum \
       FROM (SELECT person_id, org, ready_ms FROM lanes \
             WHERE webhook = ?1 AND lease_ms IS NULL AND ready_ms <= ?2 ORDER BY ready_ms LIMIT ?3 + 0) AS lane \
       LEFT JOIN deliveries AS head ON head.delivery_id IN \
@@ -47,6 +47,12 @@ pub(super) const NEXT_READY: &str = "\
 SELECT json_group_array((SELECT min(ready_ms) FROM lanes WHERE webhook = asked.value AND lease_ms IS NULL)) \
 FROM jsonb_each(?1) AS asked";
 
+/// Ends deliveries whose event changed on the disk.
+pub(super) const END_DAMAGED: &str = "\
+UPDATE deliveries SET state = 'dead', finished_ms = ?2, \
+    last_error = 'the stored body does not match its checksum: the disk changed it, so it was not sent' \
+WHERE delivery_id IN (SELECT value FROM jsonb_each(?1)) AND state = 'pending'";
+
 /// A lane and one of its deliveries; all of the delivery is missing when nothing waits in the lane.
 #[derive(Deserialize)]
 struct Row(
@@ -61,6 +67,7 @@ struct Row(
     Option<i64>,
     Option<i64>,
     Option<usize>,
+    Option<i64>,
 );
 
 /// Free lanes with what was found in them, in the order they are to be served.
@@ -75,6 +82,29 @@ struct Lane {
     org: String,
     /// With their sequences; in no order.
     deliveries: Vec<(i64, Claimed)>,
+    /// Those that must not be sent.
+    damaged: Vec<Claimed>,
+}
+
+/// What was found and is not handed out.
+#[derive(Default)]
+struct Rest {
+    /// Lanes in which nothing waits: retention or an erasure took it, or it is damaged.
+    empty: Vec<(WebhookName, i64, String)>,
+    /// Deliveries that must not be sent.
+    damaged: Vec<i64>,
+}
+
+impl Rest {
+    /// Ends what is damaged, then removes the lanes in which nothing is left and readies the others for their next head.
+    async fn clear(&self, connection: &mut SqliteConnection, now: Timestamp) -> Result<(), StoreError> {
+        bulk_at(connection, END_DAMAGED, &self.damaged, now).await?;
+        bulk(connection, REMOVE_EMPTY_LANES, &self.empty).await?;
+        if !self.damaged.is_empty() {
+            bulk(connection, MOVE_LANES_ON, &self.empty).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes what is asked for, in the order of the asks.
@@ -83,12 +113,11 @@ pub(super) async fn grant(
     asks: &[Ask],
     now: Timestamp,
 ) -> Result<Vec<Granted>, StoreError> {
-    let (mut granted, mut abandoned) = (Vec::with_capacity(asks.len()), Vec::new());
+    let (mut granted, mut rest) = (Vec::with_capacity(asks.len()), Rest::default());
     for ask in asks {
-        granted.push(heads(connection, ask, now, &mut abandoned).await?);
+        granted.push(heads(connection, ask, now, &mut rest).await?);
     }
-    // Retention or an erasure took what waited there.
-    bulk(connection, REMOVE_EMPTY_LANES, &abandoned).await?;
+    rest.clear(connection, now).await?;
     lease(connection, asks, &granted).await?;
     let open: Vec<&WebhookName> =
         granted.iter().filter(|one| one.next_ready.is_none()).map(|one| &one.webhook).collect();
@@ -104,7 +133,7 @@ async fn heads(
     connection: &mut SqliteConnection,
     ask: &Ask,
     now: Timestamp,
-    abandoned: &mut Vec<(WebhookName, i64, String)>,
+    rest: &mut Rest,
 ) -> Result<Granted, StoreError> {
     let (ready_by, max, run) =
         if ask.probe { (i64::MAX, 1, 1) } else { (now.as_ms(), ask.max, ask.run.max(1)) };
@@ -122,14 +151,16 @@ async fn heads(
         found.lanes.pop();
     }
     let full = found.rows >= limit || found.lanes.len() >= max as usize;
-    let mut taken = Vec::with_capacity(found.lanes.len());
+    let (mut taken, mut damaged) = (Vec::with_capacity(found.lanes.len()), Vec::new());
     for lane in found.lanes {
+        rest.damaged.extend(lane.damaged.iter().map(|one| one.ticket.delivery_id));
+        damaged.extend(lane.damaged.into_iter().map(|one| one.event_id));
         match first_of(lane.deliveries) {
             Some(head) => taken.push(head),
-            None => abandoned.push((ask.webhook.clone(), lane.person_id, lane.org)),
+            None => rest.empty.push((ask.webhook.clone(), lane.person_id, lane.org)),
         }
     }
-    Ok(Granted { webhook: ask.webhook.clone(), claimed: taken, next_ready: full.then_some(now) })
+    Ok(Granted { webhook: ask.webhook.clone(), claimed: taken, damaged, next_ready: full.then_some(now) })
 }
 
 /// The lane's head, with the live traffic behind it. A replay goes alone, because live traffic may overtake the next one.
@@ -150,10 +181,19 @@ impl Found {
         for row in rows {
             let same = |lane: &Lane| lane.person_id == row.0 && lane.org == row.1;
             if !found.lanes.last().is_some_and(same) {
-                found.lanes.push(Lane { person_id: row.0, org: row.1.clone(), deliveries: Vec::new() });
+                let (deliveries, damaged) = (Vec::new(), Vec::new());
+                found.lanes.push(Lane { person_id: row.0, org: row.1.clone(), deliveries, damaged });
             }
-            if let (Some(one), Some(lane)) = (claimed(row, &mut bodies, webhook)?, found.lanes.last_mut()) {
-                lane.deliveries.push(one);
+            let stored = row.11;
+            let (Some((sequence, one)), Some(lane)) =
+                (claimed(row, &mut bodies, webhook)?, found.lanes.last_mut())
+            else {
+                continue;
+            };
+            if checksum::matches(&one.event_id, &one.body, stored) {
+                lane.deliveries.push((sequence, one));
+            } else {
+                lane.damaged.push(one);
             }
         }
         Ok(found)
@@ -178,6 +218,7 @@ fn claimed(
         recorded_ms,
         at,
         length,
+        _,
     ) = row;
     let (
         Some(delivery_id),

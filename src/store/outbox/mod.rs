@@ -141,6 +141,8 @@ pub struct Granted {
     pub webhook: WebhookName,
     /// Longest waiting first.
     pub claimed: Vec<Claimed>,
+    /// Ids of events that changed on the disk: their deliveries are dead letters now.
+    pub damaged: Vec<String>,
     /// When the next free lane is ready; may be past when there was more than asked for. `None`: no lane is free.
     pub next_ready: Option<Timestamp>,
 }
@@ -181,7 +183,9 @@ impl Store {
         let shared = Arc::clone(&turn);
         let job =
             self.write(move |connection| Box::pin(async move { turn::take_turn(connection, &shared).await }));
-        job.await.map_err(|error| TurnFailed { error, turn: Arc::into_inner(turn) })
+        let turned = job.await.map_err(|error| TurnFailed { error, turn: Arc::into_inner(turn) })?;
+        self.note_damage(turned.granted.iter().flat_map(|granted| &granted.damaged));
+        Ok(turned)
     }
 
     /// Takes up to `max` heads of free lanes that are ready at `now`.

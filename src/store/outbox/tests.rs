@@ -342,6 +342,38 @@ async fn a_run_that_does_not_fit_is_left_for_later_as_a_whole() {
 }
 
 #[tokio::test]
+async fn a_damaged_event_ends_and_the_lane_goes_on_with_what_is_behind_it() {
+    let f = Fixture::new().await;
+    f.fill(2, 3).await;
+    f.sql("UPDATE events SET checksum = 7 WHERE sequence IN (1, 5)").await;
+    let granted = runs(&f, 9, 8).await;
+    assert_eq!(
+        granted.damaged.iter().collect::<BTreeSet<_>>(),
+        [&"evt_1".to_owned(), &"evt_5".to_owned()].into()
+    );
+    let heads: Vec<_> = granted.claimed.iter().map(|one| (one.event_id.as_str(), behind(one))).collect();
+    assert_eq!(heads.len(), 2);
+    assert!(
+        heads.contains(&("evt_3", vec![])) && heads.contains(&("evt_2", vec!["evt_4", "evt_6"])),
+        "{heads:?}"
+    );
+    assert_eq!(f.number("SELECT count(*) FROM deliveries WHERE state = 'dead'").await, 2);
+    assert_eq!(f.store.damaged_events(), 2);
+}
+
+#[tokio::test]
+async fn a_lane_of_nothing_but_damaged_events_is_gone_in_the_end() {
+    let f = Fixture::new().await;
+    f.fill(1, 3).await;
+    f.sql("UPDATE events SET checksum = 7").await;
+    for left in [2, 1, 0] {
+        assert!(runs(&f, 1, 1).await.claimed.is_empty());
+        assert_eq!(f.number("SELECT count(*) FROM deliveries WHERE state = 'pending'").await, left);
+        assert_eq!(f.store.next_ready(&crm()).await.unwrap().is_some(), left > 0);
+    }
+}
+
+#[tokio::test]
 async fn live_traffic_goes_first_and_a_replay_alone() {
     let f = Fixture::new().await;
     f.fill(1, 5).await;

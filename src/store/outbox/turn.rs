@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 
 use super::claim::grant;
 #[cfg(test)]
-use super::claim::{HEADS, LEASE, NEXT_READY};
+use super::claim::{END_DAMAGED, HEADS, LEASE, NEXT_READY};
 use super::{Ending, Finished, Ticket, Turn, Turned};
 use crate::ids::WebhookName;
 use crate::policy::delivery::{Health, Standing};
@@ -51,7 +51,7 @@ WHERE (webhook, person_id, org) IN (SELECT value ->> 0, value ->> 1, value ->> 2
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.webhook = lanes.webhook \
         AND deliveries.person_id = lanes.person_id AND deliveries.org = lanes.org AND deliveries.state = 'pending')";
 
-const MOVE_LANES_ON: &str = "\
+pub(super) const MOVE_LANES_ON: &str = "\
 UPDATE lanes SET lease_ms = NULL, ready_ms = \
     (SELECT next_ms FROM deliveries WHERE deliveries.webhook = lanes.webhook \
         AND deliveries.person_id = lanes.person_id AND deliveries.org = lanes.org AND deliveries.state = 'pending' \
@@ -69,8 +69,18 @@ pub(super) const BURIED_AT_ONCE: u64 = 5_000;
 
 /// All but the one statement that looks at every lane, for the test that nothing scans.
 #[cfg(test)]
-pub(super) const INDEXED: &[&str] =
-    &[HEADS, LEASE, NEXT_READY, FINISH, FORGIVE, REMOVE_EMPTY_LANES, MOVE_LANES_ON, BURY, REMOVE_LANES];
+pub(super) const INDEXED: &[&str] = &[
+    HEADS,
+    LEASE,
+    NEXT_READY,
+    END_DAMAGED,
+    FINISH,
+    FORGIVE,
+    REMOVE_EMPTY_LANES,
+    MOVE_LANES_ON,
+    BURY,
+    REMOVE_LANES,
+];
 
 /// Frees every lane.
 pub(super) async fn free_all(connection: &mut SqliteConnection) -> Result<u64, StoreError> {

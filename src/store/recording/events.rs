@@ -13,7 +13,7 @@ use super::Scribe;
 use crate::ids::{ConferenceId, OrgName};
 use crate::presence::event::{Draft, Envelope};
 use crate::store::bulk::bulk_at;
-use crate::store::{Outgoing, StoreError, jsonb};
+use crate::store::{Outgoing, StoreError, checksum, jsonb};
 use crate::time::Timestamp;
 
 const KNOWN_EVENTS: &str = "SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?1))";
@@ -22,9 +22,9 @@ const KNOWN_EVENTS: &str = "SELECT id FROM events WHERE id IN (SELECT value FROM
 const LAST_SEQUENCE: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)";
 
 const EVENTS: &str = "\
-INSERT INTO events (sequence, id, org, type, person_id, conference_id, time_ms, recorded_ms, body) \
+INSERT INTO events (sequence, id, org, type, person_id, conference_id, time_ms, recorded_ms, body, checksum) \
 SELECT value ->> 'sequence', value ->> 'id', value ->> 'org', value ->> 'type', value ->> 'person', \
-    value ->> 'conference', value ->> 'time', ?2, value ->> 'body' \
+    value ->> 'conference', value ->> 'time', ?2, value ->> 'body', value ->> 'checksum' \
 FROM jsonb_each(?1)";
 
 const DELIVERIES: &str = "\
@@ -50,6 +50,7 @@ struct EventRow<'a> {
     person: Option<i64>,
     conference: Option<&'a str>,
     time: Timestamp,
+    checksum: u32,
     body: String,
 }
 
@@ -121,6 +122,7 @@ impl Scribe {
             person,
             conference: draft.conference_id.as_ref().map(ConferenceId::as_str),
             time: draft.time,
+            checksum: checksum::of_event(draft.id.as_str(), body.as_bytes()),
             body,
         })
     }
