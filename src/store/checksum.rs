@@ -4,12 +4,12 @@
 //! nor `integrity_check` notices such a change. Deliberately not here: what becomes of the delivery (`outbox::claim`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
-use crc::{CRC_32_ISO_HDLC, Crc};
+use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use sqlx::SqliteConnection;
 
 use super::StoreError;
 
-const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
 
 const HAS_CHECKSUMS: &str = "SELECT count(*) FROM pragma_table_info('events') WHERE name = 'checksum'";
 
