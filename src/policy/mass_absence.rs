@@ -38,19 +38,19 @@ enum Evidence {
     Unavailable,
 }
 
-/// The users of one organisation who vanished lately.
+/// The users of one organisation who vanished lately; `K` is a user's key.
 #[derive(Clone, Debug, Default)]
-pub struct MassAbsence {
+pub struct MassAbsence<K> {
     /// When each first missed, and the meetings missed.
-    vanished: BTreeMap<u32, (Timestamp, Vec<ConferenceId>)>,
+    vanished: BTreeMap<K, (Timestamp, Vec<ConferenceId>)>,
     /// When the absence became one of many.
     since: Option<Timestamp>,
     evidence: Evidence,
 }
 
-impl MassAbsence {
+impl<K: Copy + Default + Ord> MassAbsence<K> {
     /// An answer lacks the meetings that a user was inside.
-    pub fn missed(&mut self, user: u32, meetings: Vec<ConferenceId>, now: Timestamp, min_interval: Duration) {
+    pub fn missed(&mut self, user: K, meetings: Vec<ConferenceId>, now: Timestamp, min_interval: Duration) {
         let window = WINDOW.max(min_interval * 2);
         if self.since.is_some_and(|since| now.since(since) > EPISODE) {
             *self = Self::default();
@@ -62,7 +62,7 @@ impl MassAbsence {
     }
 
     /// An answer lists the user's meetings, or the user left them with a reported time.
-    pub fn seen(&mut self, user: u32) {
+    pub fn seen(&mut self, user: K) {
         if self.vanished.remove(&user).is_some() && self.vanished.len() < USERS {
             // What is left is no mass absence any more.
             (self.since, self.evidence) = (None, Evidence::Unasked);
@@ -95,7 +95,7 @@ impl MassAbsence {
     /// meeting as long as it goes on, as far as is known.
     pub fn misses_needed(
         &self,
-        user: u32,
+        user: K,
         misses: u32,
         is_listed: impl Fn(&ConferenceId) -> bool,
         now: Timestamp,
@@ -120,7 +120,7 @@ impl MassAbsence {
     }
 
     /// How many of those who vanished are inside as far as `is_inside` knows: their leaves are not told yet.
-    pub fn vanished_inside(&self, is_inside: impl Fn(u32) -> bool) -> usize {
+    pub fn vanished_inside(&self, is_inside: impl Fn(K) -> bool) -> usize {
         self.vanished.keys().filter(|user| is_inside(**user)).count()
     }
 
@@ -142,7 +142,7 @@ mod tests {
     }
 
     /// Users vanish a second apart, user n from meeting n % `meetings`; `others` stay inside.
-    fn vanish(users: u32, meetings: u32, others: usize) -> (MassAbsence, bool) {
+    fn vanish(users: u32, meetings: u32, others: usize) -> (MassAbsence<u32>, bool) {
         let (mut absence, mut asks) = (MassAbsence::default(), false);
         for user in 0..users {
             let now = NOW.plus(SECOND * user);
@@ -152,7 +152,7 @@ mod tests {
         (absence, asks)
     }
 
-    fn needed(absence: &MassAbsence, seconds: u32, is_listed: bool) -> u32 {
+    fn needed(absence: &MassAbsence<u32>, seconds: u32, is_listed: bool) -> u32 {
         absence.misses_needed(0, 2, |_| is_listed, NOW.plus(SECOND * seconds))
     }
 

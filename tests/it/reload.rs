@@ -183,6 +183,28 @@ fn a_thousand_hangups_are_a_few_reloads_and_lose_nothing() {
     assert_eq!(all.len(), 2, "joined and left, once each");
 }
 
+/// Two lists of 400 users that have nobody in common, in turn: whoever comes gets the place of one who left.
+#[test]
+fn reloads_between_two_long_lists_take_no_more_memory() {
+    let (warm, measured) = if std::env::var_os("PRESENCED_LONG").is_some() { (100, 900) } else { (10, 20) };
+    let fake = Fake::start();
+    let users = |list: char| (0..400).map(|n| format!("{list}-{n}")).collect::<Vec<_>>();
+    let one: Vec<String> = users('a');
+    let one: Vec<&str> = one.iter().map(String::as_str).collect();
+    let site = Site::new(&fake.base(), "http://127.0.0.1:1/", &one, "interval = \"1h\"", MEETINGS);
+    let daemon = site.start();
+    let (first, second) = (site.config(), site.config().replace("\"a-", "\"b-"));
+    let mut resident = Vec::new();
+    for n in 0..warm + measured {
+        site.rewrite(if n % 2 == 0 { &second } else { &first });
+        told(&site.command(&["reload"]), 0);
+        resident.push(daemon.resident_kib());
+    }
+    daemon.terminate();
+    let grown = resident[resident.len() - 1].saturating_sub(resident[warm]);
+    assert!(grown < 4096, "{measured} reloads took {grown} KiB: {resident:?}");
+}
+
 #[test]
 fn no_config_however_broken_stops_the_daemon() {
     let fake = Fake::start();

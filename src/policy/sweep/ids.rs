@@ -49,24 +49,24 @@ pub enum Lesson {
     Forgotten,
 }
 
-/// What is known of an organisation's ids.
+/// What is known of an organisation's ids; `K` is a user's key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ids {
+pub struct Ids<K> {
     kind: Option<Kind>,
     /// By person; `None`: the contacts do not have them.
-    userids: BTreeMap<u32, Option<String>>,
+    userids: BTreeMap<K, Option<String>>,
     /// The other way round.
-    owners: BTreeMap<String, u32>,
+    owners: BTreeMap<String, K>,
     /// Their userid is known, and a look could not be explained by it: perhaps they have another one now.
-    doubted: BTreeSet<u32>,
+    doubted: BTreeSet<K>,
     unexplained: u32,
     refused: bool,
 }
 
-impl Ids {
+impl<K: Copy + Ord> Ids<K> {
     /// What to look for in a sweep; `None`: sweeps cannot tell of this person. Before anything is learned it is the
     /// unionId, and then nothing that follows is believed.
-    pub fn id_of<'a>(&'a self, person: u32, union_id: &'a str) -> Option<&'a str> {
+    pub fn id_of<'a>(&'a self, person: K, union_id: &'a str) -> Option<&'a str> {
         match self.kind {
             None | Some(Kind::UnionId) => Some(union_id),
             Some(Kind::Userid) => self.userid(person),
@@ -75,7 +75,7 @@ impl Ids {
 
     /// A look saw `person` inside a meeting that a sweep listed shortly before. `stands`: whether an id stands inside
     /// that meeting in that sweep.
-    pub fn note(&mut self, person: u32, union_id: &str, stands: impl Fn(&str) -> bool) -> Lesson {
+    pub fn note(&mut self, person: K, union_id: &str, stands: impl Fn(&str) -> bool) -> Lesson {
         let by_union_id = stands(union_id);
         let by_userid = self.userid(person).is_some_and(|userid| userid != union_id && stands(userid));
         let explained = match (self.kind, by_union_id, by_userid) {
@@ -111,7 +111,7 @@ impl Ids {
     }
 
     /// What the contacts say of somebody's userid; `None`: they do not have them. Who would share one has none.
-    pub fn know(&mut self, person: u32, userid: Option<String>) {
+    pub fn know(&mut self, person: K, userid: Option<String>) {
         self.forget(person);
         let Some(userid) = userid else {
             self.userids.insert(person, None);
@@ -127,7 +127,7 @@ impl Ids {
     }
 
     /// Somebody is not watched any more.
-    pub fn forget(&mut self, person: u32) {
+    pub fn forget(&mut self, person: K) {
         self.doubted.remove(&person);
         if let Some(Some(old)) = self.userids.remove(&person) {
             self.owners.remove(&old);
@@ -135,12 +135,12 @@ impl Ids {
     }
 
     /// Whose userid that is.
-    pub fn owner(&self, userid: &str) -> Option<u32> {
+    pub fn owner(&self, userid: &str) -> Option<K> {
         self.owners.get(userid).copied()
     }
 
     /// Somebody's userid, where it is known.
-    pub fn userid(&self, person: u32) -> Option<&str> {
+    pub fn userid(&self, person: K) -> Option<&str> {
         self.userids.get(&person)?.as_deref()
     }
 
@@ -155,12 +155,12 @@ impl Ids {
     }
 
     /// The contacts were not asked about this person yet, or what they said is in doubt; and they answer.
-    pub fn may_ask(&self, person: u32) -> bool {
+    pub fn may_ask(&self, person: K) -> bool {
         !self.refused && (!self.userids.contains_key(&person) || self.doubted.contains(&person))
     }
 
     /// Whether a look at `person` could teach the kind.
-    pub fn may_learn(&self, person: u32) -> bool {
+    pub fn may_learn(&self, person: K) -> bool {
         self.kind.is_none() && (self.may_ask(person) || self.userid(person).is_some())
     }
 
@@ -181,8 +181,8 @@ mod tests {
 
     use super::*;
 
-    fn known(people: &[(u32, &str)]) -> Ids {
-        let mut ids = Ids::default();
+    fn known(people: &[(u32, &str)]) -> Ids<u32> {
+        let mut ids: Ids<u32> = Ids::default();
         for (person, userid) in people {
             ids.know(*person, Some((*userid).to_owned()));
         }
@@ -191,14 +191,14 @@ mod tests {
 
     #[test]
     fn a_unionid_that_stands_there_settles_it() {
-        let mut ids = Ids::default();
+        let mut ids: Ids<u32> = Ids::default();
         assert_eq!(ids.note(0, "u0", |id| id == "u0"), Lesson::Learned(Kind::UnionId));
         assert_eq!(ids.id_of(1, "u1"), Some("u1"));
     }
 
     #[test]
     fn else_the_contacts_are_asked_and_a_userid_that_stands_there_settles_it() {
-        let mut ids = Ids::default();
+        let mut ids: Ids<u32> = Ids::default();
         assert_eq!(ids.note(0, "u0", |id| id == "zero"), Lesson::Ask);
         ids.know(0, Some("zero".into()));
         assert_eq!(ids.note(0, "u0", |id| id == "zero"), Lesson::Learned(Kind::Userid));
@@ -289,7 +289,7 @@ mod tests {
             looks in prop::collection::vec((0_u32..5, prop::collection::btree_set("[abc]", 0..3)), 0..20),
         ) {
             let union_ids = ["a", "b", "c", "d", "e"];
-            let mut ids = Ids::default();
+            let mut ids: Ids<u32> = Ids::default();
             let mut answers = answers.into_iter();
             for (person, seats) in looks {
                 if let Some((of, userid)) = answers.next() {

@@ -32,18 +32,18 @@ pub enum Finding {
     Nothing,
 }
 
-/// The ledger of one organisation.
+/// The ledger of one organisation; `K` is a user's key.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Trust {
+pub struct Trust<K> {
     agreed: u32,
     needed: u32,
     refused: bool,
     /// By person: visits seen by sweeps too, and not, faded.
-    people: BTreeMap<u32, (f64, f64)>,
+    people: BTreeMap<K, (f64, f64)>,
     all: (f64, f64),
 }
 
-impl Default for Trust {
+impl<K> Default for Trust<K> {
     fn default() -> Self {
         Self { agreed: 0, needed: NEEDED, refused: false, people: BTreeMap::new(), all: (0.0, 0.0) }
     }
@@ -60,7 +60,7 @@ pub struct Kept {
     pub all: (f64, f64),
 }
 
-impl Trust {
+impl<K: Copy + Ord> Trust<K> {
     /// What a next process should know.
     pub fn kept(&self) -> Kept {
         Kept { agreed: self.agreed, needed: self.needed, all: self.all }
@@ -68,19 +68,24 @@ impl Trust {
 
     /// Goes on from an earlier process. `stale`: it ended so long ago that trust must be earned anew; what was lost and
     /// what was learned of people still counts.
-    pub fn recall(kept: Kept, people: BTreeMap<u32, (f64, f64)>, stale: bool) -> Self {
+    pub fn recall(kept: Kept, people: BTreeMap<K, (f64, f64)>, stale: bool) -> Self {
         let agreed = if stale { 0 } else { kept.agreed };
         let needed = kept.needed.clamp(NEEDED, MOST_NEEDED);
         Self { agreed, needed, refused: false, people, all: kept.all }
     }
 
     /// What is known of one person: visits seen by sweeps too, and not, faded.
-    pub fn counts(&self, person: u32) -> Option<(f64, f64)> {
+    pub fn counts(&self, person: K) -> Option<(f64, f64)> {
         self.people.get(&person).copied()
     }
 
+    /// Somebody is not watched any more.
+    pub fn forget(&mut self, person: K) {
+        self.people.remove(&person);
+    }
+
     /// Whether a sweep ever saw this person where a look did.
-    pub fn has_seen(&self, person: u32) -> bool {
+    pub fn has_seen(&self, person: K) -> bool {
         self.people.get(&person).is_some_and(|(seen, _)| *seen > 0.0)
     }
 
@@ -90,7 +95,7 @@ impl Trust {
     }
 
     /// A look at `person` was compared with the sweep before it. Gives back whether trust was lost by it.
-    pub fn note(&mut self, person: u32, finding: Finding) -> bool {
+    pub fn note(&mut self, person: K, finding: Finding) -> bool {
         let seen = match finding {
             Finding::Nothing => return false,
             Finding::Contradicts => {
@@ -139,7 +144,7 @@ impl Trust {
     }
 
     /// How likely a sweep shows a visit of this person, pulled toward everybody's share where little is known.
-    pub fn coverage(&self, person: u32) -> f64 {
+    pub fn coverage(&self, person: K) -> f64 {
         let all = share(self.all, 1.0);
         share(self.people.get(&person).copied().unwrap_or_default(), all)
     }
@@ -160,8 +165,8 @@ mod tests {
 
     use super::*;
 
-    fn after(findings: &[Finding]) -> Trust {
-        let mut trust = Trust::default();
+    fn after(findings: &[Finding]) -> Trust<u32> {
+        let mut trust: Trust<u32> = Trust::default();
         for finding in findings {
             trust.note(0, *finding);
         }
@@ -229,7 +234,7 @@ mod tests {
 
     #[test]
     fn who_meets_elsewhere_is_known_by_name() {
-        let mut trust = Trust::default();
+        let mut trust: Trust<u32> = Trust::default();
         for _ in 0..50 {
             trust.note(1, Finding::Unseen);
             trust.note(2, Finding::Agrees);
@@ -243,7 +248,7 @@ mod tests {
 
         #[test]
         fn never_earned_right_after_a_contradiction(findings in prop::collection::vec(0_u8..4, 0..200)) {
-            let mut trust = Trust::default();
+            let mut trust: Trust<u32> = Trust::default();
             let mut since = 0;
             for (person, finding) in (0_u32..).zip(findings) {
                 let finding = [Finding::Agrees, Finding::Unseen, Finding::Contradicts, Finding::Nothing][usize::from(finding)];

@@ -19,28 +19,37 @@ pub enum Change {
     Odd,
 }
 
-/// What to do with a sweep.
+/// What to do with a sweep; `K` is a user's key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Verdict<K> {
     /// The sweep's word is taken for everybody who is not in `looks`.
     pub believed: bool,
     /// Look at these now, before the sweep is heard.
-    pub first: Vec<u32>,
+    pub first: Vec<K>,
     /// Look at these soon; about them the sweep changes nothing.
-    pub looks: Vec<u32>,
+    pub looks: Vec<K>,
 }
 
 /// Judges one sweep of everything. `inside`: how many are believed inside meetings that sweeps show. `changes`: by person,
 /// each once. `alone`: who came into a meeting into which nobody else came.
-pub fn judge(trusted: bool, inside: usize, changes: &[(u32, Change)], alone: &[u32]) -> Verdict {
+pub fn judge<K: Copy + Ord>(
+    trusted: bool,
+    inside: usize,
+    changes: &[(K, Change)],
+    alone: &[K],
+) -> Verdict<K> {
     if !trusted {
-        return Verdict { looks: changes.iter().map(|(person, _)| *person).collect(), ..Verdict::default() };
+        return Verdict {
+            believed: false,
+            first: Vec::new(),
+            looks: changes.iter().map(|(person, _)| *person).collect(),
+        };
     }
     let of = |wanted: Change| {
         changes.iter().filter(move |(_, change)| *change == wanted).map(|(person, _)| *person)
     };
-    let lost: Vec<u32> = of(Change::Leaves).collect();
-    let mut looks: Vec<u32> = of(Change::Odd).collect();
+    let lost: Vec<K> = of(Change::Leaves).collect();
+    let mut looks: Vec<K> = of(Change::Odd).collect();
     let mut first = Vec::new();
     if lost.len() * 2 > inside {
         first.extend(lost.first());
@@ -60,7 +69,7 @@ pub fn judge(trusted: bool, inside: usize, changes: &[(u32, Change)], alone: &[u
 
 /// Judges the second answer about some meetings; what it repeats needs no look any more. `inside`: as in the sweep
 /// before it, for these meetings are only some.
-pub fn judge_again(trusted: bool, inside: usize, changes: &[(u32, Change)]) -> Verdict {
+pub fn judge_again<K: Copy + Ord>(trusted: bool, inside: usize, changes: &[(K, Change)]) -> Verdict<K> {
     let mut verdict = judge(trusted, inside, changes, &[]);
     if trusted {
         verdict.looks.retain(|person| changes.contains(&(*person, Change::Odd)));
@@ -68,7 +77,7 @@ pub fn judge_again(trusted: bool, inside: usize, changes: &[(u32, Change)]) -> V
     verdict
 }
 
-impl Verdict {
+impl<K> Verdict<K> {
     /// What follows costs so many calls: looks, and asking again for the meetings of those who are not looked at.
     pub fn calls<M: Ord>(&self, again: &Again<M>) -> u64 {
         (self.first.len() + self.looks.len()) as u64 + again.calls()
@@ -76,12 +85,12 @@ impl Verdict {
 }
 
 /// Who came into a meeting into which nobody else came, of these joins by meeting.
-pub fn alone<M: Ord>(joins: impl IntoIterator<Item = (M, u32)>) -> Vec<u32> {
-    let mut meetings: BTreeMap<M, Vec<u32>> = BTreeMap::new();
+pub fn alone<M: Ord, K>(joins: impl IntoIterator<Item = (M, K)>) -> Vec<K> {
+    let mut meetings: BTreeMap<M, Vec<K>> = BTreeMap::new();
     for (meeting, person) in joins {
         meetings.entry(meeting).or_default().push(person);
     }
-    meetings.into_values().filter_map(|who| <[u32; 1]>::try_from(who).ok()).map(|[person]| person).collect()
+    meetings.into_values().filter_map(|who| <[K; 1]>::try_from(who).ok()).map(|[person]| person).collect()
 }
 
 #[cfg(test)]

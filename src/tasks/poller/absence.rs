@@ -3,6 +3,7 @@
 //! Guards: at most one call an episode, under the month's calls; without it nothing waits for it. Not here: when an absence
 //! is one of many (`policy::mass_absence`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::collections::BTreeSet;
 
 use super::{Done, Poller};
@@ -23,9 +24,9 @@ pub(super) struct Listed {
 
 impl Poller {
     /// The rules for comparing this answer: usually the config's.
-    pub(super) fn rules_for(&mut self, person: u32, seen: &Observation) -> Rules {
+    pub(super) fn rules_for(&mut self, person: UserKey, seen: &Observation) -> Rules {
         let rules = self.settings.rules;
-        let watched = &self.people[person as usize];
+        let watched = &self.users[person];
         let index = watched.upstream;
         let lost: Vec<ConferenceId> =
             watched.belief.inside().filter(|meeting| !seen.entries.contains_key(*meeting)).cloned().collect();
@@ -35,12 +36,11 @@ impl Poller {
             return rules;
         }
         absence.missed(person, lost, seen.observed_at, self.settings.min_interval);
-        let inside = |watched: &&super::Watched| {
+        let inside = |watched: &&super::roster::Watched| {
             watched.upstream == index && !watched.gone && watched.belief.inside().next().is_some()
         };
-        let all = self.people.iter().filter(inside).count();
-        let gone =
-            absence.vanished_inside(|user| self.people[user as usize].belief.inside().next().is_some());
+        let all = self.users.values().filter(inside).count();
+        let gone = absence.vanished_inside(|user| self.users[user].belief.inside().next().is_some());
         if absence.asks(all - gone, seen.observed_at) {
             tracing::warn!(
                 org = %self.upstreams[index].name,

@@ -83,8 +83,9 @@ impl Poller {
 
     /// Tells readiness and status why no user of this organisation is polled, and how many users are refused.
     fn report_state(&mut self, index: usize, now: Timestamp) {
-        let refused = (0_u32..)
-            .zip(&self.people)
+        let refused = self
+            .users
+            .iter()
             .filter(|(_, watched)| watched.upstream == index && !watched.gone && watched.refusals > 0)
             .map(|(_, watched)| watched.due);
         let refused = refused.fold(None, |all: Option<Refused>, due| {
@@ -119,8 +120,7 @@ impl Poller {
     }
 
     fn somebody_is_due(&self, index: usize) -> bool {
-        let mut people =
-            (0_u32..).zip(&self.people).filter(|(_, watched)| watched.upstream == index && !watched.gone);
+        let mut people = self.users.iter().filter(|(_, watched)| watched.upstream == index && !watched.gone);
         people.any(|(person, _)| self.may_look(person))
     }
 

@@ -13,13 +13,14 @@ use crate::policy::circuit::Cause;
 use crate::policy::quota::{Refusal, Reservation, Ticket};
 use crate::presence::upkeep;
 use crate::store::{Miss, StoreError, Usage};
+use crate::tasks::poller::roster::UserKey;
 use crate::time::Timestamp;
 
 /// A call in flight.
 #[derive(Debug)]
 pub(super) struct Call {
     /// Whose look.
-    pub(super) person: u32,
+    pub(super) person: UserKey,
     /// Their last look failed.
     pub(super) suspect: bool,
     /// What it takes from the month.
@@ -49,9 +50,9 @@ impl Poller {
             // Somebody is due: `next_due` said so with the same room for suspects.
             let (person, suspect) = upstream.due.pop_due(now, upstream.room_for_suspects())?;
             let (person, suspect) = self.probed_instead(index, person, suspect);
-            if self.tools.store.is_erased(self.people[person as usize].person_id) {
+            if self.tools.store.is_erased(self.users[person].person_id) {
                 // Forgotten on the operator's word: nobody asks about them again.
-                let watched = &mut self.people[person as usize];
+                let watched = &mut self.users[person];
                 (watched.gone, watched.busy) = (true, true);
                 self.upstreams[index].budget.settle(ticket, 0);
                 continue;
@@ -74,27 +75,28 @@ impl Poller {
                 self.requeue(person, now.plus(super::FLUSH_EVERY));
                 continue;
             }
-            self.tools.metrics.poll_began(now.since(self.people[person as usize].due));
+            self.tools.metrics.poll_began(now.since(self.users[person].due));
             self.ask(Call { person, suspect, ticket, manual: None, began: now }, now);
         }
     }
 
     /// While users are refused one after the other, the probe polls the user who was answered well last: that user's
     /// answer says most. Whoever was due keeps the place in the queue.
-    fn probed_instead(&mut self, index: usize, person: u32, suspect: bool) -> (u32, bool) {
+    fn probed_instead(&mut self, index: usize, person: UserKey, suspect: bool) -> (UserKey, bool) {
         if self.upstreams[index].standing.shut.is_none_or(|shut| shut.cause != Cause::Refused) {
             return (person, suspect);
         }
-        let best = (0_u32..)
-            .zip(&self.people)
+        let best = self
+            .users
+            .iter()
             .filter(|(_, watched)| watched.upstream == index && !watched.busy && !watched.gone)
             .filter(|(person, _)| !self.is_question(*person) && self.may_look(*person))
             .max_by_key(|(_, watched)| watched.last_ok);
         let Some((probe, _)) = best.filter(|(probe, _)| *probe != person) else { return (person, suspect) };
-        let (due, failed) = (self.people[probe as usize].due, self.people[probe as usize].failures > 0);
+        let (due, failed) = (self.users[probe].due, self.users[probe].failures > 0);
         let queue = &mut self.upstreams[index].due;
         queue.remove(due, probe);
-        queue.insert(self.people[person as usize].due, person, suspect);
+        queue.insert(self.users[person].due, person, suspect);
         (probe, failed)
     }
 
@@ -182,10 +184,9 @@ impl Poller {
     pub(super) fn ask(&mut self, call: Call, now: Timestamp) {
         let person = call.person;
         // Only a settled belief is indifferent to seeing the same bytes again, and only without a hole in the looking.
-        let fresh = self.people[person as usize]
-            .last_ok
-            .is_some_and(|last| now.since(last) <= self.stale_after(person, now));
-        let watched = &mut self.people[person as usize];
+        let fresh =
+            self.users[person].last_ok.is_some_and(|last| now.since(last) <= self.stale_after(person, now));
+        let watched = &mut self.users[person];
         watched.busy = true;
         let upstream = &mut self.upstreams[watched.upstream];
         // A look by hand may be one too many for the second; it counts all the same.
@@ -204,7 +205,7 @@ impl Poller {
 
     pub(super) fn asked(&mut self, call: Call, result: Result<Answer, CallError>) {
         let now = self.tools.clock.now();
-        let index = self.people[call.person as usize].upstream;
+        let index = self.users[call.person].upstream;
         let upstream = &mut self.upstreams[index];
         upstream.in_flight -= 1;
         upstream.suspects_in_flight -= usize::from(call.suspect);
@@ -226,11 +227,11 @@ impl Poller {
         }
     }
 
-    fn failed(&mut self, person: u32, error: CallError, manual: Option<LookNow>) {
+    fn failed(&mut self, person: UserKey, error: CallError, manual: Option<LookNow>) {
         let now = self.tools.clock.now();
         self.totals.failed += 1;
         let next = self.after_failure(person, &error, now);
-        let watched = &mut self.people[person as usize];
+        let watched = &mut self.users[person];
         self.misses.push(Miss {
             person_id: watched.person_id,
             org: watched.who.identity.org.clone(),

@@ -5,6 +5,7 @@
 //! that is under way. Deliberately not here: what the answer means (`presence::confirm`), when it is worth asking
 //! (`policy::confirm`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{Done, Poller, earliest};
@@ -25,13 +26,14 @@ pub(super) struct Questions {
     /// Organisations whose meetings refuse to answer.
     trouble: BTreeMap<OrgName, Trouble>,
     /// Answers about people who are being asked or recorded.
-    answered: BTreeMap<u32, Vec<(ConferenceId, Testimony)>>,
+    answered: BTreeMap<UserKey, Vec<(ConferenceId, Testimony)>>,
 }
 
 /// A question that waits for its place.
 #[derive(Debug)]
 struct Question {
-    person: u32,
+    person: UserKey,
+    upstream: usize,
     conference_id: ConferenceId,
     since: Timestamp,
     /// The calls it has been granted so far.
@@ -48,7 +50,8 @@ struct Trouble {
 /// A question that was asked.
 #[derive(Debug)]
 pub(super) struct Told {
-    person: u32,
+    person: UserKey,
+    upstream: usize,
     conference_id: ConferenceId,
     tickets: Vec<Ticket>,
     calls: u32,
@@ -63,18 +66,27 @@ enum Turn {
     Waits(Option<Timestamp>),
 }
 
+impl Questions {
+    /// The user is not watched any more.
+    pub(super) fn forget(&mut self, person: UserKey) {
+        self.answered.remove(&person);
+    }
+}
+
 impl Poller {
     /// After a commit: whoever vanished is to be asked about.
-    pub(super) fn note_vanished(&mut self, person: u32) {
+    pub(super) fn note_vanished(&mut self, person: UserKey) {
         if !self.settings.confirm_calls || self.stopping {
             return;
         }
         let now = self.tools.clock.now();
         let questions = &mut self.questions;
-        for absence in self.people[person as usize].belief.vanished() {
+        let watched = &self.users[person];
+        for absence in watched.belief.vanished() {
             if questions.asked.is_new(&absence.visit, absence.since, now) {
                 let (conference_id, since) = (absence.conference_id, absence.since);
-                questions.waiting.push_back(Question { person, conference_id, since, tickets: Vec::new() });
+                let (upstream, tickets) = (watched.upstream, Vec::new());
+                questions.waiting.push_back(Question { person, upstream, conference_id, since, tickets });
             }
         }
     }
@@ -104,18 +116,17 @@ impl Poller {
     }
 
     fn give_back(&mut self, question: Question) {
-        let index = self.people[question.person as usize].upstream;
         for ticket in question.tickets {
-            self.upstreams[index].budget.settle(ticket, 0);
+            self.upstreams[question.upstream].budget.settle(ticket, 0);
         }
     }
 
     fn turn_of(&mut self, question: &mut Question, now: Timestamp) -> Turn {
-        let watched = &self.people[question.person as usize];
+        let Some(watched) = self.users.get(question.person) else { return Turn::Dropped };
         let index = watched.upstream;
         let upstream = &self.upstreams[index];
         let muted = self.questions.trouble.get(&upstream.name).is_some_and(|trouble| now < trouble.until);
-        let people = self.people.iter().filter(|one| one.upstream == index && !one.gone).count();
+        let people = self.users.values().filter(|one| one.upstream == index && !one.gone).count();
         let left = upstream.budget.left(now).map(|left| left + question.tickets.len() as u64);
         if watched.gone
             || muted
@@ -147,9 +158,9 @@ impl Poller {
     }
 
     fn ask_meeting(&mut self, question: Question) {
-        let Question { person, conference_id, tickets, .. } = question;
-        let watched = &self.people[person as usize];
-        let upstream = &mut self.upstreams[watched.upstream];
+        let Question { person, upstream: index, conference_id, tickets, .. } = question;
+        let watched = &self.users[person];
+        let upstream = &mut self.upstreams[index];
         // The second may be one too many for our second; DingTalk counts each of the two apart from the looks.
         for _ in &tickets {
             upstream.limiter.begin();
@@ -159,14 +170,14 @@ impl Poller {
         self.running.start(async move {
             let mut calls = 0;
             let result = testimony(&client, &conference_id, &union_id, &mut calls).await;
-            Done::Confirmed(Box::new(Told { person, conference_id, tickets, calls, result }))
+            Done::Confirmed(Box::new(Told { person, upstream: index, conference_id, tickets, calls, result }))
         });
     }
 
     pub(super) fn meeting_told(&mut self, told: Told) {
         let now = self.tools.clock.now();
-        let Told { person, conference_id, tickets, calls, result } = told;
-        let upstream = &mut self.upstreams[self.people[person as usize].upstream];
+        let Told { person, upstream: index, conference_id, tickets, calls, result } = told;
+        let upstream = &mut self.upstreams[index];
         upstream.in_flight -= 1;
         let mut cost = calls;
         for ticket in tickets {
@@ -177,16 +188,18 @@ impl Poller {
         match result {
             Ok(testimony) => {
                 self.questions.trouble.remove(&upstream.name);
-                self.questions.answered.entry(person).or_default().push((conference_id, testimony));
-                self.take_testimony(person);
+                if self.users.contains_key(person) {
+                    self.questions.answered.entry(person).or_default().push((conference_id, testimony));
+                    self.take_testimony(person);
+                }
             }
-            Err(error) => self.meeting_silent(person, &error, now),
+            Err(error) => self.meeting_silent(index, &error, now),
         }
     }
 
     /// The absence stays as it is; one line for each kind of trouble.
-    fn meeting_silent(&mut self, person: u32, error: &CallError, now: Timestamp) {
-        let upstream = &mut self.upstreams[self.people[person as usize].upstream];
+    fn meeting_silent(&mut self, index: usize, error: &CallError, now: Timestamp) {
+        let upstream = &mut self.upstreams[index];
         if matches!(error.verdict, Verdict::Throttled { .. } | Verdict::ThrottledThisMinute) {
             upstream.throttled += 1;
             upstream.limiter.throttled(now);
@@ -204,8 +217,8 @@ impl Poller {
     }
 
     /// Draws the conclusion from an answer, unless the person is being asked or recorded: then it is drawn afterwards.
-    pub(super) fn take_testimony(&mut self, person: u32) {
-        let watched = &mut self.people[person as usize];
+    pub(super) fn take_testimony(&mut self, person: UserKey) {
+        let watched = &mut self.users[person];
         if watched.busy {
             return;
         }

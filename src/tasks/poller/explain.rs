@@ -16,7 +16,7 @@ impl Poller {
     }
 
     fn explanation(&self, asked: &ExplainNow) -> Result<Explanation, String> {
-        let mut people = (0_u32..).zip(&self.people);
+        let mut people = self.users.iter();
         let found = people.find(|(_, watched)| !watched.gone && watched.who.identity == asked.who);
         let Some((person, watched)) = found else {
             return Err(format!("the running daemon does not watch {}", asked.who));

@@ -78,24 +78,17 @@ impl Poller {
     }
 
     fn take_pending(&mut self) -> (Vec<Stretch>, Vec<Miss>, Vec<(i64, Timestamp)>) {
-        let mut stretches = Vec::with_capacity(self.stretched.len());
+        let mut stretches = std::mem::take(&mut self.unflushed);
         for person in self.stretched.drain(..) {
-            let watched = &mut self.people[person as usize];
-            let polls = std::mem::take(&mut watched.polls);
-            if let Some(last_ok) = watched.last_ok.filter(|_| polls > 0) {
-                stretches.push(Stretch {
-                    person_id: watched.person_id,
-                    last_ok,
-                    polls,
-                    next_poll: watched.due,
-                });
-            }
+            let watched = &mut self.users[person];
+            stretches.extend(watched.unflushed());
+            watched.polls = 0;
         }
         // Who is being looked at is written down with what comes of it.
         let plans: BTreeMap<i64, Timestamp> = self
             .replanned
             .drain(..)
-            .map(|person| &self.people[person as usize])
+            .map(|person| &self.users[person])
             .filter(|watched| !watched.busy && !watched.gone)
             .map(|watched| (watched.person_id, watched.due))
             .collect();

@@ -4,6 +4,8 @@
 //! overtime is over; then presence is unknown and the visit stays open. Deliberately not here: when windows are open
 //! (`policy::window`), where in them the next look falls (`policy::look`).
 
+use crate::tasks::poller::roster::UserKey;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::roster::Rhythm;
@@ -17,6 +19,11 @@ use crate::time::Timestamp;
 
 /// Where nothing is open for years, the next look is so far ahead that it never comes.
 const NEVER: Duration = Duration::from_hours(24 * 366);
+slotmap::new_key_type! {
+    /// Hours that some users share, for as long as anybody has them.
+    pub(super) struct HoursKey;
+}
+
 /// Hours that some people share.
 #[derive(Debug)]
 pub(super) struct Hours {
@@ -36,20 +43,23 @@ impl Hours {
 }
 
 impl Poller {
-    /// The index of these hours; people with the same windows share one.
-    pub(super) fn hours_of(&mut self, open: &OpenTime, now: Timestamp) -> usize {
-        if let Some(known) = self.hours.iter().position(|hours| hours.open == *open) {
-            return known;
-        }
-        self.hours.push(Hours::new(open.clone(), now));
-        self.hours.len() - 1
+    /// The key of these hours; users with the same windows share one.
+    pub(super) fn hours_of(&mut self, open: &OpenTime, now: Timestamp) -> HoursKey {
+        let known = self.hours.iter().find(|(_, hours)| hours.open == *open).map(|(key, _)| key);
+        known.unwrap_or_else(|| self.hours.insert(Hours::new(open.clone(), now)))
+    }
+
+    /// Gives up the hours that no user has any more.
+    pub(super) fn drop_unused_hours(&mut self) {
+        let used: HashSet<HoursKey> = self.users.values().map(|watched| watched.hours).collect();
+        self.hours.retain(|key, _| used.contains(&key));
     }
 
     /// Opens and closes what is due; returns when to be called again.
     pub(super) fn keep_hours(&mut self, now: Timestamp) -> Option<Timestamp> {
         self.refresh_shares(now);
         let mut wake = None;
-        for index in 0..self.hours.len() {
+        for index in self.hours.keys().collect::<Vec<_>>() {
             let hours = &mut self.hours[index];
             // A clock that was set back makes what was known of the future worthless.
             let due = hours.next_change.is_some_and(|change| change <= now || now < hours.known_at);
@@ -65,7 +75,7 @@ impl Poller {
             wake = super::earliest(wake, self.hours[index].next_change);
         }
         for person in self.followed.clone() {
-            let watched = &self.people[person as usize];
+            let watched = &self.users[person];
             match watched.overtime_until {
                 Some(until) if until <= now && !watched.busy => self.let_go(person, now),
                 Some(until) if until > now => wake = super::earliest(wake, Some(until)),
@@ -73,25 +83,24 @@ impl Poller {
                 _ => {}
             }
         }
-        self.followed.retain(|person| self.people[*person as usize].overtime_until.is_some());
+        self.followed.retain(|person| self.users[*person].overtime_until.is_some());
         wake
     }
 
-    fn opens(&mut self, index: usize, now: Timestamp) {
+    fn opens(&mut self, index: HoursKey, now: Timestamp) {
         tracing::info!(people = self.sharing(index).count(), "a window opens");
         for person in self.sharing(index).collect::<Vec<_>>() {
-            self.people[person as usize].overtime_until = None;
+            self.users[person].overtime_until = None;
         }
         for upstream in 0..self.upstreams.len() {
-            if let Some(person) = self.sharing(index).find(|p| self.people[*p as usize].upstream == upstream)
-            {
+            if let Some(person) = self.sharing(index).find(|p| self.users[*p].upstream == upstream) {
                 let due = now.plus(self.stale_after(person, now));
                 self.upstreams[upstream].health.expect_look(due);
             }
         }
     }
 
-    fn closes(&mut self, index: usize, now: Timestamp) {
+    fn closes(&mut self, index: HoursKey, now: Timestamp) {
         tracing::info!(people = self.sharing(index).count(), "a window closes");
         self.note_closed(index, now);
         for person in self.sharing(index).collect::<Vec<_>>() {
@@ -103,7 +112,7 @@ impl Poller {
     /// Where nobody is to be looked at, no look is late.
     fn rest_where_closed(&self) {
         let mut awake = vec![false; self.upstreams.len()];
-        for watched in self.people.iter().filter(|watched| !watched.gone) {
+        for watched in self.users.values().filter(|watched| !watched.gone) {
             awake[watched.upstream] |= self.hours[watched.hours].is_open || watched.overtime_until.is_some();
         }
         for (upstream, _) in self.upstreams.iter().zip(awake).filter(|(_, awake)| !awake) {
@@ -112,8 +121,8 @@ impl Poller {
     }
 
     /// Who is inside goes on being looked at until `until`.
-    fn follow(&mut self, person: u32, now: Timestamp, until: Timestamp) {
-        let watched = &mut self.people[person as usize];
+    fn follow(&mut self, person: UserKey, now: Timestamp, until: Timestamp) {
+        let watched = &mut self.users[person];
         if watched.belief.inside().next().is_none() {
             return;
         }
@@ -122,20 +131,17 @@ impl Poller {
         if !watched.busy {
             let due = watched.due;
             self.upstreams[watched.upstream].due.remove(due, person);
-            let next = crate::policy::pace::next_poll_at(
-                now,
-                self.interval(person, now),
-                self.people[person as usize].phase,
-            );
+            let next =
+                crate::policy::pace::next_poll_at(now, self.interval(person, now), self.users[person].phase);
             self.requeue(person, next);
         }
     }
 
     /// The overtime is over: presence is unknown from now on, the visit stays open.
-    fn let_go(&mut self, person: u32, now: Timestamp) {
-        let at = self.people[person as usize].upstream;
-        tracing::debug!(org = %self.upstreams[at].name, person = self.people[person as usize].person_id, "no longer followed past the window");
-        let watched = &mut self.people[person as usize];
+    fn let_go(&mut self, person: UserKey, now: Timestamp) {
+        let at = self.users[person].upstream;
+        tracing::debug!(org = %self.upstreams[at].name, person = self.users[person].person_id, "no longer followed past the window");
+        let watched = &mut self.users[person];
         watched.overtime_until = None;
         let due = watched.due;
         let inside = watched.belief.inside().next().is_some();
@@ -153,13 +159,13 @@ impl Poller {
 
     /// At the start: whose window closed while nobody watched is followed or let go like everybody else.
     pub(super) fn catch_up_with_hours(&mut self, now: Timestamp) {
-        for index in 0..self.hours.len() {
+        for index in self.hours.keys().collect::<Vec<_>>() {
             if self.hours[index].is_open {
                 continue;
             }
             self.note_closed(index, now);
             for person in self.sharing(index).collect::<Vec<_>>() {
-                let watched = &self.people[person as usize];
+                let watched = &self.users[person];
                 let known = watched.belief.presence() == crate::presence::belief::Presence::Inside;
                 let seen = watched.belief.last_look().unwrap_or(now);
                 if known {
@@ -171,7 +177,7 @@ impl Poller {
     }
 
     /// Keeps that these hours are closed until they open: one row for an organisation whose people share them all.
-    fn note_closed(&mut self, index: usize, now: Timestamp) {
+    fn note_closed(&mut self, index: HoursKey, now: Timestamp) {
         let open = &self.hours[index].open;
         let Some(opens) = open.opens_at(now) else { return };
         let why = if open.is_day_off(now) { Why::Blackout } else { Why::WindowClosed };
@@ -179,7 +185,7 @@ impl Poller {
         for (of, upstream) in self.upstreams.iter().enumerate() {
             let row = |person| Closed { org: upstream.name.clone(), person, from: now, to: opens, why };
             let mut members =
-                self.people.iter().filter(|watched| watched.upstream == of && !watched.gone).peekable();
+                self.users.values().filter(|watched| watched.upstream == of && !watched.gone).peekable();
             if members.peek().is_none() {
                 continue;
             }
@@ -203,23 +209,22 @@ impl Poller {
         }
     }
 
-    fn sharing(&self, index: usize) -> impl Iterator<Item = u32> + '_ {
-        self.people
+    fn sharing(&self, index: HoursKey) -> impl Iterator<Item = UserKey> + '_ {
+        self.users
             .iter()
-            .zip(0_u32..)
-            .filter(move |(watched, _)| watched.hours == index && !watched.gone)
-            .map(|(_, n)| n)
+            .filter(move |(_, watched)| watched.hours == index && !watched.gone)
+            .map(|(user, _)| user)
     }
 
     /// Whether somebody may be looked at now.
-    pub(super) fn may_look(&self, person: u32) -> bool {
-        let watched = &self.people[person as usize];
+    pub(super) fn may_look(&self, person: UserKey) -> bool {
+        let watched = &self.users[person];
         self.hours[watched.hours].is_open || watched.overtime_until.is_some()
     }
 
     /// `next`, moved into open time where it is not, unless they are followed past it.
-    pub(super) fn moved_into_hours(&mut self, person: u32, next: Timestamp) -> Timestamp {
-        let watched = &mut self.people[person as usize];
+    pub(super) fn moved_into_hours(&mut self, person: UserKey, next: Timestamp) -> Timestamp {
+        let watched = &mut self.users[person];
         let hours = &self.hours[watched.hours];
         if hours.open.is_always() {
             return next;
@@ -233,7 +238,7 @@ impl Poller {
         if hours.open.open_at(next) {
             return next;
         }
-        let watched = &self.people[person as usize];
+        let watched = &self.users[person];
         let (phase, now) = (watched.phase, self.tools.clock.now());
         let moved = match &watched.rhythm {
             Rhythm::At(cron) => look::at_instants(next, cron, self.settings.time_zone, phase, &hours.open),
@@ -243,8 +248,8 @@ impl Poller {
     }
 
     /// The next look that is nobody's fault.
-    pub(super) fn next_regular(&mut self, person: u32, now: Timestamp) -> Timestamp {
-        let watched = &self.people[person as usize];
+    pub(super) fn next_regular(&mut self, person: UserKey, now: Timestamp) -> Timestamp {
+        let watched = &self.users[person];
         if watched.overtime_until.is_some() {
             return crate::policy::pace::next_poll_at(now, self.interval(person, now), watched.phase);
         }
@@ -255,8 +260,8 @@ impl Poller {
     }
 
     /// The same where no rule chooses: in even steps, or at instants.
-    pub(super) fn next_even(&self, person: u32, now: Timestamp) -> Timestamp {
-        let watched = &self.people[person as usize];
+    pub(super) fn next_even(&self, person: UserKey, now: Timestamp) -> Timestamp {
+        let watched = &self.users[person];
         let (open, phase) = (&self.hours[watched.hours].open, watched.phase);
         let next = match &watched.rhythm {
             Rhythm::Auto => look::paced(now, self.interval(person, now), phase, open),
@@ -267,8 +272,8 @@ impl Poller {
     }
 
     /// How far apart two looks are, as far as can be said; of instants, the next two.
-    pub(super) fn interval(&self, person: u32, now: Timestamp) -> Duration {
-        let watched = &self.people[person as usize];
+    pub(super) fn interval(&self, person: UserKey, now: Timestamp) -> Duration {
+        let watched = &self.users[person];
         match &watched.rhythm {
             Rhythm::Every(interval) => *interval,
             Rhythm::At(cron) => {
@@ -283,8 +288,8 @@ impl Poller {
 
     /// For how long somebody should have been seen well and was not: open time only, and for instants from the one on
     /// that was missed.
-    pub(super) fn silent_for(&self, person: u32, last_ok: Timestamp, now: Timestamp) -> Duration {
-        let watched = &self.people[person as usize];
+    pub(super) fn silent_for(&self, person: UserKey, last_ok: Timestamp, now: Timestamp) -> Duration {
+        let watched = &self.users[person];
         let open = &self.hours[watched.hours].open;
         if let Rhythm::At(cron) = &watched.rhythm {
             let zone = self.settings.time_zone;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use slotmap::SlotMap;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +22,7 @@ use crate::policy::quota::Reservation;
 use crate::policy::sweep::Sweeping;
 use crate::presence::diff::Rules;
 use crate::store::history::lessons::Lesson;
-use crate::store::{Enrolled, Miss, Store, StoreError};
+use crate::store::{Enrolled, Miss, Store, StoreError, Stretch};
 use crate::tasks::alerts::{Board, Notice};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
@@ -53,8 +54,9 @@ mod watchfulness;
 mod who;
 
 use alarm::Alarm;
+use hours::HoursKey;
 use report::{LookNow, LookReport, Request};
-use roster::Watched;
+use roster::{UserKey, Users};
 use running::Running;
 use upstream::Upstream;
 
@@ -121,28 +123,30 @@ pub struct Poller {
     tools: Tools,
     settings: Settings,
     upstreams: Vec<Upstream>,
-    people: Vec<Watched>,
+    users: Users,
     requests: mpsc::Receiver<Request>,
     pulse: Pulse,
     waiting_looks: Vec<LookNow>,
     reloads: reload::Reloads,
     running: Running,
     /// People with unchanged looks since the last flush.
-    stretched: Vec<u32>,
+    stretched: Vec<UserKey>,
+    /// The same of users who have left since.
+    unflushed: Vec<Stretch>,
     misses: Vec<Miss>,
     /// People whose next look moved without a look since the last flush.
-    replanned: Vec<u32>,
+    replanned: Vec<UserKey>,
     flushing: bool,
     next_flush: Option<Timestamp>,
     next_stale_check: Timestamp,
     /// People who become due wait until then, so that they are started together.
     next_start: Timestamp,
-    /// Windows, each once; people name theirs by index.
-    hours: Vec<hours::Hours>,
+    /// Windows, each once.
+    hours: SlotMap<HoursKey, hours::Hours>,
     /// Who is followed past the end of a window.
-    followed: Vec<u32>,
+    followed: Vec<UserKey>,
     /// Users who vanished lately, by organisation.
-    absences: BTreeMap<usize, MassAbsence>,
+    absences: BTreeMap<usize, MassAbsence<UserKey>>,
     questions: confirm::Questions,
     sweeps: sweep::Sweeps,
     board: Board,
@@ -200,6 +204,7 @@ enum Done {
         result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError>,
     },
     Left {
+        user: Option<UserKey>,
         result: Result<(), PollerError>,
     },
 }
@@ -291,7 +296,7 @@ impl Poller {
             Done::Told { result } => self.told(result),
             Done::Noted { result } => self.noted(&result),
             Done::Enrolled { waiting, lessons, result } => self.enrolled(*waiting, &lessons, result),
-            Done::Left { result } => self.left(result),
+            Done::Left { user, result } => self.left(user, result),
         }
     }
 
@@ -301,6 +306,11 @@ impl Poller {
             Request::Look(look) => self.look_now(look),
             Request::Snapshot(snapshot) => self.snapshot_now(snapshot),
         }
+    }
+
+    /// To go through them while anything changes.
+    fn user_keys(&self) -> Vec<UserKey> {
+        self.users.keys().collect()
     }
 
     fn begin_stop(&mut self) {

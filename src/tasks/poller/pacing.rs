@@ -5,6 +5,8 @@
 //! waits after a failure, is confirmed, or is followed past a window stays where they are. Deliberately not here: the
 //! rule (`policy::pace`), hours (`hours`), who is paced together (`groups`).
 
+use crate::tasks::poller::hours::HoursKey;
+use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -48,7 +50,7 @@ struct Roster {
     bounds: Bounds,
     limit: u64,
     /// Their places in the poller's list, and their hours.
-    people: Vec<(u32, usize)>,
+    people: Vec<(UserKey, HoursKey)>,
 }
 
 /// What was decided last about somebody.
@@ -90,8 +92,8 @@ impl Poller {
     }
 
     /// When to look at somebody, or to ask again, by the rule. `None`: they are not paced by it.
-    pub(super) fn next_paced(&mut self, person: u32, now: Timestamp) -> Option<Timestamp> {
-        let watched = &self.people[person as usize];
+    pub(super) fn next_paced(&mut self, person: UserKey, now: Timestamp) -> Option<Timestamp> {
+        let watched = &self.users[person];
         let (index, number) = (watched.upstream, watched.number);
         if number == NO_NUMBER {
             return None;
@@ -111,22 +113,22 @@ impl Poller {
     }
 
     /// Their next look is one, whatever the rule wanted to be asked.
-    pub(super) fn forget_question(&mut self, person: u32) {
-        let watched = &self.people[person as usize];
+    pub(super) fn forget_question(&mut self, person: UserKey) {
+        let watched = &self.users[person];
         if let Some(plan) = self.upstreams[watched.upstream].plan_mut(watched.number) {
             plan.question = None;
         }
     }
 
     /// What the rule decided last about somebody, and when.
-    pub(super) fn decided(&self, person: u32) -> Option<(Timestamp, Next)> {
-        let watched = &self.people[person as usize];
+    pub(super) fn decided(&self, person: UserKey) -> Option<(Timestamp, Next)> {
+        let watched = &self.users[person];
         self.upstreams[watched.upstream].plan(watched.number)?.decided
     }
 
     /// What the rule would decide now. Nothing comes of it.
-    pub(super) fn would_decide(&self, person: u32, now: Timestamp) -> Next {
-        let watched = &self.people[person as usize];
+    pub(super) fn would_decide(&self, person: UserKey, now: Timestamp) -> Next {
+        let watched = &self.users[person];
         let (index, number) = (watched.upstream, watched.number);
         match self.upstreams[index].pacing.as_ref().zip(self.budget(index, now)) {
             Some((pacing, budget)) if number != NO_NUMBER => pacing.would_decide(number, now, budget),
@@ -142,22 +144,28 @@ impl Poller {
     }
 
     /// Whether what is due is no look but a question to the rule.
-    pub(super) fn is_question(&self, person: u32) -> bool {
-        let watched = &self.people[person as usize];
+    pub(super) fn is_question(&self, person: UserKey) -> bool {
+        let watched = &self.users[person];
         let plan = self.upstreams[watched.upstream].plan(watched.number);
         plan.is_some_and(|plan| plan.question == Some(watched.due))
     }
 
     /// The open time between the last good look and the one that the rule planned, if it planned one.
-    pub(super) fn planned_gap(&self, person: u32) -> Option<Duration> {
-        let watched = &self.people[person as usize];
+    pub(super) fn planned_gap(&self, person: UserKey) -> Option<Duration> {
+        let watched = &self.users[person];
         self.upstreams[watched.upstream].plan(watched.number).map(|plan| plan.gap)
     }
 
     /// A good answer: what it says goes to the rule, and whose next look moved by it is moved. `ended`: visits that
     /// it ended, or that were over when it came.
-    pub(super) fn tell_rule(&mut self, person: u32, at: Timestamp, belief: Option<&Belief>, ended: &[Visit]) {
-        let watched = &self.people[person as usize];
+    pub(super) fn tell_rule(
+        &mut self,
+        person: UserKey,
+        at: Timestamp,
+        belief: Option<&Belief>,
+        ended: &[Visit],
+    ) {
+        let watched = &self.users[person];
         let (index, number) = (watched.upstream, watched.number);
         let Some(pacing) = &mut self.upstreams[index].pacing else { return };
         if number == NO_NUMBER {
@@ -173,14 +181,14 @@ impl Poller {
             moved = group.observed(number, at, &seen);
         }
         moved.truncate(MOST_MOVED);
-        let moved: Vec<u32> = moved.iter().map(|other| pacing.roster.people[*other as usize].0).collect();
+        let moved: Vec<UserKey> = moved.iter().map(|other| pacing.roster.people[*other as usize].0).collect();
         for other in moved {
             self.think_again(other, at);
         }
     }
 
-    fn think_again(&mut self, person: u32, now: Timestamp) {
-        let watched = &self.people[person as usize];
+    fn think_again(&mut self, person: UserKey, now: Timestamp) {
+        let watched = &self.users[person];
         if watched.gone
             || watched.busy
             || watched.failures > 0
@@ -227,7 +235,7 @@ impl Pacing {
         }
     }
 
-    fn questions(&self) -> impl Iterator<Item = (u32, Timestamp)> + '_ {
+    fn questions(&self) -> impl Iterator<Item = (UserKey, Timestamp)> + '_ {
         let people = self.roster.people.iter().zip(&self.plans);
         people.filter_map(|(&(person, _), plan)| Some((person, plan.question?)))
     }

@@ -2,9 +2,10 @@
 //!
 //! Guards: nobody who is not touched moves in the queue, so a reload makes no burst; nothing changes unless the database
 //! took the new watch list; looks in flight end as they began; somebody who comes back waits until their leaving is
-//! written. Places in the lists are never given to others, so what is in flight still finds its person. Deliberately not
-//! here: reading the config (`app::reload`).
+//! written. A place is given up when nobody polls its user any more, and what is still in flight for them is dropped.
+//! Deliberately not here: reading the config (`app::reload`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::collections::{HashMap, HashSet};
 
 use tokio::sync::{mpsc, oneshot};
@@ -120,13 +121,17 @@ impl Poller {
     fn swap(&mut self, reload: Reload, enrolled: Vec<Enrolled>, departed: Vec<Enrolled>, lessons: &[Lesson]) {
         let now = self.tools.clock.now();
         let Reload { settings, subscriptions, upstreams, renewed, list } = reload;
-        let present: Vec<(Identity, u32)> = (0_u32..)
-            .zip(&self.people)
+        let present: Vec<(Identity, UserKey)> = self
+            .users
+            .iter()
             .filter(|(_, watched)| !watched.gone)
             .map(|(person, watched)| (watched.who.identity.clone(), person))
             .collect();
-        let known: HashMap<Identity, u32> = present.iter().cloned().collect();
-        let intervals: HashMap<u32, _> =
+        // Erased since the last reload: nobody else leaves while a reload is taken over.
+        let erased: Vec<UserKey> =
+            self.users.iter().filter(|(_, one)| one.gone).map(|(key, _)| key).collect();
+        let known: HashMap<Identity, UserKey> = present.iter().cloned().collect();
+        let intervals: HashMap<UserKey, _> =
             present.iter().map(|&(_, person)| (person, self.interval(person, now))).collect();
         self.settings = settings;
         self.tools.subscriptions = subscriptions;
@@ -141,7 +146,7 @@ impl Poller {
         for (assignment, stored) in list.into_iter().zip(enrolled) {
             if let Some(&person) = known.get(&assignment.card.identity) {
                 let hours = self.hours_of(&assignment.open, now);
-                let watched = &mut self.people[person as usize];
+                let watched = &mut self.users[person];
                 watched.who = assignment.card.into();
                 if watched.hours != hours {
                     watched.hours = hours;
@@ -150,12 +155,15 @@ impl Poller {
                 watched.rhythm = assignment.rhythm;
             } else if let Some(&upstream) = by_name.get(&assignment.card.identity.org) {
                 let hours = self.hours_of(&assignment.open, now);
-                new.push(u32::try_from(self.people.len()).unwrap_or(u32::MAX));
-                self.people.push(newcomer(assignment, stored, upstream, hours));
+                new.push(self.users.insert(newcomer(assignment, stored, upstream, hours)));
             }
         }
+        self.drop_unused_hours();
         self.recount(now);
         self.form_groups(lessons, now);
+        for user in erased {
+            self.give_up_place(user);
+        }
         self.teach_sweeps(lessons, now);
         self.next_alarm = now;
         for index in 0..self.upstreams.len() {
@@ -165,7 +173,7 @@ impl Poller {
             }
         }
         for person in new {
-            let members = self.members(self.people[person as usize].upstream);
+            let members = self.members(self.users[person].upstream);
             let due = self.first_due(person, members, now);
             self.requeue(person, due);
         }
@@ -183,20 +191,19 @@ impl Poller {
         let tools = self.tools.clone();
         self.running.start(async move {
             let result = end_watch(&tools, person, now).await;
-            Done::Left { result }
+            Done::Left { user: None, result }
         });
     }
 
     /// Other windows: the next look moves into them, or comes sooner where they are open now.
-    fn rehouse(&mut self, person: u32, now: Timestamp) {
-        let watched = &self.people[person as usize];
+    fn rehouse(&mut self, person: UserKey, now: Timestamp) {
+        let watched = &self.users[person];
         if watched.busy {
             return; // put back into the queue by whoever ends the look
         }
         let (due, upstream) = (watched.due, watched.upstream);
         self.upstreams[upstream].due.remove(due, person);
-        let next =
-            if self.people[person as usize].failures > 0 { due } else { self.next_regular(person, now) };
+        let next = if self.users[person].failures > 0 { due } else { self.next_regular(person, now) };
         self.requeue(person, next.min(due));
     }
 
@@ -216,12 +223,12 @@ impl Poller {
     }
 
     fn members(&self, upstream: usize) -> usize {
-        self.people.iter().filter(|watched| watched.upstream == upstream && !watched.gone).count()
+        self.users.values().filter(|watched| watched.upstream == upstream && !watched.gone).count()
     }
 
     /// Who is to be looked at more often from now on does not wait out the old interval.
-    fn hurry(&mut self, person: u32, before: std::time::Duration, now: Timestamp) {
-        let watched = &self.people[person as usize];
+    fn hurry(&mut self, person: UserKey, before: std::time::Duration, now: Timestamp) {
+        let watched = &self.users[person];
         if watched.gone || watched.busy || watched.failures > 0 || watched.belief.is_rejected() {
             return;
         }
@@ -237,9 +244,9 @@ impl Poller {
     }
 
     /// Takes somebody off the list. Who is being looked at right now leaves when that look is done.
-    fn leave(&mut self, person: u32) {
+    fn leave(&mut self, person: UserKey) {
         self.reloads.leaving += 1;
-        let watched = &mut self.people[person as usize];
+        let watched = &mut self.users[person];
         watched.gone = true;
         if !watched.busy {
             let (due, upstream) = (watched.due, watched.upstream);
@@ -249,9 +256,9 @@ impl Poller {
     }
 
     /// Writes down that somebody is not watched any more.
-    pub(super) fn farewell(&mut self, person: u32) {
+    pub(super) fn farewell(&mut self, person: UserKey) {
         let now = self.tools.clock.now();
-        let watched = &mut self.people[person as usize];
+        let watched = &mut self.users[person];
         // For ever: nothing looks at, and nothing declares stale, who is busy.
         watched.busy = true;
         let card = watched.who.card();
@@ -270,12 +277,29 @@ impl Poller {
         let store = self.tools.store.clone();
         self.running.start(async move {
             let result = store.record(recording).await.map_err(PollerError::from);
-            Done::Left { result }
+            Done::Left { user: Some(person), result }
         });
     }
 
-    pub(super) fn left(&mut self, result: Result<(), PollerError>) {
+    /// Another may have the place; what still comes for this key finds nobody.
+    pub(super) fn give_up_place(&mut self, user: UserKey) {
+        let Some(watched) = self.users.remove(user) else { return };
+        self.unflushed.extend(watched.unflushed());
+        for keys in [&mut self.stretched, &mut self.replanned, &mut self.followed] {
+            keys.retain(|key| *key != user);
+        }
+        if let Some(absence) = self.absences.get_mut(&watched.upstream) {
+            absence.seen(user);
+        }
+        self.questions.forget(user);
+        self.sweeps.forget(watched.upstream, user);
+    }
+
+    pub(super) fn left(&mut self, user: Option<UserKey>, result: Result<(), PollerError>) {
         self.reloads.leaving = self.reloads.leaving.saturating_sub(1);
+        if let Some(user) = user {
+            self.give_up_place(user);
+        }
         match result {
             Ok(()) => self.tools.outbox_wake.notify_one(),
             // The row still says that this person is watched: the next reload or start ends it.

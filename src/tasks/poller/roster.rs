@@ -7,11 +7,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use slotmap::SlotMap;
+
+use super::hours::HoursKey;
 use super::snapshot::Owed;
 use super::who::Who;
 use crate::policy::cadence::Cron;
 use crate::policy::pace::Phase;
 use crate::presence::belief::Belief;
+use crate::store::Stretch;
 use crate::time::Timestamp;
 
 /// How often somebody is looked at.
@@ -25,6 +29,15 @@ pub enum Rhythm {
     At(Cron),
 }
 
+slotmap::new_key_type! {
+    /// A watched user, for as long as they are watched: the key of a user who left the list finds nobody, also when the
+    /// place was given to another.
+    pub(super) struct UserKey;
+}
+
+/// Everybody who is watched, in places that are used again.
+pub(super) type Users = SlotMap<UserKey, Watched>;
+
 /// Somebody on the watch list.
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -36,8 +49,8 @@ pub(super) struct Watched {
     pub(super) number: u32,
     pub(super) rhythm: Rhythm,
     pub(super) phase: Phase,
-    /// Index of their windows.
-    pub(super) hours: usize,
+    /// Their windows.
+    pub(super) hours: HoursKey,
     /// The window has closed and they were inside: followed so long.
     pub(super) overtime_until: Option<Timestamp>,
     pub(super) belief: Belief,
@@ -59,32 +72,40 @@ pub(super) struct Watched {
     pub(super) stale: bool,
     /// Not in the queue: being asked or recorded.
     pub(super) busy: bool,
-    /// Taken off the list; the place stays empty.
+    /// Taken off the list; the place is given up when that is written.
     pub(super) gone: bool,
     /// A snapshot that is still to be told.
     pub(super) owed: Option<Owed>,
 }
 
+impl Watched {
+    /// The good unchanged polls that are not written yet.
+    pub(super) fn unflushed(&self) -> Option<Stretch> {
+        let last_ok = self.last_ok.filter(|_| self.polls > 0)?;
+        Some(Stretch { person_id: self.person_id, last_ok, polls: self.polls, next_poll: self.due })
+    }
+}
+
 /// The people of one organisation whose look lies ahead, soonest first. All operations are O(log people).
 #[derive(Debug, Default)]
 pub(super) struct DueQueue {
-    steady: BTreeSet<(Timestamp, u32)>,
-    suspect: BTreeSet<(Timestamp, u32)>,
+    steady: BTreeSet<(Timestamp, UserKey)>,
+    suspect: BTreeSet<(Timestamp, UserKey)>,
 }
 
 impl DueQueue {
     /// Puts somebody in. `suspect`: their last look failed.
-    pub(super) fn insert(&mut self, due: Timestamp, person: u32, suspect: bool) {
+    pub(super) fn insert(&mut self, due: Timestamp, person: UserKey, suspect: bool) {
         self.line(suspect).insert((due, person));
     }
 
     /// Takes somebody out, whichever line they wait in.
-    pub(super) fn remove(&mut self, due: Timestamp, person: u32) -> bool {
+    pub(super) fn remove(&mut self, due: Timestamp, person: UserKey) -> bool {
         self.steady.remove(&(due, person)) || self.suspect.remove(&(due, person))
     }
 
     /// The person who has waited longest, if due; suspects only where there is room for them. The flag says which line.
-    pub(super) fn pop_due(&mut self, now: Timestamp, room_for_suspects: bool) -> Option<(u32, bool)> {
+    pub(super) fn pop_due(&mut self, now: Timestamp, room_for_suspects: bool) -> Option<(UserKey, bool)> {
         let steady = self.steady.first().copied().filter(|(due, _)| *due <= now);
         let suspect = self.suspect.first().copied().filter(|(due, _)| *due <= now && room_for_suspects);
         match (steady, suspect) {
@@ -101,12 +122,12 @@ impl DueQueue {
         self.steady.first().into_iter().chain(suspect).map(|(due, _)| *due).min()
     }
 
-    fn take(&mut self, entry: (Timestamp, u32), suspect: bool) -> (u32, bool) {
+    fn take(&mut self, entry: (Timestamp, UserKey), suspect: bool) -> (UserKey, bool) {
         self.line(suspect).remove(&entry);
         (entry.1, suspect)
     }
 
-    fn line(&mut self, suspect: bool) -> &mut BTreeSet<(Timestamp, u32)> {
+    fn line(&mut self, suspect: bool) -> &mut BTreeSet<(Timestamp, UserKey)> {
         if suspect { &mut self.suspect } else { &mut self.steady }
     }
 }
@@ -119,34 +140,38 @@ mod tests {
         Timestamp::from_ms(ms)
     }
 
+    fn user(n: u64) -> UserKey {
+        slotmap::KeyData::from_ffi(n).into()
+    }
+
     #[test]
     fn the_longest_waiting_comes_first_and_nobody_early() {
         let mut queue = DueQueue::default();
-        queue.insert(at(20), 1, false);
-        queue.insert(at(10), 2, false);
+        queue.insert(at(20), user(1), false);
+        queue.insert(at(10), user(2), false);
         assert_eq!(queue.next_due(true), Some(at(10)));
         assert_eq!(queue.pop_due(at(9), true), None);
-        assert_eq!(queue.pop_due(at(30), true), Some((2, false)));
-        assert_eq!(queue.pop_due(at(30), true), Some((1, false)));
+        assert_eq!(queue.pop_due(at(30), true), Some((user(2), false)));
+        assert_eq!(queue.pop_due(at(30), true), Some((user(1), false)));
         assert_eq!(queue.pop_due(at(30), true), None);
     }
 
     #[test]
     fn suspects_wait_when_there_is_no_room_and_hold_nobody_up() {
         let mut queue = DueQueue::default();
-        queue.insert(at(1), 7, true);
-        queue.insert(at(5), 8, false);
+        queue.insert(at(1), user(7), true);
+        queue.insert(at(5), user(8), false);
         assert_eq!(queue.next_due(false), Some(at(5)));
-        assert_eq!(queue.pop_due(at(9), false), Some((8, false)));
+        assert_eq!(queue.pop_due(at(9), false), Some((user(8), false)));
         assert_eq!(queue.pop_due(at(9), false), None);
-        assert_eq!(queue.pop_due(at(9), true), Some((7, true)));
+        assert_eq!(queue.pop_due(at(9), true), Some((user(7), true)));
     }
 
     #[test]
     fn somebody_can_be_pulled_out_of_either_line() {
         let mut queue = DueQueue::default();
-        queue.insert(at(1), 7, true);
-        assert!(queue.remove(at(1), 7));
-        assert!(!queue.remove(at(1), 7));
+        queue.insert(at(1), user(7), true);
+        assert!(queue.remove(at(1), user(7)));
+        assert!(!queue.remove(at(1), user(7)));
     }
 }

@@ -4,6 +4,7 @@
 //! fails leaves the old belief standing, and the next look finds the same difference again, with the same event ids.
 //! Deliberately not here: what differs (`presence::diff`), how it is written (`store`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
 
 use super::report::{Found, LookNow, LookReport};
@@ -21,7 +22,7 @@ use crate::webhook::routing::{Subscription, recipients};
 /// A commit that came back.
 #[derive(Debug)]
 pub(super) struct Recorded {
-    person: u32,
+    person: UserKey,
     result: Result<(), StoreError>,
     belief: Belief,
     seen: Option<Seen>,
@@ -42,11 +43,11 @@ struct Seen {
 }
 
 impl Poller {
-    pub(super) fn answered(&mut self, person: u32, answer: Answer, manual: Option<LookNow>) {
+    pub(super) fn answered(&mut self, person: UserKey, answer: Answer, manual: Option<LookNow>) {
         let now = self.tools.clock.now();
         self.totals.good += 1;
         let late = now.plus(self.stale_after(person, now));
-        let watched = &self.people[person as usize];
+        let watched = &self.users[person];
         self.upstreams[watched.upstream].health.looked(now, late);
         tracing::trace!(
             person = watched.person_id,
@@ -63,14 +64,14 @@ impl Poller {
     }
 
     /// Nothing new: only times move, in memory.
-    fn stretch(&mut self, person: u32, at: Timestamp) {
-        let watched = &mut self.people[person as usize];
+    fn stretch(&mut self, person: UserKey, at: Timestamp) {
+        let watched = &mut self.users[person];
         watched.belief.saw_again(at);
         watched.last_ok = Some(at);
         self.weigh(person, at, None);
         self.tell_rule(person, at, None, &[]);
         let next = self.next_regular(person, at);
-        let watched = &mut self.people[person as usize];
+        let watched = &mut self.users[person];
         if watched.polls == 0 {
             self.stretched.push(person);
         }
@@ -80,14 +81,20 @@ impl Poller {
         self.expect_planned(upstream, at);
     }
 
-    fn compare(&mut self, person: u32, observation: Observation, bytes_digest: u64, manual: Option<LookNow>) {
+    fn compare(
+        &mut self,
+        person: UserKey,
+        observation: Observation,
+        bytes_digest: u64,
+        manual: Option<LookNow>,
+    ) {
         let at = observation.observed_at;
         // What is not to be kept goes before anything is made of it.
-        let store_nick = self.people[person as usize].who.store_nick;
+        let store_nick = self.users[person].who.store_nick;
         let observation = if store_nick { observation } else { observation.without_nicks() };
         let seen = Seen { at, digest: observation.digest(), bytes_digest };
         let folded = self.folds(person, seen.digest, at);
-        let watched = &mut self.people[person as usize];
+        let watched = &mut self.users[person];
         if folded && watched.belief.settled() {
             watched.bytes_digest = Some(bytes_digest);
             Self::reply(manual, || LookReport {
@@ -99,7 +106,7 @@ impl Poller {
             return self.stretch(person, at);
         }
         let rules = self.rules_for(person, &observation);
-        let watched = &self.people[person as usize];
+        let watched = &self.users[person];
         let outcome = diff::observe(
             &watched.belief,
             &observation,
@@ -141,40 +148,40 @@ impl Poller {
     }
 
     /// Whether an answer only stretches the newest snapshot: the same, and not after a hole in the looking.
-    fn folds(&self, person: u32, digest: i64, at: Timestamp) -> bool {
-        let watched = &self.people[person as usize];
+    fn folds(&self, person: UserKey, digest: i64, at: Timestamp) -> bool {
+        let watched = &self.users[person];
         watched.digest == Some(digest)
             && watched.last_ok.is_some_and(|last| at.since(last) <= self.stale_after(person, at))
     }
 
     /// Something happened to a belief that no answer is behind.
-    pub(super) fn record_outcome(&mut self, person: u32, outcome: Outcome, next: Timestamp) {
-        self.people[person as usize].busy = true;
+    pub(super) fn record_outcome(&mut self, person: UserKey, outcome: Outcome, next: Timestamp) {
+        self.users[person].busy = true;
         self.record(person, outcome, None, None, next, None);
     }
 
     /// Something is told to somebody in particular.
     pub(super) fn record_told(
         &mut self,
-        person: u32,
+        person: UserKey,
         outcome: Outcome,
         events: Vec<Outgoing>,
         next: Timestamp,
     ) {
-        self.people[person as usize].busy = true;
+        self.users[person].busy = true;
         self.commit(person, outcome, events, None, None, next, None);
     }
 
     fn record(
         &mut self,
-        person: u32,
+        person: UserKey,
         outcome: Outcome,
         snapshot: Option<NewSnapshot>,
         seen: Option<Seen>,
         next: Timestamp,
         reply: Option<(LookNow, LookReport)>,
     ) {
-        let card = self.people[person as usize].who.card();
+        let card = self.users[person].who.card();
         let events = outgoing(&self.tools.subscriptions, outcome.events, &card);
         let outcome = Outcome { events: Vec::new(), ..outcome };
         self.commit(person, outcome, events, snapshot, seen, next, reply);
@@ -187,7 +194,7 @@ impl Poller {
     )]
     fn commit(
         &mut self,
-        person: u32,
+        person: UserKey,
         outcome: Outcome,
         events: Vec<Outgoing>,
         snapshot: Option<NewSnapshot>,
@@ -195,7 +202,7 @@ impl Poller {
         next: Timestamp,
         reply: Option<(LookNow, LookReport)>,
     ) {
-        let watched = &self.people[person as usize];
+        let watched = &self.users[person];
         let belief = outcome.belief.clone();
         let now = self.tools.clock.now();
         let told: Vec<Told> = events.iter().map(|event| noticed(&event.draft, now)).collect();
@@ -221,12 +228,12 @@ impl Poller {
         let now = self.tools.clock.now();
         let Recorded { person, result, belief, seen, events, next, reply } = done;
         let mut next = next;
-        let watched = &mut self.people[person as usize];
+        let watched = &mut self.users[person];
         match result {
             Ok(()) => {
                 watched.belief = belief;
                 self.note_vanished(person);
-                let watched = &mut self.people[person as usize];
+                let watched = &mut self.users[person];
                 if let Some(seen) = seen {
                     watched.digest = Some(seen.digest);
                     watched.bytes_digest = Some(seen.bytes_digest);
@@ -258,7 +265,7 @@ impl Poller {
                 Self::reply_with(reply, Some(&error));
             }
         }
-        let upstream = self.people[person as usize].upstream;
+        let upstream = self.users[person].upstream;
         self.requeue(person, next);
         self.expect_planned(upstream, now);
     }
@@ -274,9 +281,9 @@ impl Poller {
     }
 
     /// Back into the due-queue.
-    pub(super) fn requeue(&mut self, person: u32, next: Timestamp) {
+    pub(super) fn requeue(&mut self, person: UserKey, next: Timestamp) {
         let next = self.moved_into_hours(person, next);
-        let watched = &mut self.people[person as usize];
+        let watched = &mut self.users[person];
         if watched.gone {
             return self.farewell(person);
         }

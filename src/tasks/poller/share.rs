@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::Poller;
+use super::hours::HoursKey;
 use super::roster::Rhythm;
 use crate::policy::look;
 use crate::policy::window::OpenTime;
@@ -21,9 +22,9 @@ const SHARE_FRESH: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub(super) struct Share {
     /// Paced people, by their hours.
-    paced: Vec<(usize, u32)>,
+    paced: Vec<(HoursKey, u32)>,
     /// Calls in a second of open time that fixed intervals and instants make, by hours.
-    fixed: Vec<(usize, f64)>,
+    fixed: Vec<(HoursKey, f64)>,
     /// Open time left in the month, summed over the paced people.
     pub(super) open: Duration,
     /// Calls that fixed intervals and instants will make until the month turns.
@@ -42,8 +43,8 @@ impl Poller {
     /// Counts anew who shares the month's calls; to be called whenever the watch list or a rhythm has changed.
     pub(super) fn recount(&mut self, now: Timestamp) {
         let mut shares: Vec<Share> = self.upstreams.iter().map(|_| Share::default()).collect();
-        let mut counted: Vec<(Rhythm, usize, f64)> = Vec::new();
-        for watched in self.people.iter().filter(|watched| !watched.gone) {
+        let mut counted: Vec<(Rhythm, HoursKey, f64)> = Vec::new();
+        for watched in self.users.values().filter(|watched| !watched.gone) {
             let share = &mut shares[watched.upstream];
             let hours = watched.hours;
             if watched.rhythm == Rhythm::Auto {
@@ -77,7 +78,7 @@ impl Poller {
 
     /// Open time between two instants, summed over the paced people of an organisation.
     pub(super) fn open_between(&self, index: usize, from: Timestamp, to: Timestamp) -> Duration {
-        let open = |of: usize| {
+        let open = |of: HoursKey| {
             let open = &self.hours[of].open;
             if open.is_always() { to.since(from) } else { open.open_between(from, to) }
         };
@@ -96,7 +97,7 @@ impl Poller {
             }
             let ends = upstream.budget.month_ends_at(now);
             let hours = &self.hours;
-            let left = |of: usize| {
+            let left = |of: HoursKey| {
                 let open = &hours[of].open;
                 if open.is_always() { ends.since(now) } else { open.open_between(now, ends) }
             };

@@ -4,6 +4,7 @@
 //! those who asked and may know of the person, whatever patterns they have. Deliberately not here: what a snapshot says
 //! (`presence::upkeep`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::sync::Arc;
 
 use super::Poller;
@@ -26,8 +27,8 @@ impl Poller {
         let SnapshotNow { webhooks, once_known, reply } = request;
         let subscriptions = Arc::clone(&self.tools.subscriptions);
         let mut told = 0;
-        for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
-            let watched = &mut self.people[person as usize];
+        for person in self.user_keys() {
+            let watched = &mut self.users[person];
             if watched.gone {
                 continue;
             }
@@ -49,8 +50,8 @@ impl Poller {
     }
 
     /// Tells a snapshot if one is owed and nothing is under way for this person.
-    pub(super) fn tell_owed(&mut self, person: u32) {
-        let watched = &mut self.people[person as usize];
+    pub(super) fn tell_owed(&mut self, person: UserKey) {
+        let watched = &mut self.users[person];
         let known = watched.last_ok.is_some();
         if watched.busy
             || self.stopping

@@ -3,6 +3,7 @@
 //! Guards: one log line for each change of state; after an outage the gap is told before the first answer is compared.
 //! Deliberately not here: which reaction a verdict has (`policy::reaction`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
 
 use super::report::LookNow;
@@ -28,7 +29,7 @@ const REMEMBERED_GAPS: usize = 8;
 /// A good answer; after an outage it waits for the gap to be told.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) person: u32,
+    pub(super) person: UserKey,
     pub(super) manual: Option<LookNow>,
     pub(super) answer: Answer,
 }
@@ -57,8 +58,8 @@ impl Asked {
 
 impl Poller {
     /// When to look at this person again, and what the organisation does until then.
-    pub(super) fn after_failure(&mut self, person: u32, error: &CallError, now: Timestamp) -> Timestamp {
-        let watched = &self.people[person as usize];
+    pub(super) fn after_failure(&mut self, person: UserKey, error: &CallError, now: Timestamp) -> Timestamp {
+        let watched = &self.users[person];
         let index = watched.upstream;
         let asked = Asked {
             earlier: watched.failures,
@@ -69,7 +70,7 @@ impl Poller {
         };
         let before = self.upstreams[index].standing;
         let reaction = self.react_to(index, error, &asked, now);
-        let watched = &mut self.people[person as usize];
+        let watched = &mut self.users[person];
         watched.failures = watched.failures.saturating_add(u32::from(reaction.counts));
         watched.refusals = watched.refusals.saturating_add(u32::from(error.verdict.is_refusal()));
         watched.held = matches!(reaction.hold, Hold::Organisation | Hold::Everybody);
@@ -135,8 +136,8 @@ impl Poller {
     }
 
     /// One line when a state begins or changes.
-    fn log_failure(&mut self, person: u32, error: &CallError, before: Standing) {
-        let watched = &self.people[person as usize];
+    fn log_failure(&mut self, person: UserKey, error: &CallError, before: Standing) {
+        let watched = &self.users[person];
         let upstream = &mut self.upstreams[watched.upstream];
         let (org, class, text) = (&upstream.name, error.class, &error.text);
         let request_id = error.request_id.as_deref();
@@ -178,7 +179,7 @@ impl Poller {
 
     /// A good answer: the organisation is well. It is compared now, or as soon as a gap is told.
     pub(super) fn is_well(&mut self, held: Held, now: Timestamp) {
-        let watched = &mut self.people[held.person as usize];
+        let watched = &mut self.users[held.person];
         let index = watched.upstream;
         if watched.failures >= WORTH_A_LINE {
             tracing::info!(person = watched.person_id, "polls of this user succeed again");
@@ -223,7 +224,7 @@ impl Poller {
         let upstream = &mut self.upstreams[index];
         tracing::info!(org = %upstream.name, after = trouble, seconds = now.since(shut.since).as_secs(), "polling of this organisation has resumed");
         let missed =
-            self.people.iter().filter(|watched| watched.upstream == index && !watched.gone).any(|watched| {
+            self.users.values().filter(|watched| watched.upstream == index && !watched.gone).any(|watched| {
                 let open = &self.hours[watched.hours].open;
                 open.is_always() || !open.open_between(from, now).is_zero()
             });
@@ -258,8 +259,8 @@ impl Poller {
     /// Users who wait after a failed poll are polled again now, and with `refused` those who were refused themselves: the
     /// reason may be over.
     pub(super) fn retry(&mut self, index: usize, refused: bool, now: Timestamp) {
-        for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
-            let watched = &self.people[person as usize];
+        for person in self.user_keys() {
+            let watched = &self.users[person];
             let waits = watched.held || watched.failures > 0 || (refused && watched.refusals > 0);
             if watched.upstream != index || !waits || watched.busy || watched.gone {
                 continue;
@@ -273,8 +274,8 @@ impl Poller {
     }
 
     /// What nobody saw since the newest good look at this person becomes part of the belief.
-    pub(super) fn note_blind_spots(&mut self, person: u32) {
-        let watched = &mut self.people[person as usize];
+    pub(super) fn note_blind_spots(&mut self, person: UserKey) {
+        let watched = &mut self.users[person];
         let Some(last_ok) = watched.last_ok else { return };
         for &(from, to) in &self.upstreams[watched.upstream].hidden {
             if to > last_ok {

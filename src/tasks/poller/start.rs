@@ -3,11 +3,13 @@
 //!
 //! Guards: a restart makes no burst, loses no belief and hides no gap. Deliberately not here: running (`poller`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::hours::HoursKey;
 use super::pacing::NO_NUMBER;
 use super::reload::Reloads;
 use super::report::Request;
@@ -70,19 +72,20 @@ impl Poller {
             tools,
             settings,
             upstreams,
-            people: Vec::with_capacity(list.len()),
+            users: super::roster::Users::with_capacity_and_key(list.len()),
             requests,
             pulse: super::Pulse::default(),
             waiting_looks: Vec::new(),
             reloads: Reloads::default(),
             running: Running::default(),
             stretched: Vec::new(),
+            unflushed: Vec::new(),
             misses: Vec::new(),
             replanned: Vec::new(),
             flushing: false,
             next_flush: None,
             next_stale_check: now,
-            hours: Vec::new(),
+            hours: slotmap::SlotMap::default(),
             followed: Vec::new(),
             absences: std::collections::BTreeMap::new(),
             questions: super::confirm::Questions::default(),
@@ -117,16 +120,16 @@ impl Poller {
             // The config guarantees that every person's organisation exists.
             let Some(&upstream) = by_name.get(&assignment.card.identity.org) else { continue };
             let hours = self.hours_of(&assignment.open, now);
-            self.people.push(newcomer(assignment, stored, upstream, hours));
+            self.users.insert(newcomer(assignment, stored, upstream, hours));
         }
         self.recall_sweeps(swept.0, swept.1, now);
         self.recount(now);
         self.form_groups(lessons, now);
         self.teach_sweeps(lessons, now);
         let mut members = vec![0_usize; self.upstreams.len()];
-        self.people.iter().for_each(|watched| members[watched.upstream] += 1);
-        for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
-            let index = self.people[person as usize].upstream;
+        self.users.values().for_each(|watched| members[watched.upstream] += 1);
+        for person in self.user_keys() {
+            let index = self.users[person].upstream;
             let due = self.first_due(person, members[index], now);
             let late = due.plus(self.stale_after(person, now));
             self.upstreams[index].health.expect_look(late);
@@ -136,8 +139,8 @@ impl Poller {
     }
 
     /// The stored time where it lies ahead within an interval; else soon, spread over the time that all calls take.
-    pub(super) fn first_due(&mut self, person: u32, members: usize, now: Timestamp) -> Timestamp {
-        let watched = &self.people[person as usize];
+    pub(super) fn first_due(&mut self, person: UserKey, members: usize, now: Timestamp) -> Timestamp {
+        let watched = &self.users[person];
         let interval = self.interval(person, now);
         let stored = watched.due;
         if matches!(watched.rhythm, Rhythm::At(_)) {
@@ -153,7 +156,7 @@ impl Poller {
             // It may lie hours ahead: the next start is to find it.
             self.replanned.push(person);
         }
-        let watched = &self.people[person as usize];
+        let watched = &self.users[person];
         let rate = self.upstreams[watched.upstream].limiter.effective_rate(now);
         pace::first_poll_at(now, interval, watched.phase, members, rate)
     }
@@ -182,7 +185,12 @@ pub(super) async fn lessons(tools: &Tools, needed: bool, now: Timestamp) -> Vec<
 }
 
 /// Somebody on the list, as they were when they were last looked at.
-pub(super) fn newcomer(assignment: Assignment, stored: Enrolled, upstream: usize, hours: usize) -> Watched {
+pub(super) fn newcomer(
+    assignment: Assignment,
+    stored: Enrolled,
+    upstream: usize,
+    hours: HoursKey,
+) -> Watched {
     Watched {
         person_id: stored.person_id,
         phase: Phase::of(&assignment.card.identity),

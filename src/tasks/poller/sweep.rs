@@ -6,6 +6,7 @@
 //! whose ids stand in one (`names`), what is kept of it (`keep`), the calls of one (`pass`, `members`),
 //! what follows from one that fails (`failures`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,13 +53,13 @@ pub(super) struct Sweeps(BTreeMap<usize, Sweeping>);
 /// The sweeps of one organisation.
 #[derive(Debug, Default)]
 struct Sweeping {
-    trust: Trust,
+    trust: Trust<UserKey>,
     spending: Spending,
-    ids: Ids,
+    ids: Ids<UserKey>,
     names: Names,
     keep: Keep,
     /// Whom the newest sweep had in meetings of which a look right after it knew nothing.
-    suspicions: BTreeSet<(u32, ConferenceId)>,
+    suspicions: BTreeSet<(UserKey, ConferenceId)>,
     /// The newest look that said anything about a sweep.
     compared: Option<Timestamp>,
     /// The newest whole sweep, of an earlier process too.
@@ -88,11 +89,11 @@ struct Sweeping {
     /// Meetings that sweeps showed, and when they last did.
     listed: Shown,
     /// Who has stood in one.
-    stood: BTreeSet<u32>,
+    stood: BTreeSet<UserKey>,
     /// Looks that saw somebody in a meeting in which a sweep had neither id of theirs.
     strangers: u32,
     /// Who was looked at on a sweep's word, and when.
-    hinted: BTreeMap<u32, Timestamp>,
+    hinted: BTreeMap<UserKey, Timestamp>,
     /// One whose word waits for a look.
     held: Option<Held>,
     /// A look has confirmed that many left at once.
@@ -120,13 +121,20 @@ impl Sweeps {
         self.0.get(&index)
     }
 
+    /// A user of that organisation is not watched any more.
+    pub(super) fn forget(&mut self, index: usize, user: UserKey) {
+        if let Some(sweeping) = self.0.get_mut(&index) {
+            sweeping.forget(user);
+        }
+    }
+
     /// Whether DingTalk answers the calls about meetings, as far as is known.
     pub(super) fn are_permitted(&self, index: usize) -> bool {
         self.get(index).is_none_or(|sweeping| !sweeping.trust.is_refused())
     }
 
     /// Whether sweeps have shown this meeting of late, and show this person where they sit.
-    pub(super) fn show(&self, index: usize, person: u32, meeting: &ConferenceId) -> bool {
+    pub(super) fn show(&self, index: usize, person: UserKey, meeting: &ConferenceId) -> bool {
         self.get(index)
             .is_some_and(|sweeping| sweeping.listed.contains_key(meeting) && sweeping.shows(person))
     }
@@ -223,8 +231,9 @@ impl Poller {
         if self.upstreams[index].standing.shut.is_some_and(|shut| now < shut.until) {
             return;
         }
-        let mine = (0_u32..).zip(&self.people).filter(|(_, watched)| watched.upstream == index);
-        let mut mine: Vec<(Timestamp, u32)> = mine.map(|(person, watched)| (watched.due, person)).collect();
+        let mine = self.users.iter().filter(|(_, watched)| watched.upstream == index);
+        let mut mine: Vec<(Timestamp, UserKey)> =
+            mine.map(|(person, watched)| (watched.due, person)).collect();
         mine.sort_unstable();
         for (_, person) in mine {
             if self.look_soon(person, now) {
@@ -306,7 +315,7 @@ impl Poller {
     /// What the history teaches of the organisations' days.
     pub(super) fn teach_sweeps(&mut self, lessons: &[Lesson], now: Timestamp) {
         let places: BTreeMap<i64, usize> =
-            self.people.iter().map(|watched| (watched.person_id, watched.upstream)).collect();
+            self.users.values().map(|watched| (watched.person_id, watched.upstream)).collect();
         for index in 0..self.upstreams.len() {
             let mine = lessons.iter().filter(|lesson| places.get(&lesson.person_id) == Some(&index));
             let turns = mine.flat_map(|lesson| [Some(lesson.joined), lesson.left]).flatten();
@@ -314,6 +323,7 @@ impl Poller {
             timetable.learn(turns, now, self.settings.time_zone);
             let sweeping = self.sweeps.of(index);
             sweeping.timetable = timetable;
+            sweeping.names.begin_anew();
             sweeping.keep.touched = true;
         }
         self.sweeps.think_again();
@@ -321,6 +331,15 @@ impl Poller {
 }
 
 impl Sweeping {
+    fn forget(&mut self, user: UserKey) {
+        self.trust.forget(user);
+        self.ids.forget(user);
+        self.suspicions.retain(|(suspect, _)| *suspect != user);
+        self.stood.remove(&user);
+        self.hinted.remove(&user);
+        self.held.take_if(|held| held.person == user);
+    }
+
     /// What was to be asked again, and what waits for a look, is forgotten.
     fn forget_questions(&mut self) {
         self.entered.clear();
@@ -328,7 +347,7 @@ impl Sweeping {
     }
 
     /// Where a sweep has somebody, perhaps nowhere; `None`: it cannot tell of them.
-    fn seats<'a>(&self, person: u32, union_id: &str, sweep: &'a Sweep) -> Option<&'a Seats> {
+    fn seats<'a>(&self, person: UserKey, union_id: &str, sweep: &'a Sweep) -> Option<&'a Seats> {
         let id = self.ids.id_of(person, union_id)?;
         Some(sweep.seats.get(id).unwrap_or(&NOWHERE))
     }

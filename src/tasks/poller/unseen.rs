@@ -4,6 +4,7 @@
 //! the whole organisation is not written again for each of its people. Deliberately not here: gaps of organisations
 //! (`standing`), what a belief makes of a hole (`presence::upkeep`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
 
 use super::upstream::Upstream;
@@ -29,8 +30,8 @@ impl Poller {
 
     /// A good look at somebody: where the one before is longer ago than it should be, that is kept. `failed`: the looks
     /// between the two did.
-    pub(super) fn note_unseen(&mut self, person: u32, failed: bool, now: Timestamp) {
-        let watched = &self.people[person as usize];
+    pub(super) fn note_unseen(&mut self, person: UserKey, failed: bool, now: Timestamp) {
+        let watched = &self.users[person];
         let Some(last_ok) = self.last_seen(person) else { return };
         let bound = self.stale_after(person, now);
         if now.since(last_ok) <= bound {

@@ -3,6 +3,7 @@
 //! Guards: presence becomes unknown instead of staying wrong. Deliberately not here: what an event about it says
 //! (`presence`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
 
 use super::Poller;
@@ -19,7 +20,7 @@ const AT_LEAST: Duration = Duration::from_mins(5);
 
 impl Poller {
     /// After how long without a good look somebody's presence is unknown.
-    pub(super) fn stale_after(&self, person: u32, now: Timestamp) -> Duration {
+    pub(super) fn stale_after(&self, person: UserKey, now: Timestamp) -> Duration {
         self.settings.stale_after.unwrap_or_else(|| {
             let interval = self.interval(person, now);
             // Who is paced is not late before the look that was planned for them.
@@ -38,8 +39,8 @@ impl Poller {
             .stale_after
             .map_or(CHECK_EVERY, |bound| (bound / 4).clamp(super::TICK, CHECK_EVERY));
         self.next_stale_check = now.plus(every);
-        for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
-            let watched = &self.people[person as usize];
+        for person in self.user_keys() {
+            let watched = &self.users[person];
             let Some(last_ok) = self.last_seen(person).filter(|_| !watched.busy && !watched.stale) else {
                 continue;
             };
@@ -50,7 +51,7 @@ impl Poller {
             if now.since(last_ok) <= bound || self.silent_for(person, last_ok, now) <= bound {
                 continue;
             }
-            let watched = &mut self.people[person as usize];
+            let watched = &mut self.users[person];
             watched.stale = true;
             let due = watched.due;
             let outcome = upkeep::stale(&watched.belief, now, &watched.who.card(), self.tools.store.source());
@@ -68,7 +69,7 @@ impl Poller {
             Err(NotNow::Soon) => drop(request.reply.send(Err("it cannot be looked at just now".to_owned()))),
             Ok((person, ticket)) => {
                 let now = self.tools.clock.now();
-                let watched = &self.people[person as usize];
+                let watched = &self.users[person];
                 let (due, suspect) = (watched.due, watched.failures > 0);
                 self.upstreams[watched.upstream].due.remove(due, person);
                 self.ask(Call { person, suspect, ticket, manual: Some(request), began: now }, now);
@@ -85,11 +86,12 @@ impl Poller {
         }
     }
 
-    fn startable(&mut self, who: &str) -> Result<(u32, Ticket), NotNow> {
+    fn startable(&mut self, who: &str) -> Result<(UserKey, Ticket), NotNow> {
         let now = self.tools.clock.now();
-        let matches =
-            |w: &super::Watched| !w.gone && (w.who.identity.union_id.as_str() == who || w.who.name() == who);
-        let mut found = self.people.iter().enumerate().filter(|(_, watched)| matches(watched));
+        let matches = |w: &super::roster::Watched| {
+            !w.gone && (w.who.identity.union_id.as_str() == who || w.who.name() == who)
+        };
+        let mut found = self.users.iter().filter(|(_, watched)| matches(watched));
         let Some((person, watched)) = found.next() else {
             let text = format!("nobody on the watch list has the unionId or name `{who}`");
             return Err(NotNow::Because(text));
@@ -112,7 +114,6 @@ impl Poller {
         if upstream.is_month_spent() {
             upstream.budget.resume();
         }
-        let person = u32::try_from(person).unwrap_or(u32::MAX);
         match upstream.budget.try_take(now) {
             Ok(ticket) => Ok((person, ticket)),
             Err(Refusal::SpentUntil(until)) => {

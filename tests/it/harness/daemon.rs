@@ -322,6 +322,13 @@ impl Daemon {
         panic!("no {word}, and {last:?} in the end\n{}", self.log());
     }
 
+    /// Memory that is really used, as Linux counts it.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line of its memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// SIGHUP, so many times as fast as a shell can.
     #[track_caller]
     pub(crate) fn hang_up(&self, times: u32) {

@@ -51,7 +51,7 @@ impl Turn {
 }
 
 /// What the visits before `from` would have taught about sweeps.
-pub(in crate::policy::replay) fn earned(scene: &Scene, from: Timestamp) -> Trust {
+pub(in crate::policy::replay) fn earned(scene: &Scene, from: Timestamp) -> Trust<u32> {
     let mut trust = Trust::default();
     for visit in known(scene, from) {
         let foreign = scene.foreign.contains(&visit.conference);

@@ -13,7 +13,8 @@ use crate::policy::pace::Visit as Lived;
 use crate::policy::pace::group::{Bounds, Budget, Member, PacingGroup};
 use crate::store::history::lessons::Lesson;
 use crate::tasks::poller::Poller;
-use crate::tasks::poller::roster::Rhythm;
+use crate::tasks::poller::hours::HoursKey;
+use crate::tasks::poller::roster::{Rhythm, UserKey};
 use crate::time::Timestamp;
 
 impl Poller {
@@ -26,8 +27,8 @@ impl Poller {
                 continue;
             }
             let before = self.upstreams[index].pacing.take();
-            let questions: HashMap<u32, Timestamp> = before.iter().flat_map(Pacing::questions).collect();
-            for watched in self.people.iter_mut().filter(|watched| watched.upstream == index) {
+            let questions: HashMap<UserKey, Timestamp> = before.iter().flat_map(Pacing::questions).collect();
+            for watched in self.users.values_mut().filter(|watched| watched.upstream == index) {
                 watched.number = NO_NUMBER;
             }
             if let Some((roster, budget)) = roster.zip(self.budget(index, now)) {
@@ -39,10 +40,11 @@ impl Poller {
 
     fn roster(&self, index: usize, now: Timestamp) -> Option<Roster> {
         let limit = self.upstreams[index].budget.limit()?;
-        let mine = (0_u32..).zip(&self.people).filter(|(_, watched)| {
+        let mine = self.users.iter().filter(|(_, watched)| {
             watched.upstream == index && !watched.gone && watched.rhythm == Rhythm::Auto
         });
-        let people: Vec<(u32, usize)> = mine.map(|(person, watched)| (person, watched.hours)).collect();
+        let people: Vec<(UserKey, HoursKey)> =
+            mine.map(|(person, watched)| (person, watched.hours)).collect();
         let settings = &self.settings;
         let within = (settings.min_interval, settings.max_interval);
         let bounds = Bounds::new(settings.time_zone, within, settings.stale_after, self.even(index, now));
@@ -54,13 +56,13 @@ impl Poller {
         roster: Roster,
         budget: Budget,
         lessons: &[Lesson],
-        questions: &HashMap<u32, Timestamp>,
+        questions: &HashMap<UserKey, Timestamp>,
         now: Timestamp,
     ) -> Pacing {
         let mut plans = Vec::new();
         for (number, &(person, hours)) in (0_u32..).zip(&roster.people) {
-            self.people[person as usize].number = number;
-            let watched = &self.people[person as usize];
+            self.users[person].number = number;
+            let watched = &self.users[person];
             let open = &self.hours[hours].open;
             let question = questions.get(&person).copied();
             let question = question.or_else(|| {
@@ -79,9 +81,9 @@ impl Poller {
     }
 
     /// The people of a group as they stand, as far as `counts` has what they are in.
-    fn members_of(&self, roster: &Roster, counts: impl Fn(u32, &ConferenceId) -> bool) -> Vec<Member> {
-        let member = |&(person, hours): &(u32, usize)| {
-            let watched = &self.people[person as usize];
+    fn members_of(&self, roster: &Roster, counts: impl Fn(UserKey, &ConferenceId) -> bool) -> Vec<Member> {
+        let member = |&(person, hours): &(UserKey, HoursKey)| {
+            let watched = &self.users[person];
             Member {
                 phase: watched.phase,
                 open: self.hours[hours].open.clone(),
@@ -96,7 +98,7 @@ impl Poller {
     fn visits_of(&self, roster: &Roster, lessons: &[Lesson]) -> Vec<Lived> {
         let people = (0_u32..).zip(&roster.people);
         let numbers: HashMap<i64, u32> =
-            people.map(|(number, &(person, _))| (self.people[person as usize].person_id, number)).collect();
+            people.map(|(number, &(person, _))| (self.users[person].person_id, number)).collect();
         let lived = |lesson: &Lesson| {
             let &Lesson { conference, joined, left, person_id } = lesson;
             Some(Lived { person: *numbers.get(&person_id)?, conference, joined, left })
@@ -117,8 +119,7 @@ impl Poller {
                 self.members_of(&pacing.roster, |who, meeting| !self.sweeps.show(index, who, meeting));
             let elsewhere = pacing.roster.people.iter().map(|(person, _)| *person);
             let elsewhere = elsewhere.filter(|person| self.meets_elsewhere(*person));
-            let elsewhere: HashSet<i64> =
-                elsewhere.map(|person| self.people[person as usize].person_id).collect();
+            let elsewhere: HashSet<i64> = elsewhere.map(|person| self.users[person].person_id).collect();
             let unseen = lessons.iter().filter(|lesson| elsewhere.contains(&lesson.person_id));
             let visits = self.visits_of(&pacing.roster, &unseen.copied().collect::<Vec<Lesson>>());
             PacingGroup::new(pacing.roster.bounds, &members, &visits, budget, now)
@@ -129,7 +130,7 @@ impl Poller {
     }
 
     fn upstream_name(&self, roster: &Roster) -> &str {
-        let first = roster.people.first().map(|&(person, _)| self.people[person as usize].upstream);
+        let first = roster.people.first().map(|&(person, _)| self.users[person].upstream);
         first.map_or("", |index| self.upstreams[index].name.as_str())
     }
 }

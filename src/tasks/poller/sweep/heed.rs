@@ -4,6 +4,7 @@
 //! before a look has seen one of them gone; whoever is being looked at or recorded is left out. Deliberately not here:
 //! the verdict (`policy::sweep`), what it makes of a belief (`presence::sweep`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ const REMEMBERED: Duration = Duration::from_hours(24);
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) sweep: Arc<Sweep>,
-    pub(super) person: u32,
+    pub(super) person: UserKey,
     /// Those they seem to have left.
     pub(super) left: Vec<ConferenceId>,
     pub(super) until: Timestamp,
@@ -48,25 +49,25 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 struct Heard {
     inside: usize,
-    changes: Vec<(u32, Change)>,
+    changes: Vec<(UserKey, Change)>,
     /// Who changed in which meeting, and whether by coming.
-    turns: Vec<(u32, ConferenceId, bool)>,
+    turns: Vec<(UserKey, ConferenceId, bool)>,
     /// Who is inside, as believed.
-    sitting: Vec<u32>,
+    sitting: Vec<UserKey>,
     /// Looks at them could teach by which ids it names people.
-    teachers: Vec<u32>,
+    teachers: Vec<UserKey>,
     /// Who stands in it.
-    stood: Vec<u32>,
+    stood: Vec<UserKey>,
 }
 
 impl Heard {
     /// Who is newly inside which.
-    fn came(&self) -> impl Iterator<Item = (&ConferenceId, u32)> {
+    fn came(&self) -> impl Iterator<Item = (&ConferenceId, UserKey)> {
         self.turns.iter().filter(|(.., came)| *came).map(|(person, meeting, _)| (meeting, *person))
     }
 
     /// What is asked for again if these are looked at.
-    fn again(&self, looks: &[u32]) -> Again<&ConferenceId> {
+    fn again(&self, looks: &[UserKey]) -> Again<&ConferenceId> {
         let others = self.turns.iter().filter(|(person, ..)| !looks.contains(person));
         Again::of(others.map(|(_, meeting, came)| (meeting, *came)))
     }
@@ -74,7 +75,7 @@ impl Heard {
 
 impl Sweeping {
     /// What a sweep says about somebody; `None`: it cannot be told whom it names.
-    fn glance<'a>(&'a self, person: u32, union_id: &str, sweep: &'a Sweep) -> Option<Glance<'a>> {
+    fn glance<'a>(&'a self, person: UserKey, union_id: &str, sweep: &'a Sweep) -> Option<Glance<'a>> {
         let glance = sweep.about(Some(self.seats(person, union_id, sweep)?));
         Some(if self.shows(person) { glance.known_to_sweeps(&self.listed) } else { glance })
     }
@@ -103,7 +104,7 @@ impl Sweeping {
     }
 
     /// Whether sweeps are known to show this person where they sit.
-    pub(super) fn shows(&self, person: u32) -> bool {
+    pub(super) fn shows(&self, person: UserKey) -> bool {
         self.stood.contains(&person) || self.trust.has_seen(person)
     }
 }
@@ -158,7 +159,7 @@ impl Poller {
     fn hear(&self, index: usize, sweep: &Sweep) -> Heard {
         let mut heard = Heard::default();
         let Some(sweeping) = self.sweeps.get(index) else { return heard };
-        for (person, watched) in (0_u32..).zip(&self.people) {
+        for (person, watched) in &self.users {
             if watched.upstream != index || watched.gone {
                 continue;
             }
@@ -201,8 +202,9 @@ impl Poller {
     /// A sweep of members is complete: two different calls have said who came. Whom the second one does not see is looked
     /// at: one of the two lies.
     pub(super) fn heed_members(&mut self, index: usize, sweep: Arc<Sweep>, calls: u32, now: Timestamp) {
-        let doubted: Vec<u32> = (0_u32..)
-            .zip(&self.people)
+        let doubted: Vec<UserKey> = self
+            .users
+            .iter()
             .filter(|(person, watched)| watched.upstream == index && self.is_swept(*person))
             .filter(|(person, watched)| {
                 let union_id = watched.who.identity.union_id.as_str();
@@ -217,8 +219,8 @@ impl Poller {
     }
 
     /// Whether a sweep's word about somebody counts now.
-    fn is_swept(&self, person: u32) -> bool {
-        let watched = &self.people[person as usize];
+    fn is_swept(&self, person: UserKey) -> bool {
+        let watched = &self.users[person];
         !watched.gone
             && !watched.busy
             && self.may_look(person)
@@ -226,8 +228,8 @@ impl Poller {
     }
 
     /// More than half of those inside are gone: one of them is looked at first.
-    fn hold(&mut self, index: usize, sweep: Arc<Sweep>, person: u32, now: Timestamp) {
-        let watched = &self.people[person as usize];
+    fn hold(&mut self, index: usize, sweep: Arc<Sweep>, person: UserKey, now: Timestamp) {
+        let watched = &self.users[person];
         let union_id = watched.who.identity.union_id.as_str();
         let sweeping = self.sweeps.get(index);
         let Some(glance) = sweeping.and_then(|known| known.glance(person, union_id, &sweep)) else { return };
@@ -251,16 +253,13 @@ impl Poller {
     }
 
     /// Takes a sweep's word for everybody but those who are to be looked at.
-    fn believe(&mut self, index: usize, sweep: &Sweep, looks: &[u32], now: Timestamp) {
+    fn believe(&mut self, index: usize, sweep: &Sweep, looks: &[UserKey], now: Timestamp) {
         let (mut turns, mut changed) = (Vec::new(), Vec::new());
-        for person in 0..u32::try_from(self.people.len()).unwrap_or(u32::MAX) {
-            if self.people[person as usize].upstream != index
-                || looks.contains(&person)
-                || !self.is_swept(person)
-            {
+        for person in self.user_keys() {
+            if self.users[person].upstream != index || looks.contains(&person) || !self.is_swept(person) {
                 continue;
             }
-            let watched = &mut self.people[person as usize];
+            let watched = &mut self.users[person];
             let union_id = watched.who.identity.union_id.as_str();
             let sweeping = self.sweeps.get(index);
             let Some(glance) = sweeping.and_then(|known| known.glance(person, union_id, sweep)) else {
@@ -283,7 +282,7 @@ impl Poller {
         }
         for (person, outcome) in changed {
             self.tell_rule(person, now, Some(&outcome.belief), &outcome.visits);
-            let watched = &mut self.people[person as usize];
+            let watched = &mut self.users[person];
             let due = watched.due;
             self.upstreams[index].due.remove(due, person);
             self.record_outcome(person, outcome, due);
@@ -295,7 +294,7 @@ impl Poller {
     }
 
     /// Looks at some of these now; at nobody a second time while what the look saw is still fresh. Gives back at how many.
-    fn hint(&mut self, index: usize, people: &[u32], most: usize, now: Timestamp) -> usize {
+    fn hint(&mut self, index: usize, people: &[UserKey], most: usize, now: Timestamp) -> usize {
         self.sweeps.of(index).hinted.retain(|_, at| now.since(*at) < OUTRANKED_FOR);
         let mut hinted = 0;
         for &person in people {
@@ -312,11 +311,11 @@ impl Poller {
 
     /// Moves somebody's next look to now, or to where `min_interval` allows it; not that of somebody who waits after a
     /// failure. Whether there will be one soon.
-    pub(super) fn look_soon(&mut self, person: u32, now: Timestamp) -> bool {
+    pub(super) fn look_soon(&mut self, person: UserKey, now: Timestamp) -> bool {
         if !self.is_swept(person) {
             return false;
         }
-        let watched = &self.people[person as usize];
+        let watched = &self.users[person];
         if watched.failures > 0 || watched.belief.is_rejected() {
             return false;
         }

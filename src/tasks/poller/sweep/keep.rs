@@ -4,6 +4,7 @@
 //! restart is how one tries again; what is older than a week is no trust any more. Deliberately not here: the tables
 //! (`store::sweeps`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -32,12 +33,12 @@ pub(super) struct Keep {
     writing: bool,
     /// Not before.
     after: Timestamp,
-    people: BTreeSet<u32>,
+    people: BTreeSet<UserKey>,
 }
 
 impl Keep {
     /// Something moved, and what is known of a person.
-    pub(super) fn note(&mut self, person: Option<u32>) {
+    pub(super) fn note(&mut self, person: Option<UserKey>) {
         (self.touched, self.dirty) = (true, true);
         self.people.extend(person);
     }
@@ -53,7 +54,7 @@ impl Keep {
 #[derive(Debug)]
 pub(in crate::tasks::poller) struct Written {
     upstream: usize,
-    people: BTreeSet<u32>,
+    people: BTreeSet<UserKey>,
     result: Result<(), StoreError>,
 }
 
@@ -75,11 +76,12 @@ impl Poller {
         people: Vec<SweptPerson>,
         now: Timestamp,
     ) {
-        let places: BTreeMap<i64, (u32, usize)> = (0_u32..)
-            .zip(&self.people)
+        let places: BTreeMap<i64, (UserKey, usize)> = self
+            .users
+            .iter()
             .map(|(person, watched)| (watched.person_id, (person, watched.upstream)))
             .collect();
-        let mut counts: BTreeMap<usize, BTreeMap<u32, (f64, f64)>> = BTreeMap::new();
+        let mut counts: BTreeMap<usize, BTreeMap<UserKey, (f64, f64)>> = BTreeMap::new();
         for SweptPerson { person_id, userid, seen, unseen } in people {
             let Some(&(person, index)) = places.get(&person_id) else { continue };
             if seen + unseen > 0.0 {
@@ -163,7 +165,12 @@ impl Poller {
         Ok(())
     }
 
-    fn kept(&mut self, index: usize, people: &BTreeSet<u32>, now: Timestamp) -> (SweepRow, Vec<SweptPerson>) {
+    fn kept(
+        &mut self,
+        index: usize,
+        people: &BTreeSet<UserKey>,
+        now: Timestamp,
+    ) -> (SweepRow, Vec<SweptPerson>) {
         let upstream = &self.upstreams[index];
         let sweeping = self.sweeps.of(index);
         let Kept { agreed, needed, all } = sweeping.trust.kept();
@@ -181,7 +188,7 @@ impl Poller {
             month: month.to_string(),
             calls,
         };
-        let known = people.iter().map(|&person| (person, &self.people[person as usize]));
+        let known = people.iter().filter_map(|&person| Some((person, self.users.get(person)?)));
         let known =
             known.filter(|(_, watched)| !watched.gone && !self.tools.store.is_erased(watched.person_id));
         let rows = known.map(|(person, watched)| {

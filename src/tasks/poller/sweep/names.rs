@@ -5,6 +5,7 @@
 //! is said once, and then people stay with looks. These calls are not charged to the month. Deliberately not here: what
 //! may be concluded (`policy::sweep::ids`), the call (`dingtalk`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -33,9 +34,9 @@ const REFUSED_AFTER: u32 = 3;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// Seen in a listed meeting: asked for before everybody else.
-    first: VecDeque<u32>,
-    /// Everybody before this one was asked for, or need not be.
-    cursor: u32,
+    first: VecDeque<UserKey>,
+    /// Those who were not considered yet; `None`: nobody was.
+    rest: Option<Vec<UserKey>>,
     asking: bool,
     /// Nothing is asked before.
     next: Timestamp,
@@ -51,8 +52,15 @@ pub(super) struct Names {
 #[derive(Debug)]
 pub(in crate::tasks::poller) struct Named {
     upstream: usize,
-    person: u32,
+    person: UserKey,
     result: Result<Option<String>, CallError>,
+}
+
+impl Names {
+    /// Other users may be watched now: each is considered again.
+    pub(super) fn begin_anew(&mut self) {
+        self.rest = None;
+    }
 }
 
 impl Poller {
@@ -75,7 +83,7 @@ impl Poller {
         upstream.limiter.begin();
         upstream.in_flight += 1;
         let client = upstream.client.clone();
-        let union_id = self.people[person as usize].who.identity.union_id.clone();
+        let union_id = self.users[person].who.identity.union_id.clone();
         self.running.start(async move {
             let result = client.userid_of(&union_id).await;
             Done::Named(Box::new(Named { upstream: index, person, result }))
@@ -84,14 +92,14 @@ impl Poller {
     }
 
     /// Who is to be asked for next.
-    fn next_name(&mut self, index: usize) -> Option<u32> {
+    fn next_name(&mut self, index: usize) -> Option<UserKey> {
         let Sweeping { ids, names, .. } = self.sweeps.of(index);
         if ids.is_refused() {
             return None;
         }
-        let (people, store) = (&self.people, &self.tools.store);
-        let wanted = |person: u32| {
-            people.get(person as usize).is_some_and(|watched| {
+        let (people, store) = (&self.users, &self.tools.store);
+        let wanted = |person: UserKey| {
+            people.get(person).is_some_and(|watched| {
                 watched.upstream == index && !watched.gone && !store.is_erased(watched.person_id)
             }) && ids.may_ask(person)
         };
@@ -104,11 +112,12 @@ impl Poller {
         if ids.kind() != Some(Kind::Userid) {
             return None;
         }
-        while (names.cursor as usize) < people.len() {
-            if wanted(names.cursor) {
-                return Some(names.cursor);
+        let rest = names.rest.get_or_insert_with(|| people.keys().collect());
+        while let Some(&person) = rest.last() {
+            if wanted(person) {
+                return Some(person);
             }
-            names.cursor += 1;
+            rest.pop();
         }
         None
     }
@@ -133,12 +142,13 @@ impl Poller {
         if std::mem::take(&mut sweeping.names.trouble).is_some() {
             tracing::info!(%org, "the contacts answer again");
         }
+        let Some(watched) = self.users.get(person) else { return };
         if userid.is_none() && !std::mem::replace(&mut sweeping.names.lacking, true) {
-            let person = self.people[person as usize].person_id;
+            let person = watched.person_id;
             tracing::info!(%org, person, "the contacts do not have this person, whom sweeps cannot tell of then; looks do, as for everybody like them");
         }
         let owner = userid.as_deref().and_then(|userid| sweeping.ids.owner(userid));
-        if let Some(owner) = owner.filter(|owner| self.people[*owner as usize].gone) {
+        if let Some(owner) = owner.filter(|owner| self.users[*owner].gone) {
             // Taken off the list and put on it again, perhaps.
             sweeping.ids.forget(owner);
         }
@@ -183,8 +193,8 @@ impl Poller {
     }
 
     /// Their userid has come: perhaps it stands where a look saw them.
-    fn learn_from_belief(&mut self, index: usize, person: u32) {
-        let watched = &self.people[person as usize];
+    fn learn_from_belief(&mut self, index: usize, person: UserKey) {
+        let watched = &self.users[person];
         let sweeping = self.sweeps.of(index);
         let Some(last) = sweeping.last.clone() else { return };
         let looked = Looked { at: last.observed_at, entries: None, belief: &watched.belief };
@@ -198,7 +208,7 @@ impl Poller {
     pub(super) fn seat(&self, index: usize, members: Vec<(ConferenceId, Seated)>, sweep: &mut Sweep) {
         let Some(sweeping) = self.sweeps.get(index) else { return };
         for (meeting, seated) in members {
-            let theirs = (0_u32..).zip(&self.people).filter(|(_, watched)| watched.upstream == index);
+            let theirs = self.users.iter().filter(|(_, watched)| watched.upstream == index);
             for (person, watched) in theirs {
                 let union_id = watched.who.identity.union_id.as_str();
                 let id = sweeping.ids.id_of(person, union_id);
@@ -213,14 +223,14 @@ impl Poller {
 
 impl Sweeping {
     /// Acts on what a look taught about ids.
-    pub(super) fn take_lesson(&mut self, person: u32, lesson: Lesson, org: &OrgName) {
+    pub(super) fn take_lesson(&mut self, person: UserKey, lesson: Lesson, org: &OrgName) {
         match lesson {
             Lesson::Nothing => {}
             Lesson::Learned(kind) => {
                 tracing::info!(%org, by = kind.name(), "a look shows by which ids sweeps name people");
                 self.trust.begin_anew();
                 self.strangers = 0;
-                self.names.cursor = 0;
+                self.names.begin_anew();
                 self.keep.urgently();
             }
             Lesson::Ask => {

@@ -11,6 +11,7 @@ use crate::policy::pace::pacer::whole_calls;
 use crate::policy::sweep::timetable::wall;
 use crate::policy::sweep::{LEAST_PEOPLE, Sweeping as Wish};
 use crate::tasks::poller::Poller;
+use crate::tasks::poller::hours::HoursKey;
 use crate::time::Timestamp;
 
 /// The part of the calls that goes into sweeps that are not trusted.
@@ -106,9 +107,9 @@ impl Poller {
 
     /// When the next sweep is due.
     pub(super) fn plan_sweep(&mut self, index: usize, wish: Wish, now: Timestamp) -> Timestamp {
-        let mut hours: Vec<usize> = self
-            .people
-            .iter()
+        let mut hours: Vec<HoursKey> = self
+            .users
+            .values()
             .filter(|watched| watched.upstream == index && !watched.gone)
             .map(|watched| watched.hours)
             .collect();

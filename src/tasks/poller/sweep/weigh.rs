@@ -4,6 +4,7 @@
 //! ids that match nobody are no contradiction, they are just not ours. Deliberately not here: the ledger
 //! (`policy::sweep::trust`).
 
+use crate::tasks::poller::roster::UserKey;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -67,11 +68,11 @@ impl Poller {
     /// A good look at somebody.
     pub(in crate::tasks::poller) fn weigh(
         &mut self,
-        person: u32,
+        person: UserKey,
         at: Timestamp,
         seen: Option<(&BTreeMap<ConferenceId, Entry>, &Belief)>,
     ) {
-        let watched = &self.people[person as usize];
+        let watched = &self.users[person];
         let index = watched.upstream;
         let Some(sweeping) = self.sweeps.0.get_mut(&index) else { return };
         let (entries, belief) = seen.map_or((None, &watched.belief), |(e, belief)| (Some(e), belief));
@@ -101,11 +102,11 @@ impl Poller {
         }
     }
 
-    fn take_finding(&mut self, person: u32, finding: Finding, at: Timestamp) {
+    fn take_finding(&mut self, person: UserKey, finding: Finding, at: Timestamp) {
         if finding == Finding::Nothing {
             return;
         }
-        let watched = &self.people[person as usize];
+        let watched = &self.users[person];
         let index = watched.upstream;
         let (org, person_id) = (&self.upstreams[index].name, watched.person_id);
         let sweeping = self.sweeps.of(index);
@@ -135,15 +136,15 @@ impl Poller {
 
 impl Poller {
     /// Whether most meetings of this person are such as no sweep shows, as far as looks have found.
-    pub(in crate::tasks::poller) fn meets_elsewhere(&self, person: u32) -> bool {
-        let index = self.people[person as usize].upstream;
+    pub(in crate::tasks::poller) fn meets_elsewhere(&self, person: UserKey) -> bool {
+        let index = self.users[person].upstream;
         let trust = self.sweeps.get(index).map(|sweeping| &sweeping.trust);
         trust.is_some_and(|trust| trust.coverage(person) < 0.5)
     }
 
     /// When somebody was last seen well: by a look, or by a sweep whose word is taken, if sweeps show their meetings.
-    pub(in crate::tasks::poller) fn last_seen(&self, person: u32) -> Option<Timestamp> {
-        let watched = &self.people[person as usize];
+    pub(in crate::tasks::poller) fn last_seen(&self, person: UserKey) -> Option<Timestamp> {
+        let watched = &self.users[person];
         let swept = watched.belief.last_swept().filter(|_| !self.meets_elsewhere(person));
         watched.last_ok.max(watched.last_ok.and(swept))
     }
@@ -151,13 +152,13 @@ impl Poller {
 
 impl Sweeping {
     /// A look that a sweep gave the reason for is one of its calls.
-    fn count_look(&mut self, person: u32, at: Timestamp) {
+    fn count_look(&mut self, person: UserKey, at: Timestamp) {
         let because = self.hinted.get(&person).is_some_and(|hinted| at.since(*hinted) < COMPARED_FOR);
         if because { self.spending.swept(1) } else { self.spending.looked() }
     }
 
     /// Whether this is the look that a sweep's word waits for, and grants it.
-    fn weigh_held(&mut self, person: u32, looked: &Looked<'_>) {
+    fn weigh_held(&mut self, person: UserKey, looked: &Looked<'_>) {
         let Some(held) = self.held.as_mut().filter(|held| held.person == person) else { return };
         if looked.at < held.sweep.asked_at {
             return;
@@ -172,7 +173,7 @@ impl Sweeping {
     /// What the look teaches about by which ids the sweep names people.
     pub(super) fn learn(
         &mut self,
-        person: u32,
+        person: UserKey,
         union_id: &str,
         sweep: &Sweep,
         looked: &Looked<'_>,
@@ -199,7 +200,7 @@ impl Sweeping {
         Lesson::Nothing
     }
 
-    fn finding(&self, person: u32, union_id: &str, sweep: &Sweep, looked: &Looked<'_>) -> Finding {
+    fn finding(&self, person: UserKey, union_id: &str, sweep: &Sweep, looked: &Looked<'_>) -> Finding {
         if !is_compared(sweep, looked) {
             return Finding::Nothing;
         }
@@ -241,7 +242,7 @@ impl Sweeping {
     /// The meetings in which a sweep has somebody of which a look right after it knows nothing.
     fn suspicions(
         &self,
-        person: u32,
+        person: UserKey,
         union_id: &str,
         sweep: &Sweep,
         looked: &Looked<'_>,
