@@ -7,7 +7,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod circles;
 mod floors;
+mod spread;
+mod tokens;
+mod words;
 
 /// The longest a file may be without the tests at its end: one thought fits in that.
 const MAX_LINES: usize = 400;
