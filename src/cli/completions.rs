@@ -2,10 +2,8 @@
 //!
 //! Guards: the completions are those of this very binary. Deliberately not here: where a shell wants them.
 
-use clap::CommandFactory;
-
+use super::Exit;
 use super::output::write_out;
-use super::{Cli, Exit, Globals};
 
 /// Options of `completions`.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -15,27 +13,29 @@ pub struct Args {
     shell: clap_complete::Shell,
 }
 
-/// Runs it.
-pub fn run(_globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    let Args { shell } = args;
-    write_out(std::io::stdout().lock(), &script(shell))?;
+/// Prints the completions of `program`.
+pub fn run(args: &Args, program: &mut clap::Command) -> anyhow::Result<Exit> {
+    write_out(std::io::stdout().lock(), &script(args.shell, program))?;
     Ok(Exit::Done)
 }
 
-fn script(shell: clap_complete::Shell) -> String {
+fn script(shell: clap_complete::Shell, program: &mut clap::Command) -> String {
     let mut bytes = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "presenced", &mut bytes);
+    clap_complete::generate(shell, program, "presenced", &mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::Cli;
 
     #[test]
     fn every_command_is_known_to_every_shell() {
         for shell in [clap_complete::Shell::Bash, clap_complete::Shell::Zsh, clap_complete::Shell::Fish] {
-            let text = script(shell);
+            let text = script(shell, &mut Cli::command());
             for command in Cli::command().get_subcommands() {
                 assert!(text.contains(command.get_name()), "{shell} lacks {}", command.get_name());
             }

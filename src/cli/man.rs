@@ -6,12 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use super::output::write_out;
-use super::{Cli, Exit, Globals};
+use super::{Exit, Globals};
 use crate::config::reference::{Absent, Effect, TABLES, Table};
 
 /// Options of `man`.
@@ -30,9 +29,9 @@ struct Page {
     text: Vec<u8>,
 }
 
-/// Runs it.
-pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
-    let pages = pages()?;
+/// Prints or writes the pages of `program` and of the config file.
+pub fn run(globals: &Globals, args: &Args, program: clap::Command) -> anyhow::Result<Exit> {
+    let pages = pages(program)?;
     match &args.dir {
         None => {
             let first = pages.first().map(|page| String::from_utf8_lossy(&page.text)).unwrap_or_default();
@@ -58,9 +57,9 @@ fn write(dir: &Path, pages: &[Page]) -> anyhow::Result<()> {
 }
 
 /// The program's first, then every command's, the config file's last.
-fn pages() -> std::io::Result<Vec<Page>> {
+fn pages(program: clap::Command) -> std::io::Result<Vec<Page>> {
     let mut pages = Vec::new();
-    let mut program = Cli::command().disable_help_flag(false);
+    let mut program = program.disable_help_flag(false);
     program.build();
     add(&mut pages, &program, "presenced")?;
     pages.push(Page { name: "presenced.toml.5".into(), text: config_page()? });
@@ -216,11 +215,14 @@ fn config_section(roff: &mut Roff, table: &Table) {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::Cli;
 
     #[test]
     fn every_command_has_a_page_and_the_config_too() {
-        let pages = pages().expect("pages");
+        let pages = pages(Cli::command()).expect("pages");
         let names: Vec<&str> = pages.iter().map(|page| page.name.as_str()).collect();
         for expected in
             ["presenced.1", "presenced-run.1", "presenced-db-backup.1", "presenced-config-explain.1"]
@@ -242,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_stands_below_the_help_stands_on_the_page_too() {
-        let pages = pages().expect("pages");
+        let pages = pages(Cli::command()).expect("pages");
         for name in ["presenced-history.1", "presenced-report.1", "presenced-webhook-replay.1"] {
             let page = pages.iter().find(|page| page.name == name).expect(name);
             let text = String::from_utf8_lossy(&page.text).into_owned();
@@ -252,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_first_page_says_how_commands_end() {
-        let pages = pages().expect("pages");
+        let pages = pages(Cli::command()).expect("pages");
         let text = String::from_utf8_lossy(&pages[0].text).into_owned();
         for exit in [
             Exit::Done,

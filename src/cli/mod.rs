@@ -2,12 +2,9 @@
 //!
 //! Guards: exit codes as documented; one file a command. Deliberately not here: the work itself (`app` and below).
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
-
-use crate::config::{self, Config, Loaded};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub mod check;
 pub mod completions;
@@ -15,6 +12,8 @@ pub mod configuration;
 pub mod db;
 pub mod demo;
 pub mod events;
+mod exit;
+mod globals;
 pub mod history;
 pub mod init;
 pub mod man;
@@ -34,105 +33,8 @@ pub mod user;
 pub mod webhook;
 mod when;
 
-/// How a command ended, beside 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// Done.
-    Done = 0,
-    /// It failed.
-    Failed = 1,
-    /// The command line is wrong.
-    Usage = 2,
-    /// `check --strict` found warnings.
-    Warnings = 3,
-    /// Nothing matched.
-    Nothing = 4,
-    /// The daemon does not answer.
-    Unreachable = 69,
-    /// Throttled or the budget is spent.
-    TryLater = 75,
-    /// DingTalk refused credentials or permission.
-    Refused = 77,
-    /// The config is invalid.
-    Config = 78,
-}
-
-/// A failure that knows its exit code. Its text is printed as `error: ...`.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct Failure {
-    /// With what code to end.
-    pub exit: Exit,
-    /// What to say.
-    pub message: String,
-    /// The text has its own `error:` in front of each problem.
-    pub complete: bool,
-}
-
-impl Failure {
-    /// One with this code and text.
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), complete: false }
-    }
-}
-
-/// The config that the command line means. The one place where a command gets it.
-pub fn load_config(globals: &Globals) -> anyhow::Result<Config> {
-    load_checked(globals).map(|loaded| loaded.config)
-}
-
-/// The same with its warnings. What is wrong with it is the failure's text, each problem with its place.
-pub fn load_checked(globals: &Globals) -> anyhow::Result<Loaded> {
-    let not_found = |error: config::NotFound| Failure::new(Exit::Config, error.to_string());
-    let path = config::locate(globals.config.as_deref()).map_err(not_found)?;
-    config::load(&path).map_err(|refused| {
-        Failure { exit: Exit::Config, message: refused.to_string(), complete: true }.into()
-    })
-}
-
-/// The config for a command that the daemon or the database answers: of a file that is refused, what could be read. The
-/// failure is for what cannot be done without a whole config.
-pub(super) fn load_readable(globals: &Globals) -> anyhow::Result<(Loaded, Option<Failure>)> {
-    let not_found = |error: config::NotFound| Failure::new(Exit::Config, error.to_string());
-    let path = config::locate(globals.config.as_deref()).map_err(not_found)?;
-    match config::load(&path) {
-        Ok(loaded) => Ok((loaded, None)),
-        Err(mut refused) => {
-            // Where the path itself is what is wrong there is nothing to read.
-            let salvaged = refused.salvaged.take().filter(|config| config.history.path.exists());
-            let failure = Failure { exit: Exit::Config, message: refused.to_string(), complete: true };
-            let Some(config) = salvaged else { return Err(failure.into()) };
-            let config::Refused { problems: warnings, sources, .. } = refused;
-            Ok((Loaded { config: *config, warnings, sources }, Some(failure)))
-        }
-    }
-}
-
-/// The config file that the control socket's place follows from. Its content may be wrong.
-pub(super) fn socket_of(globals: &Globals) -> anyhow::Result<PathBuf> {
-    let path = config::locate(globals.config.as_deref())
-        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
-    Ok(path.canonicalize()?)
-}
-
-/// `-q` and `-v` as a number.
-pub fn log_level(globals: &Globals) -> i8 {
-    if globals.quiet { -1 } else { i8::try_from(globals.verbose).unwrap_or(i8::MAX) }
-}
-
-/// The shape of what is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// For people.
-    Table,
-    /// One JSON document.
-    Json,
-    /// A JSON object a line.
-    Jsonl,
-    /// Comma-separated, with a header.
-    Csv,
-}
+pub use exit::{Exit, Failure};
+pub use globals::{Globals, OutputFormat, load_checked, load_config, log_level};
 
 /// Know who is in a DingTalk meeting, and tell other systems.
 #[derive(Debug, Parser)]
@@ -142,29 +44,6 @@ pub struct Cli {
     globals: Globals,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Options of every command.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Globals {
-    /// The config file; else ./config.toml, then /etc/presenced/config.toml
-    #[arg(short, long, global = true, value_name = "FILE", env = "PRESENCED_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// The shape of the output: table, json, jsonl or csv
-    #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
-    pub output: Option<OutputFormat>,
-    /// No colours (`NO_COLOR` does the same)
-    #[arg(long, global = true)]
-    pub no_color: bool,
-    /// Say less
-    #[arg(short, long, global = true)]
-    pub quiet: bool,
-    /// Say more; twice for everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
-    /// Show times in this zone (IANA name); default: the config's
-    #[arg(long, global = true, value_name = "ZONE", value_parser = crate::config::time_zone)]
-    pub tz: Option<chrono_tz::Tz>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -254,8 +133,8 @@ pub fn main() -> ExitCode {
         Command::Webhook(args) => webhook::run(&globals, args),
         Command::User(args) => user::run(&globals, args),
         Command::Config(args) => configuration::run(&globals, args),
-        Command::Completions(args) => completions::run(&globals, args),
-        Command::Man(args) => man::run(&globals, &args),
+        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
+        Command::Man(args) => man::run(&globals, &args, Cli::command()),
         Command::Help { of } => instead(&of, "--help"),
         Command::Version => instead(&[], "--version"),
     };

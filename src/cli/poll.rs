@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 
 use anyhow::Context;
 
+use super::globals::load_readable;
 use super::output::{Cell, Column, GOOD, Printer, Row, Style, WARNING, harmless, harmless_lines, write_out};
 use super::reading::{block_on, unfound};
-use super::{Exit, Failure, Globals, OutputFormat, load_readable};
+use super::{Exit, Failure, Globals, OutputFormat};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::secrets::{self, SecretSource};
 use crate::config::{App, Config, Loaded, Org};

@@ -2,8 +2,9 @@
 //!
 //! Guards: nothing is written and no daemon is needed. Deliberately not here: what is looked at.
 
+use super::globals::load_readable;
 use super::output::Printer;
-use super::{Exit, Failure, Globals, load_readable};
+use super::{Exit, Failure, Globals};
 use crate::clock::{Clock, SystemClock};
 use crate::config::problem::{Problem, Sources};
 use crate::config::{Config, Loaded};

@@ -3,10 +3,11 @@
 //! Guards: waits until the new config is in force or refused; refused, the exit code is `check`'s and nothing has
 //! changed. Deliberately not here: the work (`app::reload`).
 
+use super::globals::socket_of;
 use super::output::WARNING;
 use super::poll::exit;
 use super::reading::block_on;
-use super::{Exit, Failure, Globals, OutputFormat, socket_of};
+use super::{Exit, Failure, Globals, OutputFormat};
 use crate::control::{ControlError, ReloadReport, Request, Response, ask, ask_places};
 
 /// Options of `reload`.

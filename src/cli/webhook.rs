@@ -5,9 +5,10 @@
 
 use clap::Subcommand;
 
+use super::globals::load_readable;
 use super::output::Printer;
 use super::poll::exit;
-use super::{Exit, Failure, Globals, load_readable};
+use super::{Exit, Failure, Globals};
 use crate::config::{Config, Loaded, Webhook};
 use crate::control::webhook::{WebhookRequest, WebhookResponse};
 use crate::control::{ControlError, Request, Response, ask, ask_places};

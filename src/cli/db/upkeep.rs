@@ -9,9 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::upkeep::{erase, limits};
+use crate::cli::globals::load_readable;
 use crate::cli::output::{Cell, Column, Printer, Row};
 use crate::cli::reading::{block_on, unfound};
-use crate::cli::{Exit, Failure, Globals, load_config, load_readable};
+use crate::cli::{Exit, Failure, Globals, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
 use crate::control::{Advice, ControlError, Request, Response, ask, ask_places};

@@ -12,7 +12,7 @@ use super::{read, relative, rust_files};
 /// The files of each room that are still part of a circle.
 const KNOWN: &[(&str, usize)] = &[
     ("app", 5),
-    ("cli", 48),
+    ("cli", 14),
     ("config", 21),
     ("dingtalk", 7),
     ("net", 2),
@@ -48,24 +48,24 @@ fn no_file_uses_a_file_that_uses_it() {
 
 #[test]
 fn the_check_finds_circles_and_lets_other_code_pass() {
-    let in_circles = |files: &[(&str, &str)]| {
+    let found = |files: &[(&str, &str)]| {
         let files = files.iter().map(|(path, text)| (module(path), (*text).to_owned())).collect();
-        super::circles::in_circles(&files).iter().map(|file| file.join("/")).collect::<Vec<_>>()
+        in_circles(&files).iter().map(|file| file.join("/")).collect::<Vec<_>>()
     };
     let none: [&str; 0] = [];
     let up = ("src/a/b.rs", "use super::Shared;");
-    assert_eq!(in_circles(&[("src/a/mod.rs", "mod b; use b::f;"), up]), ["a", "a/b"]);
-    assert_eq!(in_circles(&[("src/a/mod.rs", "mod b; fn g() { b::f() }"), up]), ["a", "a/b"]);
-    assert_eq!(in_circles(&[("src/a/mod.rs", "pub mod b;"), up]), none, "a declaration is no use");
+    assert_eq!(found(&[("src/a/mod.rs", "mod b; use b::f;"), up]), ["a", "a/b"]);
+    assert_eq!(found(&[("src/a/mod.rs", "mod b; fn g() { b::f() }"), up]), ["a", "a/b"]);
+    assert_eq!(found(&[("src/a/mod.rs", "pub mod b;"), up]), none, "a declaration is no use");
     let side = ("src/a/c.rs", "use crate::a::b::f; use super::b::g;");
-    assert_eq!(in_circles(&[("src/a/mod.rs", "mod b; mod c;"), ("src/a/b.rs", ""), side]), none);
+    assert_eq!(found(&[("src/a/mod.rs", "mod b; mod c;"), ("src/a/b.rs", ""), side]), none);
     let back = ("src/a/b.rs", "use crate::a::{c, d::E};");
-    assert_eq!(in_circles(&[("src/a/mod.rs", "mod b; mod c;"), back, side]), ["a/b", "a/c"]);
+    assert_eq!(found(&[("src/a/mod.rs", "mod b; mod c;"), back, side]), ["a/b", "a/c"]);
     let tests = ("src/a/b.rs", "fn f() {}\n#[cfg(test)]\nmod tests {\n    use crate::a::c;\n}\n");
-    assert_eq!(in_circles(&[("src/a/mod.rs", "mod b; mod c;"), tests, side]), none, "tests may use anything");
+    assert_eq!(found(&[("src/a/mod.rs", "mod b; mod c;"), tests, side]), none, "tests may use anything");
     let again = ("src/a/mod.rs", "mod b; mod c; pub use b::F;");
     let through = ("src/a/c.rs", "use super::F;");
-    assert_eq!(in_circles(&[again, ("src/a/b.rs", "pub struct F;"), through]), none, "`F` is of `b`");
+    assert_eq!(found(&[again, ("src/a/b.rs", "pub struct F;"), through]), none, "`F` is of `b`");
 }
 
 /// `src/a/b.rs` and `src/a/b/mod.rs` are both `a/b`.
