@@ -63,6 +63,28 @@ fn a_word_is_found_in_comments_and_messages_and_not_in_code() {
     assert_eq!(stops("Everybody's, anew; retold"), 2);
 }
 
+#[test]
+fn the_glossary_names_what_there_is() {
+    let sources: String = rust_files(&["src"]).iter().map(|path| read(path)).collect();
+    let folders = ["migrations", "docs/events"].map(|folder| walk(&root().join(folder)));
+    let tables: String = folders.iter().flatten().map(|path| read(path)).collect();
+    let everything = sources + &tables + &read(&root().join("docs/configuration.md"));
+    let glossary = read(&root().join("docs/glossary.md"));
+    let rows = glossary.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| term"));
+    let mut names = 0;
+    for row in rows {
+        let places = row.split('|').nth(3).expect("three columns");
+        // Every second piece stands between backticks.
+        for name in places.split('`').skip(1).step_by(2).flat_map(|name| name.split(' ')) {
+            let name = name.trim_matches(|c| "[]*".contains(c)).trim_end_matches('_');
+            let last = name.rsplit([':', '.']).next().unwrap_or_default();
+            assert!(everything.contains(last), "the glossary names `{name}`, which is nowhere: {row}");
+            names += 1;
+        }
+    }
+    assert!(names > 60, "{names}");
+}
+
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty())
 }
