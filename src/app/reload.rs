@@ -270,7 +270,12 @@ impl Reloader {
             renewed,
             list,
         };
-        let dispatcher = dispatcher::reload::Reload { targets, states };
+        let differing = config.webhooks.iter().filter(|webhook| !old.webhooks.contains(webhook));
+        let dispatcher = dispatcher::reload::Reload {
+            targets,
+            states,
+            changed: differing.map(|webhook| webhook.name.clone()).collect(),
+        };
         Ok(Ready { config, changes, warnings, clients, poller, dispatcher, token })
     }
 

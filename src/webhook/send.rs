@@ -4,6 +4,7 @@
 //! one instant retry, and only where no receiver can have seen the first try's answer go wrong. Deliberately not here:
 //! the order of requests and their attempts (`tasks::dispatcher`, `policy::delivery`).
 
+mod alike;
 mod bundle;
 mod pool;
 pub mod trial;
@@ -157,11 +158,6 @@ impl Sender {
     /// How many events a request to it may hold.
     pub fn batching(&self) -> Batching {
         self.inner.format.batching()
-    }
-
-    /// Whether both send to the same robot, whose limit they share.
-    pub fn is_same_place(&self, other: &Self) -> bool {
-        self.inner.url == other.inner.url
     }
 
     /// Sends once (twice where a kept connection turned out dead). Never fails: trouble is an outcome.

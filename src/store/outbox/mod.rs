@@ -123,6 +123,8 @@ pub struct Turn {
     pub forgiven: Vec<i64>,
     /// Webhooks whose state changed.
     pub states: Vec<(WebhookName, Health)>,
+    /// Webhooks whose lanes do not wait out their back-off any more.
+    pub hurried: Vec<WebhookName>,
     /// Webhooks that could send more.
     pub asks: Vec<Ask>,
 }
@@ -130,7 +132,12 @@ pub struct Turn {
 impl Turn {
     /// Nothing to say and nothing to ask.
     pub fn is_empty(&self) -> bool {
-        self.finished.is_empty() && self.forgiven.is_empty() && self.states.is_empty() && self.asks.is_empty()
+        let Self { at: _, finished, forgiven, states, hurried, asks } = self;
+        finished.is_empty()
+            && forgiven.is_empty()
+            && states.is_empty()
+            && hurried.is_empty()
+            && asks.is_empty()
     }
 }
 
@@ -154,6 +161,8 @@ pub struct Turned {
     pub granted: Vec<Granted>,
     /// Finished deliveries that were not there any more (erased, pruned or buried meanwhile).
     pub missing: u64,
+    /// Hurried webhooks of which more lanes wait than one transaction moves.
+    pub unhurried: Vec<WebhookName>,
 }
 
 /// A turn that was not written. It changed nothing, and can be tried again.

@@ -236,6 +236,23 @@ async fn a_probe_takes_one_head_ready_or_not() {
 }
 
 #[tokio::test]
+async fn lanes_of_a_hurried_webhook_are_ready_at_once_some_thousand_in_a_turn() {
+    let f = Fixture::new().await;
+    f.fill(5_003, 1).await;
+    let taken = f.claim(1).await;
+    f.sql("INSERT INTO lanes (webhook, org, person_id, ready_ms) VALUES ('other', 'default', 1, 0)").await;
+    f.sql("UPDATE lanes SET ready_ms = 1700003600000").await;
+    let ask = Ask { webhook: crm(), max: 9_000, run: 1, lease_until: LEASE, probe: false };
+    let turn = || Turn { at: NOW, hurried: vec![crm()], asks: vec![ask.clone()], ..Turn::default() };
+    let first = f.store.turn(turn()).await.unwrap();
+    assert_eq!((first.granted[0].claimed.len(), first.unhurried), (5_000, vec![crm()]));
+    let rest = f.store.turn(turn()).await.unwrap();
+    assert_eq!((rest.granted[0].claimed.len(), rest.unhurried), (2, vec![]));
+    assert_eq!(f.number("SELECT count(*) FROM lanes WHERE ready_ms > 1700000000000").await, 2);
+    assert_eq!(taken.len(), 1, "what is in flight and what is another webhook's stays as it was");
+}
+
+#[tokio::test]
 async fn states_are_kept_and_strikes_given_back() {
     let f = Fixture::new().await;
     f.fill(1, 1).await;

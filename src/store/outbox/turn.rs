@@ -58,6 +58,11 @@ UPDATE lanes SET lease_ms = NULL, ready_ms = \
      ORDER BY (trigger <> 'event'), sequence LIMIT 1) \
 WHERE (webhook, person_id, org) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(?1))";
 
+/// Ready at once, whatever back-off their heads were given.
+const HURRY: &str = "\
+UPDATE lanes SET ready_ms = ?2 WHERE (webhook, person_id, org) IN \
+    (SELECT webhook, person_id, org FROM lanes WHERE webhook = ?1 AND lease_ms IS NULL AND ready_ms > ?2 LIMIT ?3 + 0)";
+
 const BURY: &str = "\
 UPDATE deliveries SET state = 'dead', last_error = ?2, finished_ms = ?3 \
 WHERE delivery_id IN (SELECT delivery_id FROM deliveries WHERE webhook = ?1 AND state = 'pending' LIMIT ?4)";
@@ -66,6 +71,8 @@ const REMOVE_LANES: &str = "DELETE FROM lanes WHERE webhook = ?1";
 
 /// How many deliveries one transaction buries, so that nobody waits long for the writer.
 pub(super) const BURIED_AT_ONCE: u64 = 5_000;
+/// How many lanes of a webhook one transaction hurries, for the same reason.
+const HURRIED_AT_ONCE: u32 = 5_000;
 
 /// All but the one statement that looks at every lane, for the test that nothing scans.
 #[cfg(test)]
@@ -78,6 +85,7 @@ pub(super) const INDEXED: &[&str] = &[
     FORGIVE,
     REMOVE_EMPTY_LANES,
     MOVE_LANES_ON,
+    HURRY,
     BURY,
     REMOVE_LANES,
 ];
@@ -100,8 +108,25 @@ pub(super) async fn take_turn(connection: &mut SqliteConnection, turn: &Turn) ->
     bulk(connection, FORGIVE, &turn.forgiven).await?;
     let states: Vec<_> = turn.states.iter().map(|(webhook, health)| state_row(webhook, health)).collect();
     bulk(connection, SET_STATE, &states).await?;
+    let unhurried = hurry(connection, &turn.hurried, turn.at).await?;
     let granted = grant(connection, &turn.asks, turn.at).await?;
-    Ok(Turned { granted, missing })
+    Ok(Turned { granted, missing, unhurried })
+}
+
+/// Makes waiting lanes ready; returns the webhooks of which there are more than one transaction moves.
+async fn hurry(
+    connection: &mut SqliteConnection,
+    webhooks: &[WebhookName],
+    at: Timestamp,
+) -> Result<Vec<WebhookName>, StoreError> {
+    let mut unhurried = Vec::new();
+    for webhook in webhooks {
+        let moved = sqlx::query(HURRY).bind(webhook.as_str()).bind(at.as_ms()).bind(HURRIED_AT_ONCE);
+        if moved.execute(&mut *connection).await?.rows_affected() >= u64::from(HURRIED_AT_ONCE) {
+            unhurried.push(webhook.clone());
+        }
+    }
+    Ok(unhurried)
 }
 
 pub(super) async fn write_back(

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Dispatcher;
 use super::desk::Desk;
+use crate::ids::WebhookName;
 use crate::store::StoreError;
 use crate::store::outbox::{Turn, TurnFailed, Turned};
 use crate::time::Timestamp;
@@ -79,6 +80,9 @@ impl Dispatcher {
             if std::mem::take(&mut desk.changed) {
                 turn.states.push((desk.target.name.clone(), desk.health.clone()));
             }
+            if std::mem::take(&mut desk.hurries) {
+                turn.hurried.push(desk.target.name.clone());
+            }
             turn.asks.extend(desk.ask(now));
         }
         if !turn.is_empty() {
@@ -138,9 +142,20 @@ impl Dispatcher {
         if turned.missing > 0 {
             tracing::info!(missing = turned.missing, "deliveries were erased while in flight");
         }
+        self.hurry_on(turned.unhurried);
         for granted in turned.granted {
             if let Some(&at) = self.by_name.get(&granted.webhook) {
                 self.desks[at].granted(granted);
+            }
+        }
+    }
+
+    /// Lanes of these webhooks still wait out their back-off.
+    fn hurry_on(&mut self, webhooks: Vec<WebhookName>) {
+        for webhook in webhooks {
+            if let Some(&at) = self.by_name.get(&webhook) {
+                self.desks[at].hurries = true;
+                self.desks[at].look_again();
             }
         }
     }
@@ -156,6 +171,7 @@ impl Dispatcher {
         };
         self.finished.extend(turn.finished);
         self.forgiven.extend(turn.forgiven);
+        self.hurry_on(turn.hurried);
         for (webhook, _) in turn.states {
             if let Some(&at) = self.by_name.get(&webhook) {
                 self.desks[at].changed = true;

@@ -47,6 +47,8 @@ pub(super) struct Desk {
     waiting: VecDeque<InHand>,
     rate: SendRate,
     batches: Batches,
+    /// Lanes that wait after a failed attempt become ready with the next turn: what they failed for may be put right.
+    pub(super) hurries: bool,
     /// There may be work nobody has looked at.
     look: bool,
     /// When the next free lane is ready, as of the last look.
@@ -70,6 +72,7 @@ impl Desk {
             waiting: VecDeque::new(),
             rate,
             batches,
+            hurries: false,
             look: true,
             next_ready: None,
             asked: None,
@@ -78,7 +81,15 @@ impl Desk {
     }
 
     /// Another config for the same webhook: what it has in hand and what is known of it stays.
-    pub(super) fn replace(&mut self, target: Target, pace: Option<SharedPace>, now: Timestamp) {
+    /// `differs`: its config does.
+    pub(super) fn replace(
+        &mut self,
+        target: Target,
+        differs: bool,
+        pace: Option<SharedPace>,
+        now: Timestamp,
+    ) {
+        self.hurries |= differs || !self.target.sender.is_alike(&target.sender);
         // What was wrong with it may be put right: a webhook that is down is probed at once.
         by_hand::apply(&mut self.health, Change::Answered, now);
         self.batches.replace(target.sender.batching(), pace);
@@ -100,6 +111,7 @@ impl Desk {
         let was = self.health.standing.clone();
         by_hand::apply(&mut self.health, change, now);
         self.changed = true;
+        self.hurries |= change != Change::Pause;
         self.look = true;
         let standing = &self.health.standing;
         if was.name() != standing.name() {

@@ -278,8 +278,8 @@ impl Dispatcher {
         }
         let changed = self.desks.iter_mut().filter(|desk| desk.changed);
         let states = changed.map(|desk| (desk.target.name.clone(), desk.health.clone())).collect();
-        let turn =
-            Turn { at: now, finished: self.finished, forgiven: self.forgiven, states, asks: Vec::new() };
+        let (finished, forgiven) = (self.finished, self.forgiven);
+        let turn = Turn { at: now, finished, forgiven, states, ..Turn::default() };
         if turn.is_empty() {
             return Ok(());
         }

@@ -20,6 +20,8 @@ pub struct Reload {
     pub targets: Vec<Target>,
     /// What the database knows of them: for those that are new to this dispatcher.
     pub states: Vec<(WebhookName, Health)>,
+    /// Those whose config is another one than before.
+    pub changed: Vec<WebhookName>,
 }
 
 /// The way to a running dispatcher.
@@ -76,7 +78,7 @@ impl Dispatcher {
 
     /// Other targets from now on.
     pub fn reload(&mut self, reload: Reload) {
-        let Reload { targets, states } = reload;
+        let Reload { targets, states, changed } = reload;
         let now = self.clock.now();
         let stays: HashSet<&WebhookName> = targets.iter().map(|target| &target.name).collect();
         for desk in self.desks.iter_mut().filter(|desk| !stays.contains(&desk.target.name)) {
@@ -85,7 +87,8 @@ impl Dispatcher {
         for target in targets {
             let pace = self.paces.of(&target, now);
             if let Some(&at) = self.by_name.get(&target.name) {
-                self.desks[at].replace(target, pace, now);
+                let differs = changed.contains(&target.name);
+                self.desks[at].replace(target, differs, pace, now);
             } else {
                 let known = states.iter().find(|(webhook, _)| *webhook == target.name);
                 let health = known.map(|(_, health)| health.clone()).unwrap_or_default();
