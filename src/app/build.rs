@@ -332,6 +332,7 @@ async fn web_state(
     let state = web::State::new(store.history(), Arc::clone(health), token, Arc::clone(clock), address);
     state.measure(measured);
     state.set_hosts(&config.http.hosts);
+    state.set_webhooks(config.webhooks.iter().map(|webhook| webhook.name.clone()));
     Ok((listener, state))
 }
 

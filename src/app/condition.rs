@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use crate::clock::SharedClock;
-use crate::control::{DegradedOrg, RefusedConfig, RefusedUsers, StatusReport, SweepReport};
+use crate::control::{DegradedOrg, RefusedConfig, RefusedUsers, StatusReport, SweepReport, UnpolledUsers};
 use crate::ids::OrgName;
-use crate::telemetry::health::{Health, Sweeps};
+use crate::telemetry::health::{Health, Sweeps, UserReason};
 use crate::telemetry::settings::InForce;
 use crate::time::Timestamp;
 
@@ -24,6 +24,8 @@ impl Condition {
     pub(super) fn report(&self) -> StatusReport {
         let now = self.clock.now();
         let (readiness, attempts) = (self.health.readiness(now), self.in_force.attempts());
+        let unpolled = self.unpolled_users();
+        let refused = unpolled.iter().filter(|users| users.reason == UserReason::Refused.name());
         let ill = readiness.checks.iter().filter(|check| !check.ok);
         StatusReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -48,18 +50,31 @@ impl Condition {
                     next_ms: degraded.next.map(Timestamp::as_ms),
                 })
                 .collect(),
-            refused_users: self
-                .health
-                .refused()
-                .into_iter()
-                .map(|(org, refused)| RefusedUsers {
-                    org: org.to_string(),
-                    users: refused.users,
-                    next_ms: refused.next.as_ms(),
+            refused_users: refused
+                .map(|UnpolledUsers { org, users, next_ms, .. }| RefusedUsers {
+                    org: org.clone(),
+                    users: *users,
+                    next_ms: *next_ms,
                 })
                 .collect(),
+            unpolled_users: unpolled,
             sweeps: self.health.sweeps().into_iter().map(|(org, sweeps)| told(&org, sweeps)).collect(),
         }
+    }
+}
+
+impl Condition {
+    fn unpolled_users(&self) -> Vec<UnpolledUsers> {
+        let mut all = Vec::new();
+        for (org, unpolled) in self.health.unpolled() {
+            all.extend(unpolled.into_iter().map(|one| UnpolledUsers {
+                org: org.to_string(),
+                reason: one.reason.name().to_owned(),
+                users: one.users,
+                next_ms: one.next.as_ms(),
+            }));
+        }
+        all
     }
 }
 

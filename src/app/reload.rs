@@ -309,6 +309,7 @@ impl Reloader {
         if let Some(web) = &self.parts.web {
             web.measure_people(config.http.metrics_per_user);
             web.set_hosts(&config.http.hosts);
+            web.set_webhooks(config.webhooks.iter().map(|webhook| webhook.name.clone()));
         }
         let people = config.users.len();
         self.config.send_replace(Arc::new(config));

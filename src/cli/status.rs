@@ -16,10 +16,11 @@ use super::{Exit, Failure, Globals, OutputFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::control::{Request, Response, StatusReport, ask, ask_places};
+use crate::ids::WebhookName;
 use crate::policy;
 use crate::policy::window::OpenTime;
 use crate::store::beside;
-use crate::store::census::{Queue, weight};
+use crate::store::census::{BlockedWebhook, Queue, weight};
 use crate::store::history::{BudgetRow, Counts};
 use crate::time::Timestamp;
 use crate::web::token;
@@ -97,10 +98,14 @@ struct Month {
 struct Hook {
     webhook: String,
     state: String,
+    /// The word for why some or all of what waits is not sent.
+    blocked: Option<&'static str>,
     reason: Option<String>,
     pending: i64,
     dead: i64,
     oldest_ms: Option<i64>,
+    /// While something waits after a failed attempt.
+    next_attempt_ms: Option<i64>,
     /// While it is down.
     next_probe_ms: Option<i64>,
 }
@@ -163,6 +168,8 @@ async fn take(reading: &Reading) -> anyhow::Result<Picture> {
     let stored = reading.history.sweeps().await?;
     let sweeps = standings(config, &reports, &stored, now).into_iter();
     let sweeps = sweeps.map(|standing| beside(config, standing, &budget, now)).collect();
+    let names: Vec<WebhookName> = config.webhooks.iter().map(|webhook| webhook.name.clone()).collect();
+    let blocked = reading.history.blocked_webhooks(&names, now).await?;
     let listens = config.http.listen.is_some() && config.http.token.is_none();
     Ok(Picture {
         at_ms: now.as_ms(),
@@ -176,7 +183,7 @@ async fn take(reading: &Reading) -> anyhow::Result<Picture> {
         people: People { watched, inside, unknown, last_good_poll_ms: last_ok.map(Timestamp::as_ms) },
         budget,
         sweeps,
-        webhooks: hooks(config, reading.history.queues().await?),
+        webhooks: hooks(config, reading.history.queues().await?, &blocked),
         database: Files {
             path: path.display().to_string(),
             main_bytes: sizes.main_bytes,
@@ -232,8 +239,8 @@ fn month(row: BudgetRow) -> Month {
 
 /// Those of the config, in its order; one that nothing was ever for is up. Then those that were taken out of it and
 /// still have something.
-fn hooks(config: &Config, queues: Vec<Queue>) -> Vec<Hook> {
-    let mut known: Vec<Hook> = queues.into_iter().map(hook).collect();
+fn hooks(config: &Config, queues: Vec<Queue>, blocked: &[BlockedWebhook]) -> Vec<Hook> {
+    let mut known: Vec<Hook> = queues.into_iter().map(|queue| hook(queue, blocked)).collect();
     let mut hooks: Vec<Hook> = Vec::new();
     for webhook in &config.webhooks {
         let at = known.iter().position(|known| known.webhook == webhook.name.as_str());
@@ -242,10 +249,12 @@ fn hooks(config: &Config, queues: Vec<Queue>) -> Vec<Hook> {
             None => Hook {
                 webhook: webhook.name.to_string(),
                 state: "up".to_owned(),
+                blocked: None,
                 reason: None,
                 pending: 0,
                 dead: 0,
                 oldest_ms: None,
+                next_attempt_ms: None,
                 next_probe_ms: None,
             },
         });
@@ -254,8 +263,20 @@ fn hooks(config: &Config, queues: Vec<Queue>) -> Vec<Hook> {
     hooks
 }
 
-fn hook(queue: Queue) -> Hook {
+fn hook(queue: Queue, blocked: &[BlockedWebhook]) -> Hook {
     let Queue { webhook, state, pending, dead, oldest, reason, next_probe } = queue;
     let (oldest_ms, next_probe_ms) = (oldest.map(Timestamp::as_ms), next_probe.map(Timestamp::as_ms));
-    Hook { webhook, state, reason, pending, dead, oldest_ms, next_probe_ms }
+    let blocked = blocked.iter().find(|one| one.webhook == webhook);
+    let next = blocked.filter(|_| next_probe_ms.is_none()).and_then(|one| one.next);
+    Hook {
+        webhook,
+        state,
+        reason: reason.or_else(|| blocked?.why.clone()),
+        blocked: blocked.map(|one| one.reason),
+        pending,
+        dead,
+        oldest_ms,
+        next_attempt_ms: next.map(Timestamp::as_ms),
+        next_probe_ms,
+    }
 }

@@ -111,6 +111,9 @@ pub struct StatusReport {
     /// Users whom DingTalk refuses, by organisation.
     #[serde(default)]
     pub refused_users: Vec<RefusedUsers>,
+    /// Users who are not polled as planned, the refused ones among them, by organisation and reason.
+    #[serde(default)]
+    pub unpolled_users: Vec<UnpolledUsers>,
     /// What sweeps do, by organisation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweeps: Vec<SweepReport>,
@@ -137,6 +140,19 @@ pub struct RefusedUsers {
     /// How many.
     pub users: usize,
     /// When the first of them is polled again, in milliseconds since 1970.
+    pub next_ms: i64,
+}
+
+/// Users who are not polled as planned while others of their organisation are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpolledUsers {
+    /// The organisation's name.
+    pub org: String,
+    /// `refused`, `failed` or `late`.
+    pub reason: String,
+    /// How many.
+    pub users: usize,
+    /// When the first of them is polled again, in milliseconds since 1970; where polls are late, since when it is due.
     pub next_ms: i64,
 }
 

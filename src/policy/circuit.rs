@@ -74,12 +74,21 @@ pub enum Cause {
     MonthSpent,
     /// Users who were answered well before are refused one after the other, by a code without a known meaning.
     Refused,
+    /// There is no room to write down what a poll would show. Not from a failed call.
+    DiskFull,
 }
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Upstream, Self::Banned, Self::Auth, Self::Throttled, Self::MonthSpent, Self::Refused];
+    pub const ALL: [Self; 7] = [
+        Self::Upstream,
+        Self::Banned,
+        Self::Auth,
+        Self::Throttled,
+        Self::MonthSpent,
+        Self::Refused,
+        Self::DiskFull,
+    ];
 
     /// One word for it, for status, readiness and metrics.
     pub fn name(self) -> &'static str {
@@ -90,6 +99,7 @@ impl Cause {
             Self::Throttled => "throttled",
             Self::MonthSpent => "budget",
             Self::Refused => "refused",
+            Self::DiskFull => "disk full",
         }
     }
 }

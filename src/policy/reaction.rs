@@ -155,23 +155,13 @@ pub struct Reaction {
 /// The reaction to a failure, and how the organisation stands after it.
 pub fn react(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (Reaction, Standing) {
     let Failure { verdict, now, .. } = *failure;
-    let since = standing.since.unwrap_or(now);
     let asked = steps.honoured(failure.retry_after);
     match verdict {
         Verdict::Throttled { pause } => {
             let pause = asked.max(steps.honoured(Some(*pause))).max(LEAST_PAUSE);
-            let until = now.plus(pause);
-            let standing = if pause > LONG_PAUSE {
-                standing.shut_for(Cause::Throttled, now, until)
-            } else {
-                Standing { since: Some(since), ..standing }
-            };
-            (Reaction { slower: true, ..organisation(until) }, standing)
+            throttled(standing, now, now.plus(pause))
         }
-        Verdict::ThrottledThisMinute => {
-            let until = next_minute(now).max(now.plus(asked));
-            (Reaction { slower: true, ..organisation(until) }, Standing { since: Some(since), ..standing })
-        }
+        Verdict::ThrottledThisMinute => throttled(standing, now, next_minute(now).max(now.plus(asked))),
         Verdict::QuotaSpent => {
             let until = failure.month_ends.min(now.plus(QUOTA_PROBE)).max(now.plus(LEAST_PAUSE));
             let reaction = Reaction { month_spent: true, ..organisation(until) };
@@ -191,6 +181,17 @@ pub fn react(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (React
         Verdict::RefusedUser => (own_wait(failure), Standing::default()),
         Verdict::UnknownUser | Verdict::Refused => refused(failure, standing, steps),
     }
+}
+
+/// Told to wait. Without a good answer for longer than a hiccup lasts it is a reason of its own, however short each wait is.
+fn throttled(standing: Standing, now: Timestamp, until: Timestamp) -> (Reaction, Standing) {
+    let since = standing.since.unwrap_or(now);
+    let standing = if until.since(since) > LONG_PAUSE {
+        standing.shut_for(Cause::Throttled, now, until)
+    } else {
+        Standing { since: Some(since), ..standing }
+    };
+    (Reaction { slower: true, ..organisation(until) }, standing)
 }
 
 /// A refusal: the user's trouble, until three users who were answered well shortly before are refused in a row.
@@ -346,6 +347,25 @@ mod tests {
         assert_eq!(standing.shut.map(|shut| shut.cause), Some(Cause::Throttled));
         let short = Failure { retry_after: Some(Duration::ZERO), ..failure(&verdict) };
         assert_eq!(react(&short, Standing::default(), &STEPS).0.until, after(1));
+    }
+
+    #[test]
+    fn short_waits_without_a_good_answer_for_more_than_a_minute_are_a_reason() {
+        for verdict in [Verdict::Throttled { pause: Duration::from_secs(1) }, Verdict::ThrottledThisMinute] {
+            let (mut standing, mut now) = (Standing::default(), NOW);
+            while now < after(55) {
+                let reaction;
+                (reaction, standing) = react(&Failure { now, ..failure(&verdict) }, standing, &STEPS);
+                assert!(standing.shut.is_none() || reaction.until > after(60), "{verdict:?}");
+                now = reaction.until;
+            }
+            for _ in 0..10 {
+                standing = react(&Failure { now, ..failure(&verdict) }, standing, &STEPS).1;
+                now = now.plus(Duration::from_secs(1));
+            }
+            let shut = standing.shut.expect("a reason");
+            assert_eq!((shut.cause, shut.since), (Cause::Throttled, NOW), "{verdict:?}");
+        }
     }
 
     #[test]

@@ -125,12 +125,6 @@ impl History {
         &self.readers
     }
 
-    /// Whether the database answers at all.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1 FROM installation").fetch_optional(&self.readers).await?;
-        Ok(())
-    }
-
     /// Everybody ever watched, by name.
     pub async fn people(&self) -> Result<Vec<Person>, StoreError> {
         Ok(sqlx::query_as(PEOPLE).fetch_all(&self.readers).await?)

@@ -18,6 +18,7 @@
 //! census     numbers for who watches over the daemon
 //! accounts   spending, events about nobody
 //! gaps       when nobody looked, and the words for why
+//! open_gaps  why users are not polled at this moment
 //! notices    which alerts fire, closed windows
 //! sweeps     whether sweeps are believed, and what they cost
 //! outbox     deliveries: taken, written back
@@ -54,6 +55,7 @@ mod jsonb;
 mod lock;
 mod notices;
 mod open;
+pub mod open_gaps;
 pub mod outbox;
 mod people;
 mod readonly;

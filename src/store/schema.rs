@@ -76,6 +76,7 @@ fn migrations() -> Vec<Migration> {
         migration(8, "twins", include_str!("../../migrations/0008_twins.sql")),
         migration(9, "gap clock", include_str!("../../migrations/0009_gap_clock.sql")),
         migration(14, "erasures", include_str!("../../migrations/0014_erasures.sql")),
+        migration(15, "open gaps", include_str!("../../migrations/0015_open_gaps.sql")),
         migration(16, "event checksums", include_str!("../../migrations/0016_event_checksums.sql")),
     ]
 }

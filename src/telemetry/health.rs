@@ -5,6 +5,7 @@
 //! atomic stores. Deliberately not here: alerts and metrics.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -44,7 +45,7 @@ pub struct OrgHealth {
     token: Mutex<Option<Result<(), String>>>,
     sweeps: Mutex<Option<Sweeps>>,
     blocked: Mutex<Option<Blocked>>,
-    refused: Mutex<Option<Refused>>,
+    unpolled: Mutex<Vec<Unpolled>>,
 }
 
 /// Why no user of an organisation is polled.
@@ -60,13 +61,49 @@ pub struct Blocked {
     pub next: Timestamp,
 }
 
-/// Users whom DingTalk refuses while it answers about others.
+/// Users who are not polled as planned while others of their organisation are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct Unpolled {
+    /// Why.
+    pub reason: UserReason,
     /// How many.
     pub users: usize,
-    /// When the first of them is polled again.
+    /// When the first of them is polled again; where polls are late, since when it is due.
     pub next: Timestamp,
+}
+
+/// Why single users are not polled as planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UserReason {
+    /// DingTalk refuses the user.
+    Refused,
+    /// Polls of the user fail.
+    Failed,
+    /// The user is due and waits for a call: the rate, the machine or slow answers.
+    Late,
+}
+
+impl UserReason {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Refused, Self::Failed, Self::Late];
+
+    /// One word for it, for status, readiness and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Late => "late",
+        }
+    }
+}
+
+impl fmt::Display for Unpolled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, users, next } = self;
+        let noun = if *users == 1 { "user" } else { "users" };
+        let when = if *reason == UserReason::Late { "due since" } else { "next retry at" };
+        write!(f, "{}: {users} {noun}, {when} {next}", reason.name())
+    }
 }
 
 /// What sweeps of an organisation do; nothing of it makes a daemon ill.
@@ -124,7 +161,7 @@ impl Default for OrgHealth {
             token: Mutex::new(None),
             sweeps: Mutex::new(None),
             blocked: Mutex::new(None),
-            refused: Mutex::new(None),
+            unpolled: Mutex::default(),
         }
     }
 }
@@ -231,14 +268,13 @@ impl Health {
         Readiness { ready: own && degraded.len() < state.orgs.len(), checks, degraded }
     }
 
-    /// Refused users, by organisation.
-    pub fn refused(&self) -> Vec<(OrgName, Refused)> {
+    /// Users who are not polled as planned, by organisation.
+    pub fn unpolled(&self) -> Vec<(OrgName, Vec<Unpolled>)> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |(name, org): (&OrgName, &Arc<OrgHealth>)| {
-            (*org.refused.lock().unwrap_or_else(PoisonError::into_inner))
-                .map(|refused| (name.clone(), refused))
+            (name.clone(), org.unpolled.lock().unwrap_or_else(PoisonError::into_inner).clone())
         };
-        state.orgs.iter().filter_map(of).collect()
+        state.orgs.iter().map(of).collect()
     }
 
     /// Why organisations are not polled.
@@ -283,9 +319,9 @@ impl OrgHealth {
         *self.blocked.lock().unwrap_or_else(PoisonError::into_inner) = blocked;
     }
 
-    /// Users whom DingTalk refuses.
-    pub fn refused(&self, refused: Option<Refused>) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    /// Users who are not polled as planned, at most once for each reason.
+    pub fn unpolled(&self, unpolled: Vec<Unpolled>) {
+        *self.unpolled.lock().unwrap_or_else(PoisonError::into_inner) = unpolled;
     }
 
     fn degraded(&self, name: &OrgName, checks: &[Check]) -> Option<Degraded> {
@@ -325,8 +361,8 @@ impl OrgHealth {
             Some(at) => format!("the newest good poll was {} s ago", now.since(at).as_secs()),
             None => "no poll has succeeded yet".to_owned(),
         };
-        if let Some(Refused { users, next }) = *self.refused.lock().unwrap_or_else(PoisonError::into_inner) {
-            seen = format!("{seen}; DingTalk refuses {}, next retry at {next}", counted(users));
+        for unpolled in &*self.unpolled.lock().unwrap_or_else(PoisonError::into_inner) {
+            seen = format!("{seen}; {unpolled}");
         }
         if let Some(Blocked { cause, text, next, .. }) =
             &*self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
@@ -341,10 +377,6 @@ impl OrgHealth {
             check("poll", org, false, &format!("{seen}; the next good poll is {late} s late"))
         }
     }
-}
-
-fn counted(users: usize) -> String {
-    if users == 1 { "1 user".to_owned() } else { format!("{users} users") }
 }
 
 #[expect(clippy::ref_option, reason = "serde calls it so")]

@@ -3,6 +3,7 @@
 //! Guards: for this machine and for who has the token; no person is named unless the config says so; a database that does
 //! not answer costs its part of the page, not the page. Deliberately not here: counting (`telemetry::metrics`).
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +15,12 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use super::{Peer, State, gate};
-use crate::ids::OrgName;
+use crate::ids::{OrgName, WebhookName};
 use crate::policy::circuit::Cause;
-use crate::store::census::weight;
-use crate::store::history::{BudgetRow, Counts, History, Standing};
-use crate::store::{StoreError, census::Queue};
-use crate::telemetry::health::{Health, SweepState, Sweeps};
+use crate::store::StoreError;
+use crate::store::census::{BlockedWebhook, Queue, weight};
+use crate::store::history::{BudgetRow, Counts, Standing};
+use crate::telemetry::health::{Health, SweepState, Sweeps, Unpolled, UserReason};
 use crate::telemetry::log;
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics, Page, seconds};
 use crate::telemetry::settings::InForce;
@@ -49,8 +50,10 @@ pub struct Measured {
 struct Read {
     counts: Counts,
     queues: Vec<Queue>,
+    blocked: Vec<BlockedWebhook>,
     budget: Vec<BudgetRow>,
     people: Vec<Standing>,
+    webhooks: Arc<[WebhookName]>,
 }
 
 /// The page.
@@ -75,7 +78,7 @@ pub(super) async fn metrics(
     let help = "Log lines dropped because the standard error was not read.";
     page.family("presenced_log_lines_dropped_total", "counter", help);
     page.sample(&[], log::dropped_lines());
-    let read = timeout(READ_TIME, read(&state.0.history, measured.per_user.load(Ordering::Relaxed))).await;
+    let read = timeout(READ_TIME, read(&state, measured.per_user.load(Ordering::Relaxed))).await;
     page.family("presenced_database_answers", "gauge", "Whether the database was read for this page.");
     page.sample(&[], u8::from(matches!(read, Ok(Ok(_)))));
     if let Ok(Ok(read)) = read {
@@ -88,11 +91,14 @@ pub(super) async fn metrics(
     (StatusCode::OK, [(header::CONTENT_TYPE, CONTENT_TYPE)], page.text()).into_response()
 }
 
-async fn read(history: &History, per_user: bool) -> Result<Read, StoreError> {
+async fn read(state: &State, per_user: bool) -> Result<Read, StoreError> {
+    let history = &state.0.history;
     let people = if per_user { history.now(None, true, MOST_ROWS).await? } else { Vec::new() };
     Ok(Read {
         counts: history.counts().await?,
         queues: history.queues().await?,
+        blocked: state.blocked_webhooks().await?,
+        webhooks: state.webhooks(),
         budget: history.budget(MOST_ROWS).await?,
         people,
     })
@@ -119,11 +125,20 @@ fn liveness(page: &mut Page, health: &Health) {
             page.sample(&labels, u8::from(blocked.as_ref().is_some_and(|blocked| blocked.cause == cause)));
         }
     }
+    let unpolled = health.unpolled();
+    let users = |all: &[Unpolled], reason| {
+        all.iter().find(|unpolled| unpolled.reason == reason).map_or(0, |unpolled| unpolled.users)
+    };
     page.family("presenced_refused_users", "gauge", "Users whom DingTalk refuses; retried at growing waits.");
-    let refused = health.refused();
-    for (org, _) in health.blocked() {
-        let users = refused.iter().find(|(name, _)| *name == org).map_or(0, |(_, refused)| refused.users);
-        page.sample(&[("org", org.as_str())], users);
+    for (org, all) in &unpolled {
+        page.sample(&[("org", org.as_str())], users(all, UserReason::Refused));
+    }
+    let help = "Users who are not polled as planned while others of their organisation are.";
+    page.family("presenced_unpolled_users", "gauge", help);
+    for (org, all) in &unpolled {
+        for reason in UserReason::ALL {
+            page.sample(&[("org", org.as_str()), ("reason", reason.name())], users(all, reason));
+        }
     }
 }
 
@@ -172,7 +187,7 @@ fn settings(page: &mut Page, measured: &Measured) {
 }
 
 fn database(page: &mut Page, read: &Read, now: Timestamp) {
-    let Read { counts, queues, budget, people } = read;
+    let Read { counts, queues, blocked, budget, people, webhooks } = read;
     page.family("presenced_people", "gauge", "People on the watch list, by what is believed of them.");
     let outside = counts.watched - counts.inside - counts.unknown;
     for (presence, n) in [("in", counts.inside), ("out", outside), ("unknown", counts.unknown)] {
@@ -187,6 +202,7 @@ fn database(page: &mut Page, read: &Read, now: Timestamp) {
         page.sample(&[], seconds(at));
     }
     queue(page, queues, now);
+    blocked_webhooks(page, webhooks, blocked);
     spending(page, budget);
     if !people.is_empty() {
         page.family("presenced_user_in_meeting", "gauge", "Whether somebody is in a meeting; -1: not known.");
@@ -223,6 +239,23 @@ fn queue(page: &mut Page, queues: &[Queue], now: Timestamp) {
     for queue in queues {
         let age = queue.oldest.map_or(0.0, |at| now.since(at).as_secs_f64());
         page.sample(&[("webhook", &queue.webhook)], age);
+    }
+}
+
+/// Also of webhooks that were removed while something waits for them.
+fn blocked_webhooks(page: &mut Page, webhooks: &[WebhookName], blocked: &[BlockedWebhook]) {
+    let help = "1 for the reason for which something that waits for a webhook is not sent.";
+    page.family("presenced_delivery_blocked", "gauge", help);
+    let names: BTreeSet<&str> = webhooks
+        .iter()
+        .map(WebhookName::as_str)
+        .chain(blocked.iter().map(|one| one.webhook.as_str()))
+        .collect();
+    for name in names {
+        let reason = blocked.iter().find(|one| one.webhook == name).map(|one| one.reason);
+        for known in BlockedWebhook::REASONS {
+            page.sample(&[("webhook", name), ("reason", known)], u8::from(reason == Some(known)));
+        }
     }
 }
 

@@ -20,7 +20,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, SystemClock};
+use crate::ids::WebhookName;
 use crate::secret::Secret;
+use crate::store::StoreError;
+use crate::store::census::BlockedWebhook;
 use crate::store::history::History;
 use crate::telemetry::health::Health;
 
@@ -56,6 +59,8 @@ struct Inner {
     measured: OnceLock<Measured>,
     /// `[http] hosts`, in lower case.
     hosts: RwLock<Vec<String>>,
+    /// The webhooks of the config in force.
+    webhooks: RwLock<Arc<[WebhookName]>>,
 }
 
 impl State {
@@ -75,6 +80,7 @@ impl State {
             listen,
             measured: OnceLock::new(),
             hosts: RwLock::default(),
+            webhooks: RwLock::new(Arc::from([])),
         }))
     }
 
@@ -100,6 +106,21 @@ impl State {
     pub fn set_hosts(&self, hosts: &[String]) {
         let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         *self.0.hosts.write().unwrap_or_else(PoisonError::into_inner) = hosts;
+    }
+
+    /// The webhooks that are sent to, from now on.
+    pub fn set_webhooks(&self, webhooks: impl Iterator<Item = WebhookName>) {
+        *self.0.webhooks.write().unwrap_or_else(PoisonError::into_inner) = webhooks.collect();
+    }
+
+    /// The webhooks that are sent to.
+    fn webhooks(&self) -> Arc<[WebhookName]> {
+        Arc::clone(&self.0.webhooks.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The webhooks of which something is not sent at this moment.
+    async fn blocked_webhooks(&self) -> Result<Vec<BlockedWebhook>, StoreError> {
+        self.0.history.blocked_webhooks(&self.webhooks(), self.0.clock.now()).await
     }
 
     /// Whether this is one of them, with whatever port a proxy or a published port has.

@@ -11,6 +11,7 @@ use axum::response::Response;
 use tokio::time::timeout;
 
 use super::{Peer, State, gate, json};
+use crate::store::census::BlockedWebhook;
 use crate::telemetry::health::{Check, Degraded, Readiness};
 
 /// A database that is slower than this serves nobody.
@@ -29,20 +30,28 @@ pub(super) async fn readyz(
     headers: HeaderMap,
 ) -> Response {
     let Readiness { mut ready, mut checks, degraded } = state.0.health.readiness(state.0.clock.now());
-    let answers = timeout(DATABASE_TIME, state.0.history.ping()).await;
-    if !matches!(answers, Ok(Ok(()))) {
+    // Reading them shows that the database answers.
+    let read = timeout(DATABASE_TIME, state.blocked_webhooks()).await.ok().and_then(Result::ok);
+    if read.is_none() {
         ready = false;
         checks.push(Check { name: "database", org: None, ok: false, reason: "does not answer".to_owned() });
     }
+    let webhooks = read.unwrap_or_default();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // A page whose name was turned to this address (DNS rebinding) comes from this machine, but by another name.
     let local = peer.ip().to_canonical().is_loopback() && gate::is_known(&state, &headers, &uri);
     let may_know = local || gate::has_token(&headers, &state.token());
-    json(status, body(ready, &checks, &degraded, may_know))
+    json(status, body(ready, &checks, &degraded, &webhooks, may_know))
 }
 
 /// Whoever may not know the reasons still gets the answer.
-fn body(ready: bool, checks: &[Check], degraded: &[Degraded], may_know: bool) -> String {
+fn body(
+    ready: bool,
+    checks: &[Check],
+    degraded: &[Degraded],
+    webhooks: &[BlockedWebhook],
+    may_know: bool,
+) -> String {
     if !may_know {
         return serde_json::json!({ "ready": ready }).to_string();
     }
@@ -54,8 +63,10 @@ fn body(ready: bool, checks: &[Check], degraded: &[Degraded], may_know: bool) ->
             None => format!("{}: {}", check.name, check.reason),
         })
         .collect();
-    serde_json::json!({ "ready": ready, "reasons": reasons, "checks": checks, "degraded": degraded })
-        .to_string()
+    serde_json::json!({
+        "ready": ready, "reasons": reasons, "checks": checks, "degraded": degraded, "webhooks": webhooks
+    })
+    .to_string()
 }
 
 #[cfg(test)]
@@ -65,8 +76,8 @@ mod tests {
     #[test]
     fn the_reasons_are_for_this_machine_and_for_who_has_the_token() {
         let checks = [Check { name: "database", org: None, ok: false, reason: "disk full".to_owned() }];
-        assert_eq!(body(false, &checks, &[], false), r#"{"ready":false}"#);
-        let known: serde_json::Value = serde_json::from_str(&body(false, &checks, &[], true)).unwrap();
+        assert_eq!(body(false, &checks, &[], &[], false), r#"{"ready":false}"#);
+        let known: serde_json::Value = serde_json::from_str(&body(false, &checks, &[], &[], true)).unwrap();
         assert_eq!(known["reasons"], serde_json::json!(["database: disk full"]));
     }
 }

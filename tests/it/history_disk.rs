@@ -14,11 +14,11 @@ use crate::harness::loopback;
 use crate::harness::receiver::{Receiver, SECRET};
 
 /// A small disk of its own, let go at the end.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(pub(crate) PathBuf);
 
 impl SmallDisk {
     #[track_caller]
-    fn mount(at: &Path) -> Self {
+    pub(crate) fn mount(at: &Path) -> Self {
         fs::create_dir(at).expect("a folder");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "none"]).arg(at).output();
         let mounted = mounted.expect("`mount` is part of every Debian");
@@ -30,13 +30,13 @@ impl SmallDisk {
         Self(at.to_owned())
     }
 
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         let mut file = fs::File::create(self.0.join("filler")).expect("a file");
         // Until there is no room, which is an error.
         let _ = std::io::copy(&mut std::io::repeat(7), &mut file);
     }
 
-    fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         fs::remove_file(self.0.join("filler")).expect("the filler is there");
     }
 }

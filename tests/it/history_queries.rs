@@ -10,9 +10,9 @@ use crate::store_fixture::Place;
 use crate::tidy::{read, root};
 
 /// Tables of a few rows, whatever the history's length: reading them whole is the best there is. `v_gaps` is put together
-/// from two halves, whose own steps are in the plan; `o` is a row for each organisation.
+/// from two halves, whose own steps are in the plan; `k` is a row for each webhook.
 const SMALL: &[&str] =
-    &["people", "p", "usage", "organisations", "webhooks", "installation", "lanes", "o", "v_gaps"];
+    &["people", "p", "usage", "organisations", "webhooks", "installation", "lanes", "k", "v_gaps"];
 
 async fn plan(place: &Place, sql: &str) -> Vec<String> {
     let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")).into_sql_str();
@@ -86,6 +86,7 @@ async fn the_usual_ways_into_the_views_are_by_index() {
         "SELECT * FROM v_deliveries WHERE state = 'dead'",
         "SELECT * FROM v_deliveries WHERE state = 'pending'",
         "SELECT * FROM v_health",
+        "SELECT * FROM v_webhooks",
     ] {
         let plan = plan(&place, question).await;
         assert!(scans(&plan).is_empty(), "{question} reads a whole table:\n{}", plan.join("\n"));

@@ -10,10 +10,10 @@ use std::time::Duration;
 use presenced::presence::attendance::Role;
 use presenced::presence::visit::{Basis, LeftReason};
 use presenced::store::gaps::{Because, Why};
-use presenced::store::{Miss, Recording};
+use presenced::store::open_gaps::{OpenGap, OpenGaps};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-use crate::store_fixture::{Place, START, enroll_one, enrolment, later, look, org, snapshot};
+use crate::store_fixture::{Place, START, enroll_one, enrolment, later, org};
 
 /// Columns of free text: names, ids, JSON, what others said. Whoever adds one of a few words gives it a CHECK instead.
 const FREE: &[&str] = &[
@@ -39,6 +39,8 @@ const FREE: &[&str] = &[
     "installation.time_zone",
     "lanes.org",
     "lanes.webhook",
+    "open_gaps.error",
+    "open_gaps.org",
     "organisations.counts",
     "organisations.org",
     "people.belief",
@@ -164,54 +166,60 @@ async fn every_instant_has_a_twin_that_people_can_read_and_no_check_computes() {
     assert_eq!(silent, Vec::<String>::new());
 }
 
-/// (who, why, error) of the gaps that go on.
-async fn going_on(place: &Place) -> Vec<(Option<String>, String, Option<String>)> {
-    let sql = "SELECT who, why, error FROM v_gaps WHERE to_at IS NULL AND minutes > 5 ORDER BY who";
+/// (who, why, error, from) of the gaps that go on.
+async fn going_on(place: &Place) -> Vec<(Option<String>, String, Option<String>, i64)> {
+    let sql = "SELECT who, why, error, from_ms FROM v_gaps WHERE to_at IS NULL AND minutes > 5 ORDER BY who";
     sqlx::query_as(AssertSqlSafe(sql).into_sql_str()).fetch_all(&mut place.look().await).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_gap_that_goes_on_is_shown_by_the_newest_poll_whatever_the_readers_clock_says() {
+async fn a_gap_that_goes_on_has_the_reason_that_was_kept_until_it_ends() {
     let place = Place::new();
     let store = place.open().await;
     let (people, _) = store.enroll(vec![enrolment("li"), enrolment("wang")]).await.unwrap();
-    let seen = |person_id, at, next| Recording {
-        snapshot: Some(snapshot(at, 1)),
-        looked_at: Some(at),
-        next_poll: Some(next),
-        ..look(person_id)
-    };
     let (li, wang) = (people[0].person_id, people[1].person_id);
-    store.record(seen(li, START, later(60))).await.unwrap();
-    store.record(seen(wang, START, later(60))).await.unwrap();
-    // For the reader's clock these polls are overdue by years.
-    assert_eq!(going_on(&place).await, [], "no poll is late by the newest one");
-
-    let miss = |person_id, at, next| Miss {
-        person_id,
-        org: org(),
-        at,
-        class: "unknown_user",
-        text: "who is that".to_owned(),
-        next_poll: next,
+    let open =
+        |person, from, why, error| ((org(), person), OpenGap { from, because: Because { why, error } });
+    let keep = async |anew, ended, begun| {
+        store.keep_open_gaps(OpenGaps { anew, ended, begun }).await.unwrap();
     };
-    store.flush(Vec::new(), vec![miss(li, later(299), later(600))]).await.unwrap();
-    assert_eq!(going_on(&place).await, [], "not five minutes yet");
-    store.flush(Vec::new(), vec![miss(li, later(301), later(600))]).await.unwrap();
-    let alone = (Some("Name li".to_owned()), "failed".to_owned(), Some("unknown_user".to_owned()));
-    store.record(seen(wang, later(301), later(400))).await.unwrap();
-    assert_eq!(going_on(&place).await, [alone]);
+    let nobody = 4711;
+    keep(
+        false,
+        vec![],
+        vec![
+            open(Some(li), START, Why::Failed, Some("unknown_user")),
+            open(Some(wang), later(1), Why::Late, None),
+            open(Some(nobody), START, Why::Late, None),
+        ],
+    )
+    .await;
+    let of_li =
+        (Some("Name li".to_owned()), "failed".to_owned(), Some("unknown_user".to_owned()), START.as_ms());
+    let of_wang = (Some("Name wang".to_owned()), "late".to_owned(), None, later(1).as_ms());
+    assert_eq!(going_on(&place).await, [of_li.clone(), of_wang], "who was erased has none");
 
-    store.flush(Vec::new(), vec![miss(wang, later(602), later(900))]).await.unwrap();
-    let organisation = (None, "upstream".to_owned(), Some("unknown_user".to_owned()));
-    assert_eq!(going_on(&place).await, [organisation], "once for the organisation");
+    let banned = open(None, later(2), Why::Banned, Some("banned"));
+    let refused = open(None, later(2), Why::Upstream, Some("refused"));
+    keep(false, vec![(org(), Some(wang))], vec![banned]).await;
+    keep(false, vec![], vec![refused]).await;
+    let all = (None, "upstream".to_owned(), Some("refused".to_owned()), later(2).as_ms());
+    assert_eq!(going_on(&place).await, [all, of_li], "another reason takes the place of the first");
 
-    store.record(seen(li, later(620), later(660))).await.unwrap();
-    store.record(seen(wang, later(961), later(1_000))).await.unwrap();
-    assert_eq!(going_on(&place).await, [(Some("Name li".to_owned()), "late".to_owned(), None)]);
+    keep(true, vec![], vec![open(Some(wang), START, Why::Late, None)]).await;
+    assert_eq!(going_on(&place).await.len(), 1, "what an earlier daemon left is gone");
+    keep(false, vec![(org(), Some(wang))], vec![]).await;
+    assert_eq!(going_on(&place).await, []);
 
     store.note_own_gap(li, START, START.plus(Duration::from_hours(1)), Why::Failed).await.unwrap();
-    let own = "SELECT count(*) FROM v_gaps WHERE who = 'Name li' AND minutes = 60 AND error = 'unknown_user'";
+    let own = "SELECT count(*) FROM v_gaps WHERE who = 'Name li' AND minutes = 60 AND why = 'failed'";
     assert_eq!(place.count(own).await, 1);
+    for why in Why::ALL {
+        let word = why.name();
+        let sql = format!("INSERT INTO open_gaps (org, from_ms, why) VALUES ('{word}', 1, '{word}')");
+        let written = sqlx::query(AssertSqlSafe(sql).into_sql_str()).execute(&mut place.meddle().await).await;
+        let goes_on = !why.is_planned() && why != Why::Restart;
+        assert_eq!(written.is_ok(), goes_on, "{word}");
+    }
     store.close().await.unwrap();
 }

@@ -22,14 +22,14 @@ fn now_ms() -> i64 {
 }
 
 /// A site whose listener is at a port that was free a moment ago.
-fn listening(site: &Site) -> String {
+pub(crate) fn listening(site: &Site) -> String {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let address = free.expect("a free port").to_string();
     site.edit("listen = \"\"", &format!("listen = \"{address}\""));
     address
 }
 
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("the listener is there");
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("the listener reads");

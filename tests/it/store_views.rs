@@ -25,6 +25,7 @@ const VIEWS: &[(&str, &str)] = &[
     ),
     ("v_budget", "org, month, used, call_limit, projected, throttled"),
     ("v_health", "who, org, watched, last_poll_at, last_ok_at, errors_24h, last_error"),
+    ("v_webhooks", "webhook, state, blocked, reason, waiting, next_at"),
 ];
 
 async fn a_database_with_something_in_it() -> Place {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use super::{ConfigFile, Files, Hook, Month, People, Picture, Windows};
 use crate::cli::output::{ERROR, GOOD, Printer, WARNING, ago, counted, folded, harmless};
-use crate::control::{RefusedUsers, StatusReport};
+use crate::control::{StatusReport, UnpolledUsers};
 use crate::time::Timestamp;
 
 /// Cells before what there is to say.
@@ -29,11 +29,8 @@ pub(super) fn show(picture: &Picture, now: Timestamp, printer: &Printer) -> Stri
     config(&picture.config, picture.daemon.as_ref(), since, &mut line);
     line("windows", hours(&picture.windows, printer));
     line("people", people(&picture.people, since));
-    for refused in picture.daemon.iter().flat_map(|daemon| &daemon.refused_users) {
-        let RefusedUsers { org, users, next_ms } = refused;
-        let users = counted(*users, "user is", "users are");
-        let next = Timestamp::from_ms(*next_ms);
-        line("", format!("{org}: {users} refused by DingTalk; next retry at {next}"));
+    for unpolled in picture.daemon.iter().flat_map(|daemon| &daemon.unpolled_users) {
+        line("", not_as_planned(unpolled));
     }
     for month in &picture.budget {
         line("budget", spending(month));
@@ -122,6 +119,16 @@ fn people(people: &People, since: impl Fn(i64) -> String) -> String {
     text
 }
 
+fn not_as_planned(unpolled: &UnpolledUsers) -> String {
+    let UnpolledUsers { org, reason, users, next_ms } = unpolled;
+    let (users, next) = (counted(*users, "user is", "users are"), Timestamp::from_ms(*next_ms));
+    match &**reason {
+        "refused" => format!("{org}: {users} refused by DingTalk; next retry at {next}"),
+        "late" => format!("{org}: {users} polled late; due since {next}"),
+        _ => format!("{org}: {users} not answered well, polls {reason}; next retry at {next}"),
+    }
+}
+
 fn spending(month: &Month) -> String {
     let Month { org, name, used, limit, projected, throttled } = month;
     let mut calls = match limit {
@@ -138,13 +145,21 @@ fn spending(month: &Month) -> String {
 }
 
 fn delivering(hook: &Hook, since: impl Fn(i64) -> String) -> String {
-    let Hook { webhook, state, reason, pending, dead, oldest_ms, next_probe_ms } = hook;
-    let mut text = format!("{webhook} is {state}");
+    let Hook { webhook, state, blocked, reason, pending, dead, oldest_ms, next_attempt_ms, next_probe_ms } =
+        hook;
+    let mut text = match blocked {
+        Some("removed") => format!("{webhook} is removed from the config"),
+        Some(blocked) if blocked != state => format!("{webhook} is {state}, {blocked}"),
+        _ => format!("{webhook} is {state}"),
+    };
     if let Some(reason) = reason {
         text += &format!(" ({reason})");
     }
     if let Some(ms) = next_probe_ms {
         text += &format!(", next probe at {}", Timestamp::from_ms(*ms));
+    }
+    if let Some(ms) = next_attempt_ms {
+        text += &format!(", next attempt at {}", Timestamp::from_ms(*ms));
     }
     if *pending > 0 {
         text += &format!(", {pending} waiting");
@@ -165,7 +180,7 @@ mod tests {
     use super::*;
     use crate::cli::OutputFormat;
     use crate::cli::sweeps::{Spending, Standing};
-    use crate::control::{RefusedConfig, RefusedUsers};
+    use crate::control::RefusedConfig;
 
     fn printer(width: usize) -> Printer {
         let format = OutputFormat::Table;
@@ -184,6 +199,10 @@ mod tests {
             calls_each: Some(2.9),
             last_ms: Some(94_000),
         }
+    }
+
+    fn unpolled(reason: &str) -> UnpolledUsers {
+        UnpolledUsers { org: "default".into(), reason: reason.into(), users: 2, next_ms: 160_000 }
     }
 
     fn picture(daemon: Option<StatusReport>) -> Picture {
@@ -212,10 +231,12 @@ mod tests {
             webhooks: vec![Hook {
                 webhook: "crm".into(),
                 state: "down".into(),
+                blocked: Some("down"),
                 reason: None,
                 pending: 2,
                 dead: 1,
                 oldest_ms: Some(40_000),
+                next_attempt_ms: None,
                 next_probe_ms: Some(160_000),
             }],
             database: Files { path: "/p.db".into(), main_bytes: 4096, wal_bytes: 0 },
@@ -234,7 +255,8 @@ mod tests {
             ready: false,
             reasons: vec!["token of default: credentials".into()],
             degraded: Vec::new(),
-            refused_users: vec![RefusedUsers { org: "default".into(), users: 2, next_ms: 160_000 }],
+            refused_users: Vec::new(),
+            unpolled_users: ["refused", "failed", "late"].map(unpolled).into(),
             sweeps: Vec::new(),
         };
         let now = Timestamp::from_ms(100_000);

@@ -10,7 +10,6 @@ use super::{Done, Poller};
 use crate::policy::circuit::Cause;
 use crate::presence::system::AlertName;
 use crate::store::Usage;
-use crate::telemetry::health::{Blocked, Refused};
 use crate::time::Timestamp;
 
 /// How often the slow ones are looked at.
@@ -27,9 +26,9 @@ impl Poller {
                 self.check_budget(index, now);
                 self.check_auth(index, now);
                 self.check_upstream(index, now);
-                self.report_state(index, now);
                 self.write_usage(index, now);
             }
+            self.report_reasons(now);
         }
         super::earliest(Some(self.next_alarm), self.tell_next(now))
     }
@@ -79,28 +78,6 @@ impl Poller {
             format!("{org}: no good answer for {minutes} minutes: {}", upstream.trouble_text)
         });
         self.set_alert(index, name, firing, "DingTalk answers again", now);
-    }
-
-    /// Tells readiness and status why no user of this organisation is polled, and how many users are refused.
-    fn report_state(&mut self, index: usize, now: Timestamp) {
-        let refused = self
-            .users
-            .iter()
-            .filter(|(_, watched)| watched.upstream == index && !watched.gone && watched.refusals > 0)
-            .map(|(_, watched)| watched.due);
-        let refused = refused.fold(None, |all: Option<Refused>, due| {
-            let Refused { users, next } = all.unwrap_or(Refused { users: 0, next: due });
-            Some(Refused { users: users + 1, next: next.min(due) })
-        });
-        let upstream = &self.upstreams[index];
-        let blocked = upstream.standing.shut.map(|shut| Blocked {
-            cause: shut.cause,
-            text: upstream.trouble_text.clone(),
-            since: shut.since,
-            next: shut.until.max(now),
-        });
-        upstream.health.blocked(blocked);
-        upstream.health.refused(refused);
     }
 
     /// Writes down refused calls when their number has changed; an organisation that is blocked makes no other write.

@@ -37,7 +37,7 @@ impl Poller {
         if self.tools.store.is_full() {
             // What is seen now could not be written down: nobody is looked at before there is room again.
             self.upstreams[index].cover_on(now);
-            self.tools.health.database(Err("the disk is full: polling is paused".to_owned()));
+            self.tools.health.database(Err("disk full: polling is paused until there is room".to_owned()));
             return Some(now.plus(super::FLUSH_EVERY));
         }
         let mut questions = 0;

@@ -22,6 +22,7 @@ use crate::policy::quota::Reservation;
 use crate::policy::sweep::Sweeping;
 use crate::presence::diff::Rules;
 use crate::store::history::lessons::Lesson;
+use crate::store::open_gaps::{OpenGap, Whose};
 use crate::store::{Enrolled, Miss, Store, StoreError, Stretch};
 use crate::tasks::alerts::{Board, Notice};
 use crate::telemetry::health::Health;
@@ -38,6 +39,7 @@ mod explain;
 mod flush;
 mod hours;
 mod pacing;
+mod reasons;
 pub mod reload;
 pub mod report;
 pub mod roster;
@@ -155,6 +157,7 @@ pub struct Poller {
     telling: bool,
     tell_after: Timestamp,
     next_alarm: Timestamp,
+    reasons: reasons::Reasons,
     stopping: bool,
     totals: Totals,
 }
@@ -196,6 +199,10 @@ enum Done {
         result: Result<(), StoreError>,
     },
     Noted {
+        result: Result<(), StoreError>,
+    },
+    OpenGapsKept {
+        rows: BTreeMap<Whose, OpenGap>,
         result: Result<(), StoreError>,
     },
     Enrolled {
@@ -261,6 +268,7 @@ impl Poller {
             return None;
         }
         let now = self.tools.clock.now();
+        self.watch_room(now);
         let mut wake = self.keep_hours(now);
         let tick = now >= self.next_start || self.next_start > now.plus(TICK);
         if tick {
@@ -295,6 +303,7 @@ impl Poller {
             Done::Swept(told) => self.sweep_told(*told),
             Done::Told { result } => self.told(result),
             Done::Noted { result } => self.noted(&result),
+            Done::OpenGapsKept { rows, result } => self.open_gaps_kept(rows, result),
             Done::Enrolled { waiting, lessons, result } => self.enrolled(*waiting, &lessons, result),
             Done::Left { user, result } => self.left(user, result),
         }

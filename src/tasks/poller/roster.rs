@@ -64,6 +64,8 @@ pub(super) struct Watched {
     pub(super) failures: u32,
     /// Refused polls in a row.
     pub(super) refusals: u32,
+    /// The class of the newest failure since the last good poll.
+    pub(super) error: Option<&'static str>,
     /// The next poll waits because the organisation or the address was refused, not the user.
     pub(super) held: bool,
     /// Good unchanged looks since the last flush.

@@ -6,6 +6,7 @@
 use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
 
+use super::reasons::why;
 use super::report::LookNow;
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
@@ -15,12 +16,12 @@ use crate::policy::reaction::{self, Failure, Hold, Reaction, Steps};
 use crate::presence::system::GapCause;
 use crate::presence::upkeep;
 use crate::store::StoreError;
-use crate::store::gaps::{Because, Why};
+use crate::store::gaps::Because;
 use crate::tasks::alerts::{self, Notice};
 use crate::time::Timestamp;
 
 /// So many failed looks in a row at one person are worth a line.
-const WORTH_A_LINE: u32 = 3;
+pub(super) const WORTH_A_LINE: u32 = 3;
 /// A good answer to a user counts as recent for this long.
 const LATELY: Duration = Duration::from_hours(24);
 /// So many outages are remembered for who was not looked at since; older ones run together.
@@ -73,6 +74,7 @@ impl Poller {
         let watched = &mut self.users[person];
         watched.failures = watched.failures.saturating_add(u32::from(reaction.counts));
         watched.refusals = watched.refusals.saturating_add(u32::from(error.verdict.is_refusal()));
+        watched.error = Some(error.class);
         watched.held = matches!(reaction.hold, Hold::Organisation | Hold::Everybody);
         self.log_failure(person, error, before);
         self.next_alarm = now;
@@ -189,6 +191,7 @@ impl Poller {
         }
         let failed = std::mem::take(&mut watched.failures) + std::mem::take(&mut watched.refusals) > 0;
         watched.held = false;
+        watched.error = None;
         let upstream = &mut self.upstreams[index];
         upstream.health.token(Ok(()));
         if upstream.slowed && upstream.limiter.is_at_full_rate(now) {
@@ -231,12 +234,11 @@ impl Poller {
         if !missed || from == now {
             return;
         }
-        let (cause, why) = match shut.cause {
-            Cause::Throttled => (GapCause::Throttled, Why::Throttled),
-            Cause::MonthSpent => (GapCause::Throttled, Why::Budget),
-            Cause::Upstream | Cause::Refused => (GapCause::Upstream, Why::Upstream),
-            Cause::Banned => (GapCause::Upstream, Why::Banned),
-            Cause::Auth => (GapCause::Upstream, Why::Auth),
+        let cause = match shut.cause {
+            Cause::Throttled | Cause::MonthSpent => GapCause::Throttled,
+            Cause::Upstream | Cause::Refused | Cause::Banned | Cause::Auth | Cause::DiskFull => {
+                GapCause::Upstream
+            }
         };
         let upstream = &mut self.upstreams[index];
         upstream.gap_untold = true;
@@ -252,7 +254,7 @@ impl Poller {
             from,
             to: now,
             cause,
-            because: Because { why, error: trouble },
+            because: Because { why: why(shut.cause), error: trouble },
         });
     }
 

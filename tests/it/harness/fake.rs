@@ -24,6 +24,7 @@ struct State {
     calls: HashMap<String, u64>,
     all_calls: u64,
     token_calls: u64,
+    token: Option<Vec<u8>>,
 }
 
 /// The numbers, not the answers.
@@ -70,6 +71,11 @@ impl Fake {
         self.state.with(|state| state.answers.insert(union_id.to_owned(), bytes));
     }
 
+    /// From now on whoever asks for a token gets these bytes; `None`: a token.
+    pub(crate) fn say_token(&self, bytes: Option<Vec<u8>>) {
+        self.state.with(|state| state.token = bytes);
+    }
+
     /// Waits until this person was looked at `more` times from now on.
     #[track_caller]
     pub(crate) fn wait_looks(&self, union_id: &str, more: u64) {
@@ -111,8 +117,13 @@ impl Fake {
 fn answer(state: &Watched<State>, request: &Request) -> Reply {
     match request.path.as_str() {
         "/v1.0/oauth2/accessToken" => {
-            state.with(|state| state.token_calls += 1);
-            Some(response(200, JSON, r#"{"expireIn":7200,"accessToken":"token-of-the-fake"}"#))
+            let said = state.with(|state| {
+                state.token_calls += 1;
+                state.token.clone()
+            });
+            said.or_else(|| {
+                Some(response(200, JSON, r#"{"expireIn":7200,"accessToken":"token-of-the-fake"}"#))
+            })
         }
         "/v1.0/conference/users/lists" => {
             let union_id = request.query.strip_prefix("unionId=").unwrap_or_default().to_owned();

@@ -1,0 +1,195 @@
+//! Why users are not polled at this moment: the same word for status, readiness, metrics and `v_gaps`.
+//!
+//! Guards: in open time every user who is not polled as planned has a reason, and it is removed when polling resumes; only
+//! what changed is written. Deliberately not here: which failure gives an organisation a reason (`policy::reaction`), alerts
+//! (`alerting`), gaps that are over (`standing`, `unseen`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::standing::WORTH_A_LINE;
+use super::{Done, FLUSH_EVERY, Poller};
+use crate::policy::circuit::Cause;
+use crate::store::StoreError;
+use crate::store::gaps::{Because, Why};
+use crate::store::open_gaps::{OpenGap, OpenGaps, Whose};
+use crate::telemetry::health::{Blocked, Unpolled, UserReason};
+use crate::time::Timestamp;
+
+/// A user who has been due for longer is polled late.
+const LATE_AFTER: Duration = Duration::from_mins(1);
+
+/// What was reported.
+#[derive(Debug, Default)]
+pub(super) struct Reasons {
+    /// Since when the disk is full.
+    full_since: Option<Timestamp>,
+    /// The gaps that go on, as the database has them; `None`: as an earlier daemon left them.
+    kept: Option<BTreeMap<Whose, OpenGap>>,
+    keeping: bool,
+}
+
+/// The users of an organisation, counted by reason.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    /// Somebody's window is open.
+    open: bool,
+    unpolled: Vec<Unpolled>,
+}
+
+impl Tally {
+    fn add(&mut self, reason: UserReason, next: Timestamp) {
+        match self.unpolled.iter_mut().find(|unpolled| unpolled.reason == reason) {
+            Some(unpolled) => {
+                unpolled.users += 1;
+                unpolled.next = unpolled.next.min(next);
+            }
+            None => self.unpolled.push(Unpolled { reason, users: 1, next }),
+        }
+    }
+}
+
+impl Poller {
+    /// Notices at once when the disk becomes full, and when there is room again.
+    pub(super) fn watch_room(&mut self, now: Timestamp) {
+        let is_full = self.tools.store.is_full();
+        if is_full != self.reasons.full_since.is_some() {
+            self.reasons.full_since = is_full.then_some(now);
+            self.next_alarm = now;
+        }
+    }
+
+    /// Reports why users are not polled.
+    pub(super) fn report_reasons(&mut self, now: Timestamp) {
+        let mut tallies = vec![Tally::default(); self.upstreams.len()];
+        let mut rows = BTreeMap::new();
+        let blocked: Vec<Option<Blocked>> =
+            (0..self.upstreams.len()).map(|index| self.blocked(index, now)).collect();
+        for (person, watched) in (0_u32..).zip(&self.people).filter(|(_, watched)| !watched.gone) {
+            let (index, tally) = (watched.upstream, &mut tallies[watched.upstream]);
+            let may_look = self.may_look(person);
+            tally.open |= may_look;
+            // Polls that wait with the whole organisation are not late: that has its own reason.
+            let reason = self
+                .user_reason(person, now)
+                .filter(|reason| *reason == UserReason::Refused || (may_look && blocked[index].is_none()));
+            let Some(reason) = reason else { continue };
+            tally.add(reason, watched.due);
+            if may_look && blocked[index].is_none() {
+                let (why, error) = match reason {
+                    UserReason::Refused | UserReason::Failed => (Why::Failed, watched.error),
+                    UserReason::Late => (Why::Late, None),
+                };
+                let whose = (self.upstreams[index].name.clone(), Some(watched.person_id));
+                rows.insert(whose, (self.last_seen(person), Because { why, error }));
+            }
+        }
+        for ((index, blocked), mut tally) in blocked.into_iter().enumerate().zip(tallies) {
+            let upstream = &self.upstreams[index];
+            if let Some(Blocked { cause, since, .. }) = blocked.as_ref().filter(|_| tally.open) {
+                let error = upstream.standing.shut.and(upstream.trouble);
+                let from = upstream.last_good.unwrap_or(*since);
+                rows.insert((upstream.name.clone(), None), (Some(from), Because { why: why(*cause), error }));
+            }
+            tally.unpolled.sort_by_key(|unpolled| unpolled.reason);
+            upstream.health.blocked(blocked);
+            upstream.health.unpolled(tally.unpolled);
+        }
+        self.keep_open_gaps(rows, now);
+    }
+
+    /// Why no user of an organisation is polled.
+    fn blocked(&self, index: usize, now: Timestamp) -> Option<Blocked> {
+        if let Some(since) = self.reasons.full_since {
+            let text = "there is no room to write down what a poll shows".to_owned();
+            return Some(Blocked { cause: Cause::DiskFull, text, since, next: now.plus(FLUSH_EVERY) });
+        }
+        let upstream = &self.upstreams[index];
+        upstream.standing.shut.map(|shut| Blocked {
+            cause: shut.cause,
+            text: upstream.trouble_text.clone(),
+            since: shut.since,
+            next: shut.until.max(now),
+        })
+    }
+
+    /// Why this user is not polled as planned.
+    fn user_reason(&self, person: u32, now: Timestamp) -> Option<UserReason> {
+        let watched = &self.people[person as usize];
+        // Who calls a user unknown sooner wants to know sooner.
+        let late_after = self.settings.stale_after.map_or(LATE_AFTER, |stale| stale.min(LATE_AFTER));
+        if watched.refusals > 0 {
+            Some(UserReason::Refused)
+        } else if watched.failures >= WORTH_A_LINE {
+            Some(UserReason::Failed)
+        } else {
+            (!watched.busy && now.since(watched.due) > late_after).then_some(UserReason::Late)
+        }
+    }
+
+    /// Writes which gaps go on, where that has changed.
+    fn keep_open_gaps(&mut self, rows: BTreeMap<Whose, (Option<Timestamp>, Because)>, now: Timestamp) {
+        if self.reasons.keeping {
+            return;
+        }
+        let kept = self.reasons.kept.as_ref();
+        let begins = |(whose, (seen, because)): (Whose, (Option<Timestamp>, Because))| {
+            // An episode keeps its beginning, whatever reasons follow in it.
+            let before = kept.and_then(|kept| kept.get(&whose)).map(|open| open.from);
+            let from = before.into_iter().chain(seen).min().unwrap_or(now).min(now);
+            (whose, OpenGap { from, because })
+        };
+        let rows: BTreeMap<Whose, OpenGap> = rows.into_iter().map(begins).collect();
+        if kept == Some(&rows) {
+            return;
+        }
+        let is_new = |whose: &Whose, open: &OpenGap| kept.is_none_or(|kept| kept.get(whose) != Some(open));
+        let gaps = OpenGaps {
+            anew: kept.is_none(),
+            ended: kept
+                .into_iter()
+                .flat_map(BTreeMap::keys)
+                .filter(|&whose| !rows.contains_key(whose))
+                .cloned()
+                .collect(),
+            begun: rows
+                .iter()
+                .filter(|(whose, open)| is_new(whose, open))
+                .map(|(whose, open)| (whose.clone(), *open))
+                .collect(),
+        };
+        self.reasons.keeping = true;
+        let store = self.tools.store.clone();
+        self.running.start(async move {
+            let result = store.keep_open_gaps(gaps).await;
+            Done::OpenGapsKept { rows, result }
+        });
+    }
+
+    pub(super) fn open_gaps_kept(&mut self, rows: BTreeMap<Whose, OpenGap>, result: Result<(), StoreError>) {
+        self.reasons.keeping = false;
+        match result {
+            Ok(()) => {
+                self.reasons.kept = Some(rows);
+                // Where every window is closed this is the first write.
+                if self.reasons.full_since.is_none() {
+                    self.tools.health.database(Ok(()));
+                }
+            }
+            // Tried again with the next report.
+            Err(error) => self.database_failed(&error),
+        }
+    }
+}
+
+/// The word in the history.
+pub(super) fn why(cause: Cause) -> Why {
+    match cause {
+        Cause::Throttled => Why::Throttled,
+        Cause::MonthSpent => Why::Budget,
+        Cause::Upstream | Cause::Refused => Why::Upstream,
+        Cause::Banned => Why::Banned,
+        Cause::Auth => Why::Auth,
+        Cause::DiskFull => Why::DiskFull,
+    }
+}
