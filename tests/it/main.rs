@@ -51,6 +51,7 @@ mod organisations;
 mod poller_days;
 mod poller_harness;
 mod poller_pacing;
+mod reasons;
 mod recipes;
 mod reload;
 mod reload_watch;
