@@ -23,7 +23,7 @@ const VERSIONS: &str = "SELECT (SELECT application_id FROM pragma_application_id
     (SELECT user_version FROM pragma_user_version), \
     (SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'), \
     (SELECT count(*) FROM sqlite_schema WHERE tbl_name <> '_sqlx_migrations')";
-const NEWEST_MIGRATION: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
+const APPLIED: &str = "SELECT version, checksum FROM _sqlx_migrations ORDER BY version";
 
 /// What a file says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,14 +41,23 @@ pub(super) async fn inspect(connection: &mut SqliteConnection, path: &Path) -> R
         let what = format!("its application_id is {application}");
         return Err(StoreError::Foreign { path: path.to_owned(), what });
     }
-    let migrated: i64 = if migrations == 0 {
-        0
+    let applied: Vec<(i64, Vec<u8>)> = if migrations == 0 {
+        Vec::new()
     } else {
-        sqlx::query_scalar(NEWEST_MIGRATION).fetch_one(&mut *connection).await?
+        sqlx::query_as(APPLIED).fetch_all(&mut *connection).await?
     };
-    let found = user_version.max(migrated);
+    let found = applied.last().map_or(0, |(version, _)| *version).max(user_version);
     if found > SCHEMA_VERSION {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION });
+    }
+    // A released migration never changes, so another checksum is damage that SQLite cannot see.
+    let is_ours = |(version, checksum): &(i64, Vec<u8>)| {
+        let mut known = self::migrations().into_iter().filter(|known| known.version == *version);
+        known.all(|known| *known.checksum == **checksum)
+    };
+    if let Some((version, _)) = applied.iter().find(|applied| !is_ours(applied)) {
+        let what = format!("the checksum that it holds of migration {version} is wrong");
+        return Err(StoreError::Damaged { path: path.to_owned(), what });
     }
     Ok(Versions { schema: found })
 }
