@@ -49,6 +49,8 @@ pub(super) struct Desk {
     batches: Batches,
     /// Lanes that wait after a failed attempt become ready with the next turn: what they failed for may be put right.
     pub(super) hurries: bool,
+    /// Requests in flight that began before the webhook was changed: what they fail for may be put right as well.
+    outdated: u32,
     /// There may be work nobody has looked at.
     look: bool,
     /// When the next free lane is ready, as of the last look.
@@ -73,6 +75,7 @@ impl Desk {
             rate,
             batches,
             hurries: false,
+            outdated: 0,
             look: true,
             next_ready: None,
             asked: None,
@@ -89,7 +92,9 @@ impl Desk {
         pace: Option<SharedPace>,
         now: Timestamp,
     ) {
-        self.hurries |= differs || !self.target.sender.is_alike(&target.sender);
+        if differs || !self.target.sender.is_alike(&target.sender) {
+            (self.hurries, self.outdated) = (true, self.in_flight);
+        }
         // What was wrong with it may be put right: a webhook that is down is probed at once.
         by_hand::apply(&mut self.health, Change::Answered, now);
         self.batches.replace(target.sender.batching(), pace);
@@ -191,6 +196,8 @@ impl Desk {
         at: Timestamp,
     ) -> (Vec<Finished>, Vec<i64>) {
         self.in_flight -= 1;
+        self.hurries |= self.outdated > 0;
+        self.outdated = self.outdated.saturating_sub(1);
         // Its lanes move on.
         self.look = true;
         let (tickets, behind): (Vec<Ticket>, Vec<VecDeque<Claimed>>) = tickets.into_iter().unzip();
