@@ -10,9 +10,10 @@ use crate::store_fixture::Place;
 use crate::tidy::{read, root};
 
 /// Tables of a few rows, whatever the history's length: reading them whole is the best there is. `v_gaps` is put together
-/// from two halves, whose own steps are in the plan; `k` is a row for each webhook.
+/// from two halves, whose own steps are in the plan; `o` is a row for each gap that goes on, `k` for
+/// each webhook.
 const SMALL: &[&str] =
-    &["people", "p", "usage", "organisations", "webhooks", "installation", "lanes", "k", "v_gaps"];
+    &["people", "p", "usage", "organisations", "webhooks", "installation", "lanes", "o", "k", "v_gaps"];
 
 async fn plan(place: &Place, sql: &str) -> Vec<String> {
     let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")).into_sql_str();

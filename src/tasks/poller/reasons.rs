@@ -27,6 +27,7 @@ pub(super) struct Reasons {
     /// The gaps that go on, as the database has them; `None`: as an earlier daemon left them.
     kept: Option<BTreeMap<Whose, OpenGap>>,
     keeping: bool,
+    next: Timestamp,
 }
 
 /// The users of an organisation, counted by reason.
@@ -59,8 +60,14 @@ impl Poller {
         }
     }
 
-    /// Reports why users are not polled.
+    /// Reports why users are not polled; once a second, however many polls fail.
     pub(super) fn report_reasons(&mut self, now: Timestamp) {
+        let next = self.reasons.next;
+        if now < next && next.since(now) <= FLUSH_EVERY {
+            self.next_alarm = self.next_alarm.min(next);
+            return;
+        }
+        self.reasons.next = now.plus(FLUSH_EVERY);
         let mut tallies = vec![Tally::default(); self.upstreams.len()];
         let mut rows = BTreeMap::new();
         let blocked: Vec<Option<Blocked>> =

@@ -28,6 +28,10 @@ struct State {
     answer: u16,
     /// About this user.
     about: Option<(&'static str, u16)>,
+    /// What is about this user is not answered until it is let go, and is refused then.
+    held: Option<&'static str>,
+    /// Something is held.
+    in_hand: bool,
     /// Users about whom something was accepted.
     accepted: Vec<String>,
 }
@@ -40,9 +44,15 @@ impl Hook {
             let event: Value = serde_json::from_slice(&request.body).unwrap_or_default();
             let subject =
                 event["subject"].as_str().unwrap_or_default().trim_start_matches("default/").to_owned();
+            let was_held = shared.with(|state| {
+                let is_held = state.held.is_some_and(|user| user == subject);
+                state.in_hand |= is_held;
+                is_held
+            });
+            shared.until("it to be let go", |state| (!was_held || state.held.is_none()).then_some(()));
             let status = shared.with(|state| {
                 let own = state.about.filter(|(user, _)| *user == subject).map(|(_, status)| status);
-                let status = own.unwrap_or(state.answer);
+                let status = if was_held { 422 } else { own.unwrap_or(state.answer) };
                 if status == 204 {
                     state.accepted.push(subject);
                 }
@@ -59,6 +69,19 @@ impl Hook {
 
     fn answer_about(&self, about: Option<(&'static str, u16)>) {
         self.state.with(|state| state.about = about);
+    }
+
+    fn hold(&self, user: &'static str) {
+        self.state.with(|state| state.held = Some(user));
+    }
+
+    #[track_caller]
+    fn wait_held(&self) {
+        self.state.until("a request to hold", |state| state.in_hand.then_some(()));
+    }
+
+    fn let_go(&self) {
+        self.state.with(|state| state.held = None);
     }
 
     #[track_caller]
@@ -133,7 +156,7 @@ const ALL: [&str; 3] = super::PEOPLE;
 
 #[test]
 fn each_kind_of_reason_is_named_everywhere_until_it_is_over() {
-    let kinds: [fn(); 6] = [down, refusing, paused, disabled, retrying, removed];
+    let kinds: [fn(); 7] = [down, refusing, paused, disabled, retrying, refused_too_late, removed];
     side_by_side(kinds.map(|kind| Box::new(kind) as Box<dyn FnOnce() + Send>).into());
 }
 
@@ -210,6 +233,22 @@ fn retrying() {
     house.until_held("retrying", "next attempt at ");
     house.site.edit("secret = \"whsec", "timeout = \"14s\"\nsecret = \"whsec");
     house.done(&["reload"]);
+    hook.wait_accepted(&ALL);
+    house.until_sent("retrying");
+    daemon.terminate();
+}
+
+/// What was in flight when the webhook was changed is tried again at once, too.
+fn refused_too_late() {
+    let hook = Hook::start();
+    hook.answer(204);
+    hook.hold("li");
+    let house = house(&hook, LONG_BACKOFF);
+    let daemon = house.site.start();
+    hook.wait_held();
+    house.site.edit("secret = \"whsec", "timeout = \"14s\"\nsecret = \"whsec");
+    house.done(&["reload"]);
+    hook.let_go();
     hook.wait_accepted(&ALL);
     house.until_sent("retrying");
     daemon.terminate();
