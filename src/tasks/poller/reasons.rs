@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::roster::UserKey;
 use super::standing::WORTH_A_LINE;
 use super::{Done, FLUSH_EVERY, Poller};
 use crate::policy::circuit::Cause;
@@ -72,7 +73,7 @@ impl Poller {
         let mut rows = BTreeMap::new();
         let blocked: Vec<Option<Blocked>> =
             (0..self.upstreams.len()).map(|index| self.blocked(index, now)).collect();
-        for (person, watched) in (0_u32..).zip(&self.people).filter(|(_, watched)| !watched.gone) {
+        for (person, watched) in self.users.iter().filter(|(_, watched)| !watched.gone) {
             let (index, tally) = (watched.upstream, &mut tallies[watched.upstream]);
             let may_look = self.may_look(person);
             tally.open |= may_look;
@@ -121,8 +122,8 @@ impl Poller {
     }
 
     /// Why this user is not polled as planned.
-    fn user_reason(&self, person: u32, now: Timestamp) -> Option<UserReason> {
-        let watched = &self.people[person as usize];
+    fn user_reason(&self, person: UserKey, now: Timestamp) -> Option<UserReason> {
+        let watched = &self.users[person];
         // Who calls a user unknown sooner wants to know sooner.
         let late_after = self.settings.stale_after.map_or(LATE_AFTER, |stale| stale.min(LATE_AFTER));
         if watched.refusals > 0 {

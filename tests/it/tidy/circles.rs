@@ -19,8 +19,8 @@ const KNOWN: &[(&str, usize)] = &[
     ("policy", 8),
     ("presence", 10),
     ("simulator", 8),
-    ("store", 19),
-    ("tasks", 28),
+    ("store", 20),
+    ("tasks", 29),
     ("web", 5),
     ("webhook", 4),
 ];

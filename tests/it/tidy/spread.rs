@@ -16,9 +16,9 @@ const MOST_FILES: usize = 3;
 const KNOWN: &[(&str, usize)] = &[
     ("policy::Pacer", 7),
     ("store::History", 7),
-    ("store::Store", 23),
+    ("store::Store", 24),
     ("tasks::Dispatcher", 5),
-    ("tasks::Poller", 25),
+    ("tasks::Poller", 26),
     ("tasks::Sweeping", 5),
 ];
 
