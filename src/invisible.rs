@@ -43,6 +43,60 @@ pub fn replaced(text: &str, control: impl Fn(char) -> char) -> String {
     out
 }
 
+/// The first character that is not seen although no letter or emoji beside it needs it, and the byte it begins at.
+pub fn first(text: &str) -> Option<(usize, char)> {
+    let mut rest = text.chars().peekable();
+    let (mut before, mut at) = (None, 0);
+    while let Some(c) = rest.next() {
+        if is_invisible(c) && !is_needed(before, c, &mut rest) {
+            return Some((at, c));
+        }
+        (before, at) = (Some(c), at + c.len_utf8());
+    }
+    None
+}
+
+/// A character for a message, by its number and its name, because it is not seen or looks like another one.
+pub fn named(c: char) -> String {
+    let name = match c {
+        '\0' => "NULL",
+        '\t' => "TAB",
+        '\n' => "LINE FEED",
+        '\r' => "CARRIAGE RETURN",
+        '\u{1b}' => "ESCAPE",
+        ' ' => "SPACE",
+        '\u{a0}' => "NO-BREAK SPACE",
+        '\u{ad}' => "SOFT HYPHEN",
+        '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => "HANGUL FILLER",
+        '\u{200b}' => "ZERO WIDTH SPACE",
+        '\u{200c}' => "ZERO WIDTH NON-JOINER",
+        '\u{200d}' => "ZERO WIDTH JOINER",
+        '\u{200e}' => "LEFT-TO-RIGHT MARK",
+        '\u{200f}' => "RIGHT-TO-LEFT MARK",
+        '\u{2028}' => "LINE SEPARATOR",
+        '\u{2029}' => "PARAGRAPH SEPARATOR",
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' => {
+            "mark that turns the reading direction"
+        }
+        '\u{2060}' => "WORD JOINER",
+        '\u{2800}' => "BRAILLE PATTERN BLANK",
+        '\u{3000}' => "IDEOGRAPHIC SPACE",
+        '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' => "VARIATION SELECTOR",
+        '\u{feff}' => "BYTE ORDER MARK",
+        _ if c.is_control() => "control character",
+        _ if c.is_whitespace() => "a kind of blank",
+        _ if is_invisible(c) => "character that is not seen",
+        _ => return format!("`{c}` (U+{:04X})", u32::from(c)),
+    };
+    format!("U+{:04X} {name}", u32::from(c))
+}
+
+/// The sign of ASCII that a full-width one looks like.
+pub fn narrow(c: char) -> Option<char> {
+    // They stand in the order of ASCII.
+    matches!(c, '\u{ff01}'..='\u{ff5e}').then(|| char::from_u32(u32::from(c) - 0xfee0)).flatten()
+}
+
 /// Whether the characters around it cannot be written without it.
 fn is_needed(before: Option<char>, c: char, rest: &mut Peekable<Chars<'_>>) -> bool {
     let Some(before) = before else { return false };
@@ -100,6 +154,26 @@ mod tests {
         ] {
             assert_eq!(shown(text), text);
         }
+    }
+
+    #[test]
+    fn the_first_one_is_found_and_named() {
+        for (text, at, name) in [
+            ("ab\u{200b}c", 2, "U+200B ZERO WIDTH SPACE"),
+            ("王\u{202e}", 3, "U+202E mark that turns the reading direction"),
+            ("\u{feff}a\u{ad}", 0, "U+FEFF BYTE ORDER MARK"),
+            ("a\u{7}", 1, "U+0007 control character"),
+            ("a\nb", 1, "U+000A LINE FEED"),
+            ("a\u{206a}", 1, "U+206A character that is not seen"),
+        ] {
+            let (found, c) = first(text).expect(text);
+            assert_eq!((found, named(c).as_str()), (at, name));
+        }
+        for text in ["", "Li Wei", "\u{1f468}\u{200d}\u{1f469}", "\u{845b}\u{e0100}城", "a\u{a0}b"] {
+            assert_eq!(first(text), None, "{text}");
+        }
+        assert_eq!(named('\u{2003}'), "U+2003 a kind of blank");
+        assert_eq!((named('Ａ').as_str(), narrow('Ａ'), narrow('A')), ("`Ａ` (U+FF21)", Some('A'), None));
     }
 
     #[test]

@@ -7,7 +7,6 @@
 mod reason;
 mod trust;
 
-use std::path::Path;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -65,14 +64,6 @@ pub fn http_client(limits: &Limits) -> Result<reqwest::ClientBuilder, ClientErro
         builder = builder.tls_backend_preconfigured(trust::tls_trusting(pem)?);
     }
     Ok(builder)
-}
-
-/// What `ca_file` holds, for [`Limits::extra_roots_pem`].
-pub fn read_ca_file(file: Option<&Path>) -> Result<Option<Vec<u8>>, ClientError> {
-    let read = |path: &Path| {
-        std::fs::read(path).map_err(|error| ClientError::Roots(format!("{}: {error}", path.display())))
-    };
-    file.map(read).transpose()
 }
 
 /// The error with its causes, in one line, without any URL; what TLS refuses in plain words with the next step.

@@ -76,6 +76,10 @@ pub(super) fn api_base(raw: Raw<'_>) -> Result<String, Trouble> {
 pub(super) fn proxy(raw: Raw<'_>) -> Result<String, Trouble> {
     let text = text(raw)?;
     let example = "for example `http://proxy.example.com:3128`";
+    let authority = text.split_once("://").map_or("", |(_, rest)| rest).split('/').next().unwrap_or("");
+    if !authority.is_ascii() {
+        return Err(Trouble::new("the host is not ASCII", "write its punycode form, `xn--...`"));
+    }
     match reqwest::Url::parse(&text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(text),
         Ok(_) => Err(Trouble::new("is not an HTTP proxy", example)),

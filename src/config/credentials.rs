@@ -7,11 +7,13 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use reqwest::header::HeaderValue;
 use toml::de::DeValue;
 
 use super::keys::nearest;
 use super::problem::{Place, Problem};
 use super::public::{self, SOURCES};
+use super::secrets::text::{copied_trouble, variable_before};
 use super::secrets::{SecretError, SecretSource, Surroundings, add_credential, read, signing_secret_trouble};
 use super::section::{Raw, Report, Spot, Trouble, kind};
 use super::{Text, file, value};
@@ -37,10 +39,54 @@ pub(super) struct Context<'a> {
 pub(super) enum Purpose {
     /// Anything.
     General,
+    /// What DingTalk's console shows and a person copies.
+    Copied,
+    /// An address.
+    Url,
+    /// The value of a header.
+    Header,
     /// Standard Webhooks signatures: it has a form.
     Signing,
     /// A DingTalk robot's signature, or a Standard Webhooks one for whoever stands in between.
     Robot,
+}
+
+impl Purpose {
+    /// Why a secret cannot be one for this, and what to do. Never holds any of it.
+    fn trouble(self, secret: &Secret) -> Option<(String, &'static str)> {
+        let text = secret.reveal();
+        let of_secret = |trouble: String| (format!("the secret {trouble}"), "");
+        match self {
+            Self::General => variable_before(text).map(of_secret),
+            Self::Copied => copied_trouble(secret).map(of_secret),
+            Self::Url => {
+                let trouble = super::address::url(text).err()?;
+                Some((
+                    format!("the URL of this secret {}", trouble.message),
+                    "write all of it, from `https://` on",
+                ))
+            }
+            Self::Header => {
+                let message = "this secret cannot travel in a header";
+                HeaderValue::from_str(text)
+                    .is_err()
+                    .then(|| (message.to_owned(), "visible signs of ASCII can"))
+            }
+            Self::Signing => {
+                let help =
+                    "`presenced webhook secret new` makes one: `whsec_` and the base64 of 24 to 64 bytes";
+                let form = || signing_secret_trouble(secret).map(|trouble| (trouble.to_owned(), help));
+                variable_before(text).map(of_secret).or_else(form)
+            }
+            Self::Robot if text.starts_with(robot::SECRET_PREFIX) => None,
+            Self::Robot => {
+                let message = format!("a robot's signing secret starts with `{}`", robot::SECRET_PREFIX);
+                let help = "it stands in the robot's security settings, under signing";
+                let form = || signing_secret_trouble(secret).map(|_| (message, help));
+                variable_before(text).map(of_secret).or_else(form)
+            }
+        }
+    }
 }
 
 impl Context<'_> {
@@ -124,24 +170,12 @@ impl Context<'_> {
             _ => {}
         }
         match read(&spot.value, self.around) {
-            Ok(secret) if purpose == Purpose::Signing => {
-                if let Some(trouble) = signing_secret_trouble(&secret) {
-                    let problem = Problem::error("bad-secret", Some(spot.place.clone()), trouble).aside("");
-                    let help =
-                        "`presenced webhook secret new` makes one: `whsec_` and the base64 of 24 to 64 bytes";
-                    self.report.push(problem.help(help));
-                }
-            }
-            Ok(secret) if purpose == Purpose::Robot => {
-                let is_robots = secret.reveal().trim().starts_with(robot::SECRET_PREFIX);
-                if !is_robots && signing_secret_trouble(&secret).is_some() {
-                    let message = format!("a robot's signing secret starts with `{}`", robot::SECRET_PREFIX);
+            Ok(secret) => {
+                if let Some((message, help)) = purpose.trouble(&secret) {
                     let problem = Problem::error("bad-secret", Some(spot.place.clone()), message).aside("");
-                    self.report
-                        .push(problem.help("it stands in the robot's security settings, under signing"));
+                    self.report.push(if help.is_empty() { problem } else { problem.help(help) });
                 }
             }
-            Ok(_) => {}
             Err(error) => self.report_missing(&spot.place, error),
         }
     }
@@ -183,7 +217,12 @@ impl Context<'_> {
                 };
                 self.report.warning("missing-secret", place, message, help);
             }
-            other => self.report.error("missing-secret", place, other.to_string(), ""),
+            other @ (SecretError::NotASecret { .. } | SecretError::Command { .. }) => {
+                self.report.error("bad-secret", place, other.to_string(), "");
+            }
+            other @ SecretError::Empty(_) => {
+                self.report.error("missing-secret", place, other.to_string(), "");
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! Guards: what `[dingtalk]` sets holds for every organisation that does not set it; each one has all it needs for
 //! its kind of app. Deliberately not here: tokens and calls (`dingtalk` the adapter).
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::credentials::{Context, Purpose};
 use super::problem::{Place, Problem};
 use super::secrets::SecretSource;
 use super::section::{Section, Spot};
-use super::{App, Org, address, public, value};
+use super::{App, Org, address, plain_file, public, value};
 use crate::ids::OrgName;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +112,7 @@ pub(super) fn orgs(
 fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
     let secret = |key| {
         let spot = section.take(key, |raw| context.source(raw))?;
-        context.examine(&spot, Purpose::General);
+        context.examine(&spot, Purpose::Copied);
         Some(spot)
     };
     Keys {
@@ -130,9 +131,9 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
                 ("token", Kind::Token),
             ]),
         ),
-        app_key: section.take("app_key", value::some_text),
+        app_key: section.take("app_key", value::id),
         app_secret: secret("app_secret"),
-        corp_id: section.take("corp_id", value::some_text),
+        corp_id: section.take("corp_id", value::id),
         suite_ticket: secret("suite_ticket"),
         access_token: secret("access_token"),
         calls_per_month: section.take("calls_per_month", value::number(0)),
@@ -151,10 +152,16 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
 pub(super) fn ca_file(section: &Section<'_>, context: Context<'_>) -> Option<Spot<PathBuf>> {
     let spot = section.take("ca_file", |raw| value::some_text(raw).map(|path| context.folder.join(path)))?;
     context.report.reads(&spot.value);
-    if !spot.value.is_file() {
-        let message = format!("there is no file {}", spot.value.display());
-        context.report.error("missing-file", &spot.place, message, "a PEM file of certificates");
-    }
+    let message = match plain_file::read(&spot.value, plain_file::MAX_CA_BYTES) {
+        // The daemon may be another user than the one who checks.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Some(spot),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            format!("there is no file {}", spot.value.display())
+        }
+        Err(error) => format!("the file {} cannot be read: {error}", spot.value.display()),
+        Ok(_) => return Some(spot),
+    };
+    context.report.error("missing-file", &spot.place, message, "a PEM file of certificates");
     Some(spot)
 }
 

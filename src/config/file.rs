@@ -4,7 +4,7 @@
 //! Deliberately not here: the meaning of the keys (`check`).
 
 use std::fmt;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,13 +14,14 @@ use super::keys::keys_of;
 use super::problem::{Place, Problem, Severity, Source, Sources, render, sort, within};
 use super::secrets::Surroundings;
 use super::section::{Report, Section};
-use super::{Config, check};
+use super::{Config, check, plain_file};
+use crate::invisible;
 
-mod encoding;
+pub(super) mod encoding;
 
 /// Where a config is looked for when none is named.
 const USUAL_PLACES: [&str; 2] = ["config.toml", "/etc/presenced/config.toml"];
-/// No config is larger; a path that names a device must not fill the memory.
+/// No config is larger: a hundred thousand users take a fifth of it.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A config, and what somebody should know about it.
@@ -126,10 +127,11 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
         Err(error) => {
             let is_missing = matches!(&error, Unread::Io(error) if error.kind() == ErrorKind::NotFound);
             let problem = error.problem(&path.display().to_string(), None);
-            report.push(if is_missing {
-                problem.help("`presenced init` writes one to begin with")
-            } else {
-                problem
+            let unseen = invisible::first(&path.to_string_lossy()).map(|(_, c)| invisible::named(c));
+            report.push(match unseen {
+                Some(name) => problem.help(format!("{name} stands in the path")),
+                None if is_missing => problem.help("`presenced init` writes one to begin with"),
+                None => problem,
             });
             return None;
         }
@@ -188,13 +190,7 @@ impl Unread {
 }
 
 fn read(path: &Path, name: String, sources: &mut Sources) -> Result<Text, Unread> {
-    let file = std::fs::File::open(path)?;
-    let metadata = file.metadata()?;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(std::io::Error::from(ErrorKind::FileTooLarge).into());
-    }
+    let (bytes, metadata) = plain_file::read(path, MAX_FILE_BYTES)?;
     let text: Arc<str> = match encoding::decoded(bytes) {
         Ok(text) => text.into(),
         Err(encoding::NotUtf8 { before, encoding }) => {
@@ -208,6 +204,7 @@ fn read(path: &Path, name: String, sources: &mut Sources) -> Result<Text, Unread
 }
 
 fn parse<'t>(file: &'t Text, report: &Report) -> Document<'t> {
+    report.keep_text(file.source, &file.whole);
     let (parsed, errors) = DeTable::parse_recoverable(&file.whole);
     for error in errors {
         let place = Place { source: file.source, span: within(error.span(), &file.whole) };

@@ -144,7 +144,7 @@ fn url(section: &Section<'_>, context: Context<'_>) -> Option<Spot<Text>> {
         _ => context.text(raw),
     })?;
     if let Text::Secret(source) = &spot.value {
-        context.examine(&Spot { value: source.clone(), place: spot.place.clone() }, Purpose::General);
+        context.examine(&Spot { value: source.clone(), place: spot.place.clone() }, Purpose::Url);
     }
     Some(spot)
 }
@@ -225,14 +225,22 @@ fn headers(section: &Section<'_>, context: Context<'_>) -> Option<Vec<(String, T
     })?;
     let mut headers = Vec::new();
     for (name, raw) in spot.value {
-        if let Some(trouble) = header_name_trouble(&name.value) {
+        if let Some((place, trouble)) = context.report.unseen_in_key(&name.value, &name.place) {
+            let message = format!("the name of a header {}", trouble.message);
+            context.report.error("bad-header", &place, message, &trouble.help);
+        } else if let Some(trouble) = header_name_trouble(&name.value) {
             context.report.error("bad-header", &name.place, trouble.message, &trouble.help);
+        }
+        if let Some((place, trouble)) = context.report.unseen(&name.value, &raw) {
+            let message = format!("the header `{}` {}", public::header_shown(&name.value), trouble.message);
+            context.report.error("bad-header", &place, message, &trouble.help);
+            continue;
         }
         match header_value(raw, context) {
             Ok(text) => {
                 let place = raw.place();
                 if let Text::Secret(source) = &text {
-                    context.examine(&Spot { value: source.clone(), place }, Purpose::General);
+                    context.examine(&Spot { value: source.clone(), place }, Purpose::Header);
                 } else if SECRET_HEADERS.contains(&name.value.to_lowercase().as_str()) {
                     let message = format!("the header `{}` holds a secret as plain text", name.value);
                     let problem = Problem::warning("plain-secret", Some(place), message).aside("");

@@ -21,6 +21,7 @@ use secrets::SecretSource;
 mod address;
 mod audience;
 pub mod change;
+mod characters;
 mod check;
 mod credentials;
 mod dingtalk;
@@ -30,6 +31,7 @@ mod hooks;
 mod housekeeping;
 mod keys;
 mod people;
+mod plain_file;
 mod plan;
 mod poll;
 pub mod problem;
@@ -43,6 +45,7 @@ mod value;
 
 pub use check::NOT_BUILT_YET;
 pub use file::{Loaded, NotFound, Refused, load, load_in, locate};
+pub use plain_file::read_ca_file;
 pub use public::header_shown;
 pub use value::time_zone;
 

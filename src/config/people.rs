@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::problem::{Place, Problem};
 use super::section::{Raw, Report, Section, Spot, Trouble};
-use super::{Cadence, User, poll, value};
+use super::{Cadence, User, characters, poll, value};
 use crate::ids::{IdError, Identity, OrgName, UnionId};
 
 /// A group as far as the config knows it.
@@ -46,6 +46,14 @@ pub(super) fn name<T>(raw: Raw<'_>, parse: impl Fn(&str) -> Result<T, IdError>) 
     })
 }
 
+/// A unionId. People may stand behind any sign, but none of DingTalk's ids has quotes or full-width letters.
+fn union_id(raw: Raw<'_>) -> Result<UnionId, Trouble> {
+    let id = name(raw, UnionId::parse)?;
+    let is_odd = |c: char| matches!(c, '"' | '\'' | '`' | '“' | '”' | '‘' | '’');
+    let odd = characters::full_width(id.as_str()).is_some() || id.as_str().contains(is_odd);
+    characters::in_id(id.as_str()).filter(|_| odd).map_or(Ok(id), Err)
+}
+
 /// The groups of all files.
 pub(super) fn groups(sections: &[Section<'_>], report: &Report) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
@@ -79,7 +87,7 @@ pub(super) fn users(
     let mut seen: HashMap<Identity, Place> = HashMap::new();
     let mut users = Vec::new();
     for section in sections {
-        let union_id = section.take("union_id", |raw| name(raw, UnionId::parse));
+        let union_id = section.take("union_id", union_id);
         if union_id.is_none() && !section.has("union_id") {
             let help = "write `union_id = \"...\"`";
             report.error("missing-key", &section.place, "`union_id` is missing in [[user]]", help);

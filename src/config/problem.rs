@@ -11,6 +11,7 @@ use toml::de::DeTable;
 
 use super::footprint::Footprint;
 use super::{public, redact};
+use crate::invisible::{self, REPLACEMENT};
 
 mod excerpt;
 
@@ -248,9 +249,15 @@ pub fn render(problems: &[Problem], sources: &Sources) -> String {
     problems.iter().map(|problem| render_one(problem, sources, ("", ""))).collect()
 }
 
-/// One problem as text; `mark` goes around its first word.
+/// One problem as text; `mark` goes around its first word. Characters that are not seen have a sign in their place.
 pub fn render_one(problem: &Problem, sources: &Sources, mark: (&str, &str)) -> String {
-    let mut out = format!("{}{}:{} {}\n", mark.0, problem.severity.name(), mark.1, problem.message);
+    let sign = |c| if matches!(c, '\n' | '\t') { c } else { REPLACEMENT };
+    let rest = invisible::replaced(&said(problem, sources), sign);
+    format!("{}{}:{} {rest}", mark.0, problem.severity.name(), mark.1)
+}
+
+fn said(problem: &Problem, sources: &Sources) -> String {
+    let mut out = format!("{}\n", problem.message);
     let Some(place) = &problem.place else {
         if let Some(help) = &problem.help {
             let _ = writeln!(out, "   = {}", excerpt::folded(help, 5));

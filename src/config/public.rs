@@ -112,7 +112,18 @@ pub(super) fn command(program: &str) -> String {
 pub(super) fn origin(url: &str) -> Option<&str> {
     let (scheme, rest) = url.split_once("://")?;
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
-    let host = &rest[..end];
+    let (host, port) = match rest[..end].rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (&rest[..end], None),
+    };
+    // What stands after a colon and is no number may be the half of a password that a sign ended too early.
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return None;
+    }
+    let is_v6 = |host: &str| host.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().is_ok();
+    if host.contains(':') && !is_v6(host) {
+        return None;
+    }
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     let is_scheme = !scheme.is_empty() && scheme.len() <= 8 && scheme.bytes().all(|b| b.is_ascii_lowercase());
     (is_scheme && !host.is_empty() && host.chars().all(fits)).then(|| &url[..scheme.len() + 3 + end])
@@ -283,8 +294,20 @@ mod tests {
         assert_eq!(origin_shown("https://a.example/x?y=1").as_deref(), Some("https://a.example/..."));
         assert_eq!(origin_shown("ftp://x/services/hunter2").as_deref(), Some("ftp://x/..."));
         assert_eq!(origin_shown("https://a.example:8443/").as_deref(), Some("https://a.example:8443"));
-        for url in ["https://me:hunter2@a.example/", "hunter2://x", "hunter2", "https://", "https://hun ter2"]
-        {
+        assert_eq!(origin_shown("http://[::1]:80/x").as_deref(), Some("http://[::1]:80/..."));
+        assert_eq!(origin_shown("http://[::1]").as_deref(), Some("http://[::1]"));
+        for url in [
+            "https://me:hunter2@a.example/",
+            "https://me:hunter2/@a.example/",
+            "https://a.example:hunter2",
+            "https://a.example:99999",
+            "https://me:hunter2:80/",
+            "https://a.example:",
+            "hunter2://x",
+            "hunter2",
+            "https://",
+            "https://hun ter2",
+        ] {
             assert_eq!(origin_shown(url), None, "{url}");
         }
     }

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,10 +12,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use tokio::io::AsyncReadExt;
 
-use super::{Text, public};
+use super::{Text, plain_file, public};
 use crate::secret::Secret;
 
-/// No secret is longer; a path that names a device or a log must not fill the memory.
+pub(super) mod text;
+
+/// No secret is longer; a path that names a log must not fill the memory.
 pub const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 /// How long a command may take.
@@ -68,9 +69,14 @@ pub enum SecretError {
     /// Nothing in it.
     #[error("{0} is empty")]
     Empty(String),
-    /// Over [`MAX_SECRET_BYTES`].
-    #[error("{0} is larger than {MAX_SECRET_BYTES} bytes, or is no text")]
-    NotASecret(String),
+    /// More, or something else, than a secret.
+    #[error("{what} {problem}")]
+    NotASecret {
+        /// Where it comes from.
+        what: String,
+        /// What stands there, without any of it.
+        problem: String,
+    },
 }
 
 /// The line that is missing in the unit.
@@ -140,8 +146,7 @@ pub fn read(source: &SecretSource, around: &Surroundings) -> Result<Secret, Secr
         SecretSource::Env(name) => {
             let value = around.var(name).ok_or_else(|| SecretError::Env(name.clone()))?;
             let what = format!("the {}", public::variable(name));
-            let value = value.into_string().map_err(|_| SecretError::NotASecret(what.clone()))?;
-            not_empty(&value, what)
+            text::of_bytes(value.into_encoded_bytes(), what)
         }
         SecretSource::Command(command) => Err(SecretError::Command {
             program: command.first().cloned().unwrap_or_default(),
@@ -152,24 +157,8 @@ pub fn read(source: &SecretSource, around: &Surroundings) -> Result<Secret, Secr
 
 fn from_file(path: &Path) -> Result<Secret, SecretError> {
     let failed = |source| SecretError::File { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    from_bytes(bytes, format!("the {}", public::file(path)))
-}
-
-fn from_bytes(bytes: Vec<u8>, what: String) -> Result<Secret, SecretError> {
-    if bytes.len() as u64 > MAX_SECRET_BYTES {
-        return Err(SecretError::NotASecret(what));
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => not_empty(&text, what),
-        Err(_) => Err(SecretError::NotASecret(what)),
-    }
-}
-
-fn not_empty(text: &str, what: String) -> Result<Secret, SecretError> {
-    if text.trim().is_empty() { Err(SecretError::Empty(what)) } else { Ok(Secret::new(text)) }
+    let (bytes, _) = plain_file::read(path, MAX_SECRET_BYTES).map_err(failed)?;
+    text::of_bytes(bytes, format!("the {}", public::file(path)))
 }
 
 async fn from_command(command: &[String], limit: Duration) -> Result<Secret, SecretError> {
@@ -199,7 +188,7 @@ async fn from_command(command: &[String], limit: Duration) -> Result<Secret, Sec
         if !status.success() {
             return Err(failed(format!("failed: {status}")));
         }
-        from_bytes(bytes, format!("the output of the {}", public::command(&program)))
+        text::of_bytes(bytes, format!("the output of the {}", public::command(&program)))
     };
     match tokio::time::timeout(limit, run).await {
         Ok(ended) => ended,
@@ -272,7 +261,7 @@ mod tests {
             (SecretSource::Env("ABSENT".into()), "is not set"),
             (SecretSource::Env("EMPTY".into()), "is empty"),
             (SecretSource::File("/nowhere/at/all".into()), "cannot be read"),
-            (SecretSource::File("/dev/zero".into()), "larger"),
+            (SecretSource::File("/dev/zero".into()), "a device"),
             (SecretSource::Command(command(&["false"])), "failed"),
             (SecretSource::Command(command(&["true"])), "is empty"),
             (SecretSource::Command(command(&["/nowhere/at/all"])), "cannot be started"),

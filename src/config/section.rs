@@ -3,73 +3,16 @@
 //! Guards: a wrong value never hides the next one; every unknown key is found, with the nearest known one.
 //! Deliberately not here: what the values must be like (`value`), how they fit together (`check`).
 
-use std::cell::RefCell;
-use std::path::Path;
-
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::footprint::Footprint;
+use super::characters;
 use super::keys::{advice, is_known, keys_of, meant};
-use super::problem::{Place, Problem, Severity};
+use super::problem::Place;
 
-/// What one reading of a config has come to so far.
-#[derive(Debug, Default)]
-pub(super) struct Report {
-    problems: RefCell<Vec<Problem>>,
-    used: RefCell<Vec<(String, Place)>>,
-    footprint: RefCell<Footprint>,
-}
+mod report;
 
-impl Report {
-    /// Takes a problem.
-    pub(super) fn push(&self, problem: Problem) {
-        self.problems.borrow_mut().push(problem);
-    }
-
-    /// An error at a place.
-    pub(super) fn error(&self, code: &'static str, place: &Place, message: impl Into<String>, help: &str) {
-        let problem = Problem::error(code, Some(place.clone()), message);
-        self.push(if help.is_empty() { problem } else { problem.help(help) });
-    }
-
-    /// A warning at a place.
-    pub(super) fn warning(&self, code: &'static str, place: &Place, message: impl Into<String>, help: &str) {
-        let problem = Problem::warning(code, Some(place.clone()), message);
-        self.push(if help.is_empty() { problem } else { problem.help(help) });
-    }
-
-    /// Notes that a key is set to something else than its default.
-    pub(super) fn mark_used(&self, path: &str, place: &Place) {
-        self.used.borrow_mut().push((path.to_owned(), place.clone()));
-    }
-
-    /// Where a key is first set to something else than its default.
-    pub(super) fn first_use(&self, path: &str) -> Option<Place> {
-        self.used.borrow().iter().find(|(used, _)| used == path).map(|(_, place)| place.clone())
-    }
-
-    /// Whether anything was wrong with a value so far.
-    pub(super) fn has_errors(&self) -> bool {
-        self.problems.borrow().iter().any(|problem| problem.severity == Severity::Error)
-    }
-
-    /// Whether a secret stands in this file.
-    pub(super) fn has_plain_secret(&self, source: usize) -> bool {
-        let here = |problem: &Problem| problem.place.as_ref().is_some_and(|place| place.source == source);
-        self.problems.borrow().iter().any(|problem| problem.code == "plain-secret" && here(problem))
-    }
-
-    /// Notes that what the config means depends on this file or folder, which is about to be read.
-    pub(super) fn reads(&self, path: &Path) {
-        self.footprint.borrow_mut().take(path);
-    }
-
-    /// Everything found, and what was read for it.
-    pub(super) fn finish(self) -> (Vec<Problem>, Footprint) {
-        (self.problems.into_inner(), self.footprint.into_inner())
-    }
-}
+pub(super) use report::Report;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -142,6 +85,8 @@ pub(super) struct Section<'a> {
     path: &'static str,
     label: String,
     table: &'a DeTable<'a>,
+    /// The keys that unknown ones seem to mean.
+    misspelt: Vec<&'static str>,
     /// Its header.
     pub(super) place: Place,
     /// What the reading has come to.
@@ -151,8 +96,9 @@ pub(super) struct Section<'a> {
 impl<'a> Section<'a> {
     /// The top of a file; only the keys in `allowed` may stand there.
     pub(super) fn root(table: &'a DeTable<'a>, source: usize, report: &'a Report, allowed: &[&str]) -> Self {
-        let root =
-            Self { path: "", label: "the file".into(), table, place: Place { source, span: 0..0 }, report };
+        let place = Place { source, span: 0..0 };
+        let mut root =
+            Self { path: "", label: "the file".into(), table, misspelt: Vec::new(), place, report };
         for (key, _) in table {
             let name = key.get_ref().as_ref();
             if keys_of("").any(|key| key == name) && !allowed.contains(&name) {
@@ -172,19 +118,31 @@ impl<'a> Section<'a> {
         table: &'a DeTable<'a>,
         report: &'a Report,
     ) -> Self {
-        let section = Self { path, label, table, place: raw.place(), report };
+        let mut section = Self { path, label, table, misspelt: Vec::new(), place: raw.place(), report };
         section.report_unknown();
         section
     }
 
-    fn report_unknown(&self) {
+    fn report_unknown(&mut self) {
         for (key, _) in self.table {
             let name = key.get_ref().as_ref();
-            if !keys_of(self.path).any(|known| known == name) {
-                let place = Place { source: self.place.source, span: key.span() };
-                let shown = if is_known(name) { format!(" `{name}`") } else { String::new() };
-                let message = format!("unknown key{shown} in {}", self.label);
-                self.report.error("unknown-key", &place, message, &advice(name, self.path));
+            if keys_of(self.path).any(|known| known == name) {
+                continue;
+            }
+            self.misspelt.extend(meant(name, self.path).filter(|key| !self.misspelt.contains(key)));
+            let place = Place { source: self.place.source, span: key.span() };
+            match self.report.unseen_in_key(name, &place) {
+                Some((at, trouble)) if self.report.is_quoted(&place) => {
+                    let message = format!("a key in {} {}", self.label, trouble.message);
+                    self.report.error("unknown-key", &at, message, &trouble.help);
+                }
+                // Without quotes it is an error of the syntax, which has been reported.
+                Some(_) => {}
+                None => {
+                    let shown = if is_known(name) { format!(" `{name}`") } else { String::new() };
+                    let message = format!("unknown key{shown} in {}", self.label);
+                    self.report.error("unknown-key", &place, message, &advice(name, self.path));
+                }
             }
         }
     }
@@ -196,9 +154,7 @@ impl<'a> Section<'a> {
 
     /// Whether the key stands there, right or wrong, or misspelt: what is reported once is not missing too.
     pub(super) fn has(&self, key: &str) -> bool {
-        let is_meant =
-            |name: &str| keys_of(self.path).all(|known| known != name) && meant(name, self.path) == Some(key);
-        self.table.contains_key(key) || self.table.keys().any(|name| is_meant(name.get_ref()))
+        self.table.contains_key(key) || self.misspelt.contains(&key)
     }
 
     fn raw(&self, key: &'static str) -> Option<Raw<'a>> {
@@ -280,14 +236,24 @@ impl<'a> Section<'a> {
         read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>,
     ) -> Option<Spot<T>> {
         let place = raw.place();
+        let refuse = |place: &Place, trouble: &Trouble| {
+            let message = format!("`{key}` in {}: {}", self.label, trouble.message);
+            self.report.error("bad-value", place, message, &trouble.help);
+            None
+        };
+        // Headers are looked at one by one.
+        if let Some((place, trouble)) = self.report.unseen(key, &raw).filter(|_| key != "headers") {
+            return refuse(&place, &trouble);
+        }
         match read(raw) {
             Ok(value) => Some(Spot { value, place }),
             // What recovery put in place of a value that does not parse is empty; it has been reported.
             Err(_) if place.span.is_empty() => None,
             Err(trouble) => {
-                let message = format!("`{key}` in {}: {}", self.label, trouble.message);
-                self.report.error("bad-value", &place, message, &trouble.help);
-                None
+                // What holds a slash may be a URL with a secret in it.
+                let plain = raw.value.as_str().filter(|text| !text.contains('/'));
+                let help = plain.and_then(characters::full_width).unwrap_or(trouble.help);
+                refuse(&place, &Trouble { help, ..trouble })
             }
         }
     }

@@ -33,6 +33,12 @@ pub(super) fn some_text(raw: Raw<'_>) -> Result<String, Trouble> {
     }
 }
 
+/// An id as a console shows it.
+pub(super) fn id(raw: Raw<'_>) -> Result<String, Trouble> {
+    let text = some_text(raw)?;
+    super::characters::in_id(&text).map_or(Ok(text), Err)
+}
+
 /// A host name, without scheme and port.
 pub(super) fn host_name(raw: Raw<'_>) -> Result<String, Trouble> {
     let text = some_text(raw)?;

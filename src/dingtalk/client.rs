@@ -16,7 +16,7 @@ use super::token::{Token, Tokens};
 use super::transport::{TOKEN_HEADER, exchange};
 use super::wire::Parsed;
 use crate::clock::SharedClock;
-use crate::config::Org;
+use crate::config::{self, Org};
 use crate::ids::UnionId;
 use crate::net::{self, ClientError, Limits};
 use crate::presence::observation::Observation;
@@ -96,7 +96,7 @@ impl Client {
             timeout: org.timeout,
             idle_per_host: org.concurrency,
             proxy: org.proxy.clone(),
-            extra_roots_pem: net::read_ca_file(org.ca_file.as_deref())?,
+            extra_roots_pem: config::read_ca_file(org.ca_file.as_deref()).map_err(ClientError::Roots)?,
         };
         let http =
             net::http_client(&limits)?.build().map_err(|error| ClientError::Build(net::describe(error)))?;

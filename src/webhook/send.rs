@@ -23,6 +23,7 @@ use super::answer::{self, Answer};
 use super::format::{Batching, Shape};
 use super::hidden;
 use crate::clock::SharedClock;
+use crate::config;
 use crate::ids::WebhookName;
 use crate::net::{self, ClientError, Limits};
 use crate::policy::delivery::{self, Outcome, Trigger};
@@ -134,7 +135,8 @@ impl Sender {
             timeout: destination.timeout,
             idle_per_host: destination.concurrency,
             proxy: destination.proxy.clone(),
-            extra_roots_pem: net::read_ca_file(destination.ca_file.as_deref())?,
+            extra_roots_pem: config::read_ca_file(destination.ca_file.as_deref())
+                .map_err(ClientError::Roots)?,
         };
         let client = net::http_client(&limits)?
             .dns_resolver(CheckedResolver(destination.reach))

@@ -241,11 +241,15 @@ fn what_a_hurried_hand_writes_is_answered_with_what_to_write() {
         ("poll:\n".to_owned(), 1, "TOML has `key = value`"),
         (GOOD.replace("app_key =", "app_key ＝"), 3, "`＝` (U+FF1D) is full-width: write `=`"),
         (GOOD.replace("[dingtalk]", "［dingtalk］"), 2, "`［` (U+FF3B) is full-width: write `[`"),
-        (GOOD.replace("app_key", "\u{3000}app_key"), 3, "U+3000 stands here and looks like a blank"),
+        (
+            GOOD.replace("app_key", "\u{3000}app_key"),
+            3,
+            "U+3000 IDEOGRAPHIC SPACE stands here and looks like a blank",
+        ),
         (
             GOOD.replace("app_key =", "app_key\u{200b} ="),
             3,
-            "U+200B stands here, which is not seen: delete it",
+            "U+200B ZERO WIDTH SPACE stands here, which is not seen: delete it",
         ),
         (format!("{GOOD}[history]\ntime_zone = \"UTC\"\n"), 9, "move `time_zone` to the top of the file"),
         (GOOD.replace('\n', "\r"), 1, "the lines end with a carriage return alone"),

@@ -99,11 +99,11 @@ fn a_secret_that_changes_is_noticed_too() {
     let fake = Fake::start();
     let site = site(&fake, "auto_reload = true");
     site.edit("app_secret = \"secret-of-the-app\"", "app_secret = { file = \"app-secret\" }");
-    fs::write(site.path("app-secret"), "the first one").expect("a writable folder");
+    fs::write(site.path("app-secret"), "the-first-one").expect("a writable folder");
     let daemon = site.start();
     fake.wait_looks("u1", 1);
     assert_eq!(fake.token_calls(), 1);
-    fs::write(site.path("app-secret"), "the second one").expect("a writable folder");
+    fs::write(site.path("app-secret"), "the-second-one").expect("a writable folder");
     site.wait_for_log("config reloaded");
     fake.wait_looks("u1", 2);
     assert_eq!(fake.token_calls(), 2, "the next look needs a token of its own");

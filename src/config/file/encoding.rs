@@ -5,20 +5,20 @@
 
 use std::ops::Range;
 
-use crate::invisible::is_invisible;
+use crate::invisible::{is_invisible, named, narrow};
 
 /// A file that is no UTF-8.
 #[derive(Debug)]
-pub(super) struct NotUtf8 {
+pub(in crate::config) struct NotUtf8 {
     /// What could be read before the first wrong byte.
-    pub(super) before: String,
+    pub(in crate::config) before: String,
     /// Its encoding as `iconv` calls it, as far as can be guessed: in China a text that is no Unicode is GBK or its
     /// successor.
-    pub(super) encoding: &'static str,
+    pub(in crate::config) encoding: &'static str,
 }
 
 /// The text of a file. UTF-16 is known by its mark, or by every other byte of the first few being 0.
-pub(super) fn decoded(bytes: Vec<u8>) -> Result<String, NotUtf8> {
+pub(in crate::config) fn decoded(bytes: Vec<u8>) -> Result<String, NotUtf8> {
     let head = &bytes[..bytes.len().min(64)];
     let zeros = head.iter().filter(|byte| matches!(byte, 0)).count();
     if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") || zeros > head.len() / 4 {
@@ -36,23 +36,32 @@ pub(super) fn decoded(bytes: Vec<u8>) -> Result<String, NotUtf8> {
 /// What to write for a character where the parser stopped that only looks like another one.
 pub(super) fn look_alike(text: &str, at: &Range<usize>) -> Option<String> {
     let here = text[at.start..].trim_start_matches([' ', '\t']).chars().next()?;
-    let code = u32::from(here);
     let meant = match here {
         '：' => '=',
         '【' => '[',
         '】' => ']',
         '、' => ',',
-        // The full-width forms of ASCII stand in its order; quotes have a help of their own.
-        '\u{ff01}'..='\u{ff5e}' if here != '＂' => char::from_u32(code - 0xfee0)?,
+        // Quotes have a help of their own.
+        '＂' => return None,
         _ if here.is_whitespace() && !here.is_ascii() => {
-            return Some(format!("U+{code:04X} stands here and looks like a blank: write a blank"));
+            return Some(format!("{} stands here and looks like a blank: write a blank", named(here)));
         }
-        _ if is_invisible(here) && !here.is_ascii() => {
-            return Some(format!("U+{code:04X} stands here, which is not seen: delete it"));
+        _ if is_invisible(here) && !here.is_ascii_whitespace() => {
+            return Some(format!("{} stands here, which is not seen: delete it", named(here)));
         }
-        _ => return None,
+        // A letter may be one of a secret.
+        _ if here.is_alphanumeric() && !here.is_ascii() && is_in_value(text, at.start) => {
+            narrow(here)?;
+            return Some("a full-width character stands here: write it as ASCII has it".to_owned());
+        }
+        _ => narrow(here)?,
     };
-    Some(format!("`{here}` (U+{code:04X}) is full-width: write `{meant}`"))
+    Some(format!("{} is full-width: write `{meant}`", named(here)))
+}
+
+/// Whether something that looks like `=` stands before it on its line.
+fn is_in_value(text: &str, at: usize) -> bool {
+    text[..at].rsplit('\n').next().is_some_and(|line| line.contains(['=', '＝', ':', '：']))
 }
 
 #[cfg(test)]
@@ -89,8 +98,13 @@ mod tests {
         assert_eq!(help("［poll］").as_deref(), Some("`［` (U+FF3B) is full-width: write `[`"));
         assert_eq!(help("５").as_deref(), Some("`５` (U+FF15) is full-width: write `5`"));
         assert!(help("：").is_some_and(|help| help.ends_with("write `=`")));
-        assert!(help("\u{3000}a").is_some_and(|help| help.starts_with("U+3000 ")));
+        assert!(
+            help("\u{3000}a").is_some_and(|help| help.starts_with("U+3000 IDEOGRAPHIC SPACE stands here"))
+        );
         assert!(help("\u{a0}a").is_some_and(|help| help.ends_with("write a blank")));
+        let secret = "app_secret = ｈunter2";
+        let said = look_alike(secret, &(13..16));
+        assert_eq!(said.as_deref(), Some("a full-width character stands here: write it as ASCII has it"));
         assert!(help("\u{200b}a").is_some_and(|help| help.ends_with("delete it")));
         assert!(["a", "=", "钉", "“", "＂", "", "\n"].iter().all(|text| help(text).is_none()));
     }

@@ -3,6 +3,7 @@
 //! Guards: a template gives JSON for every type of event that is subscribed, or the config is refused; a secret has the
 //! form its format signs with. Deliberately not here: the templates themselves (`message::template`).
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use chrono_tz::Tz;
@@ -11,7 +12,7 @@ use toml::de::DeValue;
 use super::super::credentials::{Context, Purpose};
 use super::super::keys::nearest;
 use super::super::section::{Raw, Section, Spot, Trouble, kind};
-use super::super::{Format, value};
+use super::super::{Format, plain_file, value};
 use super::{Keys, patterns};
 use crate::message::style::Style;
 use crate::message::template::{self, MAX_SOURCE_BYTES, Template};
@@ -122,7 +123,11 @@ fn own(spot: &Spot<String>, zone: Tz, context: Context<'_>) -> Option<Template> 
                     format!("a file, or one of {}", template::shipped_names().collect::<Vec<_>>().join(", "))
                 }
             };
-            let message = format!("there is no template {}{why}", path.display());
+            let path = path.display();
+            let message = match why {
+                None => format!("there is no template {path}"),
+                Some(why) => format!("the template {path} cannot be read: {why}"),
+            };
             context.report.error("missing-file", &spot.place, message, &help);
             return None;
         }
@@ -145,16 +150,11 @@ fn own(spot: &Spot<String>, zone: Tz, context: Context<'_>) -> Option<Template> 
     }
 }
 
-/// The text of a file, or what is wrong with it.
-fn read(path: &Path) -> Result<String, String> {
-    if !path.is_file() {
-        return Err(String::new());
-    }
-    let bytes = std::fs::read(path).map_err(|error| format!(" to read: {error}"))?;
-    if bytes.len() > MAX_SOURCE_BYTES {
-        return Err(format!(" of at most {} KiB", MAX_SOURCE_BYTES / 1024));
-    }
-    String::from_utf8(bytes).map_err(|_| " in UTF-8".to_owned())
+/// The text of a file, or what is wrong with it; nothing where there is none.
+fn read(path: &Path) -> Result<String, Option<String>> {
+    let (bytes, _) = plain_file::read(path, MAX_SOURCE_BYTES as u64)
+        .map_err(|error| (error.kind() != ErrorKind::NotFound).then(|| error.to_string()))?;
+    String::from_utf8(bytes).map_err(|_| Some("it is not UTF-8".to_owned()))
 }
 
 /// Whether a pattern covers the type. `*` is everything but tests, for which a template need not be made.
