@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::output::{ERROR, WARNING};
 use super::{Exit, Failure, Globals, OutputFormat};
-use crate::config::problem::{Problem, Severity, Sources, render_one};
+use crate::config::problem::{Problem, Severity, Sources, foremost, render_one};
 use crate::config::{load, locate};
 
 mod online;
@@ -80,14 +80,18 @@ fn ending(problems: &[Problem], strict: bool) -> Exit {
 
 /// To the standard output: it is what was asked for. `-q` leaves warnings out.
 fn show(globals: &Globals, problems: &[Problem], sources: &Sources) {
-    for problem in problems {
+    let is_wanted = |problem: &&Problem| problem.severity == Severity::Error || !globals.quiet;
+    let (shown, rest) = foremost(problems.iter().filter(is_wanted));
+    for problem in shown {
         let style = match problem.severity {
             Severity::Error => ERROR,
-            Severity::Warning if globals.quiet => continue,
             Severity::Warning => WARNING,
         };
         let (on, off) = (style.render().to_string(), style.render_reset().to_string());
         anstream::print!("{}", render_one(problem, sources, (&on, &off)));
+    }
+    if let Some(rest) = rest {
+        anstream::println!("{rest}");
     }
 }
 

@@ -1,22 +1,106 @@
 //! Whom a webhook is about: the names in its filters against the people who are watched.
 //!
-//! Guards: a filter that lets nobody through is pointed out before events are missed. Deliberately not here: the
-//! filtering itself, which happens when events are committed.
+//! Guards: a filter that lets nobody through is pointed out before events are missed, in a time that does not grow with webhooks
+//! times people. Deliberately not here: the filtering itself, which happens when events are committed.
 
-use super::keys::nearest;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+
 use super::people::{Group, UserAt};
 use super::section::{Report, Spot};
 use crate::ids::{OrgName, WebhookName};
 
 /// Whom filters can name.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Watched<'a> {
     /// All users.
     pub(super) users: &'a [UserAt],
     /// All groups with a table of their own.
-    pub(super) groups: &'a [Group],
+    groups: &'a [Group],
     /// All organisations.
-    pub(super) orgs: &'a [OrgName],
+    orgs: &'a [OrgName],
+    index: OnceCell<Index<'a>>,
+}
+
+/// What is looked up for each webhook and each window.
+#[derive(Debug, Default)]
+struct Index<'a> {
+    /// Users by name and by unionId.
+    called: HashMap<&'a str, Vec<&'a UserAt>>,
+    /// Groups that somebody is in, in the order of the file.
+    joined: Vec<&'a str>,
+    is_joined: HashSet<&'a str>,
+    orgs: HashSet<&'a OrgName>,
+    /// The organisations of users who are enabled, their groups, and both together.
+    with_users: HashSet<&'a OrgName>,
+    has_members: HashSet<&'a str>,
+    members: HashSet<(&'a str, &'a OrgName)>,
+}
+
+impl<'a> Watched<'a> {
+    pub(super) fn new(users: &'a [UserAt], groups: &'a [Group], orgs: &'a [OrgName]) -> Self {
+        Self { users, groups, orgs, index: OnceCell::new() }
+    }
+
+    fn index(&self) -> &Index<'a> {
+        self.index.get_or_init(|| {
+            let mut index = Index { orgs: self.orgs.iter().collect(), ..Index::default() };
+            for at in self.users {
+                let identity = &at.user.identity;
+                index.called.entry(at.user.name.as_str()).or_default().push(at);
+                index.called.entry(identity.union_id.as_str()).or_default().push(at);
+                if at.enabled {
+                    index.with_users.insert(&identity.org);
+                }
+                for group in &at.user.groups {
+                    if index.is_joined.insert(group) {
+                        index.joined.push(group);
+                    }
+                    if at.enabled {
+                        index.has_members.insert(group);
+                        index.members.insert((group, &identity.org));
+                    }
+                }
+            }
+            index
+        })
+    }
+
+    /// Whether somebody is in a group.
+    pub(super) fn is_joined(&self, group: &str) -> bool {
+        self.index().is_joined.contains(group)
+    }
+
+    /// Groups that somebody is in.
+    pub(super) fn joined(&self) -> &[&'a str] {
+        &self.index().joined
+    }
+
+    /// Whether all filters together let somebody through who is enabled.
+    fn is_somebody_chosen(&self, filters: &Filters<'_>) -> bool {
+        let Filters { users, groups, orgs } = *filters;
+        let index = self.index();
+        let in_org = |org: &OrgName| orgs.is_empty() || orgs.iter().any(|word| word.value == *org);
+        if !users.is_empty() {
+            let named = users.iter().filter_map(|word| index.called.get(word.value.as_str())).flatten();
+            return named.filter(|at| at.enabled).any(|at| {
+                let in_group = |word: &Spot<String>| at.user.groups.contains(&word.value);
+                (groups.is_empty() || groups.iter().any(in_group)) && in_org(&at.user.identity.org)
+            });
+        }
+        let has_members = |word: &Spot<String>| {
+            let group = word.value.as_str();
+            match orgs {
+                [] => index.has_members.contains(group),
+                orgs => orgs.iter().any(|org| index.members.contains(&(group, &org.value))),
+            }
+        };
+        match (groups, orgs) {
+            ([], []) => !index.with_users.is_empty(),
+            ([], orgs) => orgs.iter().any(|org| index.with_users.contains(&org.value)),
+            (groups, _) => groups.iter().any(has_members),
+        }
+    }
 }
 
 /// The filters of one webhook; all of them must let somebody through, an empty one does.
@@ -34,7 +118,7 @@ pub(super) struct Filters<'a> {
 pub(super) fn check_audience(
     filters: &Filters<'_>,
     name: &Spot<WebhookName>,
-    watched: Watched<'_>,
+    watched: &Watched<'_>,
     report: &Report,
 ) {
     let Filters { users, groups, orgs } = *filters;
@@ -46,27 +130,24 @@ pub(super) fn check_audience(
         report.warning("matches-nobody", &word.place, message, &help);
     };
     for word in users {
-        let names = || {
-            watched.users.iter().flat_map(|at| [at.user.name.as_str(), at.user.identity.union_id.as_str()])
-        };
-        if !names().any(|name| name == word.value) {
-            unknown(("user", "nobody is called that"), word, nearest(&word.value, names()));
+        if !watched.index().called.contains_key(word.value.as_str()) {
+            let names = watched
+                .users
+                .iter()
+                .flat_map(|at| [at.user.name.as_str(), at.user.identity.union_id.as_str()]);
+            unknown(("user", "nobody is called that"), word, report.nearest(&word.value, names));
         }
     }
     for word in groups {
-        let names = || watched.users.iter().flat_map(|at| at.user.groups.iter().map(String::as_str));
-        if !names().any(|name| name == word.value) {
+        if !watched.is_joined(&word.value) {
             let declared = watched.groups.iter().map(|group| group.name.value.as_str());
-            unknown(
-                ("group", "nobody is in it"),
-                word,
-                nearest(&word.value, names().chain(declared).filter(|name| *name != word.value)),
-            );
+            let names = watched.joined().iter().copied().chain(declared).filter(|name| *name != word.value);
+            unknown(("group", "nobody is in it"), word, report.nearest(&word.value, names));
         }
     }
     for word in orgs {
-        if !watched.orgs.contains(&word.value) {
-            let near = nearest(word.value.as_str(), watched.orgs.iter().map(OrgName::as_str));
+        if !watched.index().orgs.contains(&word.value) {
+            let near = report.nearest(word.value.as_str(), watched.orgs.iter().map(OrgName::as_str));
             unknown(
                 ("organisation", "there is none"),
                 &Spot { value: word.value.to_string(), place: word.place.clone() },
@@ -74,17 +155,7 @@ pub(super) fn check_audience(
             );
         }
     }
-    let chosen = |at: &&UserAt| {
-        let (user, identity) = (&at.user, &at.user.identity);
-        (users.is_empty()
-            || users.iter().any(|w| w.value == user.name || w.value == identity.union_id.as_str()))
-            && (groups.is_empty() || groups.iter().any(|w| user.groups.contains(&w.value)))
-            && (orgs.is_empty() || orgs.iter().any(|w| w.value == identity.org))
-    };
-    if all_known
-        && !watched.users.is_empty()
-        && !watched.users.iter().filter(|at| at.enabled).any(|at| chosen(&at))
-    {
+    if all_known && !watched.users.is_empty() && !watched.is_somebody_chosen(filters) {
         let message = format!("webhook `{}` matches nobody", name.value);
         let help = "`users`, `groups` and `orgs` must all hold for somebody who is enabled";
         report.warning("matches-nobody", &name.place, message, help);

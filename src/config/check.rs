@@ -67,15 +67,15 @@ pub(super) fn config(files: &Files<'_>, around: &Surroundings, sources: &Sources
         (&poll.cadence, poll_cadence.as_ref()),
         report,
     );
-    let watched = Watched { users: &users, groups: &groups, orgs: &org_names };
+    let watched = Watched::new(&users, &groups, &org_names);
     let defaults = root.table("webhook_defaults", "webhook_defaults");
-    let webhooks = webhooks(defaults.as_ref(), &root.tables("webhook"), watched, zone, context);
+    let webhooks = webhooks(defaults.as_ref(), &root.tables("webhook"), &watched, zone, context);
     let history = housekeeping::history(root.table("history", "history").as_ref(), &files.folder);
     let store_nick = housekeeping::store_nick(root.table("privacy", "privacy").as_ref());
     let http = housekeeping::http(root.table("http", "http").as_ref(), context);
     let log = housekeeping::log(root.table("log", "log").as_ref());
 
-    warnings::about_people(&users, &windows, window_groups.iter().flatten(), report);
+    warnings::about_people(&watched, &windows, window_groups.iter().flatten(), report);
     warnings::about_least_interval(&users, &poll, report);
     let arithmetic = plan::Plan { windows: &windows, blackouts: &blackouts, poll: &poll, time_zone: zone };
     plan::check(arithmetic, &orgs, &users, sources, report);

@@ -3,6 +3,7 @@
 //! Guards: what `[dingtalk]` sets holds for every organisation that does not set it; each one has all it needs for
 //! its kind of app. Deliberately not here: tokens and calls (`dingtalk` the adapter).
 
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,7 +78,8 @@ pub(super) fn orgs(
     context: Context<'_>,
 ) -> (Vec<OrgAt>, Vec<OrgName>) {
     let base = shared.map(|section| read(section, context)).unwrap_or_default();
-    let mut names: Vec<Spot<OrgName>> = Vec::new();
+    let mut names: Vec<OrgName> = Vec::new();
+    let mut seen: HashMap<OrgName, Place> = HashMap::new();
     let mut orgs = Vec::new();
     if own.is_empty() {
         let nowhere = Place { source: 0, span: 0..0 };
@@ -95,18 +97,20 @@ pub(super) fn orgs(
         }
         let keys = read(section, context);
         let Some(name) = name else { continue };
-        if let Some(first) = names.iter().find(|other| other.value == name.value) {
+        if let Some(first) = seen.get(&name.value) {
             let message = format!("two organisations are named `{}`", name.value);
             let problem =
                 Problem::error("duplicate-org", Some(name.place.clone()), message).help("the second");
-            context.report.push(problem.also(first.place.clone(), "the first"));
+            context.report.push(problem.also(first.clone(), "the first"));
+        } else {
+            seen.insert(name.value.clone(), name.place);
         }
         let label = format!("[[org]] `{}`", name.value);
         let org = build(&name.value, &keys, &base, &section.place, &label, context);
         orgs.extend(org.map(|org| OrgAt { org, place: section.place.clone() }));
-        names.push(name);
+        names.push(name.value);
     }
-    (orgs, names.into_iter().map(|name| name.value).collect())
+    (orgs, names)
 }
 
 fn read(section: &Section<'_>, context: Context<'_>) -> Keys {

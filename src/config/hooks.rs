@@ -7,6 +7,7 @@
 mod format;
 mod robots;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::audience::{Filters, Watched, check_audience};
 use super::credentials::{Context, Purpose};
 use super::dingtalk::ca_file;
 use super::keys::nearest;
-use super::problem::Problem;
+use super::problem::{Place, Problem};
 use super::secrets::SecretSource;
 use super::section::{Raw, Section, Spot, Trouble, kind};
 use super::{Backoff, Format, Text, Webhook, poll, public, value};
@@ -86,7 +87,7 @@ const BACKOFF: Backoff =
 pub(super) fn webhooks(
     shared: Option<&Section<'_>>,
     sections: &[Section<'_>],
-    watched: Watched<'_>,
+    watched: &Watched<'_>,
     zone: Tz,
     context: Context<'_>,
 ) -> Vec<Webhook> {
@@ -95,7 +96,7 @@ pub(super) fn webhooks(
     if shared_backoff.is_some() && sections.is_empty() {
         poll::backoff(None, shared_backoff.as_ref(), BACKOFF);
     }
-    let mut names: Vec<Spot<WebhookName>> = Vec::new();
+    let mut seen: HashMap<WebhookName, Place> = HashMap::new();
     let mut webhooks = Vec::new();
     for section in sections {
         let name = section.take("name", |raw| super::people::name(raw, WebhookName::parse));
@@ -116,11 +117,13 @@ pub(super) fn webhooks(
         let own_backoff = section.table("backoff", "webhook.backoff");
         let backoff = poll::backoff(own_backoff.as_ref(), shared_backoff.as_ref(), BACKOFF);
         let (Some(name), Some(url)) = (name, url) else { continue };
-        if let Some(first) = names.iter().find(|other| other.value == name.value) {
+        if let Some(first) = seen.get(&name.value) {
             let message = format!("two webhooks are named `{}`", name.value);
             let problem =
                 Problem::error("duplicate-webhook", Some(name.place.clone()), message).help("the second");
-            context.report.push(problem.also(first.place.clone(), "the first"));
+            context.report.push(problem.also(first.clone(), "the first"));
+        } else {
+            seen.insert(name.value.clone(), name.place.clone());
         }
         let merged = merge(own, &base);
         format::check_secrets(&merged, context);
@@ -133,7 +136,6 @@ pub(super) fn webhooks(
             webhook.success = robot.and_then(robots::Robot::success);
         }
         webhooks.push(webhook);
-        names.push(name);
     }
     webhooks
 }

@@ -3,7 +3,7 @@
 //! Guards: nobody twice in one organisation, also not over several files; a user's own cadence before that of the
 //! last `[[group]]` of theirs in the file, before `[poll]`. Deliberately not here: whether the calls reach (`plan`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::problem::{Place, Problem};
 use super::section::{Raw, Report, Section, Spot, Trouble};
@@ -57,6 +57,7 @@ fn union_id(raw: Raw<'_>) -> Result<UnionId, Trouble> {
 /// The groups of all files.
 pub(super) fn groups(sections: &[Section<'_>], report: &Report) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
+    let mut seen: HashMap<String, Place> = HashMap::new();
     for section in sections {
         let name = section.take("name", value::some_text);
         if name.is_none() && !section.has("name") {
@@ -65,11 +66,13 @@ pub(super) fn groups(sections: &[Section<'_>], report: &Report) -> Vec<Group> {
         }
         let cadence = poll::cadence(section);
         let Some(name) = name else { continue };
-        if let Some(first) = groups.iter().find(|group| group.name.value == name.value) {
+        if let Some(first) = seen.get(&name.value) {
             let message = format!("two groups are named `{}`", name.value);
             let problem =
                 Problem::error("duplicate-group", Some(name.place.clone()), message).help("the second");
-            report.push(problem.also(first.name.place.clone(), "the first"));
+            report.push(problem.also(first.clone(), "the first"));
+        } else {
+            seen.insert(name.value.clone(), name.place.clone());
         }
         groups.push(Group { name, cadence });
     }
@@ -85,6 +88,13 @@ pub(super) fn users(
     report: &Report,
 ) -> Vec<UserAt> {
     let mut seen: HashMap<Identity, Place> = HashMap::new();
+    let known_orgs: HashSet<&OrgName> = orgs.iter().collect();
+    // The last table of each name that has a cadence.
+    let paced: HashMap<&str, (usize, &Spot<Cadence>)> = groups
+        .iter()
+        .enumerate()
+        .filter_map(|(at, group)| Some((group.name.value.as_str(), (at, group.cadence.as_ref()?))))
+        .collect();
     let mut users = Vec::new();
     for section in sections {
         let union_id = section.take("union_id", union_id);
@@ -92,7 +102,7 @@ pub(super) fn users(
             let help = "write `union_id = \"...\"`";
             report.error("missing-key", &section.place, "`union_id` is missing in [[user]]", help);
         }
-        let org = org_of(section, orgs, report);
+        let org = org_of(section, orgs, &known_orgs, report);
         let name = section.take("name", value::some_text);
         let own_groups = section.take_list("groups", false, value::some_text);
         let own_groups: Vec<String> =
@@ -111,8 +121,8 @@ pub(super) fn users(
         }
         let place = union_id.place;
         seen.insert(identity.clone(), place.clone());
-        let mut of_group = groups.iter().rev().filter(|group| own_groups.contains(&group.name.value));
-        let inherited = of_group.find_map(|group| group.cadence.as_ref()).or(poll.1);
+        let of_groups = own_groups.iter().filter_map(|group| paced.get(group.as_str()));
+        let inherited = of_groups.max_by_key(|(at, _)| *at).map(|(_, cadence)| *cadence).or(poll.1);
         let held = cadence.as_ref().or(inherited);
         users.push(UserAt {
             place,
@@ -131,16 +141,20 @@ pub(super) fn users(
 }
 
 /// Whose organisation somebody is in: named, or the only one.
-fn org_of(section: &Section<'_>, orgs: &[OrgName], report: &Report) -> Option<OrgName> {
+fn org_of(
+    section: &Section<'_>,
+    orgs: &[OrgName],
+    known: &HashSet<&OrgName>,
+    report: &Report,
+) -> Option<OrgName> {
     let named = section.take("org", |raw| name(raw, OrgName::parse));
     match (named, orgs) {
-        (Some(named), _) if orgs.contains(&named.value) => Some(named.value),
+        (Some(named), _) if known.contains(&named.value) => Some(named.value),
         (Some(named), _) => {
-            let near = super::keys::nearest(named.value.as_str(), orgs.iter().map(OrgName::as_str));
-            let known: Vec<&str> = orgs.iter().map(OrgName::as_str).collect();
+            let near = report.nearest(named.value.as_str(), orgs.iter().map(OrgName::as_str));
             let help = match near {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known: {}", known.join(", ")),
+                None => format!("known: {}", some_of(orgs)),
             };
             let message = format!("there is no organisation `{}`", named.value);
             report.error("unknown-org", &named.place, message, &help);
@@ -150,13 +164,22 @@ fn org_of(section: &Section<'_>, orgs: &[OrgName], report: &Report) -> Option<Or
         (None, [only]) => Some(only.clone()),
         (None, []) => None,
         (None, several) => {
-            let known: Vec<&str> = several.iter().map(OrgName::as_str).collect();
-            let help = format!("write `org = \"{}\"` (known: {})", known[0], known.join(", "));
+            let help = format!("write `org = \"{}\"` (known: {})", several[0], some_of(several));
             let message = "`org` is missing in [[user]]: there are several organisations";
             report.error("missing-key", &section.place, message, &help);
             None
         }
     }
+}
+
+/// The first few names.
+fn some_of(orgs: &[OrgName]) -> String {
+    const SHOWN: usize = 10;
+    let mut names: Vec<&str> = orgs.iter().take(SHOWN).map(OrgName::as_str).collect();
+    if orgs.len() > SHOWN {
+        names.push("…");
+    }
+    names.join(", ")
 }
 
 fn tags(raw: Raw<'_>) -> Result<BTreeMap<String, String>, Trouble> {

@@ -15,7 +15,8 @@ use super::dingtalk::OrgAt;
 use super::people::UserAt;
 use super::problem::{Place, Problem, Severity, Sources};
 use super::section::Report;
-use super::{Blackout, Cadence, Poll, Window, open_time};
+use super::{Blackout, Cadence, Poll, User, Window, open_time};
+use crate::ids::OrgName;
 use crate::policy::cadence::Cron;
 use crate::policy::civil;
 use crate::policy::window::OpenTime;
@@ -51,10 +52,14 @@ struct Row {
 
 /// Checks every organisation by itself: each has its own calls.
 pub(super) fn check(plan: Plan<'_>, orgs: &[OrgAt], users: &[UserAt], sources: &Sources, report: &Report) {
+    let mut watched: HashMap<&OrgName, Vec<&UserAt>> = HashMap::new();
+    for user in users.iter().filter(|user| user.enabled) {
+        watched.entry(&user.user.identity.org).or_default().push(user);
+    }
+    let own = OwnWindows::of(plan.windows);
     for at in orgs {
         let Some(limit) = at.org.calls_per_month else { continue };
-        let watched = users.iter().filter(|user| user.enabled && user.user.identity.org == at.org.name);
-        let rows = rows(plan, watched);
+        let rows = rows(plan, &own, watched.get(&at.org.name).map_or(&[][..], Vec::as_slice));
         let needed: f64 = rows.iter().map(|row| row.calls).sum();
         if let Some(problem) = judge(&rows, needed, limit, at, sources) {
             report.push(problem);
@@ -70,15 +75,39 @@ fn month(zone: Tz) -> (Timestamp, Timestamp) {
     (from, from.plus(Duration::from_hours(30 * 24)))
 }
 
-fn rows<'a>(plan: Plan<'_>, users: impl Iterator<Item = &'a UserAt>) -> Vec<Row> {
+/// The windows that are not for everybody, by group.
+struct OwnWindows<'a>(HashMap<&'a str, Vec<usize>>);
+
+impl<'a> OwnWindows<'a> {
+    fn of(windows: &'a [Window]) -> Self {
+        let mut of: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, window) in windows.iter().enumerate() {
+            for group in &window.groups {
+                of.entry(group).or_default().push(at);
+            }
+        }
+        Self(of)
+    }
+
+    /// Those of one person, in order.
+    fn mine(&self, user: &User) -> Vec<usize> {
+        let of_groups = user.groups.iter().filter_map(|group| self.0.get(group.as_str()));
+        let mut mine: Vec<usize> = of_groups.flatten().copied().collect();
+        mine.sort_unstable();
+        mine.dedup();
+        mine
+    }
+}
+
+fn rows(plan: Plan<'_>, own: &OwnWindows<'_>, users: &[&UserAt]) -> Vec<Row> {
     let (from, to) = month(plan.time_zone);
     let mut rows: Vec<Row> = Vec::new();
     // Everybody may have a cadence of their own, and a hundred thousand people are a legal list: no search in it.
-    let mut row_of: HashMap<(Option<Place>, Vec<bool>), usize> = HashMap::new();
-    let mut open_of: HashMap<Vec<bool>, (OpenTime, f64)> = HashMap::new();
-    let mut instants_of: HashMap<(String, Vec<bool>), f64> = HashMap::new();
+    let mut row_of: HashMap<(Option<Place>, Vec<usize>), usize> = HashMap::new();
+    let mut open_of: HashMap<Vec<usize>, (OpenTime, f64)> = HashMap::new();
+    let mut instants_of: HashMap<(String, Vec<usize>), f64> = HashMap::new();
     for at in users {
-        let mine: Vec<bool> = plan.windows.iter().map(|window| window.is_for(&at.user)).collect();
+        let mine = own.mine(&at.user);
         let key = (at.cadence_place.clone(), mine.clone());
         if let Some(row) = row_of.get(&key).and_then(|at| rows.get_mut(*at)) {
             row.people += 1;

@@ -66,7 +66,8 @@ impl Problem {
     /// An error.
     pub fn error(code: &'static str, place: Option<Place>, message: impl Into<String>) -> Self {
         let severity = Severity::Error;
-        Self { code, severity, message: message.into(), place, help: None, aside: None, also: Vec::new() }
+        let message = excerpt::shortened(message.into());
+        Self { code, severity, message, place, help: None, aside: None, also: Vec::new() }
     }
 
     /// A warning.
@@ -77,7 +78,7 @@ impl Problem {
     /// With what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(excerpt::shortened(help.into()));
         self
     }
 
@@ -122,8 +123,18 @@ pub struct Source {
 struct Index {
     /// Where each line begins.
     lines: Vec<usize>,
+    /// How many characters stand before each block of bytes: a line may be as long as the file.
+    before: Vec<usize>,
     /// What may be shown.
     public: Vec<Range<usize>>,
+}
+
+/// Bytes that are counted for one place at most.
+const BLOCK: usize = 1024;
+
+/// The characters that begin in these bytes.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 impl Source {
@@ -145,8 +156,17 @@ impl Source {
             let mut broken: Vec<_> =
                 errors.iter().map(|error| whole_lines(within(error.span(), text))).collect();
             broken.sort_by_key(|span| (span.end, span.start));
-            Index { public: public::spans(text, table.get_ref(), &broken), lines }
+            let blocks = text.as_bytes().chunks(BLOCK);
+            let before = blocks.scan(0, |all, block| Some(std::mem::replace(all, *all + characters(block))));
+            Index { public: public::spans(text, table.get_ref(), &broken), before: before.collect(), lines }
         })
+    }
+
+    /// How many characters stand before a byte.
+    fn characters_before(&self, at: usize) -> usize {
+        let (block, bytes) = (at / BLOCK, self.text.as_bytes());
+        let before = self.index().before.get(block).copied();
+        before.map_or_else(|| characters(bytes), |before| before + characters(&bytes[block * BLOCK..at]))
     }
 
     /// The line of a byte, from 0, and the bytes of that line without its end.
@@ -219,8 +239,9 @@ impl Sources {
     pub fn position(&self, place: &Place) -> Option<Position<'_>> {
         let source = self.files.get(place.source)?;
         let (line, span) = source.line(place.span.start);
-        let before = source.text.get(span.start..place.span.start)?;
-        Some(Position { file: &source.name, line: line + 1, column: before.chars().count() + 1 })
+        source.text.get(span.start..place.span.start)?;
+        let column = source.characters_before(place.span.start) - source.characters_before(span.start) + 1;
+        Some(Position { file: &source.name, line: line + 1, column })
     }
 
     /// The line of a place around it, at most `reach` bytes to each side, without what may be a secret; and how many
@@ -244,9 +265,38 @@ impl Sources {
     }
 }
 
-/// All problems as text, without colours.
+/// How many problems are shown as text. More are read by nobody, and a journal has to keep them.
+const MOST_SHOWN: usize = 50;
+
+/// The problems to show, errors before warnings where not all can be, in their order; and a line about the others.
+pub fn foremost<'p>(problems: impl Iterator<Item = &'p Problem>) -> (Vec<&'p Problem>, Option<String>) {
+    let all: Vec<&Problem> = problems.collect();
+    let is_error = |problem: &&Problem| problem.severity == Severity::Error;
+    let errors = all.iter().copied().filter(is_error).count();
+    let shown_errors = errors.min(MOST_SHOWN);
+    let (mut errors_left, mut warnings_left) = (shown_errors, MOST_SHOWN - shown_errors);
+    let (count, mut shown) = (all.len(), all);
+    shown.retain(|problem| {
+        let left = if is_error(problem) { &mut errors_left } else { &mut warnings_left };
+        let is_shown = *left > 0;
+        *left -= usize::from(is_shown);
+        is_shown
+    });
+    let hidden = count - shown.len();
+    let s = if hidden == 1 { "" } else { "s" };
+    let of_errors = errors - shown_errors;
+    let rest = format!("... and {hidden} more problem{s}, {of_errors} of them errors: correct these first");
+    (shown, (hidden > 0).then_some(rest))
+}
+
+/// The foremost problems as text, without colours.
 pub fn render(problems: &[Problem], sources: &Sources) -> String {
-    problems.iter().map(|problem| render_one(problem, sources, ("", ""))).collect()
+    let (shown, rest) = foremost(problems.iter());
+    let mut out: String = shown.iter().map(|problem| render_one(problem, sources, ("", ""))).collect();
+    if let Some(rest) = rest {
+        let _ = writeln!(out, "{rest}");
+    }
+    out
 }
 
 /// One problem as text; `mark` goes around its first word. Characters that are not seen have a sign in their place.

@@ -3,27 +3,29 @@
 //! Guards: nothing here refuses a config; of whom nobody would look at is only spoken once there is no error that may be
 //! the reason. Deliberately not here: calls that are short (`plan`), webhooks that match nobody (`audience`).
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Files, NOT_BUILT_YET};
+use crate::config::audience::Watched;
 use crate::config::people::UserAt;
 use crate::config::problem::{Place, Problem, Sources};
 use crate::config::section::{Report, Spot};
-use crate::config::{Cadence, Poll, Window, keys, public};
+use crate::config::{Cadence, Poll, Window, public};
 
 /// People whom no window is for, windows that are for nobody, nobody at all.
 pub(super) fn about_people<'a>(
-    users: &[UserAt],
+    watched: &Watched<'_>,
     windows: &[Window],
     window_groups: impl Iterator<Item = &'a Spot<String>>,
     report: &Report,
 ) {
-    of_window_groups(window_groups, users, report);
+    of_window_groups(window_groups, watched, report);
     if !report.has_errors() {
-        of_nobody(users, windows, report);
+        of_nobody(watched.users, windows, report);
     }
 }
 
@@ -62,11 +64,14 @@ pub(super) fn about_what_is_not_built(report: &Report) {
     }
 }
 
-fn of_window_groups<'a>(named: impl Iterator<Item = &'a Spot<String>>, users: &[UserAt], report: &Report) {
+fn of_window_groups<'a>(
+    named: impl Iterator<Item = &'a Spot<String>>,
+    watched: &Watched<'_>,
+    report: &Report,
+) {
     for word in named {
-        let groups = || users.iter().flat_map(|at| at.user.groups.iter().map(String::as_str));
-        if !groups().any(|group| group == word.value) {
-            let near = keys::nearest(&word.value, groups());
+        if !watched.is_joined(&word.value) {
+            let near = report.nearest(&word.value, watched.joined().iter().copied());
             let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
             let message = format!("a window names the group `{}`, which nobody is in", word.value);
             report.warning("matches-nobody", &word.place, message, &help);
@@ -79,12 +84,10 @@ fn of_nobody(users: &[UserAt], windows: &[Window], report: &Report) {
     if enabled.peek().is_none() {
         report.push(Problem::warning("nobody-watched", None, "nobody is watched").help("add a [[user]]"));
     }
+    let is_for_all = windows.is_empty() || windows.iter().any(|window| window.groups.is_empty());
+    let chosen: HashSet<&String> = windows.iter().flat_map(|window| &window.groups).collect();
     for at in enabled {
-        let never = !windows.is_empty()
-            && windows.iter().all(|window| {
-                !window.groups.is_empty() && !window.groups.iter().any(|group| at.user.groups.contains(group))
-            });
-        if never {
+        if !is_for_all && !at.user.groups.iter().any(|group| chosen.contains(group)) {
             let message = format!("no [[window]] is for `{}`: never looked at", at.user.name);
             let help = "add a window without `groups`, or one for a group of theirs";
             report.warning("never-open", &at.place, message, help);

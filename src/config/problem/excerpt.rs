@@ -35,6 +35,19 @@ pub(super) fn write(out: &mut String, sources: &Sources, place: &Place, label: &
     }
 }
 
+/// The longest message: a value in it may be as long as the file.
+const LONGEST_MESSAGE: usize = 600;
+
+/// A message without its middle where it is too long.
+pub(super) fn shortened(text: String) -> String {
+    if text.len() <= LONGEST_MESSAGE {
+        return text;
+    }
+    let head = &text[..text.floor_char_boundary(LONGEST_MESSAGE / 3)];
+    let tail = &text[text.ceil_char_boundary(text.len() - LONGEST_MESSAGE / 3)..];
+    format!("{head}…{tail}")
+}
+
 /// What is too long for a line goes on below, between words: what may be copied, between backticks, stays whole.
 pub(super) fn folded(label: &str, indent: usize) -> String {
     let (mut out, mut used) = (String::new(), indent);

@@ -3,13 +3,14 @@
 //! Guards: nothing is said while reading goes on, so that everything can be said in order. Deliberately not here: how a table is
 //! read (`section`), how problems are shown (`problem`).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::super::characters;
 use super::super::footprint::Footprint;
+use super::super::keys::nearest;
 use super::super::problem::{Place, Problem, Severity};
 use super::{Raw, Trouble};
 
@@ -20,7 +21,11 @@ pub(in crate::config) struct Report {
     used: RefCell<Vec<(String, Place)>>,
     footprint: RefCell<Footprint>,
     texts: RefCell<BTreeMap<usize, Arc<str>>>,
+    compared: Cell<usize>,
 }
+
+/// After so many comparisons of words no more advice is looked for: only the first problems are shown anyway.
+const MOST_COMPARED: usize = 5_000_000;
 
 impl Report {
     /// Takes a problem.
@@ -76,6 +81,19 @@ impl Report {
     /// Notes that what the config means depends on this file or folder, which is about to be read.
     pub(in crate::config) fn reads(&self, path: &Path) {
         self.footprint.borrow_mut().take(path);
+    }
+
+    /// The one of a list as long as the file that somebody may have meant by `word`.
+    pub(in crate::config) fn nearest<'k>(
+        &self,
+        word: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> Option<&'k str> {
+        let compared = || self.compared.get();
+        if compared() > MOST_COMPARED {
+            return None;
+        }
+        nearest(word, known.into_iter().inspect(|_| self.compared.set(compared() + 1)))
     }
 
     /// Keeps the text of a source, for places inside of a value.
