@@ -121,7 +121,7 @@ pub(super) fn origin(url: &str) -> Option<&str> {
         return None;
     }
     let is_v6 = |host: &str| host.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().is_ok();
-    if host.contains(':') && !is_v6(host) {
+    if host.contains([':', '[', ']']) && !is_v6(host) {
         return None;
     }
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
@@ -183,6 +183,7 @@ impl Walk<'_> {
             (Kind::Tables(_), DeValue::Array(items)) => items.iter().for_each(|item| self.value(kind, item)),
             (Kind::Table(_) | Kind::Tables(_), _) => {}
             (Kind::Url | Kind::UrlOrSecret, DeValue::String(url)) => self.url(url, value.span()),
+            (Kind::Url, _) => {}
             (Kind::Headers, DeValue::Table(pairs)) => {
                 for (name, value) in pairs {
                     if is_header(name.get_ref()) {
@@ -303,6 +304,7 @@ mod tests {
             "https://a.example:99999",
             "https://me:hunter2:80/",
             "https://a.example:",
+            "https://[hunter2]/",
             "hunter2://x",
             "hunter2",
             "https://",

@@ -25,7 +25,7 @@ pub(in crate::config) struct Report {
 }
 
 /// After so many comparisons of words no more advice is looked for: only the first problems are shown anyway.
-const MOST_COMPARED: usize = 5_000_000;
+const MOST_COMPARED: usize = 1_000_000;
 
 impl Report {
     /// Takes a problem.
