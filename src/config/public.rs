@@ -181,9 +181,8 @@ impl Walk<'_> {
         match (kind, value.get_ref()) {
             (Kind::Table(path) | Kind::Tables(path), DeValue::Table(table)) => self.table(table, path),
             (Kind::Tables(_), DeValue::Array(items)) => items.iter().for_each(|item| self.value(kind, item)),
-            (Kind::Table(_) | Kind::Tables(_), _) => {}
             (Kind::Url | Kind::UrlOrSecret, DeValue::String(url)) => self.url(url, value.span()),
-            (Kind::Url, _) => {}
+            (Kind::Table(_) | Kind::Tables(_) | Kind::Url, _) => {}
             (Kind::Headers, DeValue::Table(pairs)) => {
                 for (name, value) in pairs {
                     if is_header(name.get_ref()) {
