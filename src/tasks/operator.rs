@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, Notify};
 
-use super::dispatcher::request::{Changed, DispatcherHandle, Stopping};
+use super::dispatcher::operator::{Changed, DispatcherHandle, Stopping};
 use super::poller::report::PollerHandle;
 use crate::clock::SharedClock;
 use crate::ids::WebhookName;

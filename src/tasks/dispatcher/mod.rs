@@ -1,33 +1,41 @@
-//! The dispatcher: takes what waits, sends it, writes back what became of it.
+//! The dispatcher: takes deliveries from the outbox, sends them, and writes back what became of them.
 //!
-//! Guards: one delivery of a lane in flight, whatever else goes on; no webhook waits for another; no transaction spans
-//! a request; whatever is ready to be written when the database is free goes into one transaction, together with the
-//! next claims. Deliberately not here: what an answer means (`policy::delivery`), how a request is made (`webhook`).
+//! Guards: one delivery of a lane in flight; no webhook waits for another; no transaction is open while a request is;
+//! everything that is to be written when the database is free goes into one transaction, together with the next leases.
+//! Not here: what an answer means (`policy::delivery`), how a request is made (`webhook`).
 //!
-//! Everything is decided by one task, on events: an answer, a finished transaction, a wake-up, an instant that came.
-//! Requests are futures of this task; the database is asked by one future at a time, beside them.
+//! `queues` decides, without IO; this file carries it out. One task owns everything and acts on events: an answer, a
+//! finished transaction, a wake-up, an instant. Requests are futures of this task; the database is asked by one future at
+//! a time, beside them.
 //!
 //! ```text
-//! desk      one webhook: what it may do, what it has in hand
-//! batch     several events in one request
-//! exchange  requests: started, and come back
-//! database  what is written and asked, a transaction at a time
-//! request   what the operator asks
-//! reload    another config
-//! target    what is delivered to
-//! alarm     the instant to wake at
+//! queues     all webhooks: what is started, what is written
+//! queue      one webhook: `WebhookQueue`
+//! health     a webhook's state: up, down, paused or disabled
+//! lanes      what a queue knows of its lanes in the database
+//! batcher    which deliveries share a request
+//! leased     a delivery that is leased and not sent
+//! requests   requests in flight
+//! database   the transaction that is waited for
+//! operator   changes by hand
+//! reload     another config
+//! target     what is delivered to
+//! alarm      the instant to wake at
 //! ```
 
 mod alarm;
-mod batch;
+mod batcher;
 mod database;
-mod desk;
-mod exchange;
+mod health;
+mod lanes;
+mod leased;
+pub mod operator;
+mod queue;
+mod queues;
 pub mod reload;
-pub mod request;
+mod requests;
 mod target;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,15 +44,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::alarm::Alarm;
-use self::batch::Paces;
-use self::database::Database;
-use self::desk::Desk;
-use self::exchange::Requests;
-use self::request::{Confirmation, DispatcherHandle, Request};
+use self::database::{Database, Done};
+use self::operator::{Confirmation, DispatcherHandle, Request};
+use self::queues::Queues;
+use self::reload::{Reload, ReloadHandle, Reloads};
+use self::requests::{Requests, Returned};
 use crate::clock::SharedClock;
-use crate::ids::WebhookName;
-use crate::policy::delivery::Health;
-use crate::store::outbox::{Finished, Turn};
+use crate::store::outbox::Turned;
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::time::Timestamp;
@@ -57,33 +63,39 @@ pub use self::target::{Target, subscription};
 /// whole daemon stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
+/// After a transaction that failed the database is asked again this much later.
+const DATABASE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The most answers that are read to the end, although nothing needs them, so that their connections can be used again.
+const MOST_LEFTOVERS: usize = 256;
+
 /// Sends what the outbox holds.
 #[derive(Debug)]
 pub struct Dispatcher {
-    clock: SharedClock,
-    wake: Arc<Notify>,
-    reloads: reload::Reloads,
-    pulse: Pulse,
-    metrics: Arc<Metrics>,
-    store: Store,
-    desks: Vec<Desk>,
-    by_name: HashMap<WebhookName, usize>,
-    paces: Paces,
+    queues: Queues,
     requests: Requests,
-    leftovers: JoinSet<()>,
     database: Database,
-    finished: Vec<Finished>,
-    forgiven: Vec<i64>,
-    /// When the last turn was begun.
-    last_turn: Timestamp,
+    leftovers: JoinSet<()>,
+    reloads: Reloads,
+    changes: Changes,
+    clock: SharedClock,
+    store: Store,
+    metrics: Arc<Metrics>,
+    pulse: Pulse,
+    wake: Arc<Notify>,
     /// After a failure: when the database is asked again.
     database_from: Option<Timestamp>,
+}
+
+/// Changes of webhooks' states that others wait for.
+#[derive(Debug)]
+struct Changes {
     handle: DispatcherHandle,
     inbox: mpsc::Receiver<Request>,
-    /// Changes by hand that nobody has begun to write down; and those that are being written down.
+    /// Changes by hand that wait for a transaction, and those that are in one.
     unwritten: Vec<Confirmation>,
     writing: Vec<Confirmation>,
-    /// States of webhooks are being written down.
+    /// States are in the transaction under way.
     writing_states: bool,
     states_wake: Arc<Notify>,
 }
@@ -91,43 +103,32 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// `wake` is notified (`notify_one`) after every commit that made deliveries.
     pub fn new(store: Store, webhooks: Vec<Target>, clock: SharedClock, wake: Arc<Notify>) -> Self {
-        let by_name = webhooks.iter().enumerate().map(|(i, target)| (target.name.clone(), i)).collect();
-        let (mut paces, now) = (Paces::default(), clock.now());
-        let desks = webhooks
-            .into_iter()
-            .map(|target| {
-                let pace = paces.of(&target, now);
-                Desk::new(target, Health::default(), pace)
-            })
-            .collect();
         let (handle, inbox) = DispatcherHandle::pair();
-        Self {
-            clock,
-            wake,
-            reloads: reload::Reloads::default(),
-            pulse: Pulse::default(),
-            metrics: Metrics::new(),
-            store,
-            desks,
-            by_name,
-            paces,
-            requests: Requests::default(),
-            leftovers: JoinSet::new(),
-            database: Database::default(),
-            finished: Vec::new(),
-            forgiven: Vec::new(),
-            last_turn: Timestamp::default(),
-            database_from: None,
+        let changes = Changes {
             handle,
             inbox,
             unwritten: Vec::new(),
             writing: Vec::new(),
             writing_states: false,
             states_wake: Arc::new(Notify::new()),
+        };
+        Self {
+            queues: Queues::new(webhooks, clock.now()),
+            requests: Requests::default(),
+            database: Database::default(),
+            leftovers: JoinSet::new(),
+            reloads: Reloads::default(),
+            changes,
+            clock,
+            store,
+            metrics: Metrics::new(),
+            pulse: Pulse::default(),
+            wake,
+            database_from: None,
         }
     }
 
-    /// Counts there.
+    /// Counts attempts there.
     #[must_use]
     pub fn measured_by(mut self, metrics: Arc<Metrics>) -> Self {
         self.metrics = metrics;
@@ -139,14 +140,19 @@ impl Dispatcher {
         self.pulse.clone()
     }
 
-    /// For who wants to ask something of it.
+    /// For an operator's requests.
     pub fn handle(&self) -> DispatcherHandle {
-        self.handle.clone()
+        self.changes.handle.clone()
     }
 
-    /// Notified (`notify_one`) whenever states of webhooks were written down.
+    /// The way to hand another config to this dispatcher.
+    pub fn reload_handle(&self) -> ReloadHandle {
+        self.reloads.handle()
+    }
+
+    /// Notified (`notify_one`) whenever states of webhooks were written.
     pub fn states_wake(&self) -> Arc<Notify> {
-        Arc::clone(&self.states_wake)
+        Arc::clone(&self.changes.states_wake)
     }
 
     /// Delivers until told to stop; then claims nothing more, waits a bounded time for the answers that are out, writes
@@ -154,7 +160,7 @@ impl Dispatcher {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
         self.resume().await?;
         let wake = Arc::clone(&self.wake);
-        let mut inbox = std::mem::replace(&mut self.inbox, mpsc::channel(1).1);
+        let mut inbox = std::mem::replace(&mut self.changes.inbox, mpsc::channel(1).1);
         let mut alarm = Alarm::default();
         let pulse = self.pulse.clone();
         loop {
@@ -169,7 +175,7 @@ impl Dispatcher {
                 () = self.progress() => {}
                 // It never ends: `self` holds a sender, too.
                 Some(request) = inbox.recv() => self.asked(request),
-                () = woken => self.look_everywhere(),
+                () = woken => self.queues.recheck(),
                 () = pulse.asked() => {}
                 () = alarm.rings() => {}
             }
@@ -183,20 +189,16 @@ impl Dispatcher {
         if freed > 0 {
             tracing::info!(freed, "deliveries that were in flight when the daemon ended are sent again");
         }
-        for (webhook, health) in self.store.webhook_states().await? {
-            if let Some(&at) = self.by_name.get(&webhook) {
-                self.desks[at].health = health;
-            }
-        }
+        self.queues.restore(self.store.webhook_states().await?);
         Ok(())
     }
 
     /// Does everything that can be done at this instant, and returns when nothing is under way any more: when to come
     /// back, if not by a wake-up.
     pub async fn settle(&mut self) -> Option<Timestamp> {
-        self.look_everywhere();
+        self.queues.recheck();
         loop {
-            while let Ok(request) = self.inbox.try_recv() {
+            while let Ok(request) = self.changes.inbox.try_recv() {
                 self.asked(request);
             }
             let due = self.act();
@@ -207,8 +209,9 @@ impl Dispatcher {
         }
     }
 
-    fn look_everywhere(&mut self) {
-        self.desks.iter_mut().for_each(Desk::look_again);
+    /// Other targets from now on.
+    pub fn reload(&mut self, reload: Reload) {
+        self.queues.reload(reload, self.clock.now());
     }
 
     fn is_busy(&self) -> bool {
@@ -218,26 +221,31 @@ impl Dispatcher {
     /// Starts what may be started now; says when there is more.
     fn act(&mut self) -> Option<Timestamp> {
         let now = self.clock.now();
-        for at in 0..self.desks.len() {
-            self.desks[at].doubts_ages = self.clock.doubts_ages();
-            let put_down = self.desks[at].put_down(now);
-            self.finished.extend(put_down);
-            while let Some(next) = self.desks[at].start(now) {
-                self.send(at, next);
-            }
+        for start in self.queues.start(now, self.clock.doubts_ages()) {
+            self.requests.start(start);
         }
         let blocked = self.database_from.filter(|&from| from > now);
-        let gathering = self.gathering(now);
+        let gathering = self.queues.gathering(now, !self.requests.is_empty());
         if !self.database.is_busy() && blocked.is_none() && gathering.is_none() {
             self.ask_database(now);
         }
         // While the database works, what is due already waits for it, not for the clock.
-        let waits = self.database.is_busy();
-        let dues = self.desks.iter_mut().filter_map(|desk| desk.due(now)).filter(|&due| due > now || !waits);
-        let due = dues.chain(gathering).min();
+        let due = self.queues.due(now, self.database.is_busy());
+        let due = due.into_iter().chain(gathering).min();
         match blocked {
             Some(from) => Some(due.map_or(from, |due| due.max(from))),
             None => due,
+        }
+    }
+
+    fn ask_database(&mut self, now: Timestamp) {
+        let turn = self.queues.turn(now);
+        if !turn.is_empty() {
+            self.changes.writing_states = !turn.states.is_empty();
+            self.changes.writing.append(&mut self.changes.unwritten);
+            self.database.turn(self.store.clone(), turn);
+        } else if let Some((webhook, reason)) = self.queues.disabled() {
+            self.database.give_up(self.store.clone(), webhook, reason, now);
         }
     }
 
@@ -254,8 +262,80 @@ impl Dispatcher {
             }
             done = database.done() => self.took(done),
             Some(_) = self.leftovers.join_next() => {}
-            Some(waiting) = self.reloads.next() => self.take_reload(waiting),
+            Some(waiting) = self.reloads.next() => {
+                self.reload(waiting.reload);
+                // A caller that ended does not need the answer.
+                let _ = waiting.reply.send(());
+            }
         }
+    }
+
+    /// An operator's request; a command that ended does not need its answer.
+    fn asked(&mut self, request: Request) {
+        match request {
+            Request::Show { webhook, reply } => drop(reply.send(self.queues.show(&webhook))),
+            Request::Change { webhook, change, reply } => {
+                match self.queues.change(&webhook, change, self.clock.now()) {
+                    Some(changed) => self.changes.unwritten.push((reply, changed)),
+                    None => drop(reply.send(None)),
+                }
+            }
+        }
+    }
+
+    fn returned(&mut self, returned: Returned) {
+        let Returned { queue, sendings, probe, sent } = returned;
+        if let Some(leftover) = sent.leftover
+            && self.leftovers.len() < MOST_LEFTOVERS
+        {
+            self.leftovers.spawn(leftover.drain());
+        }
+        for (ticket, _) in &sendings {
+            self.metrics.webhook_attempt(ticket.webhook.as_str(), sent.answer.status);
+        }
+        self.queues.answered(queue, sendings, probe, &sent.answer, self.clock.now());
+    }
+
+    fn took(&mut self, done: Done) {
+        let error = match done {
+            Done::Turn(Ok(turned)) => {
+                self.turned(turned);
+                None
+            }
+            Done::Turn(Err(failed)) => {
+                self.changes.unwritten.append(&mut self.changes.writing);
+                self.queues.turn_failed(failed.turn);
+                Some(failed.error)
+            }
+            Done::GivenUp(_, Ok(0)) => None,
+            Done::GivenUp(webhook, Ok(deliveries)) => {
+                tracing::warn!(%webhook, deliveries, "webhook is disabled: its pending deliveries became dead letters");
+                None
+            }
+            Done::GivenUp(webhook, Err(error)) => {
+                self.queues.recheck_one(&webhook);
+                Some(error)
+            }
+        };
+        if let Some(error) = &error
+            && self.database_from.is_none()
+        {
+            tracing::error!(%error, "the outbox cannot be written; trying again every second");
+        }
+        self.database_from = error.map(|_| self.clock.now().plus(DATABASE_PAUSE));
+    }
+
+    fn turned(&mut self, turned: Turned) {
+        for (reply, changed) in self.changes.writing.drain(..) {
+            drop(reply.send(Some(changed)));
+        }
+        if std::mem::take(&mut self.changes.writing_states) {
+            self.changes.states_wake.notify_one();
+        }
+        if turned.missing > 0 {
+            tracing::info!(missing = turned.missing, "deliveries were erased while in flight");
+        }
+        self.queues.turned(turned);
     }
 
     async fn stop(mut self) -> Result<(), StoreError> {
@@ -272,14 +352,7 @@ impl Dispatcher {
             let done = self.database.done().await;
             self.took(done);
         }
-        let now = self.clock.now();
-        for desk in &mut self.desks {
-            self.finished.extend(desk.release(now));
-        }
-        let changed = self.desks.iter_mut().filter(|desk| desk.changed);
-        let states = changed.map(|desk| (desk.target.name.clone(), desk.health.clone())).collect();
-        let (finished, forgiven) = (self.finished, self.forgiven);
-        let turn = Turn { at: now, finished, forgiven, states, ..Turn::default() };
+        let turn = self.queues.last_turn(self.clock.now());
         if turn.is_empty() {
             return Ok(());
         }

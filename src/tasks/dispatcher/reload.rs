@@ -1,15 +1,11 @@
-//! Another config for a running dispatcher: other targets.
+//! Another config for a running dispatcher: its content, and the channel it comes by.
 //!
-//! Guards: requests in flight end as they began, and are written down; a webhook that is taken out is sent nothing more,
-//! and what waits for it stays in the database; one that comes back goes on where it was. Desks are never given to
-//! another webhook, so what is in flight still finds its own. Deliberately not here: making targets (`app::reload`).
-
-use std::collections::HashSet;
+//! Guards: the caller that hands in a config learns when it is in force. Not here: taking it over (`queues`), making targets
+//! (`app::reload`).
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::desk::Desk;
-use super::{Dispatcher, Target};
+use super::target::Target;
 use crate::ids::WebhookName;
 use crate::policy::delivery::Health;
 
@@ -36,11 +32,11 @@ impl ReloadHandle {
     }
 }
 
-/// A config that is to be taken over, and who waits for that.
+/// A config that is to be taken over, and the caller that waits for that.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    reload: Reload,
-    reply: oneshot::Sender<()>,
+    pub(super) reload: Reload,
+    pub(super) reply: oneshot::Sender<()>,
 }
 
 /// The dispatcher's end.
@@ -58,43 +54,13 @@ impl Default for Reloads {
 }
 
 impl Reloads {
+    /// The way to hand one in.
+    pub(super) fn handle(&self) -> ReloadHandle {
+        ReloadHandle(self.sender.clone())
+    }
+
     /// The next one. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Option<Waiting> {
         self.receiver.recv().await
-    }
-}
-
-impl Dispatcher {
-    /// The way to hand another config to this dispatcher.
-    pub fn reload_handle(&self) -> ReloadHandle {
-        ReloadHandle(self.reloads.sender.clone())
-    }
-
-    pub(super) fn take_reload(&mut self, waiting: Waiting) {
-        self.reload(waiting.reload);
-        // Nobody waiting any more means nobody to tell.
-        let _ = waiting.reply.send(());
-    }
-
-    /// Other targets from now on.
-    pub fn reload(&mut self, reload: Reload) {
-        let Reload { targets, states, changed } = reload;
-        let now = self.clock.now();
-        let stays: HashSet<&WebhookName> = targets.iter().map(|target| &target.name).collect();
-        for desk in self.desks.iter_mut().filter(|desk| !stays.contains(&desk.target.name)) {
-            desk.retired = true;
-        }
-        for target in targets {
-            let pace = self.paces.of(&target, now);
-            if let Some(&at) = self.by_name.get(&target.name) {
-                let differs = changed.contains(&target.name);
-                self.desks[at].replace(target, differs, pace, now);
-            } else {
-                let known = states.iter().find(|(webhook, _)| *webhook == target.name);
-                let health = known.map(|(_, health)| health.clone()).unwrap_or_default();
-                self.by_name.insert(target.name.clone(), self.desks.len());
-                self.desks.push(Desk::new(target, health, pace));
-            }
-        }
     }
 }

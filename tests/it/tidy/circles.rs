@@ -20,7 +20,7 @@ const KNOWN: &[(&str, usize)] = &[
     ("presence", 10),
     ("simulator", 8),
     ("store", 19),
-    ("tasks", 29),
+    ("tasks", 22),
     ("web", 5),
     ("webhook", 4),
 ];

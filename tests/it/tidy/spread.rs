@@ -17,7 +17,6 @@ const KNOWN: &[(&str, usize)] = &[
     ("policy::Pacer", 7),
     ("store::History", 7),
     ("store::Store", 24),
-    ("tasks::Dispatcher", 5),
     ("tasks::Poller", 26),
     ("tasks::Sweeping", 5),
 ];

@@ -1,15 +1,15 @@
-//! Several events in one request: which of a desk's deliveries go together, and when.
+//! Which deliveries of a webhook share a request, and when that request may start.
 //!
-//! Guards: only heads of different lanes are ever in hand, so nobody's order is touched; all of a request end as it
-//! ends; a request that nobody answered is sent again with the same events, so that it has the same id; one that was
-//! refused is taken apart, so that one bad event costs the others nothing. Deliberately not here: the pace of a robot
-//! (`policy::robot`), the message that several events become (`webhook::format`).
+//! Guards: only the heads of different lanes are leased, so each user's order holds; all deliveries of a request end as it
+//! ends; a request without an answer is sent again with the same events, so that it has the same id; a refused one is
+//! split, so that one bad event does not cost the others. Not here: the pace of a robot (`policy::robot`), the message that
+//! several events become (`webhook::format`).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::desk::InHand;
+use super::leased::Leased;
 use super::target::Target;
 use crate::policy::delivery::{self, Attempt, Health, Next, Outcome, Rules, Standing, Verdict};
 use crate::policy::robot::{Pace, SILENCE};
@@ -18,17 +18,17 @@ use crate::webhook::answer::Answer;
 use crate::webhook::format::Batching;
 use crate::webhook::send::Sender;
 
-/// How many unanswered requests are remembered: more lanes than these can fail at once only when everything fails.
+/// The most unanswered requests that are remembered: more fail at once only when everything fails.
 const MOST_GROUPS: usize = 64;
 
 /// One robot's pace, shared by all webhooks that send to it.
 pub(super) type SharedPace = Arc<Mutex<Pace>>;
 
-/// What a desk may put together.
+/// Puts the deliveries of one webhook together.
 #[derive(Debug)]
-pub(super) struct Batches {
+pub(super) struct Batcher {
     kind: Kind,
-    /// Deliveries that were in one request nobody answered.
+    /// Deliveries that were in one request without an answer.
     groups: Vec<Vec<i64>>,
 }
 
@@ -68,7 +68,7 @@ impl Kind {
     }
 }
 
-impl Batches {
+impl Batcher {
     /// For a webhook; `pace` where its format has one.
     pub(super) fn new(batching: Batching, pace: Option<SharedPace>) -> Self {
         Self { kind: Kind::new(batching, pace), groups: Vec::new() }
@@ -79,12 +79,12 @@ impl Batches {
         self.kind = Kind::new(batching, pace);
     }
 
-    /// Whether more is worth having in hand than what can be in flight.
+    /// Whether more leases are useful than requests can be in flight.
     pub(super) fn collects(&self) -> bool {
         !matches!(self.kind, Kind::Single)
     }
 
-    /// How long something in hand may wait for the others.
+    /// How long a leased delivery may wait for others.
     pub(super) fn longest_wait(&self) -> Duration {
         match &self.kind {
             Kind::Single => Duration::ZERO,
@@ -93,15 +93,15 @@ impl Batches {
         }
     }
 
-    /// Nothing was in hand; what comes now is the first.
+    /// Nothing was leased; what comes now is the first.
     pub(super) fn begin(&mut self) {
         if let Kind::Collected { since, .. } = &mut self.kind {
             *since = None;
         }
     }
 
-    /// When the next request may start, if that is not now. Something is waiting.
-    pub(super) fn free_at(&mut self, now: Timestamp, waiting: &VecDeque<InHand>) -> Option<Timestamp> {
+    /// When the next request may start, if that is not now. Some delivery is waiting.
+    pub(super) fn free_at(&mut self, now: Timestamp, waiting: &VecDeque<Leased>) -> Option<Timestamp> {
         match &mut self.kind {
             Kind::Single => None,
             Kind::Collected { window, most, since } => {
@@ -118,34 +118,32 @@ impl Batches {
     }
 
     /// Takes what goes into the request that starts now: at least one, unless nothing is waiting.
-    pub(super) fn take(&mut self, now: Timestamp, waiting: &mut VecDeque<InHand>) -> Vec<InHand> {
-        let in_hand = waiting.len();
+    pub(super) fn take(&mut self, now: Timestamp, waiting: &mut VecDeque<Leased>) -> Vec<Leased> {
+        let leased = waiting.len();
         let Some(first) = waiting.pop_front() else { return Vec::new() };
         let (most, roomy) = match &self.kind {
             Kind::Single => return vec![first],
             Kind::Collected { most, .. } => (*most, false),
             Kind::Paced { most, pace } => {
                 let roomy = locked(pace, |pace| {
-                    let roomy = pace.is_roomy(now, in_hand);
+                    let roomy = pace.is_roomy(now, leased);
                     pace.start(now);
                     roomy
                 });
                 (*most, roomy)
             }
         };
-        let group = self.groups.iter().find(|group| group.contains(&first.claimed.ticket.delivery_id));
+        let group = self.groups.iter().find(|group| group.contains(&first.id()));
         let mut taken = vec![first];
         if let Some(group) = group {
-            join(&mut taken, waiting, most, |one| group.contains(&one.claimed.ticket.delivery_id));
-        } else if !roomy && is_sociable(&taken[0]) {
+            join(&mut taken, waiting, most, |one| group.contains(&one.id()));
+        } else if !roomy && may_share(&taken[0]) {
             let groups = &self.groups;
             let grouped = |id: i64| groups.iter().any(|group| group.contains(&id));
-            join(&mut taken, waiting, most, |one| {
-                is_sociable(one) && !grouped(one.claimed.ticket.delivery_id)
-            });
+            join(&mut taken, waiting, most, |one| may_share(one) && !grouped(one.id()));
         }
         // Oldest first, and the same events always in the same order: the request's id is made of them.
-        taken.sort_by_key(|one| one.claimed.ticket.delivery_id);
+        taken.sort_by_key(|one| one.id());
         if waiting.is_empty() {
             self.begin();
         }
@@ -185,12 +183,12 @@ pub(super) fn decide(
         }
         let mut verdict = delivery::decide(health, attempt, rules);
         if silent {
-            // Too many messages are no event's fault.
+            // Too many messages are no fault of one event.
             verdict.strikes = attempt.strikes;
             health.struck.retain(|&id| id != attempt.delivery_id);
         }
         if verdict.next == Next::Dead && (silent || attempts.len() > 1) && attempt.outcome != Outcome::Gone {
-            // Not before it was tried by itself.
+            // Not before it was tried alone.
             verdict.next = Next::Retry(attempt.at.plus(rules.initial));
         }
         if let (true, Some(Next::Retry(together))) = (unavailable, verdicts.first().map(|first| first.next)) {
@@ -202,10 +200,10 @@ pub(super) fn decide(
 }
 
 fn join(
-    taken: &mut Vec<InHand>,
-    waiting: &mut VecDeque<InHand>,
+    taken: &mut Vec<Leased>,
+    waiting: &mut VecDeque<Leased>,
     most: usize,
-    wanted: impl Fn(&InHand) -> bool,
+    wanted: impl Fn(&Leased) -> bool,
 ) {
     let (mut left, rest) = (VecDeque::with_capacity(waiting.len()), std::mem::take(waiting));
     for one in rest {
@@ -218,13 +216,13 @@ fn join(
     *waiting = left;
 }
 
-/// What was refused before goes by itself; so does a probe.
-fn is_sociable(one: &InHand) -> bool {
+/// A delivery that was refused before is sent alone; so is a probe.
+fn may_share(one: &Leased) -> bool {
     !one.probe && one.claimed.ticket.strikes == 0
 }
 
 fn locked<T>(pace: &SharedPace, with: impl FnOnce(&mut Pace) -> T) -> T {
-    // A pace is whole at every moment, whoever panicked.
+    // A pace is consistent at every moment, also after a panic.
     with(&mut pace.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -248,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_nobody_answered_counts_once_and_its_events_come_back_together() {
+    fn a_request_without_an_answer_counts_once_and_its_events_come_back_together() {
         let (mut health, rules) = (Health::default(), Rules::default());
         for failures in 1..5 {
             let verdicts = decide(&mut health, &attempts(Outcome::Unavailable, 30), false, &rules);
@@ -260,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_request_gives_nobody_up_before_a_try_alone() {
+    fn a_refused_request_gives_no_event_up_before_a_try_alone() {
         let (mut health, rules) = (Health::default(), Rules { attempts: 1, ..Rules::default() });
         let verdicts = decide(&mut health, &attempts(Outcome::Refused, 3), false, &rules);
         assert!(
@@ -280,7 +278,7 @@ mod tests {
             );
             assert!(health.struck.is_empty());
         }
-        assert_eq!(health.failures, 2, "the operator hears of it if it goes on");
+        assert_eq!(health.failures, 2, "an alert follows if it goes on");
     }
 
     #[test]

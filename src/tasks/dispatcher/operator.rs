@@ -1,17 +1,16 @@
-//! What the operator asks of the dispatcher while it runs.
+//! An operator's requests to a running dispatcher: their content, and the channel they come by.
 //!
-//! Guards: a change is answered once it is written down, so that no crash takes it back. Deliberately not here: what a
-//! change means (`policy::by_hand`), who asks (`tasks::operator`).
+//! Guards: a change is answered when it is written, so that no crash takes it back. Not here: what a change means
+//! (`policy::by_hand`), the commands behind the requests (`tasks::operator`).
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Dispatcher;
 use super::target::Target;
 use crate::ids::WebhookName;
 use crate::policy::by_hand::Change;
 use crate::policy::delivery::{Health, Standing};
 
-/// How many requests wait at most: they come from people.
+/// The most requests that wait: they come from people.
 const WAITING: usize = 16;
 
 /// A webhook before and after a change.
@@ -62,25 +61,5 @@ impl DispatcherHandle {
     }
 }
 
-/// A change by hand, and who waits to hear that it is written down.
+/// A change that is to be written, and the operator's command that waits for it.
 pub(super) type Confirmation = (oneshot::Sender<Option<Changed>>, Changed);
-
-impl Dispatcher {
-    pub(super) fn asked(&mut self, request: Request) {
-        // Who asked and did not wait for the answer does not need it.
-        match request {
-            Request::Show { webhook, reply } => {
-                let desk = self.by_name.get(&webhook).map(|&at| &self.desks[at]).filter(|desk| !desk.retired);
-                drop(reply.send(desk.map(|desk| (desk.target.clone(), desk.health.clone()))));
-            }
-            Request::Change { webhook, change, reply } => {
-                if let Some(&at) = self.by_name.get(&webhook).filter(|&&at| !self.desks[at].retired) {
-                    let changed = self.desks[at].change(change, self.clock.now());
-                    self.unwritten.push((reply, changed));
-                } else {
-                    drop(reply.send(None));
-                }
-            }
-        }
-    }
-}
