@@ -143,7 +143,7 @@ impl Batcher {
             join(&mut taken, waiting, most, |one| may_share(one) && !grouped(one.id()));
         }
         // Oldest first, and the same events always in the same order: the request's id is made of them.
-        taken.sort_by_key(|one| one.id());
+        taken.sort_by_key(Leased::id);
         if waiting.is_empty() {
             self.begin();
         }

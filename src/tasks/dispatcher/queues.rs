@@ -45,7 +45,7 @@ pub(super) struct Start {
 /// Every queue, and what is to be written about them.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    queues: SlotMap<QueueKey, WebhookQueue>,
+    all: SlotMap<QueueKey, WebhookQueue>,
     by_name: HashMap<WebhookName, QueueKey>,
     paces: Paces,
     unwritten: Outcomes,
@@ -64,13 +64,13 @@ impl Queues {
 
     fn add(&mut self, target: Target, state: Health, now: Timestamp) -> QueueKey {
         let (name, pace) = (target.name.clone(), self.paces.of(&target, now));
-        let key = self.queues.insert(WebhookQueue::new(target, state, pace));
+        let key = self.all.insert(WebhookQueue::new(target, state, pace));
         self.by_name.insert(name, key);
         key
     }
 
     fn named(&mut self, webhook: &WebhookName) -> Option<&mut WebhookQueue> {
-        self.queues.get_mut(*self.by_name.get(webhook)?)
+        self.all.get_mut(*self.by_name.get(webhook)?)
     }
 
     /// Takes over the states that an earlier process stored.
@@ -86,7 +86,7 @@ impl Queues {
     pub(super) fn reload(&mut self, reload: Reload, now: Timestamp) {
         let Reload { targets, states, changed } = reload;
         let stays: HashSet<&WebhookName> = targets.iter().map(|target| &target.name).collect();
-        self.queues.values_mut().filter(|queue| !stays.contains(queue.name())).for_each(WebhookQueue::retire);
+        self.all.values_mut().filter(|queue| !stays.contains(queue.name())).for_each(WebhookQueue::retire);
         for target in targets {
             let pace = self.paces.of(&target, now);
             let differs = changed.contains(&target.name);
@@ -96,11 +96,11 @@ impl Queues {
                 let known = states.iter().find(|(webhook, _)| *webhook == target.name);
                 let key = self.add(target, known.map(|(_, state)| state.clone()).unwrap_or_default(), now);
                 // It may have been in the config before: what waits for it since is tried at once.
-                self.queues[key].hurry();
+                self.all[key].hurry();
             }
         }
-        self.queues.retain(|_, queue| !queue.is_over());
-        self.by_name.retain(|_, key| self.queues.contains_key(*key));
+        self.all.retain(|_, queue| !queue.is_over());
+        self.by_name.retain(|_, key| self.all.contains_key(*key));
     }
 
     /// An operator's change; `None`: no webhook has this name.
@@ -120,13 +120,13 @@ impl Queues {
 
     /// There may be new work for any webhook.
     pub(super) fn recheck(&mut self) {
-        self.queues.values_mut().for_each(WebhookQueue::recheck);
+        self.all.values_mut().for_each(WebhookQueue::recheck);
     }
 
     /// The requests that may start now. Gives back first what is leased and will not be sent.
     pub(super) fn start(&mut self, now: Timestamp, doubts_ages: bool) -> Vec<Start> {
         let mut starts = Vec::new();
-        for (key, queue) in &mut self.queues {
+        for (key, queue) in &mut self.all {
             queue.doubt_ages(doubts_ages);
             self.unwritten.finished.extend(queue.give_back(now));
             while let Some(deliveries) = queue.start(now) {
@@ -146,7 +146,7 @@ impl Queues {
         now: Timestamp,
     ) {
         // A queue stays while anything of it is in flight.
-        let Some(queue) = self.queues.get_mut(key) else { return };
+        let Some(queue) = self.all.get_mut(key) else { return };
         let Outcomes { finished, forgiven } = queue.answered(sendings, probe, answer, now);
         self.unwritten.finished.extend(finished);
         self.unwritten.forgiven.extend(forgiven);
@@ -159,7 +159,7 @@ impl Queues {
         let waits = |queue: &WebhookQueue| queue.is_hungry(now) || queue.has_state_to_write();
         // A clock set back must not stretch this.
         let is_fresh = now < until && now >= self.last_turn;
-        (few && in_flight && is_fresh && !self.queues.values().any(waits)).then_some(until)
+        (few && in_flight && is_fresh && !self.all.values().any(waits)).then_some(until)
     }
 
     /// Everything that is to be written and asked at this moment, as one transaction. Empty: nothing is.
@@ -173,7 +173,7 @@ impl Queues {
             }
         }
         let mut turn = Turn { at: now, finished, forgiven, ..Turn::default() };
-        for queue in self.queues.values_mut() {
+        for queue in self.all.values_mut() {
             turn.states.extend(queue.take_state());
             if queue.take_hurry() {
                 turn.hurried.push(queue.name().clone());
@@ -186,8 +186,8 @@ impl Queues {
     /// The last transaction: what is left to be written, and no question.
     pub(super) fn last_turn(&mut self, now: Timestamp) -> Turn {
         let Outcomes { mut finished, forgiven } = std::mem::take(&mut self.unwritten);
-        finished.extend(self.queues.values_mut().flat_map(|queue| queue.release(now)));
-        let states = self.queues.values_mut().filter_map(WebhookQueue::take_state).collect();
+        finished.extend(self.all.values_mut().flat_map(|queue| queue.release(now)));
+        let states = self.all.values_mut().filter_map(WebhookQueue::take_state).collect();
         Turn { at: now, finished, forgiven, states, ..Turn::default() }
     }
 
@@ -212,7 +212,7 @@ impl Queues {
 
     /// A transaction was not written: all of it goes into the next one.
     pub(super) fn turn_failed(&mut self, turn: Option<Turn>) {
-        self.queues.values_mut().for_each(WebhookQueue::ask_failed);
+        self.all.values_mut().for_each(WebhookQueue::ask_failed);
         let Some(turn) = turn else {
             // No code keeps a turn after its failure; if some did, the leases would be freed at the next start.
             tracing::error!("answers could not be kept for another try");
@@ -230,7 +230,7 @@ impl Queues {
 
     /// A disabled webhook for which deliveries may wait that are to become dead letters, and why.
     pub(super) fn disabled(&mut self) -> Option<(WebhookName, String)> {
-        self.queues.values_mut().find_map(|queue| {
+        self.all.values_mut().find_map(|queue| {
             let reason = queue.take_disabled_reason()?;
             Some((queue.name().clone(), reason))
         })
@@ -245,7 +245,7 @@ impl Queues {
 
     /// When something is to be done without a wake-up. `later`: not before now.
     pub(super) fn due(&mut self, now: Timestamp, later: bool) -> Option<Timestamp> {
-        self.queues.values_mut().filter_map(|queue| queue.due(now)).filter(|&due| due > now || !later).min()
+        self.all.values_mut().filter_map(|queue| queue.due(now)).filter(|&due| due > now || !later).min()
     }
 }
 
@@ -327,12 +327,12 @@ mod tests {
         let mut queues = Queues::new(vec![target("crm"), target("erp")], NOW);
         assert_eq!(queues.turn(NOW).asks.len(), 2);
         queues.reload(reload(vec![target("crm")]), NOW);
-        assert_eq!(queues.queues.len(), 2, "its question is still on its way");
+        assert_eq!(queues.all.len(), 2, "its question is still on its way");
         assert!(queues.change(&name("erp"), Change::Pause, NOW).is_none());
         queues.turned(nothing_for("erp"));
         queues.turned(nothing_for("crm"));
         queues.reload(reload(vec![target("crm")]), NOW);
-        assert_eq!((queues.queues.len(), queues.by_name.len()), (1, 1));
+        assert_eq!((queues.all.len(), queues.by_name.len()), (1, 1));
         queues.reload(reload(vec![target("crm"), target("erp")]), NOW);
         let turn = queues.turn(NOW);
         assert_eq!(turn.hurried, [name("erp")], "its lanes may wait out a back-off");
