@@ -12,10 +12,12 @@ use super::{Store, StoreError};
 use crate::ids::OrgName;
 use crate::time::Timestamp;
 
-/// The newest turn of each alert within the last month; `events_by_time` makes it a short read.
+/// The newest turn of each alert within the month before the newest event; `events_by_time` makes it a short read. The newest
+/// event is the last one written: after the clock was set back, others have later times.
 const FIRING: &str = "\
 SELECT org, body ->> '$.data.alert.name', body ->> '$.data.alert.state', max(sequence) FROM events \
-WHERE type = 'system.alert' AND recorded_ms > (SELECT coalesce(max(recorded_ms), 0) - 31 * 86400000 FROM events) \
+WHERE type = 'system.alert' \
+    AND recorded_ms > (SELECT recorded_ms FROM events ORDER BY sequence DESC LIMIT 1) - 31 * 86400000 \
 GROUP BY 1, 2";
 const NOTE_CLOSED: &str = "\
 INSERT INTO gaps (org, person_id, from_ms, to_ms, why) \

@@ -18,18 +18,21 @@ const STORED: &str = "\
 SELECT (SELECT max(last_poll_ms) FROM people), \
     max(coalesce((SELECT max(ready_ms) FROM lanes), 0), coalesce((SELECT max(probe_ms) FROM webhooks), 0))";
 
-const SHIFT: [&str; 3] = [
+const SHIFT: [&str; 4] = [
     "UPDATE people SET next_poll_ms = next_poll_ms + ?1, last_poll_ms = last_poll_ms + ?1, \
         last_ok_ms = last_ok_ms + ?1, last_error_ms = last_error_ms + ?1",
     "UPDATE lanes SET ready_ms = ready_ms + ?1",
+    // What waits behind the head of a lane makes the lane wait when its turn comes.
+    "UPDATE deliveries SET next_ms = next_ms + ?1 WHERE state = 'pending'",
     "UPDATE webhooks SET probe_ms = probe_ms + ?1, down_since_ms = down_since_ms + ?1",
 ];
 /// What is due, and what was last, each no later than now.
-const TO_NOW: [&str; 5] = [
+const TO_NOW: [&str; 6] = [
     "UPDATE people SET next_poll_ms = NULL, last_poll_ms = min(last_poll_ms, ?1), last_ok_ms = min(last_ok_ms, ?1), \
         last_error_ms = min(last_error_ms, ?1) \
      WHERE next_poll_ms > ?1 OR last_poll_ms > ?1 OR last_ok_ms > ?1 OR last_error_ms > ?1",
     "UPDATE lanes SET ready_ms = ?1 WHERE ready_ms > ?1",
+    "UPDATE deliveries SET next_ms = ?1 WHERE state = 'pending' AND next_ms > ?1",
     "UPDATE webhooks SET probe_ms = min(probe_ms, ?1), down_since_ms = min(down_since_ms, ?1) \
      WHERE probe_ms > ?1 OR down_since_ms > ?1",
     "DELETE FROM gaps WHERE from_ms > ?1",

@@ -8,6 +8,7 @@ mod check_online;
 mod cli_reading;
 mod clock_jumps;
 mod config_characters;
+mod clock_set_back;
 mod config_check;
 mod config_example;
 mod config_folder;

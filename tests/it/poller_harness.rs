@@ -31,6 +31,7 @@ use presenced::tasks::pulse::Pulse;
 use presenced::telemetry::health::Health;
 use presenced::telemetry::metrics::Metrics;
 use presenced::time::Timestamp;
+use presenced::webhook::routing::Subscription;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -46,8 +47,13 @@ pub(crate) const ZONE: chrono_tz::Tz = chrono_tz::Tz::Asia__Shanghai;
 pub(crate) struct Office {
     pub(crate) dingtalk: Running,
     pub(crate) clock: ManualClock,
+    /// The poller's clock: the one above, unless a test puts a wall clock that jumps in its place.
+    pub(crate) wall: SharedClock,
     pub(crate) store: Store,
     pub(crate) config: Config,
+    /// Webhooks that get events; none, unless a test delivers.
+    pub(crate) subscriptions: Arc<[Subscription]>,
+    pub(crate) outbox_wake: Arc<Notify>,
     folder: tempfile::TempDir,
     /// Ends the simulator.
     _stop: tokio_util::sync::DropGuard,
@@ -75,7 +81,23 @@ impl Office {
             Simulator::start(any, scenario, Arc::clone(&shared), stop.child_token()).await.unwrap();
         let config = load(folder.path(), dingtalk.base_url(), config);
         let store = Store::open(&config.history.path, ZONE, Arc::clone(&shared)).await.unwrap();
-        Self { dingtalk, clock, store, config, folder, _stop: stop.drop_guard() }
+        Self {
+            dingtalk,
+            clock,
+            wall: shared,
+            store,
+            config,
+            subscriptions: Arc::from([]),
+            outbox_wake: Arc::new(Notify::new()),
+            folder,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    /// The database is closed and opened again, as by another process.
+    pub(crate) async fn reopen(&mut self) {
+        self.store.close().await.unwrap();
+        self.store = Store::open(&self.config.history.path, ZONE, self.shared_clock()).await.unwrap();
     }
 
     /// Another config, for the next start or reload.
@@ -84,7 +106,7 @@ impl Office {
     }
 
     pub(crate) fn shared_clock(&self) -> SharedClock {
-        Arc::new(self.clock.clone())
+        Arc::clone(&self.wall)
     }
 
     /// A poller begins, as after a start.
@@ -94,8 +116,8 @@ impl Office {
         let tools = Tools {
             store: self.store.clone(),
             clock: self.shared_clock(),
-            outbox_wake: Arc::new(Notify::new()),
-            subscriptions: Arc::from([]),
+            outbox_wake: Arc::clone(&self.outbox_wake),
+            subscriptions: Arc::clone(&self.subscriptions),
             health: Arc::clone(&health),
             metrics: Metrics::new(),
         };
@@ -114,8 +136,8 @@ impl Office {
     pub(crate) async fn reload(&self, polling: &Polling) {
         let reload = Reload {
             settings: settings(&self.config),
-            subscriptions: Arc::from([]),
-            upstreams: self.upstreams(&Health::new()).await,
+            subscriptions: Arc::clone(&self.subscriptions),
+            upstreams: self.upstreams(&polling.health).await,
             renewed: Vec::new(),
             list: self.list(),
         };
@@ -124,7 +146,7 @@ impl Office {
     }
 
     async fn upstreams(&self, health: &Health) -> Vec<Upstream> {
-        let (now, mut upstreams) = (self.clock.now(), Vec::new());
+        let (now, mut upstreams) = (self.wall.now(), Vec::new());
         for org in &self.config.orgs {
             let credentials = Credentials { secret: Secret::new("made-up"), suite_ticket: None };
             let usage = self.usage_of(&org.name, &Month::of(now, org.month_time_zone).to_string()).await;
@@ -209,6 +231,11 @@ impl Polling {
         while let Some(ended) = self.tasks.join_next().await {
             ended.unwrap();
         }
+    }
+
+    /// Ends it in the middle of whatever it does: what is only in memory is lost.
+    pub(crate) async fn die(mut self) {
+        self.tasks.shutdown().await;
     }
 }
 

@@ -120,6 +120,27 @@ async fn a_machine_that_slept_is_late_for_everybody_and_no_outage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reloads_that_come_too_early_do_not_make_a_refused_user_wait_for_a_day() {
+    let office = Office::open("2026-11-23T06:00:00Z", scene(), &polling("interval = \"30s\"")).await;
+    let polling = office.start().await;
+    let (step, answers) = (Duration::from_secs(5), || office.dingtalk.counts().answers["u-ben"]);
+    office.pass_until(&polling, at("2026-11-23T06:02:00Z"), step).await;
+    let refusal = Fault { code: Some("param.error".to_owned()), ..Fault::new(FaultKind::ServerError) };
+    office.dingtalk.add_fault(refusal.status(400).who("u-ben"));
+    for minute in 3..9 {
+        let then = format!("2026-11-23T06:{minute:02}:00Z");
+        office.pass_until(&polling, at(&then), step).await;
+        office.reload(&polling).await;
+    }
+    office.pass_until(&polling, at("2026-11-23T06:09:00Z"), step).await;
+    office.dingtalk.clear_faults();
+    let before = answers();
+    office.pass_until(&polling, at("2026-11-23T06:19:00Z"), step).await;
+    assert!(answers() > before, "polled again within ten minutes");
+    polling.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refused_permission_and_address_fire_at_once_and_say_what_is_missing() {
     for (kind, word) in
         [(FaultKind::Permission, "VideoConference.Conference.Read"), (FaultKind::Address, "127.0.0.1")]

@@ -168,6 +168,7 @@ impl Poller {
         self.next_alarm = now;
         for index in 0..self.upstreams.len() {
             self.retry(index, true, now);
+            self.shorten_refused_waits(index);
             if renewed.contains(&self.upstreams[index].name) {
                 self.forget_refusal(index);
             }
@@ -182,6 +183,14 @@ impl Poller {
         }
         for (person, before) in intervals {
             self.hurry(person, before, now);
+        }
+    }
+
+    /// Refused users wait as after their second refusal: the operator may be about to put it right, and a reload that comes
+    /// too early must not make the next poll a day later.
+    fn shorten_refused_waits(&mut self, index: usize) {
+        for watched in self.people.iter_mut().filter(|watched| watched.upstream == index) {
+            watched.refusals = watched.refusals.min(1);
         }
     }
 
