@@ -19,6 +19,7 @@ use crate::poller_harness::Office;
 use crate::sweep::{id, users};
 
 mod check;
+mod day;
 mod life;
 
 use life::{Dice, Life};
