@@ -37,6 +37,7 @@ mod dingtalk_token;
 mod docs;
 mod errors_doc;
 mod flow;
+mod generated_run;
 mod harness;
 mod history_cli;
 mod history_disk;

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -58,6 +58,7 @@ pub(crate) enum Drop {
 pub(crate) struct Receiver {
     address: SocketAddr,
     stalled: Arc<AtomicBool>,
+    status: Arc<AtomicU16>,
     seen: Arc<Watched<Vec<Delivery>>>,
 }
 
@@ -72,7 +73,8 @@ impl Receiver {
         let seen = Arc::new(Watched::<Vec<Delivery>>::default());
         let (shared, requests) = (Arc::clone(&seen), Arc::new(AtomicU64::new(0)));
         let stalled = Arc::new(AtomicBool::new(false));
-        let stalls = Arc::clone(&stalled);
+        let (stalls, status) = (Arc::clone(&stalled), Arc::new(AtomicU16::new(204)));
+        let answered = Arc::clone(&status);
         let address = serve(move |request| {
             let drop = drops(requests.fetch_add(1, Ordering::Relaxed));
             if drop != Some(Drop::Unread) {
@@ -82,14 +84,19 @@ impl Receiver {
             while stalls.load(Ordering::Relaxed) {
                 std::thread::park();
             }
-            drop.is_none().then(|| response(204, "text/plain", ""))
+            drop.is_none().then(|| response(answered.load(Ordering::Relaxed), "text/plain", ""))
         });
-        Self { address, stalled, seen }
+        Self { address, stalled, status, seen }
     }
 
     /// From now on requests are taken and never answered.
     pub(crate) fn stall(&self) {
         self.stalled.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on requests get this status.
+    pub(crate) fn answers(&self, status: u16) {
+        self.status.store(status, Ordering::Relaxed);
     }
 
     pub(crate) fn url(&self) -> String {
