@@ -74,8 +74,8 @@ async fn a_generated_day_ends_well() {
         all.named.extend(day.named);
         all.deliveries.extend(day.deliveries);
         if !day.wrong.is_empty() {
-            let (wrong, list) = (day.wrong.join("\n"), plan.list());
-            writeln!(failed, "seed {seed} (repeat it with PRESENCED_TEST_DAY={seed}):\n{wrong}\n{list}")
+            let (wrong, acts) = (day.wrong.join("\n"), plan.list());
+            writeln!(failed, "seed {seed} (repeat it with PRESENCED_TEST_DAY={seed}):\n{wrong}\n{acts}")
                 .expect("a string takes all");
         }
     }
