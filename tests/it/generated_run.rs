@@ -7,7 +7,7 @@
 //!
 //! `PRESENCED_TEST_RUN` repeats the run of one seed.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use presenced::clock::Stopwatch;
 
@@ -16,7 +16,7 @@ use crate::harness::daemon::{Daemon, Site, sqlite3};
 use crate::harness::fake::Fake;
 use crate::harness::http::{Reply, response};
 use crate::harness::receiver::{Drop, Receiver};
-use crate::harness::{LAST, Patience};
+use crate::harness::{LAST, Patience, Watched};
 use crate::operate::{get, listening};
 
 const SEEDS: u64 = 3;
@@ -89,14 +89,12 @@ enum Act {
 struct Mood {
     trouble: Option<Trouble>,
     left: u32,
+    /// Calls that got it.
+    struck: u64,
     drop: Option<Drop>,
 }
 
-type SharedMood = Arc<Mutex<Mood>>;
-
-fn set<R>(mood: &SharedMood, change: impl FnOnce(&mut Mood) -> R) -> R {
-    change(&mut mood.lock().unwrap_or_else(PoisonError::into_inner))
-}
+type SharedMood = Arc<Watched<Mood>>;
 
 #[test]
 fn generated_runs_end_well() {
@@ -134,15 +132,15 @@ fn draw(seed: u64) -> Vec<Act> {
 fn run(seed: u64, acts: &[Act]) -> f64 {
     let mood = SharedMood::default();
     let (asked, dropping) = (Arc::clone(&mood), Arc::clone(&mood));
-    let fake = Fake::scripted(move |user, call| set(&asked, |mood| mood.answer(user, call)));
-    let receiver = Receiver::dropping(move |_| set(&dropping, |mood| mood.drop));
+    let fake = Fake::scripted(move |user, call| asked.with(|mood| mood.answer(user, call)));
+    let receiver = Receiver::dropping(move |_| dropping.with(|mood| mood.drop));
     let users: Vec<String> = (0..USERS).map(|n| format!("user{n:02}")).collect();
     let names: Vec<&str> = users.iter().map(String::as_str).collect();
     let site = Site::new(&fake.base(), &receiver.url(), &names, POLL, WEBHOOK);
     let address = listening(&site);
     let (mut daemon, waits) = go_wrong(&site, &fake, (&mood, &receiver), acts);
     let began = Stopwatch::start();
-    set(&mood, |mood| *mood = Mood::default());
+    mood.with(|mood| *mood = Mood::default());
     receiver.answers(204);
     if waits {
         // Not by a reload: an answer that is still under way would begin the wait again.
@@ -178,16 +176,15 @@ fn go_wrong(
     for act in acts {
         match *act {
             Act::DingTalk(trouble) => {
-                let before = fake.all_looks();
-                set(mood, |mood| (mood.trouble, mood.left) = (Some(trouble), trouble.times));
+                mood.with(|mood| (mood.trouble, mood.left, mood.struck) = (Some(trouble), trouble.times, 0));
                 if !waits {
-                    fake.wait_all_looks(before + 1);
+                    mood.until("a call that is struck", |mood| (mood.struck > 0).then_some(()));
                 }
                 waits |= trouble.long;
             }
-            Act::DingTalkIsWell => set(mood, |mood| mood.trouble = None),
+            Act::DingTalkIsWell => mood.with(|mood| mood.trouble = None),
             Act::Receiver(status) => receiver.answers(status),
-            Act::Drops(drop) => set(mood, |mood| mood.drop = Some(drop)),
+            Act::Drops(drop) => mood.with(|mood| mood.drop = Some(drop)),
             Act::Reload => daemon.signal("HUP"),
             Act::Restart => {
                 daemon.terminate();
@@ -199,7 +196,7 @@ fn go_wrong(
             }
         }
         if matches!(act, Act::Restart | Act::Kill) {
-            waits &= set(mood, |mood| mood.trouble.is_some_and(|trouble| trouble.long));
+            waits &= mood.with(|mood| mood.trouble.is_some_and(|trouble| trouble.long));
         }
         if !waits {
             fake.wait_any(10);
@@ -212,6 +209,7 @@ impl Mood {
     fn answer(&mut self, user: &str, call: u64) -> Reply {
         let trouble = self.trouble.filter(|_| self.left > 0);
         self.left = self.left.saturating_sub(1);
+        self.struck += u64::from(trouble.is_some());
         match trouble {
             None => Some(response(200, JSON, &script(user, call))),
             Some(Trouble { status: 0, .. }) => None,

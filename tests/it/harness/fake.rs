@@ -104,12 +104,6 @@ impl Fake {
         self.state.until(&format!("{more} looks"), |state| (state.all_calls >= before + more).then_some(()));
     }
 
-    /// Waits until anybody was looked at `times` in all.
-    #[track_caller]
-    pub(crate) fn wait_all_looks(&self, times: u64) {
-        self.state.until(&format!("look {times}"), |state| (state.all_calls >= times).then_some(()));
-    }
-
     /// Looks at anybody so far.
     pub(crate) fn all_looks(&self) -> u64 {
         self.state.with(|state| state.all_calls)
