@@ -3,8 +3,6 @@
 //! Guards: no delivery waits for a time that the clock showed before, also behind the head of its lane; an alert that was
 //! resolved does not fire again. Deliberately not here: the wall clock of the real binary (`clock_jumps`).
 
-#![expect(clippy::unwrap_used, reason = "a test that does not get this far has failed")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
