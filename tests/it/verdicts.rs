@@ -260,7 +260,7 @@ async fn who_is_inside_when_the_window_closes_is_followed_and_then_unknown() {
     let config = config(0, poll, &(hours.to_owned() + &users(&PEOPLE[..2], "")));
     let plan = Plan {
         from: "2026-11-23T17:30:00Z",
-        speed: 5_000.0,
+        speed: 2_000.0,
         scenario: scene(),
         config: &config,
         events: ALL,

@@ -189,7 +189,7 @@ impl Poller {
     /// Refused users wait as after their second refusal: the operator may be about to put it right, and a reload that comes
     /// too early must not make the next poll a day later.
     fn shorten_refused_waits(&mut self, index: usize) {
-        for watched in self.people.iter_mut().filter(|watched| watched.upstream == index) {
+        for watched in self.users.values_mut().filter(|watched| watched.upstream == index) {
             watched.refusals = watched.refusals.min(1);
         }
     }

@@ -179,7 +179,8 @@ impl Scene {
         let states = self.office.store.webhook_states().await.unwrap();
         let running = self.running.as_mut().unwrap();
         self.office.reload(&running.polling).await;
-        running.dispatcher.reload(reload::Reload { targets, states });
+        let changed = targets.iter().map(|target| target.name.clone()).collect();
+        running.dispatcher.reload(reload::Reload { targets, states, changed });
         running.due = running.dispatcher.settle().await;
     }
 
@@ -255,7 +256,7 @@ impl Scene {
     pub(super) fn silent_s(&self) -> u64 {
         let health = &self.running.as_ref().unwrap().polling.health;
         let named = health.blocked().iter().any(|(_, blocked)| blocked.is_some())
-            || !health.refused().is_empty()
+            || health.unpolled().iter().any(|(_, unpolled)| !unpolled.is_empty())
             || !health.readiness(self.wall.now()).degraded.is_empty();
         if named { 0 } else { self.now_s() - self.called.1 }
     }
@@ -264,12 +265,13 @@ impl Scene {
     pub(super) async fn complaints(&self) -> String {
         let health = &self.running.as_ref().unwrap().polling.health;
         let readiness = health.readiness(self.wall.now());
-        let (blocked, refused) = (health.blocked(), health.refused());
+        let (blocked, mut unpolled) = (health.blocked(), health.unpolled());
+        unpolled.retain(|(_, users)| !users.is_empty());
         let alerts = self.office.store.firing_alerts().await.unwrap();
-        if readiness.ready && readiness.degraded.is_empty() && refused.is_empty() && alerts.is_empty() {
+        if readiness.ready && readiness.degraded.is_empty() && unpolled.is_empty() && alerts.is_empty() {
             return String::new();
         }
-        format!("{readiness:?} {blocked:?} {refused:?} {alerts:?}")
+        format!("{readiness:?} {blocked:?} {unpolled:?} {alerts:?}")
     }
 
     /// Users without a good answer since then.
