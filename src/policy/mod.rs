@@ -11,6 +11,7 @@ pub mod circuit;
 pub mod civil;
 pub mod confirm;
 pub mod delivery;
+pub mod liveness;
 pub mod look;
 pub mod mass_absence;
 pub mod pace;
