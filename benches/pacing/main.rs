@@ -12,8 +12,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use presenced::policy::pace::{Person, Settings, Visit, conference_key};
-use presenced::policy::replay::{Outcome, Policy, Scene, Sweeping};
+use presenced::policy::pace::{PacedUser, Settings, Visit, conference_key};
+use presenced::policy::replay::{Outcome, Policy, ReplayInput, SweepMode};
 use presenced::policy::window::{OpenTime, Window};
 use presenced::time::Timestamp;
 
@@ -97,9 +97,9 @@ fn main() {
     }
 }
 
-fn scene(kind: Kind, people: u32, calls: u64, seed: u64) -> Scene {
+fn scene(kind: Kind, people: u32, calls: u64, seed: u64) -> ReplayInput {
     let visits = generate(kind, people, WEEKS, START_MS, seed).into_iter().map(|visit| Visit {
-        person: visit.user,
+        user: visit.user,
         conference: conference_key(&visit.conference),
         joined: Timestamp::from_ms(visit.joined_ms),
         left: Some(Timestamp::from_ms(visit.left_ms)),
@@ -111,21 +111,21 @@ fn scene(kind: Kind, people: u32, calls: u64, seed: u64) -> Scene {
         to_minute: 19 * 60 + 30,
         time_zone,
     };
-    Scene {
+    ReplayInput {
         settings: Settings {
             time_zone,
             min_interval: Duration::from_secs(30),
             max_interval: Duration::from_hours(12),
             open: vec![OpenTime::new(Some(vec![office]), Vec::new())],
         },
-        people: (0..people)
-            .map(|n| Person { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 })
+        users: (0..people)
+            .map(|n| PacedUser { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 })
             .collect(),
         calls_per_month: calls,
         month_time_zone: time_zone,
         warmup: Duration::from_hours(24 * 28),
         visits: visits.collect(),
-        sweep: Sweeping::Off,
+        sweep: SweepMode::Off,
         foreign: BTreeSet::new(),
     }
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use chrono_tz::Tz;
 use presenced::ids::{Identity, OrgName, UnionId};
-use presenced::policy::pace::group::{Bounds, Budget, MOST_LESSONS, Member, PacingGroup};
-use presenced::policy::pace::{Next, Phase, Visit, conference_key};
+use presenced::policy::pace::group::{Bounds, Budget, MAX_HISTORY_VISITS, Member, PacingGroup};
+use presenced::policy::pace::{Phase, PollDecision, Visit, conference_key};
 use presenced::policy::window::{OpenTime, Window};
 use presenced::time::Timestamp;
 
@@ -63,7 +63,7 @@ fn row(people: u32, name: &str, always: bool) {
     let budget = Budget {
         limit: u64::from(people) * 400,
         used: 0,
-        spoken_for: 0,
+        needed_by_others: 0,
         until: now.plus(DAY * 28),
         even: Duration::from_mins(if always { 100 } else { 33 }),
         beside_sweeps: None,
@@ -81,7 +81,7 @@ fn row(people: u32, name: &str, always: bool) {
     let mut decide = |numbers: std::ops::Range<u32>, group: &mut PacingGroup| {
         let began = Instant::now();
         for number in numbers {
-            looks += usize::from(matches!(group.next(number, now, &budget), Next::Poll(..)));
+            looks += usize::from(matches!(group.next(number, now, &budget), PollDecision::Poll(..)));
         }
         began.elapsed()
     };
@@ -103,10 +103,10 @@ fn row(people: u32, name: &str, always: bool) {
 /// The newest visits of eight weeks, as many as a start reads.
 fn lessons(people: u32) -> Vec<Visit> {
     let made = generate(Kind::Mixed, people, WEEKS, START_MS, 1);
-    let most = usize::try_from(MOST_LESSONS).unwrap_or(usize::MAX);
+    let most = usize::try_from(MAX_HISTORY_VISITS).unwrap_or(usize::MAX);
     let newest = made.len().saturating_sub(most);
     let visit = |visit: &crate::generate::Visit| Visit {
-        person: visit.user,
+        user: visit.user,
         conference: conference_key(&visit.conference),
         joined: Timestamp::from_ms(visit.joined_ms),
         left: Some(Timestamp::from_ms(visit.left_ms)),

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use presenced::policy::pace::conference_key;
-use presenced::policy::replay::{Policy, Scene, Sweeping};
+use presenced::policy::replay::{Policy, ReplayInput, SweepMode};
 
 use super::generate::Kind;
 use super::{count, scene};
@@ -28,8 +28,8 @@ pub(crate) fn rows(seeds: u64) {
                 for seed in 1..=seeds {
                     let mut swept = scene(kind, people, calls, seed * 100 + u64::from(people));
                     swept.foreign = foreigners(&swept, foreign);
-                    swept.sweep = Sweeping::Auto;
-                    let alone = Scene { sweep: Sweeping::Off, ..swept.clone() };
+                    swept.sweep = SweepMode::Auto;
+                    let alone = ReplayInput { sweep: SweepMode::Off, ..swept.clone() };
                     let outcomes =
                         (swept.run(Policy::Even), swept.run(Policy::Auto), alone.run(Policy::Auto));
                     let (Some(even), Some(auto), Some(looks)) = outcomes else { continue };
@@ -54,7 +54,7 @@ pub(crate) fn rows(seeds: u64) {
 }
 
 /// So many in a hundred of the meetings, by a hash.
-fn foreigners(scene: &Scene, percent: u64) -> BTreeSet<u64> {
+fn foreigners(scene: &ReplayInput, percent: u64) -> BTreeSet<u64> {
     let chosen = |conference: &u64| conference_key(&conference.to_string()) % 100 < percent;
     scene.visits.iter().map(|visit| visit.conference).filter(chosen).collect()
 }

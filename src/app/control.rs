@@ -16,9 +16,9 @@ use crate::control::explain::ExplainReport;
 use crate::control::webhook::{ReplayRequest, Replayed, TestReport, WebhookRequest, WebhookResponse};
 use crate::control::{self, Advice, PollOutcome, PollReport, Request, Response};
 use crate::ids::{Identity, WebhookName};
-use crate::policy::by_hand::Change;
 use crate::policy::delivery::Outcome;
-use crate::policy::pace::Next;
+use crate::policy::operator_action::OperatorAction;
+use crate::policy::pace::PollDecision;
 use crate::store::Store;
 use crate::store::outbox::replay::Selection;
 use crate::tasks::operator::{Operator, OperatorError, Tested};
@@ -79,14 +79,14 @@ impl Answers {
     async fn explain(&self, who: Identity) -> Response {
         match self.looks.explain(who.clone()).await {
             Ok(Explanation { due, decided, next, instead }) => {
-                let (Next::Poll(at, why) | Next::Replan(at, why)) = next;
+                let (PollDecision::Poll(at, why) | PollDecision::Replan(at, why)) = next;
                 let config = self.config();
                 let user = config.users.iter().find(|user| user.identity == who);
                 Response::Explained(Box::new(ExplainReport {
                     who: user.map_or_else(|| who.union_id.to_string(), |user| user.name.clone()),
                     org: who.org.to_string(),
                     due,
-                    is_look: at != due || matches!(next, Next::Poll(..)),
+                    is_look: at != due || matches!(next, PollDecision::Poll(..)),
                     instead: instead.map(str::to_owned),
                     decided,
                     factors: why.into(),
@@ -103,9 +103,9 @@ impl Answers {
                 let tested = self.operator.test(&name).await.map_err(|error| refused(&error))?;
                 Ok(WebhookResponse::Tested(Box::new(report(webhook, tested))))
             }
-            WebhookRequest::Pause { webhook } => self.change(webhook, Change::Pause).await,
-            WebhookRequest::Resume { webhook } => self.change(webhook, Change::Resume).await,
-            WebhookRequest::Enable { webhook } => self.change(webhook, Change::Enable).await,
+            WebhookRequest::Pause { webhook } => self.change(webhook, OperatorAction::Pause).await,
+            WebhookRequest::Resume { webhook } => self.change(webhook, OperatorAction::Resume).await,
+            WebhookRequest::Enable { webhook } => self.change(webhook, OperatorAction::Enable).await,
             WebhookRequest::Snapshot { webhook } => {
                 let name = self.named(&webhook)?;
                 let people = self.operator.snapshot(&name).await.map_err(|error| refused(&error))?;
@@ -115,12 +115,14 @@ impl Answers {
         }
     }
 
-    async fn change(&self, webhook: String, change: Change) -> Result<WebhookResponse, Response> {
+    async fn change(&self, webhook: String, change: OperatorAction) -> Result<WebhookResponse, Response> {
         let name = self.named(&webhook)?;
         let changed = self.operator.change(&name, change).await.map_err(|error| refused(&error))?;
         let snapshots = match change {
-            Change::Enable => Some(self.operator.snapshot(&name).await.map_err(|error| refused(&error))?),
-            Change::Pause | Change::Resume | Change::Answered => None,
+            OperatorAction::Enable => {
+                Some(self.operator.snapshot(&name).await.map_err(|error| refused(&error))?)
+            }
+            OperatorAction::Pause | OperatorAction::Resume | OperatorAction::Answered => None,
         };
         let (was, state) = (changed.was.name().to_owned(), changed.now.name().to_owned());
         Ok(WebhookResponse::Changed { webhook, was, state, snapshots })

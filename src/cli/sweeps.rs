@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::config::{Cadence, Config, Org};
 use crate::control::SweepReport;
 use crate::policy::quota::Month;
-use crate::policy::sweep::trust::{NEEDED, STALE_AFTER};
+use crate::policy::sweep::confidence::{AGREEMENTS_NEEDED, STALE_AFTER};
 use crate::policy::sweep::why_off;
 use crate::store::sweeps::SweepRow;
 use crate::telemetry::health::SweepState;
@@ -104,7 +104,7 @@ fn from_stored(
     let why = why_off(config.poll.sweeping(), org.calls_per_month.is_some(), paced);
     let fresh = row
         .is_some_and(|row| row.ids.is_some() && row.compared.is_some_and(|at| now.since(at) <= STALE_AFTER));
-    let needed = row.map_or(NEEDED, |row| row.needed);
+    let needed = row.map_or(AGREEMENTS_NEEDED, |row| row.needed);
     let agreed = row.filter(|_| fresh).map_or(0, |row| row.agreed.min(needed));
     let state = match why {
         Some(_) => SweepState::Off,

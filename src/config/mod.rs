@@ -14,7 +14,7 @@ use crate::ids::{Identity, OrgName, WebhookName};
 use crate::message::style::Style;
 use crate::message::template::Template;
 use crate::policy::cadence::Cron;
-use crate::policy::sweep::Sweeping;
+use crate::policy::sweep::SweepMode;
 use crate::policy::window::{self, OpenTime};
 use secrets::SecretSource;
 
@@ -197,11 +197,11 @@ pub struct Poll {
 
 impl Poll {
     /// `sweep` as the poller and a replay take it.
-    pub fn sweeping(&self) -> Sweeping {
+    pub fn sweeping(&self) -> SweepMode {
         match &self.sweep {
-            None | Some(Cadence::Cron(_)) => Sweeping::Off,
-            Some(Cadence::Auto) => Sweeping::Auto,
-            Some(Cadence::Every(interval)) => Sweeping::Every(*interval),
+            None | Some(Cadence::Cron(_)) => SweepMode::Off,
+            Some(Cadence::Auto) => SweepMode::Auto,
+            Some(Cadence::Every(interval)) => SweepMode::Every(*interval),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Every way a call can fail, and what each means for the next one.
 //!
 //! Guards: a failure is not absence: nothing here can be turned into an observation. Deliberately not here: waiting
-//! and counting (`tasks::poller`), what follows from a verdict (`policy::reaction`).
+//! and counting (`tasks::poller`), what follows from a verdict (`policy::failure_policy`).
 
 use std::time::Duration;
 
-pub use crate::policy::reaction::Verdict;
+pub use crate::policy::failure_policy::Verdict;
 
 /// The words a failure is counted under.
 pub mod class {

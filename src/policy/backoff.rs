@@ -1,28 +1,28 @@
-//! Growing waits between attempts.
+//! Exponential backoff: growing waits between attempts.
 //!
-//! Guards: waits never shrink from one attempt to the next, never pass the longest, and are the same whenever they
-//! are worked out again: the spread is a hash of who waits, not chance. Deliberately not here: what is repeated.
+//! Guards: a wait is never shorter than the one before it nor longer than the maximum, and the same input gives the same
+//! wait: the jitter is a hash of a key, not a random number. Not here: which operation is retried.
 
 use std::time::Duration;
 
-/// The wait after attempt number `attempt`, counted from 0: `initial` times `factor` to the power of `attempt`,
-/// spread by 20 % up or down by `key` (see [`key`]), never over `max`.
+/// The wait after attempt number `attempt`, counted from 0: `initial` times `factor` to the power of `attempt`, changed by
+/// up to 20 % up or down by `key` (see [`key`]), at most `max`.
 ///
-/// One key has one spread for all its attempts, which keeps its waits growing for any `factor` from 1 on; a smaller
-/// factor counts as 1.
+/// All attempts of one key have the same jitter, so the waits grow for any `factor` from 1 on; a smaller factor counts as
+/// 1.
 pub fn delay(attempt: u32, initial: Duration, max: Duration, factor: f64, key: u64) -> Duration {
     let factor = if factor >= 1.0 { factor } else { 1.0 };
     let exponent = i32::try_from(attempt).unwrap_or(i32::MAX);
     let seconds = initial.as_secs_f64() * factor.powi(exponent) * spread(key);
-    // An infinite or absurd product is refused by `Duration`; it is past any `max`.
+    // `Duration` refuses an infinite or too large product; it is above any `max`.
     Duration::try_from_secs_f64(seconds).map_or(max, |wait| wait.min(max))
 }
 
-/// A key from what identifies the one who waits: `key(&["default", "2iPO..."])`. FNV-1a, 64 bits.
+/// A jitter key from the parts that identify an operation: `key(&["default", "2iPO..."])`. FNV-1a, 64 bits.
 pub fn key(parts: &[&str]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for part in parts {
-        // 0xFF ends a part: it is no byte of UTF-8, so ("ab", "c") is not ("a", "bc").
+        // 0xFF ends each part: UTF-8 never contains it, so ("ab", "c") differs from ("a", "bc").
         for byte in part.bytes().chain([0xFF]) {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
@@ -30,9 +30,9 @@ pub fn key(parts: &[&str]) -> u64 {
     hash
 }
 
-/// Between 0.8 and 1.2, evenly over the keys.
+/// The jitter factor of a key: between 0.8 and 1.2, evenly distributed.
 fn spread(key: u64) -> f64 {
-    // The finaliser of SplitMix64: neighbouring keys end far apart.
+    // The finaliser of SplitMix64: neighbouring keys get unrelated factors.
     let mut z = key.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_input_is_the_longest_wait() {
+    fn extreme_input_gives_the_longest_wait() {
         assert_eq!(delay(u32::MAX, INITIAL, MAX, 2.0, 7), MAX);
         assert_eq!(delay(3, INITIAL, MAX, f64::INFINITY, 7), MAX);
         assert!(delay(3, INITIAL, MAX, f64::NAN, 7) <= Duration::from_secs(36));

@@ -7,13 +7,13 @@ use crate::time::Timestamp;
 
 /// How an organisation stands, as far as failures go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct CircuitBreaker {
     /// Failed calls since the newest good one, over all people.
     pub failures: u32,
     /// The first of them.
     pub since: Option<Timestamp>,
     /// Set while the circuit is open.
-    pub shut: Option<Shut>,
+    pub open: Option<OpenCircuit>,
     /// Users refused since the newest good answer, of those answered well shortly before.
     pub refused: RefusedUsers,
 }
@@ -48,7 +48,7 @@ impl RefusedUsers {
 
 /// The circuit is open: nobody is looked at until `until`, then one look at a time until one is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shut {
+pub struct OpenCircuit {
     /// Why; the newest reason.
     pub cause: Cause,
     /// The first failure of this episode.
@@ -104,16 +104,16 @@ impl Cause {
     }
 }
 
-impl Standing {
+impl CircuitBreaker {
     /// With the circuit open until then, from one more failure for this reason: that the calls of the month are spent
     /// by our own count, or that another organisation found the address banned, is one as well.
     #[must_use]
-    pub fn shut_for(self, cause: Cause, now: Timestamp, until: Timestamp) -> Self {
-        let before = self.shut.filter(|shut| shut.cause == cause);
-        let attempts = before.map_or(0, |shut| shut.attempts).saturating_add(1);
-        let since = self.shut.map_or(self.since.unwrap_or(now), |shut| shut.since);
-        let until = before.map_or(until, |shut| shut.until.max(until));
-        Self { shut: Some(Shut { cause, since, until, attempts }), since: Some(since), ..self }
+    pub fn opened_until(self, cause: Cause, now: Timestamp, until: Timestamp) -> Self {
+        let before = self.open.filter(|open| open.cause == cause);
+        let attempts = before.map_or(0, |open| open.attempts).saturating_add(1);
+        let since = self.open.map_or(self.since.unwrap_or(now), |open| open.since);
+        let until = before.map_or(until, |open| open.until.max(until));
+        Self { open: Some(OpenCircuit { cause, since, until, attempts }), since: Some(since), ..self }
     }
 }
 
@@ -139,20 +139,20 @@ mod tests {
 
     #[test]
     fn the_same_reason_again_is_one_more_probe_that_is_never_put_earlier() {
-        let first = Standing::default().shut_for(Cause::Auth, NOW, after(60));
-        let again = first.shut_for(Cause::Auth, after(10), after(30));
-        let shut = again.shut.expect("shut");
-        assert_eq!((shut.since, shut.until, shut.attempts), (NOW, after(60), 2));
+        let first = CircuitBreaker::default().opened_until(Cause::Auth, NOW, after(60));
+        let again = first.opened_until(Cause::Auth, after(10), after(30));
+        let open = again.open.expect("open");
+        assert_eq!((open.since, open.until, open.attempts), (NOW, after(60), 2));
     }
 
     #[test]
     fn another_reason_counts_anew_within_the_same_episode() {
-        let failing = Standing { failures: 3, since: Some(NOW), ..Standing::default() };
-        let banned = failing.shut_for(Cause::Banned, after(5), after(305));
-        let spent = banned.shut_for(Cause::MonthSpent, after(10), after(20));
-        let shut = spent.shut.expect("shut");
+        let failing = CircuitBreaker { failures: 3, since: Some(NOW), ..CircuitBreaker::default() };
+        let banned = failing.opened_until(Cause::Banned, after(5), after(305));
+        let spent = banned.opened_until(Cause::MonthSpent, after(10), after(20));
+        let open = spent.open.expect("open");
         assert_eq!(
-            (shut.cause, shut.since, shut.until, shut.attempts),
+            (open.cause, open.since, open.until, open.attempts),
             (Cause::MonthSpent, NOW, after(20), 1)
         );
         assert_eq!((spent.failures, spent.since), (3, Some(NOW)));

@@ -1,29 +1,28 @@
-//! Between instants and what the wall clock of a zone shows, with both odd hours of the year decided in one place.
+//! Conversion between instants and wall-clock time in a zone, including both changes to and from summer time.
 //!
-//! Guards: a civil time that does not exist (clocks put forward) or exists twice (put back) always becomes one
-//! definite instant. Deliberately not here: what happens at those times (`cadence`, `window`).
+//! Guards: a wall-clock time that does not exist (clocks put forward) or exists twice (put back) always maps to one
+//! instant. Not here: what happens at those times (`cadence`, `window`).
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use crate::time::Timestamp;
 
-/// Offsets are looked at this often when a change between two instants is searched: no zone changes its offset
-/// twice within three days.
+/// Step of the search for a change of the offset between two instants: no zone changes its offset twice within three days.
 const STEP_MS: i64 = 3 * 86_400_000;
 
-/// What a clock on the wall in `zone` shows at `instant`.
+/// The wall-clock time in `zone` at `instant`.
 pub fn wall(instant: Timestamp, zone: Tz) -> NaiveDateTime {
     utc(instant).with_timezone(&zone).naive_local()
 }
 
-/// How far the wall clock in `zone` is ahead of UTC at `instant`, in milliseconds.
+/// Offset of the wall clock in `zone` from UTC at `instant`, in milliseconds.
 pub fn offset_ms(instant: Timestamp, zone: Tz) -> i64 {
     let offset = zone.offset_from_utc_datetime(&utc(instant).naive_utc());
     i64::from(offset.fix().local_minus_utc()) * 1_000
 }
 
-/// The first instant in `(after, until]` at which the wall clock in `zone` has just been put forward or back.
+/// The first instant in `(after, until]` at which the offset of `zone` has changed.
 pub fn next_offset_change(zone: Tz, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
     let before = offset_ms(after, zone);
     let mut low = after.as_ms();
@@ -37,7 +36,7 @@ pub fn next_offset_change(zone: Tz, after: Timestamp, until: Timestamp) -> Optio
     None
 }
 
-/// The first instant whose offset is not `before`; `low` has that offset and `high` has not.
+/// The first instant whose offset is not `before`; `low` has that offset, `high` does not.
 fn bisect(zone: Tz, before: i64, mut low: i64, mut high: i64) -> Timestamp {
     while high - low > 1 {
         let middle = low + (high - low) / 2;
@@ -50,7 +49,7 @@ fn bisect(zone: Tz, before: i64, mut low: i64, mut high: i64) -> Timestamp {
     Timestamp::from_ms(high)
 }
 
-/// The first instant at which the wall clock in `zone` shows `wall`, or has jumped past it.
+/// The first instant at which the wall clock in `zone` shows `wall`, or the jump past it.
 pub fn first_instant(wall: NaiveDateTime, zone: Tz) -> Timestamp {
     match zone.from_local_datetime(&wall) {
         LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => stamp(&instant),
@@ -58,7 +57,7 @@ pub fn first_instant(wall: NaiveDateTime, zone: Tz) -> Timestamp {
     }
 }
 
-/// The last instant at which the wall clock in `zone` shows `wall`, or at which it jumps past it.
+/// The last instant at which the wall clock in `zone` shows `wall`, or the jump past it.
 pub fn last_instant(wall: NaiveDateTime, zone: Tz) -> Timestamp {
     match zone.from_local_datetime(&wall) {
         LocalResult::Single(instant) | LocalResult::Ambiguous(_, instant) => stamp(&instant),
@@ -66,7 +65,7 @@ pub fn last_instant(wall: NaiveDateTime, zone: Tz) -> Timestamp {
     }
 }
 
-/// Whether the wall clock in `zone` shows at `instant` what it has shown once before, because it was put back.
+/// Whether the wall clock in `zone` shows the time of `instant` for the second time, because it was put back.
 pub fn is_second_pass(instant: Timestamp, zone: Tz) -> bool {
     match zone.from_local_datetime(&wall(instant, zone)) {
         LocalResult::Ambiguous(first, _) => stamp(&first) < instant,
@@ -86,7 +85,7 @@ fn jump_over(wall: NaiveDateTime, zone: Tz) -> Timestamp {
         }
         after = change;
     }
-    // Not reached for a wall time that does not exist; read as UTC it is at least near.
+    // Not reached for a wall-clock time that does not exist; as UTC the result is at least near.
     stamp(&wall.and_utc())
 }
 
@@ -94,7 +93,7 @@ fn stamp<Z: TimeZone>(instant: &DateTime<Z>) -> Timestamp {
     Timestamp::from_ms(instant.timestamp_millis())
 }
 
-/// Instants outside the calendar are held at its edges, the years 1 and 9998.
+/// Converts an instant, limited to the years 1 to 9998.
 fn utc(instant: Timestamp) -> DateTime<Utc> {
     const FIRST_MS: i64 = -62_135_596_800_000;
     const LAST_MS: i64 = 253_370_764_800_000;
@@ -105,7 +104,7 @@ fn utc(instant: Timestamp) -> DateTime<Utc> {
 pub(crate) mod tests {
     use super::*;
 
-    /// Zones with every oddity: none, whole hours, half hours, a skipped day, a pause in Ramadan.
+    /// Zones with every special case: no change, whole hours, half hours, a skipped day, a pause in Ramadan.
     pub(crate) const ZONES: [Tz; 8] = [
         Tz::Asia__Shanghai,
         Tz::UTC,

@@ -1,7 +1,7 @@
-//! Whether a vanished entry is worth asking the meeting about.
+//! Decides whether to query the meeting of a user whose record vanished from an answer.
 //!
-//! Guards: each absence is asked about once; the calls that looks need are not spent on it. Pure. Deliberately not here:
-//! what the meeting's word means (`presence::confirm`).
+//! Guards: each absence is queried once; the calls that polls need are not spent on queries. Not here: what the answer
+//! about the meeting means (`presence::confirm`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,25 +9,25 @@ use std::time::Duration;
 use crate::ids::VisitId;
 use crate::time::Timestamp;
 
-/// The calls of one question: the meeting, and its members.
+/// Calls of one query: the meeting and its members.
 pub const CALLS: usize = 2;
-/// An absence older than this is not asked about any more: the meeting may be long gone, and nobody waits.
+/// An older absence is not queried: the meeting may have ended long ago, and no event waits for the answer.
 pub const FRESH: Duration = Duration::from_mins(10);
-/// After the meeting calls were forbidden they are left alone for so long.
+/// How long the meeting calls are not used after DingTalk forbade one.
 pub const FORBIDDEN_FOR: Duration = Duration::from_hours(24);
 
-/// Whether `left` calls (`None`: no limit) permit one question where `people` are watched: a look at each of them comes
-/// first.
-pub fn permits(left: Option<u64>, people: usize) -> bool {
-    left.is_none_or(|left| left >= (people + CALLS) as u64)
+/// Whether `left` calls (`None`: no limit) permit one query where `users` are watched: one poll of each user has
+/// precedence.
+pub fn permits(left: Option<u64>, users: usize) -> bool {
+    left.is_none_or(|left| left >= (users + CALLS) as u64)
 }
 
-/// What was asked about lately.
+/// The absences that were queried lately: the visit, and when the record was first missing.
 #[derive(Clone, Debug, Default)]
-pub struct Asked(BTreeMap<VisitId, Timestamp>);
+pub struct AskedAbsences(BTreeMap<VisitId, Timestamp>);
 
-impl Asked {
-    /// Whether this absence, first seen `since`, is to be asked about: it is fresh, and was not before. Notes it.
+impl AskedAbsences {
+    /// Whether to query this absence, first seen at `since`: it is fresh and was not queried before. Records it.
     pub fn is_new(&mut self, visit: &VisitId, since: Timestamp, now: Timestamp) -> bool {
         if !is_fresh(since, now) || self.0.get(visit) == Some(&since) {
             return false;
@@ -38,7 +38,7 @@ impl Asked {
     }
 }
 
-/// Whether an absence is still worth a question.
+/// Whether an absence is recent enough for a query.
 pub fn is_fresh(since: Timestamp, now: Timestamp) -> bool {
     now.since(since) <= FRESH
 }
@@ -52,9 +52,9 @@ mod tests {
     }
 
     #[test]
-    fn an_absence_is_asked_about_once_and_another_of_the_same_stay_anew() {
+    fn an_absence_is_queried_once_and_a_later_one_of_the_same_visit_again() {
         let visit = VisitId::parse("vis_1").unwrap();
-        let mut asked = Asked::default();
+        let mut asked = AskedAbsences::default();
         assert!(asked.is_new(&visit, at(0), at(0)));
         assert!(!asked.is_new(&visit, at(0), at(30)));
         assert!(asked.is_new(&visit, at(60), at(60)));
@@ -62,8 +62,8 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_is_forgotten_in_time() {
-        let mut asked = Asked::default();
+    fn old_queries_are_removed() {
+        let mut asked = AskedAbsences::default();
         for n in 0..100 {
             let visit = VisitId::parse(&format!("vis_{n}")).unwrap();
             assert!(asked.is_new(&visit, at(n * 60), at(n * 60)));
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_come_first() {
+    fn polls_have_precedence() {
         assert!(permits(None, 300));
         assert!(permits(Some(302), 300));
         assert!(!permits(Some(301), 300));

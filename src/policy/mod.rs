@@ -1,20 +1,20 @@
-//! When to look, when to try again, whom to tell: decisions without IO, clock, async or randomness.
+//! Decides when to poll, when to retry and when to send: pure rules without IO, clock, async or randomness.
 //!
-//! Guards: what is computed here from the same input is the same for ever; spread and jitter are hashes.
-//! Deliberately not here: who is in which meeting (`presence`), carrying a decision out (`tasks`).
+//! Guards: the same input always gives the same output; spread and jitter are hashes. Not here: who is in which meeting
+//! (`presence`), carrying out a decision (`tasks`).
 
 pub mod backoff;
 pub mod batch;
-pub mod by_hand;
 pub mod cadence;
 pub mod circuit;
 pub mod civil;
 pub mod confirm;
 pub mod delivery;
 pub mod liveness;
-pub mod look;
 pub mod mass_absence;
+pub mod operator_action;
 pub mod pace;
+pub mod poll_time;
 pub mod quota;
 pub mod reaction;
 pub mod replay;

@@ -2,7 +2,7 @@
 //!
 //! Guards: never more than `rate` starts in any second; never more calls than the month has; the number written down
 //! is never lower than what was spent. Time comes in as an argument. Deliberately not here: how the month is spread
-//! over people and windows (`pace`), writing the number down (`store`).
+//! over users and windows (`pace`), writing the number down (`store`).
 
 use std::fmt;
 use std::time::Duration;
@@ -109,7 +109,7 @@ pub struct MonthBudget {
     in_flight: u64,
     /// DingTalk said that this month is spent.
     exhausted: Option<Month>,
-    pace: Pace,
+    call_rate: CallRate,
 }
 
 impl MonthBudget {
@@ -123,7 +123,7 @@ impl MonthBudget {
             persisted,
             in_flight: 0,
             exhausted: None,
-            pace: Pace::default(),
+            call_rate: CallRate::default(),
         }
     }
 
@@ -167,7 +167,7 @@ impl MonthBudget {
         if self.left(now) == Some(0) || need <= self.persisted {
             return None;
         }
-        let block = self.pace.calls_a_second(now);
+        let block = self.call_rate.calls_a_second(now);
         Some(Reservation { month: self.month, calls: need.saturating_add(block - 1) })
     }
 
@@ -189,7 +189,7 @@ impl MonthBudget {
         }
         self.used += 1;
         self.in_flight += 1;
-        self.pace.count(now);
+        self.call_rate.count(now);
         Ok(Ticket { month: self.month })
     }
 
@@ -228,22 +228,22 @@ impl MonthBudget {
         Reservation { month: self.month, calls: self.used }
     }
 
-    /// The interval per person that spends what is left evenly until the month turns: seconds left / calls left x
-    /// people. `None`: no limit, or nobody. With no calls left it is the whole rest of the month.
-    pub fn even_interval(&self, people: usize, now: Timestamp) -> Option<Duration> {
+    /// The interval per user that spends what is left evenly until the month turns: seconds left / calls left x
+    /// users. `None`: no limit, or nobody. With no calls left it is the whole rest of the month.
+    pub fn even_interval(&self, users: usize, now: Timestamp) -> Option<Duration> {
         let left = self.left(now)?;
-        if people == 0 {
+        if users == 0 {
             return None;
         }
         let rest = self.month_ends_at(now).since(now);
         if left == 0 {
             return Some(rest);
         }
-        let ms = rest.as_millis().saturating_mul(people as u128).div_ceil(u128::from(left));
+        let ms = rest.as_millis().saturating_mul(users as u128).div_ceil(u128::from(left));
         Some(Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX)))
     }
 
-    /// The same over open time: `open` is what is left of it until the month turns, summed over the people who share the
+    /// The same over open time: `open` is what is left of it until the month turns, summed over the users who share the
     /// calls, and `spoken_for` the calls that others of the organisation will need. `None`: no limit, or nobody.
     ///
     /// Where others need nearly all, a twentieth of what is left is still shared: nobody is never looked at.
@@ -277,13 +277,13 @@ impl MonthBudget {
 
 /// How many calls a second are being made: the size of a reservation.
 #[derive(Clone, Copy, Debug, Default)]
-struct Pace {
+struct CallRate {
     second: i64,
     in_this: u64,
     in_last: u64,
 }
 
-impl Pace {
+impl CallRate {
     fn count(&mut self, now: Timestamp) {
         let second = now.as_ms().div_euclid(1000);
         if second != self.second {

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::backoff;
-use super::circuit::{Cause, Standing};
+use super::circuit::{Cause, CircuitBreaker};
 use crate::time::Timestamp;
 
 /// What a failure means for the calls that follow.
@@ -153,61 +153,61 @@ pub struct Reaction {
 }
 
 /// The reaction to a failure, and how the organisation stands after it.
-pub fn react(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (Reaction, Standing) {
+pub fn react(failure: &Failure<'_>, breaker: CircuitBreaker, steps: &Steps) -> (Reaction, CircuitBreaker) {
     let Failure { verdict, now, .. } = *failure;
     let asked = steps.honoured(failure.retry_after);
     match verdict {
         Verdict::Throttled { pause } => {
             let pause = asked.max(steps.honoured(Some(*pause))).max(LEAST_PAUSE);
-            throttled(standing, now, now.plus(pause))
+            throttled(breaker, now, now.plus(pause))
         }
-        Verdict::ThrottledThisMinute => throttled(standing, now, next_minute(now).max(now.plus(asked))),
+        Verdict::ThrottledThisMinute => throttled(breaker, now, next_minute(now).max(now.plus(asked))),
         Verdict::QuotaSpent => {
             let until = failure.month_ends.min(now.plus(QUOTA_PROBE)).max(now.plus(LEAST_PAUSE));
             let reaction = Reaction { month_spent: true, ..organisation(until) };
-            (reaction, standing.shut_for(Cause::MonthSpent, now, until))
+            (reaction, breaker.opened_until(Cause::MonthSpent, now, until))
         }
-        Verdict::Banned => everybody(standing, now, BAN.max(asked)),
+        Verdict::Banned => everybody(breaker, now, BAN.max(asked)),
         Verdict::MaybeBanned => {
-            let again = standing.shut.is_some_and(|shut| shut.cause == Cause::Banned);
+            let again = breaker.open.is_some_and(|shut| shut.cause == Cause::Banned);
             let wait = if again { steps.max } else { steps.initial };
-            everybody(standing, now, wait.min(BAN).max(asked))
+            everybody(breaker, now, wait.min(BAN).max(asked))
         }
         Verdict::Unauthorised | Verdict::Forbidden | Verdict::Misconfigured => {
-            probe_later(failure, standing, Cause::Auth, steps)
+            probe_later(failure, breaker, Cause::Auth, steps)
         }
-        Verdict::Outage | Verdict::Unreachable => one_more(failure, standing, steps),
+        Verdict::Outage | Verdict::Unreachable => one_more(failure, breaker, steps),
         // DingTalk answered with sense: nothing is wrong with the organisation.
-        Verdict::RefusedUser => (own_wait(failure), Standing::default()),
-        Verdict::UnknownUser | Verdict::Refused => refused(failure, standing, steps),
+        Verdict::RefusedUser => (own_wait(failure), CircuitBreaker::default()),
+        Verdict::UnknownUser | Verdict::Refused => refused(failure, breaker, steps),
     }
 }
 
 /// Told to wait. Without a good answer for longer than a hiccup lasts it is a reason of its own, however short each wait is.
-fn throttled(standing: Standing, now: Timestamp, until: Timestamp) -> (Reaction, Standing) {
-    let since = standing.since.unwrap_or(now);
-    let standing = if until.since(since) > LONG_PAUSE {
-        standing.shut_for(Cause::Throttled, now, until)
+fn throttled(breaker: CircuitBreaker, now: Timestamp, until: Timestamp) -> (Reaction, CircuitBreaker) {
+    let since = breaker.since.unwrap_or(now);
+    let breaker = if until.since(since) > LONG_PAUSE {
+        breaker.opened_until(Cause::Throttled, now, until)
     } else {
-        Standing { since: Some(since), ..standing }
+        CircuitBreaker { since: Some(since), ..breaker }
     };
-    (Reaction { slower: true, ..organisation(until) }, standing)
+    (Reaction { slower: true, ..organisation(until) }, breaker)
 }
 
 /// A refusal: the user's trouble, until three users who were answered well shortly before are refused in a row.
-fn refused(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (Reaction, Standing) {
-    let users = standing.refused;
+fn refused(failure: &Failure<'_>, breaker: CircuitBreaker, steps: &Steps) -> (Reaction, CircuitBreaker) {
+    let users = breaker.refused;
     let refused = if failure.answered_lately { users.with(failure.person) } else { users };
-    let probed = standing.shut.is_some_and(|shut| shut.cause == Cause::Refused);
+    let probed = breaker.open.is_some_and(|shut| shut.cause == Cause::Refused);
     if probed || refused.are_three() {
-        return probe_later(failure, Standing { refused, ..standing }, Cause::Refused, steps);
+        return probe_later(failure, CircuitBreaker { refused, ..breaker }, Cause::Refused, steps);
     }
-    let standing = match failure.verdict {
+    let breaker = match failure.verdict {
         // A refusal with a known meaning proves that DingTalk is up.
-        Verdict::UnknownUser => Standing { refused, ..Standing::default() },
-        _ => Standing { refused, ..standing },
+        Verdict::UnknownUser => CircuitBreaker { refused, ..CircuitBreaker::default() },
+        _ => CircuitBreaker { refused, ..breaker },
     };
-    (own_wait(failure), standing)
+    (own_wait(failure), breaker)
 }
 
 /// The next wait of a refused user.
@@ -220,50 +220,53 @@ fn own_wait(failure: &Failure<'_>) -> Reaction {
 }
 
 /// An outage or no answer: the person's trouble, until too many in a row make it the organisation's.
-fn one_more(failure: &Failure<'_>, standing: Standing, steps: &Steps) -> (Reaction, Standing) {
+fn one_more(failure: &Failure<'_>, breaker: CircuitBreaker, steps: &Steps) -> (Reaction, CircuitBreaker) {
     let now = failure.now;
-    let failures = standing.failures.saturating_add(1);
-    let standing = Standing { failures, since: Some(standing.since.unwrap_or(now)), ..standing };
+    let failures = breaker.failures.saturating_add(1);
+    let breaker = CircuitBreaker { failures, since: Some(breaker.since.unwrap_or(now)), ..breaker };
     // A long `Retry-After` is about DingTalk, not about the user.
-    if standing.shut.is_some() || failures >= SHUT_AFTER || steps.honoured(failure.retry_after) > LONG_PAUSE {
-        return probe_later(failure, standing, Cause::Upstream, steps);
+    if breaker.open.is_some() || failures >= SHUT_AFTER || steps.honoured(failure.retry_after) > LONG_PAUSE {
+        return probe_later(failure, breaker, Cause::Upstream, steps);
     }
     let longest = LONGEST_PROBE_WAIT.max(failure.interval);
     let own =
         steps.wait(failure.earlier, failure.person).min(longest).max(steps.honoured(failure.retry_after));
     let until = now.plus(own);
-    (Reaction { hold: Hold::Person, counts: true, ..organisation(until) }, standing)
+    (Reaction { hold: Hold::Person, counts: true, ..organisation(until) }, breaker)
 }
 
 /// One probe at growing waits.
 fn probe_later(
     failure: &Failure<'_>,
-    standing: Standing,
+    breaker: CircuitBreaker,
     cause: Cause,
     steps: &Steps,
-) -> (Reaction, Standing) {
+) -> (Reaction, CircuitBreaker) {
     let now = failure.now;
-    if let Some(shut) = standing.shut.filter(|shut| shut.cause == cause && now < shut.until) {
+    if let Some(shut) = breaker.open.filter(|shut| shut.cause == cause && now < shut.until) {
         // Under way when the circuit opened: it says nothing new.
-        return (organisation(shut.until), standing);
+        return (organisation(shut.until), breaker);
     }
-    let attempts = standing.shut.filter(|shut| shut.cause == cause).map_or(0, |shut| shut.attempts);
+    let attempts = breaker.open.filter(|shut| shut.cause == cause).map_or(0, |shut| shut.attempts);
     let longest = LONGEST_PROBE_WAIT.max(failure.interval);
     let wait = steps.wait(attempts, failure.org).min(longest).max(steps.honoured(failure.retry_after));
     let until = now.plus(wait);
     let own = now.plus(steps.wait(failure.earlier, failure.person).min(longest));
-    let mut standing = standing.shut_for(cause, now, until);
+    let mut breaker = breaker.opened_until(cause, now, until);
     if cause == Cause::Upstream {
         // Whoever was asked in vain goes to the end of the line, so that the next probe is somebody else.
-        return (Reaction { next: until.max(own), counts: true, ..organisation(until) }, standing);
+        return (Reaction { next: until.max(own), counts: true, ..organisation(until) }, breaker);
     }
-    standing.failures = 0;
-    (organisation(until), standing)
+    breaker.failures = 0;
+    (organisation(until), breaker)
 }
 
-fn everybody(standing: Standing, now: Timestamp, wait: Duration) -> (Reaction, Standing) {
+fn everybody(breaker: CircuitBreaker, now: Timestamp, wait: Duration) -> (Reaction, CircuitBreaker) {
     let until = now.plus(wait);
-    (Reaction { hold: Hold::Everybody, ..organisation(until) }, standing.shut_for(Cause::Banned, now, until))
+    (
+        Reaction { hold: Hold::Everybody, ..organisation(until) },
+        breaker.opened_until(Cause::Banned, now, until),
+    )
 }
 
 fn organisation(until: Timestamp) -> Reaction {
@@ -333,99 +336,99 @@ mod tests {
     #[test]
     fn a_limit_a_second_pauses_the_organisation_for_one_and_halves_its_rate() {
         let verdict = Verdict::Throttled { pause: Duration::ZERO };
-        let (reaction, standing) = react(&failure(&verdict), Standing::default(), &STEPS);
+        let (reaction, breaker) = react(&failure(&verdict), CircuitBreaker::default(), &STEPS);
         assert_eq!((reaction.hold, reaction.until, reaction.slower), (Hold::Organisation, after(1), true));
-        assert_eq!(standing.shut, None, "a hiccup opens no circuit");
+        assert_eq!(breaker.open, None, "a hiccup opens no circuit");
     }
 
     #[test]
     fn retry_after_wins_when_it_is_longer_and_a_long_one_shuts() {
         let verdict = Verdict::Throttled { pause: Duration::from_secs(1) };
         let asked = Failure { retry_after: Some(Duration::from_mins(10)), ..failure(&verdict) };
-        let (reaction, standing) = react(&asked, Standing::default(), &STEPS);
+        let (reaction, breaker) = react(&asked, CircuitBreaker::default(), &STEPS);
         assert_eq!(reaction.until, after(600));
-        assert_eq!(standing.shut.map(|shut| shut.cause), Some(Cause::Throttled));
+        assert_eq!(breaker.open.map(|shut| shut.cause), Some(Cause::Throttled));
         let short = Failure { retry_after: Some(Duration::ZERO), ..failure(&verdict) };
-        assert_eq!(react(&short, Standing::default(), &STEPS).0.until, after(1));
+        assert_eq!(react(&short, CircuitBreaker::default(), &STEPS).0.until, after(1));
     }
 
     #[test]
     fn short_waits_without_a_good_answer_for_more_than_a_minute_are_a_reason() {
         for verdict in [Verdict::Throttled { pause: Duration::from_secs(1) }, Verdict::ThrottledThisMinute] {
-            let (mut standing, mut now) = (Standing::default(), NOW);
+            let (mut breaker, mut now) = (CircuitBreaker::default(), NOW);
             while now < after(55) {
                 let reaction;
-                (reaction, standing) = react(&Failure { now, ..failure(&verdict) }, standing, &STEPS);
-                assert!(standing.shut.is_none() || reaction.until > after(60), "{verdict:?}");
+                (reaction, breaker) = react(&Failure { now, ..failure(&verdict) }, breaker, &STEPS);
+                assert!(breaker.open.is_none() || reaction.until > after(60), "{verdict:?}");
                 now = reaction.until;
             }
             for _ in 0..10 {
-                standing = react(&Failure { now, ..failure(&verdict) }, standing, &STEPS).1;
+                breaker = react(&Failure { now, ..failure(&verdict) }, breaker, &STEPS).1;
                 now = now.plus(Duration::from_secs(1));
             }
-            let shut = standing.shut.expect("a reason");
+            let shut = breaker.open.expect("a reason");
             assert_eq!((shut.cause, shut.since), (Cause::Throttled, NOW), "{verdict:?}");
         }
     }
 
     #[test]
     fn a_limit_a_minute_pauses_until_the_next_one() {
-        let (reaction, _) = react(&failure(&Verdict::ThrottledThisMinute), Standing::default(), &STEPS);
+        let (reaction, _) = react(&failure(&Verdict::ThrottledThisMinute), CircuitBreaker::default(), &STEPS);
         assert_eq!((reaction.hold, reaction.until, reaction.slower), (Hold::Organisation, after(40), true));
     }
 
     #[test]
     fn a_spent_month_is_probed_every_six_hours_and_when_it_turns() {
         let verdict = Verdict::QuotaSpent;
-        let (reaction, standing) = react(&failure(&verdict), Standing::default(), &STEPS);
+        let (reaction, breaker) = react(&failure(&verdict), CircuitBreaker::default(), &STEPS);
         assert_eq!((reaction.until, reaction.month_spent), (after(6 * 3600), true));
-        assert_eq!(standing.shut.map(|shut| shut.cause), Some(Cause::MonthSpent));
+        assert_eq!(breaker.open.map(|shut| shut.cause), Some(Cause::MonthSpent));
         let last = Failure { month_ends: after(60), ..failure(&verdict) };
-        assert_eq!(react(&last, Standing::default(), &STEPS).0.until, after(60));
+        assert_eq!(react(&last, CircuitBreaker::default(), &STEPS).0.until, after(60));
     }
 
     #[test]
     fn a_ban_holds_everybody_for_five_minutes() {
-        let (reaction, standing) = react(&failure(&Verdict::Banned), Standing::default(), &STEPS);
+        let (reaction, breaker) = react(&failure(&Verdict::Banned), CircuitBreaker::default(), &STEPS);
         assert_eq!((reaction.hold, reaction.until), (Hold::Everybody, after(300)));
-        assert_eq!(standing.shut.map(|shut| shut.cause), Some(Cause::Banned));
+        assert_eq!(breaker.open.map(|shut| shut.cause), Some(Cause::Banned));
     }
 
     #[test]
     fn a_page_that_may_be_a_ban_holds_everybody_for_a_step_and_then_for_five_minutes() {
         let page = Verdict::MaybeBanned;
-        let (first, standing) = react(&failure(&page), Standing::default(), &STEPS);
+        let (first, breaker) = react(&failure(&page), CircuitBreaker::default(), &STEPS);
         assert_eq!((first.hold, first.until), (Hold::Everybody, after(30)));
-        let (second, _) = react(&Failure { now: after(30), ..failure(&page) }, standing, &STEPS);
+        let (second, _) = react(&Failure { now: after(30), ..failure(&page) }, breaker, &STEPS);
         assert_eq!(second.until, after(330));
     }
 
     #[test]
     fn refused_credentials_permission_and_configuration_shut_the_organisation_at_once() {
         for verdict in [Verdict::Unauthorised, Verdict::Forbidden, Verdict::Misconfigured] {
-            let (reaction, standing) = react(&failure(&verdict), Standing::default(), &STEPS);
+            let (reaction, breaker) = react(&failure(&verdict), CircuitBreaker::default(), &STEPS);
             assert_eq!(reaction.hold, Hold::Organisation, "{verdict:?}");
-            let shut = standing.shut.expect("shut");
+            let shut = breaker.open.expect("shut");
             assert_eq!((shut.cause, shut.attempts), (Cause::Auth, 1), "{verdict:?}");
             let probe = Failure { now: shut.until, ..failure(&verdict) };
-            let (again, later) = react(&probe, standing, &STEPS);
+            let (again, later) = react(&probe, breaker, &STEPS);
             assert!(again.until.since(shut.until) > shut.until.since(NOW), "waits grow: {verdict:?}");
-            assert_eq!(later.shut.map(|shut| shut.since), Some(NOW));
+            assert_eq!(later.open.map(|shut| shut.since), Some(NOW));
         }
     }
 
     #[test]
     fn a_refused_user_is_retried_at_growing_waits_and_holds_up_no_other() {
         for verdict in [Verdict::UnknownUser, Verdict::RefusedUser, Verdict::Refused] {
-            let mut standing = Standing::default();
+            let mut breaker = CircuitBreaker::default();
             for (refusals, wait) in (0..6).zip(REFUSED_WAITS.into_iter().chain([REFUSED_WAITS[3]; 2])) {
                 let failed = Failure { refusals, ..failure(&verdict) };
-                let (reaction, after) = react(&failed, standing, &STEPS);
+                let (reaction, after) = react(&failed, breaker, &STEPS);
                 assert_eq!(reaction.hold, Hold::Refused);
                 let waits = reaction.next.since(NOW);
                 assert!((wait..=wait + wait / 24).contains(&waits), "{verdict:?} {refusals}: {waits:?}");
-                assert_eq!(after.shut, None, "{verdict:?}");
-                standing = after;
+                assert_eq!(after.open, None, "{verdict:?}");
+                breaker = after;
             }
         }
     }
@@ -437,26 +440,26 @@ mod tests {
     #[test]
     fn three_users_answered_lately_and_refused_in_a_row_open_the_circuit_of_the_organisation() {
         for verdict in [Verdict::UnknownUser, Verdict::Refused] {
-            let mut standing = Standing::default();
+            let mut breaker = CircuitBreaker::default();
             // Users who were never answered well prove nothing, however many they are.
             for (person, lately) in [(1, true), (1, true), (2, true), (7, false), (8, false), (9, false)] {
                 let reaction;
-                (reaction, standing) = react(&of_user(&verdict, person, lately), standing, &STEPS);
-                assert_eq!((reaction.hold, standing.shut), (Hold::Refused, None), "{verdict:?} {person}");
+                (reaction, breaker) = react(&of_user(&verdict, person, lately), breaker, &STEPS);
+                assert_eq!((reaction.hold, breaker.open), (Hold::Refused, None), "{verdict:?} {person}");
             }
-            let (third, open) = react(&of_user(&verdict, 3, true), standing, &STEPS);
+            let (third, open) = react(&of_user(&verdict, 3, true), breaker, &STEPS);
             assert_eq!(third.hold, Hold::Organisation);
-            let shut = open.shut.expect("the circuit is open");
+            let shut = open.open.expect("the circuit is open");
             assert_eq!(shut.cause, Cause::Refused);
             assert!(shut.until.since(NOW) <= Duration::from_mins(1), "the probe comes soon");
             // A good answer in between, which resets everything, starts the count again.
-            assert_eq!(react(&of_user(&verdict, 3, true), Standing::default(), &STEPS).1.shut, None);
+            assert_eq!(react(&of_user(&verdict, 3, true), CircuitBreaker::default(), &STEPS).1.open, None);
         }
         // A refusal that is known to concern one user is no evidence.
-        let mut standing = Standing::default();
+        let mut breaker = CircuitBreaker::default();
         for person in 0..9 {
-            standing = react(&of_user(&Verdict::RefusedUser, person, true), standing, &STEPS).1;
-            assert_eq!(standing, Standing::default());
+            breaker = react(&of_user(&Verdict::RefusedUser, person, true), breaker, &STEPS).1;
+            assert_eq!(breaker, CircuitBreaker::default());
         }
     }
 
@@ -467,9 +470,9 @@ mod tests {
         let pause = Verdict::Throttled { pause: Duration::from_hours(24) };
         for verdict in [&Verdict::Outage, &Verdict::Unauthorised, &pause, &Verdict::ThrottledThisMinute] {
             let asked = Failure { retry_after: years, ..failure(verdict) };
-            let wait = react(&asked, Standing::default(), &STEPS).0.until.since(NOW);
+            let wait = react(&asked, CircuitBreaker::default(), &STEPS).0.until.since(NOW);
             assert_eq!(wait, STEPS.max, "{verdict:?}");
-            let wait = react(&asked, Standing::default(), &long).0.until.since(NOW);
+            let wait = react(&asked, CircuitBreaker::default(), &long).0.until.since(NOW);
             assert_eq!(wait, LONGEST_RETRY_AFTER, "{verdict:?}");
         }
     }
@@ -478,11 +481,11 @@ mod tests {
     fn a_failing_organisation_is_probed_at_the_users_interval_or_every_minute() {
         for (interval, longest) in [(1, 60), (60, 60), (300, 300), (7_200, 900)] {
             let interval = Duration::from_secs(interval);
-            let (mut standing, mut now) = (Standing { failures: 9, ..Standing::default() }, NOW);
+            let (mut breaker, mut now) = (CircuitBreaker { failures: 9, ..CircuitBreaker::default() }, NOW);
             for _ in 0..12 {
                 let failed = Failure { interval, now, earlier: 9, ..failure(&Verdict::Unreachable) };
                 let reaction;
-                (reaction, standing) = react(&failed, standing, &STEPS);
+                (reaction, breaker) = react(&failed, breaker, &STEPS);
                 assert!(reaction.until.since(now) <= Duration::from_secs(longest * 6 / 5), "{interval:?}");
                 now = reaction.until;
             }
@@ -492,33 +495,33 @@ mod tests {
     #[test]
     fn an_outage_is_one_persons_until_five_in_a_row_make_it_the_organisations() {
         for verdict in [Verdict::Outage, Verdict::Unreachable] {
-            let mut standing = Standing::default();
+            let mut breaker = CircuitBreaker::default();
             for _ in 0..4 {
-                let (reaction, next) = react(&failure(&verdict), standing, &STEPS);
+                let (reaction, next) = react(&failure(&verdict), breaker, &STEPS);
                 assert_eq!((reaction.hold, reaction.counts), (Hold::Person, true));
-                standing = next;
+                breaker = next;
             }
-            let (fifth, standing) = react(&failure(&verdict), standing, &STEPS);
+            let (fifth, breaker) = react(&failure(&verdict), breaker, &STEPS);
             assert_eq!(fifth.hold, Hold::Organisation);
-            let (straggler, same) = react(&failure(&verdict), standing, &STEPS);
+            let (straggler, same) = react(&failure(&verdict), breaker, &STEPS);
             assert_eq!(straggler.until, fifth.until, "what was under way says nothing new");
-            assert_eq!(same.shut, standing.shut);
+            assert_eq!(same.open, breaker.open);
         }
     }
 
     #[test]
     fn an_outage_with_retry_after_waits_at_least_so_long() {
         let busy = Failure { retry_after: Some(Duration::from_mins(2)), ..failure(&Verdict::Outage) };
-        assert_eq!(react(&busy, Standing::default(), &STEPS).0.next, after(120));
+        assert_eq!(react(&busy, CircuitBreaker::default(), &STEPS).0.next, after(120));
     }
 
     #[test]
     fn a_person_who_was_probed_in_vain_goes_to_the_end_of_the_line() {
-        let mut standing = Standing { failures: 9, ..Standing::default() };
+        let mut breaker = CircuitBreaker { failures: 9, ..CircuitBreaker::default() };
         let poisoned = Failure { earlier: 4, ..failure(&Verdict::Outage) };
         let reaction;
-        (reaction, standing) = react(&poisoned, standing, &STEPS);
-        assert!(reaction.next > standing.shut.expect("shut").until);
+        (reaction, breaker) = react(&poisoned, breaker, &STEPS);
+        assert!(reaction.next > breaker.open.expect("shut").until);
     }
 
     proptest! {
@@ -531,7 +534,7 @@ mod tests {
             steps in proptest::collection::vec((0_usize..13, 0_u64..2_000_000, any::<bool>()), 1..60), person: u64, org: u64,
         ) {
             let all = all();
-            let (mut now, mut standing) = (NOW, Standing::default());
+            let (mut now, mut breaker) = (NOW, CircuitBreaker::default());
             for (which, wait_ms, asked) in steps {
                 now = now.plus(Duration::from_millis(wait_ms));
                 let failure = Failure {
@@ -539,17 +542,17 @@ mod tests {
                     retry_after: asked.then(|| Duration::from_secs(70)),
                     ..failure(&all[which])
                 };
-                let before = standing.shut;
-                let (reaction, after) = react(&failure, standing, &STEPS);
+                let before = breaker.open;
+                let (reaction, after) = react(&failure, breaker, &STEPS);
                 prop_assert!(reaction.until > now || before.is_some_and(|shut| shut.until > now));
                 prop_assert!(reaction.next >= reaction.until || reaction.hold == Hold::Person);
-                if let (Some(before), Some(after)) = (before, after.shut) {
+                if let (Some(before), Some(after)) = (before, after.open) {
                     prop_assert_eq!(before.since, after.since);
                 }
                 if matches!(reaction.hold, Hold::Everybody) {
-                    prop_assert!(after.shut.is_some());
+                    prop_assert!(after.open.is_some());
                 }
-                standing = after;
+                breaker = after;
             }
         }
     }

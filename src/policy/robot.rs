@@ -1,8 +1,8 @@
-//! How often a DingTalk group robot may be told something, and what its answers mean.
+//! Rate limit of a DingTalk group robot, and the meaning of its `errcode`s.
 //!
-//! Guards: never more than twenty messages in any minute, because the twenty-first silences the robot for ten; nothing
-//! waits longer than it must; a robot that asks for rest gets ten minutes. Deliberately not here: the messages
-//! (`message::robot`), waiting (the caller gets the instant to come back).
+//! Guards: at most 20 messages in any minute, because DingTalk blocks the robot for 10 minutes after the 21st; a message
+//! waits no longer than that rule needs; a robot that reports too many messages gets none for 10 minutes. Not here: the
+//! messages (`message::robot`), waiting (the caller gets the time of the next allowed message).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,57 +10,57 @@ use std::time::Duration;
 use super::delivery::Outcome;
 use crate::time::Timestamp;
 
-/// Messages a robot takes in any minute (DingTalk, custom robots).
-pub const MOST_A_MINUTE: usize = 20;
+/// Messages that a robot accepts in any minute (source: DingTalk, custom robots).
+pub const MAX_A_MINUTE: usize = 20;
 
-/// How long a robot is left alone once it said that it was too much.
+/// How long no message is sent after the robot reported too many.
 pub const SILENCE: Duration = Duration::from_mins(10);
 
-/// So many in a minute go at once, each event by itself; the rest is spread over the minute, as digests.
+/// This many messages a minute are sent at once, one event each; the remaining ones are spread over the minute as digests.
 const AT_ONCE: usize = 10;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Between two messages once [`AT_ONCE`] are gone: the other ten then fill the minute.
+/// Wait between two messages after the first [`AT_ONCE`]: the other ten then fill the minute.
 const SPACING: Duration = Duration::from_secs(6);
 
-/// One robot's last minute.
+/// Rate limiter of one robot: the messages of the last minute.
 #[derive(Clone, Debug, Default)]
-pub struct Pace {
+pub struct RobotPace {
     starts: VecDeque<Timestamp>,
     silent_until: Option<Timestamp>,
 }
 
-impl Pace {
-    /// For a daemon that starts now: what an earlier one sent in the last minute is not known, so half of it counts as
-    /// sent.
+impl RobotPace {
+    /// The state at the start of a daemon: the messages that an earlier process sent in the last minute are not known, so
+    /// half of the limit counts as used.
     pub fn after_start(now: Timestamp) -> Self {
         Self { starts: vec![now.minus(SPACING); AT_ONCE].into(), silent_until: None }
     }
 
-    /// When the next message may go out, if that is not now.
+    /// When the next message may be sent; `None`: now.
     pub fn free_at(&mut self, now: Timestamp) -> Option<Timestamp> {
         self.forget(now);
         let spaced =
             (self.starts.len() >= AT_ONCE).then(|| self.starts.back().map(|last| last.plus(SPACING)));
         let full =
-            (self.starts.len() >= MOST_A_MINUTE).then(|| self.starts.front().map(|first| first.plus(MINUTE)));
+            (self.starts.len() >= MAX_A_MINUTE).then(|| self.starts.front().map(|first| first.plus(MINUTE)));
         let waits = [self.silent_until, spaced.flatten(), full.flatten()];
         waits.into_iter().flatten().max().filter(|&free| free > now)
     }
 
-    /// Notes a message that goes out at `now`, which `free_at` allowed.
+    /// Records a message sent at `now`, which `free_at` allowed.
     pub fn start(&mut self, now: Timestamp) {
         self.starts.push_back(now);
     }
 
-    /// Whether so many waiting events may each have a message of their own.
-    pub fn is_roomy(&mut self, now: Timestamp, waiting: usize) -> bool {
+    /// Whether each of `waiting` events may be sent as a message of its own.
+    pub fn has_room_for(&mut self, now: Timestamp, waiting: usize) -> bool {
         self.forget(now);
         self.starts.len() + waiting <= AT_ONCE
     }
 
-    /// The robot said at `now` that it was too much.
+    /// Records that the robot reported too many messages at `now`; returns the end of the pause.
     pub fn silence(&mut self, now: Timestamp) -> Timestamp {
         let until = now.plus(SILENCE);
         self.silent_until = Some(until);
@@ -68,7 +68,7 @@ impl Pace {
     }
 
     fn forget(&mut self, now: Timestamp) {
-        // A clock set back would otherwise close the robot for as long as it was set back.
+        // After the clock was set back, messages in the future would block new ones for that long.
         if self.starts.back().is_some_and(|&last| last > now) {
             self.starts.clear();
         }
@@ -81,29 +81,30 @@ impl Pace {
     }
 }
 
-/// What an `errcode` stands for.
+/// Meaning of an `errcode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Meaning {
-    /// For the delivery.
+pub struct ErrcodeMeaning {
+    /// Outcome of the request.
     pub outcome: Outcome,
-    /// The robot wants [`SILENCE`].
+    /// Whether sending pauses for [`SILENCE`].
     pub silence: bool,
 }
 
-/// What a robot's `errcode` stands for. Whatever is wrong with the robot itself, its token, its settings or its group
-/// can be put right by somebody, so the events wait; only what is wrong with the message is the message's fault.
-pub fn meaning(errcode: i64) -> Meaning {
+/// The meaning of a robot's `errcode`. The operator can fix an error of the robot, its token, its settings or its group,
+/// so events wait; only an error of the message itself is a refusal.
+pub fn meaning(errcode: i64) -> ErrcodeMeaning {
     let (outcome, silence) = match errcode {
         0 => (Outcome::Accepted, false),
-        // Too many in a minute, as documented and as seen; the month's quota, which may be raised at any time.
+        // Too many messages in a minute, as documented and as observed; the monthly quota, which may be raised at any
+        // time.
         410_100 | 130_101 | 660_026 | 90_018 | 90_030 => (Outcome::Unavailable, true),
-        // A parameter is missing, the content type, the kind of message; links, texts, pictures it will not show.
+        // A missing parameter, a wrong content type or kind of message, a link, text or picture that it refuses to show.
         40_035 | 43_004 | 400_105 | 430_101..=430_104 => (Outcome::Refused, false),
         // Keyword, timestamp, signature or IP list (310000), token unknown (400101, 300005), robot stopped or gone
-        // (400102, 400106), group dissolved (400013), busy (-1), and whatever is new.
+        // (400102, 400106), group dissolved (400013), busy (-1), and unknown codes.
         _ => (Outcome::Unavailable, false),
     };
-    Meaning { outcome, silence }
+    ErrcodeMeaning { outcome, silence }
 }
 
 #[cfg(test)]
@@ -117,8 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn ten_go_at_once_and_ten_more_over_the_minute() {
-        let (mut pace, mut now, mut starts) = (Pace::default(), at(0), Vec::new());
+    fn ten_messages_are_sent_at_once_and_ten_over_the_minute() {
+        let (mut pace, mut now, mut starts) = (RobotPace::default(), at(0), Vec::new());
         while now < at(60_000) {
             match pace.free_at(now) {
                 None => {
@@ -134,35 +135,35 @@ mod tests {
     }
 
     #[test]
-    fn few_events_go_alone_and_many_together() {
-        let mut pace = Pace::default();
-        assert!(pace.is_roomy(at(0), 10));
-        assert!(!pace.is_roomy(at(0), 11));
+    fn few_events_get_own_messages_and_many_share_one() {
+        let mut pace = RobotPace::default();
+        assert!(pace.has_room_for(at(0), 10));
+        assert!(!pace.has_room_for(at(0), 11));
         pace.start(at(0));
-        assert!(!pace.is_roomy(at(0), 10));
-        assert!(pace.is_roomy(at(60_000), 10));
+        assert!(!pace.has_room_for(at(0), 10));
+        assert!(pace.has_room_for(at(60_000), 10));
     }
 
     #[test]
-    fn after_a_start_the_first_goes_at_once_and_the_next_are_spaced() {
-        let mut pace = Pace::after_start(at(100_000));
+    fn after_a_start_the_first_message_is_immediate_and_the_next_are_spaced() {
+        let mut pace = RobotPace::after_start(at(100_000));
         assert_eq!(pace.free_at(at(100_000)), None);
         pace.start(at(100_000));
         assert_eq!(pace.free_at(at(100_000)), Some(at(106_000)));
-        assert!(!pace.is_roomy(at(100_000), 1));
+        assert!(!pace.has_room_for(at(100_000), 1));
     }
 
     #[test]
-    fn a_robot_that_had_too_much_is_left_alone_for_ten_minutes() {
-        let mut pace = Pace::default();
+    fn a_robot_that_reports_too_many_gets_none_for_ten_minutes() {
+        let mut pace = RobotPace::default();
         assert_eq!(pace.silence(at(0)), at(600_000));
         assert_eq!(pace.free_at(at(599_999)), Some(at(600_000)));
         assert_eq!(pace.free_at(at(600_000)), None);
     }
 
     #[test]
-    fn a_clock_set_back_closes_nothing() {
-        let mut pace = Pace::default();
+    fn a_clock_set_back_blocks_nothing() {
+        let mut pace = RobotPace::default();
         for _ in 0..20 {
             pace.start(at(10_000_000));
         }
@@ -183,7 +184,7 @@ mod tests {
             ),
         ] {
             for &code in codes {
-                assert_eq!(meaning(code), Meaning { outcome, silence }, "{code}");
+                assert_eq!(meaning(code), ErrcodeMeaning { outcome, silence }, "{code}");
             }
         }
     }
@@ -192,10 +193,10 @@ mod tests {
         #![proptest_config(crate::testing::cases())]
 
         #[test]
-        fn no_minute_holds_more_than_twenty_and_nobody_waits_for_ever(
+        fn a_minute_has_at_most_twenty_messages_and_every_wait_ends(
             steps in proptest::collection::vec((0i64..20_000, any::<bool>()), 1..200),
         ) {
-            let (mut pace, mut now, mut starts) = (Pace::after_start(at(0)), 0, Vec::<i64>::new());
+            let (mut pace, mut now, mut starts) = (RobotPace::after_start(at(0)), 0, Vec::<i64>::new());
             for (step, sends) in steps {
                 now += step;
                 if !sends {
@@ -212,7 +213,7 @@ mod tests {
                     }
                 }
                 let within = starts.iter().filter(|&&start| start > now - 60_000).count();
-                prop_assert!(within <= MOST_A_MINUTE);
+                prop_assert!(within <= MAX_A_MINUTE);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A webhook's `rate`: how many requests may start in any one second.
 //!
-//! Guards: never more than `rate` starts in any window of a second, wherever it begins; what was not used is not saved
-//! up. Deliberately not here: waiting (the caller gets the instant to come back), requests in flight at the same time.
+//! Guards: any window of one second contains at most `rate` starts; unused starts are not saved up. Not here: waiting (the
+//! caller gets the time of the next allowed start), the number of requests in flight.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// The starts of the last second.
+/// Sliding-window limiter: the starts of the last second.
 #[derive(Clone, Debug)]
 pub struct SendRate {
     per_second: usize,
@@ -24,7 +24,7 @@ impl SendRate {
         Self { per_second, starts: VecDeque::new() }
     }
 
-    /// Notes a start at `now`, or says from when on the next one is allowed.
+    /// Records a start at `now`; on refusal returns when the next start is allowed.
     pub fn start(&mut self, now: Timestamp) -> Result<(), Timestamp> {
         match self.free_at(now) {
             None => {
@@ -35,9 +35,9 @@ impl SendRate {
         }
     }
 
-    /// When the next start is allowed, if it is not at `now`.
+    /// When the next start is allowed; `None`: now.
     pub fn free_at(&mut self, now: Timestamp) -> Option<Timestamp> {
-        // A clock set back would otherwise close the window for as long as it was set back.
+        // After the clock was set back, starts in the future would block new ones for that long.
         if self.starts.back().is_some_and(|&last| last > now) {
             self.starts.clear();
         }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_does_not_close_it() {
+    fn a_clock_set_back_does_not_block_starts() {
         let mut rate = SendRate::new(1);
         assert_eq!(rate.start(at(1_000_000)), Ok(()));
         assert_eq!(rate.start(at(0)), Ok(()));
@@ -83,7 +83,7 @@ mod tests {
         #![proptest_config(crate::testing::cases())]
 
         #[test]
-        fn no_second_holds_more_and_nobody_waits_for_nothing(
+        fn a_second_never_has_more_starts_and_a_refusal_is_never_needless(
             per_second in 1u32..20, steps in proptest::collection::vec(0i64..300, 1..200),
         ) {
             let (mut rate, mut now, mut starts) = (SendRate::new(per_second), 0, Vec::new());

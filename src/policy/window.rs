@@ -2,7 +2,7 @@
 //!
 //! Guards: a window means what the wall clock of its zone shows, on every day of the year. Where a border falls
 //! into a repeated hour the window is the longer one. Deliberately not here: whose windows these are (`config`),
-//! following people past the end of a window (`tasks`).
+//! following users past the end of a window (`tasks`).
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
 use super::{Store, StoreError, connection};
 use crate::clock::Stopwatch;
-use crate::policy::batch::Batch;
+use crate::policy::batch::BatchSize;
 use crate::time::Timestamp;
 
 /// What one transaction aims at; a poll may wait for 50 ms.
@@ -146,7 +146,7 @@ impl<'s> Broom<'s> {
         let Some(limit) = limit else { return Ok(0) };
         let before = now.minus(limit).as_ms();
         // Rows of one table cost what those of another do not.
-        let mut batch = Batch::new(FIRST, MOST, TARGET);
+        let mut batch = BatchSize::new(FIRST, MOST, TARGET);
         let mut gone = 0;
         loop {
             let found: Vec<String> = sqlx::query_scalar(kind.find)
@@ -184,7 +184,7 @@ impl<'s> Broom<'s> {
 
     /// Free pages go back to the disk, a few at a time as well.
     async fn give_back(&mut self) -> Result<u64, StoreError> {
-        let mut batch = Batch::new(PAGES.0, PAGES.1, TARGET);
+        let mut batch = BatchSize::new(PAGES.0, PAGES.1, TARGET);
         let mut given = 0;
         loop {
             let pages = batch.size();

@@ -11,7 +11,7 @@ use super::bulk::bulk;
 use super::history::History;
 use super::{Store, StoreError};
 use crate::ids::OrgName;
-use crate::policy::sweep::ids::Kind;
+use crate::policy::sweep::ids::IdKind;
 use crate::time::Timestamp;
 
 const SWEEPS: &str = "\
@@ -38,7 +38,7 @@ pub struct SweepRow {
     /// The newest look that was compared with a sweep and said something.
     pub compared: Option<Timestamp>,
     /// What sweeps name people by.
-    pub ids: Option<Kind>,
+    pub ids: Option<IdKind>,
     /// Visits that looks and sweeps saw, faded.
     pub seen: f64,
     /// Visits that only looks saw, faded.
@@ -109,7 +109,7 @@ impl Store {
                     .bind(row.agreed)
                     .bind(row.needed)
                     .bind(row.compared.map(Timestamp::as_ms))
-                    .bind(row.ids.map(Kind::name))
+                    .bind(row.ids.map(IdKind::name))
                     .bind(thousandths(row.seen))
                     .bind(thousandths(row.unseen))
                     .bind(row.cost)
@@ -148,7 +148,7 @@ fn row(
         agreed: u32::try_from(agreed).unwrap_or(u32::MAX),
         needed: u32::try_from(needed).unwrap_or(u32::MAX),
         compared: compared.map(Timestamp::from_ms),
-        ids: ids.as_deref().and_then(Kind::named),
+        ids: ids.as_deref().and_then(IdKind::named),
         seen: visits(seen),
         unseen: visits(unseen),
         cost,

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::ids::WebhookName;
-use crate::policy::delivery::{Health, Standing};
-use crate::policy::webhook_alert::{Next, Told, judge};
+use crate::policy::delivery::{Health, WebhookState};
+use crate::policy::webhook_alert::{AlertStep, SentAlert, next_step};
 use crate::presence::event::EventType;
 use crate::presence::system::{self, AlertName};
 use crate::store::{Outgoing, Store, StoreError};
@@ -71,10 +71,10 @@ impl WebhookAlerts {
             if !subscriptions.iter().any(|one| one.webhook == webhook) {
                 continue;
             }
-            match judge(&health, told, now) {
-                Next::Nothing => {}
-                Next::Again(at) => again = Some(again.map_or(at, |first| first.min(at))),
-                Next::Tell(next) => self.tell(webhook, &health, next, now).await?,
+            match next_step(&health, told, now) {
+                AlertStep::Nothing => {}
+                AlertStep::CheckAt(at) => again = Some(again.map_or(at, |first| first.min(at))),
+                AlertStep::Send(next) => self.tell(webhook, &health, next, now).await?,
             }
         }
         Ok(again)
@@ -84,12 +84,12 @@ impl WebhookAlerts {
         &self,
         webhook: WebhookName,
         health: &Health,
-        told: Told,
+        told: SentAlert,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let counts = self.store.system_counts(None).await?;
         let earlier = counts.get(&EventType::SystemAlert).copied().unwrap_or(0);
-        let firing = told != Told::Silent;
+        let firing = told != SentAlert::Resolved;
         let text = summary(&webhook, health);
         let source = self.store.source();
         let draft = system::system_alert(source, None, AlertName::Webhook, firing, &text, now, earlier);
@@ -104,18 +104,18 @@ impl WebhookAlerts {
 
 /// For a person. What the receiver answered stays out: it goes to others.
 fn summary(webhook: &WebhookName, health: &Health) -> String {
-    let trouble = health.trouble.as_deref().unwrap_or("no answer");
-    match &health.standing {
-        Standing::Up if health.is_refusing() => format!(
+    let trouble = health.last_error.as_deref().unwrap_or("no answer");
+    match &health.state {
+        WebhookState::Up if health.is_refusing() => format!(
             "webhook `{webhook}` refuses every event ({trouble}); events become dead letters after their attempts"
         ),
-        Standing::Down { since, .. } => format!(
+        WebhookState::Down { since, .. } => format!(
             "webhook `{webhook}` has accepted nothing since {since} ({trouble}); what is for it waits, and is sent in order once it accepts again"
         ),
-        Standing::Disabled { reason } => format!(
+        WebhookState::Disabled { reason } => format!(
             "webhook `{webhook}` is disabled ({reason}); what waited for it is kept as dead letters until `presenced webhook enable` and `replay`"
         ),
-        Standing::Up => format!("webhook `{webhook}` is up again"),
-        Standing::Paused { .. } => format!("webhook `{webhook}` is paused"),
+        WebhookState::Up => format!("webhook `{webhook}` is up again"),
+        WebhookState::Paused { .. } => format!("webhook `{webhook}` is paused"),
     }
 }

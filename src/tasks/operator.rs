@@ -13,8 +13,8 @@ use super::dispatcher::operator::{Changed, DispatcherHandle, Stopping};
 use super::poller::report::PollerHandle;
 use crate::clock::SharedClock;
 use crate::ids::WebhookName;
-use crate::policy::by_hand::Change;
-use crate::policy::delivery::{Outcome, Standing, Trigger};
+use crate::policy::delivery::{Outcome, Trigger, WebhookState};
+use crate::policy::operator_action::OperatorAction;
 use crate::presence::event::EventType;
 use crate::presence::system;
 use crate::store::outbox::Attempted;
@@ -64,7 +64,7 @@ pub struct Tested {
     /// The event's id.
     pub event_id: String,
     /// How the webhook stands.
-    pub standing: Standing,
+    pub standing: WebhookState,
     /// The request and its answer.
     pub trial: Trial,
     /// How long the answer took, in milliseconds.
@@ -101,11 +101,11 @@ impl Operator {
         let accepted = trial.answer.outcome == Outcome::Accepted;
         let attempt = Attempted { status: trial.answer.status, error: trial.answer.error.clone() };
         self.store.record_test(webhook.clone(), event_id.clone(), accepted, attempt, at).await?;
-        if accepted && health.standing.is_down() {
-            self.dispatcher.change(webhook, Change::Answered).await?;
+        if accepted && health.state.is_down() {
+            self.dispatcher.change(webhook, OperatorAction::Answered).await?;
         }
         let took_ms = u64::try_from(at.since(began).as_millis()).unwrap_or(u64::MAX);
-        Ok(Tested { event_id, standing: health.standing, trial, took_ms })
+        Ok(Tested { event_id, standing: health.state, trial, took_ms })
     }
 
     /// Writes the event down, for nobody's queue; gives its id and its bytes.
@@ -127,7 +127,11 @@ impl Operator {
     }
 
     /// Changes how a webhook stands; returns once that is written down.
-    pub async fn change(&self, webhook: &WebhookName, change: Change) -> Result<Changed, OperatorError> {
+    pub async fn change(
+        &self,
+        webhook: &WebhookName,
+        change: OperatorAction,
+    ) -> Result<Changed, OperatorError> {
         let changed = self.dispatcher.change(webhook, change).await?;
         changed.ok_or_else(|| OperatorError::NoWebhook(webhook.clone()))
     }
@@ -145,7 +149,7 @@ impl Operator {
         for webhook in std::mem::take(&mut selection.webhooks) {
             match self.dispatcher.show(&webhook).await? {
                 None => return Err(OperatorError::NoWebhook(webhook)),
-                Some((_, health)) if !matches!(health.standing, Standing::Disabled { .. }) => {
+                Some((_, health)) if !matches!(health.state, WebhookState::Disabled { .. }) => {
                     selection.webhooks.push(webhook);
                 }
                 Some(_) if strict => return Err(OperatorError::Disabled(webhook)),

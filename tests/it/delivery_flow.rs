@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use presenced::clock::Clock;
-use presenced::policy::delivery::{Rules, Standing};
+use presenced::policy::delivery::{Rules, WebhookState};
 use presenced::signature::{self, SigningKey};
 use tokio_util::sync::CancellationToken;
 
@@ -114,7 +114,7 @@ async fn refused_is_a_dead_letter_after_five_attempts_and_the_lane_goes_on() {
     let bodies: std::collections::BTreeSet<_> =
         receiver.got()[..5].iter().map(|got| got.body.clone()).collect();
     assert_eq!(bodies.len(), 1, "the same bytes every time");
-    assert_eq!(world.health("crm").await.standing, Standing::Up);
+    assert_eq!(world.health("crm").await.state, WebhookState::Up);
 }
 
 #[tokio::test]
@@ -129,7 +129,7 @@ async fn gone_disables_at_once_and_what_waits_is_never_sent() {
     }
     assert_eq!(dispatcher.settle().await, None);
     assert_eq!(receiver.got().len(), 1);
-    assert!(matches!(world.health("crm").await.standing, Standing::Disabled { .. }));
+    assert!(matches!(world.health("crm").await.state, WebhookState::Disabled { .. }));
     world.event(1, "evt_4", &["crm"]).await;
     assert_eq!(dispatcher.settle().await, None);
     assert_eq!(receiver.got().len(), 1);
@@ -163,7 +163,7 @@ async fn a_dead_receiver_is_probed_alone_and_gets_everything_in_order_when_it_is
     // Three heads fail, twice: five in a row put it down, the sixth was in flight already.
     loop {
         let due = dispatcher.settle().await.unwrap();
-        if world.health("crm").await.standing.is_down() {
+        if world.health("crm").await.state.is_down() {
             break;
         }
         world.clock.set(due);
@@ -186,7 +186,7 @@ async fn a_dead_receiver_is_probed_alone_and_gets_everything_in_order_when_it_is
         let mine: Vec<_> = ids.iter().filter(|id| id.starts_with(&format!("evt_{person}_"))).collect();
         assert!(mine.is_sorted(), "{mine:?}");
     }
-    assert_eq!(world.health("crm").await.standing, Standing::Up);
+    assert_eq!(world.health("crm").await.state, WebhookState::Up);
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn down_for_five_days_is_disabled() {
     let instants = world.run_out(&mut dispatcher, 1_000).await;
     let days = instants.last().unwrap().since(START).as_secs_f64() / 86_400.0;
     assert!((5.0..5.1).contains(&days), "{days}");
-    assert!(matches!(world.health("crm").await.standing, Standing::Disabled { .. }));
+    assert!(matches!(world.health("crm").await.state, WebhookState::Disabled { .. }));
     assert!(receiver.got().len() < 170, "an hour between probes: {}", receiver.got().len());
 }
 
@@ -211,7 +211,7 @@ async fn the_state_of_a_webhook_outlives_a_restart() {
     world.event(0, "evt_1", &["crm"]).await;
     let due = loop {
         let due = dispatcher.settle().await.unwrap();
-        if world.health("crm").await.standing.is_down() {
+        if world.health("crm").await.state.is_down() {
             break due;
         }
         world.clock.set(due);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use presenced::clock::Clock;
-use presenced::policy::delivery::Standing;
+use presenced::policy::delivery::WebhookState;
 use presenced::store::check;
 use presenced::store::outbox::admin::DeliveryQuery;
 use presenced::tasks::alerts_database::DatabaseAlert;
@@ -45,7 +45,7 @@ async fn after_three_days_away_everything_comes_oldest_first_in_each_users_order
     dispatcher.settle().await;
     let tried = receiver.got().len();
     assert!((72..120).contains(&tried), "about one probe an hour, and no more: {tried}");
-    assert!(matches!(world.health("crm").await.standing, Standing::Down { .. }));
+    assert!(matches!(world.health("crm").await.state, WebhookState::Down { .. }));
 
     back.store(true, Ordering::SeqCst);
     world.run_out(&mut dispatcher, 1_000).await;
@@ -57,7 +57,7 @@ async fn after_three_days_away_everything_comes_oldest_first_in_each_users_order
         assert_eq!(mine.len(), 24);
         assert!(mine.is_sorted(), "{mine:?}");
     }
-    assert_eq!(world.health("crm").await.standing, Standing::Up);
+    assert_eq!(world.health("crm").await.state, WebhookState::Up);
     assert_eq!(world.count_by_state().await, BTreeMap::from([("delivered".to_owned(), 72)]));
 }
 

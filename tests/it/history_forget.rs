@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use presenced::policy::sweep::ids::Kind;
+use presenced::policy::sweep::ids::IdKind;
 use presenced::presence::event::EventType;
 use presenced::store::gaps::Why;
 use presenced::store::sweeps::{SweepRow, SweptPerson};
@@ -41,7 +41,7 @@ fn sweeps() -> SweepRow {
         agreed: 3,
         needed: 20,
         compared: Some(START),
-        ids: Some(Kind::Userid),
+        ids: Some(IdKind::Userid),
         seen: 2.5,
         unseen: 0.25,
         cost: 3.0,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use presenced::clock::Clock as _;
 use presenced::ids::{ConferenceId, Identity, OrgName, UnionId, VisitId};
-use presenced::policy::pace::Next;
+use presenced::policy::pace::PollDecision;
 use presenced::policy::pace::pacer::Rule;
 use presenced::presence::belief::Belief;
 use presenced::presence::visit::{Basis, End, LeftReason, Visit};
@@ -160,7 +160,7 @@ async fn what_the_history_teaches_decides_when_to_look_and_a_restart_changes_not
 
     // What explains a look is the decision that gave it.
     let explained = polling.looks.explain(identity(0)).await.unwrap();
-    let (Next::Poll(planned, why) | Next::Replan(planned, why)) = explained.next;
+    let (PollDecision::Poll(planned, why) | PollDecision::Replan(planned, why)) = explained.next;
     assert_eq!((explained.due, explained.instead), (planned, None));
     assert!(explained.decided <= office.clock.now() && explained.due > office.clock.now());
     assert!(matches!(why.rule, Rule::Worth | Rule::NotWorth | Rule::Spent), "{why:?}");

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use presenced::clock::{Clock as _, SystemClock};
 use presenced::ids::OrgName;
-use presenced::policy::sweep::ids::Kind;
+use presenced::policy::sweep::ids::IdKind;
 use presenced::simulator::faults::On;
 use presenced::simulator::scenario::Crowd;
 use presenced::simulator::{Fault, FaultKind, Scenario, Simulator};
@@ -106,7 +106,7 @@ async fn what_is_stored_is_told_without_a_daemon() {
             agreed,
             needed: 10,
             compared,
-            ids: Some(Kind::Userid),
+            ids: Some(IdKind::Userid),
             seen: 1.0,
             unseen: 0.0,
             cost: 2.94,

@@ -2,7 +2,7 @@
 //!
 //! Guards: what every receiver counts on. Each lies while sweeps are trusted; nobody comes or goes meanwhile (or exactly
 //! two do), and afterwards two come and go and are told once each. Deliberately not here: the rules that see to it
-//! (`presence::sweep`, `policy::sweep::verdict`).
+//! (`presence::sweep`, `policy::sweep::decision`).
 
 use std::time::Duration;
 

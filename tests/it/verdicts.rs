@@ -1,7 +1,7 @@
 //! What the daemon does about failures, from end to end: outages, refusals, bans, spent months, closed windows.
 //!
 //! Guards: the reaction is told as events, presence is never wrong because of one, and everything goes on afterwards.
-//! Deliberately not here: the reaction to each single verdict (`policy::reaction`).
+//! Deliberately not here: the reaction to each single verdict (`policy::failure_policy`).
 
 #![expect(clippy::unwrap_used, reason = "a test that does not get this far has failed")]
 

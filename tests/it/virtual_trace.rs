@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use presenced::policy::sweep::trust::NEEDED;
+use presenced::policy::sweep::confidence::AGREEMENTS_NEEDED;
 use presenced::simulator::Scenario;
 use presenced::telemetry::health::SweepState;
 use presenced::time::Timestamp;
@@ -88,5 +88,5 @@ async fn honest_sweeps_keep_their_trust_for_eight_weeks() {
     assert!(earned_in.is_some_and(|week| week <= 4), "in {ZONE}: {earned_in:?}");
     polling.end().await;
     let kept = office.store.history().sweeps().await.unwrap().remove(0);
-    assert_eq!(kept.needed, NEEDED, "no look contradicted a sweep");
+    assert_eq!(kept.needed, AGREEMENTS_NEEDED, "no look contradicted a sweep");
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use presenced::clock::Clock;
 use presenced::ids::WebhookName;
-use presenced::policy::by_hand::Change;
-use presenced::policy::delivery::{Outcome, Standing};
+use presenced::policy::delivery::{Outcome, WebhookState};
+use presenced::policy::operator_action::OperatorAction;
 use presenced::secret::Secret;
 use presenced::store::history::EventQuery;
 use presenced::store::outbox::admin::DeliveryQuery;
@@ -35,7 +35,7 @@ async fn moody() -> (Receiver, Arc<AtomicU16>) {
     (receiver, status)
 }
 
-async fn change(dispatcher: &mut Dispatcher, change: Change) -> Standing {
+async fn change(dispatcher: &mut Dispatcher, change: OperatorAction) -> WebhookState {
     let (handle, crm) = (dispatcher.handle(), name("crm"));
     let (changed, _) = tokio::join!(handle.change(&crm, change), dispatcher.settle());
     changed.unwrap().expect("there is a crm").now
@@ -46,8 +46,8 @@ async fn a_pause_holds_everything_back_over_a_restart_and_resume_sends_it() {
     let mut world = World::with_people(1).await;
     let (receiver, _) = moody().await;
     let mut dispatcher = world.dispatcher(vec![world.target(&receiver)]);
-    assert_eq!(change(&mut dispatcher, Change::Pause).await.name(), "paused");
-    assert_eq!(world.health("crm").await.standing.name(), "paused", "written down before it is answered");
+    assert_eq!(change(&mut dispatcher, OperatorAction::Pause).await.name(), "paused");
+    assert_eq!(world.health("crm").await.state.name(), "paused", "written down before it is answered");
     world.event(0, "evt_1", &["crm"]).await;
     assert_eq!(dispatcher.settle().await, None);
     world.restart().await;
@@ -55,7 +55,7 @@ async fn a_pause_holds_everything_back_over_a_restart_and_resume_sends_it() {
     dispatcher.resume().await.unwrap();
     assert_eq!(dispatcher.settle().await, None);
     assert!(receiver.got().is_empty());
-    assert_eq!(change(&mut dispatcher, Change::Resume).await, Standing::Up);
+    assert_eq!(change(&mut dispatcher, OperatorAction::Resume).await, WebhookState::Up);
     assert_eq!(receiver.ids(), ["evt_1"]);
 }
 
@@ -67,9 +67,9 @@ async fn enable_brings_back_what_is_disabled_and_its_dead_letters_stay() {
     status.store(410, Ordering::SeqCst);
     world.event(0, "evt_1", &["crm"]).await;
     dispatcher.settle().await;
-    assert_eq!(change(&mut dispatcher, Change::Resume).await.name(), "disabled");
+    assert_eq!(change(&mut dispatcher, OperatorAction::Resume).await.name(), "disabled");
     status.store(204, Ordering::SeqCst);
-    assert_eq!(change(&mut dispatcher, Change::Enable).await, Standing::Up);
+    assert_eq!(change(&mut dispatcher, OperatorAction::Enable).await, WebhookState::Up);
     world.event(0, "evt_2", &["crm"]).await;
     dispatcher.settle().await;
     assert_eq!(receiver.ids(), ["evt_1", "evt_2"]);
@@ -81,10 +81,10 @@ async fn nobody_is_changed_who_is_not_there() {
     let world = World::with_people(1).await;
     let mut dispatcher = world.dispatcher(Vec::new());
     let (handle, other) = (dispatcher.handle(), name("other"));
-    let (changed, _) = tokio::join!(handle.change(&other, Change::Pause), dispatcher.settle());
+    let (changed, _) = tokio::join!(handle.change(&other, OperatorAction::Pause), dispatcher.settle());
     assert_eq!(changed.unwrap(), None);
     drop(dispatcher);
-    assert!(handle.change(&other, Change::Pause).await.is_err(), "the daemon is stopping");
+    assert!(handle.change(&other, OperatorAction::Pause).await.is_err(), "the daemon is stopping");
 }
 
 /// A running dispatcher and the operator at it.
@@ -125,7 +125,7 @@ async fn a_test_goes_to_one_webhook_around_its_queue_and_is_written_down() {
     });
     let other = world.target_at("other", &receiver.url(), |_| {});
     let mut dispatcher = world.dispatcher(vec![target, other]);
-    change(&mut dispatcher, Change::Pause).await;
+    change(&mut dispatcher, OperatorAction::Pause).await;
     let desk = Desk::open(&world, dispatcher);
     let mut ids = Vec::new();
     for _ in 0..2 {
@@ -172,7 +172,7 @@ async fn a_test_that_fails_is_told_so_and_is_no_dead_letter() {
     assert_eq!(ledger.standing("crm").await.unwrap().dead, 0);
     let dead = DeliveryQuery { state: Some("dead"), limit: 9, ..DeliveryQuery::default() };
     assert_eq!(ledger.deliveries(&dead).await.unwrap(), []);
-    assert_eq!(world.health("crm").await.standing, Standing::Up, "a test changes nobody's standing");
+    assert_eq!(world.health("crm").await.state, WebhookState::Up, "a test changes nobody's standing");
     desk.close().await;
 }
 
@@ -215,11 +215,11 @@ async fn ten_minutes_down_are_told_to_the_others_once_also_over_a_restart_and_so
     let mut dispatcher = world.dispatcher(vec![world.target(&receiver)]);
     status.store(503, Ordering::SeqCst);
     world.event(0, "evt_1", &["crm"]).await;
-    while world.health("crm").await.standing == Standing::Up {
+    while world.health("crm").await.state == WebhookState::Up {
         let due = dispatcher.settle().await.unwrap();
         world.clock.set(due.max(world.clock.now()));
     }
-    let Standing::Down { since, .. } = world.health("crm").await.standing else { panic!("it is down") };
+    let WebhookState::Down { since, .. } = world.health("crm").await.state else { panic!("it is down") };
     let fires = since.plus(Duration::from_mins(10));
     assert_eq!(alerts(&world).step().await.unwrap(), Some(fires));
     world.clock.set(fires.minus(Duration::from_millis(1)));
@@ -252,7 +252,7 @@ async fn what_was_down_for_long_when_the_daemon_stopped_is_told_by_the_next_one(
     let mut dispatcher = world.dispatcher(vec![world.target(&receiver)]);
     status.store(503, Ordering::SeqCst);
     world.event(0, "evt_1", &["crm"]).await;
-    while world.health("crm").await.standing == Standing::Up {
+    while world.health("crm").await.state == WebhookState::Up {
         let due = dispatcher.settle().await.unwrap();
         world.clock.set(due.max(world.clock.now()));
     }
@@ -273,7 +273,7 @@ async fn what_is_disabled_by_410_is_told_at_once_and_enable_resolves_it() {
     dispatcher.settle().await;
     alerts(&world).step().await.unwrap();
     assert_eq!(told(&world).await.len(), 1);
-    change(&mut dispatcher, Change::Enable).await;
+    change(&mut dispatcher, OperatorAction::Enable).await;
     alerts(&world).step().await.unwrap();
     let turns: Vec<_> = told(&world).await.into_iter().map(|(turn, _)| turn).collect();
     assert_eq!(turns, ["firing", "resolved"]);

@@ -16,8 +16,8 @@ use crate::cli::output::{WARNING, folded, padded};
 use crate::cli::sweeps::Standing;
 use crate::config::{Cadence, Config};
 use crate::policy::civil;
-use crate::policy::pace::Next;
-use crate::policy::pace::hours::Hours;
+use crate::policy::pace::PollDecision;
+use crate::policy::pace::open_spans::OpenSpans;
 use crate::time::Timestamp;
 
 /// The stretch that "a day" and "a month" are taken from.
@@ -96,7 +96,7 @@ fn of_org(config: &Config, plan: &mut Plan<'_>, now: Timestamp, zone: Tz) -> Org
     let mut people = Vec::new();
     let (mut fixed_a_month, mut auto_open) = (0.0, 0.0);
     for (user, number) in plan.users.clone() {
-        let hours = Hours::of(&config.open_time(user), now, until);
+        let hours = OpenSpans::of(&config.open_time(user), now, until);
         let open_s = hours.open_ms(now.as_ms(), until.as_ms()) as f64 / 1000.0;
         let row = match &user.cadence {
             Cadence::Every(interval) => {
@@ -162,13 +162,13 @@ fn paced(
     plan: &mut Plan<'_>,
     number: u32,
     user: &crate::config::User,
-    hours: &Hours,
+    hours: &OpenSpans,
     now: Timestamp,
     zone: Tz,
 ) -> PersonRow {
     let opens = hours.open_from(now.as_ms()).map(Timestamp::from_ms);
     let first = opens.map(|opens| plan.next(number, opens));
-    let next = first.map(|(Next::Poll(at, _) | Next::Replan(at, _))| at);
+    let next = first.map(|(PollDecision::Poll(at, _) | PollDecision::Replan(at, _))| at);
     let (mut by_hour, mut looks) = ([0_u32; 24], 0);
     let mut expected = (0.0, 0.0);
     let mut gap = None;
@@ -181,7 +181,7 @@ fn paced(
         let mut at = opens;
         while looks < MOST_LOOKS {
             match copy.next(number, at) {
-                Next::Poll(when, _) if when.as_ms() < until => {
+                PollDecision::Poll(when, _) if when.as_ms() < until => {
                     looks += 1;
                     by_hour[civil::wall(when, zone).hour() as usize % 24] += 1;
                     if looks == 2 {
@@ -213,7 +213,7 @@ fn paced(
 /// How often an expression comes true in open time.
 fn instants(
     cron: &crate::policy::cadence::Cron,
-    hours: &Hours,
+    hours: &OpenSpans,
     now: Timestamp,
     until: Timestamp,
     zone: Tz,

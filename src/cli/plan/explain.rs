@@ -15,7 +15,7 @@ use crate::cli::{Exit, Failure};
 use crate::config::{Cadence, Config, User};
 use crate::control::explain::{ExplainReport, Factors};
 use crate::control::{ControlError, Request, Response, ask, ask_places};
-use crate::policy::pace::Next;
+use crate::policy::pace::PollDecision;
 use crate::time::Timestamp;
 
 /// The report, and the same times as people and programs read them.
@@ -101,12 +101,12 @@ fn from_here(config: &Config, user: &User, now: Timestamp) -> anyhow::Result<Exp
     };
     let next = plans.iter_mut().find_map(mine);
     let next = next.ok_or_else(|| Failure::new(Exit::Failed, "nothing paces this person"))?;
-    let (Next::Poll(due, why) | Next::Replan(due, why)) = next;
+    let (PollDecision::Poll(due, why) | PollDecision::Replan(due, why)) = next;
     Ok(ExplainReport {
         who: user.name.clone(),
         org: user.identity.org.to_string(),
         due,
-        is_look: matches!(next, Next::Poll(..)),
+        is_look: matches!(next, PollDecision::Poll(..)),
         instead: None,
         decided: now,
         factors: why.into(),

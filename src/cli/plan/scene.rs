@@ -10,10 +10,10 @@ use crate::cli::reading::block_on;
 use crate::cli::sweeps::{Standing, standings};
 use crate::config::{Cadence, Config, Org, User};
 use crate::control::{Request, Response, ask, ask_places};
-use crate::policy::look;
-use crate::policy::pace::group::{Bounds, Budget, LESSONS_REACH, MOST_LESSONS, Member, PacingGroup};
+use crate::policy::pace::group::{Bounds, Budget, HISTORY_REACH, MAX_HISTORY_VISITS, Member, PacingGroup};
 use crate::policy::pace::pacer::Rule;
-use crate::policy::pace::{Next, Person, Phase, Seen, Settings, Visit, Why, conference_key};
+use crate::policy::pace::{PacedUser, Phase, PollDecision, Seen, Settings, Visit, Why, conference_key};
+use crate::policy::poll_time;
 use crate::policy::quota::{Month, MonthBudget};
 use crate::policy::window::OpenTime;
 use crate::store::Store;
@@ -42,22 +42,24 @@ pub(super) struct Plan<'a> {
 
 impl Plan<'_> {
     /// What is next for somebody.
-    pub(super) fn next(&mut self, number: u32, now: Timestamp) -> Next {
+    pub(super) fn next(&mut self, number: u32, now: Timestamp) -> PollDecision {
         let budget = self.budget;
         if let Some(group) = &mut self.group {
             return group.next(number, now, &budget);
         }
         let why = Why { rule: Rule::Plenty, ..Why::default() };
         let (phase, open) = &self.paced[number as usize];
-        match look::paced(now, budget.even, *phase, open) {
-            Some(at) => Next::Poll(at, why),
-            None => Next::Replan(now.plus(Duration::from_hours(24)), Why { rule: Rule::Closed, ..why }),
+        match poll_time::paced(now, budget.even, *phase, open) {
+            Some(at) => PollDecision::Poll(at, why),
+            None => {
+                PollDecision::Replan(now.plus(Duration::from_hours(24)), Why { rule: Rule::Closed, ..why })
+            }
         }
     }
 }
 
 /// The people of one organisation, as a replay has them.
-pub(super) fn people<'a>(config: &'a Config, org: &Org) -> (Vec<&'a User>, Vec<Person>, Settings) {
+pub(super) fn people<'a>(config: &'a Config, org: &Org) -> (Vec<&'a User>, Vec<PacedUser>, Settings) {
     let users: Vec<&User> = config.users.iter().filter(|user| user.identity.org == org.name).collect();
     let mut open: Vec<OpenTime> = Vec::new();
     let mut people = Vec::new();
@@ -67,7 +69,7 @@ pub(super) fn people<'a>(config: &'a Config, org: &Org) -> (Vec<&'a User>, Vec<P
             open.push(mine);
             open.len() - 1
         });
-        people.push(Person { key: Phase::of(&user.identity).key(), open: index });
+        people.push(PacedUser { key: Phase::of(&user.identity).key(), open: index });
     }
     let settings = Settings {
         time_zone: config.time_zone,
@@ -111,14 +113,14 @@ fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> 
     }
     let Roll { users, hours, members, numbers, paced_open, fixed } = roll;
     let visits = visits(&known.lessons, &numbers);
-    let spoken_for = Duration::try_from_secs_f64(fixed).map_or(u64::MAX, |calls| calls.as_secs());
+    let needed_by_others = Duration::try_from_secs_f64(fixed).map_or(u64::MAX, |calls| calls.as_secs());
     let budget = MonthBudget::new(org.month_time_zone, org.calls_per_month, now, used);
-    let even = budget.even_open_interval(paced_open, spoken_for, now).unwrap_or_default();
+    let even = budget.even_open_interval(paced_open, needed_by_others, now).unwrap_or_default();
     let even = even.max(config.poll.min_interval);
     let budget = Budget {
         limit: org.calls_per_month.unwrap_or(u64::MAX),
         used,
-        spoken_for,
+        needed_by_others,
         until,
         even,
         beside_sweeps: None,
@@ -179,7 +181,7 @@ impl<'a> Roll<'a> {
                 None
             }
             Cadence::Cron(cron) => {
-                let a_second = look::instants_a_second(cron, config.time_zone, &open, now);
+                let a_second = poll_time::instants_a_second(cron, config.time_zone, &open, now);
                 self.fixed += left.as_secs_f64() * a_second;
                 None
             }
@@ -196,10 +198,10 @@ fn visits(lessons: &[Lesson], numbers: &HashMap<i64, u32>) -> Vec<Visit> {
     let visit = |lesson: &Lesson| {
         let &person = numbers.get(&lesson.person_id)?;
         let &Lesson { conference, joined, left, .. } = lesson;
-        Some(Visit { person, conference, joined, left })
+        Some(Visit { user: person, conference, joined, left })
     };
     let mut visits: Vec<Visit> = lessons.iter().filter_map(visit).collect();
-    visits.sort_by_key(|visit| (visit.joined, visit.person, visit.conference));
+    visits.sort_by_key(|visit| (visit.joined, visit.user, visit.conference));
     visits
 }
 
@@ -233,7 +235,7 @@ async fn history(config: &Config, now: Timestamp) -> Known {
     let mut known = Known::default();
     let Ok(store) = Store::open_readonly(&config.history.path).await else { return known };
     let history = store.history();
-    known.lessons = history.lessons(now.minus(LESSONS_REACH), MOST_LESSONS).await.unwrap_or_default();
+    known.lessons = history.lessons(now.minus(HISTORY_REACH), MAX_HISTORY_VISITS).await.unwrap_or_default();
     for row in history.now(None, true, MAX_ROWS).await.unwrap_or_default() {
         let stands = known.standing.entry((row.org, row.union_id)).or_default();
         (stands.person_id, stands.last_look) = (row.person_id, row.last_ok);

@@ -15,7 +15,7 @@ use crate::cli::output::WARNING;
 use crate::cli::{Exit, Failure};
 use crate::config::Config;
 use crate::policy::pace::{Visit, conference_key};
-use crate::policy::replay::{Choice, Delays, Outcome, Policy, Scene};
+use crate::policy::replay::{Delays, Outcome, Policy, ReplayInput, SweepChoice};
 use crate::time::Timestamp;
 
 /// Columns of the longest bar.
@@ -166,7 +166,7 @@ fn gaps(mut times: Vec<(i64, usize)>) -> impl Iterator<Item = String> {
 }
 
 /// One for each organisation: each spends its own calls.
-fn scenes(config: &Config, lines: &[Line], warmup: Duration) -> anyhow::Result<Vec<Scene>> {
+fn scenes(config: &Config, lines: &[Line], warmup: Duration) -> anyhow::Result<Vec<ReplayInput>> {
     let mut scenes = Vec::new();
     let mut matched: BTreeSet<&str> = BTreeSet::new();
     for org in &config.orgs {
@@ -184,7 +184,7 @@ fn scenes(config: &Config, lines: &[Line], warmup: Duration) -> anyhow::Result<V
                 foreign.insert(conference_key(&line.conference));
             }
             visits.push(Visit {
-                person: *person,
+                user: *person,
                 conference: conference_key(&line.conference),
                 joined: Timestamp::from_ms(line.joined_ms),
                 left: line.left_ms.map(Timestamp::from_ms),
@@ -199,9 +199,9 @@ fn scenes(config: &Config, lines: &[Line], warmup: Duration) -> anyhow::Result<V
         };
         let month_time_zone = org.month_time_zone;
         let sweep = config.poll.sweeping();
-        scenes.push(Scene {
+        scenes.push(ReplayInput {
             settings,
-            people,
+            users: people,
             calls_per_month,
             month_time_zone,
             warmup,
@@ -226,14 +226,14 @@ fn scenes(config: &Config, lines: &[Line], warmup: Duration) -> anyhow::Result<V
 }
 
 /// What `auto` does about sweeps, and why.
-fn chosen(choice: Choice) -> String {
+fn chosen(choice: SweepChoice) -> String {
     match choice {
-        Choice::Off => "sweeps: off; everybody is looked at alone".to_owned(),
-        Choice::NotTrusted { missing } => format!(
+        SweepChoice::Off => "sweeps: off; everybody is looked at alone".to_owned(),
+        SweepChoice::NotTrusted { missing } => format!(
             "sweeps: none; they would not be trusted after the warm-up\n\
              \x20 ({missing} more visits in own meetings needed)"
         ),
-        Choice::Sweeps { unseen } => format!(
+        SweepChoice::Sweeps { unseen } => format!(
             "sweeps: chosen; {:.0} % of the visits are in meetings they do not show;\n\
              \x20 a look is made where it saves more than its call would in a sweep",
             100.0 * unseen

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::scene::Plan;
 use crate::config::Config;
 use crate::policy::civil;
-use crate::policy::pace::hours::Hours;
+use crate::policy::pace::open_spans::OpenSpans;
 use crate::time::Timestamp;
 
 /// Clock changes are told of at least so far ahead.
@@ -31,7 +31,7 @@ pub(super) fn upcoming(plans: &[Plan<'_>], now: Timestamp, days: u16, zone: Tz) 
     let until = now.plus(Duration::from_hours(24 * u64::from(days)));
     let mut spans = BTreeSet::new();
     for open in plans.iter().flat_map(|plan| &plan.hours) {
-        spans.extend(Hours::of(open, now, until).spans().iter().copied());
+        spans.extend(OpenSpans::of(open, now, until).spans().iter().copied());
     }
     let row = |(from, to): (i64, i64)| {
         let (from, to) = (Timestamp::from_ms(from), Timestamp::from_ms(to));

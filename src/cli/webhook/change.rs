@@ -1,6 +1,6 @@
 //! `presenced webhook pause`, `resume`, `enable`, `snapshot`.
 //!
-//! Guards: what did not change is not said to have. Deliberately not here: what a change means (`policy::by_hand`).
+//! Guards: what did not change is not said to have. Deliberately not here: what a change means (`policy::operator_action`).
 
 use super::{Acting, named};
 use crate::cli::output::{counted, write_out};

@@ -17,9 +17,9 @@ pub const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 pub enum Outcome {
     /// The receiver has it.
     Accepted,
-    /// The request itself is the trouble: sending it again will hardly help.
+    /// The request itself is the last_error: sending it again will hardly help.
     Refused,
-    /// The receiver is the trouble; also when there was no answer at all.
+    /// The receiver is the last_error; also when there was no answer at all.
     Unavailable,
     /// The receiver wants nothing more, ever (410).
     Gone,

@@ -7,7 +7,7 @@
 
 mod answer;
 mod rules;
-mod standing;
+mod state;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 
 pub use self::answer::{LONGEST_RETRY_AFTER, Outcome, outcome_of_status, retry_after};
 pub use self::rules::Rules;
-pub use self::standing::{DOWN_AFTER, Health, REFUSING_AFTER, Refusals, Standing};
+pub use self::state::{DOWN_AFTER, Health, REFUSING_AFTER, Refusals, WebhookState};
 
 /// Why a delivery exists; travels as `presenced-trigger`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct Attempt<'a> {
 
 /// What follows for the delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum DeliveryStep {
     /// The receiver has it.
     Delivered,
     /// Again, not before this.
@@ -80,29 +80,29 @@ pub enum Next {
 
 /// What follows from an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct DeliveryDecision {
     /// For the delivery.
-    pub next: Next,
+    pub next: DeliveryStep,
     /// Strikes of the delivery from now on.
     pub strikes: u32,
     /// Deliveries that each get one strike back, because it was the receiver's fault.
-    pub forgiven: Vec<i64>,
+    pub refunded: Vec<i64>,
 }
 
 /// Decides what follows, and moves `health` along.
-pub fn decide(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Verdict {
+pub fn decide(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> DeliveryDecision {
     match attempt.outcome {
         Outcome::Accepted => {
             answered(health);
             health.refusals = Refusals::default();
-            if health.standing.is_down() {
-                health.standing = Standing::Up;
+            if health.state.is_down() {
+                health.state = WebhookState::Up;
             }
-            Verdict { next: Next::Delivered, strikes: attempt.strikes, forgiven: Vec::new() }
+            DeliveryDecision { next: DeliveryStep::Delivered, strikes: attempt.strikes, refunded: Vec::new() }
         }
         Outcome::Gone => {
-            health.standing = Standing::Disabled { reason: "the receiver answered 410 Gone".to_owned() };
-            Verdict { next: Next::Dead, strikes: attempt.strikes, forgiven: Vec::new() }
+            health.state = WebhookState::Disabled { reason: "the receiver answered 410 Gone".to_owned() };
+            DeliveryDecision { next: DeliveryStep::Dead, strikes: attempt.strikes, refunded: Vec::new() }
         }
         Outcome::Refused => refused(health, attempt, rules),
         Outcome::Unavailable => unavailable(health, attempt, rules),
@@ -111,40 +111,51 @@ pub fn decide(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Verd
 
 /// A refusal is the event's fault, so it is a strike whether the webhook is up or down: a lone lane with a bad head
 /// would otherwise keep a receiver down that is long back.
-fn refused(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Verdict {
+fn refused(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> DeliveryDecision {
     answered(health);
     health.refusals.add(attempt.delivery_id);
     probe_failed(health, attempt, rules);
     let strikes = attempt.strikes.saturating_add(1);
-    let next = if strikes >= rules.attempts { Next::Dead } else { retry(attempt, strikes, rules) };
-    Verdict { next, strikes, forgiven: Vec::new() }
+    let next = if strikes >= rules.attempts { DeliveryStep::Dead } else { retry(attempt, strikes, rules) };
+    DeliveryDecision { next, strikes, refunded: Vec::new() }
 }
 
-fn unavailable(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Verdict {
-    if health.standing != Standing::Up {
+fn unavailable(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> DeliveryDecision {
+    if health.state != WebhookState::Up {
         // The receiver's fault, not the event's: the lane is ready, and waits for the webhook.
         probe_failed(health, attempt, rules);
-        return Verdict { next: Next::Retry(attempt.at), strikes: attempt.strikes, forgiven: Vec::new() };
+        return DeliveryDecision {
+            next: DeliveryStep::Retry(attempt.at),
+            strikes: attempt.strikes,
+            refunded: Vec::new(),
+        };
     }
     health.failures = health.failures.saturating_add(1);
     if health.failures >= DOWN_AFTER {
         let probe_at = attempt.at.plus(wait(1, attempt.key, attempt.retry_after, rules));
-        health.standing = Standing::Down { since: attempt.at, probe_at, probes: 0 };
-        let forgiven = std::mem::take(&mut health.struck);
-        return Verdict { next: Next::Retry(attempt.at), strikes: attempt.strikes, forgiven };
+        health.state = WebhookState::Down { since: attempt.at, probe_at, probes: 0 };
+        let refunded = std::mem::take(&mut health.counted_deliveries);
+        return DeliveryDecision {
+            next: DeliveryStep::Retry(attempt.at),
+            strikes: attempt.strikes,
+            refunded,
+        };
     }
-    health.struck.push(attempt.delivery_id);
+    health.counted_deliveries.push(attempt.delivery_id);
     let strikes = attempt.strikes.saturating_add(1);
     // A row as long as the strikes may be made of this very delivery: nothing shows yet that others get through.
     let others_succeed = health.failures < strikes;
-    let next =
-        if strikes >= rules.attempts && others_succeed { Next::Dead } else { retry(attempt, strikes, rules) };
-    Verdict { next, strikes, forgiven: Vec::new() }
+    let next = if strikes >= rules.attempts && others_succeed {
+        DeliveryStep::Dead
+    } else {
+        retry(attempt, strikes, rules)
+    };
+    DeliveryDecision { next, strikes, refunded: Vec::new() }
 }
 
 fn answered(health: &mut Health) {
     health.failures = 0;
-    health.struck.clear();
+    health.counted_deliveries.clear();
 }
 
 fn probe_failed(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) {
@@ -152,10 +163,10 @@ fn probe_failed(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) {
     if !attempt.probe {
         return;
     }
-    if let Standing::Down { since, probe_at, probes } = &mut health.standing {
+    if let WebhookState::Down { since, probe_at, probes } = &mut health.state {
         if attempt.at.since(*since) >= rules.give_up_after {
             let reason = format!("down since {since}");
-            health.standing = Standing::Disabled { reason };
+            health.state = WebhookState::Disabled { reason };
             return;
         }
         *probes = probes.saturating_add(1);
@@ -163,6 +174,6 @@ fn probe_failed(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) {
     }
 }
 
-fn retry(attempt: &Attempt<'_>, strikes: u32, rules: &Rules) -> Next {
-    Next::Retry(attempt.at.plus(wait(strikes, attempt.key, attempt.retry_after, rules)))
+fn retry(attempt: &Attempt<'_>, strikes: u32, rules: &Rules) -> DeliveryStep {
+    DeliveryStep::Retry(attempt.at.plus(wait(strikes, attempt.key, attempt.retry_after, rules)))
 }

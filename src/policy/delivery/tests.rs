@@ -18,12 +18,12 @@ fn down(health: &mut Health) {
     for id in 0..5 {
         decide(health, &Attempt { delivery_id: id, ..attempt(Outcome::Unavailable) }, &Rules::default());
     }
-    assert!(matches!(health.standing, Standing::Down { .. }));
+    assert!(matches!(health.state, WebhookState::Down { .. }));
 }
 
-fn waited(next: Next) -> Duration {
+fn waited(next: DeliveryStep) -> Duration {
     match next {
-        Next::Retry(at) => at.since(T0),
+        DeliveryStep::Retry(at) => at.since(T0),
         other => panic!("{other:?}"),
     }
 }
@@ -47,9 +47,9 @@ fn every_status_has_the_outcome_of_the_table() {
 
 #[test]
 fn accepted_is_delivered_and_ends_the_row() {
-    let mut health = Health { failures: 4, struck: vec![1, 2, 3, 4], ..Health::default() };
-    let verdict = decide(&mut health, &attempt(Outcome::Accepted), &Rules::default());
-    assert_eq!(verdict.next, Next::Delivered);
+    let mut health = Health { failures: 4, counted_deliveries: vec![1, 2, 3, 4], ..Health::default() };
+    let decision = decide(&mut health, &attempt(Outcome::Accepted), &Rules::default());
+    assert_eq!(decision.next, DeliveryStep::Delivered);
     assert_eq!(health, Health::default());
 }
 
@@ -57,13 +57,13 @@ fn accepted_is_delivered_and_ends_the_row() {
 fn a_refused_head_is_a_dead_letter_after_its_attempts() {
     let (mut health, mut strikes, rules) = (Health::default(), 0, Rules::default());
     for n in 1..5 {
-        let verdict = decide(&mut health, &Attempt { strikes, ..attempt(Outcome::Refused) }, &rules);
-        assert!(matches!(verdict.next, Next::Retry(_)), "{n}");
-        strikes = verdict.strikes;
+        let decision = decide(&mut health, &Attempt { strikes, ..attempt(Outcome::Refused) }, &rules);
+        assert!(matches!(decision.next, DeliveryStep::Retry(_)), "{n}");
+        strikes = decision.strikes;
     }
-    let verdict = decide(&mut health, &Attempt { strikes, ..attempt(Outcome::Refused) }, &rules);
-    assert_eq!(verdict.next, Next::Dead);
-    assert_eq!((health.standing.clone(), health.failures), (Standing::Up, 0));
+    let decision = decide(&mut health, &Attempt { strikes, ..attempt(Outcome::Refused) }, &rules);
+    assert_eq!(decision.next, DeliveryStep::Dead);
+    assert_eq!((health.state.clone(), health.failures), (WebhookState::Up, 0));
     // One bad event, however often it is refused, says nothing about the receiver.
     health.note(Some("answered 422".to_owned()));
     assert!(!health.is_refusing());
@@ -78,7 +78,7 @@ fn refusals_of_several_events_in_a_row_are_the_receivers_until_it_accepts_one() 
         health.note(Some("answered 301".to_owned()));
     }
     assert!(health.is_refusing());
-    assert_eq!(health.trouble.as_deref(), Some("answered 301"));
+    assert_eq!(health.last_error.as_deref(), Some("answered 301"));
     decide(&mut health, &attempt(Outcome::Accepted), &rules);
     health.note(None);
     assert_eq!(health, Health::default());
@@ -87,12 +87,12 @@ fn refusals_of_several_events_in_a_row_are_the_receivers_until_it_accepts_one() 
 #[test]
 fn the_waits_are_5_20_80_320_seconds_within_a_fifth() {
     for (strikes, seconds) in [(0, 5.0), (1, 20.0), (2, 80.0), (3, 320.0)] {
-        let verdict = decide(
+        let decision = decide(
             &mut Health::default(),
             &Attempt { strikes, ..attempt(Outcome::Refused) },
             &Rules::default(),
         );
-        let waited = waited(verdict.next).as_secs_f64();
+        let waited = waited(decision.next).as_secs_f64();
         assert!((seconds * 0.79..=seconds * 1.21).contains(&waited), "{strikes}: {waited}");
     }
 }
@@ -102,11 +102,11 @@ fn unavailable_while_others_succeed_is_poison_and_ends_as_a_dead_letter() {
     let (mut health, mut strikes, rules) = (Health::default(), 0, Rules::default());
     for n in 1..=5 {
         decide(&mut health, &Attempt { delivery_id: 2, ..attempt(Outcome::Accepted) }, &rules);
-        let verdict = decide(&mut health, &Attempt { strikes, ..attempt(Outcome::Unavailable) }, &rules);
-        assert_eq!(verdict.next == Next::Dead, n == 5, "{n}");
-        strikes = verdict.strikes;
+        let decision = decide(&mut health, &Attempt { strikes, ..attempt(Outcome::Unavailable) }, &rules);
+        assert_eq!(decision.next == DeliveryStep::Dead, n == 5, "{n}");
+        strikes = decision.strikes;
     }
-    assert_eq!(health.standing, Standing::Up);
+    assert_eq!(health.state, WebhookState::Up);
 }
 
 #[test]
@@ -114,11 +114,11 @@ fn a_lone_lane_never_dies_of_a_dead_receiver_however_few_attempts_it_has() {
     let rules = Rules { attempts: 1, ..Rules::default() };
     let (mut health, mut strikes) = (Health::default(), 0);
     for _ in 0..200 {
-        let probe = health.standing != Standing::Up;
-        let verdict =
+        let probe = health.state != WebhookState::Up;
+        let decision =
             decide(&mut health, &Attempt { strikes, probe, ..attempt(Outcome::Unavailable) }, &rules);
-        assert!(matches!(verdict.next, Next::Retry(_)));
-        strikes = verdict.strikes;
+        assert!(matches!(decision.next, DeliveryStep::Retry(_)));
+        strikes = decision.strikes;
     }
 }
 
@@ -126,16 +126,16 @@ fn a_lone_lane_never_dies_of_a_dead_receiver_however_few_attempts_it_has() {
 fn five_in_a_row_over_all_lanes_put_it_down_and_their_strikes_are_forgiven() {
     let (mut health, rules) = (Health::default(), Rules::default());
     for id in 1..=4 {
-        let verdict =
+        let decision =
             decide(&mut health, &Attempt { delivery_id: id, ..attempt(Outcome::Unavailable) }, &rules);
-        assert_eq!(verdict.strikes, 1);
-        assert_eq!(health.standing, Standing::Up);
+        assert_eq!(decision.strikes, 1);
+        assert_eq!(health.state, WebhookState::Up);
     }
-    let verdict = decide(&mut health, &Attempt { delivery_id: 5, ..attempt(Outcome::Unavailable) }, &rules);
-    assert_eq!((verdict.strikes, verdict.next), (0, Next::Retry(T0)));
-    assert_eq!(verdict.forgiven, [1, 2, 3, 4]);
-    let Standing::Down { since, probe_at, probes: 0 } = health.standing else {
-        panic!("{:?}", health.standing)
+    let decision = decide(&mut health, &Attempt { delivery_id: 5, ..attempt(Outcome::Unavailable) }, &rules);
+    assert_eq!((decision.strikes, decision.next), (0, DeliveryStep::Retry(T0)));
+    assert_eq!(decision.refunded, [1, 2, 3, 4]);
+    let WebhookState::Down { since, probe_at, probes: 0 } = health.state else {
+        panic!("{:?}", health.state)
     };
     assert_eq!(since, T0);
     assert!((4_000..=6_000).contains(&probe_at.since(T0).as_millis()));
@@ -146,7 +146,7 @@ fn a_refusal_between_breaks_the_row_because_somebody_answered() {
     let (mut health, rules) = (Health::default(), Rules::default());
     for outcome in [Outcome::Unavailable, Outcome::Refused].into_iter().cycle().take(20) {
         decide(&mut health, &attempt(outcome), &rules);
-        assert_eq!(health.standing, Standing::Up);
+        assert_eq!(health.state, WebhookState::Up);
     }
 }
 
@@ -157,9 +157,9 @@ fn probes_back_off_to_an_hour_and_burn_no_attempts() {
     let mut waits = Vec::new();
     for _ in 0..8 {
         let probe = Attempt { probe: true, ..attempt(Outcome::Unavailable) };
-        let verdict = decide(&mut health, &probe, &rules);
-        assert_eq!((verdict.strikes, verdict.next), (0, Next::Retry(T0)));
-        let Standing::Down { probe_at, .. } = health.standing else { panic!("{:?}", health.standing) };
+        let decision = decide(&mut health, &probe, &rules);
+        assert_eq!((decision.strikes, decision.next), (0, DeliveryStep::Retry(T0)));
+        let WebhookState::Down { probe_at, .. } = health.state else { panic!("{:?}", health.state) };
         waits.push(probe_at.since(T0).as_secs());
     }
     assert!(waits.is_sorted_by(|a, b| a < b || *a >= 2_880), "{waits:?}");
@@ -171,8 +171,8 @@ fn what_was_in_flight_when_it_went_down_changes_nothing() {
     let (mut health, rules) = (Health::default(), Rules::default());
     down(&mut health);
     let before = health.clone();
-    let verdict = decide(&mut health, &attempt(Outcome::Unavailable), &rules);
-    assert_eq!((verdict.strikes, verdict.next), (0, Next::Retry(T0)));
+    let decision = decide(&mut health, &attempt(Outcome::Unavailable), &rules);
+    assert_eq!((decision.strikes, decision.next), (0, DeliveryStep::Retry(T0)));
     assert_eq!(health, before);
 }
 
@@ -189,8 +189,8 @@ fn a_refused_probe_counts_against_its_event_and_does_not_put_it_up() {
     let mut health = Health::default();
     down(&mut health);
     let probe = Attempt { probe: true, strikes: 4, ..attempt(Outcome::Refused) };
-    assert_eq!(decide(&mut health, &probe, &Rules::default()).next, Next::Dead);
-    assert!(matches!(health.standing, Standing::Down { probes: 1, .. }));
+    assert_eq!(decide(&mut health, &probe, &Rules::default()).next, DeliveryStep::Dead);
+    assert!(matches!(health.state, WebhookState::Down { probes: 1, .. }));
 }
 
 #[test]
@@ -200,28 +200,28 @@ fn down_for_too_long_is_disabled() {
     let late = T0.plus(rules.give_up_after);
     let probe = |at| Attempt { probe: true, at, ..attempt(Outcome::Unavailable) };
     decide(&mut health, &probe(late.minus(Duration::from_millis(1))), &rules);
-    assert!(matches!(health.standing, Standing::Down { .. }));
+    assert!(matches!(health.state, WebhookState::Down { .. }));
     decide(&mut health, &probe(late), &rules);
-    assert!(matches!(health.standing, Standing::Disabled { .. }));
+    assert!(matches!(health.state, WebhookState::Disabled { .. }));
 }
 
 #[test]
 fn gone_disables_at_once() {
     let mut health = Health::default();
-    let verdict = decide(&mut health, &attempt(Outcome::Gone), &Rules::default());
-    assert_eq!(verdict.next, Next::Dead);
-    assert!(matches!(health.standing, Standing::Disabled { .. }));
+    let decision = decide(&mut health, &attempt(Outcome::Gone), &Rules::default());
+    assert_eq!(decision.next, DeliveryStep::Dead);
+    assert!(matches!(health.state, WebhookState::Disabled { .. }));
 }
 
 #[test]
 fn an_answer_from_before_leaves_a_disabled_or_paused_webhook_as_it_is() {
-    let standings =
-        [Standing::Disabled { reason: "r".to_owned() }, Standing::Paused { reason: "r".to_owned() }];
-    for standing in standings {
+    let states =
+        [WebhookState::Disabled { reason: "r".to_owned() }, WebhookState::Paused { reason: "r".to_owned() }];
+    for state in states {
         for outcome in [Outcome::Accepted, Outcome::Refused, Outcome::Unavailable] {
-            let mut health = Health { standing: standing.clone(), ..Health::default() };
+            let mut health = Health { state: state.clone(), ..Health::default() };
             decide(&mut health, &attempt(outcome), &Rules::default());
-            assert_eq!(health.standing, standing);
+            assert_eq!(health.state, state);
         }
     }
 }
@@ -233,8 +233,8 @@ fn retry_after_is_honoured_up_to_an_hour_and_never_shortens() {
     {
         let asked = Some(Duration::from_secs(asked));
         let refused = Attempt { retry_after: asked, ..attempt(Outcome::Refused) };
-        let verdict = decide(&mut Health::default(), &refused, &Rules::default());
-        let waited = waited(verdict.next).as_secs_f64();
+        let decision = decide(&mut Health::default(), &refused, &Rules::default());
+        let waited = waited(decision.next).as_secs_f64();
         assert!((f64::from(least)..=f64::from(most)).contains(&waited), "{asked:?}: {waited}");
     }
 }
@@ -307,26 +307,26 @@ proptest! {
         // Each lane's head: its id and strikes. A finished one is followed by another with an id of its own.
         let (mut heads, mut next_id) = ([(0i64, 0u32), (1, 0), (2, 0)], 3i64);
         for (lane, outcome) in steps {
-            let probe = matches!(health.standing, Standing::Down { .. });
+            let probe = matches!(health.state, WebhookState::Down { .. });
             let (id, strikes) = heads[lane];
-            let verdict =
+            let decision =
                 decide(&mut health, &Attempt { delivery_id: id, strikes, probe, ..attempt(outcome) }, &rules);
-            heads[lane].1 = verdict.strikes;
-            for &back in &verdict.forgiven {
+            heads[lane].1 = decision.strikes;
+            for &back in &decision.refunded {
                 if let Some(head) = heads.iter_mut().find(|head| head.0 == back) {
                     prop_assert!(head.1 > 0, "what is given back was taken");
                     head.1 -= 1;
                 }
             }
-            if verdict.next == Next::Dead && outcome != Outcome::Gone {
-                prop_assert!(verdict.strikes >= attempts);
+            if decision.next == DeliveryStep::Dead && outcome != Outcome::Gone {
+                prop_assert!(decision.strikes >= attempts);
             }
             if outcome == Outcome::Accepted {
-                prop_assert_eq!(verdict.next, Next::Delivered);
+                prop_assert_eq!(decision.next, DeliveryStep::Delivered);
             }
             prop_assert!(health.failures <= DOWN_AFTER);
-            prop_assert!(health.struck.len() < DOWN_AFTER as usize);
-            if !matches!(verdict.next, Next::Retry(_)) {
+            prop_assert!(health.counted_deliveries.len() < DOWN_AFTER as usize);
+            if !matches!(decision.next, DeliveryStep::Retry(_)) {
                 heads[lane] = (next_id, 0);
                 next_id += 1;
             }
@@ -340,14 +340,14 @@ proptest! {
         let rules = Rules { attempts, ..Rules::default() };
         let (mut health, mut strikes) = (Health::default(), [0u32; 4]);
         for lane in lanes {
-            let probe = matches!(health.standing, Standing::Down { .. });
+            let probe = matches!(health.state, WebhookState::Down { .. });
             let tried = Attempt {
                 delivery_id: i64::try_from(lane).unwrap(), strikes: strikes[lane], probe,
                 ..attempt(Outcome::Unavailable)
             };
-            let verdict = decide(&mut health, &tried, &rules);
-            prop_assert!(matches!(verdict.next, Next::Retry(_)));
-            strikes[lane] = verdict.strikes;
+            let decision = decide(&mut health, &tried, &rules);
+            prop_assert!(matches!(decision.next, DeliveryStep::Retry(_)));
+            strikes[lane] = decision.strikes;
         }
     }
 }

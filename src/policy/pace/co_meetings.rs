@@ -62,13 +62,13 @@ impl CoMeetings {
     }
 }
 
-/// Whether two people shared a meeting that began in this quarter on a comparable day.
+/// Whether two users shared a meeting that began in this quarter on a comparable day.
 pub fn met_then(one: &VisitHistory, other: &VisitHistory, before: &ComparableDays, slot: usize) -> bool {
-    one.like(before, slot).any(|(day, stay)| was_at(other, day, stay.conference))
+    one.like(before, slot).any(|(day, visit)| was_at(other, day, visit.conference))
 }
 
 fn was_at(history: &VisitHistory, day: i32, conference: u64) -> bool {
-    history.day(day).is_some_and(|day| day.stays.iter().any(|stay| stay.conference == conference))
+    history.day(day).is_some_and(|day| day.visits.iter().any(|visit| visit.conference == conference))
 }
 
 impl CoMeetingGraph {
@@ -92,11 +92,11 @@ impl CoMeetingGraph {
         co_meetings: &mut [CoMeetings],
     ) {
         let mut meetings: BTreeMap<u64, Vec<(u32, LocalVisit)>> = BTreeMap::new();
-        for (person, history) in (0_u32..).zip(histories) {
-            for stay in history.day(day).map_or(&[][..], |day| &day.stays) {
-                let members = meetings.entry(stay.conference).or_default();
-                if members.len() < LARGEST && members.iter().all(|(other, _)| *other != person) {
-                    members.push((person, *stay));
+        for (user, history) in (0_u32..).zip(histories) {
+            for visit in history.day(day).map_or(&[][..], |day| &day.visits) {
+                let members = meetings.entry(visit.conference).or_default();
+                if members.len() < LARGEST && members.iter().all(|(other, _)| *other != user) {
+                    members.push((user, *visit));
                 }
             }
         }
@@ -106,11 +106,11 @@ impl CoMeetingGraph {
         self.leaves = (self.leaves.0 * FADE, self.leaves.1 * FADE);
         co_meetings.iter_mut().for_each(CoMeetings::fade);
         for members in meetings.values() {
-            for (person, stay) in members {
-                let (index, slot) = (*person as usize, slot_of(stay.joined_ms).0);
+            for (user, visit) in members {
+                let (index, slot) = (*user as usize, slot_of(visit.joined_ms).0);
                 let days = before(index);
                 let earlier: Vec<(i32, u64)> =
-                    histories[index].like(&days, slot).map(|(day, stay)| (day, stay.conference)).collect();
+                    histories[index].like(&days, slot).map(|(day, visit)| (day, visit.conference)).collect();
                 for other in co_meetings[index].with.keys() {
                     let came = members.iter().any(|(member, _)| member == other);
                     let theirs = histories[*other as usize];
@@ -119,8 +119,8 @@ impl CoMeetingGraph {
                     cell.0 += f64::from(u8::from(came));
                     cell.1 += 1.0;
                 }
-                for (other, theirs) in members.iter().filter(|(other, _)| other != person) {
-                    if let (Some(mine), Some(theirs)) = (stay.left_ms, theirs.left_ms) {
+                for (other, theirs) in members.iter().filter(|(other, _)| other != user) {
+                    if let (Some(mine), Some(theirs)) = (visit.left_ms, theirs.left_ms) {
                         self.leaves.0 += f64::from(u8::from((mine - theirs).abs() <= TOGETHER_MS));
                         self.leaves.1 += 1.0;
                     }

@@ -53,8 +53,8 @@ impl Default for DurationModel {
 }
 
 /// Earlier visits like one, by the quarter they ended in (counted from the midnight before the join).
-fn ends_like(history: &VisitHistory, before: &ComparableDays, stay: &LocalVisit) -> Vec<usize> {
-    let slot = slot_of(stay.joined_ms).0;
+fn ends_like(history: &VisitHistory, before: &ComparableDays, visit: &LocalVisit) -> Vec<usize> {
+    let slot = slot_of(visit.joined_ms).0;
     history.like(before, slot).filter_map(|(_, old)| old.left_ms.map(|left| slot_of(left).0)).collect()
 }
 
@@ -85,16 +85,16 @@ impl DurationModel {
         (self.total.0 / self.total.1.max(1e-9)).max(1.0)
     }
 
-    /// Learns the finished visits of one person's day.
+    /// Learns the finished visits of one user's day.
     pub fn learn(&mut self, history: &VisitHistory, before: &ComparableDays, day: i32) {
         let Some(known) = history.day(day) else { return };
-        for stay in &known.stays {
-            let Some(left) = stay.left_ms.filter(|left| *left > stay.joined_ms) else { continue };
-            self.total.0 += (left - stay.joined_ms) as f64 / 60_000.0;
+        for visit in &known.visits {
+            let Some(left) = visit.left_ms.filter(|left| *left > visit.joined_ms) else { continue };
+            self.total.0 += (left - visit.joined_ms) as f64 / 60_000.0;
             self.total.1 += 1.0;
-            let ends = ends_like(history, before, stay);
-            let (first, (last, minute)) = (slot_of(stay.joined_ms).0, slot_of(left));
-            let mut by_evidence_until = stay.joined_ms;
+            let ends = ends_like(history, before, visit);
+            let (first, (last, minute)) = (slot_of(visit.joined_ms).0, slot_of(left));
+            let mut by_evidence_until = visit.joined_ms;
             for slot in first..=last {
                 let (ended, lasted) = evidence(&ends, slot);
                 if lasted == 0 {
@@ -114,11 +114,11 @@ impl DurationModel {
             let mut at = by_evidence_until;
             while at < left {
                 let minutes = ((left - at).min(60_000)) as f64 / 60_000.0;
-                self.lengths[length_of(at - stay.joined_ms)].1 += minutes;
+                self.lengths[length_of(at - visit.joined_ms)].1 += minutes;
                 self.minutes[usize::try_from(at / 60_000 % 60).unwrap_or(0)].1 += minutes;
                 at += 60_000;
             }
-            self.lengths[length_of(left - stay.joined_ms)].0 += 1.0;
+            self.lengths[length_of(left - visit.joined_ms)].0 += 1.0;
             self.minutes[usize::try_from(left / 60_000 % 60).unwrap_or(0)].0 += 1.0;
         }
     }
@@ -128,11 +128,11 @@ impl DurationModel {
         &self,
         history: &VisitHistory,
         before: &ComparableDays,
-        stay: &LocalVisit,
+        visit: &LocalVisit,
         from_ms: i64,
         count: usize,
     ) -> Vec<f64> {
-        let ends = ends_like(history, before, stay);
+        let ends = ends_like(history, before, visit);
         let (ends_sum, time_sum) =
             self.minutes.iter().fold((0.0, 0.0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1));
         let overall = ends_sum / time_sum;
@@ -155,7 +155,7 @@ impl DurationModel {
                     let here = self.offsets[minute] / total;
                     (chance * here / (1.0 - chance * passed_before[minute])).clamp(1e-5, 0.9)
                 } else {
-                    let (hits, of) = self.lengths[length_of(at - stay.joined_ms)];
+                    let (hits, of) = self.lengths[length_of(at - visit.joined_ms)];
                     let by_length = (hits + 2.0) / (of + 2.0 / mean);
                     (by_length * shape[usize::try_from(at / 60_000 % 60).unwrap_or(0)]).clamp(1e-5, 0.9)
                 }

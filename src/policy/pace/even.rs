@@ -54,31 +54,20 @@ pub fn next_poll_at(now: Timestamp, interval: Duration, phase: Phase) -> Timesta
     Timestamp::from_ms(next.max(now.as_ms().saturating_add(1)))
 }
 
-/// The first poll of a user never polled before: soon, but spread over the time that `people` calls take at `rate` a
+/// The first poll of a user never polled before: soon, but spread over the time that `users` calls take at `rate` a
 /// second, or over one interval where that is shorter.
-pub fn first_poll_at(
-    now: Timestamp,
-    interval: Duration,
-    phase: Phase,
-    people: usize,
-    rate: u32,
-) -> Timestamp {
-    let all_ms = (people as u64).saturating_mul(1000) / u64::from(rate.max(1));
+pub fn first_poll_at(now: Timestamp, interval: Duration, phase: Phase, users: usize, rate: u32) -> Timestamp {
+    let all_ms = (users as u64).saturating_mul(1000) / u64::from(rate.max(1));
     now.plus(phase.within(interval.min(Duration::from_millis(all_ms))))
 }
 
-/// The interval that spreads `calls_left` evenly over `time_left` for `people`, at least `min_interval`. It may come out
+/// The interval that spreads `calls_left` evenly over `time_left` for `users`, at least `min_interval`. It may come out
 /// very long: the call budget takes precedence.
-pub fn even_interval(
-    people: usize,
-    time_left: Duration,
-    calls_left: u64,
-    min_interval: Duration,
-) -> Duration {
+pub fn even_interval(users: usize, time_left: Duration, calls_left: u64, min_interval: Duration) -> Duration {
     if calls_left == 0 {
         return time_left.max(min_interval);
     }
-    let ms = time_left.as_millis().saturating_mul(people as u128).div_ceil(u128::from(calls_left));
+    let ms = time_left.as_millis().saturating_mul(users as u128).div_ceil(u128::from(calls_left));
     let affordable = Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX));
     affordable.max(min_interval)
 }
@@ -131,11 +120,11 @@ mod tests {
 
         #[test]
         fn even_spending_never_exceeds_the_calls(
-            people in 1_usize..1000, left_s in 1_u64..2_678_400, calls in 1_u64..1_000_000,
+            users in 1_usize..1000, left_s in 1_u64..2_678_400, calls in 1_u64..1_000_000,
         ) {
             let left = Duration::from_secs(left_s);
-            let interval = even_interval(people, left, calls, Duration::ZERO);
-            let spent = people as u128 * left.as_millis() / interval.as_millis().max(1);
+            let interval = even_interval(users, left, calls, Duration::ZERO);
+            let spent = users as u128 * left.as_millis() / interval.as_millis().max(1);
             prop_assert!(spent <= u128::from(calls));
         }
     }

@@ -9,17 +9,17 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::pacer::Rule;
-use super::{CallBudget, Next, Pacer, Person, Phase, Seen, Settings, Visit};
-use crate::policy::look;
+use super::{CallBudget, PacedUser, Pacer, Phase, PollDecision, Seen, Settings, Visit};
+use crate::policy::poll_time;
 use crate::policy::window::OpenTime;
 use crate::time::Timestamp;
 
 /// The state after an older poll is no longer used.
 const STILL_SAYS_SOMETHING: Duration = Duration::from_hours(47);
 /// Visits older than this are not read at a start.
-pub const LESSONS_REACH: Duration = Duration::from_hours(24 * 7 * 8);
+pub const HISTORY_REACH: Duration = Duration::from_hours(24 * 7 * 8);
 /// Number of visits, the newest, that are learned from at a start.
-pub const MOST_LESSONS: u32 = 100_000;
+pub const MAX_HISTORY_VISITS: u32 = 100_000;
 
 /// Shortest and longest interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct Budget {
     /// Calls spent.
     pub used: u64,
     /// Calls that users outside the group will still need.
-    pub spoken_for: u64,
+    pub needed_by_others: u64,
     /// When the month turns.
     pub until: Timestamp,
     /// Interval if the remaining calls were spread evenly.
@@ -83,7 +83,7 @@ pub struct Budget {
 pub struct PacingGroup {
     pacer: Pacer,
     /// Slot in even spreading, and index into `open`.
-    people: Vec<(Phase, usize)>,
+    users: Vec<(Phase, usize)>,
     open: Vec<OpenTime>,
     course: SpendingPlan,
 }
@@ -99,19 +99,19 @@ impl PacingGroup {
     /// Learns from the history and restores the last known states. Causes no burst: polls that are already planned are kept
     /// by the caller.
     pub fn new(bounds: Bounds, members: &[Member], visits: &[Visit], budget: Budget, now: Timestamp) -> Self {
-        let (mut open, mut people) = (Vec::<OpenTime>::new(), Vec::with_capacity(members.len()));
+        let (mut open, mut users) = (Vec::<OpenTime>::new(), Vec::with_capacity(members.len()));
         for member in members {
             let known = open.iter().position(|known| *known == member.open);
             let index = known.unwrap_or_else(|| {
                 open.push(member.open.clone());
                 open.len() - 1
             });
-            people.push((member.phase, index));
+            users.push((member.phase, index));
         }
         let Bounds { time_zone, min_interval, max_interval } = bounds;
         let settings = Settings { time_zone, min_interval, max_interval, open: open.clone() };
-        let persons: Vec<Person> =
-            people.iter().map(|&(phase, open)| Person { key: phase.key(), open }).collect();
+        let persons: Vec<PacedUser> =
+            users.iter().map(|&(phase, open)| PacedUser { key: phase.key(), open }).collect();
         let mut pacer = Pacer::new(settings, &persons, now);
         pacer.learn_from(visits, now);
         let mut looks: Vec<(Timestamp, u32)> = (0..)
@@ -123,7 +123,7 @@ impl PacingGroup {
         for (last, number) in looks {
             pacer.observed(number, last, &members[number as usize].inside);
         }
-        Self { pacer, people, open, course: SpendingPlan { from: now, budget } }
+        Self { pacer, users, open, course: SpendingPlan { from: now, budget } }
     }
 
     /// Takes an answer about a user. Returns the users whose next poll may have moved.
@@ -132,16 +132,16 @@ impl PacingGroup {
     }
 
     /// The next poll or re-plan time of a user. Strictly later than `now`.
-    pub fn next(&mut self, number: u32, now: Timestamp, budget: &Budget) -> Next {
+    pub fn next(&mut self, number: u32, now: Timestamp, budget: &Budget) -> PollDecision {
         let call_budget = self.course.call_budget(budget, now);
         let next = self.pacer.next_poll_at(number, now, &call_budget);
         match next {
             // The slots of even spreading do not depend on the last poll, so polls do not bunch.
-            Next::Poll(_, why) if matches!(why.rule, Rule::Even | Rule::Plenty) => {
-                let (phase, open) = self.people[number as usize];
-                match look::paced(now, budget.even, phase, &self.open[open]) {
-                    Some(at) => Next::Poll(at, why),
-                    None => Next::Replan(now.plus(Duration::from_hours(24)), why),
+            PollDecision::Poll(_, why) if matches!(why.rule, Rule::Even | Rule::Plenty) => {
+                let (phase, open) = self.users[number as usize];
+                match poll_time::paced(now, budget.even, phase, &self.open[open]) {
+                    Some(at) => PollDecision::Poll(at, why),
+                    None => PollDecision::Replan(now.plus(Duration::from_hours(24)), why),
                 }
             }
             next => next,
@@ -168,8 +168,8 @@ impl SpendingPlan {
         let began = self.budget;
         let left = budget.limit.saturating_sub(budget.used);
         // Where other users need nearly all calls, a twentieth is still shared, as in even spreading.
-        let shared = left.saturating_sub(budget.spoken_for).max(left / 20);
-        let by_others = began.spoken_for.saturating_sub(budget.spoken_for);
+        let shared = left.saturating_sub(budget.needed_by_others).max(left / 20);
+        let by_others = began.needed_by_others.saturating_sub(budget.needed_by_others);
         let used = budget.used.saturating_sub(began.used).saturating_sub(by_others);
         CallBudget { from: self.from, until: budget.until, calls: Some(used + shared), used, sweeps: None }
     }
@@ -183,9 +183,9 @@ mod tests {
 
     const DAY: Duration = Duration::from_hours(24);
 
-    fn budget(limit: u64, used: u64, spoken_for: u64) -> Budget {
+    fn budget(limit: u64, used: u64, needed_by_others: u64) -> Budget {
         let until = at("2026-12-01T00:00:00Z");
-        Budget { limit, used, spoken_for, until, even: Duration::from_mins(30), beside_sweeps: None }
+        Budget { limit, used, needed_by_others, until, even: Duration::from_mins(30), beside_sweeps: None }
     }
 
     fn member(n: u32) -> Member {
@@ -204,16 +204,16 @@ mod tests {
     }
 
     /// A stand-up at ten each day of the last four weeks.
-    fn stand_ups(people: u32, now: Timestamp) -> Vec<Visit> {
+    fn stand_ups(users: u32, now: Timestamp) -> Vec<Visit> {
         let midnight = now.as_ms().div_euclid(86_400_000);
         let day = |back: i64| Timestamp::from_ms((midnight - back) * 86_400_000 + 36_000_000);
-        let visit = |person, back: i64| Visit {
-            person,
+        let visit = |user, back: i64| Visit {
+            user,
             conference: back.unsigned_abs(),
             joined: day(back),
             left: Some(day(back).plus(Duration::from_mins(30))),
         };
-        (1..=28).rev().flat_map(|back| (0..people).map(move |person| visit(person, back))).collect()
+        (1..=28).rev().flat_map(|back| (0..users).map(move |user| visit(user, back))).collect()
     }
 
     #[test]
@@ -223,9 +223,11 @@ mod tests {
         let budget = budget(5_000, 700, 0);
         let mut group = group(&members, &[], budget, now);
         for (number, member) in (0..).zip(&members) {
-            let Next::Poll(when, why) = group.next(number, now, &budget) else { panic!("a look is due") };
+            let PollDecision::Poll(when, why) = group.next(number, now, &budget) else {
+                panic!("a look is due")
+            };
             assert_eq!(why.rule, Rule::Even);
-            assert_eq!(Some(when), look::paced(now, budget.even, member.phase, &member.open));
+            assert_eq!(Some(when), poll_time::paced(now, budget.even, member.phase, &member.open));
         }
     }
 
@@ -273,7 +275,7 @@ mod tests {
         let spent = budget(5_000, 5_000, 0);
         let mut group = group(&members, &stand_ups(3, now), spent, now);
         for number in 0..3 {
-            assert!(matches!(group.next(number, now, &spent), Next::Replan(when, _) if when > now));
+            assert!(matches!(group.next(number, now, &spent), PollDecision::Replan(when, _) if when > now));
         }
     }
 
@@ -293,14 +295,14 @@ mod tests {
         running.observed(1, at("2026-11-10T10:11:00Z"), &[]);
         for number in 0..3 {
             let next = group(&members, &visits, budget, now).next(number, now, &budget);
-            let (Next::Poll(_, why) | Next::Replan(_, why)) = next;
+            let (PollDecision::Poll(_, why) | PollDecision::Replan(_, why)) = next;
             assert_eq!(why.inside, number == 0, "{why:?}");
             assert_eq!(next, running.clone().next(number, now, &budget));
         }
         // A state of three days ago is not used.
         members[0].last_poll = Some(at("2026-11-07T10:05:00Z"));
         let mut late = group(&members, &visits, budget, now);
-        let (Next::Poll(_, why) | Next::Replan(_, why)) = late.next(0, now, &budget);
+        let (PollDecision::Poll(_, why) | PollDecision::Replan(_, why)) = late.next(0, now, &budget);
         assert!(!why.inside);
     }
 }

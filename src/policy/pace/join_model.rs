@@ -131,7 +131,7 @@ impl JoinModel {
         let evidence = history.evidence(before);
         let known = history.day(day);
         let joins = known.map_or(0, |day| day.joins);
-        let inside = known.map_or(0, |day| covered(&day.stays));
+        let inside = known.map_or(0, |day| covered(&day.visits));
         for slot in 0..SLOTS {
             let joined = joins >> slot & 1 == 1;
             if open >> slot & 1 == 0 || (!joined && inside >> slot & 1 == 1) {
@@ -152,11 +152,11 @@ impl JoinModel {
                 self.coarse[coarse_of(pattern)].add(hit, 1.0);
             }
         }
-        for stay in known.map_or(&[][..], |day| &day.stays) {
-            let (slot, minute) = slot_of(stay.joined_ms);
+        for visit in known.map_or(&[][..], |day| &day.visits) {
+            let (slot, minute) = slot_of(visit.joined_ms);
             self.seen += 1.0;
             if evidence.pattern(slot.min(SLOTS - 1)) == 0 {
-                self.minutes[usize::try_from(stay.joined_ms / 60_000 % 60).unwrap_or(0)] += 1.0;
+                self.minutes[usize::try_from(visit.joined_ms / 60_000 % 60).unwrap_or(0)] += 1.0;
             } else {
                 self.offsets[minute] += 1.0;
             }
@@ -175,8 +175,8 @@ impl JoinModel {
     fn rate(&self, join_rates: &UserJoinRates, hour: usize) -> f64 {
         let overall = self.overall();
         let of_hour = self.hours[hour].rate(overall, 4.0);
-        let of_person = join_rates.all.rate(overall, 3.0);
-        join_rates.hours[hour].rate(of_person * of_hour / overall, 3.0)
+        let of_user = join_rates.all.rate(overall, 3.0);
+        join_rates.hours[hour].rate(of_user * of_hour / overall, 3.0)
     }
 
     /// Forecast of the day that `before` belongs to.
@@ -220,8 +220,8 @@ impl JoinModel {
         const NEAR: [f64; 5] = [0.1, 0.2, 0.4, 0.2, 0.1];
         let total: f64 = self.offsets.iter().sum();
         let mut when = self.offsets.map(|n| 2.0 * n / total);
-        for (_, stay) in history.like(before, slot) {
-            let minute = slot_of(stay.joined_ms).1;
+        for (_, visit) in history.like(before, slot) {
+            let minute = slot_of(visit.joined_ms).1;
             for (step, weight) in NEAR.iter().enumerate() {
                 let at = (minute + step).saturating_sub(2).min(SLOT_MINUTES - 1);
                 when[at] += weight;
@@ -233,11 +233,11 @@ impl JoinModel {
 }
 
 /// Quarters that visits cover from one end to the other.
-fn covered(stays: &[LocalVisit]) -> u128 {
+fn covered(visits: &[LocalVisit]) -> u128 {
     let mut bits = 0;
-    for stay in stays {
-        let Some(left) = stay.left_ms else { continue };
-        let (first, last) = (slot_of(stay.joined_ms).0 + 1, slot_of(left).0.min(SLOTS));
+    for visit in visits {
+        let Some(left) = visit.left_ms else { continue };
+        let (first, last) = (slot_of(visit.joined_ms).0 + 1, slot_of(left).0.min(SLOTS));
         for slot in first..last {
             bits |= 1_u128 << slot;
         }

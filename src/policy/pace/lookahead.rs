@@ -132,16 +132,16 @@ pub fn outlook(
 /// price of the calls, and the number of calls, at the cheapest interval.
 pub fn episode(price: f64, leaves: f64) -> (f64, f64) {
     let leaves = leaves.clamp(1e-4, 0.5);
-    let (mut stays, mut cost, mut best) = (1.0, 0.0, (f64::MAX, 0.0));
+    let (mut visits, mut cost, mut best) = (1.0, 0.0, (f64::MAX, 0.0));
     for _ in 0..LONGEST_EPISODE {
-        let next: f64 = stays * (1.0 - leaves);
-        cost += 1.0 - f64::midpoint(stays, next);
-        stays = next;
-        let value = (price + cost) / (1.0 - stays);
+        let next: f64 = visits * (1.0 - leaves);
+        cost += 1.0 - f64::midpoint(visits, next);
+        visits = next;
+        let value = (price + cost) / (1.0 - visits);
         if value >= best.0 {
             break;
         }
-        best = (value, 1.0 / (1.0 - stays));
+        best = (value, 1.0 / (1.0 - visits));
     }
     best
 }

@@ -13,9 +13,9 @@ pub mod co_meetings;
 pub mod duration_model;
 pub mod even;
 pub mod group;
-pub mod hours;
 pub mod join_model;
 pub mod lookahead;
+pub mod open_spans;
 pub mod pacer;
 pub mod shadow_price;
 #[cfg(test)]
@@ -25,7 +25,7 @@ mod virtual_month;
 pub mod visit_history;
 
 pub use even::{Phase, even_interval, first_poll_at, next_poll_at, projection};
-pub use pacer::{CallBudget, Next, Pacer, Person, Seen, Settings, SweepAllocation, Visit, Why};
+pub use pacer::{CallBudget, PacedUser, Pacer, PollDecision, Seen, Settings, SweepAllocation, Visit, Why};
 
 /// A key for a conference id: always the same for the same id.
 pub fn conference_key(id: &str) -> u64 {

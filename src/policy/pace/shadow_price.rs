@@ -84,15 +84,15 @@ impl ShadowPrice {
     }
 
     /// The price at this spending. Does not change the price.
-    pub fn at(&self, standing: &SpendingState) -> f64 {
-        self.base * standing.factor()
+    pub fn at(&self, spending: &SpendingState) -> f64 {
+        self.base * spending.factor()
     }
 
     /// The price now.
-    pub fn now(&mut self, standing: &SpendingState) -> f64 {
-        let course = standing.course();
+    pub fn now(&mut self, spending: &SpendingState) -> f64 {
+        let course = spending.course();
         self.course = Some((self.course.map_or(course, |(first, _)| first), course));
-        self.at(standing)
+        self.at(spending)
     }
 
     /// Ends a day: the base follows that day's spending, and to a lesser degree all spending so far.

@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use proptest::prelude::*;
 
 use super::pacer::Rule;
-use super::{CallBudget, Next, Pacer, Person, Seen, Settings, Visit};
+use super::{CallBudget, PacedUser, Pacer, PollDecision, Seen, Settings, Visit};
 use crate::policy::window::{OpenTime, Window};
 use crate::time::Timestamp;
 
@@ -35,10 +35,10 @@ fn settings(windows: bool) -> Settings {
     }
 }
 
-fn pacer(people: u32, now: Timestamp) -> Pacer {
-    let people: Vec<Person> =
-        (0..people).map(|n| Person { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 }).collect();
-    Pacer::new(settings(true), &people, now)
+fn pacer(users: u32, now: Timestamp) -> Pacer {
+    let users: Vec<PacedUser> =
+        (0..users).map(|n| PacedUser { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 }).collect();
+    Pacer::new(settings(true), &users, now)
 }
 
 fn call_budget(calls: u64, used: u64) -> CallBudget {
@@ -46,19 +46,15 @@ fn call_budget(calls: u64, used: u64) -> CallBudget {
 }
 
 /// A stand-up at ten each day and nothing else.
-fn stand_ups(people: u32, days: i64) -> Vec<Visit> {
-    let visit = |person, day| Visit {
-        person,
-        conference: day as u64,
-        joined: at(day, 600),
-        left: Some(at(day, 630)),
-    };
-    (0..days).flat_map(|day| (0..people).map(move |person| visit(person, day))).collect()
+fn stand_ups(users: u32, days: i64) -> Vec<Visit> {
+    let visit =
+        |user, day| Visit { user, conference: day as u64, joined: at(day, 600), left: Some(at(day, 630)) };
+    (0..days).flat_map(|day| (0..users).map(move |user| visit(user, day))).collect()
 }
 
-fn time_of(next: Next) -> Timestamp {
+fn time_of(next: PollDecision) -> Timestamp {
     match next {
-        Next::Poll(when, _) | Next::Replan(when, _) => when,
+        PollDecision::Poll(when, _) | PollDecision::Replan(when, _) => when,
     }
 }
 
@@ -66,11 +62,11 @@ fn time_of(next: Next) -> Timestamp {
 fn knowing_nothing_it_spreads_evenly() {
     let mut pacer = pacer(4, at(0, 0));
     pacer.observed(0, at(1, 600), &[]);
-    let Next::Poll(when, why) = pacer.next_poll_at(0, at(1, 600), &call_budget(2_400, 0)) else {
+    let PollDecision::Poll(when, why) = pacer.next_poll_at(0, at(1, 600), &call_budget(2_400, 0)) else {
         panic!("a look is due")
     };
     assert_eq!(why.rule, Rule::Even);
-    // 59 days less 2 hours of ten open hours for four people: about an hour each.
+    // 59 days less 2 hours of ten open hours for four users: about an hour each.
     let minutes = when.since(at(1, 600)).as_secs() / 60;
     assert!((55..=61).contains(&minutes), "{minutes}");
 }
@@ -80,9 +76,11 @@ fn a_recurring_join_is_polled_when_it_is_due() {
     let mut pacer = pacer(3, at(0, 0));
     pacer.learn_from(&stand_ups(3, 28), at(28, 0));
     pacer.observed(0, at(28, 590), &[]);
-    // Four calls a day for each of three people.
+    // Four calls a day for each of three users.
     let calls = CallBudget { from: at(28, 0), ..call_budget(384, 0) };
-    let Next::Poll(when, why) = pacer.next_poll_at(0, at(28, 590), &calls) else { panic!("a look is due") };
+    let PollDecision::Poll(when, why) = pacer.next_poll_at(0, at(28, 590), &calls) else {
+        panic!("a look is due")
+    };
     assert!(when >= at(28, 597) && when <= at(28, 612), "{when} {why:?}");
     assert!(why.pattern >= 16, "other days speak for it: {why:?}");
     let when = when.max(at(28, 602));
@@ -95,9 +93,9 @@ fn a_recurring_join_is_polled_when_it_is_due() {
 fn members_of_a_meeting_are_polled_together() {
     let mut pacer = pacer(2, at(0, 0));
     pacer.learn_from(&stand_ups(2, 28), at(28, 0));
-    for person in 0..2 {
-        pacer.observed(person, at(28, 480), &[]);
-        pacer.next_poll_at(person, at(28, 480), &call_budget(900, 0));
+    for user in 0..2 {
+        pacer.observed(user, at(28, 480), &[]);
+        pacer.next_poll_at(user, at(28, 480), &call_budget(900, 0));
     }
     // Today they meet at two in the afternoon.
     let seen = Seen { conference: 77, joined: at(28, 840), left: None };
@@ -112,7 +110,7 @@ fn closed_is_asked_again_at_opening() {
     let mut pacer = pacer(1, at(0, 0));
     let next = pacer.next_poll_at(0, at(0, 1200), &call_budget(100, 0));
     assert!(
-        matches!(next, Next::Replan(when, why) if when == at(1, 480) && why.rule == Rule::Closed),
+        matches!(next, PollDecision::Replan(when, why) if when == at(1, 480) && why.rule == Rule::Closed),
         "{next:?}"
     );
 }
@@ -133,8 +131,8 @@ proptest! {
         day in 28..40_i64, minute in 0..1440_i64, inside in any::<bool>(), calls in 1..100_000_u64,
         part in 0.0..1.2_f64, always in any::<bool>(),
     ) {
-        let people = [Person { key: 77_777, open: 0 }, Person { key: 3, open: 0 }];
-        let mut pacer = Pacer::new(settings(!always), &people, at(day, 0));
+        let users = [PacedUser { key: 77_777, open: 0 }, PacedUser { key: 3, open: 0 }];
+        let mut pacer = Pacer::new(settings(!always), &users, at(day, 0));
         pacer.learn_from(&stand_ups(2, 28), at(day, 0));
         let now = at(day, minute);
         let seen = Seen { conference: 5, joined: at(day, minute - 7), left: None };
@@ -142,7 +140,7 @@ proptest! {
         let used = (calls as f64 * part) as u64;
         let next = pacer.next_poll_at(0, now, &call_budget(calls, used));
         prop_assert!(time_of(next) > now);
-        if let Next::Poll(when, _) = next {
+        if let PollDecision::Poll(when, _) = next {
             prop_assert!(used < calls);
             prop_assert!(when >= now.plus(Duration::from_secs(30)));
             prop_assert!(settings(!always).open[0].open_at(when));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{CallBudget, Next, Pacer, Person, Seen, Settings, Visit};
+use super::{CallBudget, PacedUser, Pacer, PollDecision, Seen, Settings, Visit};
 use crate::policy::window::{OpenTime, Window};
 use crate::time::Timestamp;
 
@@ -17,7 +17,7 @@ const MONTH_MS: i64 = 1_780_272_000_000;
 const DAY_MS: i64 = 86_400_000;
 const MINUTE_MS: i64 = 60_000;
 const DAYS: i64 = 30;
-const PEOPLE: u32 = 50;
+const USERS: u32 = 50;
 const CALLS: u64 = 20_000;
 
 /// Outcome of one call.
@@ -38,12 +38,12 @@ fn dice(seed: u64) -> u64 {
 }
 
 /// Three in a hundred calls are refused, two time out; on the tenth day everything is refused from noon to two.
-fn fate(at: i64, person: u32) -> Fate {
+fn fate(at: i64, user: u32) -> Fate {
     let minute = (at - MONTH_MS) / MINUTE_MS;
     if (9 * 1440 + 720..9 * 1440 + 840).contains(&minute) {
         return Fate::Refused;
     }
-    match dice(at.unsigned_abs() ^ u64::from(person) << 48) % 100 {
+    match dice(at.unsigned_abs() ^ u64::from(user) << 48) % 100 {
         0..=2 => Fate::Refused,
         3..=4 => Fate::TimedOut,
         _ => Fate::Answered,
@@ -54,25 +54,25 @@ fn fate(at: i64, person: u32) -> Fate {
 fn calendar() -> Vec<Visit> {
     let mut visits = Vec::new();
     for day in (-28..DAYS).filter(|day| day.rem_euclid(7) < 5) {
-        for person in 0..PEOPLE {
-            let team = i64::from(person / 5);
+        for user in 0..USERS {
+            let team = i64::from(user / 5);
             let mut add = |kind: i64, from: i64, minutes: i64| {
                 let joined = MONTH_MS + day * DAY_MS + from * MINUTE_MS;
                 visits.push(Visit {
-                    person,
+                    user,
                     conference: dice((day * 1000 + team * 10 + kind).unsigned_abs()),
                     joined: Timestamp::from_ms(joined),
                     left: Some(Timestamp::from_ms(joined + minutes * MINUTE_MS)),
                 });
             };
-            let roll = dice((day * 64).unsigned_abs() * 977 + u64::from(person) + 7);
+            let roll = dice((day * 64).unsigned_abs() * 977 + u64::from(user) + 7);
             let late = i64::try_from(roll % 4).unwrap_or(0);
             add(0, 570 + 15 * (team % 4) + late, 15);
             if day.rem_euclid(7) == team % 5 {
                 add(1, 780 + late, 60);
             }
             if roll.is_multiple_of(3) {
-                add(2 + i64::from(person), 900 + i64::try_from(roll / 7 % 150).unwrap_or(0), 12);
+                add(2 + i64::from(user), 900 + i64::try_from(roll / 7 % 150).unwrap_or(0), 12);
             }
         }
     }
@@ -94,9 +94,9 @@ fn settings() -> Settings {
     }
 }
 
-fn answer(visits: &[Visit], person: u32, at: Timestamp) -> Vec<Seen> {
+fn answer(visits: &[Visit], user: u32, at: Timestamp) -> Vec<Seen> {
     let recent = |visit: &&Visit| {
-        visit.person == person && visit.joined <= at && at.since(visit.joined) < Duration::from_hours(4)
+        visit.user == user && visit.joined <= at && at.since(visit.joined) < Duration::from_hours(4)
     };
     let seen = |visit: &Visit| Seen {
         conference: visit.conference,
@@ -109,11 +109,11 @@ fn answer(visits: &[Visit], person: u32, at: Timestamp) -> Vec<Seen> {
 #[test]
 fn a_month_with_faults_is_spent_and_never_overspent() {
     let (visits, settings) = (calendar(), settings());
-    let people: Vec<Person> =
-        (0..PEOPLE).map(|n| Person { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 }).collect();
+    let users: Vec<PacedUser> =
+        (0..USERS).map(|n| PacedUser { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 }).collect();
     let from = Timestamp::from_ms(MONTH_MS);
     let until = Timestamp::from_ms(MONTH_MS + DAYS * DAY_MS);
-    let mut pacer = Pacer::new(settings.clone(), &people, from);
+    let mut pacer = Pacer::new(settings.clone(), &users, from);
     let known: Vec<Visit> = visits.iter().copied().filter(|visit| visit.joined < from).collect();
     pacer.learn_from(&known, from);
     let mut of_day: Vec<Vec<Visit>> = vec![Vec::new(); usize::try_from(DAYS).expect("a small number")];
@@ -122,24 +122,24 @@ fn a_month_with_faults_is_spent_and_never_overspent() {
         of_day[usize::try_from(day).expect("within the month")].push(*visit);
     }
     let mut call_budget = CallBudget { from, until, calls: Some(CALLS), used: 0, sweeps: None };
-    let mut due: BTreeSet<(i64, u32, bool)> = (0..PEOPLE).map(|n| (MONTH_MS, n, false)).collect();
-    let mut last_poll: Vec<Option<i64>> = vec![None; people.len()];
-    while let Some((at, person, is_look)) = due.pop_first().filter(|(at, ..)| *at < until.as_ms()) {
+    let mut due: BTreeSet<(i64, u32, bool)> = (0..USERS).map(|n| (MONTH_MS, n, false)).collect();
+    let mut last_poll: Vec<Option<i64>> = vec![None; users.len()];
+    while let Some((at, user, is_look)) = due.pop_first().filter(|(at, ..)| *at < until.as_ms()) {
         let now = Timestamp::from_ms(at);
         let mut soonest = at + 1;
         if is_look {
             assert!(call_budget.used < CALLS, "a look is planned though all calls are spent");
             assert!(settings.open[0].open_at(now), "a look while it is closed, at {now}");
             assert!(
-                last_poll[person as usize].is_none_or(|last| at - last >= 30_000),
+                last_poll[user as usize].is_none_or(|last| at - last >= 30_000),
                 "too soon after the last"
             );
-            let fate = fate(at, person);
+            let fate = fate(at, user);
             call_budget.used += u64::from(fate != Fate::Refused);
             if fate == Fate::Answered {
-                last_poll[person as usize] = Some(at);
+                last_poll[user as usize] = Some(at);
                 let day = usize::try_from((at - MONTH_MS) / DAY_MS).expect("within the month");
-                for other in pacer.observed(person, now, &answer(&of_day[day], person, now)) {
+                for other in pacer.observed(user, now, &answer(&of_day[day], user, now)) {
                     let planned: Vec<_> = due.iter().filter(|(_, who, _)| *who == other).copied().collect();
                     for plan in &planned {
                         due.remove(plan);
@@ -151,17 +151,17 @@ fn a_month_with_faults_is_spent_and_never_overspent() {
                 soonest = at + MINUTE_MS;
             }
         }
-        let (when, is_look) = asked(&mut pacer, person, now, &call_budget);
+        let (when, is_look) = asked(&mut pacer, user, now, &call_budget);
         // A retry after a failure is not a poll of the rule's: the rule decides again then.
-        due.insert((when.max(soonest), person, is_look && when >= soonest));
+        due.insert((when.max(soonest), user, is_look && when >= soonest));
     }
     assert!(call_budget.used <= CALLS);
     assert!(call_budget.used * 100 >= CALLS * 97, "{} of {CALLS} are spent", call_budget.used);
 }
 
-fn asked(pacer: &mut Pacer, person: u32, now: Timestamp, call_budget: &CallBudget) -> (i64, bool) {
-    match pacer.next_poll_at(person, now, call_budget) {
-        Next::Poll(when, _) => (when.as_ms(), true),
-        Next::Replan(when, _) => (when.as_ms(), false),
+fn asked(pacer: &mut Pacer, user: u32, now: Timestamp, call_budget: &CallBudget) -> (i64, bool) {
+    match pacer.next_poll_at(user, now, call_budget) {
+        PollDecision::Poll(when, _) => (when.as_ms(), true),
+        PollDecision::Replan(when, _) => (when.as_ms(), false),
     }
 }

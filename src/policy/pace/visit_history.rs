@@ -10,7 +10,7 @@ pub const SLOTS: usize = 96;
 /// Minutes in a quarter.
 pub const SLOT_MINUTES: usize = 15;
 const DAYS_KEPT: usize = 36;
-const STAYS_A_DAY: usize = 48;
+const VISITS_A_DAY: usize = 48;
 const DAY_MS: i64 = 86_400_000;
 const SLOT_MS: i64 = 900_000;
 
@@ -33,10 +33,10 @@ pub struct Day {
     /// Bit n: a visit began in quarter n.
     pub joins: u128,
     /// Visits that began on it, in the order in which they were learned.
-    pub stays: Vec<LocalVisit>,
+    pub visits: Vec<LocalVisit>,
 }
 
-/// The days of one person, oldest first.
+/// The days of one user, oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct VisitHistory {
     days: VecDeque<Day>,
@@ -57,7 +57,7 @@ pub fn weekday(day: i32) -> i32 {
 
 impl VisitHistory {
     /// Adds a visit or updates a known one. Returns whether it is new.
-    pub fn note(&mut self, day: i32, stay: LocalVisit) -> bool {
+    pub fn note(&mut self, day: i32, visit: LocalVisit) -> bool {
         let at = self.days.partition_point(|known| known.day < day);
         if self.days.get(at).is_none_or(|known| known.day != day) {
             self.days.insert(at, Day { day, ..Day::default() });
@@ -67,14 +67,14 @@ impl VisitHistory {
         }
         let Some(known) = self.days.iter_mut().rev().find(|known| known.day == day) else { return false };
         let same =
-            |old: &&mut LocalVisit| old.conference == stay.conference && old.joined_ms == stay.joined_ms;
-        if let Some(old) = known.stays.iter_mut().find(same) {
-            old.left_ms = stay.left_ms.or(old.left_ms);
+            |old: &&mut LocalVisit| old.conference == visit.conference && old.joined_ms == visit.joined_ms;
+        if let Some(old) = known.visits.iter_mut().find(same) {
+            old.left_ms = visit.left_ms.or(old.left_ms);
             return false;
         }
-        if known.stays.len() < STAYS_A_DAY {
-            known.joins |= 1_u128 << slot_of(stay.joined_ms).0.min(SLOTS - 1);
-            known.stays.push(stay);
+        if known.visits.len() < VISITS_A_DAY {
+            known.joins |= 1_u128 << slot_of(visit.joined_ms).0.min(SLOTS - 1);
+            known.visits.push(visit);
         }
         true
     }
@@ -93,8 +93,8 @@ impl VisitHistory {
     ) -> impl Iterator<Item = (i32, &'a LocalVisit)> + 'a {
         let days = before.weeks.iter().chain(&before.others).filter_map(|day| self.day(*day));
         days.filter(move |day| day.joins >> slot.min(SLOTS - 1) & 1 == 1).flat_map(move |day| {
-            let here = move |stay: &&LocalVisit| slot_of(stay.joined_ms).0.min(SLOTS - 1) == slot;
-            day.stays.iter().filter(here).map(move |stay| (day.day, stay))
+            let here = move |visit: &&LocalVisit| slot_of(visit.joined_ms).0.min(SLOTS - 1) == slot;
+            day.visits.iter().filter(here).map(move |visit| (day.day, visit))
         })
     }
 

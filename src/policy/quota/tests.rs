@@ -91,7 +91,7 @@ fn a_call_under_way_keeps_its_place_until_a_second_after_its_end() {
 fn open_time_that_is_left_is_what_calls_are_spread_over() {
     let budget = MonthBudget::new(SHANGHAI, Some(1000), NOW, 0);
     let open = Duration::from_hours(10 * 50);
-    // Ten people, fifty open hours each, a thousand calls: one in half an hour.
+    // Ten users, fifty open hours each, a thousand calls: one in half an hour.
     assert_eq!(budget.even_open_interval(open, 0, NOW), Some(Duration::from_mins(30)));
     assert_eq!(budget.even_open_interval(open, 500, NOW), Some(Duration::from_hours(1)));
     assert_eq!(budget.even_open_interval(open, 5000, NOW), Some(Duration::from_hours(10)));

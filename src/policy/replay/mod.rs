@@ -1,6 +1,6 @@
 //! What a policy would have done: the real pacing code in virtual time over a trace of visits.
 //!
-//! Guards: a policy learns only what its own looks, and the history before the counted days, tell; `hindsight` never
+//! Guards: a policy learns only what its own polls, and the history before the counted days, tell; `hindsight` never
 //! learns from the week it decides. Deliberately not here: reading traces and printing (`cli`).
 //!
 //! How it counts. The trace begins at the local midnight before its first join and ends at the one after its last
@@ -16,40 +16,40 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::pace::{Person, Settings, Visit};
+use super::pace::{PacedUser, Settings, Visit};
 use crate::time::Timestamp;
 
-mod drive;
 mod measure;
+mod run;
 #[cfg(test)]
 mod tests;
 
 /// What to replay.
 #[derive(Clone, Debug)]
-pub struct Scene {
+pub struct ReplayInput {
     /// Windows and bounds.
     pub settings: Settings,
     /// Who is watched; visits name them by index.
-    pub people: Vec<Person>,
+    pub users: Vec<PacedUser>,
     /// For a calendar month.
     pub calls_per_month: u64,
     /// When it turns.
     pub month_time_zone: Tz,
     /// The beginning of the trace that is history.
     pub warmup: Duration,
-    /// Every visit of these people.
+    /// Every visit of these users.
     pub visits: Vec<Visit>,
     /// Whether `auto` may sweep.
-    pub sweep: Sweeping,
+    pub sweep: SweepMode,
     /// Conferences of other organisations: no sweep shows them.
     pub foreign: BTreeSet<u64>,
 }
 
-pub use super::sweep::Sweeping;
+pub use super::sweep::SweepMode;
 
 /// Whether `auto` sweeps, and why.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Choice {
+pub enum SweepChoice {
     /// `sweep = "off"`.
     Off,
     /// The warm-up has too few visits in meetings that a sweep shows.
@@ -96,7 +96,7 @@ pub struct Outcome {
     pub policy: Policy,
     /// Calls spent.
     pub calls: u64,
-    /// Seconds of open time, over all people, in which what was believed was wrong.
+    /// Seconds of open time, over all users, in which what was believed was wrong.
     pub wrong_s: f64,
     /// Visits that count.
     pub visits: usize,
@@ -169,10 +169,10 @@ fn number(count: usize) -> f64 {
     count as f64
 }
 
-/// Every time one person was seen, or missed where they had been, in order, and whether they were inside.
-type Looks = Vec<(i64, bool)>;
+/// Every time one user was seen, or missed where they had been, in order, and whether they were inside.
+type Polls = Vec<(i64, bool)>;
 
-impl Scene {
+impl ReplayInput {
     /// The counted stretch: from the end of the warm-up to the end of the trace. `None`: nothing is left to count.
     pub fn counted(&self) -> Option<(Timestamp, Timestamp)> {
         let (first, last) = self.ends()?;
@@ -181,22 +181,22 @@ impl Scene {
     }
 
     /// Whether `auto` sweeps here, and why.
-    pub fn choice(&self) -> Choice {
-        let Some((from, _)) = self.counted().filter(|_| self.sweep != Sweeping::Off) else {
-            return Choice::Off;
+    pub fn choice(&self) -> SweepChoice {
+        let Some((from, _)) = self.counted().filter(|_| self.sweep != SweepMode::Off) else {
+            return SweepChoice::Off;
         };
-        let trust = drive::sweeping::earned(self, from);
-        if !trust.is_earned() {
-            return Choice::NotTrusted { missing: trust.missing() };
+        let confidence = run::sweeps::earned(self, from);
+        if !confidence.is_trusted() {
+            return SweepChoice::NotTrusted { missing: confidence.missing() };
         }
-        Choice::Sweeps { unseen: 1.0 - trust.coverage_of_all() }
+        SweepChoice::Sweeps { unseen: 1.0 - confidence.coverage_of_all() }
     }
 
     /// Runs one policy.
     pub fn run(&self, policy: Policy) -> Option<Outcome> {
         let (from, to) = self.counted()?;
-        let driven = drive::drive(self, policy, from, to);
-        Some(measure::measure(self, policy, from, to, &driven))
+        let result = run::run(self, policy, from, to);
+        Some(measure::measure(self, policy, from, to, &result))
     }
 
     /// The local midnights around the trace.

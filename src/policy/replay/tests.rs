@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use proptest::prelude::*;
 
-use super::{Choice, Policy, Scene, Sweeping};
-use crate::policy::pace::{Person, Settings, Visit};
+use super::{Policy, ReplayInput, SweepChoice, SweepMode};
+use crate::policy::pace::{PacedUser, Settings, Visit};
 use crate::policy::window::{OpenTime, Window};
 use crate::time::Timestamp;
 
@@ -16,54 +16,48 @@ const MONDAY_MS: i64 = 1_780_272_000_000;
 const DAY_MS: i64 = 86_400_000;
 const MINUTE_MS: i64 = 60_000;
 
-fn scene(people: u32, calls_per_month: u64, warmup_days: u64, visits: Vec<Visit>) -> Scene {
+fn input(users: u32, calls_per_month: u64, warmup_days: u64, visits: Vec<Visit>) -> ReplayInput {
     let office = Window {
         days: [true, true, true, true, true, false, false],
         from_minute: 8 * 60,
         to_minute: 18 * 60,
         time_zone: Tz::UTC,
     };
-    Scene {
+    ReplayInput {
         settings: Settings {
             time_zone: Tz::UTC,
             min_interval: Duration::from_secs(30),
             max_interval: Duration::from_hours(12),
             open: vec![OpenTime::new(Some(vec![office]), Vec::new())],
         },
-        people: (0..people)
-            .map(|n| Person { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 })
+        users: (0..users)
+            .map(|n| PacedUser { key: u64::from(n.wrapping_mul(2_654_435_761)), open: 0 })
             .collect(),
         calls_per_month,
         month_time_zone: Tz::UTC,
         warmup: Duration::from_hours(24 * warmup_days),
         visits,
-        sweep: Sweeping::Off,
+        sweep: SweepMode::Off,
         foreign: BTreeSet::new(),
     }
 }
 
-fn visit(person: u32, conference: u64, day: i64, from_minute: i64, minutes: i64) -> Visit {
+fn visit(user: u32, conference: u64, day: i64, from_minute: i64, minutes: i64) -> Visit {
     let joined = MONDAY_MS + day * DAY_MS + from_minute * MINUTE_MS;
     let left = joined + minutes * MINUTE_MS;
-    Visit { person, conference, joined: Timestamp::from_ms(joined), left: Some(Timestamp::from_ms(left)) }
+    Visit { user, conference, joined: Timestamp::from_ms(joined), left: Some(Timestamp::from_ms(left)) }
 }
 
 /// Everybody meets at ten on weekdays and somebody calls at odd times.
-fn calendar(people: u32, days: i64) -> Vec<Visit> {
+fn calendar(users: u32, days: i64) -> Vec<Visit> {
     let mut visits = Vec::new();
     for day in (0..days).filter(|day| day % 7 < 5) {
-        for person in 0..people {
-            let jitter = (day * 7 + i64::from(person) * 3) % 4;
-            visits.push(visit(person, 1_000 + day.unsigned_abs(), day, 600 + jitter, 30));
-            if (day + i64::from(person)) % 3 == 0 {
-                let odd = 700 + (day * 37 + i64::from(person) * 53) % 300;
-                visits.push(visit(
-                    person,
-                    9_000 + (day * 100).unsigned_abs() + u64::from(person),
-                    day,
-                    odd,
-                    12,
-                ));
+        for user in 0..users {
+            let jitter = (day * 7 + i64::from(user) * 3) % 4;
+            visits.push(visit(user, 1_000 + day.unsigned_abs(), day, 600 + jitter, 30));
+            if (day + i64::from(user)) % 3 == 0 {
+                let odd = 700 + (day * 37 + i64::from(user) * 53) % 300;
+                visits.push(visit(user, 9_000 + (day * 100).unsigned_abs() + u64::from(user), day, odd, 12));
             }
         }
     }
@@ -72,8 +66,8 @@ fn calendar(people: u32, days: i64) -> Vec<Visit> {
 
 #[test]
 fn wrong_time_of_a_policy_without_calls_is_the_time_inside() {
-    let scene = scene(1, 0, 0, vec![visit(0, 1, 0, 7 * 60, 90), visit(0, 2, 1, 600, 30)]);
-    let outcome = scene.run(Policy::Even).expect("something to count");
+    let input = input(1, 0, 0, vec![visit(0, 1, 0, 7 * 60, 90), visit(0, 2, 1, 600, 30)]);
+    let outcome = input.run(Policy::Even).expect("something to count");
     // Half an hour of the first visit is open, all of the second.
     assert!((outcome.wrong_s - 3600.0).abs() < 1e-6, "{outcome:?}");
     assert_eq!((outcome.calls, outcome.visits, outcome.missed_visits), (0, 2, 2));
@@ -81,16 +75,16 @@ fn wrong_time_of_a_policy_without_calls_is_the_time_inside() {
 
 #[test]
 fn even_spends_its_share_and_everybody_gets_the_same_interval() {
-    let scene = scene(4, 2_000, 0, calendar(4, 28));
-    let outcome = scene.run(Policy::Even).expect("something to count");
+    let input = input(4, 2_000, 0, calendar(4, 28));
+    let outcome = input.run(Policy::Even).expect("something to count");
     // June 2026 has 22 working days; the trace covers 20 of them.
     assert!((1_800..=1_825).contains(&outcome.calls), "{}", outcome.calls);
 }
 
 #[test]
 fn auto_is_less_often_wrong_at_no_more_calls() {
-    let scene = scene(6, 2_500, 28, calendar(6, 56));
-    let [even, auto, hindsight] = Policy::ALL.map(|policy| scene.run(policy).expect("something to count"));
+    let input = input(6, 2_500, 28, calendar(6, 56));
+    let [even, auto, hindsight] = Policy::ALL.map(|policy| input.run(policy).expect("something to count"));
     assert!(auto.calls <= even.calls, "{} of {}", auto.calls, even.calls);
     assert!(auto.wrong_s < 0.5 * even.wrong_s, "{} of {}", auto.wrong_s, even.wrong_s);
     assert!(auto.wrong_s < 1.15 * hindsight.wrong_s, "{} of {}", auto.wrong_s, hindsight.wrong_s);
@@ -98,44 +92,44 @@ fn auto_is_less_often_wrong_at_no_more_calls() {
 
 #[test]
 fn the_same_twice_is_the_same() {
-    let scene = scene(5, 1_500, 28, calendar(5, 49));
-    assert_eq!(scene.run(Policy::Auto), scene.run(Policy::Auto));
+    let input = input(5, 1_500, 28, calendar(5, 49));
+    assert_eq!(input.run(Policy::Auto), input.run(Policy::Auto));
 }
 
 #[test]
 fn a_whole_month_is_never_overspent_and_hardly_underspent() {
     // July and August are whole months after the warm-up.
-    let scene = scene(8, 3_000, 28, calendar(8, 92));
-    let outcome = scene.run(Policy::Auto).expect("something to count");
+    let input = input(8, 3_000, 28, calendar(8, 92));
+    let outcome = input.run(Policy::Auto).expect("something to count");
     for (spent, calls) in outcome.months {
         assert!(spent <= calls, "{spent} of {calls}");
     }
-    let outcome = scene.run(Policy::Auto).expect("something to count");
+    let outcome = input.run(Policy::Auto).expect("something to count");
     let (spent, calls) = outcome.months[1];
     assert!(spent * 100 >= calls * 97, "{spent} of {calls}");
 }
 
 /// The same, swept; so many in a hundred of the meetings are foreign.
-fn swept(scene: Scene, percent: u64) -> Scene {
+fn swept(input: ReplayInput, percent: u64) -> ReplayInput {
     let foreign =
-        scene.visits.iter().map(|visit| visit.conference).filter(|conference| conference % 100 < percent);
-    Scene { sweep: Sweeping::Auto, foreign: foreign.collect(), ..scene }
+        input.visits.iter().map(|visit| visit.conference).filter(|conference| conference % 100 < percent);
+    ReplayInput { sweep: SweepMode::Auto, foreign: foreign.collect(), ..input }
 }
 
 #[test]
 fn sweeps_see_many_for_the_price_of_their_meetings() {
-    let scene = scene(40, 1_500, 28, calendar(40, 49));
-    let looks = scene.run(Policy::Auto).expect("something to count");
-    let sweeps = swept(scene, 0).run(Policy::Auto).expect("something to count");
-    assert!(sweeps.wrong_s < 0.6 * looks.wrong_s, "{} of {}", sweeps.wrong_s, looks.wrong_s);
+    let input = input(40, 1_500, 28, calendar(40, 49));
+    let polls = input.run(Policy::Auto).expect("something to count");
+    let sweeps = swept(input, 0).run(Policy::Auto).expect("something to count");
+    assert!(sweeps.wrong_s < 0.6 * polls.wrong_s, "{} of {}", sweeps.wrong_s, polls.wrong_s);
 }
 
 #[test]
 fn nothing_is_spent_that_even_spreading_does_not_spend() {
-    let scene = scene(12, 1_500, 28, calendar(12, 70));
-    let even = scene.run(Policy::Even).expect("something to count");
-    for scene in [scene.clone(), swept(scene.clone(), 0), swept(scene, 20)] {
-        let auto = scene.run(Policy::Auto).expect("something to count");
+    let input = input(12, 1_500, 28, calendar(12, 70));
+    let even = input.run(Policy::Even).expect("something to count");
+    for input in [input.clone(), swept(input.clone(), 0), swept(input, 20)] {
+        let auto = input.run(Policy::Auto).expect("something to count");
         for ((auto, _), (even, _)) in auto.months.iter().zip(&even.months) {
             assert!(auto <= even, "{auto} of {even}");
         }
@@ -145,12 +139,12 @@ fn nothing_is_spent_that_even_spreading_does_not_spend() {
 
 #[test]
 fn sweeps_at_an_interval_leave_looks_what_they_do_not_need() {
-    let scene = scene(12, 1_500, 28, calendar(12, 70));
+    let input = input(12, 1_500, 28, calendar(12, 70));
     let every = |minutes| {
-        let sweep = Sweeping::Every(Duration::from_mins(minutes));
-        Scene { sweep, ..swept(scene.clone(), 20) }.run(Policy::Auto).expect("something to count")
+        let sweep = SweepMode::Every(Duration::from_mins(minutes));
+        ReplayInput { sweep, ..swept(input.clone(), 20) }.run(Policy::Auto).expect("something to count")
     };
-    let even = scene.run(Policy::Even).expect("something to count");
+    let even = input.run(Policy::Even).expect("something to count");
     for minutes in [30, 60] {
         let auto = every(minutes);
         assert!(auto.calls <= even.calls && auto.calls * 100 >= even.calls * 90, "{auto:?}");
@@ -160,10 +154,10 @@ fn sweeps_at_an_interval_leave_looks_what_they_do_not_need() {
 
 #[test]
 fn where_every_meeting_is_foreign_nothing_changes() {
-    let scene = scene(6, 1_500, 28, calendar(6, 49));
-    let foreign = swept(scene.clone(), 100);
-    assert!(matches!(foreign.choice(), Choice::NotTrusted { .. }));
-    assert_eq!(foreign.run(Policy::Auto), scene.run(Policy::Auto));
+    let input = input(6, 1_500, 28, calendar(6, 49));
+    let foreign = swept(input.clone(), 100);
+    assert!(matches!(foreign.choice(), SweepChoice::NotTrusted { .. }));
+    assert_eq!(foreign.run(Policy::Auto), input.run(Policy::Auto));
 }
 
 proptest! {
@@ -171,19 +165,19 @@ proptest! {
 
     #[test]
     fn no_month_is_overspent_whatever_people_do(
-        people in 1_u32..5,
+        users in 1_u32..5,
         calls in 1_u64..600,
         raw in prop::collection::vec((0..5_u32, 0..40_i64, 0..1440_i64, 1..200_i64, 0..9_u64), 1..120),
     ) {
-        let visits = raw.into_iter().map(|(person, day, from, minutes, conference)| {
-            visit(person % people, conference, day, from, minutes)
+        let visits = raw.into_iter().map(|(user, day, from, minutes, conference)| {
+            visit(user % users, conference, day, from, minutes)
         });
-        let scene = scene(people, calls, 10, visits.collect());
-        let swept = swept(scene.clone(), 30);
-        let often = Scene { sweep: Sweeping::Every(Duration::from_mins(7)), ..swept.clone() };
-        let auto = [&scene, &swept, &often].map(|scene| (scene, Policy::Auto));
-        for (scene, policy) in auto.into_iter().chain([(&scene, Policy::Even)]) {
-            let Some(outcome) = scene.run(policy) else { continue };
+        let input = input(users, calls, 10, visits.collect());
+        let swept = swept(input.clone(), 30);
+        let often = ReplayInput { sweep: SweepMode::Every(Duration::from_mins(7)), ..swept.clone() };
+        let auto = [&input, &swept, &often].map(|input| (input, Policy::Auto));
+        for (input, policy) in auto.into_iter().chain([(&input, Policy::Even)]) {
+            let Some(outcome) = input.run(policy) else { continue };
             for (spent, calls) in &outcome.months {
                 prop_assert!(spent <= calls);
             }

@@ -1,7 +1,7 @@
 //! Sweeps of a whole organisation: whether they are believed, and when one is worth its calls.
 //!
 //! [`trust`] compares sweeps with looks, [`ids`] learns whom they name by what; [`verdict`] says what may follow from one
-//! sweep, [`again`] how it is asked for a second time; [`profile`] knows when people come and go, [`economy`] lays the
+//! sweep, [`again`] how it is asked for a second time; [`profile`] knows when users come and go, [`economy`] lays the
 //! day's sweeps where they save most wrong time, and [`timetable`] puts the two together; [`spending`] divides the calls
 //! between sweeps and looks. `docs/pacing.md` explains it.
 //!
@@ -10,18 +10,18 @@
 
 use std::time::Duration;
 
-pub mod again;
-pub mod economy;
+pub mod arrival_profile;
+pub mod budget_split;
+pub mod confidence;
+pub mod decision;
 pub mod ids;
-pub mod profile;
-pub mod spending;
-pub mod timetable;
-pub mod trust;
-pub mod verdict;
+pub mod recheck;
+pub mod schedule;
+pub mod schedule_optimizer;
 
 /// What the operator wants of sweeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sweeping {
+pub enum SweepMode {
     /// None.
     #[default]
     Off,
@@ -31,19 +31,19 @@ pub enum Sweeping {
     Every(Duration),
 }
 
-/// With fewer people, `auto` looks at each of them: a sweep costs about half as much as looking at all of them.
-pub const LEAST_PEOPLE: u32 = 6;
+/// With fewer users, `auto` looks at each of them: a sweep costs about half as much as looking at all of them.
+pub const AUTO_MIN_USERS: u32 = 6;
 
 /// Why an organisation is not swept at all, in words; `None`: it is, unless it refuses. `limited`: its calls a month are;
-/// `paced`: so many people are looked at by what is left of them.
-pub fn why_off(wish: Sweeping, limited: bool, paced: u32) -> Option<&'static str> {
-    match wish {
-        Sweeping::Off => Some("by the config"),
-        Sweeping::Auto if !limited => {
+/// `paced`: so many users are looked at by what is left of them.
+pub fn why_off(mode: SweepMode, limited: bool, paced: u32) -> Option<&'static str> {
+    match mode {
+        SweepMode::Off => Some("by the config"),
+        SweepMode::Auto if !limited => {
             Some("calls are not limited, so everybody is looked at as often as wanted")
         }
-        Sweeping::Auto if paced < LEAST_PEOPLE => Some("so few people are cheaper to look at one by one"),
-        Sweeping::Auto | Sweeping::Every(_) => None,
+        SweepMode::Auto if paced < AUTO_MIN_USERS => Some("so few users are cheaper to look at one by one"),
+        SweepMode::Auto | SweepMode::Every(_) => None,
     }
 }
 
@@ -61,11 +61,11 @@ mod tests {
 
     #[test]
     fn auto_wants_a_limit_and_enough_people() {
-        let off = |wish, limited, paced| why_off(wish, limited, paced).is_some();
-        assert!(off(Sweeping::Off, true, 100));
-        assert!(off(Sweeping::Auto, false, 100) && off(Sweeping::Auto, true, LEAST_PEOPLE - 1));
-        assert!(!off(Sweeping::Auto, true, LEAST_PEOPLE));
-        assert!(!off(Sweeping::Every(Duration::from_mins(1)), false, 0));
+        let off = |mode, limited, paced| why_off(mode, limited, paced).is_some();
+        assert!(off(SweepMode::Off, true, 100));
+        assert!(off(SweepMode::Auto, false, 100) && off(SweepMode::Auto, true, AUTO_MIN_USERS - 1));
+        assert!(!off(SweepMode::Auto, true, AUTO_MIN_USERS));
+        assert!(!off(SweepMode::Every(Duration::from_mins(1)), false, 0));
     }
 
     #[test]

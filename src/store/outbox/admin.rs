@@ -11,7 +11,7 @@ use super::Attempted;
 use super::turn::{self, StateRow};
 use crate::ids::WebhookName;
 use crate::policy::delivery::Health;
-use crate::policy::webhook_alert::Told;
+use crate::policy::webhook_alert::SentAlert;
 use crate::store::recording::Note;
 use crate::store::{Outgoing, ReadOnlyStore, Store, StoreError};
 use crate::time::Timestamp;
@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// The state of every webhook that ever had one, and what was told about it.
-    pub async fn webhook_alerts(&self) -> Result<Vec<(WebhookName, Health, Told)>, StoreError> {
+    pub async fn webhook_alerts(&self) -> Result<Vec<(WebhookName, Health, SentAlert)>, StoreError> {
         let rows: Vec<AlertRow> = sqlx::query_as(ALERTS).fetch_all(self.readers()).await?;
         rows.into_iter().map(told).collect()
     }
@@ -175,7 +175,7 @@ impl Store {
     pub async fn record_alert(
         &self,
         webhook: WebhookName,
-        told: Told,
+        told: SentAlert,
         event: Outgoing,
     ) -> Result<(), StoreError> {
         self.note(Note::Alert { webhook, told, event: Box::new(event) }).await
@@ -227,7 +227,7 @@ impl Ledger {
 pub(in crate::store) async fn note_told(
     connection: &mut SqliteConnection,
     webhook: &WebhookName,
-    told: Told,
+    told: SentAlert,
 ) -> Result<(), StoreError> {
     let noted = sqlx::query(SET_TOLD).bind(webhook.as_str()).bind(told.name()).execute(connection).await?;
     if noted.rows_affected() == 1 {
@@ -238,12 +238,12 @@ pub(in crate::store) async fn note_told(
 
 type AlertRow = (String, String, u32, Option<i64>, Option<i64>, u32, Option<String>, String);
 
-fn told(row: AlertRow) -> Result<(WebhookName, Health, Told), StoreError> {
+fn told(row: AlertRow) -> Result<(WebhookName, Health, SentAlert), StoreError> {
     let (webhook, state, failures, since_ms, probe_ms, probes, reason, alert) = row;
     let row: StateRow = (webhook, state, failures, since_ms, probe_ms, probes, reason);
     let (webhook, health) = turn::health(row)?;
     // The column has a CHECK.
-    Ok((webhook, health, Told::parse(&alert).unwrap_or_default()))
+    Ok((webhook, health, SentAlert::parse(&alert).unwrap_or_default()))
 }
 
 type Stored = sqlx::sqlite::SqliteRow;

@@ -8,7 +8,7 @@ use sqlx::Row;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::policy::delivery::Standing;
+use crate::policy::delivery::WebhookState;
 use crate::store::history::sql::Value;
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
@@ -259,13 +259,13 @@ async fn states_are_kept_and_strikes_given_back() {
     f.sql("UPDATE deliveries SET strikes = 2").await;
     let id = f.number("SELECT delivery_id FROM deliveries").await;
     let standings = [
-        Standing::Down { since: NOW, probe_at: LEASE, probes: 3 },
-        Standing::Disabled { reason: "gone".to_owned() },
-        Standing::Paused { reason: "by hand".to_owned() },
-        Standing::Up,
+        WebhookState::Down { since: NOW, probe_at: LEASE, probes: 3 },
+        WebhookState::Disabled { reason: "gone".to_owned() },
+        WebhookState::Paused { reason: "by hand".to_owned() },
+        WebhookState::Up,
     ];
     for standing in standings {
-        let health = Health { standing, failures: 4, ..Health::default() };
+        let health = Health { state: standing, failures: 4, ..Health::default() };
         let turn = Turn { forgiven: vec![id], states: vec![(crm(), health.clone())], ..Turn::default() };
         f.store.turn(turn).await.unwrap();
         assert_eq!(f.store.webhook_states().await.unwrap(), [(crm(), health)]);

@@ -13,7 +13,7 @@ use super::claim::grant;
 use super::claim::{END_DAMAGED, HEADS, LEASE, NEXT_READY};
 use super::{Ending, Finished, Ticket, Turn, Turned};
 use crate::ids::WebhookName;
-use crate::policy::delivery::{Health, Standing};
+use crate::policy::delivery::{Health, WebhookState};
 use crate::store::StoreError;
 use crate::store::bulk::bulk;
 use crate::time::Timestamp;
@@ -194,14 +194,16 @@ fn finished_row(done: &Finished) -> FinishedRow<'_> {
 struct StateOut<'a>(&'a str, &'static str, u32, Option<Timestamp>, Option<Timestamp>, u32, Option<&'a str>);
 
 fn state_row<'a>(webhook: &'a WebhookName, health: &'a Health) -> StateOut<'a> {
-    let (since, probe_at, probes, reason) = match &health.standing {
-        Standing::Up => (None, None, 0, health.trouble.as_deref()),
-        Standing::Down { since, probe_at, probes } => {
-            (Some(*since), Some(*probe_at), *probes, health.trouble.as_deref())
+    let (since, probe_at, probes, reason) = match &health.state {
+        WebhookState::Up => (None, None, 0, health.last_error.as_deref()),
+        WebhookState::Down { since, probe_at, probes } => {
+            (Some(*since), Some(*probe_at), *probes, health.last_error.as_deref())
         }
-        Standing::Disabled { reason } | Standing::Paused { reason } => (None, None, 0, Some(reason.as_str())),
+        WebhookState::Disabled { reason } | WebhookState::Paused { reason } => {
+            (None, None, 0, Some(reason.as_str()))
+        }
     };
-    StateOut(webhook.as_str(), health.standing.name(), health.failures, since, probe_at, probes, reason)
+    StateOut(webhook.as_str(), health.state.name(), health.failures, since, probe_at, probes, reason)
 }
 
 pub(super) type StateRow = (String, String, u32, Option<i64>, Option<i64>, u32, Option<String>);
@@ -213,18 +215,19 @@ pub(super) fn health(row: StateRow) -> Result<(WebhookName, Health), StoreError>
     let reason_of_trouble = reason.clone();
     let reason = reason.unwrap_or_default();
     let standing = match (state.as_str(), since_ms, probe_ms) {
-        ("up", ..) => Standing::Up,
-        ("down", Some(since), Some(probe_at)) => Standing::Down {
+        ("up", ..) => WebhookState::Up,
+        ("down", Some(since), Some(probe_at)) => WebhookState::Down {
             since: Timestamp::from_ms(since),
             probe_at: Timestamp::from_ms(probe_at),
             probes,
         },
-        ("disabled", ..) => Standing::Disabled { reason },
-        ("paused", ..) => Standing::Paused { reason },
+        ("disabled", ..) => WebhookState::Disabled { reason },
+        ("paused", ..) => WebhookState::Paused { reason },
         _ => return Err(odd("it is down, but since when or until when is missing".to_owned())),
     };
-    let trouble = reason_of_trouble.filter(|_| matches!(standing, Standing::Up | Standing::Down { .. }));
-    Ok((webhook, Health { standing, failures, trouble, ..Health::default() }))
+    let trouble =
+        reason_of_trouble.filter(|_| matches!(standing, WebhookState::Up | WebhookState::Down { .. }));
+    Ok((webhook, Health { state: standing, failures, last_error: trouble, ..Health::default() }))
 }
 
 pub(super) fn corrupt(table: &'static str, row: &impl ToString, what: String) -> StoreError {

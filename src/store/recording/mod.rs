@@ -22,7 +22,7 @@ use super::outbox::admin;
 use super::{Outgoing, Recording, Store, StoreError, accounts};
 use crate::clock::SharedClock;
 use crate::ids::{OrgName, WebhookName};
-use crate::policy::webhook_alert::Told;
+use crate::policy::webhook_alert::SentAlert;
 
 pub(super) use self::looks::{STRETCH_SNAPSHOTS, StretchRow};
 
@@ -55,7 +55,7 @@ pub(super) enum Note {
         /// Whose.
         webhook: WebhookName,
         /// What is told.
-        told: Told,
+        told: SentAlert,
         /// The alert.
         event: Box<Outgoing>,
     },

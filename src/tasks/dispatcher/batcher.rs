@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::leased::Leased;
 use super::target::Target;
-use crate::policy::delivery::{self, Attempt, Health, Next, Outcome, Rules, Standing, Verdict};
-use crate::policy::robot::{Pace, SILENCE};
+use crate::policy::delivery::{self, Attempt, Decision, DeliveryStep, Health, Outcome, Rules, WebhookState};
+use crate::policy::robot::{RobotPace, SILENCE};
 use crate::time::Timestamp;
 use crate::webhook::answer::Answer;
 use crate::webhook::format::Batching;
@@ -22,7 +22,7 @@ use crate::webhook::send::Sender;
 const MOST_GROUPS: usize = 64;
 
 /// One robot's pace, shared by all webhooks that send to it.
-pub(super) type SharedPace = Arc<Mutex<Pace>>;
+pub(super) type SharedPace = Arc<Mutex<RobotPace>>;
 
 /// Puts the deliveries of one webhook together.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Paces {
         if let Some((_, pace)) = self.0.iter().find(|(sender, _)| sender.is_same_place(&target.sender)) {
             return Some(Arc::clone(pace));
         }
-        let pace = Arc::new(Mutex::new(Pace::after_start(now)));
+        let pace = Arc::new(Mutex::new(RobotPace::after_start(now)));
         self.0.push((target.sender.clone(), Arc::clone(&pace)));
         Some(pace)
     }
@@ -126,7 +126,7 @@ impl Batcher {
             Kind::Collected { most, .. } => (*most, false),
             Kind::Paced { most, pace } => {
                 let roomy = locked(pace, |pace| {
-                    let roomy = pace.is_roomy(now, leased);
+                    let roomy = pace.has_room_for(now, leased);
                     pace.start(now);
                     roomy
                 });
@@ -174,25 +174,30 @@ pub(super) fn decide(
     attempts: &[Attempt<'_>],
     silent: bool,
     rules: &Rules,
-) -> Vec<Verdict> {
-    let mut verdicts: Vec<Verdict> = Vec::with_capacity(attempts.len());
+) -> Vec<Decision> {
+    let mut verdicts: Vec<Decision> = Vec::with_capacity(attempts.len());
     for attempt in attempts {
         let unavailable = attempt.outcome == Outcome::Unavailable;
-        if unavailable && !verdicts.is_empty() && health.standing == Standing::Up {
+        if unavailable && !verdicts.is_empty() && health.state == WebhookState::Up {
             health.failures = health.failures.saturating_sub(1);
         }
         let mut verdict = delivery::decide(health, attempt, rules);
         if silent {
             // Too many messages are no fault of one event.
             verdict.strikes = attempt.strikes;
-            health.struck.retain(|&id| id != attempt.delivery_id);
+            health.counted_deliveries.retain(|&id| id != attempt.delivery_id);
         }
-        if verdict.next == Next::Dead && (silent || attempts.len() > 1) && attempt.outcome != Outcome::Gone {
+        if verdict.next == DeliveryStep::Dead
+            && (silent || attempts.len() > 1)
+            && attempt.outcome != Outcome::Gone
+        {
             // Not before it was tried alone.
-            verdict.next = Next::Retry(attempt.at.plus(rules.initial));
+            verdict.next = DeliveryStep::Retry(attempt.at.plus(rules.initial));
         }
-        if let (true, Some(Next::Retry(together))) = (unavailable, verdicts.first().map(|first| first.next)) {
-            verdict.next = Next::Retry(together);
+        if let (true, Some(DeliveryStep::Retry(together))) =
+            (unavailable, verdicts.first().map(|first| first.next))
+        {
+            verdict.next = DeliveryStep::Retry(together);
         }
         verdicts.push(verdict);
     }
@@ -221,7 +226,7 @@ fn may_share(one: &Leased) -> bool {
     !one.probe && one.claimed.ticket.strikes == 0
 }
 
-fn locked<T>(pace: &SharedPace, with: impl FnOnce(&mut Pace) -> T) -> T {
+fn locked<T>(pace: &SharedPace, with: impl FnOnce(&mut RobotPace) -> T) -> T {
     // A pace is consistent at every moment, also after a panic.
     with(&mut pace.lock().unwrap_or_else(PoisonError::into_inner))
 }
@@ -254,7 +259,7 @@ mod tests {
             assert!(verdicts.iter().all(|verdict| verdict.next == verdicts[0].next && verdict.strikes == 1));
         }
         decide(&mut health, &attempts(Outcome::Unavailable, 30), false, &rules);
-        assert!(health.standing.is_down());
+        assert!(health.state.is_down());
     }
 
     #[test]
@@ -262,10 +267,12 @@ mod tests {
         let (mut health, rules) = (Health::default(), Rules { attempts: 1, ..Rules::default() });
         let verdicts = decide(&mut health, &attempts(Outcome::Refused, 3), false, &rules);
         assert!(
-            verdicts.iter().all(|verdict| matches!(verdict.next, Next::Retry(_)) && verdict.strikes == 1)
+            verdicts
+                .iter()
+                .all(|verdict| matches!(verdict.next, DeliveryStep::Retry(_)) && verdict.strikes == 1)
         );
         let verdicts = decide(&mut health, &attempts(Outcome::Refused, 1), false, &rules);
-        assert_eq!(verdicts[0].next, Next::Dead);
+        assert_eq!(verdicts[0].next, DeliveryStep::Dead);
     }
 
     #[test]
@@ -274,9 +281,11 @@ mod tests {
         for count in [1, 5] {
             let verdicts = decide(&mut health, &attempts(Outcome::Unavailable, count), true, &rules);
             assert!(
-                verdicts.iter().all(|verdict| matches!(verdict.next, Next::Retry(_)) && verdict.strikes == 0)
+                verdicts
+                    .iter()
+                    .all(|verdict| matches!(verdict.next, DeliveryStep::Retry(_)) && verdict.strikes == 0)
             );
-            assert!(health.struck.is_empty());
+            assert!(health.counted_deliveries.is_empty());
         }
         assert_eq!(health.failures, 2, "an alert follows if it goes on");
     }
@@ -285,10 +294,10 @@ mod tests {
     fn gone_and_accepted_hold_for_all() {
         let rules = Rules::default();
         let verdicts = decide(&mut Health::default(), &attempts(Outcome::Accepted, 3), false, &rules);
-        assert!(verdicts.iter().all(|verdict| verdict.next == Next::Delivered));
+        assert!(verdicts.iter().all(|verdict| verdict.next == DeliveryStep::Delivered));
         let mut health = Health::default();
         let verdicts = decide(&mut health, &attempts(Outcome::Gone, 3), false, &rules);
-        assert!(verdicts.iter().all(|verdict| verdict.next == Next::Dead));
-        assert!(matches!(health.standing, Standing::Disabled { .. }));
+        assert!(verdicts.iter().all(|verdict| verdict.next == DeliveryStep::Dead));
+        assert!(matches!(health.state, WebhookState::Disabled { .. }));
     }
 }

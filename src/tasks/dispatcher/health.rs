@@ -1,13 +1,13 @@
 //! The state of one webhook: up, down, paused or disabled, and whether that is to be written.
 //!
 //! Guards: every change of the state is logged once and written with the next transaction. Not here: the rules
-//! (`policy::delivery`, `policy::by_hand`), what may be sent in which state (`queue`).
+//! (`policy::delivery`, `policy::operator_action`), what may be sent in which state (`queue`).
 
 use super::batcher;
 use super::operator::Changed;
 use crate::ids::WebhookName;
-use crate::policy::by_hand::{self, Change};
-use crate::policy::delivery::{Attempt, Health, Outcome, Rules, Standing, Verdict};
+use crate::policy::delivery::{Attempt, Decision, Health, Outcome, Rules, WebhookState};
+use crate::policy::operator_action::{self, OperatorAction};
 use crate::store::outbox::Ticket;
 use crate::time::Timestamp;
 use crate::webhook::answer::Answer;
@@ -30,7 +30,7 @@ impl WebhookHealth {
     }
 
     pub(super) fn state(&self) -> &Standing {
-        &self.health.standing
+        &self.health.state
     }
 
     pub(super) fn is_to_be_written(&self) -> bool {
@@ -49,15 +49,20 @@ impl WebhookHealth {
 
     /// Another config may repair the webhook: one that is down is probed at once.
     pub(super) fn probe_now(&mut self, now: Timestamp) {
-        by_hand::apply(&mut self.health, Change::Answered, now);
+        operator_action::apply(&mut self.health, OperatorAction::Answered, now);
     }
 
     /// An operator's change. It is written even where nothing changes, because the operator waits for that write.
-    pub(super) fn change(&mut self, webhook: &WebhookName, change: Change, now: Timestamp) -> Changed {
-        let was = self.health.standing.clone();
-        by_hand::apply(&mut self.health, change, now);
+    pub(super) fn change(
+        &mut self,
+        webhook: &WebhookName,
+        change: OperatorAction,
+        now: Timestamp,
+    ) -> Changed {
+        let was = self.health.state.clone();
+        operator_action::apply(&mut self.health, change, now);
         self.changed = true;
-        let is = &self.health.standing;
+        let is = &self.health.state;
         if was.name() != is.name() {
             tracing::info!(%webhook, was = was.name(), state = is.name(), "webhook state changed by hand");
         }
@@ -72,7 +77,7 @@ impl WebhookHealth {
         (probe, rules): (bool, &Rules),
         answer: &Answer,
         at: Timestamp,
-    ) -> Vec<Verdict> {
+    ) -> Vec<Decision> {
         // The key spreads waits; an accepted delivery does not wait.
         let accepted = answer.outcome == Outcome::Accepted;
         let key = |ticket: &Ticket| format!("{}/{}", ticket.webhook, ticket.delivery_id);
@@ -91,12 +96,12 @@ impl WebhookHealth {
                 at,
             })
             .collect();
-        let (was, failures) = (self.health.standing.clone(), self.health.failures);
-        let trouble = self.health.trouble.clone();
+        let (was, failures) = (self.health.state.clone(), self.health.failures);
+        let trouble = self.health.last_error.clone();
         let verdicts = batcher::decide(&mut self.health, &attempts, answer.silence.is_some(), rules);
         self.health.note(answer.trouble());
         self.changed |=
-            self.health.standing != was || self.health.failures != failures || self.health.trouble != trouble;
+            self.health.state != was || self.health.failures != failures || self.health.last_error != trouble;
         self.log(webhook, &was, trouble.is_some(), answer);
         verdicts
     }

@@ -1,14 +1,14 @@
 //! An operator's requests to a running dispatcher: their content, and the channel they come by.
 //!
 //! Guards: a change is answered when it is written, so that no crash takes it back. Not here: what a change means
-//! (`policy::by_hand`), the commands behind the requests (`tasks::operator`).
+//! (`policy::operator_action`), the commands behind the requests (`tasks::operator`).
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::target::Target;
 use crate::ids::WebhookName;
-use crate::policy::by_hand::Change;
-use crate::policy::delivery::{Health, Standing};
+use crate::policy::delivery::{Health, WebhookState};
+use crate::policy::operator_action::OperatorAction;
 
 /// The most requests that wait: they come from people.
 const WAITING: usize = 16;
@@ -17,15 +17,15 @@ const WAITING: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changed {
     /// Before.
-    pub was: Standing,
+    pub was: WebhookState,
     /// After.
-    pub now: Standing,
+    pub now: WebhookState,
 }
 
 /// What is asked.
 #[derive(Debug)]
 pub(super) enum Request {
-    Change { webhook: WebhookName, change: Change, reply: oneshot::Sender<Option<Changed>> },
+    Change { webhook: WebhookName, change: OperatorAction, reply: oneshot::Sender<Option<Changed>> },
     Show { webhook: WebhookName, reply: oneshot::Sender<Option<(Target, Health)>> },
 }
 
@@ -45,7 +45,11 @@ impl DispatcherHandle {
     }
 
     /// Changes a webhook's standing; returns once it is written down. `None`: no webhook has this name.
-    pub async fn change(&self, webhook: &WebhookName, change: Change) -> Result<Option<Changed>, Stopping> {
+    pub async fn change(
+        &self,
+        webhook: &WebhookName,
+        change: OperatorAction,
+    ) -> Result<Option<Changed>, Stopping> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Change { webhook: webhook.clone(), change, reply };
         self.0.send(request).await.map_err(|_| Stopping)?;

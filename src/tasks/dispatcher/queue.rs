@@ -14,8 +14,8 @@ use super::leased::{Leased, Sending};
 use super::operator::Changed;
 use super::target::Target;
 use crate::ids::WebhookName;
-use crate::policy::by_hand::Change;
-use crate::policy::delivery::{Health, Next, Rules, Standing, Trigger, Verdict};
+use crate::policy::delivery::{Decision, DeliveryStep, Health, Rules, Trigger, WebhookState};
+use crate::policy::operator_action::OperatorAction;
 use crate::policy::send_rate::SendRate;
 use crate::store::outbox::{Ask, Attempted, Ending, Finished, Granted, Ticket};
 use crate::time::Timestamp;
@@ -158,7 +158,7 @@ impl WebhookQueue {
         if self.retired {
             return None;
         }
-        self.hurries |= change != Change::Pause;
+        self.hurries |= change != OperatorAction::Pause;
         self.lanes.recheck();
         Some(self.health.change(&self.target.name, change, now))
     }
@@ -185,10 +185,10 @@ impl WebhookQueue {
             return None;
         }
         match *self.health.state() {
-            Standing::Up if self.lanes.may_have_work(now) => {
+            WebhookState::Up if self.lanes.may_have_work(now) => {
                 Some((self.room(), false)).filter(|&(max, _)| max > 0)
             }
-            Standing::Down { probe_at, .. } if self.awaits_probe() && probe_at <= now => Some((1, true)),
+            WebhookState::Down { probe_at, .. } if self.awaits_probe() && probe_at <= now => Some((1, true)),
             _ => None,
         }
     }
@@ -238,7 +238,7 @@ impl WebhookQueue {
         let verdicts = self.health.judge(&self.target.name, &tickets, (probe, &rules), answer, at);
         let mut outcomes = Outcomes::default();
         for (sending, verdict) in sendings.into_iter().zip(verdicts) {
-            outcomes.forgiven.extend(&verdict.forgiven);
+            outcomes.forgiven.extend(&verdict.refunded);
             outcomes.finished.push(self.finish(sending, &verdict, answer, at));
         }
         outcomes
@@ -253,9 +253,9 @@ impl WebhookQueue {
         at: Timestamp,
     ) -> Finished {
         let ending = match verdict.next {
-            Next::Delivered => Ending::Delivered,
-            Next::Retry(at) => Ending::Retry(at),
-            Next::Dead => Ending::Dead,
+            DeliveryStep::Delivered => Ending::Delivered,
+            DeliveryStep::Retry(at) => Ending::Retry(at),
+            DeliveryStep::Dead => Ending::Dead,
         };
         if ending == Ending::Dead {
             let why = answer.error.as_deref().unwrap_or("accepted");
@@ -312,7 +312,7 @@ impl WebhookQueue {
     /// The webhook is disabled, and everything that waits for it is to become dead letters now: why.
     pub(super) fn take_disabled_reason(&mut self) -> Option<String> {
         match self.health.state() {
-            Standing::Disabled { reason }
+            WebhookState::Disabled { reason }
                 if self.lanes.is_unchecked() && !self.retired && self.is_settled() =>
             {
                 self.lanes.checked();
@@ -343,8 +343,8 @@ impl WebhookQueue {
         }
         match *self.health.state() {
             _ if self.retired || self.lanes.is_asked() => None,
-            Standing::Up if self.room() > 0 => self.lanes.next_ready(),
-            Standing::Down { probe_at, .. } if self.awaits_probe() => Some(probe_at),
+            WebhookState::Up if self.room() > 0 => self.lanes.next_ready(),
+            WebhookState::Down { probe_at, .. } if self.awaits_probe() => Some(probe_at),
             _ => None,
         }
     }
@@ -384,9 +384,11 @@ impl WebhookQueue {
     fn may_send(&self) -> bool {
         match *self.health.state() {
             _ if self.retired => false,
-            Standing::Up => true,
-            Standing::Down { .. } => self.in_flight == 0 && self.waiting.front().is_some_and(|one| one.probe),
-            Standing::Disabled { .. } | Standing::Paused { .. } => false,
+            WebhookState::Up => true,
+            WebhookState::Down { .. } => {
+                self.in_flight == 0 && self.waiting.front().is_some_and(|one| one.probe)
+            }
+            WebhookState::Disabled { .. } | WebhookState::Paused { .. } => false,
         }
     }
 

@@ -16,8 +16,8 @@ use super::queue::{Outcomes, WebhookQueue};
 use super::reload::Reload;
 use super::target::Target;
 use crate::ids::WebhookName;
-use crate::policy::by_hand::Change;
 use crate::policy::delivery::Health;
+use crate::policy::operator_action::OperatorAction;
 use crate::store::outbox::{Turn, Turned};
 use crate::time::Timestamp;
 use crate::webhook::answer::Answer;
@@ -255,7 +255,7 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
-    use crate::policy::delivery::{Rules, Standing};
+    use crate::policy::delivery::{Rules, WebhookState};
     use crate::secret::Secret;
     use crate::store::outbox::Granted;
     use crate::webhook::address::Reach;
@@ -313,13 +313,13 @@ mod tests {
     #[test]
     fn a_failed_transaction_is_written_with_the_next_one() {
         let mut queues = Queues::new(vec![target("crm")], NOW);
-        assert_eq!(queues.change(&name("crm"), Change::Pause, NOW).unwrap().now.name(), "paused");
+        assert_eq!(queues.change(&name("crm"), OperatorAction::Pause, NOW).unwrap().now.name(), "paused");
         let turn = queues.turn(NOW);
         assert_eq!((turn.states.len(), turn.asks.len()), (1, 0), "a paused webhook asks for nothing");
         assert!(queues.turn(NOW).is_empty(), "it is under way");
         queues.turn_failed(Some(turn));
         let again = queues.turn(NOW);
-        assert!(matches!(again.states[..], [(_, Health { standing: Standing::Paused { .. }, .. })]));
+        assert!(matches!(again.states[..], [(_, Health { standing: WebhookState::Paused { .. }, .. })]));
     }
 
     #[test]
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(queues.turn(NOW).asks.len(), 2);
         queues.reload(reload(vec![target("crm")]), NOW);
         assert_eq!(queues.all.len(), 2, "its question is still on its way");
-        assert!(queues.change(&name("erp"), Change::Pause, NOW).is_none());
+        assert!(queues.change(&name("erp"), OperatorAction::Pause, NOW).is_none());
         queues.turned(nothing_for("erp"));
         queues.turned(nothing_for("crm"));
         queues.reload(reload(vec![target("crm")]), NOW);

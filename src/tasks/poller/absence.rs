@@ -57,7 +57,7 @@ impl Poller {
     fn ask_ongoing(&mut self, index: usize) {
         let now = self.tools.clock.now();
         let upstream = &mut self.upstreams[index];
-        let possible = self.sweeps.are_permitted(index) && upstream.standing.shut.is_none();
+        let possible = self.sweeps.are_permitted(index) && upstream.standing.open.is_none();
         let Some(ticket) = possible.then(|| upstream.budget.try_take(now).ok()).flatten() else {
             return self.absences.entry(index).or_default().answered(None);
         };

@@ -49,7 +49,7 @@ impl Poller {
     fn check_auth(&mut self, index: usize, now: Timestamp) {
         let upstream = &self.upstreams[index];
         let (org, name) = (&upstream.name, AlertName::Auth);
-        let refused = match upstream.standing.shut {
+        let refused = match upstream.standing.open {
             Some(shut) => shut.cause == Cause::Auth || self.board.fires(Some(org), name),
             // Until the first good look after a restart nobody knows better.
             None => upstream.last_good.is_none() && self.board.fires(Some(org), name),
@@ -62,13 +62,13 @@ impl Poller {
         let upstream = &self.upstreams[index];
         let (org, name) = (&upstream.name, AlertName::Upstream);
         let other =
-            upstream.standing.shut.is_some_and(|s| matches!(s.cause, Cause::Auth | Cause::MonthSpent));
+            upstream.standing.open.is_some_and(|s| matches!(s.cause, Cause::Auth | Cause::MonthSpent));
         let fires = self.board.fires(Some(org), name);
         let down = match upstream.standing.since {
             Some(_) if fires => true,
             Some(since) => {
                 // A wait of that length is certain from its beginning.
-                let waits = upstream.standing.shut.map_or(now, |shut| shut.until.max(now));
+                let waits = upstream.standing.open.map_or(now, |shut| shut.until.max(now));
                 !other && waits.since(since) >= UPSTREAM_AFTER && self.somebody_is_due(index)
             }
             None => upstream.last_good.is_none() && fires,

@@ -83,7 +83,7 @@ impl Poller {
     /// While users are refused one after the other, the probe polls the user who was answered well last: that user's
     /// answer says most. Whoever was due keeps the place in the queue.
     fn probed_instead(&mut self, index: usize, person: UserKey, suspect: bool) -> (UserKey, bool) {
-        if self.upstreams[index].standing.shut.is_none_or(|shut| shut.cause != Cause::Refused) {
+        if self.upstreams[index].standing.open.is_none_or(|shut| shut.cause != Cause::Refused) {
             return (person, suspect);
         }
         let best = self
@@ -132,7 +132,7 @@ impl Poller {
                 if !upstream.is_month_spent() {
                     tracing::warn!(org = %upstream.name, until = %until, "the month's calls are spent; polling stops until the month turns");
                 }
-                upstream.standing = upstream.standing.shut_for(Cause::MonthSpent, now, until);
+                upstream.standing = upstream.standing.opened_until(Cause::MonthSpent, now, until);
                 upstream.pause_until(until);
                 self.next_alarm = now;
                 Err(Some(until))
@@ -242,7 +242,7 @@ impl Poller {
         });
         // One odd answer about a user who was answered well before proves nothing yet.
         let certain = watched.last_ok.is_none() || watched.refusals > 1;
-        let alone = self.upstreams[watched.upstream].standing.shut.is_none();
+        let alone = self.upstreams[watched.upstream].standing.open.is_none();
         let rejected =
             error.verdict == Verdict::UnknownUser && certain && alone && !watched.belief.is_rejected();
         Self::reply(manual, || LookReport {

@@ -13,7 +13,7 @@ use crate::dingtalk::client::Client;
 use crate::dingtalk::error::{CallError, Verdict};
 use crate::dingtalk::meetings::MeetingState;
 use crate::ids::{ConferenceId, OrgName, UnionId};
-use crate::policy::confirm::{self as rules, Asked};
+use crate::policy::confirm::{self as rules, AskedAbsences};
 use crate::policy::quota::{Refusal, Ticket};
 use crate::presence::confirm::{Over, Testimony, confirm};
 use crate::time::Timestamp;
@@ -22,7 +22,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     waiting: VecDeque<Question>,
-    asked: Asked,
+    asked: AskedAbsences,
     /// Organisations whose meetings refuse to answer.
     trouble: BTreeMap<OrgName, Trouble>,
     /// Answers about people who are being asked or recorded.
@@ -130,7 +130,7 @@ impl Poller {
         let left = upstream.budget.left(now).map(|left| left + question.tickets.len() as u64);
         if watched.gone
             || muted
-            || upstream.standing.shut.is_some()
+            || upstream.standing.open.is_some()
             || !rules::is_fresh(question.since, now)
             || !rules::permits(left, people)
             || self.tools.store.is_erased(watched.person_id)

@@ -6,7 +6,7 @@
 use super::Poller;
 use super::report::{ExplainNow, Explanation};
 use super::roster::Rhythm;
-use crate::policy::pace::Next;
+use crate::policy::pace::PollDecision;
 
 impl Poller {
     pub(super) fn explain(&self, request: ExplainNow) {
@@ -26,7 +26,7 @@ impl Poller {
         }
         let now = self.tools.clock.now();
         let decided = self.decided(person).filter(|(_, next)| {
-            let (Next::Poll(at, _) | Next::Replan(at, _)) = *next;
+            let (PollDecision::Poll(at, _) | PollDecision::Replan(at, _)) = *next;
             at == watched.due && !watched.busy
         });
         if let Some((at, next)) = decided {

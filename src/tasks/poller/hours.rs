@@ -2,7 +2,7 @@
 //!
 //! Guards: nobody is looked at while their window is closed, but who was inside when it closed, until they leave or the
 //! overtime is over; then presence is unknown and the visit stays open. Deliberately not here: when windows are open
-//! (`policy::window`), where in them the next look falls (`policy::look`).
+//! (`policy::window`), where in them the next look falls (`policy::poll_time`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::collections::HashSet;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::roster::Rhythm;
 use super::{Done, Poller};
-use crate::policy::look;
+use crate::policy::poll_time;
 use crate::policy::window::OpenTime;
 use crate::presence::upkeep;
 use crate::store::gaps::Why;
@@ -241,8 +241,10 @@ impl Poller {
         let watched = &self.users[person];
         let (phase, now) = (watched.phase, self.tools.clock.now());
         let moved = match &watched.rhythm {
-            Rhythm::At(cron) => look::at_instants(next, cron, self.settings.time_zone, phase, &hours.open),
-            _ => look::within_hours(next, self.interval(person, now), phase, &hours.open),
+            Rhythm::At(cron) => {
+                poll_time::at_instants(next, cron, self.settings.time_zone, phase, &hours.open)
+            }
+            _ => poll_time::within_hours(next, self.interval(person, now), phase, &hours.open),
         };
         moved.unwrap_or_else(|| next.plus(NEVER))
     }
@@ -264,9 +266,9 @@ impl Poller {
         let watched = &self.users[person];
         let (open, phase) = (&self.hours[watched.hours].open, watched.phase);
         let next = match &watched.rhythm {
-            Rhythm::Auto => look::paced(now, self.interval(person, now), phase, open),
-            Rhythm::Every(interval) => look::every(now, *interval, phase, open),
-            Rhythm::At(cron) => look::at_instants(now, cron, self.settings.time_zone, phase, open),
+            Rhythm::Auto => poll_time::paced(now, self.interval(person, now), phase, open),
+            Rhythm::Every(interval) => poll_time::every(now, *interval, phase, open),
+            Rhythm::At(cron) => poll_time::at_instants(now, cron, self.settings.time_zone, phase, open),
         };
         next.unwrap_or_else(|| now.plus(NEVER))
     }
@@ -293,7 +295,7 @@ impl Poller {
         let open = &self.hours[watched.hours].open;
         if let Rhythm::At(cron) = &watched.rhythm {
             let zone = self.settings.time_zone;
-            let expected = look::at_instants(last_ok, cron, zone, watched.phase, open);
+            let expected = poll_time::at_instants(last_ok, cron, zone, watched.phase, open);
             return expected.map_or(Duration::ZERO, |expected| now.since(expected));
         }
         if open.is_always() { now.since(last_ok) } else { open.open_between(last_ok, now) }

@@ -19,7 +19,7 @@ use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::CallError;
 use crate::policy::mass_absence::MassAbsence;
 use crate::policy::quota::Reservation;
-use crate::policy::sweep::Sweeping;
+use crate::policy::sweep::SweepMode;
 use crate::presence::diff::Rules;
 use crate::store::history::lessons::Lesson;
 use crate::store::open_gaps::{OpenGap, Whose};
@@ -91,7 +91,7 @@ pub struct Settings {
     /// Meetings are asked about people whose entry vanished.
     pub confirm_calls: bool,
     /// Whether whole organisations are swept.
-    pub sweep: Sweeping,
+    pub sweep: SweepMode,
 }
 
 /// What the poller works with.

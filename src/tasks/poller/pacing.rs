@@ -16,7 +16,7 @@ use crate::ids::ConferenceId;
 use crate::policy::civil;
 use crate::policy::pace::group::{Bounds, Budget, PacingGroup};
 use crate::policy::pace::pacer::Rule;
-use crate::policy::pace::{Next, Seen, Why, conference_key};
+use crate::policy::pace::{PollDecision, Seen, Why, conference_key};
 use crate::policy::window::OpenTime;
 use crate::presence::belief::Belief;
 use crate::presence::visit::Visit;
@@ -61,7 +61,7 @@ struct Plan {
     /// Open time from the last good look to the planned one.
     gap: Duration,
     /// When, and what; `None`: not since the group was made.
-    decided: Option<(Timestamp, Next)>,
+    decided: Option<(Timestamp, PollDecision)>,
 }
 
 impl Poller {
@@ -76,7 +76,7 @@ impl Poller {
         Some(Budget {
             limit,
             used: upstream.budget.used(now),
-            spoken_for: fixed + sweeps,
+            needed_by_others: fixed + sweeps,
             until: upstream.budget.month_ends_at(now),
             even: even.max(for_looks.unwrap_or_default()),
             beside_sweeps: self.beside_sweeps(index, now),
@@ -100,12 +100,12 @@ impl Poller {
         }
         let budget = self.budget(index, now)?;
         let next = self.upstreams[index].pacing.as_mut()?.next(number, now, budget);
-        let (Next::Poll(at, why) | Next::Replan(at, why)) = next;
+        let (PollDecision::Poll(at, why) | PollDecision::Replan(at, why)) = next;
         tracing::trace!(person = watched.person_id, %at, ?why, "paced");
         let open = &self.hours[watched.hours].open;
         let since = watched.last_ok.unwrap_or(now);
         let gap = if open.is_always() { at.since(since) } else { open.open_between(since, at) };
-        let question = matches!(next, Next::Replan(..)).then_some(at);
+        let question = matches!(next, PollDecision::Replan(..)).then_some(at);
         if let Some(plan) = self.upstreams[index].plan_mut(number) {
             *plan = Plan { question, gap, decided: Some((now, next)) };
         }
@@ -121,18 +121,18 @@ impl Poller {
     }
 
     /// What the rule decided last about somebody, and when.
-    pub(super) fn decided(&self, person: UserKey) -> Option<(Timestamp, Next)> {
+    pub(super) fn decided(&self, person: UserKey) -> Option<(Timestamp, PollDecision)> {
         let watched = &self.users[person];
         self.upstreams[watched.upstream].plan(watched.number)?.decided
     }
 
     /// What the rule would decide now. Nothing comes of it.
-    pub(super) fn would_decide(&self, person: UserKey, now: Timestamp) -> Next {
+    pub(super) fn would_decide(&self, person: UserKey, now: Timestamp) -> PollDecision {
         let watched = &self.users[person];
         let (index, number) = (watched.upstream, watched.number);
         match self.upstreams[index].pacing.as_ref().zip(self.budget(index, now)) {
             Some((pacing, budget)) if number != NO_NUMBER => pacing.would_decide(number, now, budget),
-            _ => Next::Poll(
+            _ => PollDecision::Poll(
                 self.next_even(person, now),
                 Why {
                     rule: Rule::Plenty,
@@ -221,14 +221,14 @@ impl Poller {
 
 impl Pacing {
     /// By the group that counts now.
-    fn next(&mut self, number: u32, now: Timestamp, budget: Budget) -> Next {
+    fn next(&mut self, number: u32, now: Timestamp, budget: Budget) -> PollDecision {
         match self.beside.as_mut().filter(|_| budget.beside_sweeps.is_some()) {
             Some(group) => group.next(number, now, &budget),
             None => self.group.next(number, now, &Budget { beside_sweeps: None, ..budget }),
         }
     }
 
-    fn would_decide(&self, number: u32, now: Timestamp, budget: Budget) -> Next {
+    fn would_decide(&self, number: u32, now: Timestamp, budget: Budget) -> PollDecision {
         match self.beside.as_ref().filter(|_| budget.beside_sweeps.is_some()) {
             Some(group) => group.clone().next(number, now, &budget),
             None => self.group.clone().next(number, now, &Budget { beside_sweeps: None, ..budget }),

@@ -1,7 +1,7 @@
 //! Why users are not polled at this moment: the same word for status, readiness, metrics and `v_gaps`.
 //!
 //! Guards: in open time every user who is not polled as planned has a reason, and it is removed when polling resumes; only
-//! what changed is written. Deliberately not here: which failure gives an organisation a reason (`policy::reaction`), alerts
+//! what changed is written. Deliberately not here: which failure gives an organisation a reason (`policy::failure_policy`), alerts
 //! (`alerting`), gaps that are over (`standing`, `unseen`).
 
 use std::collections::BTreeMap;
@@ -95,7 +95,7 @@ impl Poller {
         for ((index, blocked), mut tally) in blocked.into_iter().enumerate().zip(tallies) {
             let upstream = &self.upstreams[index];
             if let Some(Blocked { cause, since, .. }) = blocked.as_ref().filter(|_| tally.open) {
-                let error = upstream.standing.shut.and(upstream.trouble);
+                let error = upstream.standing.open.and(upstream.trouble);
                 let from = upstream.last_good.unwrap_or(*since);
                 rows.insert((upstream.name.clone(), None), (Some(from), Because { why: why(*cause), error }));
             }
@@ -113,7 +113,7 @@ impl Poller {
             return Some(Blocked { cause: Cause::DiskFull, text, since, next: now.plus(FLUSH_EVERY) });
         }
         let upstream = &self.upstreams[index];
-        upstream.standing.shut.map(|shut| Blocked {
+        upstream.standing.open.map(|shut| Blocked {
             cause: shut.cause,
             text: upstream.trouble_text.clone(),
             since: shut.since,

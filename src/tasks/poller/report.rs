@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::dingtalk::error::CallError;
 use crate::ids::{Identity, WebhookName};
-use crate::policy::pace::Next;
+use crate::policy::pace::PollDecision;
 use crate::presence::event::EventType;
 use crate::presence::observation::Observation;
 use crate::time::Timestamp;
@@ -83,7 +83,7 @@ pub struct Explanation {
     /// When that was decided.
     pub decided: Timestamp,
     /// What the rule decided then.
-    pub next: Next,
+    pub next: PollDecision,
     /// What gave `due`, where it was not the rule; `next` is what the rule would decide now.
     pub instead: Option<&'static str>,
 }

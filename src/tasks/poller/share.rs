@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 use super::Poller;
 use super::hours::HoursKey;
 use super::roster::Rhythm;
-use crate::policy::look;
+use crate::policy::poll_time;
 use crate::policy::window::OpenTime;
 use crate::time::Timestamp;
 
@@ -115,7 +115,7 @@ fn calls_a_second(rhythm: &Rhythm, open: &OpenTime, zone: Tz, now: Timestamp) ->
     match rhythm {
         Rhythm::Auto => 0.0,
         Rhythm::Every(interval) => 1.0 / interval.as_secs_f64().max(0.001),
-        Rhythm::At(cron) => look::instants_a_second(cron, zone, open, now),
+        Rhythm::At(cron) => poll_time::instants_a_second(cron, zone, open, now),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Failures carried out: who waits after one, what is logged, and what follows when an organisation answers again.
 //!
 //! Guards: one log line for each change of state; after an outage the gap is told before the first answer is compared.
-//! Deliberately not here: which reaction a verdict has (`policy::reaction`).
+//! Deliberately not here: which reaction a verdict has (`policy::failure_policy`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use super::report::LookNow;
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::{CallError, Verdict};
-use crate::policy::circuit::{Cause, Shut, Standing};
-use crate::policy::reaction::{self, Failure, Hold, Reaction, Steps};
+use crate::policy::circuit::{Cause, CircuitBreaker, OpenCircuit};
+use crate::policy::failure_policy::{self, BackoffScope, BackoffSteps, Failure, FailureResponse};
 use crate::presence::system::GapCause;
 use crate::presence::upkeep;
 use crate::store::StoreError;
@@ -72,17 +72,17 @@ impl Poller {
         let before = self.upstreams[index].standing;
         let reaction = self.react_to(index, error, &asked, now);
         let watched = &mut self.users[person];
-        watched.failures = watched.failures.saturating_add(u32::from(reaction.counts));
+        watched.failures = watched.failures.saturating_add(u32::from(reaction.counts_for_user));
         watched.refusals = watched.refusals.saturating_add(u32::from(error.verdict.is_refusal()));
         watched.error = Some(error.class);
-        watched.held = matches!(reaction.hold, Hold::Organisation | Hold::Everybody);
+        watched.held = matches!(reaction.scope, BackoffScope::Organisation | BackoffScope::AllOrganisations);
         self.log_failure(person, error, before);
         self.next_alarm = now;
         let after = self.upstreams[index].standing;
-        if let Some(shut) = before.shut.filter(|_| after.shut.is_none()) {
+        if let Some(shut) = before.open.filter(|_| after.open.is_none()) {
             self.ends_outage(index, shut, now);
         }
-        reaction.next
+        reaction.next_poll
     }
 
     /// What an organisation does after a failure of any of its calls.
@@ -92,44 +92,45 @@ impl Poller {
         error: &CallError,
         asked: &Asked,
         now: Timestamp,
-    ) -> Reaction {
+    ) -> FailureResponse {
         let steps = &self.settings.backoff;
-        let steps = Steps { initial: steps.initial, max: steps.max, factor: steps.factor };
+        let steps = BackoffSteps { initial: steps.initial, max: steps.max, factor: steps.factor };
         let upstream = &mut self.upstreams[index];
         let before = upstream.standing;
         let failure = Failure {
             verdict: &error.verdict,
             retry_after: error.retry_after,
             now,
-            earlier: asked.earlier,
+            earlier_failures: asked.earlier,
             refusals: asked.refusals,
             answered_lately: asked.answered_lately,
             interval: asked.interval,
-            person: asked.key,
+            user: asked.key,
             org: upstream.key,
             month_ends: upstream.budget.month_ends_at(now),
         };
-        let (reaction, after) = reaction::react(&failure, before, &steps);
+        let (reaction, after) = failure_policy::respond(&failure, before, &steps);
         upstream.standing = after;
         if reaction.month_spent {
             upstream.budget.exhausted(now);
         }
-        if reaction.slower {
+        if reaction.halve_rate {
             upstream.limiter.throttled(now);
         }
-        if reaction.slower || matches!(error.verdict, Verdict::Banned | Verdict::QuotaSpent) {
+        if reaction.halve_rate || matches!(error.verdict, Verdict::Banned | Verdict::QuotaSpent) {
             upstream.throttled += 1;
             upstream.usage_changed = true;
         }
-        match reaction.hold {
-            Hold::Person | Hold::Refused => {}
-            Hold::Organisation => upstream.pause_until(reaction.until),
+        match reaction.scope {
+            BackoffScope::User | BackoffScope::RefusedUser => {}
+            BackoffScope::Organisation => upstream.pause_until(reaction.until),
             // The address is concerned, not the organisation: everybody waits.
-            Hold::Everybody => {
+            BackoffScope::AllOrganisations => {
                 for upstream in &mut self.upstreams {
                     upstream.pause_until(reaction.until);
-                    if upstream.standing.shut.is_none_or(|shut| shut.cause != Cause::Banned) {
-                        upstream.standing = upstream.standing.shut_for(Cause::Banned, now, reaction.until);
+                    if upstream.standing.open.is_none_or(|shut| shut.cause != Cause::Banned) {
+                        upstream.standing =
+                            upstream.standing.opened_until(Cause::Banned, now, reaction.until);
                     }
                 }
             }
@@ -138,12 +139,12 @@ impl Poller {
     }
 
     /// One line when a state begins or changes.
-    fn log_failure(&mut self, person: UserKey, error: &CallError, before: Standing) {
+    fn log_failure(&mut self, person: UserKey, error: &CallError, before: CircuitBreaker) {
         let watched = &self.users[person];
         let upstream = &mut self.upstreams[watched.upstream];
         let (org, class, text) = (&upstream.name, error.class, &error.text);
         let request_id = error.request_id.as_deref();
-        match (&error.verdict, upstream.standing.shut) {
+        match (&error.verdict, upstream.standing.open) {
             (verdict, None) if verdict.is_refusal() => {
                 upstream.trouble_text.clone_from(text);
                 if watched.refusals == 1 {
@@ -157,7 +158,7 @@ impl Poller {
                 upstream.slowed = true;
             }
             (_, Some(shut)) => {
-                let known = before.shut.is_some_and(|before| before.cause == shut.cause)
+                let known = before.open.is_some_and(|before| before.cause == shut.cause)
                     && upstream.trouble == Some(class);
                 upstream.trouble = Some(class);
                 upstream.trouble_text.clone_from(text);
@@ -198,15 +199,15 @@ impl Poller {
             upstream.slowed = false;
             tracing::info!(org = %upstream.name, "the request rate is back at its limit");
         }
-        match upstream.standing.shut {
+        match upstream.standing.open {
             // Under way when the circuit opened: it does not prove that the next one would be answered.
             Some(shut) if now < shut.until => {}
             Some(shut) => {
-                upstream.standing = Standing::default();
+                upstream.standing = CircuitBreaker::default();
                 self.next_alarm = now;
                 self.ends_outage(index, shut, now);
             }
-            None => upstream.standing = Standing::default(),
+            None => upstream.standing = CircuitBreaker::default(),
         }
         self.note_unseen(held.person, failed, now);
         let upstream = &mut self.upstreams[index];
@@ -219,7 +220,7 @@ impl Poller {
     }
 
     /// The circuit closes: the time without looks is told, before anything that was seen afterwards.
-    fn ends_outage(&mut self, index: usize, shut: Shut, now: Timestamp) {
+    fn ends_outage(&mut self, index: usize, shut: OpenCircuit, now: Timestamp) {
         let upstream = &mut self.upstreams[index];
         let from = upstream.last_good.unwrap_or(shut.since).min(now);
         let trouble = upstream.trouble.take();

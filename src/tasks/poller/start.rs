@@ -19,7 +19,7 @@ use super::settle::outgoing;
 use super::upstream::Upstream;
 use super::{Poller, PollerError, Settings, Tools, Totals};
 use crate::ids::OrgName;
-use crate::policy::pace::group::{LESSONS_REACH, MOST_LESSONS};
+use crate::policy::pace::group::{HISTORY_REACH, MAX_HISTORY_VISITS};
 use crate::policy::pace::{self, Phase};
 use crate::policy::window::OpenTime;
 use crate::presence::event::{Card, EventType};
@@ -178,7 +178,7 @@ pub(super) async fn lessons(tools: &Tools, needed: bool, now: Timestamp) -> Vec<
     if !needed {
         return Vec::new();
     }
-    let read = tools.store.history().lessons(now.minus(LESSONS_REACH), MOST_LESSONS).await;
+    let read = tools.store.history().lessons(now.minus(HISTORY_REACH), MAX_HISTORY_VISITS).await;
     read.unwrap_or_else(|error| {
         tracing::warn!(%error, "the history cannot be learned from; calls are spread evenly");
         Vec::new()

@@ -15,10 +15,10 @@ use super::{Done, Poller, earliest};
 use crate::dingtalk::error::CallError;
 use crate::ids::ConferenceId;
 use crate::policy::quota::{Month, Refusal, Ticket};
-use crate::policy::sweep::ids::Ids;
-use crate::policy::sweep::spending::Spending;
-use crate::policy::sweep::timetable::Timetable;
-use crate::policy::sweep::trust::Trust;
+use crate::policy::sweep::budget_split::BudgetSplit;
+use crate::policy::sweep::confidence::SweepConfidence;
+use crate::policy::sweep::ids::SweepIds;
+use crate::policy::sweep::schedule::SweepSchedule;
 use crate::presence::glance::{Seats, Shown, Sweep};
 use crate::store::history::lessons::Lesson;
 use crate::time::Timestamp;
@@ -53,9 +53,9 @@ pub(super) struct Sweeps(BTreeMap<usize, Sweeping>);
 /// The sweeps of one organisation.
 #[derive(Debug, Default)]
 struct Sweeping {
-    trust: Trust<UserKey>,
-    spending: Spending,
-    ids: Ids<UserKey>,
+    trust: SweepConfidence<UserKey>,
+    spending: BudgetSplit,
+    ids: SweepIds<UserKey>,
     names: Names,
     keep: Keep,
     /// Whom the newest sweep had in meetings of which a look right after it knew nothing.
@@ -68,7 +68,7 @@ struct Sweeping {
     spent: Option<(Month, u64)>,
     /// Why the calls are refused.
     refusal: Option<String>,
-    timetable: Timetable,
+    timetable: SweepSchedule,
     /// Under way, or waiting for its next call.
     pass: Option<Pass>,
     in_call: bool,
@@ -182,7 +182,7 @@ impl Poller {
         let sweeping = self.sweeps.of(index);
         let pass = sweeping.pass.as_ref()?;
         let upstream = &self.upstreams[index];
-        if upstream.standing.shut.is_some() {
+        if upstream.standing.open.is_some() {
             self.probe_for_sweeps(index, now);
             return Some(self.give_up(index, now));
         }
@@ -228,7 +228,7 @@ impl Poller {
 
     /// A shut circuit closes by a good look. Where sweeps see everybody the next look may be far away: it is moved here.
     fn probe_for_sweeps(&mut self, index: usize, now: Timestamp) {
-        if self.upstreams[index].standing.shut.is_some_and(|shut| now < shut.until) {
+        if self.upstreams[index].standing.open.is_some_and(|shut| now < shut.until) {
             return;
         }
         let mine = self.users.iter().filter(|(_, watched)| watched.upstream == index);
@@ -319,7 +319,7 @@ impl Poller {
         for index in 0..self.upstreams.len() {
             let mine = lessons.iter().filter(|lesson| places.get(&lesson.person_id) == Some(&index));
             let turns = mine.flat_map(|lesson| [Some(lesson.joined), lesson.left]).flatten();
-            let mut timetable = Timetable::default();
+            let mut timetable = SweepSchedule::default();
             timetable.learn(turns, now, self.settings.time_zone);
             let sweeping = self.sweeps.of(index);
             sweeping.timetable = timetable;
@@ -332,8 +332,8 @@ impl Poller {
 
 impl Sweeping {
     fn forget(&mut self, user: UserKey) {
-        self.trust.forget(user);
-        self.ids.forget(user);
+        self.trust.remove(user);
+        self.ids.remove(user);
         self.suspicions.retain(|(suspect, _)| *suspect != user);
         self.stood.remove(&user);
         self.hinted.remove(&user);

@@ -13,7 +13,7 @@ use super::share::Share;
 use super::standing::Held;
 use crate::dingtalk::client::Client;
 use crate::ids::OrgName;
-use crate::policy::circuit::{Cause, Standing};
+use crate::policy::circuit::{Cause, CircuitBreaker};
 use crate::policy::quota::{Month, MonthBudget, RateLimiter};
 use crate::policy::{backoff, pace};
 use crate::telemetry::health::OrgHealth;
@@ -59,7 +59,7 @@ pub struct Upstream {
     pub(super) pacing: Option<Pacing>,
     pub(super) paused_until: Option<Timestamp>,
     /// How it stands, as far as failures go.
-    pub(super) standing: Standing,
+    pub(super) standing: CircuitBreaker,
     /// The spread of its waits.
     pub(super) key: u64,
     /// The class of the trouble that was logged last; `None` while all is well.
@@ -109,7 +109,7 @@ impl Upstream {
             share: Share::default(),
             pacing: None,
             paused_until: None,
-            standing: Standing::default(),
+            standing: CircuitBreaker::default(),
             trouble: None,
             trouble_text: String::new(),
             slowed: false,
@@ -145,7 +145,7 @@ impl Upstream {
     /// Ends a pause: the next probe goes out at once, whatever the reason was.
     pub(super) fn probe_now(&mut self, now: Timestamp) {
         self.paused_until = None;
-        if let Some(shut) = self.standing.shut.as_mut() {
+        if let Some(shut) = self.standing.open.as_mut() {
             shut.until = shut.until.min(now);
             shut.attempts = 0;
         }
@@ -153,12 +153,12 @@ impl Upstream {
 
     /// No calls are left in the month, by our count or by DingTalk's.
     pub(super) fn is_month_spent(&self) -> bool {
-        self.standing.shut.is_some_and(|shut| shut.cause == Cause::MonthSpent)
+        self.standing.open.is_some_and(|shut| shut.cause == Cause::MonthSpent)
     }
 
     /// Calls that may be in flight: after an outage one at a time, until one is good.
     pub(super) fn places(&self) -> usize {
-        if self.standing.shut.is_some() { 1 } else { self.concurrency }
+        if self.standing.open.is_some() { 1 } else { self.concurrency }
     }
 
     /// Calls by the end of the month, if spending goes on as it did since the month began.

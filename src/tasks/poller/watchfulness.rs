@@ -105,7 +105,7 @@ impl Poller {
         }
         let index = watched.upstream;
         let upstream = &mut self.upstreams[index];
-        if upstream.standing.shut.is_some() && upstream.in_flight > 0 {
+        if upstream.standing.open.is_some() && upstream.in_flight > 0 {
             // A probe is under way already.
             return Err(NotNow::Soon);
         }

@@ -2,12 +2,12 @@
 //!
 //! Guards: a look is made where it saves more wrong time than its call would in a sweep, and the looks' own calls reach;
 //! or in turn, so that it is found out who goes where no sweep shows them. Deliberately not here: sweeps
-//! (`policy::sweep`), what looks may take beside them (`policy::sweep::spending`).
+//! (`policy::sweep`), what looks may take beside them (`policy::sweep::budget_split`).
 
 use std::time::Duration;
 
 use super::super::shadow_price::SpendingState;
-use super::types::{CallBudget, Next, Rule, SweepAllocation};
+use super::types::{CallBudget, PollDecision, Rule, SweepAllocation};
 use super::{ENOUGH, Pacer};
 use crate::time::Timestamp;
 
@@ -24,13 +24,13 @@ impl Pacer {
         at: i64,
         soonest: i64,
         sweeps: &SweepAllocation,
-        (call_budget, standing): (&CallBudget, &SpendingState),
-    ) -> Next {
+        (call_budget, spending): (&CallBudget, &SpendingState),
+    ) -> PollDecision {
         let few = CallBudget { calls: Some(sweeps.in_turn), used: 0, ..*call_budget };
         let interval = Duration::from_millis(self.even_ms(at, &few).unsigned_abs().max(1));
         let in_turn = self.evenly(index, at, interval.max(self.settings.min_interval), Rule::InTurn);
         // Who was found where no sweep shows them is followed, however little is known.
-        if self.joins.seen() < ENOUGH && self.people[index].inside.is_none() {
+        if self.joins.seen() < ENOUGH && self.users[index].inside.is_none() {
             return in_turn;
         }
         if self.price.is_none() {
@@ -38,25 +38,26 @@ impl Pacer {
         }
         let worth = sweeps.worth.clamp(CHEAPEST, DEAREST);
         // Where looks are held by what sweeps are worth, their own price has nothing to learn.
-        let own = self.price.as_mut().filter(|price| price.at(standing) > worth);
-        let price = own.map_or(worth, |price| price.now(standing));
+        let own = self.price.as_mut().filter(|price| price.at(spending) > worth);
+        let price = own.map_or(worth, |price| price.now(spending));
         self.prepare(index, at, price);
-        let chosen = match self.choose(index, at, soonest, price, standing.lead()) {
-            Next::Replan(when, why) if why.rule == Rule::NotWorth => {
-                Next::Replan(when.max(self.later_today(index, at)), why)
+        let chosen = match self.choose(index, at, soonest, price, spending.lead()) {
+            PollDecision::Replan(when, why) if why.rule == Rule::NotWorth => {
+                PollDecision::Replan(when.max(self.later_today(index, at)), why)
             }
             chosen => chosen,
         };
         match (&chosen, &in_turn) {
-            (Next::Poll(first, _) | Next::Replan(first, _), Next::Poll(second, _)) if second < first => {
-                in_turn
-            }
+            (
+                PollDecision::Poll(first, _) | PollDecision::Replan(first, _),
+                PollDecision::Poll(second, _),
+            ) if second < first => in_turn,
             _ => chosen,
         }
     }
 
     fn later_today(&self, index: usize, at: i64) -> Timestamp {
-        let closes = self.hours[self.people[index].open].span_at(at).map_or(at, |(_, closes)| closes);
+        let closes = self.hours[self.users[index].open].span_at(at).map_or(at, |(_, closes)| closes);
         let later = at + AGAIN_MS;
         Timestamp::from_ms(if later < closes { later } else { at })
     }

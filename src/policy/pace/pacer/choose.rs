@@ -6,7 +6,7 @@
 
 use super::super::lookahead;
 use super::super::visit_history::{SLOTS, slot_of, split};
-use super::types::{Next, Rule, Why};
+use super::types::{PollDecision, Rule, Why};
 use super::watched::{Inside, minute_of};
 use super::{DAY_MS, MINUTE_MS, Pacer};
 use crate::time::{Timestamp, duration_ms};
@@ -15,10 +15,10 @@ use crate::time::{Timestamp, duration_ms};
 const AGAIN_MS: i64 = 30 * MINUTE_MS;
 
 impl Pacer {
-    pub(super) fn choose(&self, index: usize, at: i64, soonest: i64, price: f64, lead: f64) -> Next {
-        let watched = &self.people[index];
+    pub(super) fn choose(&self, index: usize, at: i64, soonest: i64, price: f64, lead: f64) -> PollDecision {
+        let watched = &self.users[index];
         let Some(table) = &watched.table else {
-            return Next::Replan(Timestamp::from_ms(at + MINUTE_MS), Why::default());
+            return PollDecision::Replan(Timestamp::from_ms(at + MINUTE_MS), Why::default());
         };
         let anchor = minute_of(table, watched.anchor.max(table.opens));
         let first = minute_of(table, soonest.max(at));
@@ -43,9 +43,9 @@ impl Pacer {
             let peak = choice.minute.map_or(0.0, |minute| peak(&view.chance, within(minute)));
             (choice, view.trend.at(within(anchor), watched.wrong, within(minute_of(table, at))), peak)
         } else {
-            let ((cost, _), stay, end) = (self.following(price), self.residual(), table.trend.end());
+            let ((cost, _), visit, end) = (self.following(price), self.residual(), table.trend.end());
             let value = |to: usize, wrong: f64| {
-                let found = table.outlook.value[(to + stay).min(end)] + cost;
+                let found = table.outlook.value[(to + visit).min(end)] + cost;
                 (1.0 - wrong) * table.outlook.value[to] + wrong * found
             };
             let choice = lookahead::choose(&table.trend, anchor, watched.wrong, (first, last), price, value);
@@ -75,7 +75,7 @@ impl Pacer {
                 let opens = hours.open_from(table.until).unwrap_or(table.until + DAY_MS);
                 let opens = opens.max(at + 1);
                 let again = if at + AGAIN_MS < table.until { at + AGAIN_MS } else { opens };
-                return Next::Replan(Timestamp::from_ms(again), why);
+                return PollDecision::Replan(Timestamp::from_ms(again), why);
             }
         };
         // Within the minute every user has an offset, so that calls never bunch on the full minute.
@@ -85,9 +85,9 @@ impl Pacer {
         let slot = slot_of(split(when + table.offset).1).0.min(SLOTS - 1);
         why.pattern = table.patterns[slot];
         if when >= table.until {
-            return Next::Replan(Timestamp::from_ms(table.until.max(at + 1)), why);
+            return PollDecision::Replan(Timestamp::from_ms(table.until.max(at + 1)), why);
         }
-        Next::Poll(Timestamp::from_ms(when), why)
+        PollDecision::Poll(Timestamp::from_ms(when), why)
     }
 }
 

@@ -15,26 +15,26 @@ const LOOKED_SINCE: f64 = 0.1;
 
 impl Pacer {
     /// A user was newly seen inside: users who meet with them may be inside too.
-    pub(super) fn joined(&mut self, person: u32, record: &Seen, now: i64, moved: &mut BTreeSet<u32>) {
+    pub(super) fn joined(&mut self, user: u32, record: &Seen, now: i64, moved: &mut BTreeSet<u32>) {
         let (day, joined_ms) = split(self.local(record.joined.as_ms()));
         let slot = slot_of(joined_ms).0.min(SLOTS - 1);
-        let class = self.people[person as usize].open;
+        let class = self.users[user as usize].open;
         let before = self.before(class, day);
-        let others: Vec<u32> = self.co_meetings[person as usize].colleagues().collect();
+        let others: Vec<u32> = self.co_meetings[user as usize].colleagues().collect();
         for other in others {
             let index = other as usize;
-            if self.people[index].inside.is_some() {
+            if self.users[index].inside.is_some() {
                 continue;
             }
-            let met = met_then(&self.histories[person as usize], &self.histories[index], &before, slot);
-            let mut chance = self.co_meeting_graph.chance(&self.co_meetings[person as usize], other, met);
-            if self.people[index].last_poll.is_some_and(|last| last > record.joined.as_ms() + 2 * MINUTE_MS) {
+            let met = met_then(&self.histories[user as usize], &self.histories[index], &before, slot);
+            let mut chance = self.co_meeting_graph.chance(&self.co_meetings[user as usize], other, met);
+            if self.users[index].last_poll.is_some_and(|last| last > record.joined.as_ms() + 2 * MINUTE_MS) {
                 chance *= LOOKED_SINCE;
             }
-            self.take_out(index, now);
+            self.restore_forecast(index, now);
             let wrong = self.wrong_at(index, now);
             if chance > wrong {
-                let watched = &mut self.people[index];
+                let watched = &mut self.users[index];
                 (watched.anchor, watched.wrong) = (now, chance);
                 moved.insert(other);
             }
@@ -42,12 +42,12 @@ impl Pacer {
     }
 
     /// A user is still inside: the other members probably are too.
-    pub(super) fn still_there(&mut self, person: u32, conference: u64, now: i64, moved: &mut BTreeSet<u32>) {
+    pub(super) fn still_there(&mut self, user: u32, conference: u64, now: i64, moved: &mut BTreeSet<u32>) {
         let together = self.co_meeting_graph.leaves_together();
-        for other in self.others_in(conference, person) {
-            self.take_out(other as usize, now);
+        for other in self.others_in(conference, user) {
+            self.restore_forecast(other as usize, now);
             let wrong = self.wrong_at(other as usize, now) * (1.0 - together);
-            let watched = &mut self.people[other as usize];
+            let watched = &mut self.users[other as usize];
             (watched.anchor, watched.wrong) = (now, wrong);
             moved.insert(other);
         }
@@ -56,39 +56,39 @@ impl Pacer {
     /// A user has left: the other members may have left too.
     pub(super) fn left(
         &mut self,
-        person: u32,
+        user: u32,
         conference: u64,
         when: i64,
         now: i64,
         moved: &mut BTreeSet<u32>,
     ) {
         if let Some(members) = self.members.get_mut(&conference) {
-            members.remove(&person);
+            members.remove(&user);
         }
         let together = self.co_meeting_graph.leaves_together();
-        for other in self.others_in(conference, person) {
-            if self.people[other as usize].last_poll.is_some_and(|last| last > when + MINUTE_MS) {
+        for other in self.others_in(conference, user) {
+            if self.users[other as usize].last_poll.is_some_and(|last| last > when + MINUTE_MS) {
                 continue;
             }
-            self.take_out(other as usize, now);
+            self.restore_forecast(other as usize, now);
             let wrong = self.wrong_at(other as usize, now).max(together);
-            let watched = &mut self.people[other as usize];
+            let watched = &mut self.users[other as usize];
             (watched.anchor, watched.wrong) = (now, wrong);
             moved.insert(other);
         }
     }
 
-    pub(super) fn others_in(&self, conference: u64, person: u32) -> Vec<u32> {
+    pub(super) fn others_in(&self, conference: u64, user: u32) -> Vec<u32> {
         let inside = |other: &u32| {
-            let inside = self.people[*other as usize].inside.as_ref();
-            *other != person && inside.is_some_and(|inside| inside.conference == conference)
+            let inside = self.users[*other as usize].inside.as_ref();
+            *other != user && inside.is_some_and(|inside| inside.conference == conference)
         };
         self.members.get(&conference).into_iter().flatten().copied().filter(inside).collect()
     }
 
     /// Probability that the known state of a user is wrong at `now`.
     pub(super) fn wrong_at(&self, index: usize, now: i64) -> f64 {
-        let watched = &self.people[index];
+        let watched = &self.users[index];
         let Some(table) = watched.table.as_deref().filter(|table| table.covers(now)) else {
             return watched.wrong;
         };

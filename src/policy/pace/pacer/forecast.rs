@@ -29,19 +29,19 @@ const ENDS_UNSEEN: f64 = 0.6;
 impl Pacer {
     /// Forecasts the part of the day that contains `at`, unless it is cached.
     pub(super) fn prepare(&mut self, index: usize, at: i64, price: f64) {
-        if self.people[index].table.as_deref().is_none_or(|table| !table.covers(at)) {
+        if self.users[index].table.as_deref().is_none_or(|table| !table.covers(at)) {
             self.forecast_day(index, at, price);
         }
-        self.keep_at_hand(index);
-        let Some(table) = self.people[index].table.take() else { return };
-        let watched = &self.people[index];
+        self.touch_cache(index);
+        let Some(table) = self.users[index].table.take() else { return };
+        let watched = &self.users[index];
         if watched.inside.as_ref().is_some_and(|inside| inside.view.is_none()) {
             let view = self.view(index, &table, at.max(watched.anchor.min(at)), price);
-            if let Some(inside) = &mut self.people[index].inside {
+            if let Some(inside) = &mut self.users[index].inside {
                 inside.view = Some(view);
             }
         }
-        let watched = &mut self.people[index];
+        let watched = &mut self.users[index];
         if watched.anchor < table.opens {
             watched.wrong = match &watched.inside {
                 Some(_) => OVER_NIGHT,
@@ -53,48 +53,48 @@ impl Pacer {
             }
         }
         if watched.inside.as_ref().is_some_and(|inside| inside.view.is_none()) {
-            let view = self.view(index, &table, self.people[index].anchor, price);
-            if let Some(inside) = &mut self.people[index].inside {
+            let view = self.view(index, &table, self.users[index].anchor, price);
+            if let Some(inside) = &mut self.users[index].inside {
                 inside.view = Some(view);
             }
         }
-        self.people[index].table = Some(table);
+        self.users[index].table = Some(table);
     }
 
     /// An evicted forecast is computed again at the price it was first made at, so it comes out the same.
     fn forecast_day(&mut self, index: usize, at: i64, price: f64) {
-        let made = self.people[index].made.filter(|(opens, until, _)| (*opens..*until).contains(&at));
+        let made = self.users[index].made.filter(|(opens, until, _)| (*opens..*until).contains(&at));
         let price = made.map_or(price, |(.., price)| price);
         let table = self.table(index, at, price).map(Box::new);
-        let watched = &mut self.people[index];
+        let watched = &mut self.users[index];
         watched.made = table.as_ref().map(|table| (table.opens, table.until, price));
         watched.table = table;
     }
 
     /// Restores an evicted forecast if it still applies.
-    pub(super) fn take_out(&mut self, index: usize, at: i64) {
-        let watched = &self.people[index];
+    pub(super) fn restore_forecast(&mut self, index: usize, at: i64) {
+        let watched = &self.users[index];
         let Some((opens, until, price)) = watched.made.filter(|_| watched.table.is_none()) else { return };
         if (opens..until).contains(&at) {
             self.forecast_day(index, at, price);
-            self.keep_at_hand(index);
+            self.touch_cache(index);
         }
     }
 
-    fn keep_at_hand(&mut self, index: usize) {
-        if let Some(place) = self.at_hand.iter().rposition(|other| *other == index) {
-            self.at_hand.remove(place);
+    fn touch_cache(&mut self, index: usize) {
+        if let Some(place) = self.cached.iter().rposition(|other| *other == index) {
+            self.cached.remove(place);
         }
-        self.at_hand.push_back(index);
-        if self.at_hand.len() > self.room
-            && let Some(other) = self.at_hand.pop_front()
+        self.cached.push_back(index);
+        if self.cached.len() > self.cache_size
+            && let Some(other) = self.cached.pop_front()
         {
-            self.people[other].table = None;
+            self.users[other].table = None;
         }
     }
 
     pub(super) fn table(&mut self, index: usize, at: i64, price: f64) -> Option<Table> {
-        let class = self.people[index].open;
+        let class = self.users[index].open;
         let (mut opens, mut until) = self.hours[class].span_at(at)?;
         let mut end = until;
         if until - opens > 30 * 3_600_000 {
@@ -116,7 +116,7 @@ impl Pacer {
             let (day, ms) = split(from + offset + step as i64 * MINUTE_MS);
             if joins.as_ref().is_none_or(|(known, _)| *known != day) {
                 let before = self.before(class, day);
-                let ahead = self.joins.ahead(&self.people[index].join_rates, &self.histories[index], &before);
+                let ahead = self.joins.ahead(&self.users[index].join_rates, &self.histories[index], &before);
                 if joins.is_none() || step <= PRELUDE {
                     patterns = ahead.patterns;
                 }
@@ -129,9 +129,9 @@ impl Pacer {
         let trend = Trend::new(&chance, &back);
         let longest =
             usize::try_from(duration_ms(self.settings.max_interval) / MINUTE_MS).unwrap_or(usize::MAX);
-        let ((cost, calls), stay, end) = (self.following(price), self.residual(), trend.end());
+        let ((cost, calls), visit, end) = (self.following(price), self.residual(), trend.end());
         let found = |to: usize, known: &Outlook| {
-            let after = (to + stay).min(end);
+            let after = (to + visit).min(end);
             (known.value[after] + cost, known.calls[after] + calls)
         };
         let outlook = lookahead::outlook(&trend, found, price, (0.0, 0.0), longest.max(1));
@@ -141,14 +141,14 @@ impl Pacer {
     pub(super) fn view(&self, index: usize, table: &Table, at: i64, price: f64) -> View {
         let from = minute_of(table, at);
         let count = VISIT_AHEAD.min(table.trend.end() - from);
-        let watched = &self.people[index];
+        let watched = &self.users[index];
         let mut chance = vec![0.0; count];
         if let Some(inside) = &watched.inside {
             let midnight = i64::from(inside.day) * DAY_MS - table.offset;
             let since = table.from + from as i64 * MINUTE_MS - midnight;
             let class = watched.open;
             let before = self.before_known(class, inside.day);
-            chance = self.durations.ahead(&self.histories[index], &before, &inside.stay, since, count);
+            chance = self.durations.ahead(&self.histories[index], &before, &inside.visit, since, count);
         }
         let trend = Trend::new(&chance, &table.chance[from..from + count]);
         let at_end = (table.outlook.value[from + count], table.outlook.calls[from + count]);

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use super::super::co_meetings::{CoMeetingGraph, CoMeetings};
 use super::super::duration_model::DurationModel;
-use super::super::hours::Hours;
 use super::super::join_model::{JoinModel, UserJoinRates};
+use super::super::open_spans::OpenSpans;
 use super::super::visit_history::{ComparableDays, LocalVisit, SLOTS, VisitHistory, split};
 use super::types::Visit;
 use super::{DAY_MS, Pacer};
@@ -19,12 +19,12 @@ use crate::time::Timestamp;
 impl Pacer {
     /// Replaces everything learned by these visits, up to `now`; the price and the known states are kept.
     pub fn learn_from(&mut self, visits: &[Visit], now: Timestamp) {
-        let people = self.people.len();
-        self.histories = vec![VisitHistory::default(); people];
-        self.co_meetings = vec![CoMeetings::default(); people];
+        let users = self.users.len();
+        self.histories = vec![VisitHistory::default(); users];
+        self.co_meetings = vec![CoMeetings::default(); users];
         (self.joins, self.durations, self.co_meeting_graph) =
             (JoinModel::default(), DurationModel::default(), CoMeetingGraph::default());
-        for watched in &mut self.people {
+        for watched in &mut self.users {
             watched.join_rates = UserJoinRates::default();
             (watched.table, watched.made) = (None, None);
             if let Some(inside) = &mut watched.inside {
@@ -33,25 +33,25 @@ impl Pacer {
         }
         let mut days: BTreeMap<i32, Vec<(u32, LocalVisit)>> = BTreeMap::new();
         for visit in visits {
-            let (day, stay) = self.on_the_wall(visit.conference, visit.joined, visit.left);
-            days.entry(day).or_default().push((visit.person, stay));
+            let (day, local) = self.on_the_wall(visit.conference, visit.joined, visit.left);
+            days.entry(day).or_default().push((visit.user, local));
         }
         let today = split(self.local(now.as_ms())).0;
         self.learned = days.keys().next().map(|first| first - 1);
-        for (day, stays) in days {
+        for (day, visits) in days {
             self.learn_until(day.min(today) - 1);
-            for (person, stay) in stays {
-                self.histories[person as usize].note(day, stay);
+            for (user, visit) in visits {
+                self.histories[user as usize].note(day, visit);
             }
         }
         self.learn_until(today - 1);
     }
 
     /// Learns the days that have ended.
-    pub(super) fn turn(&mut self, now: Timestamp) {
+    pub(super) fn advance_to(&mut self, now: Timestamp) {
         let at = now.as_ms();
-        if at < self.laid_out.0 + DAY_MS || at > self.laid_out.1 - 40 * DAY_MS {
-            self.lay_out(at);
+        if at < self.computed.0 + DAY_MS || at > self.computed.1 - 40 * DAY_MS {
+            self.compute_open_spans(at);
         }
         let today = split(self.local(at)).0;
         if self.learned.is_none() {
@@ -63,7 +63,7 @@ impl Pacer {
                 price.day_over();
             }
             self.members.retain(|_, members| {
-                members.retain(|who| self.people[*who as usize].inside.is_some());
+                members.retain(|who| self.users[*who as usize].inside.is_some());
                 !members.is_empty()
             });
         }
@@ -79,12 +79,12 @@ impl Pacer {
             for class in 0..self.settings.open.len() {
                 befores.push(self.before(class, day));
             }
-            for index in 0..self.people.len() {
-                let class = self.people[index].open;
+            for index in 0..self.users.len() {
+                let class = self.users[index].open;
                 let open = self.open_on(class, day);
                 let before = &befores[class];
                 self.joins.learn(
-                    &mut self.people[index].join_rates,
+                    &mut self.users[index].join_rates,
                     &self.histories[index],
                     before,
                     day,
@@ -93,7 +93,7 @@ impl Pacer {
                 self.durations.learn(&self.histories[index], before, day);
             }
             let histories: Vec<&VisitHistory> = self.histories.iter().collect();
-            let of = |index: usize| befores[self.people[index].open].clone();
+            let of = |index: usize| befores[self.users[index].open].clone();
             self.co_meeting_graph.learn(day, of, &histories, &mut self.co_meetings);
         }
     }
@@ -116,7 +116,7 @@ impl Pacer {
         let offset = self.local(noon) - noon;
         let midnight = i64::from(day) * DAY_MS - offset;
         let open = &self.settings.open[class];
-        let hours = Hours::of(open, Timestamp::from_ms(midnight), Timestamp::from_ms(midnight + DAY_MS));
+        let hours = OpenSpans::of(open, Timestamp::from_ms(midnight), Timestamp::from_ms(midnight + DAY_MS));
         let mut bits = 0;
         for slot in 0..SLOTS {
             if hours.span_at(midnight + slot as i64 * 900_000).is_some() {
@@ -128,10 +128,10 @@ impl Pacer {
     }
 
     /// Lays out the open time around `at`.
-    pub(super) fn lay_out(&mut self, at: i64) {
-        self.laid_out = (at - 3 * DAY_MS, at + 75 * DAY_MS);
-        let (from, to) = (Timestamp::from_ms(self.laid_out.0), Timestamp::from_ms(self.laid_out.1));
-        self.hours = self.settings.open.iter().map(|open| Hours::of(open, from, to)).collect();
+    pub(super) fn compute_open_spans(&mut self, at: i64) {
+        self.computed = (at - 3 * DAY_MS, at + 75 * DAY_MS);
+        let (from, to) = (Timestamp::from_ms(self.computed.0), Timestamp::from_ms(self.computed.1));
+        self.hours = self.settings.open.iter().map(|open| OpenSpans::of(open, from, to)).collect();
     }
 
     pub(super) fn on_the_wall(

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::co_meetings::{CoMeetingGraph, CoMeetings};
 use super::duration_model::DurationModel;
-use super::hours::Hours;
 use super::join_model::JoinModel;
+use super::open_spans::OpenSpans;
 use super::shadow_price::ShadowPrice;
 use super::visit_history::{LocalVisit, VisitHistory};
 use crate::time::{Timestamp, duration_ms};
@@ -25,7 +25,7 @@ mod types;
 mod watched;
 
 pub use spending::whole_calls;
-pub use types::{CallBudget, Next, Person, Rule, Seen, Settings, SweepAllocation, Visit, Why};
+pub use types::{CallBudget, PacedUser, PollDecision, Rule, Seen, Settings, SweepAllocation, Visit, Why};
 use watched::{Inside, Watched, minute_of};
 
 const MINUTE_MS: i64 = 60_000;
@@ -35,13 +35,13 @@ const ENOUGH: f64 = 20.0;
 /// Below this interval the rule's resolution of a minute is too coarse, and there is nothing to save.
 const FINE_MS: i64 = 120_000;
 /// Forecasts of this many users are cached; one is up to 100 KB. Others are computed again when needed.
-const AT_HAND: usize = 64;
+const CACHED_FORECASTS: usize = 64;
 
 /// The pacer of one group of users.
 #[derive(Clone, Debug)]
 pub struct Pacer {
     settings: Settings,
-    people: Vec<Watched>,
+    users: Vec<Watched>,
     histories: Vec<VisitHistory>,
     co_meetings: Vec<CoMeetings>,
     joins: JoinModel,
@@ -52,36 +52,36 @@ pub struct Pacer {
     price: Option<ShadowPrice>,
     /// The last local day learned.
     learned: Option<i32>,
-    hours: Vec<Hours>,
+    hours: Vec<OpenSpans>,
     /// `hours` cover the time between these instants.
-    laid_out: (i64, i64),
+    computed: (i64, i64),
     /// Number of users by open time.
     counts: Vec<f64>,
     /// Cache of the open quarters by open time and day.
     open_slots: BTreeMap<(usize, i32), u128>,
     /// Users with a cached forecast, least recently used first.
-    at_hand: VecDeque<usize>,
+    cached: VecDeque<usize>,
     /// Size of that cache.
-    room: usize,
+    cache_size: usize,
 }
 
 impl Pacer {
     /// A pacer without history.
-    pub fn new(settings: Settings, people: &[Person], now: Timestamp) -> Self {
+    pub fn new(settings: Settings, users: &[PacedUser], now: Timestamp) -> Self {
         let mut counts = vec![0.0; settings.open.len()];
-        for person in people {
-            counts[person.open] += 1.0;
+        for user in users {
+            counts[user.open] += 1.0;
         }
-        let watched = |person: &Person| Watched {
-            key: person.key,
-            open: person.open,
+        let watched = |user: &PacedUser| Watched {
+            key: user.key,
+            open: user.open,
             anchor: now.as_ms(),
             ..Watched::default()
         };
         let mut pacer = Self {
-            people: people.iter().map(watched).collect(),
-            histories: vec![VisitHistory::default(); people.len()],
-            co_meetings: vec![CoMeetings::default(); people.len()],
+            users: users.iter().map(watched).collect(),
+            histories: vec![VisitHistory::default(); users.len()],
+            co_meetings: vec![CoMeetings::default(); users.len()],
             joins: JoinModel::default(),
             durations: DurationModel::default(),
             co_meeting_graph: CoMeetingGraph::default(),
@@ -89,89 +89,89 @@ impl Pacer {
             price: None,
             learned: None,
             hours: Vec::new(),
-            laid_out: (0, 0),
+            computed: (0, 0),
             counts,
             open_slots: BTreeMap::new(),
-            at_hand: VecDeque::new(),
-            room: AT_HAND,
+            cached: VecDeque::new(),
+            cache_size: CACHED_FORECASTS,
             settings,
         };
-        pacer.lay_out(now.as_ms());
+        pacer.compute_open_spans(now.as_ms());
         pacer
     }
 
     /// Caches the forecasts of all users: faster, with more memory, and the same decisions.
     #[must_use]
-    pub fn at_ease(self) -> Self {
-        Self { room: usize::MAX, ..self }
+    pub fn with_full_cache(self) -> Self {
+        Self { cache_size: usize::MAX, ..self }
     }
 
-    /// Takes an answer about `person`. Returns the other users whose next poll may have moved.
-    pub fn observed(&mut self, person: u32, now: Timestamp, seen: &[Seen]) -> Vec<u32> {
-        self.turn(now);
+    /// Takes an answer about `user`. Returns the other users whose next poll may have moved.
+    pub fn observed(&mut self, user: u32, now: Timestamp, seen: &[Seen]) -> Vec<u32> {
+        self.advance_to(now);
         let mut moved = BTreeSet::new();
         let now_ms = now.as_ms();
-        let before = self.people[person as usize].inside.as_ref().map(|inside| inside.conference);
+        let before = self.users[user as usize].inside.as_ref().map(|inside| inside.conference);
         let mut running: Option<(Seen, i32, LocalVisit)> = None;
         for record in seen {
-            let (day, stay) = self.on_the_wall(record.conference, record.joined, record.left);
-            let new = self.histories[person as usize].note(day, stay);
+            let (day, visit) = self.on_the_wall(record.conference, record.joined, record.left);
+            let new = self.histories[user as usize].note(day, visit);
             if record.left.is_none() {
                 if running.as_ref().is_none_or(|(other, ..)| other.joined <= record.joined) {
-                    running = Some((*record, day, stay));
+                    running = Some((*record, day, visit));
                 }
                 if new {
-                    self.joined(person, record, now_ms, &mut moved);
+                    self.joined(user, record, now_ms, &mut moved);
                 } else {
-                    self.still_there(person, record.conference, now_ms, &mut moved);
+                    self.still_there(user, record.conference, now_ms, &mut moved);
                 }
-                self.members.entry(record.conference).or_default().insert(person);
+                self.members.entry(record.conference).or_default().insert(user);
             }
         }
         if let Some(left) =
             before.filter(|left| seen.iter().all(|r| r.conference != *left || r.left.is_some()))
         {
             let when = seen.iter().filter(|r| r.conference == left).filter_map(|r| r.left).max();
-            self.left(person, left, when.map_or(now_ms, Timestamp::as_ms), now_ms, &mut moved);
+            self.left(user, left, when.map_or(now_ms, Timestamp::as_ms), now_ms, &mut moved);
         }
-        let watched = &mut self.people[person as usize];
+        let watched = &mut self.users[user as usize];
         watched.last_poll = Some(now_ms);
         (watched.anchor, watched.wrong) = (now_ms, 0.0);
-        watched.inside = running.map(|(record, day, stay)| Inside {
+        watched.inside = running.map(|(record, day, visit)| Inside {
             conference: record.conference,
             day,
-            stay,
+            visit,
             view: None,
         });
-        moved.remove(&person);
+        moved.remove(&user);
         moved.into_iter().collect()
     }
 
-    /// The next poll of `person`. Strictly later than `now`.
-    pub fn next_poll_at(&mut self, person: u32, now: Timestamp, call_budget: &CallBudget) -> Next {
-        self.turn(now);
+    /// The next poll of `user`. Strictly later than `now`.
+    pub fn next_poll_at(&mut self, user: u32, now: Timestamp, call_budget: &CallBudget) -> PollDecision {
+        self.advance_to(now);
         let at = now.as_ms();
-        let index = person as usize;
-        let open = self.people[index].open;
+        let index = user as usize;
+        let open = self.users[index].open;
         let Some((start, end)) = self.hours[open].span_at(at) else {
             let opens = self.hours[open].open_from(at).unwrap_or(at + DAY_MS);
             let why = Why { rule: Rule::Closed, ..Why::default() };
-            return Next::Replan(Timestamp::from_ms(opens.max(at + 1)), why);
+            return PollDecision::Replan(Timestamp::from_ms(opens.max(at + 1)), why);
         };
         let min_ms = duration_ms(self.settings.min_interval).max(1);
         let even_ms = self.even_ms(at, call_budget);
-        let soonest = self.people[index].last_poll.map_or(at + 1, |last| (last + min_ms).max(at + 1));
+        let soonest = self.users[index].last_poll.map_or(at + 1, |last| (last + min_ms).max(at + 1));
         if call_budget.calls.is_none() || even_ms <= FINE_MS {
             let interval = Duration::from_millis(u64::try_from(even_ms.max(min_ms)).unwrap_or(1));
             return self.evenly(index, at, interval, Rule::Plenty);
         }
-        let standing = self.standing(at, (start, end), call_budget);
-        if call_budget.calls.is_some_and(|calls| call_budget.used >= calls) || standing.spent() {
-            let why = Why { rule: Rule::Spent, lead: standing.lead(), ..Why::default() };
+        let spending = self.spending_state(at, (start, end), call_budget);
+        if call_budget.calls.is_some_and(|calls| call_budget.used >= calls) || spending.spent() {
+            let why = Why { rule: Rule::Spent, lead: spending.lead(), ..Why::default() };
             return self.after_closing(index, at, end, why);
         }
         if let Some(sweeps) = &call_budget.sweeps {
-            return self.beside_sweeps(index, at, soonest, sweeps, (call_budget, &standing));
+            return self.beside_sweeps(index, at, soonest, sweeps, (call_budget, &spending));
         }
         if self.joins.seen() < ENOUGH {
             let interval = Duration::from_millis(u64::try_from(even_ms.max(min_ms)).unwrap_or(1));
@@ -180,9 +180,9 @@ impl Pacer {
         if self.price.is_none() {
             self.set_price(at, call_budget);
         }
-        let price = self.price.as_mut().map_or(1.0, |price| price.now(&standing));
+        let price = self.price.as_mut().map_or(1.0, |price| price.now(&spending));
         self.prepare(index, at, price);
-        self.choose(index, at, soonest, price, standing.lead())
+        self.choose(index, at, soonest, price, spending.lead())
     }
 
     /// The price of a call now, in wrong minutes, if there is one.
@@ -190,18 +190,18 @@ impl Pacer {
         self.price.as_ref().map(ShadowPrice::base)
     }
 
-    /// Expected wrong minutes and calls of `person` from `now` to closing.
-    pub fn expected(&mut self, person: u32, now: Timestamp, call_budget: &CallBudget) -> (f64, f64) {
-        self.turn(now);
+    /// Expected wrong minutes and calls of `user` from `now` to closing.
+    pub fn expected(&mut self, user: u32, now: Timestamp, call_budget: &CallBudget) -> (f64, f64) {
+        self.advance_to(now);
         if self.price.is_none() {
             self.set_price(now.as_ms(), call_budget);
         }
         let price = self.price.as_ref().map_or(1.0, ShadowPrice::base);
-        if self.hours[self.people[person as usize].open].span_at(now.as_ms()).is_none() {
+        if self.hours[self.users[user as usize].open].span_at(now.as_ms()).is_none() {
             return (0.0, 0.0);
         }
-        self.prepare(person as usize, now.as_ms(), price);
-        let Some(table) = &self.people[person as usize].table else { return (0.0, 0.0) };
+        self.prepare(user as usize, now.as_ms(), price);
+        let Some(table) = &self.users[user as usize].table else { return (0.0, 0.0) };
         let at = minute_of(table, now.as_ms());
         let (value, calls) = (table.outlook.value[at], table.outlook.calls[at]);
         ((value - price * calls).max(0.0), calls)

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use super::super::even::Phase;
-use super::super::hours::Hours;
+use super::super::open_spans::OpenSpans;
 use super::super::shadow_price::{ShadowPrice, SpendingState};
 use super::super::visit_history::split;
-use super::types::{CallBudget, Next, Rule, Why};
+use super::types::{CallBudget, PollDecision, Rule, Why};
 use super::watched::minute_of;
 use super::{DAY_MS, Pacer};
 use crate::time::{Timestamp, duration_ms};
@@ -19,12 +19,17 @@ const CHEAPEST: f64 = 1e-3;
 const DEAREST: f64 = 1e3;
 /// and is found by so many halvings of the orders of magnitude between them,
 const HALVINGS: u32 = 10;
-/// from what so many people would take on so many open days: five are a week of most people.
+/// from what so many users would take on so many open days: five are a week of most users.
 const ASKED: usize = 24;
 const DAYS_ASKED: usize = 5;
 
 impl Pacer {
-    pub(super) fn standing(&self, at: i64, span: (i64, i64), call_budget: &CallBudget) -> SpendingState {
+    pub(super) fn spending_state(
+        &self,
+        at: i64,
+        span: (i64, i64),
+        call_budget: &CallBudget,
+    ) -> SpendingState {
         let (from, until) = (call_budget.from.as_ms(), call_budget.until.as_ms());
         let all = self.open_minutes(from, until).max(1.0);
         let closes = span.1.min(self.midnight_after(at));
@@ -45,9 +50,9 @@ impl Pacer {
         Duration::from_secs_f64((ms / 1000.0).clamp(0.0, 2.7e6)).as_millis().try_into().unwrap_or(i64::MAX)
     }
 
-    /// Person-minutes of open time in `[from, to)`.
+    /// PacedUser-minutes of open time in `[from, to)`.
     pub(super) fn open_minutes(&self, from: i64, to: i64) -> f64 {
-        let open = |(hours, count): (&Hours, &f64)| hours.open_ms(from, to) as f64 * count / 60_000.0;
+        let open = |(hours, count): (&OpenSpans, &f64)| hours.open_ms(from, to) as f64 * count / 60_000.0;
         self.hours.iter().zip(&self.counts).map(open).sum()
     }
 
@@ -56,23 +61,23 @@ impl Pacer {
         (i64::from(split(at + offset).0) + 1) * DAY_MS - offset
     }
 
-    pub(super) fn after_closing(&self, index: usize, at: i64, closes: i64, why: Why) -> Next {
+    pub(super) fn after_closing(&self, index: usize, at: i64, closes: i64, why: Why) -> PollDecision {
         let again = closes.min(self.midnight_after(at)).max(at + 1);
-        let opens = self.hours[self.people[index].open].open_from(again).unwrap_or(again);
-        Next::Replan(Timestamp::from_ms(opens), why)
+        let opens = self.hours[self.users[index].open].open_from(again).unwrap_or(again);
+        PollDecision::Replan(Timestamp::from_ms(opens), why)
     }
 
     /// Even spreading over open time.
-    pub(super) fn evenly(&self, index: usize, at: i64, interval: Duration, rule: Rule) -> Next {
-        let watched = &self.people[index];
+    pub(super) fn evenly(&self, index: usize, at: i64, interval: Duration, rule: Rule) -> PollDecision {
+        let watched = &self.users[index];
         let why = Why { rule, inside: watched.inside.is_some(), ..Why::default() };
         let step = match watched.last_poll {
             Some(last) => duration_ms(interval) - self.hours[watched.open].open_ms(last, at),
             None => duration_ms(Phase::from_key(watched.key).within(interval)),
         };
         match self.hours[watched.open].after(at, step.max(1)) {
-            Some(when) => Next::Poll(Timestamp::from_ms(when), why),
-            None => Next::Replan(Timestamp::from_ms(at + DAY_MS), why),
+            Some(when) => PollDecision::Poll(Timestamp::from_ms(when), why),
+            None => PollDecision::Replan(Timestamp::from_ms(at + DAY_MS), why),
         }
     }
 
@@ -95,19 +100,19 @@ impl Pacer {
     /// Calls of a user in a minute of open time at this price, estimated from a few users' coming days.
     fn calls_a_minute(&mut self, at: i64, price: f64) -> f64 {
         let (mut calls, mut minutes) = (0.0, 0.0);
-        for index in (0..self.people.len()).step_by(self.people.len().div_ceil(ASKED).max(1)) {
-            let open = self.people[index].open;
+        for index in (0..self.users.len()).step_by(self.users.len().div_ceil(ASKED).max(1)) {
+            let open = self.users[index].open;
             let Some(mut from) = self.hours[open].open_from(at) else { continue };
-            let kept = self.people[index].clone();
+            let kept = self.users[index].clone();
             for _ in 0..DAYS_ASKED {
-                (self.people[index].table, self.people[index].made) = (None, None);
+                (self.users[index].table, self.users[index].made) = (None, None);
                 self.prepare(index, from, price);
-                let Some(table) = &self.people[index].table else { break };
+                let Some(table) = &self.users[index].table else { break };
                 calls += table.outlook.calls[minute_of(table, table.opens)];
                 minutes += (table.until - table.opens) as f64 / 60_000.0;
                 from = self.hours[open].open_from(table.until).unwrap_or(table.until);
             }
-            self.people[index] = kept;
+            self.users[index] = kept;
         }
         calls / minutes.max(1.0)
     }

@@ -24,7 +24,7 @@ pub struct Settings {
 
 /// A user to be paced.
 #[derive(Clone, Copy, Debug)]
-pub struct Person {
+pub struct PacedUser {
     /// A fixed number for spreading: [`Phase::key`](crate::policy::pace::Phase::key).
     pub key: u64,
     /// Index into [`Settings::open`].
@@ -34,8 +34,8 @@ pub struct Person {
 /// A finished or running visit from the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Visit {
-    /// Index of the person.
-    pub person: u32,
+    /// Index of the user.
+    pub user: u32,
     /// Key of the conference ([`conference_key`](crate::policy::pace::conference_key)).
     pub conference: u64,
     /// When it began.
@@ -82,7 +82,7 @@ pub struct SweepAllocation {
 
 /// The next step for a user.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Next {
+pub enum PollDecision {
     /// Poll at this time.
     Poll(Timestamp, Why),
     /// Do not poll before this time; decide again then. A re-plan time is not a poll.

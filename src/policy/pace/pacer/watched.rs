@@ -11,7 +11,7 @@ use super::MINUTE_MS;
 pub(super) struct Inside {
     pub(super) conference: u64,
     pub(super) day: i32,
-    pub(super) stay: LocalVisit,
+    pub(super) visit: LocalVisit,
     pub(super) view: Option<View>,
 }
 

@@ -101,10 +101,10 @@ impl Poller {
             people.map(|(number, &(person, _))| (self.users[person].person_id, number)).collect();
         let lived = |lesson: &Lesson| {
             let &Lesson { conference, joined, left, person_id } = lesson;
-            Some(Lived { person: *numbers.get(&person_id)?, conference, joined, left })
+            Some(Lived { user: *numbers.get(&person_id)?, conference, joined, left })
         };
         let mut visits: Vec<Lived> = lessons.iter().filter_map(lived).collect();
-        visits.sort_by_key(|visit| (visit.joined, visit.person, visit.conference));
+        visits.sort_by_key(|visit| (visit.joined, visit.user, visit.conference));
         visits
     }
 

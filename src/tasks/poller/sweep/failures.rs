@@ -40,7 +40,7 @@ impl Poller {
         let (org, class, text) = (&self.upstreams[index].name, error.class, &error.text);
         let (code, request_id) = (error.code.as_deref(), error.request_id.as_deref());
         if refused {
-            if sweeping.trust.refuse() {
+            if sweeping.trust.mark_refused() {
                 sweeping.refusal = Some(text.clone());
                 sweeping.keep.touched = true;
                 tracing::warn!(%org, class, text, code, request_id, "DingTalk refuses the calls about meetings: no sweeps, everybody is looked at alone");

@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::names::STRANGERS;
 use super::{REFUSED_AFTER, Sweeping};
 use crate::ids::ConferenceId;
-use crate::policy::sweep::again::Again;
-use crate::policy::sweep::verdict::{self, Change};
+use crate::policy::sweep::decision::{self, PresenceChange};
+use crate::policy::sweep::recheck::Recheck;
 use crate::presence::glance::{self, Glance, OUTRANKED_FOR, Says, Sweep};
 use crate::presence::sweep;
 use crate::tasks::poller::Poller;
@@ -49,7 +49,7 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 struct Heard {
     inside: usize,
-    changes: Vec<(UserKey, Change)>,
+    changes: Vec<(UserKey, PresenceChange)>,
     /// Who changed in which meeting, and whether by coming.
     turns: Vec<(UserKey, ConferenceId, bool)>,
     /// Who is inside, as believed.
@@ -67,9 +67,9 @@ impl Heard {
     }
 
     /// What is asked for again if these are looked at.
-    fn again(&self, looks: &[UserKey]) -> Again<&ConferenceId> {
+    fn again(&self, looks: &[UserKey]) -> Recheck<&ConferenceId> {
         let others = self.turns.iter().filter(|(person, ..)| !looks.contains(person));
-        Again::of(others.map(|(_, meeting, came)| (meeting, *came)))
+        Recheck::of(others.map(|(_, meeting, came)| (meeting, *came)))
     }
 }
 
@@ -81,13 +81,13 @@ impl Sweeping {
     }
 
     /// What a sweep changes is asked for again: now if members are, else then.
-    fn ask_again(&mut self, again: Again<ConferenceId>, then: Timestamp) {
+    fn ask_again(&mut self, again: Recheck<ConferenceId>, then: Timestamp) {
         if again.is_empty() || self.agains == MOST_AGAIN {
             return;
         }
         self.agains += 1;
         let by_members = again.by_members() && self.members_refused < REFUSED_AFTER;
-        let Again { entered, mut others } = again;
+        let Recheck { entered, mut others } = again;
         if by_members {
             self.entered = entered;
         } else {
@@ -105,7 +105,7 @@ impl Sweeping {
 
     /// Whether sweeps are known to show this person where they sit.
     pub(super) fn shows(&self, person: UserKey) -> bool {
-        self.stood.contains(&person) || self.trust.has_seen(person)
+        self.stood.contains(&person) || self.trust.has_listed(person)
     }
 }
 
@@ -120,29 +120,30 @@ impl Poller {
         let sweeping = self.sweeps.of(index);
         sweeping.stood.extend(&heard.stood);
         sweeping.held = None;
-        let trusted = sweeping.trust.is_earned();
+        let trusted = sweeping.trust.is_trusted();
         let verdict = if sweep.asked.is_none() {
             sweeping.inside = heard.inside;
-            verdict::judge(trusted, heard.inside, &heard.changes, &verdict::alone(heard.came()))
+            decision::decide(trusted, heard.inside, &heard.changes, &decision::joined_alone(heard.came()))
         } else {
-            verdict::judge_again(trusted, heard.inside.max(sweeping.inside), &heard.changes)
+            decision::decide_recheck(trusted, heard.inside.max(sweeping.inside), &heard.changes)
         };
         if sweep.asked.is_none() {
-            let more = if trusted { verdict.calls(&heard.again(&verdict.looks)) } else { 0 };
+            let more = if trusted { verdict.calls(&heard.again(&verdict.polls)) } else { 0 };
             let more = u32::try_from(more).unwrap_or(u32::MAX);
-            sweeping.timetable.paid(f64::from(calls.saturating_add(more)));
+            sweeping.timetable.record_cost(f64::from(calls.saturating_add(more)));
             let since = sweeping.last.replace(Arc::clone(&sweep)).map(|last| last.observed_at);
             sweeping.swept = Some(now);
-            let changes = heard.changes.iter().filter(|(_, change)| *change != Change::Odd).count();
-            sweeping.timetable.changed(since, now, changes, self.settings.time_zone);
+            let changes =
+                heard.changes.iter().filter(|(_, change)| *change != PresenceChange::Unclear).count();
+            sweeping.timetable.record_changes(since, now, changes, self.settings.time_zone);
             sweeping.agains = 0;
         }
         tracing::debug!(
             org = %self.upstreams[index].name, calls, trusted, meetings = sweep.meetings.len(),
             inside = heard.inside, changes = heard.changes.len(), "a sweep"
         );
-        if !verdict.believed {
-            if self.hint(index, &verdict.looks, MOST_HINTS, now) == 0
+        if !verdict.trusted {
+            if self.hint(index, &verdict.polls, MOST_HINTS, now) == 0
                 && self.hint(index, &heard.sitting, VERIFIED, now) == 0
             {
                 self.hint(index, &heard.teachers, TAUGHT_BY, now);
@@ -150,9 +151,9 @@ impl Poller {
             return;
         }
         let vouched = self.sweeps.of(index).vouched.is_some_and(|at| now.since(at) < HELD_FOR);
-        match verdict.first.first() {
+        match verdict.poll_first.first() {
             Some(&person) if !vouched => self.hold(index, sweep, person, now),
-            _ => self.believe(index, &sweep, &verdict.looks, now),
+            _ => self.believe(index, &sweep, &verdict.polls, now),
         }
     }
 
@@ -183,11 +184,11 @@ impl Poller {
             let still = any(|says| *says == Says::StillInside);
             heard.inside += usize::from(left || still);
             let change = if any(|says| *says == Says::Odd) {
-                Change::Odd
+                PresenceChange::Unclear
             } else if left {
-                Change::Leaves
+                PresenceChange::Leaves
             } else if any(|says| *says == Says::Joined) {
-                Change::Joins
+                PresenceChange::Joins
             } else {
                 heard.sitting.extend(still.then_some(person));
                 continue;
@@ -246,7 +247,7 @@ impl Poller {
     pub(super) fn believe_held(&mut self, index: usize, now: Timestamp) {
         let sweeping = self.sweeps.of(index);
         let Some(held) = sweeping.held.take_if(|held| held.granted || now > held.until) else { return };
-        if held.granted && sweeping.trust.is_earned() {
+        if held.granted && sweeping.trust.is_trusted() {
             sweeping.vouched = Some(now);
             self.believe(index, &held.sweep, &[], now);
         }
@@ -289,7 +290,7 @@ impl Poller {
         }
         self.sweeps
             .of(index)
-            .ask_again(Again::of(turns), now.plus(AGAIN_AFTER.max(self.settings.min_interval)));
+            .ask_again(Recheck::of(turns), now.plus(AGAIN_AFTER.max(self.settings.min_interval)));
         self.hint(index, looks, usize::MAX, now);
     }
 
@@ -340,9 +341,9 @@ mod tests {
         let meeting = |id: &str| ConferenceId::parse(id).unwrap();
         let (then, later) = (Timestamp::from_ms(30_000), Timestamp::from_ms(31_000));
         let mut sweeping = Sweeping::default();
-        sweeping.ask_again(Again::of([(meeting("came"), true), (meeting("left"), false)]), then);
+        sweeping.ask_again(Recheck::of([(meeting("came"), true), (meeting("left"), false)]), then);
         assert_eq!(sweeping.entered, [meeting("came")].into());
-        sweeping.ask_again(Again::of([(meeting("came"), false)]), later);
+        sweeping.ask_again(Recheck::of([(meeting("came"), false)]), later);
         assert_eq!(sweeping.again, Some((then, [meeting("came"), meeting("left")].into())));
     }
 }

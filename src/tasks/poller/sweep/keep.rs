@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::Sweeping;
 use crate::policy::quota::Month;
-use crate::policy::sweep::spending::Spending;
-use crate::policy::sweep::trust::{Kept, STALE_AFTER, Trust};
+use crate::policy::sweep::budget_split::BudgetSplit;
+use crate::policy::sweep::confidence::{STALE_AFTER, StoredConfidence, SweepConfidence};
 use crate::policy::sweep::why_off;
 use crate::store::StoreError;
 use crate::store::sweeps::{SweepRow, SweptPerson};
@@ -63,7 +63,7 @@ impl Sweeping {
     pub(super) fn spend(&mut self, month: Month, calls: u32) {
         let spent = self.spent.filter(|(of, _)| *of == month).map_or(0, |(_, calls)| calls);
         self.spent = Some((month, spent.saturating_add(u64::from(calls))));
-        self.spending.swept(u64::from(calls));
+        self.spending.record_sweep(u64::from(calls));
         self.keep.note(None);
     }
 }
@@ -88,7 +88,7 @@ impl Poller {
                 counts.entry(index).or_default().insert(person, (seen, unseen));
             }
             if userid.is_some() {
-                self.sweeps.of(index).ids.know(person, userid);
+                self.sweeps.of(index).ids.set_userid(person, userid);
             }
         }
         for row in rows {
@@ -98,10 +98,11 @@ impl Poller {
             let month = self.upstreams[index].budget.month(now);
             let sweeping = self.sweeps.of(index);
             let stale = row.compared.is_none_or(|at| now.since(at) > STALE_AFTER) || row.ids.is_none();
-            let kept = Kept { agreed: row.agreed, needed: row.needed, all: (row.seen, row.unseen) };
-            sweeping.trust = Trust::recall(kept, counts.remove(&index).unwrap_or_default(), stale);
-            sweeping.spending = Spending::new(1.0 - sweeping.trust.coverage_of_all());
-            sweeping.ids.recall(row.ids);
+            let kept =
+                StoredConfidence { agreed: row.agreed, needed: row.needed, all: (row.seen, row.unseen) };
+            sweeping.trust = SweepConfidence::restore(kept, counts.remove(&index).unwrap_or_default(), stale);
+            sweeping.spending = BudgetSplit::new(1.0 - sweeping.trust.coverage_of_all());
+            sweeping.ids.restore_kind(row.ids);
             sweeping.compared = row.compared;
             sweeping.swept = row.swept;
             sweeping.spent = (row.month == month.to_string()).then_some((month, row.calls));
@@ -173,7 +174,7 @@ impl Poller {
     ) -> (SweepRow, Vec<SweptPerson>) {
         let upstream = &self.upstreams[index];
         let sweeping = self.sweeps.of(index);
-        let Kept { agreed, needed, all } = sweeping.trust.kept();
+        let StoredConfidence { agreed, needed, all } = sweeping.trust.stored();
         let (month, calls) = sweeping.spent.unwrap_or((upstream.budget.month(now), 0));
         let row = SweepRow {
             org: upstream.name.clone(),
@@ -204,14 +205,14 @@ impl Poller {
         let upstream = &self.upstreams[index];
         let nothing = Sweeping::default();
         let sweeping = self.sweeps.get(index).unwrap_or(&nothing);
-        let Kept { agreed, needed, .. } = sweeping.trust.kept();
+        let StoredConfidence { agreed, needed, .. } = sweeping.trust.stored();
         let limited = upstream.budget.limit().is_some();
         let off = why_off(self.settings.sweep, limited, upstream.share.paced_people());
         let (state, why) = if sweeping.trust.is_refused() {
             (SweepState::Refused, sweeping.refusal.clone())
         } else if let Some(why) = off {
             (SweepState::Off, Some(why.to_owned()))
-        } else if sweeping.trust.is_earned() {
+        } else if sweeping.trust.is_trusted() {
             (SweepState::Trusted, None)
         } else if sweeping.ids.is_refused() {
             let why = "the contacts may not be read, so it is not known whose ids sweeps show";
@@ -228,7 +229,7 @@ impl Poller {
             why,
             agreed: agreed.min(needed),
             needed,
-            ids: sweeping.ids.kind().map(crate::policy::sweep::ids::Kind::name),
+            ids: sweeping.ids.kind().map(crate::policy::sweep::ids::IdKind::name),
             calls: sweeping.spent.filter(|(of, _)| *of == month).map_or(0, |(_, calls)| calls),
             last: sweeping.swept,
         }

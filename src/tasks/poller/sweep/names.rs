@@ -14,7 +14,7 @@ use super::members::Seated;
 use super::weigh::Looked;
 use crate::dingtalk::error::{CallError, Verdict, class};
 use crate::ids::{ConferenceId, OrgName};
-use crate::policy::sweep::ids::{Kind, Lesson};
+use crate::policy::sweep::ids::{IdEvidence, IdKind};
 use crate::presence::glance::Sweep;
 use crate::tasks::poller::standing::Asked;
 use crate::tasks::poller::{Done, Poller};
@@ -70,7 +70,7 @@ impl Poller {
         let names = &mut self.sweeps.of(index).names;
         let upstream = &mut self.upstreams[index];
         let busy = upstream.in_flight >= upstream.places() || upstream.gap_untold;
-        if names.asking || busy || upstream.standing.shut.is_some() {
+        if names.asking || busy || upstream.standing.open.is_some() {
             return None;
         }
         let soonest = upstream.paused(now).unwrap_or(now);
@@ -109,7 +109,7 @@ impl Poller {
             }
             names.first.pop_front();
         }
-        if ids.kind() != Some(Kind::Userid) {
+        if ids.kind() != Some(IdKind::Userid) {
             return None;
         }
         let rest = names.rest.get_or_insert_with(|| people.keys().collect());
@@ -150,9 +150,9 @@ impl Poller {
         let owner = userid.as_deref().and_then(|userid| sweeping.ids.owner(userid));
         if let Some(owner) = owner.filter(|owner| self.users[*owner].gone) {
             // Taken off the list and put on it again, perhaps.
-            sweeping.ids.forget(owner);
+            sweeping.ids.remove(owner);
         }
-        sweeping.ids.know(person, userid);
+        sweeping.ids.set_userid(person, userid);
         sweeping.keep.note(Some(person));
         if sweeping.ids.kind().is_none() {
             self.learn_from_belief(index, person);
@@ -173,7 +173,7 @@ impl Poller {
             _ => false,
         };
         if refused {
-            if sweeping.ids.refuse() {
+            if sweeping.ids.mark_refused() {
                 sweeping.keep.touched = true;
                 tracing::warn!(%org, class, text, code, request_id, "the contacts may not be read: whose userids stand in sweeps is not known, and those people are looked at alone");
             }
@@ -223,30 +223,30 @@ impl Poller {
 
 impl Sweeping {
     /// Acts on what a look taught about ids.
-    pub(super) fn take_lesson(&mut self, person: UserKey, lesson: Lesson, org: &OrgName) {
+    pub(super) fn take_lesson(&mut self, person: UserKey, lesson: IdEvidence, org: &OrgName) {
         match lesson {
-            Lesson::Nothing => {}
-            Lesson::Learned(kind) => {
+            IdEvidence::Nothing => {}
+            IdEvidence::Learned(kind) => {
                 tracing::info!(%org, by = kind.name(), "a look shows by which ids sweeps name people");
-                self.trust.begin_anew();
+                self.trust.reset_agreements();
                 self.strangers = 0;
                 self.names.begin_anew();
                 self.keep.urgently();
             }
-            Lesson::Ask => {
+            IdEvidence::AskContacts => {
                 if !self.names.first.contains(&person) {
                     self.names.first.push_back(person);
                 }
             }
-            Lesson::Stranger => {
+            IdEvidence::Unmatched => {
                 self.strangers = self.strangers.saturating_add(1);
                 if self.strangers == STRANGERS {
                     tracing::info!(%org, "neither unionIds nor known userids of the watch list stand in the organisation's meetings where looks see people; sweeps are not believed");
                 }
             }
-            Lesson::Forgotten => {
+            IdEvidence::Reset => {
                 tracing::warn!(%org, "sweeps name people by other ids than before, it seems; they are only hints until that is learned anew");
-                self.trust.begin_anew();
+                self.trust.reset_agreements();
                 self.forget_questions();
                 self.due = None;
                 self.keep.urgently();

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::policy::pace::CallBudget;
 use crate::policy::pace::pacer::whole_calls;
-use crate::policy::sweep::timetable::wall;
-use crate::policy::sweep::{LEAST_PEOPLE, Sweeping as Wish};
+use crate::policy::sweep::schedule::local_minute;
+use crate::policy::sweep::{AUTO_MIN_USERS, SweepMode as Wish};
 use crate::tasks::poller::Poller;
 use crate::tasks::poller::hours::HoursKey;
 use crate::time::Timestamp;
@@ -44,7 +44,7 @@ impl Poller {
         let upstream = &self.upstreams[index];
         let limited = upstream.budget.limit().is_some();
         let wanted =
-            self.settings.sweep != Wish::Auto || (limited && upstream.share.paced_people() >= LEAST_PEOPLE);
+            self.settings.sweep != Wish::Auto || (limited && upstream.share.paced_people() >= AUTO_MIN_USERS);
         wanted.then_some(self.settings.sweep)
     }
 
@@ -57,10 +57,10 @@ impl Poller {
             return 0;
         }
         let trust = sweeping.map(|sweeping| &sweeping.trust);
-        let coverage = trust.map_or(1.0, super::Trust::coverage_of_all);
+        let coverage = trust.map_or(1.0, super::SweepConfidence::coverage_of_all);
         match wish {
             Wish::Off => 0,
-            Wish::Auto if trust.is_some_and(super::Trust::is_earned) => {
+            Wish::Auto if trust.is_some_and(super::SweepConfidence::is_trusted) => {
                 sweeping.map_or(0, |sweeping| sweeping.spending.for_sweeps(left))
             }
             Wish::Auto => whole_calls(left, PROBES * coverage.max(LEAST_COVERAGE)),
@@ -78,18 +78,18 @@ impl Poller {
     pub(in crate::tasks::poller) fn beside_sweeps(&self, index: usize, now: Timestamp) -> Option<CallBudget> {
         let sweeping = self.sweeps.get(index)?;
         let divides = self.wish(index) == Some(Wish::Auto)
-            && sweeping.trust.is_earned()
+            && sweeping.trust.is_trusted()
             && sweeping.failures < GIVEN_BACK_AFTER;
         let left = self.left_for_paced(index, now).filter(|_| divides)?;
         let until = self.upstreams[index].budget.month_ends_at(now);
-        Some(sweeping.spending.for_looks(until, sweeping.timetable.worth(), left))
+        Some(sweeping.spending.for_polls(until, sweeping.timetable.value_of_a_call(), left))
     }
 
     /// What sweeps and looks took yesterday divides the calls today.
     pub(in crate::tasks::poller) fn turn_spending(&mut self, index: usize, now: Timestamp) {
         let Some(left) = self.left_for_paced(index, now) else { return };
-        let day = wall(now, self.settings.time_zone).0;
-        self.sweeps.of(index).spending.turn(day, now, left);
+        let day = local_minute(now, self.settings.time_zone).0;
+        self.sweeps.of(index).spending.start_day(day, now, left);
     }
 
     /// The month's calls that are left for sweeps and paced people.
@@ -100,7 +100,7 @@ impl Poller {
 
     fn cost_of_sweep(&self, index: usize) -> f64 {
         self.sweeps.get(index).map_or_else(
-            || crate::policy::sweep::timetable::Timetable::default().cost(),
+            || crate::policy::sweep::schedule::SweepSchedule::default().cost(),
             |sweeping| sweeping.timetable.cost(),
         )
     }
@@ -139,7 +139,7 @@ impl Poller {
         }
         let every = match wish {
             Wish::Every(interval) => interval.max(SHORTEST),
-            Wish::Auto if sweeping.trust.is_earned() => {
+            Wish::Auto if sweeping.trust.is_trusted() => {
                 return match last {
                     // Over night everything changed.
                     Some(last) if now.since(last) < LONGEST * 2 => self.next_planned(index, now, closes),
@@ -163,10 +163,10 @@ impl Poller {
         let steady = self.every(index, now, closes);
         let calls = self.calls_until(index, now, closes);
         let timetable = &mut self.sweeps.of(index).timetable;
-        if !timetable.stands(now) {
+        if !timetable.has_plan(now) {
             timetable.replan(now, closes, calls, zone);
         }
-        let planned = timetable.next(now);
+        let planned = timetable.next_sweep(now);
         if timetable.expects_nothing() {
             return now.plus(steady.clamp(SHORTEST, LONGEST));
         }
@@ -175,7 +175,7 @@ impl Poller {
 
     /// Sweeps at one interval that spend what is for them.
     fn every(&self, index: usize, now: Timestamp, closes: Timestamp) -> Duration {
-        let trusted = self.sweeps.get(index).is_some_and(|sweeping| sweeping.trust.is_earned());
+        let trusted = self.sweeps.get(index).is_some_and(|sweeping| sweeping.trust.is_trusted());
         let cost = if trusted { self.cost_of_sweep(index) } else { PROBE_COST };
         let sweeps = self.calls_until(index, now, closes) / cost;
         let open = closes.since(now).as_secs_f64();
@@ -196,7 +196,7 @@ impl super::Sweeps {
     pub(in crate::tasks::poller) fn think_again(&mut self) {
         for sweeping in self.0.values_mut() {
             sweeping.due = None;
-            sweeping.timetable.think_again();
+            sweeping.timetable.discard_plan();
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Guards: a look is compared only with a sweep shortly before it, and only in what cannot have changed between the two;
 //! ids that match nobody are no contradiction, they are just not ours. Deliberately not here: the ledger
-//! (`policy::sweep::trust`).
+//! (`policy::sweep::confidence`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::collections::BTreeMap;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use super::Sweeping;
 use super::names::STRANGERS;
 use crate::ids::ConferenceId;
-use crate::policy::sweep::ids::Lesson;
-use crate::policy::sweep::spending::Spending;
-use crate::policy::sweep::trust::Finding;
+use crate::policy::sweep::budget_split::BudgetSplit;
+use crate::policy::sweep::confidence::Comparison;
+use crate::policy::sweep::ids::IdEvidence;
 use crate::presence::attendance::{AttendStatus, Phase};
 use crate::presence::belief::Belief;
 use crate::presence::glance::Sweep;
@@ -97,13 +97,13 @@ impl Poller {
         }
         for (person, meeting) in std::mem::take(&mut self.sweeps.of(index).suspicions) {
             if sweep.meetings.contains(&meeting) {
-                self.take_finding(person, Finding::Contradicts, now);
+                self.take_finding(person, Comparison::Contradicts, now);
             }
         }
     }
 
-    fn take_finding(&mut self, person: UserKey, finding: Finding, at: Timestamp) {
-        if finding == Finding::Nothing {
+    fn take_finding(&mut self, person: UserKey, finding: Comparison, at: Timestamp) {
+        if finding == Comparison::Nothing {
             return;
         }
         let watched = &self.users[person];
@@ -111,22 +111,22 @@ impl Poller {
         let (org, person_id) = (&self.upstreams[index].name, watched.person_id);
         let sweeping = self.sweeps.of(index);
         tracing::debug!(%org, person = person_id, ?finding, "a look after a sweep");
-        let before = sweeping.trust.is_earned();
+        let before = sweeping.trust.is_trusted();
         sweeping.compared = Some(at);
         sweeping.keep.note(Some(person));
-        if finding == Finding::Contradicts {
+        if finding == Comparison::Contradicts {
             sweeping.keep.urgently();
         }
-        if sweeping.trust.note(person, finding) {
+        if sweeping.trust.record(person, finding) {
             sweeping.forget_questions();
             let missing = sweeping.trust.missing();
             tracing::warn!(%org, person = person_id, missing, "a look contradicts the sweep before it; sweeps are only hints until looks agree with them again");
         }
-        if sweeping.trust.is_earned() != before {
+        if sweeping.trust.is_trusted() != before {
             sweeping.due = None;
             sweeping.keep.urgently();
             if !before {
-                sweeping.spending = Spending::new(1.0 - sweeping.trust.coverage_of_all());
+                sweeping.spending = BudgetSplit::new(1.0 - sweeping.trust.coverage_of_all());
                 tracing::info!(%org, "sweeps agree with looks and are believed from now on");
             }
             self.form_beside(index, &[], at);
@@ -154,7 +154,7 @@ impl Sweeping {
     /// A look that a sweep gave the reason for is one of its calls.
     fn count_look(&mut self, person: UserKey, at: Timestamp) {
         let because = self.hinted.get(&person).is_some_and(|hinted| at.since(*hinted) < COMPARED_FOR);
-        if because { self.spending.swept(1) } else { self.spending.looked() }
+        if because { self.spending.record_sweep(1) } else { self.spending.record_poll() }
     }
 
     /// Whether this is the look that a sweep's word waits for, and grants it.
@@ -177,9 +177,9 @@ impl Sweeping {
         union_id: &str,
         sweep: &Sweep,
         looked: &Looked<'_>,
-    ) -> Lesson {
+    ) -> IdEvidence {
         if !is_compared(sweep, looked) {
-            return Lesson::Nothing;
+            return IdEvidence::Nothing;
         }
         let sure = sweep.asked_at.minus(BLURRED);
         for visit in looked.belief.open_visits() {
@@ -192,17 +192,17 @@ impl Sweeping {
                 let seats = sweep.seats.get(id);
                 seats.and_then(|seats| seats.get(conference)) == Some(&AttendStatus::Active)
             };
-            let lesson = self.ids.note(person, union_id, stands);
-            if lesson != Lesson::Nothing {
+            let lesson = self.ids.record_poll(person, union_id, stands);
+            if lesson != IdEvidence::Nothing {
                 return lesson;
             }
         }
-        Lesson::Nothing
+        IdEvidence::Nothing
     }
 
-    fn finding(&self, person: UserKey, union_id: &str, sweep: &Sweep, looked: &Looked<'_>) -> Finding {
+    fn finding(&self, person: UserKey, union_id: &str, sweep: &Sweep, looked: &Looked<'_>) -> Comparison {
         if !is_compared(sweep, looked) {
-            return Finding::Nothing;
+            return Comparison::Nothing;
         }
         // While it is not known by which ids a sweep names people, it neither agrees nor contradicts.
         let told = self.ids.kind().and(self.seats(person, union_id, sweep));
@@ -212,7 +212,7 @@ impl Sweeping {
         };
         let sure = sweep.asked_at.minus(BLURRED);
         let status = |conference: &ConferenceId| told.and_then(|seats| seats.get(conference)).copied();
-        let mut found = Finding::Nothing;
+        let mut found = Comparison::Nothing;
         for visit in looked.belief.open_visits() {
             let conference = &visit.conference_id;
             if visit.joined > sure || !looked.sees_inside(conference) {
@@ -220,18 +220,18 @@ impl Sweeping {
             }
             let listed = self.listed.contains_key(conference);
             match status(conference) {
-                Some(AttendStatus::Active) => found = Finding::Agrees,
+                Some(AttendStatus::Active) => found = Comparison::Agrees,
                 Some(AttendStatus::Unrecognized(_)) => {}
-                _ if told.is_some() && listed => return Finding::Contradicts,
+                _ if told.is_some() && listed => return Comparison::Contradicts,
                 _ if listed && may_be_told => {}
-                _ if found == Finding::Nothing => found = Finding::Unseen,
+                _ if found == Comparison::Nothing => found = Comparison::Unlisted,
                 _ => {}
             }
         }
         let claims = told.into_iter().flatten().filter(|(_, status)| **status == AttendStatus::Active);
         for (conference, _) in claims {
             if looked.was_gone(conference, sure) {
-                return Finding::Contradicts;
+                return Comparison::Contradicts;
             }
         }
         found

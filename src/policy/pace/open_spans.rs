@@ -7,13 +7,13 @@ use crate::time::Timestamp;
 
 /// The open spans of `[from, to)`.
 #[derive(Clone, Debug)]
-pub struct Hours {
+pub struct OpenSpans {
     spans: Vec<(i64, i64)>,
     /// Open ms before each span.
     before: Vec<i64>,
 }
 
-impl Hours {
+impl OpenSpans {
     /// Computes the spans of `[from, to)`.
     pub fn of(open: &OpenTime, from: Timestamp, to: Timestamp) -> Self {
         let (mut spans, mut at, mut is_open) = (Vec::new(), from, open.open_at(from));

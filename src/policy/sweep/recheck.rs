@@ -10,37 +10,37 @@ use std::collections::BTreeSet;
 
 use super::MEETINGS_A_CALL;
 
-/// So many calls go into asking again, if members are asked for.
+/// So many calls go into asking recheck, if members are asked for.
 pub const MEMBERS_FOR: usize = 2;
 
-/// The meetings that are asked for again.
+/// The meetings that are asked for recheck.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Again<M> {
+pub struct Recheck<M> {
     /// Into these somebody came.
     pub entered: BTreeSet<M>,
     /// In these something else changed.
     pub others: BTreeSet<M>,
 }
 
-impl<M> Default for Again<M> {
+impl<M> Default for Recheck<M> {
     fn default() -> Self {
         Self { entered: BTreeSet::new(), others: BTreeSet::new() }
     }
 }
 
-impl<M: Ord> Again<M> {
+impl<M: Ord> Recheck<M> {
     /// Of these meetings, by whether somebody came into it.
     pub fn of(turns: impl IntoIterator<Item = (M, bool)>) -> Self {
-        let mut again = Self::default();
+        let mut recheck = Self::default();
         for (meeting, came) in turns {
             if came {
-                again.others.remove(&meeting);
-                again.entered.insert(meeting);
-            } else if !again.entered.contains(&meeting) {
-                again.others.insert(meeting);
+                recheck.others.remove(&meeting);
+                recheck.entered.insert(meeting);
+            } else if !recheck.entered.contains(&meeting) {
+                recheck.others.insert(meeting);
             }
         }
-        again
+        recheck
     }
 
     /// Nothing is.
@@ -71,8 +71,8 @@ mod tests {
 
     use super::*;
 
-    fn again(entered: u32, others: u32) -> Again<u32> {
-        Again::of((0..entered + others).map(|meeting| (meeting, meeting < entered)))
+    fn recheck(entered: u32, others: u32) -> Recheck<u32> {
+        Recheck::of((0..entered + others).map(|meeting| (meeting, meeting < entered)))
     }
 
     #[test]
@@ -88,16 +88,20 @@ mod tests {
             (0, 1, false, 1),
             (12, 9, false, 2),
         ] {
-            let again = again(entered, others);
-            assert_eq!((again.by_members(), again.calls()), (by_members, calls), "{entered} and {others}");
+            let recheck = recheck(entered, others);
+            assert_eq!(
+                (recheck.by_members(), recheck.calls()),
+                (by_members, calls),
+                "{entered} and {others}"
+            );
         }
     }
 
     #[test]
     fn a_meeting_some_enter_and_some_leave_is_one_that_is_entered() {
         for turns in [[("a", true), ("a", false)], [("a", false), ("a", true)]] {
-            let again = Again::of(turns);
-            assert_eq!((again.entered.len(), again.others.len()), (1, 0));
+            let recheck = Recheck::of(turns);
+            assert_eq!((recheck.entered.len(), recheck.others.len()), (1, 0));
         }
     }
 
@@ -106,15 +110,15 @@ mod tests {
 
         #[test]
         fn no_meeting_is_forgotten_or_asked_for_twice(turns in prop::collection::vec((0_u32..50, any::<bool>()), 0..60)) {
-            let again = Again::of(turns.clone());
-            prop_assert!(again.entered.is_disjoint(&again.others));
+            let recheck = Recheck::of(turns.clone());
+            prop_assert!(recheck.entered.is_disjoint(&recheck.others));
             for (meeting, came) in turns {
-                prop_assert_eq!(again.entered.contains(&meeting) || again.others.contains(&meeting), true);
-                prop_assert!(!came || again.entered.contains(&meeting));
+                prop_assert_eq!(recheck.entered.contains(&meeting) || recheck.others.contains(&meeting), true);
+                prop_assert!(!came || recheck.entered.contains(&meeting));
             }
-            let members = if again.by_members() { MEMBERS_FOR as u64 } else { 0 };
-            let all = (again.entered.len() + again.others.len()) as u64;
-            prop_assert!(again.calls() <= all.div_ceil(MEETINGS_A_CALL).max(members));
+            let members = if recheck.by_members() { MEMBERS_FOR as u64 } else { 0 };
+            let all = (recheck.entered.len() + recheck.others.len()) as u64;
+            prop_assert!(recheck.calls() <= all.div_ceil(MEETINGS_A_CALL).max(members));
         }
     }
 }

@@ -10,7 +10,7 @@ pub const DOWN_AFTER: u32 = 5;
 
 /// Whether a webhook is sent to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum WebhookState {
     /// Everything that is due goes out.
     #[default]
     Up,
@@ -35,7 +35,7 @@ pub enum Standing {
     },
 }
 
-impl Standing {
+impl WebhookState {
     /// Down, with a probe now and then.
     pub fn is_down(&self) -> bool {
         matches!(self, Self::Down { .. })
@@ -84,29 +84,29 @@ impl Refusals {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
     /// Whether it is sent to.
-    pub standing: Standing,
+    pub state: WebhookState,
     /// Unavailable in a row, over all lanes.
     pub failures: u32,
     /// Whose strikes are part of that row, at most [`DOWN_AFTER`]. Kept in memory only: after a restart in the middle
     /// of a row its first strikes stay, which is at most four.
-    pub struck: Vec<i64>,
-    /// Kept in memory only; `trouble` outlives a restart.
+    pub counted_deliveries: Vec<i64>,
+    /// Kept in memory only; `last_error` outlives a restart.
     pub refusals: Refusals,
     /// What the receiver answers instead of accepting, while it is down or refuses every event.
-    pub trouble: Option<String>,
+    pub last_error: Option<String>,
 }
 
 impl Health {
     /// Sent to, and refuses every event.
     pub fn is_refusing(&self) -> bool {
-        self.standing == Standing::Up && self.trouble.is_some()
+        self.state == WebhookState::Up && self.last_error.is_some()
     }
 
     /// Notes what an attempt was answered, after [`decide`](super::decide).
-    pub fn note(&mut self, trouble: Option<String>) {
-        match trouble {
-            None => self.trouble = None,
-            Some(text) if self.standing.is_down() || self.refusals.are_all() => self.trouble = Some(text),
+    pub fn note(&mut self, last_error: Option<String>) {
+        match last_error {
+            None => self.last_error = None,
+            Some(text) if self.state.is_down() || self.refusals.are_all() => self.last_error = Some(text),
             Some(_) => {}
         }
     }

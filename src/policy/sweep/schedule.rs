@@ -2,7 +2,7 @@
 //!
 //! Guards: the daemon and a replay lay out their sweeps by this one code; a day is laid out once, with the calls it has:
 //! laid out again and again it would get its part of what is left each time, and the end of the month nothing.
-//! Deliberately not here: how a day is laid out (`economy`), whether sweeps are
+//! Deliberately not here: how a day is laid out (`schedule_optimizer`), whether sweeps are
 //! believed (`trust`), making them.
 
 use std::collections::BTreeMap;
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::economy::{self, Plan};
-use super::profile::Profile;
+use super::arrival_profile::ArrivalProfile;
+use super::schedule_optimizer::{self, Plan};
 use crate::policy::civil;
 use crate::time::Timestamp;
 
@@ -30,8 +30,8 @@ const AIM: f64 = 0.98;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Timetable {
-    profile: Profile,
+pub struct SweepSchedule {
+    profile: ArrivalProfile,
     cost: f64,
     plan: Plan,
     /// The plan's minute 0.
@@ -40,10 +40,10 @@ pub struct Timetable {
     until: Option<Timestamp>,
 }
 
-impl Default for Timetable {
+impl Default for SweepSchedule {
     fn default() -> Self {
         Self {
-            profile: Profile::default(),
+            profile: ArrivalProfile::default(),
             cost: COST,
             plan: Plan::default(),
             from: Timestamp::default(),
@@ -53,36 +53,39 @@ impl Default for Timetable {
 }
 
 /// Local day (since 1970-01-01) and minute.
-pub fn wall(at: Timestamp, zone: Tz) -> (i32, usize) {
+pub fn local_minute(at: Timestamp, zone: Tz) -> (i32, usize) {
     let local = at.as_ms() + civil::offset_ms(at, zone);
     let day = i32::try_from(local.div_euclid(DAY_MS)).unwrap_or(i32::MAX);
     (day, usize::try_from(local.rem_euclid(DAY_MS) / MINUTE_MS).unwrap_or(0))
 }
 
-impl Timetable {
+impl SweepSchedule {
     /// The history: every instant before the day of `now` at which somebody came or went.
     pub fn learn(&mut self, changes: impl IntoIterator<Item = Timestamp>, now: Timestamp, zone: Tz) {
-        let mut turns: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+        let mut changes_by_day: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
         for at in changes {
-            let (day, minute) = wall(at, zone);
-            turns.entry(day).or_default().push(minute);
+            let (day, minute) = local_minute(at, zone);
+            changes_by_day.entry(day).or_default().push(minute);
         }
-        let (Some(first), (last, _)) = (turns.keys().next().copied(), wall(now, zone)) else { return };
+        let (Some(first), (last, _)) = (changes_by_day.keys().next().copied(), local_minute(now, zone))
+        else {
+            return;
+        };
         for day in first..last {
-            self.profile.day(day);
-            for minute in turns.get(&day).into_iter().flatten() {
-                self.profile.note(*minute, minute + 1);
+            self.profile.start_day(day);
+            for minute in changes_by_day.get(&day).into_iter().flatten() {
+                self.profile.record_change(*minute, minute + 1);
             }
         }
     }
 
     /// A sweep now found so many changes since an earlier one.
-    pub fn changed(&mut self, since: Option<Timestamp>, now: Timestamp, changes: usize, zone: Tz) {
-        let (day, minute) = wall(now, zone);
-        self.profile.day(day);
-        let from = since.map_or(minute, |since| wall(since, zone).1).min(minute);
+    pub fn record_changes(&mut self, since: Option<Timestamp>, now: Timestamp, changes: usize, zone: Tz) {
+        let (day, minute) = local_minute(now, zone);
+        self.profile.start_day(day);
+        let from = since.map_or(minute, |since| local_minute(since, zone).1).min(minute);
         for _ in 0..changes {
-            self.profile.note(from, minute.max(from + 1));
+            self.profile.record_change(from, minute.max(from + 1));
         }
     }
 
@@ -92,37 +95,37 @@ impl Timetable {
     }
 
     /// One cost so much.
-    pub fn paid(&mut self, calls: f64) {
+    pub fn record_cost(&mut self, calls: f64) {
         self.cost = self.cost * (1.0 - COST_BY) + COST_BY * calls;
     }
 
     /// Wrong minutes that one more call saves in the plan.
-    pub fn worth(&self) -> f64 {
-        // Before there is a plan, no look is worth more.
+    pub fn value_of_a_call(&self) -> f64 {
+        // Before there is a plan, no look is value_of_a_call more.
         if self.plan.price > 0.0 { self.plan.price } else { f64::MAX }
     }
 
     /// Whether there is a plan for this instant.
-    pub fn stands(&self, at: Timestamp) -> bool {
+    pub fn has_plan(&self, at: Timestamp) -> bool {
         self.until.is_some_and(|until| until > at)
     }
 
     /// Lays out the sweeps from now to closing (of a day that is no longer than any), for so many calls.
     pub fn replan(&mut self, now: Timestamp, closes: Timestamp, calls: f64, zone: Tz) {
-        let (day, minute) = wall(now, zone);
-        self.profile.day(day);
+        let (day, minute) = local_minute(now, zone);
+        self.profile.start_day(day);
         let expected = self.profile.expected(day);
         let minutes = usize::try_from(now_to(now, closes) / MINUTE_MS).unwrap_or(0).min(1440);
         let mut changes: Vec<f64> =
             (minute..minute + minutes).map(|minute| expected[minute % 1440]).collect();
         surprise(&mut changes);
-        self.plan = economy::plan(&changes, self.cost, AIM * calls.max(0.0));
+        self.plan = schedule_optimizer::plan(&changes, self.cost, AIM * calls.max(0.0));
         self.from = now;
         self.until = Some(closes.min(now.plus(LONGEST_DAY)));
     }
 
     /// Other calls, or other hours: the rest of the day is laid out anew.
-    pub fn think_again(&mut self) {
+    pub fn discard_plan(&mut self) {
         self.until = None;
     }
 
@@ -132,7 +135,7 @@ impl Timetable {
     }
 
     /// When the next sweep after one now goes out; `None`: none before closing.
-    pub fn next(&mut self, now: Timestamp) -> Option<Timestamp> {
+    pub fn next_sweep(&mut self, now: Timestamp) -> Option<Timestamp> {
         let minute = usize::try_from(now_to(self.from, now) / MINUTE_MS).unwrap_or(0);
         let Some(next) = self.plan.after(minute) else {
             self.until = None;
@@ -163,35 +166,35 @@ mod tests {
     #[test]
     fn a_stand_up_is_swept_right_after_it_began() {
         let now = at("2026-11-23T09:00:00Z");
-        let mut timetable = Timetable::default();
+        let mut schedule = SweepSchedule::default();
         let week = |back: u64| now.minus(Duration::from_hours(24 * back)).plus(Duration::from_hours(1));
-        timetable.learn((1..=28).rev().flat_map(|back| [week(back); 8]), now, Tz::UTC);
-        timetable.replan(now, now.plus(Duration::from_hours(3)), 6.0, Tz::UTC);
-        assert!(timetable.stands(now));
-        let next = timetable.next(now).expect("one is planned");
+        schedule.learn((1..=28).rev().flat_map(|back| [week(back); 8]), now, Tz::UTC);
+        schedule.replan(now, now.plus(Duration::from_hours(3)), 6.0, Tz::UTC);
+        assert!(schedule.has_plan(now));
+        let next = schedule.next_sweep(now).expect("one is planned");
         let after = next.since(now).as_secs() / 60;
         assert!((58..=66).contains(&after), "{after} minutes after nine");
-        assert!(timetable.stands(next) && !timetable.stands(now.plus(Duration::from_hours(3))));
-        timetable.think_again();
-        assert!(!timetable.stands(next));
+        assert!(schedule.has_plan(next) && !schedule.has_plan(now.plus(Duration::from_hours(3))));
+        schedule.discard_plan();
+        assert!(!schedule.has_plan(next));
     }
 
     #[test]
     fn where_nothing_closes_a_plan_is_for_one_day() {
         let now = at("2026-11-23T09:00:00Z");
-        let mut timetable = Timetable::default();
-        timetable.learn((1..=28).rev().map(|back| now.minus(Duration::from_hours(24 * back))), now, Tz::UTC);
-        timetable.replan(now, now.plus(Duration::from_hours(24 * 9)), 40.0, Tz::UTC);
-        assert!(timetable.stands(now.plus(Duration::from_hours(23))));
-        assert!(!timetable.stands(now.plus(Duration::from_hours(24))));
+        let mut schedule = SweepSchedule::default();
+        schedule.learn((1..=28).rev().map(|back| now.minus(Duration::from_hours(24 * back))), now, Tz::UTC);
+        schedule.replan(now, now.plus(Duration::from_hours(24 * 9)), 40.0, Tz::UTC);
+        assert!(schedule.has_plan(now.plus(Duration::from_hours(23))));
+        assert!(!schedule.has_plan(now.plus(Duration::from_hours(24))));
     }
 
     #[test]
     fn nothing_known_plans_nothing() {
         let now = at("2026-11-23T09:00:00Z");
-        let mut timetable = Timetable::default();
-        timetable.replan(now, now.plus(Duration::from_hours(3)), 60.0, Tz::UTC);
-        assert_eq!(timetable.next(now), None);
-        assert!(!timetable.stands(now));
+        let mut schedule = SweepSchedule::default();
+        schedule.replan(now, now.plus(Duration::from_hours(3)), 60.0, Tz::UTC);
+        assert_eq!(schedule.next_sweep(now), None);
+        assert!(!schedule.has_plan(now));
     }
 }

@@ -1,4 +1,4 @@
-//! When people come and go: the expected changes of an organisation by weekday and minute.
+//! When users come and go: the expected changes of an organisation by weekday and minute.
 //!
 //! Guards: bounded; the same changes in the same order give the same numbers. Deliberately not here: single persons
 //! (`pace`).
@@ -11,7 +11,7 @@ const SAME_WEEKDAY: f64 = 0.75;
 
 /// Changes by weekday and minute.
 #[derive(Clone, Debug)]
-pub struct Profile {
+pub struct ArrivalProfile {
     changes: Vec<[f64; 7]>,
     /// Days seen, faded, by weekday.
     days: [f64; 7],
@@ -19,15 +19,15 @@ pub struct Profile {
     newest: Option<i32>,
 }
 
-impl Default for Profile {
+impl Default for ArrivalProfile {
     fn default() -> Self {
         Self { changes: vec![[0.0; 7]; DAY_MINUTES], days: [0.0; 7], newest: None }
     }
 }
 
-impl Profile {
+impl ArrivalProfile {
     /// A local day (since 1970-01-01) begins; days must come in order.
-    pub fn day(&mut self, day: i32) {
+    pub fn start_day(&mut self, day: i32) {
         let weekday = weekday(day);
         if self.newest.is_some_and(|newest| newest >= day) {
             return;
@@ -40,7 +40,7 @@ impl Profile {
     }
 
     /// Somebody came or went on the newest day, at some minute of this stretch of it.
-    pub fn note(&mut self, from: usize, to: usize) {
+    pub fn record_change(&mut self, from: usize, to: usize) {
         let Some(day) = self.newest else { return };
         let (from, to) = (from.min(DAY_MINUTES - 1), to.clamp(from + 1, DAY_MINUTES.max(from + 1)));
         let to = to.min(DAY_MINUTES);
@@ -88,12 +88,12 @@ mod tests {
 
     #[test]
     fn a_weekly_meeting_is_expected_on_its_weekday() {
-        let mut profile = Profile::default();
+        let mut profile = ArrivalProfile::default();
         for day in 0..28 {
-            profile.day(day);
+            profile.start_day(day);
             if day % 7 == 2 {
                 for _ in 0..6 {
-                    profile.note(600, 601);
+                    profile.record_change(600, 601);
                 }
             }
         }
@@ -106,6 +106,6 @@ mod tests {
 
     #[test]
     fn nothing_known_expects_nothing() {
-        assert!(Profile::default().expected(3).iter().all(|changes| *changes == 0.0));
+        assert!(ArrivalProfile::default().expected(3).iter().all(|changes| *changes == 0.0));
     }
 }

@@ -3,7 +3,7 @@
 //! Guards: the next look is strictly later and inside a window; intervals are counted in open time, so a long one does
 //! not skip whole windows and calls saved at night are there in the day; nobody is looked at in a bunch when a window
 //! opens, nor at the full minute that many expressions name (DingTalk's own congestion peak). Deliberately not here:
-//! how long the interval is (`quota`, `pace`), following people past the end of a window (`tasks`).
+//! how long the interval is (`quota`, `pace`), following users past the end of a window (`tasks`).
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ pub fn instants_a_second(cron: &Cron, zone: Tz, open: &OpenTime, now: Timestamp)
     f64::from(hits) / open.open_between(now, counted).as_secs_f64().max(1.0)
 }
 
-/// `next`, or, where that is closed, soon after the opening: at the person's place in the interval, or in the window
+/// `next`, or, where that is closed, soon after the opening: at the user's place in the interval, or in the window
 /// where that is shorter.
 pub fn within_hours(next: Timestamp, interval: Duration, phase: Phase, open: &OpenTime) -> Option<Timestamp> {
     if open.is_always() || open.open_at(next) {

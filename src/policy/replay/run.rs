@@ -7,16 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use self::sweeping::Sweeper;
-use super::{Looks, Policy, Scene};
-use crate::policy::pace::hours::Hours;
-use crate::policy::pace::{CallBudget, Next, Pacer, Phase, Seen, Visit};
+use self::sweeps::Sweeper;
+use super::{Policy, Polls, ReplayInput};
+use crate::policy::pace::open_spans::OpenSpans;
+use crate::policy::pace::{CallBudget, Pacer, Phase, PollDecision, Seen, Visit};
 use crate::policy::quota::Month;
-use crate::policy::sweep::timetable::wall;
+use crate::policy::sweep::schedule::local_minute;
 use crate::policy::{civil, pace};
 use crate::time::Timestamp;
 
-pub(super) mod sweeping;
+pub(super) mod sweeps;
 
 /// Stands for the sweeps among those who are due.
 const SWEEP: u32 = u32::MAX;
@@ -26,9 +26,9 @@ const WEEK_MS: i64 = 7 * 86_400_000;
 const DAY_MS: i64 = 86_400_000;
 
 /// What a policy did.
-pub(super) struct Driven {
-    /// By person.
-    pub(super) looks: Vec<Looks>,
+pub(super) struct RunResult {
+    /// By user.
+    pub(super) polls: Vec<Polls>,
     /// Calls spent and given, by month.
     pub(super) months: Vec<(u64, u64)>,
     /// Calls altogether.
@@ -36,27 +36,27 @@ pub(super) struct Driven {
 }
 
 /// Runs `policy` over `[from, to)`.
-pub(super) fn drive(scene: &Scene, policy: Policy, from: Timestamp, to: Timestamp) -> Driven {
+pub(super) fn run(input: &ReplayInput, policy: Policy, from: Timestamp, to: Timestamp) -> RunResult {
     // Compared is what the same calls are worth: the others have what even spreading spends.
-    let given = (policy != Policy::Even).then(|| drive(scene, Policy::Even, from, to).months);
-    let mut drive = Drive::new(scene, policy, from, to, given);
-    drive.run();
-    Driven { looks: drive.looks, months: drive.months, calls: drive.spent }
+    let given = (policy != Policy::Even).then(|| run(input, Policy::Even, from, to).months);
+    let mut run = Run::new(input, policy, from, to, given);
+    run.run();
+    RunResult { polls: run.polls, months: run.months, calls: run.spent }
 }
 
-struct Drive<'a> {
-    scene: &'a Scene,
+struct Run<'a> {
+    input: &'a ReplayInput,
     policy: Policy,
     to: i64,
-    hours: Vec<Hours>,
+    hours: Vec<OpenSpans>,
     counts: Vec<f64>,
     visits: Vec<Vec<Visit>>,
     conference_ends: BTreeMap<u64, i64>,
     pacer: Pacer,
     /// `hindsight` is taught anew then.
     next_lesson: i64,
-    allowance: CallBudget,
-    looks: Vec<Looks>,
+    call_budget: CallBudget,
+    polls: Vec<Polls>,
     months: Vec<(u64, u64)>,
     /// What there is to spend, where it is not the config's.
     given: Option<Vec<(u64, u64)>>,
@@ -67,86 +67,90 @@ struct Drive<'a> {
     sweeper: Option<Sweeper>,
     /// Calls altogether.
     spent: u64,
-    /// Looks this month.
+    /// Polls this month.
     looked: u64,
     now: i64,
 }
 
-impl<'a> Drive<'a> {
+impl<'a> Run<'a> {
     fn new(
-        scene: &'a Scene,
+        input: &'a ReplayInput,
         policy: Policy,
         from: Timestamp,
         to: Timestamp,
         given: Option<Vec<(u64, u64)>>,
     ) -> Self {
-        let lay_out = |open| {
-            Hours::of(open, from.minus(Duration::from_hours(24 * 32)), to.plus(Duration::from_hours(24 * 33)))
+        let open_spans_of = |open| {
+            OpenSpans::of(
+                open,
+                from.minus(Duration::from_hours(24 * 32)),
+                to.plus(Duration::from_hours(24 * 33)),
+            )
         };
-        let mut counts = vec![0.0; scene.settings.open.len()];
-        let mut visits = vec![Vec::new(); scene.people.len()];
-        for person in &scene.people {
-            counts[person.open] += 1.0;
+        let mut counts = vec![0.0; input.settings.open.len()];
+        let mut visits = vec![Vec::new(); input.users.len()];
+        for user in &input.users {
+            counts[user.open] += 1.0;
         }
         let mut conference_ends = BTreeMap::new();
-        for visit in &scene.visits {
-            visits[visit.person as usize].push(*visit);
+        for visit in &input.visits {
+            visits[visit.user as usize].push(*visit);
             let end: &mut i64 = conference_ends.entry(visit.conference).or_default();
             *end = (*end).max(visit.left.map_or(i64::MAX, Timestamp::as_ms));
         }
-        for of_person in &mut visits {
-            of_person.sort_by_key(|visit: &Visit| (visit.joined, visit.conference));
+        for of_user in &mut visits {
+            of_user.sort_by_key(|visit: &Visit| (visit.joined, visit.conference));
         }
-        let mut drive = Self {
-            hours: scene.settings.open.iter().map(lay_out).collect(),
+        let mut run = Self {
+            hours: input.settings.open.iter().map(open_spans_of).collect(),
             counts,
             visits,
             conference_ends,
-            pacer: Pacer::new(scene.settings.clone(), &scene.people, from).at_ease(),
+            pacer: Pacer::new(input.settings.clone(), &input.users, from).with_full_cache(),
             next_lesson: i64::MAX,
-            allowance: CallBudget { from, until: from, calls: Some(0), used: 0, sweeps: None },
-            looks: vec![Vec::new(); scene.people.len()],
+            call_budget: CallBudget { from, until: from, calls: Some(0), used: 0, sweeps: None },
+            polls: vec![Vec::new(); input.users.len()],
             months: Vec::new(),
             given,
             due: BTreeSet::new(),
-            plans: vec![(from.as_ms(), false); scene.people.len()],
+            plans: vec![(from.as_ms(), false); input.users.len()],
             sweeper: None,
             spent: 0,
             looked: 0,
             now: from.as_ms(),
-            scene,
+            input,
             policy,
             to: to.as_ms(),
         };
-        drive.turn_month(from.as_ms());
+        run.turn_month(from.as_ms());
         match policy {
             Policy::Even => {}
             Policy::Auto => {
-                drive.sweeper = sweeping::sweeper(scene, from);
-                let known: Vec<Visit> = scene
+                run.sweeper = sweeps::sweeper(input, from);
+                let known: Vec<Visit> = input
                     .visits
                     .iter()
-                    .filter(|visit| drive.sweeper.is_none() || scene.foreign.contains(&visit.conference))
+                    .filter(|visit| run.sweeper.is_none() || input.foreign.contains(&visit.conference))
                     .filter_map(|visit| known_by(visit, from))
                     .collect();
-                drive.pacer.learn_from(&known, from);
+                run.pacer.learn_from(&known, from);
             }
-            Policy::Hindsight => drive.next_lesson = from.as_ms(),
+            Policy::Hindsight => run.next_lesson = from.as_ms(),
         }
-        drive
+        run
     }
 
     fn run(&mut self) {
-        let from = self.allowance.from.as_ms();
+        let from = self.call_budget.from.as_ms();
         self.teach(from);
         self.turn_day(from);
-        for person in 0..u32::try_from(self.plans.len()).unwrap_or(u32::MAX) {
-            self.plan(person, from);
+        for user in 0..u32::try_from(self.plans.len()).unwrap_or(u32::MAX) {
+            self.plan(user, from);
         }
         if self.sweeper.is_some() {
             self.due.insert((from, SWEEP));
         }
-        while let Some((at, person)) = self.due.pop_first() {
+        while let Some((at, user)) = self.due.pop_first() {
             if at >= self.to {
                 break;
             }
@@ -154,30 +158,30 @@ impl<'a> Drive<'a> {
             self.turn_month(at);
             self.turn_day(at);
             self.teach(at);
-            if person == SWEEP {
-                let next = self.sweep(at).min(self.allowance.until.as_ms());
+            if user == SWEEP {
+                let next = self.sweep(at).min(self.call_budget.until.as_ms());
                 self.due.insert((next.max(at + 1), SWEEP));
                 continue;
             }
-            if self.plans[person as usize].1 && self.is_swept_inside(person) {
-                self.plans[person as usize] = (at + LATER_MS, true);
-                self.due.insert((at + LATER_MS, person));
+            if self.plans[user as usize].1 && self.is_swept_inside(user) {
+                self.plans[user as usize] = (at + LATER_MS, true);
+                self.due.insert((at + LATER_MS, user));
                 continue;
             }
-            let is_look = self.plans[person as usize].1;
-            if is_look && self.allowance.calls.is_some_and(|calls| self.allowance.used < calls) {
-                self.look(person, at);
+            let is_poll = self.plans[user as usize].1;
+            if is_poll && self.call_budget.calls.is_some_and(|calls| self.call_budget.used < calls) {
+                self.poll(user, at);
             }
-            self.plan(person, at);
+            self.plan(user, at);
         }
     }
 
     /// A month begins: its calls, or so much of them as its open time has not passed.
     fn turn_month(&mut self, at: i64) {
-        if at < self.allowance.until.as_ms() {
+        if at < self.call_budget.until.as_ms() {
             return;
         }
-        let zone = self.scene.month_time_zone;
+        let zone = self.input.month_time_zone;
         let month = Month::of(Timestamp::from_ms(at), zone);
         let (begins, ends) = (month.begins_at(zone), month.next().begins_at(zone));
         let from = begins.max(if self.months.is_empty() { Timestamp::from_ms(at) } else { begins });
@@ -185,19 +189,19 @@ impl<'a> Drive<'a> {
         let whole = self.open_ms(begins.as_ms(), ends.as_ms());
         let rest = self.open_ms(from.as_ms(), until.as_ms());
         let share = if whole > 0.0 { rest / whole } else { 1.0 };
-        let calls = pace::pacer::whole_calls(self.scene.calls_per_month, share);
+        let calls = pace::pacer::whole_calls(self.input.calls_per_month, share);
         let given = self.given.as_ref().and_then(|given| given.get(self.months.len()));
         let calls = given.map_or(calls, |(spent, _)| *spent);
-        self.allowance = CallBudget { from, until, calls: Some(calls), used: 0, sweeps: None };
+        self.call_budget = CallBudget { from, until, calls: Some(calls), used: 0, sweeps: None };
         self.months.push((0, calls));
         self.looked = 0;
     }
 
-    /// What sweeps and looks took yesterday divides the calls today.
+    /// What sweeps and polls took yesterday divides the calls today.
     fn turn_day(&mut self, at: i64) {
         let (left, now) = (self.left(), Timestamp::from_ms(at));
         if let Some(sweeper) = &mut self.sweeper {
-            sweeper.spending.turn(wall(now, self.scene.settings.time_zone).0, now, left);
+            sweeper.split.start_day(local_minute(now, self.input.settings.time_zone).0, now, left);
         }
     }
 
@@ -210,19 +214,19 @@ impl<'a> Drive<'a> {
         if self.policy != Policy::Hindsight || at < self.next_lesson {
             return;
         }
-        let zone = self.scene.settings.time_zone;
+        let zone = self.input.settings.time_zone;
         let local = at + civil::offset_ms(Timestamp::from_ms(at), zone);
         let days = local.div_euclid(DAY_MS);
         // 1970-01-01 was a Thursday.
         let monday = (days - (days + 3).rem_euclid(7)) * DAY_MS;
-        let wall = |visit: &Visit| visit.joined.as_ms() + civil::offset_ms(visit.joined, zone);
-        let ends = self.scene.ends().unwrap_or_default();
+        let local_minute = |visit: &Visit| visit.joined.as_ms() + civil::offset_ms(visit.joined, zone);
+        let ends = self.input.ends().unwrap_or_default();
         let back = (ends.1 - ends.0 + WEEK_MS - 1) / WEEK_MS * WEEK_MS;
         let mut lesson = Vec::new();
-        for visit in &self.scene.visits {
-            if wall(visit) < monday {
+        for visit in &self.input.visits {
+            if local_minute(visit) < monday {
                 lesson.extend(known_by(visit, Timestamp::from_ms(at)));
-            } else if wall(visit) >= monday + WEEK_MS {
+            } else if local_minute(visit) >= monday + WEEK_MS {
                 let moved = Timestamp::from_ms(visit.joined.as_ms() - back);
                 let drift = civil::offset_ms(visit.joined, zone) - civil::offset_ms(moved, zone);
                 let earlier = |at: Timestamp| Timestamp::from_ms(at.as_ms() - back + drift);
@@ -234,28 +238,28 @@ impl<'a> Drive<'a> {
         self.next_lesson = next - civil::offset_ms(Timestamp::from_ms(next), zone);
     }
 
-    fn look(&mut self, person: u32, at: i64) {
-        self.allowance.used += 1;
+    fn poll(&mut self, user: u32, at: i64) {
+        self.call_budget.used += 1;
         self.spent += 1;
         self.looked += 1;
         if let Some(sweeper) = &mut self.sweeper {
-            sweeper.spending.looked();
+            sweeper.split.record_poll();
         }
         if let Some(month) = self.months.last_mut() {
             month.0 += 1;
         }
-        let last = self.looks[person as usize].last().map(|(last, _)| *last);
-        let inside = self.visits[person as usize]
+        let last = self.polls[user as usize].last().map(|(last, _)| *last);
+        let inside = self.visits[user as usize]
             .iter()
             .any(|visit| visit.joined.as_ms() <= at && visit.left.is_none_or(|left| left.as_ms() > at));
-        self.looks[person as usize].push((at, inside));
+        self.polls[user as usize].push((at, inside));
         if self.policy == Policy::Even {
             return;
         }
-        let mut seen = self.answer(person, at, last);
-        self.tell_sweeper(person, &seen);
+        let mut seen = self.answer(user, at, last);
+        self.tell_sweeper(user, &seen);
         seen.retain(|record| self.is_looked_for(record.conference));
-        let moved = self.pacer.observed(person, Timestamp::from_ms(at), &seen);
+        let moved = self.pacer.observed(user, Timestamp::from_ms(at), &seen);
         for other in moved {
             let (due, _) = self.plans[other as usize];
             self.due.remove(&(due, other));
@@ -263,8 +267,8 @@ impl<'a> Drive<'a> {
         }
     }
 
-    fn answer(&self, person: u32, at: i64, last: Option<i64>) -> Vec<Seen> {
-        let visits = &self.visits[person as usize];
+    fn answer(&self, user: u32, at: i64, last: Option<i64>) -> Vec<Seen> {
+        let visits = &self.visits[user as usize];
         let until = visits.partition_point(|visit| visit.joined.as_ms() <= at);
         let mut seen = Vec::new();
         for visit in visits[..until].iter().rev().take(24).rev() {
@@ -283,66 +287,66 @@ impl<'a> Drive<'a> {
         seen
     }
 
-    fn plan(&mut self, person: u32, at: i64) {
-        let (due, is_look) = match self.policy {
-            _ if self.left() == 0 => (self.allowance.until.as_ms(), false),
-            Policy::Even => self.even(person, at),
+    fn plan(&mut self, user: u32, at: i64) {
+        let (due, is_poll) = match self.policy {
+            _ if self.left() == 0 => (self.call_budget.until.as_ms(), false),
+            Policy::Even => self.even(user, at),
             Policy::Auto | Policy::Hindsight => {
-                let allowance = self.for_looks();
-                let next = self.pacer.next_poll_at(person, Timestamp::from_ms(at), &allowance);
+                let call_budget = self.for_polls();
+                let next = self.pacer.next_poll_at(user, Timestamp::from_ms(at), &call_budget);
                 match next {
-                    Next::Poll(when, _) => (when.as_ms(), true),
-                    Next::Replan(when, _) => (when.as_ms(), false),
+                    PollDecision::Poll(when, _) => (when.as_ms(), true),
+                    PollDecision::Replan(when, _) => (when.as_ms(), false),
                 }
             }
         };
         // Nothing is decided beyond the month whose calls are known.
-        let (due, is_look) = if due >= self.allowance.until.as_ms() {
-            (self.allowance.until.as_ms(), false)
+        let (due, is_poll) = if due >= self.call_budget.until.as_ms() {
+            (self.call_budget.until.as_ms(), false)
         } else {
-            (due, is_look)
+            (due, is_poll)
         };
         let due = due.max(at + 1);
-        self.plans[person as usize] = (due, is_look);
-        self.due.insert((due, person));
+        self.plans[user as usize] = (due, is_poll);
+        self.due.insert((due, user));
     }
 
-    /// The calls that single looks may take.
-    fn for_looks(&self) -> CallBudget {
-        let Some(sweeper) = &self.sweeper else { return self.allowance };
+    /// The calls that single polls may take.
+    fn for_polls(&self) -> CallBudget {
+        let Some(sweeper) = &self.sweeper else { return self.call_budget };
         let Some(every_ms) = sweeper.every_ms else {
-            return sweeper.for_looks(self.allowance.until, self.left());
+            return sweeper.for_polls(self.call_budget.until, self.left());
         };
         // At an interval of their own sweeps take what they take.
-        let (now, until) = (self.now, self.allowance.until.as_ms());
+        let (now, until) = (self.now, self.call_budget.until.as_ms());
         let open = self.open_ms(now, until) / self.counts.iter().sum::<f64>().max(1.0);
-        let sweeps = Duration::from_secs_f64(open / every_ms as f64 * sweeper.timetable.cost()).as_secs();
+        let sweeps = Duration::from_secs_f64(open / every_ms as f64 * sweeper.schedule.cost()).as_secs();
         let calls = Some(self.looked + self.left().saturating_sub(sweeps));
-        CallBudget { calls, used: self.looked, ..self.allowance }
+        CallBudget { calls, used: self.looked, ..self.call_budget }
     }
 
     fn left(&self) -> u64 {
-        self.allowance.calls.unwrap_or(0).saturating_sub(self.allowance.used)
+        self.call_budget.calls.unwrap_or(0).saturating_sub(self.call_budget.used)
     }
 
-    /// Whether looks are planned for such meetings: sweeps show the others.
+    /// Whether polls are planned for such meetings: sweeps show the others.
     fn is_looked_for(&self, conference: u64) -> bool {
         self.sweeper.as_ref().is_none_or(|sweeper| !sweeper.listed.contains(&conference))
     }
 
-    /// One interval of open time for all: people x open time left / calls left.
-    fn even(&self, person: u32, at: i64) -> (i64, bool) {
-        let watched = &self.scene.people[person as usize];
-        let open = self.open_ms(at, self.allowance.until.as_ms());
+    /// One interval of open time for all: users x open time left / calls left.
+    fn even(&self, user: u32, at: i64) -> (i64, bool) {
+        let watched = &self.input.users[user as usize];
+        let open = self.open_ms(at, self.call_budget.until.as_ms());
         let interval =
-            Duration::from_secs_f64(open / self.left() as f64 / 1000.0).max(self.scene.settings.min_interval);
-        let step = match self.looks[person as usize].last() {
+            Duration::from_secs_f64(open / self.left() as f64 / 1000.0).max(self.input.settings.min_interval);
+        let step = match self.polls[user as usize].last() {
             Some(_) => interval,
             None => Phase::from_key(watched.key).within(interval),
         };
         let step = i64::try_from(step.as_millis()).unwrap_or(i64::MAX).max(1);
         let hours = &self.hours[watched.open];
-        hours.after(at, step).map_or((self.allowance.until.as_ms(), false), |due| (due, true))
+        hours.after(at, step).map_or((self.call_budget.until.as_ms(), false), |due| (due, true))
     }
 }
 

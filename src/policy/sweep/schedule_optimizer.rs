@@ -1,7 +1,7 @@
 //! When to sweep, with so many calls: expected wrong time saved per call.
 //!
 //! Guards: no plan spends more than it was given; only sums and products in a fixed order, so the same input gives the
-//! same plan. Deliberately not here: when people come and go (`profile`), how many
+//! same plan. Deliberately not here: when users come and go (`profile`), how many
 //! calls looks take (`spending`).
 //!
 //! Between two sweeps everybody who came or went is believed wrongly. A plan is the row of sweeps, worked out backward
@@ -21,7 +21,7 @@ pub struct Plan {
     next: Vec<Option<usize>>,
     /// Calls from the beginning on.
     pub calls: f64,
-    /// Expected wrong minutes, over all people.
+    /// Expected wrong minutes, over all users.
     pub wrong: f64,
     /// Wrong minutes that a call is worth.
     pub price: f64,
