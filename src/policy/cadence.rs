@@ -1,8 +1,8 @@
-//! Cron expressions: at which instants somebody is looked at.
+//! Cron expressions: the instants at which a user is polled.
 //!
-//! Guards: the next instant is strictly later than the present, also when clocks are put back; an expression that
-//! other programs read differently, or that never comes true, is refused when it is read. Deliberately not here:
-//! what a field may hold (`fields`), intervals and pacing.
+//! Guards: the next instant is strictly later than now, even when clocks are put back; an expression that other
+//! programs read differently, or that never matches, is refused. Not here: the allowed content of a field
+//! (`cadence::fields`), intervals and pacing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,9 +14,14 @@ use cron::{Schedule, TimeUnitSpec};
 use super::civil;
 use crate::time::Timestamp;
 
+mod error;
 mod fields;
 
-/// A checked cron expression; cloning one is a counter. The zone comes with the question, because the config may name it elsewhere.
+use self::error::refused;
+
+pub use self::error::CronError;
+
+/// A checked cron expression; a clone is cheap. The zone is an argument, because the config may set it elsewhere.
 #[derive(Clone, Debug)]
 pub struct Cron {
     text: Arc<str>,
@@ -24,18 +29,8 @@ pub struct Cron {
     every_hour: bool,
 }
 
-/// Why an expression was refused, and what to write instead.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct CronError {
-    /// What is wrong.
-    pub message: String,
-    /// What to do.
-    pub help: String,
-}
-
 impl Cron {
-    /// Reads 5 fields (minute first), 6 (second first), or one of `@hourly`, `@daily`, `@midnight`, `@weekly`,
+    /// Parses 5 fields (minute first), 6 fields (second first), or one of `@hourly`, `@daily`, `@midnight`, `@weekly`,
     /// `@monthly`, `@yearly`, `@annually`.
     pub fn parse(text: &str) -> Result<Self, CronError> {
         let schedule: Schedule = fields::checked(text)?
@@ -51,11 +46,11 @@ impl Cron {
 
     /// The first instant strictly after `now`, on the wall clock of `zone`; `None` past the year 2099.
     ///
-    /// When clocks are put forward, what falls into the missing hour happens once, at the jump. When they are put
-    /// back, an expression for every hour goes on through the repeated hour, and one for chosen hours happens in
-    /// the first pass only.
+    /// When clocks are put forward, instants in the missing hour happen once, at the jump. When they are put back, an
+    /// expression for every hour continues through the repeated hour, and an expression for chosen hours matches only
+    /// the first time.
     pub fn next_after(&self, now: Timestamp, zone: Tz) -> Option<Timestamp> {
-        // The wall clock runs steadily from `steady` until the next change of offset; `wall` is looked at already.
+        // The offset is constant from `steady` until the next change; instants up to `wall` are done.
         let mut steady = now;
         let mut wall = civil::wall(now, zone).and_utc();
         loop {
@@ -74,12 +69,12 @@ impl Cron {
                 return Some(change);
             }
             steady = change;
-            // One second earlier, because the very first second on the changed clock may be one of ours.
+            // One second earlier, because the first second after the change may match.
             wall = civil::wall(change, zone).and_utc() - TimeDelta::seconds(1);
         }
     }
 
-    /// The expression as it was written.
+    /// The expression as written in the config.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -98,10 +93,6 @@ impl PartialEq for Cron {
 }
 
 impl Eq for Cron {}
-
-fn refused(message: impl Into<String>, help: impl Into<String>) -> CronError {
-    CronError { message: message.into(), help: help.into() }
-}
 
 #[cfg(test)]
 mod tests {
@@ -136,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn what_never_comes_true_is_refused() {
+    fn an_expression_that_never_matches_is_refused() {
         assert!(error("0 9 31 2 *").contains("never comes true"));
         assert!(error("0 9 31 4,6,9,11 *").contains("never comes true"));
         assert_eq!(next("0 0 29 2 *", Tz::UTC, "2026-01-01T00:00:00Z"), "2028-02-29T00:00:00.000Z");
     }
 
     #[test]
-    fn what_falls_into_the_missing_hour_happens_at_the_jump_once() {
+    fn an_instant_in_the_missing_hour_happens_once_at_the_jump() {
         let berlin = Tz::Europe__Berlin;
         assert_eq!(next("30 2 * * *", berlin, "2026-03-28T12:00:00Z"), "2026-03-29T01:00:00.000Z");
         assert_eq!(next("30 2 * * *", berlin, "2026-03-29T01:00:00Z"), "2026-03-30T00:30:00.000Z");
@@ -152,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_repeated_hour_repeats_only_what_is_for_every_hour() {
+    fn the_repeated_hour_repeats_only_expressions_for_every_hour() {
         let berlin = Tz::Europe__Berlin;
         assert_eq!(next("30 2 * * *", berlin, "2026-10-24T12:00:00Z"), "2026-10-25T00:30:00.000Z");
         assert_eq!(next("30 2 * * *", berlin, "2026-10-25T00:30:00Z"), "2026-10-26T01:30:00.000Z");
@@ -185,11 +176,11 @@ mod tests {
     }
 
     proptest! {
-        // Fewer cases: each one asks every second of up to three hours around a change of clocks.
+        // Fewer cases: each one checks every second of up to three hours around a change of clocks.
         #![proptest_config(crate::testing::cases_costing(8))]
 
         #[test]
-        fn no_second_in_between_is_one_of_the_expressions(
+        fn no_second_before_the_next_instant_matches(
             text in an_expression(), zone in prop::sample::select(&[Tz::Europe__Berlin, Tz::Africa__Casablanca][..]),
             now in prop_oneof![1_774_738_800..1_774_756_800_i64, 1_792_879_200..1_792_900_000_i64],
         ) {
@@ -214,9 +205,9 @@ mod tests {
         #![proptest_config(crate::testing::cases())]
 
         #[test]
-        fn next_is_strictly_later_and_nothing_is_left_out_before_it(
+        fn next_is_strictly_later_and_skips_no_instant(
             text in an_expression(), zone in prop::sample::select(&ZONES[..]),
-            // 2010 to 2033, dense around the changes of offset by the second strategy.
+            // 2010 to 2033, dense around the changes of the offset by the other ranges.
             now in prop_oneof![
                 1_262_304_000_000_i64..2_000_000_000_000,
                 (1_774_742_400_000_i64..1_774_756_800_000),
@@ -227,7 +218,7 @@ mod tests {
             let now = Timestamp::from_ms(now);
             let next = cron.next_after(now, zone).expect("before 2099");
             prop_assert!(next > now);
-            // From any instant in between, the answer is the same: so it never goes back and never skips.
+            // From any instant in between the answer is the same, so it never goes back and never skips.
             let between = Timestamp::from_ms(now.as_ms() + (next.as_ms() - now.as_ms()) / 2);
             if between < next {
                 prop_assert_eq!(cron.next_after(between, zone), Some(next));

@@ -1,25 +1,25 @@
-//! How an organisation stands, as far as failures go: how many in a row, since when, and whether the circuit is open.
+//! Circuit breaker of an organisation: failures in a row, since when, and whether the circuit is open.
 //!
-//! Guards: an episode keeps its beginning whatever follows within it; while the same reason lasts, the next probe is never
-//! put earlier. Deliberately not here: which failure opens it, and for how long (`reaction`).
+//! Guards: an outage keeps its start time whatever fails during it; while the cause stays the same, the next probe is
+//! never moved earlier. Not here: which failure opens the circuit, and for how long (`failure_policy`).
 
 use crate::time::Timestamp;
 
-/// How an organisation stands, as far as failures go.
+/// Circuit breaker of an organisation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CircuitBreaker {
-    /// Failed calls since the newest good one, over all people.
+    /// Failed calls since the last successful one, over all users.
     pub failures: u32,
-    /// The first of them.
+    /// Time of the first of them.
     pub since: Option<Timestamp>,
     /// Set while the circuit is open.
     pub open: Option<OpenCircuit>,
-    /// Users refused since the newest good answer, of those answered well shortly before.
+    /// Users refused since the last successful answer, of those answered successfully shortly before.
     pub refused: RefusedUsers,
 }
 
-/// Distinct users who were answered well shortly before and are refused now, without a good answer in between: evidence that
-/// the refusals concern the organisation and not the users.
+/// Distinct users who were answered successfully shortly before and are refused now, without a successful answer in
+/// between: evidence that the refusals concern the organisation and not the users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RefusedUsers {
     first: Option<u64>,
@@ -28,7 +28,7 @@ pub struct RefusedUsers {
 }
 
 impl RefusedUsers {
-    /// With the user of this key.
+    /// Adds the user with this key.
     #[must_use]
     pub fn with(self, user: u64) -> Self {
         match (self.first, self.second) {
@@ -46,40 +46,40 @@ impl RefusedUsers {
     }
 }
 
-/// The circuit is open: nobody is looked at until `until`, then one look at a time until one is good.
+/// An open circuit: no polls until `until`, then one probe at a time until one succeeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenCircuit {
-    /// Why; the newest reason.
+    /// The newest cause.
     pub cause: Cause,
-    /// The first failure of this episode.
+    /// Time of the first failure of this outage.
     pub since: Timestamp,
-    /// When the next probe may go out.
+    /// When the next probe may be made.
     pub until: Timestamp,
-    /// Probes that failed for this reason.
+    /// Failed probes with this cause.
     pub attempts: u32,
 }
 
-/// Why nobody of an organisation is looked at.
+/// Why an organisation is not polled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// DingTalk is ill or out of reach.
+    /// DingTalk fails or is unreachable.
     Upstream,
-    /// Our address is banned.
+    /// The IP address is banned.
     Banned,
-    /// Credentials, permission or configuration.
+    /// Credentials, permission or configuration are wrong.
     Auth,
-    /// Told to wait for long.
+    /// DingTalk asked for a long wait.
     Throttled,
-    /// No calls left in the month.
+    /// No calls are left in the month.
     MonthSpent,
-    /// Users who were answered well before are refused one after the other, by a code without a known meaning.
+    /// Users who were answered successfully before are refused one after the other, by a code without a known meaning.
     Refused,
-    /// There is no room to write down what a poll would show. Not from a failed call.
+    /// The disk is too full to store the result of a poll. Not caused by a failed call.
     DiskFull,
 }
 
 impl Cause {
-    /// All of them.
+    /// All causes.
     pub const ALL: [Self; 7] = [
         Self::Upstream,
         Self::Banned,
@@ -90,7 +90,7 @@ impl Cause {
         Self::DiskFull,
     ];
 
-    /// One word for it, for status, readiness and metrics.
+    /// Name in status, readiness and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Upstream => "upstream",
@@ -105,8 +105,8 @@ impl Cause {
 }
 
 impl CircuitBreaker {
-    /// With the circuit open until then, from one more failure for this reason: that the calls of the month are spent
-    /// by our own count, or that another organisation found the address banned, is one as well.
+    /// The breaker with its circuit open until `until`, after one more failure with this cause. Also used when our own
+    /// count says that the month's calls are spent, and when another organisation found the address banned.
     #[must_use]
     pub fn opened_until(self, cause: Cause, now: Timestamp, until: Timestamp) -> Self {
         let before = self.open.filter(|open| open.cause == cause);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_reason_again_is_one_more_probe_that_is_never_put_earlier() {
+    fn the_same_cause_again_is_one_more_failed_probe_and_never_moves_the_next_one_earlier() {
         let first = CircuitBreaker::default().opened_until(Cause::Auth, NOW, after(60));
         let again = first.opened_until(Cause::Auth, after(10), after(30));
         let open = again.open.expect("open");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn another_reason_counts_anew_within_the_same_episode() {
+    fn another_cause_starts_a_new_count_within_the_same_outage() {
         let failing = CircuitBreaker { failures: 3, since: Some(NOW), ..CircuitBreaker::default() };
         let banned = failing.opened_until(Cause::Banned, after(5), after(305));
         let spent = banned.opened_until(Cause::MonthSpent, after(10), after(20));

@@ -1,10 +1,10 @@
-//! Mass absence: many users vanish from their meetings at nearly the same time, which one odd upstream answers like as well
-//! as an end of work.
+//! Detects a mass absence: many users vanish from their meetings at nearly the same time. A wrong upstream answer
+//! looks the same as the end of work.
 //!
-//! Guards: while a mass absence is open, nobody leaves by answers that merely lack a record before a second kind of answer
-//! (the organisation's ongoing meetings) agrees; where that answer cannot be had, or never lists the meeting, twice the
-//! misses are needed. One meeting that ends for all its members, and up to two users, are no mass absence. Not here: misses
-//! themselves (`presence::diff`), making the call (`tasks::poller::absence`).
+//! Guards: during a mass absence, an answer that merely lacks a record ends no visit before a second source (the
+//! organisation's ongoing meetings) agrees; if that source is unavailable, or never lists the meeting, twice the
+//! misses are needed. One meeting that ends for all its members, and up to two users, are no mass absence. Not here:
+//! counting misses (`presence::diff`), the call (`tasks::poller::absence`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,38 +18,38 @@ const USERS: usize = 3;
 const MEETINGS: usize = 2;
 /// Absences within this time, or twice `min_interval`, count together.
 const WINDOW: Duration = Duration::from_mins(1);
-/// While ongoing meetings contradict an absence it is held for so long; then twice the misses decide.
+/// An absence that ongoing meetings contradict is held this long; after that twice the misses decide.
 const HELD_FOR: Duration = Duration::from_mins(2);
 
-/// A mass absence that is older says nothing about new absences.
+/// An older mass absence does not apply to new absences.
 const EPISODE: Duration = Duration::from_mins(10);
 
-/// What the second kind of answer says.
+/// Answer of the second source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Evidence {
-    /// Not asked yet.
+    /// Not requested yet.
     #[default]
     Unasked,
-    /// Asked, no answer yet.
+    /// Requested, no answer yet.
     Asked,
-    /// These meetings go on.
+    /// These meetings are ongoing.
     Ongoing(BTreeSet<ConferenceId>),
-    /// It cannot be had.
+    /// No complete answer is available.
     Unavailable,
 }
 
-/// The users of one organisation who vanished lately; `K` is a user's key.
+/// Users of one organisation who vanished recently; `K` is a user's key.
 #[derive(Clone, Debug, Default)]
 pub struct MassAbsence<K> {
-    /// When each first missed, and the meetings missed.
+    /// Time of the first miss and the missing meetings, by user.
     vanished: BTreeMap<K, (Timestamp, Vec<ConferenceId>)>,
-    /// When the absence became one of many.
+    /// When the absences became a mass absence.
     since: Option<Timestamp>,
     evidence: Evidence,
 }
 
 impl<K: Copy + Default + Ord> MassAbsence<K> {
-    /// An answer lacks the meetings that a user was inside.
+    /// Records an answer that lacks the meetings in which the user was.
     pub fn missed(&mut self, user: K, meetings: Vec<ConferenceId>, now: Timestamp, min_interval: Duration) {
         let window = WINDOW.max(min_interval * 2);
         if self.since.is_some_and(|since| now.since(since) > EPISODE) {
@@ -61,16 +61,16 @@ impl<K: Copy + Default + Ord> MassAbsence<K> {
         self.vanished.entry(user).or_insert((now, meetings));
     }
 
-    /// An answer lists the user's meetings, or the user left them with a reported time.
+    /// Records an answer that lists the user's meetings, or leaves with a reported time.
     pub fn seen(&mut self, user: K) {
         if self.vanished.remove(&user).is_some() && self.vanished.len() < USERS {
-            // What is left is no mass absence any more.
+            // Too few users remain for a mass absence.
             (self.since, self.evidence) = (None, Evidence::Unasked);
         }
     }
 
-    /// Judges the absence, with so many users inside who did not vanish. Whether ongoing meetings are to be asked for now;
-    /// [`MassAbsence::answered`] must follow.
+    /// Checks the absence, where `others_inside` users are inside and did not vanish. Returns whether to request the
+    /// ongoing meetings now; [`MassAbsence::answered`] must follow.
     pub fn asks(&mut self, others_inside: usize, now: Timestamp) -> bool {
         let meetings: BTreeSet<&ConferenceId> =
             self.vanished.values().flat_map(|(_, meetings)| meetings).collect();
@@ -84,15 +84,15 @@ impl<K: Copy + Default + Ord> MassAbsence<K> {
         true
     }
 
-    /// The ongoing meetings; `None`: they cannot be had, or not completely.
+    /// Records the ongoing meetings; `None`: no complete answer is available.
     pub fn answered(&mut self, ongoing: Option<BTreeSet<ConferenceId>>) {
         if self.since.is_some() {
             self.evidence = ongoing.map_or(Evidence::Unavailable, Evidence::Ongoing);
         }
     }
 
-    /// The misses in a row after which a user leaves; usually `misses`. `is_listed`: whether ongoing meetings list a
-    /// meeting as long as it goes on, as far as is known.
+    /// Misses in a row that end a user's visit; usually `misses`. `is_listed`: whether the list of ongoing meetings is
+    /// known to contain a meeting as long as it lasts.
     pub fn misses_needed(
         &self,
         user: K,
@@ -119,12 +119,12 @@ impl<K: Copy + Default + Ord> MassAbsence<K> {
         }
     }
 
-    /// How many of those who vanished are inside as far as `is_inside` knows: their leaves are not told yet.
+    /// Number of vanished users that are still inside according to `is_inside`: their leaves are not emitted yet.
     pub fn vanished_inside(&self, is_inside: impl Fn(K) -> bool) -> usize {
         self.vanished.keys().filter(|user| is_inside(**user)).count()
     }
 
-    /// Whether leaves are held back now.
+    /// Whether leaves are held now.
     pub fn is_open(&self) -> bool {
         self.since.is_some()
     }

@@ -1,25 +1,27 @@
-//! What the operator may do to a webhook's state, and what that means for it.
+//! Applies an operator's action to a webhook's state.
 //!
-//! Guards: a pause holds back and loses nothing; only `enable` brings back what is disabled; a receiver that was down
-//! before a pause is probed after it, not flooded. Deliberately not here: what receivers do to it (`delivery`).
+//! Guards: a pause delays deliveries and loses none; only `enable` re-enables a disabled webhook; a webhook that was
+//! down before a pause is probed after it, so its receiver is not flooded. Not here: state changes caused by the
+//! receiver (`delivery`).
 
 use super::delivery::{DOWN_AFTER, Health, WebhookState};
 use crate::time::Timestamp;
 
-/// What the operator wants.
+/// An action of the operator, or an event caused by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperatorAction {
-    /// Nothing goes out; what waits goes on waiting.
+    /// Send nothing; deliveries stay pending.
     Pause,
-    /// Undo a pause; a webhook that is down is probed at once.
+    /// End a pause; a webhook that is down is probed at once.
     Resume,
-    /// Whatever it was: up.
+    /// Set the webhook to up, whatever its state.
     Enable,
-    /// It was seen to answer: a webhook that is down is probed at once.
+    /// A test request was accepted: a webhook that is down is probed at once.
     Answered,
 }
 
-/// Applies a action. What it is not for (pausing what is disabled, resuming what is up) changes nothing.
+/// Applies an action. An action that does not apply (pausing a disabled webhook, resuming one that is up) changes
+/// nothing.
 pub fn apply(health: &mut Health, action: OperatorAction, now: Timestamp) {
     match (action, &mut health.state) {
         (OperatorAction::Pause, WebhookState::Up | WebhookState::Down { .. }) => {
@@ -27,7 +29,7 @@ pub fn apply(health: &mut Health, action: OperatorAction, now: Timestamp) {
         }
         (OperatorAction::Resume, WebhookState::Paused { .. }) => {
             health.counted_deliveries.clear();
-            // The row of failures outlives the pause: it says that nothing had got through before.
+            // The failure count is kept during a pause: it shows that the receiver was not reachable before.
             health.state = if health.failures >= DOWN_AFTER {
                 WebhookState::Down { since: now, probe_at: now, probes: 0 }
             } else {
@@ -84,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_down_before_a_pause_is_probed_after_it() {
+    fn a_webhook_that_was_down_before_a_pause_is_probed_after_it() {
         let mut health = health(down(), DOWN_AFTER);
         apply(&mut health, OperatorAction::Pause, T0);
         apply(&mut health, OperatorAction::Resume, T0);
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_down_is_probed_at_once_and_stays_down_until_it_accepts() {
+    fn a_webhook_that_is_down_is_probed_at_once_and_stays_down_until_it_accepts() {
         for action in [OperatorAction::Resume, OperatorAction::Answered] {
             let after = after(health(down(), 5), action);
             assert_eq!(after, WebhookState::Down { since: Timestamp::from_ms(0), probe_at: T0, probes: 9 });
@@ -100,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn only_enable_brings_back_what_is_disabled() {
+    fn only_enable_re_enables_a_disabled_webhook() {
         for action in [OperatorAction::Pause, OperatorAction::Resume, OperatorAction::Answered] {
             assert_eq!(after(health(disabled(), 5), action), disabled());
         }

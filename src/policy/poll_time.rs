@@ -1,9 +1,9 @@
-//! When the next look at somebody falls, where looking has its hours.
+//! Time of a user's next poll within open time.
 //!
-//! Guards: the next look is strictly later and inside a window; intervals are counted in open time, so a long one does
-//! not skip whole windows and calls saved at night are there in the day; nobody is looked at in a bunch when a window
-//! opens, nor at the full minute that many expressions name (DingTalk's own congestion peak). Deliberately not here:
-//! how long the interval is (`quota`, `pace`), following users past the end of a window (`tasks`).
+//! Guards: the next poll is strictly later and in open time; intervals are counted in open time, so a long interval
+//! does not skip whole windows and calls saved at night are available by day; polls do not bunch when a window opens,
+//! nor at the full minute that many expressions name (DingTalk's own congestion peak). Not here: the length of the
+//! interval (`quota`, `pace`), polling users past the end of a window (`tasks`).
 
 use std::time::Duration;
 
@@ -14,35 +14,34 @@ use super::pace::{self, Phase};
 use super::window::OpenTime;
 use crate::time::Timestamp;
 
-/// People who share an instant are spread over so long after it, or over a tenth of the time to the next one.
+/// Users with the same instant are spread over this time after it, or over a tenth of the time to the next instant.
 const CRON_SPREAD: Duration = Duration::from_secs(30);
-/// How often an expression comes true is counted over so long.
+/// Period over which the instants of an expression are counted.
 const COUNTED: Duration = Duration::from_hours(24 * 7);
-/// So many of its instants are counted; the rest are taken to be like them.
+/// Maximum number of instants counted; the rest of the period is extrapolated.
 const COUNTED_INSTANTS: u32 = 2_000;
 
-/// The next look with an interval that is paced by the calls left: so much open time later. `None`: never open again.
+/// The next poll at an interval paced by the remaining calls: after that much open time. `None`: never open again.
 pub fn paced(now: Timestamp, interval: Duration, phase: Phase, open: &OpenTime) -> Option<Timestamp> {
     let next = pace::next_poll_at(now, interval, phase);
     if open.is_always() { Some(next) } else { open.after(now, next.since(now)) }
 }
 
-/// The next look with a fixed interval. One that is longer than the window does not skip a window.
+/// The next poll at a fixed interval. An interval longer than the window still polls in every window.
 pub fn every(now: Timestamp, interval: Duration, phase: Phase, open: &OpenTime) -> Option<Timestamp> {
     let next = pace::next_poll_at(now, interval, phase);
     if open.is_always() || open.open_at(next) {
         return Some(next);
     }
     let opens = open.opens_at(next)?;
-    let stretch = stretch(open, opens);
-    match stretch {
-        Some(stretch) if interval > stretch => Some(opens.plus(phase.within(stretch))),
+    let open_span = open_span(open, opens);
+    match open_span {
+        Some(open_span) if interval > open_span => Some(opens.plus(phase.within(open_span))),
         _ => open.after(now, next.since(now)),
     }
 }
 
-/// The next look at the instants of an expression on the wall clock of `zone`, as far as they fall into open time.
-/// `None`: there is none any more.
+/// The next poll at an instant of a cron expression on the wall clock of `zone`, in open time. `None`: there is none.
 pub fn at_instants(
     now: Timestamp,
     cron: &Cron,
@@ -50,7 +49,7 @@ pub fn at_instants(
     phase: Phase,
     open: &OpenTime,
 ) -> Option<Timestamp> {
-    /// No window opens and closes this often without holding an instant that is worth waiting for.
+    /// A schedule that opens and closes this often without containing an instant is treated as having none.
     const TRIES: u32 = 400;
     let mut after = now;
     for _ in 0..TRIES {
@@ -65,7 +64,7 @@ pub fn at_instants(
     None
 }
 
-/// How often an expression comes true in a second of open time, counted over the next week.
+/// How often an expression matches in a second of open time, counted over the next week.
 pub fn instants_a_second(cron: &Cron, zone: Tz, open: &OpenTime, now: Timestamp) -> f64 {
     let until = now.plus(COUNTED);
     let (mut at, mut hits, mut seen) = (now, 0_u32, 0_u32);
@@ -81,18 +80,21 @@ pub fn instants_a_second(cron: &Cron, zone: Tz, open: &OpenTime, now: Timestamp)
     f64::from(hits) / open.open_between(now, counted).as_secs_f64().max(1.0)
 }
 
-/// `next`, or, where that is closed, soon after the opening: at the user's place in the interval, or in the window
-/// where that is shorter.
+/// `next`; where that is closed, a time soon after the opening: at the user's offset within the interval, or within
+/// the window where that is shorter.
 pub fn within_hours(next: Timestamp, interval: Duration, phase: Phase, open: &OpenTime) -> Option<Timestamp> {
     if open.is_always() || open.open_at(next) {
         return Some(next);
     }
     let opens = open.opens_at(next)?;
-    Some(opens.plus(phase.within(stretch(open, opens).map_or(interval, |stretch| stretch.min(interval)))))
+    Some(
+        opens
+            .plus(phase.within(open_span(open, opens).map_or(interval, |open_span| open_span.min(interval)))),
+    )
 }
 
 /// How long it stays open from `opens` on; `None`: for years.
-fn stretch(open: &OpenTime, opens: Timestamp) -> Option<Duration> {
+fn open_span(open: &OpenTime, opens: Timestamp) -> Option<Duration> {
     open.next_change(opens).map(|closes| closes.since(opens))
 }
 
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_before_the_end_an_interval_of_two_goes_on_in_the_morning() {
+    fn an_hour_before_closing_an_interval_of_two_continues_in_the_morning() {
         let open = office(Tz::UTC);
         let next =
             paced(at("2026-11-23T17:00:00Z"), Duration::from_hours(2), phase(1), &open).expect("open again");
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_interval_longer_than_the_window_looks_once_in_each() {
+    fn a_fixed_interval_longer_than_the_window_polls_once_in_each() {
         let open = office(Tz::UTC);
         let mut now = at("2026-11-23T09:00:00Z");
         let mut days = Vec::new();
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn instants_outside_the_window_are_left_out_and_people_do_not_share_a_second() {
+    fn instants_outside_the_window_are_skipped_and_users_do_not_share_a_second() {
         let open = office(Tz::UTC);
         let cron = Cron::parse("@hourly").expect("an expression");
         let night = at("2026-11-23T18:30:00Z");
@@ -154,13 +156,13 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_that_no_window_holds_gives_nothing_and_ends() {
+    fn an_expression_with_no_instant_in_a_window_gives_none() {
         let cron = Cron::parse("0 3 * * *").expect("an expression");
         assert_eq!(at_instants(at("2026-11-23T10:00:00Z"), &cron, Tz::UTC, phase(1), &office(Tz::UTC)), None);
     }
 
     #[test]
-    fn never_open_is_never() {
+    fn a_window_that_never_opens_gives_none() {
         let never = OpenTime::new(Some(Vec::new()), Vec::new());
         let (now, hour) = (at("2026-11-23T10:00:00Z"), Duration::from_hours(1));
         assert_eq!(paced(now, hour, phase(1), &never), None);
@@ -172,7 +174,7 @@ mod tests {
         #![proptest_config(crate::testing::cases())]
 
         #[test]
-        fn the_next_look_is_later_and_open(
+        fn the_next_poll_is_later_and_open(
             now in 1_700_000_000_000_i64..1_900_000_000_000, minutes in 1_u64..3_000, n in 0_u32..50,
             zone in prop::sample::select(&ZONES[..]),
         ) {
@@ -192,7 +194,7 @@ mod tests {
             prop_assert!(clamped >= now && open.open_at(clamped));
         }
 
-        /// Whatever the hours, an interval is that much open time, within a half.
+        /// Whatever the windows, an interval is that much open time, within a half.
         #[test]
         fn a_paced_interval_is_open_time(
             now in 1_700_000_000_000_i64..1_900_000_000_000, minutes in 1_u64..3_000, n in 0_u32..50,

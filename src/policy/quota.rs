@@ -1,8 +1,8 @@
-//! What may be called when: so many calls a second, so many a month.
+//! Call limits of an organisation: calls a second and calls a month.
 //!
-//! Guards: never more than `rate` starts in any second; never more calls than the month has; the number written down
-//! is never lower than what was spent. Time comes in as an argument. Deliberately not here: how the month is spread
-//! over users and windows (`pace`), writing the number down (`store`).
+//! Guards: at most `rate` calls start in any second; the calls of a month never exceed its limit; the stored count is
+//! never lower than the calls made. Time is an argument. Not here: how the month's calls are spread over users and
+//! windows (`pace`), storing the count (`store`).
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,7 @@ mod rate;
 
 pub use rate::RateLimiter;
 
-/// A calendar month; in text `2026-11`.
+/// A calendar month; as text `2026-11`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Month {
     year: i32,
@@ -24,19 +24,19 @@ pub struct Month {
 }
 
 impl Month {
-    /// The month that `at` falls into in `zone`.
+    /// The month that contains `at` in `zone`.
     pub fn of(at: Timestamp, zone: Tz) -> Self {
         let local = utc(at).with_timezone(&zone);
         Self { year: local.year(), month: local.month() }
     }
 
-    /// Its first instant in `zone`.
+    /// First instant of the month in `zone`.
     pub fn begins_at(self, zone: Tz) -> Timestamp {
         let Some(midnight) = NaiveDate::from_ymd_opt(self.year, self.month, 1).map(NaiveDateTime::from)
         else {
             return Timestamp::from_ms(i64::MAX);
         };
-        // Where clocks jump over midnight the month begins at the jump; the longest jump known is a day.
+        // Where clocks jump over midnight, the month begins at the jump; the longest known jump is one day.
         let instant = (0..=4 * 30).find_map(|quarters| {
             match zone.from_local_datetime(&(midnight + Span::minutes(15 * quarters))) {
                 LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => Some(instant),
@@ -46,7 +46,7 @@ impl Month {
         instant.map_or(Timestamp::from_ms(i64::MAX), |i| Timestamp::from_ms(i.timestamp_millis()))
     }
 
-    /// The one after it.
+    /// The following month.
     #[must_use]
     pub fn next(self) -> Self {
         if self.month == 12 {
@@ -64,56 +64,56 @@ impl fmt::Display for Month {
 }
 
 fn utc(at: Timestamp) -> DateTime<Utc> {
-    // Years beyond what chrono holds are nobody's month.
+    // Instants outside chrono's range count as 1970; no budget reaches there.
     DateTime::from_timestamp_millis(at.as_ms()).unwrap_or_default()
 }
 
 /// Why no call may be made now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The month's calls are spent; there are new ones from then on.
+    /// The month's calls are spent; the next month starts at this time.
     SpentUntil(Timestamp),
-    /// Write down what [`MonthBudget::reserve`] says first.
+    /// The reservation from [`MonthBudget::reserve`] must be stored first.
     ReserveFirst,
 }
 
-/// A call taken from the budget; it is settled when its outcome is known. One that is never settled (the process died,
-/// the call was given up) stays counted as one call.
+/// A call taken from the budget; settled when its outcome is known. A ticket that is never settled (the process died,
+/// the call was cancelled) stays counted as one call.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "settle it when the call is over"]
 pub struct Ticket {
     month: Month,
 }
 
-/// What is to be written down before more calls are made.
+/// A count that must be stored before more calls are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
-    /// For this month.
+    /// The month it is for.
     pub month: Month,
-    /// This many calls: at least what is spent, and a few more.
+    /// Number of calls: those made, and a few more.
     pub calls: u64,
 }
 
-/// The calls of a calendar month.
+/// The call budget of a calendar month.
 ///
-/// In use: `reserve` -> write it down -> `reserved` -> `try_take` -> call -> `settle` with the calls it cost. What is
-/// written down runs ahead by about a second's calls, so that most calls cost no write, and a crash costs a few.
+/// Sequence: `reserve` -> store -> `reserved` -> `try_take` -> call -> `settle` with the number of calls made. The
+/// stored count is ahead by about one second's calls, so most calls need no write, and a crash loses a few calls.
 #[derive(Clone, Debug)]
 pub struct MonthBudget {
     zone: Tz,
     limit: Option<u64>,
     month: Month,
     used: u64,
-    /// What is known to be written down for `month`.
+    /// The count known to be stored for `month`.
     persisted: u64,
     in_flight: u64,
-    /// DingTalk said that this month is spent.
+    /// The month that DingTalk reported as spent.
     exhausted: Option<Month>,
     call_rate: CallRate,
 }
 
 impl MonthBudget {
-    /// Begins at `now` with what was written down for that month (0 if nothing). `limit`: `None` is no limit.
+    /// Starts at `now` with the stored count of that month (0 if none). `limit`: `None` for no limit.
     pub fn new(zone: Tz, limit: Option<u64>, now: Timestamp, persisted: u64) -> Self {
         Self {
             zone,
@@ -127,22 +127,22 @@ impl MonthBudget {
         }
     }
 
-    /// Another limit from now on.
+    /// Changes the limit.
     pub fn set_limit(&mut self, limit: Option<u64>) {
         self.limit = limit;
     }
 
-    /// The limit in force.
+    /// The current limit; `None`: no limit.
     pub fn limit(&self) -> Option<u64> {
         self.limit
     }
 
-    /// The month at `now`. A clock set back does not bring back a month that is over.
+    /// The month at `now`. A clock set back does not return to an earlier month.
     pub fn month(&self, now: Timestamp) -> Month {
         self.month.max(Month::of(now, self.zone))
     }
 
-    /// Calls counted in the month of `now`, those in flight included.
+    /// Calls counted in the month of `now`, including those in flight.
     pub fn used(&self, now: Timestamp) -> u64 {
         if self.month(now) == self.month { self.used } else { 0 }
     }
@@ -155,14 +155,14 @@ impl MonthBudget {
         self.limit.map(|limit| limit.saturating_sub(self.used(now)))
     }
 
-    /// When the month of `now` is over: the first instant of the next.
+    /// First instant of the month after the month of `now`.
     pub fn month_ends_at(&self, now: Timestamp) -> Timestamp {
         self.month(now).next().begins_at(self.zone)
     }
 
-    /// What has to be written down before the next call; `None`: enough is.
+    /// The reservation that must be stored before the next call; `None`: none is needed.
     pub fn reserve(&mut self, now: Timestamp) -> Option<Reservation> {
-        self.turn(now);
+        self.start_month(now);
         let need = self.needed();
         if self.left(now) == Some(0) || need <= self.persisted {
             return None;
@@ -171,7 +171,7 @@ impl MonthBudget {
         Some(Reservation { month: self.month, calls: need.saturating_add(block - 1) })
     }
 
-    /// That was written down.
+    /// Records that a reservation was stored.
     pub fn reserved(&mut self, reservation: Reservation) {
         if reservation.month == self.month {
             self.persisted = self.persisted.max(reservation.calls);
@@ -180,7 +180,7 @@ impl MonthBudget {
 
     /// Takes one call.
     pub fn try_take(&mut self, now: Timestamp) -> Result<Ticket, Refusal> {
-        self.turn(now);
+        self.start_month(now);
         if self.left(now) == Some(0) {
             return Err(Refusal::SpentUntil(self.month_ends_at(now)));
         }
@@ -193,7 +193,7 @@ impl MonthBudget {
         Ok(Ticket { month: self.month })
     }
 
-    /// The call is over and cost so many (0: never sent or throttled; 2: repeated with a fresh token).
+    /// Ends a call that cost this many calls (0: never sent, or throttled; 2: repeated with a fresh token).
     #[expect(clippy::needless_pass_by_value, reason = "a ticket is settled once: it is taken away")]
     pub fn settle(&mut self, ticket: Ticket, calls: u32) {
         let Ticket { month } = ticket;
@@ -201,35 +201,35 @@ impl MonthBudget {
         if month == self.month {
             self.used = self.used.saturating_sub(1).saturating_add(u64::from(calls));
         } else {
-            // It began in the month before and was counted there; what it cost beyond that is this month's.
+            // The call began in the month before and was counted there; only its additional calls count in this month.
             self.used = self.used.saturating_add(u64::from(calls.saturating_sub(1)));
         }
     }
 
-    /// DingTalk says that the month is spent, whatever was counted here: others spend from the same calls. Nothing is
-    /// left until the month turns, or until [`resume`](Self::resume). What was used stays as it was counted.
+    /// DingTalk reports that the month is spent, whatever our count says: other clients spend from the same calls. No
+    /// call is left until the month ends or until [`resume`](Self::resume). The count of used calls does not change.
     pub fn exhausted(&mut self, now: Timestamp) {
         self.exhausted = Some(self.month(now));
     }
 
-    /// Takes `exhausted` back: to probe, or because more calls were bought.
+    /// Clears `exhausted`: for a probe, or because more calls were bought.
     pub fn resume(&mut self) {
         self.exhausted = None;
     }
 
-    /// What is written down for the present month.
+    /// The count stored for the current month.
     pub fn written(&self) -> Reservation {
         Reservation { month: self.month, calls: self.persisted.max(self.used) }
     }
 
-    /// The exact number, to be written down at a clean stop.
+    /// The exact count, to be stored at a clean stop.
     pub fn exact(&mut self, now: Timestamp) -> Reservation {
-        self.turn(now);
+        self.start_month(now);
         Reservation { month: self.month, calls: self.used }
     }
 
-    /// The interval per user that spends what is left evenly until the month turns: seconds left / calls left x
-    /// users. `None`: no limit, or nobody. With no calls left it is the whole rest of the month.
+    /// The interval for each user that spends the remaining calls evenly until the month ends: seconds left / calls
+    /// left x users. `None`: no limit, or no users. With no calls left it is the rest of the month.
     pub fn even_interval(&self, users: usize, now: Timestamp) -> Option<Duration> {
         let left = self.left(now)?;
         if users == 0 {
@@ -243,11 +243,18 @@ impl MonthBudget {
         Some(Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX)))
     }
 
-    /// The same over open time: `open` is what is left of it until the month turns, summed over the users who share the
-    /// calls, and `spoken_for` the calls that others of the organisation will need. `None`: no limit, or nobody.
+    /// The same over open time: `open` is the remaining open time until the month ends, summed over the users that
+    /// share the calls; `needed_by_others` are the calls that other users of the organisation will need. `None`: no
+    /// limit, or no users.
     ///
-    /// Where others need nearly all, a twentieth of what is left is still shared: nobody is never looked at.
-    pub fn even_open_interval(&self, open: Duration, spoken_for: u64, now: Timestamp) -> Option<Duration> {
+    /// Where the others need nearly all calls, a twentieth of the remaining calls is still shared, so that every user
+    /// is polled.
+    pub fn even_open_interval(
+        &self,
+        open: Duration,
+        needed_by_others: u64,
+        now: Timestamp,
+    ) -> Option<Duration> {
         let left = self.left(now)?;
         if open.is_zero() {
             return None;
@@ -255,17 +262,17 @@ impl MonthBudget {
         if left == 0 {
             return Some(self.month_ends_at(now).since(now).max(Duration::from_millis(1)));
         }
-        let shared = left.saturating_sub(spoken_for).max(left / 20).max(1);
+        let shared = left.saturating_sub(needed_by_others).max(left / 20).max(1);
         let ms = open.as_millis().div_ceil(u128::from(shared));
         Some(Duration::from_millis(u64::try_from(ms).unwrap_or(u64::MAX)))
     }
 
-    /// What must be written down for one more call: each call in flight, this one included, may cost one more.
+    /// The count that must be stored for one more call: each call in flight, including this one, may cost one more.
     fn needed(&self) -> u64 {
         self.used.saturating_add(self.in_flight).saturating_add(2)
     }
 
-    fn turn(&mut self, now: Timestamp) {
+    fn start_month(&mut self, now: Timestamp) {
         let month = self.month(now);
         if month != self.month {
             self.month = month;
@@ -275,7 +282,7 @@ impl MonthBudget {
     }
 }
 
-/// How many calls a second are being made: the size of a reservation.
+/// Current rate of calls a second: the size of a reservation.
 #[derive(Clone, Copy, Debug, Default)]
 struct CallRate {
     second: i64,

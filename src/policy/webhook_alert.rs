@@ -1,30 +1,30 @@
-//! When a receiver's ill health is sent to the others, and when its recovery is.
+//! Decides when the other webhooks get an alert about a webhook's failure or recovery.
 //!
-//! Guards: a short illness is nobody's business; each turn is sent once, however often one looks and whatever was
-//! restarted in between. Deliberately not here: who is sent, and how (`tasks`).
+//! Guards: a short outage causes no alert; each change of state is sent once, however often this is called and
+//! whatever was restarted in between. Not here: the recipients, and sending (`tasks`).
 
 use std::time::Duration;
 
 use super::delivery::{Health, WebhookState};
 use crate::time::Timestamp;
 
-/// Down for so long is worth an alert.
+/// A webhook that is down this long causes an alert.
 pub const FIRES_AFTER: Duration = Duration::from_mins(10);
 
-/// What was sent last about a webhook.
+/// The last alert sent about a webhook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SentAlert {
-    /// Nothing, or that it is well again.
+    /// None, or that it recovered.
     #[default]
     Resolved,
-    /// That it is down.
+    /// It is down, or refuses every event.
     Down,
-    /// That it is disabled.
+    /// It is disabled.
     Disabled,
 }
 
 impl SentAlert {
-    /// The word in the database.
+    /// Name in the database.
     pub fn name(self) -> &'static str {
         match self {
             Self::Resolved => "silent",
@@ -39,18 +39,19 @@ impl SentAlert {
     }
 }
 
-/// What follows from a webhook's state.
+/// The next step for a webhook's alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlertStep {
-    /// All that is to be sent was sent.
+    /// The last alert sent still applies.
     Nothing,
-    /// To be sent now.
+    /// Send this alert now.
     Send(SentAlert),
-    /// To be looked at again then, if nothing turns before.
+    /// Check again at this time, unless the state changes before.
     CheckAt(Timestamp),
 }
 
-/// What is to be sent at `now`. A webhook that refuses every event is sent like one that is down, at once. A webhook that the operator paused keeps what was sent: neither ill nor well.
+/// The next step at `now`. A webhook that refuses every event is reported as down, at once. While a webhook is paused,
+/// the last alert stays as it is.
 pub fn next_step(health: &Health, sent: SentAlert, now: Timestamp) -> AlertStep {
     match (&health.state, sent) {
         (WebhookState::Up, SentAlert::Resolved) if health.is_refusing() => AlertStep::Send(SentAlert::Down),
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_minutes_down_fire_and_not_a_moment_less() {
+    fn ten_minutes_down_cause_an_alert_and_less_do_not() {
         let due = T0.plus(FIRES_AFTER);
         assert_eq!(next_step(&of(down()), SentAlert::Resolved, T0), AlertStep::CheckAt(due));
         assert_eq!(
@@ -107,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn disabled_is_told_at_once_and_once() {
+    fn a_disabled_webhook_is_reported_at_once_and_once() {
         assert_eq!(next_step(&of(disabled()), SentAlert::Resolved, T0), AlertStep::Send(SentAlert::Disabled));
         assert_eq!(next_step(&of(disabled()), SentAlert::Down, T0), AlertStep::Send(SentAlert::Disabled));
         assert_eq!(next_step(&of(disabled()), SentAlert::Disabled, T0), AlertStep::Nothing);
     }
 
     #[test]
-    fn up_resolves_what_fired_and_nothing_else() {
+    fn a_webhook_that_is_up_resolves_a_sent_alert_and_nothing_else() {
         assert_eq!(
             next_step(&of(WebhookState::Up), SentAlert::Down, T0),
             AlertStep::Send(SentAlert::Resolved)
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_refuses_every_event_fires_at_once_and_resolves_when_it_accepts() {
+    fn a_receiver_that_refuses_every_event_is_reported_at_once_and_resolved_when_it_accepts() {
         let refusing = Health { last_error: Some("answered 301".to_owned()), ..Health::default() };
         assert_eq!(next_step(&refusing, SentAlert::Resolved, T0), AlertStep::Send(SentAlert::Down));
         assert_eq!(next_step(&refusing, SentAlert::Down, T0), AlertStep::Nothing);
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn paused_says_nothing() {
+    fn a_paused_webhook_causes_no_alert() {
         for sent in [SentAlert::Resolved, SentAlert::Down, SentAlert::Disabled] {
             assert_eq!(next_step(&of(paused()), sent, T0.plus(FIRES_AFTER)), AlertStep::Nothing);
             assert_eq!(SentAlert::parse(sent.name()), Some(sent));
@@ -150,7 +151,7 @@ mod tests {
         #![proptest_config(crate::testing::cases())]
 
         #[test]
-        fn what_was_told_is_not_told_again(kind in 0..4, sent in 0..3, ms in 0_i64..3_600_000) {
+        fn an_alert_is_never_sent_twice(kind in 0..4, sent in 0..3, ms in 0_i64..3_600_000) {
             let state = [WebhookState::Up, down(), disabled(), paused()][usize::try_from(kind).unwrap()].clone();
             let sent = [SentAlert::Resolved, SentAlert::Down, SentAlert::Disabled][usize::try_from(sent).unwrap()];
             let now = T0.plus(Duration::from_millis(ms.unsigned_abs()));

@@ -1,8 +1,8 @@
-//! When there is polling at all: windows on the wall clock, minus days off.
+//! Open time: windows of wall-clock time in which users are polled, minus blackouts.
 //!
-//! Guards: a window means what the wall clock of its zone shows, on every day of the year. Where a border falls
-//! into a repeated hour the window is the longer one. Deliberately not here: whose windows these are (`config`),
-//! following users past the end of a window (`tasks`).
+//! Guards: a window follows the wall clock of its zone on every day of the year. Where a bound is in a repeated hour,
+//! the longer window applies. Not here: which user has which window (`config`), polling users past the end of a window
+//! (`tasks`).
 
 use std::time::Duration;
 
@@ -13,34 +13,34 @@ use super::civil;
 use crate::time::{Timestamp, duration_ms};
 
 const DAY_MS: i64 = 86_400_000;
-/// A change is searched this far ahead: longer than any holiday that somebody means.
+/// How far ahead a change is searched: longer than any real holiday.
 const LOOK_AHEAD_MS: i64 = 5 * 366 * DAY_MS;
 
-/// Open on some days of the week, from one time of day to another.
+/// A window: open on some days of the week, from one time of day to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Monday first: the days on which it opens.
+    /// Days on which it opens, Monday first.
     pub days: [bool; 7],
-    /// Minutes after midnight.
+    /// Opening time, in minutes after midnight.
     pub from_minute: u16,
-    /// Minutes after midnight, not included; at or before `from_minute`: of the following day.
+    /// Closing time, in minutes after midnight, exclusive; at or before `from_minute` it is on the following day.
     pub to_minute: u16,
-    /// Whose wall clock.
+    /// Zone of the wall clock.
     pub time_zone: Tz,
 }
 
-/// Whole days without polls.
+/// A blackout: whole days without polls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blackout {
-    /// The first day.
+    /// First day.
     pub first: NaiveDate,
-    /// The last day, included.
+    /// Last day, inclusive.
     pub last: NaiveDate,
-    /// Whose calendar.
+    /// Zone of the calendar.
     pub time_zone: Tz,
 }
 
-/// When somebody is looked at: the union of windows, minus blackouts.
+/// When a user may be polled: the union of windows, minus blackouts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenTime {
     windows: Option<Vec<Window>>,
@@ -48,12 +48,12 @@ pub struct OpenTime {
 }
 
 impl OpenTime {
-    /// Open while one of `windows` is; `None`: always, an empty list: never. Except in `blackouts`.
+    /// Open while one of `windows` is open, except in `blackouts`. `None`: always; an empty list: never.
     pub fn new(windows: Option<Vec<Window>>, blackouts: Vec<Blackout>) -> Self {
         Self { windows, blackouts }
     }
 
-    /// The same without its blackouts: for an ordinary month.
+    /// The open time without blackouts, for an ordinary month.
     #[must_use]
     pub fn without_blackouts(&self) -> Self {
         Self { windows: self.windows.clone(), blackouts: Vec::new() }
@@ -82,7 +82,7 @@ impl OpenTime {
         }
     }
 
-    /// Whether there are no hours and no days off at all: the usual case, and a cheap one.
+    /// Whether there are no windows and no blackouts: the usual case, with cheap answers.
     pub fn is_always(&self) -> bool {
         self.windows.is_none() && self.blackouts.is_empty()
     }
@@ -92,13 +92,13 @@ impl OpenTime {
         if self.open_at(from) { Some(from) } else { self.next_change(from) }
     }
 
-    /// Whether a day off is what closes it at `instant`: without days off it would be open.
+    /// Whether only a blackout closes it at `instant`.
     pub fn is_day_off(&self, instant: Timestamp) -> bool {
         !self.open_at(instant) && self.without_blackouts().open_at(instant)
     }
 
-    /// The instant at which `open` of open time has passed since `from`; it is itself open. `None`: not within five
-    /// years.
+    /// The instant at which `open` of open time has passed since `from`; always an open instant. `None`: not within
+    /// five years.
     pub fn after(&self, from: Timestamp, open: Duration) -> Option<Timestamp> {
         let mut missing = duration_ms(open);
         let mut from = from.as_ms();
@@ -118,13 +118,13 @@ impl OpenTime {
         None
     }
 
-    /// How long it is open in `[from, to)`.
+    /// Open time in `[from, to)`.
     pub fn open_between(&self, from: Timestamp, to: Timestamp) -> Duration {
         let open_ms: i64 = self.spans(from.as_ms(), to.as_ms()).iter().map(|(from, to)| to - from).sum();
         Duration::from_millis(u64::try_from(open_ms).unwrap_or(0))
     }
 
-    /// The open stretches within `[from, to)`, in ms: in order, apart from each other, none empty.
+    /// The open spans within `[from, to)`, in ms: sorted, disjoint, not empty.
     fn spans(&self, from: i64, to: i64) -> Vec<(i64, i64)> {
         let mut open = match &self.windows {
             None => vec![(from, to)],
@@ -155,10 +155,10 @@ impl OpenTime {
 }
 
 impl Window {
-    /// Its stretches that touch `[from, to)`, not clipped.
+    /// The window's spans that overlap `[from, to)`, not clipped.
     fn spans(&self, from: i64, to: i64) -> Vec<(i64, i64)> {
         let date = |ms| civil::wall(Timestamp::from_ms(ms), self.time_zone).date();
-        // Two days earlier: a stretch may last past midnight, and a skipped day may lie in between.
+        // Starts two days earlier: a span may last past midnight, and a skipped day may lie in between.
         let (mut day, last) = (back(date(from), 2), date(to));
         let mut spans = Vec::new();
         while day <= last {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_off_is_told_from_a_closed_window() {
+    fn a_blackout_differs_from_a_closed_window() {
         let day = NaiveDate::from_ymd_opt(2026, 11, 23).expect("a date");
         let off = Blackout { first: day, last: day, time_zone: Tz::UTC };
         let office = OpenTime::new(Some(vec![window(WORKDAYS, 9, 18, Tz::UTC)]), vec![off]);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_ends_are_a_whole_day_and_days_join() {
+    fn equal_bounds_are_a_whole_day_and_days_join() {
         let all = open(vec![window([true; 7], 0, 0, Tz::Europe__Berlin)]);
         assert_eq!(all.next_change(at("2026-11-23T00:00:00Z")), None);
         assert_eq!(hours(&all, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"), 8760);
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn no_window_of_ones_own_is_never() {
+    fn an_empty_list_of_windows_is_never_open() {
         let never = open(Vec::new());
         assert!(!never.open_at(at("2026-11-23T00:00:00Z")));
         assert_eq!(never.next_change(at("2026-11-23T00:00:00Z")), None);
@@ -348,7 +348,7 @@ mod tests {
         .prop_map(Timestamp::from_ms)
     }
 
-    /// The same question to the wall clock, without instants.
+    /// Reference implementation on the wall clock, without instants.
     fn open_by_wall_clock(window: &Window, instant: Timestamp) -> bool {
         let wall = civil::wall(instant, window.time_zone);
         let minute = u16::try_from(wall.hour() * 60 + wall.minute()).expect("a minute of the day");
@@ -390,7 +390,7 @@ mod tests {
             let end = middle.plus(Duration::from_hours(b));
             let sum = open.open_between(now, middle) + open.open_between(middle, end);
             prop_assert_eq!(open.open_between(now, end), sum);
-            // And it is the sum of the stretches between changes.
+            // And it equals the sum of the spans between changes.
             let (mut at, mut walked) = (now, Duration::ZERO);
             while at < end {
                 let next = open.next_change(at).map_or(end, |change| change.min(end));

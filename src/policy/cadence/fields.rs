@@ -1,9 +1,10 @@
-//! The fields of a cron expression: how many there are, and what each may hold.
+//! Fields of a cron expression: their number, and what each may contain.
 //!
-//! Guards: what other programs read differently (weekdays by number, day of month beside weekday, ranges that wrap) is
-//! refused, with what to write instead. Deliberately not here: whether such an instant ever comes (`cadence`).
+//! Guards: forms that other programs read differently (weekdays by number, day of month beside weekday, ranges that
+//! wrap) are refused, and the error says what to write instead. Not here: whether such an instant ever occurs
+//! (`cadence`).
 
-use super::{CronError, refused};
+use super::error::{CronError, refused};
 
 pub(super) const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 const LONG_WEEKDAYS: [&str; 7] =
@@ -11,7 +12,7 @@ const LONG_WEEKDAYS: [&str; 7] =
 const MONTHS: [&str; 12] =
     ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 
-/// The six fields of an expression, second first and in upper case, each of them checked.
+/// The six checked fields of an expression, second first, in upper case.
 pub(super) fn checked(text: &str) -> Result<Vec<String>, CronError> {
     let fields = fields_of(text)?;
     for (kind, field) in KINDS.iter().zip(&fields) {
@@ -26,7 +27,7 @@ pub(super) fn checked(text: &str) -> Result<Vec<String>, CronError> {
     Ok(fields)
 }
 
-/// Six upper-case fields, second first.
+/// Splits an expression into six upper-case fields, second first.
 fn fields_of(text: &str) -> Result<Vec<String>, CronError> {
     let upper = text.trim().to_ascii_uppercase();
     let spelled_out = match upper.as_str() {
@@ -61,7 +62,7 @@ fn restricted(field: &str) -> bool {
     !matches!(field, "*" | "?")
 }
 
-/// What one of the six fields may hold.
+/// Allowed values of one of the six fields.
 struct Kind {
     name: &'static str,
     least: u32,
@@ -84,7 +85,7 @@ const KINDS: [Kind; 6] = [
 ];
 
 impl Kind {
-    /// Checks one field: items between commas, each `*`, a value or a range, with a step or without.
+    /// Checks one field: items separated by commas, each `*`, a value or a range, optionally with a step.
     fn check(&self, field: &str) -> Result<(), CronError> {
         if field == "?" && matches!(self.name, "day of month" | "weekday") {
             return Ok(());
@@ -118,7 +119,7 @@ impl Kind {
 
     fn value(&self, text: &str) -> Result<u32, CronError> {
         if let Some(at) = self.names.iter().find_map(|names| names.iter().position(|name| *name == text)) {
-            // Twelve names at most.
+            // There are at most twelve names.
             return Ok(u32::try_from(at).unwrap_or(0) + u32::from(self.name == "month"));
         }
         match text.parse::<u32>() {
@@ -133,10 +134,10 @@ impl Kind {
         }
     }
 
-    /// How to write a range that wraps.
+    /// The correct form of a range that wraps.
     fn unwrapped(&self, from: u32, to: u32) -> String {
         let show = |value: u32| match self.names.first() {
-            // `value` came out of these names, or is a month number from 1.
+            // `value` is an index into these names, or a month number from 1.
             Some(names) => names[(value - self.least) as usize % names.len()].to_owned(),
             None => value.to_string(),
         };
@@ -145,7 +146,7 @@ impl Kind {
         format!("write `{},{}`", part(from, most), part(self.least, to))
     }
 
-    /// Weekdays by number are refused: 1 is Monday for cron(5) and Sunday for others.
+    /// Refuses weekdays by number: 1 is Monday for cron(5) and Sunday for others.
     fn no_weekday_numbers(&self, field: &str) -> Result<(), CronError> {
         let mut named = String::new();
         let mut found = false;
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn weekdays_go_by_name_only() {
+    fn weekdays_are_accepted_by_name_only() {
         assert!(error("0 9 * * 1-5").ends_with("write `MON-FRI` for `1-5`"));
         assert!(error("0 9 * * 0,6").ends_with("write `SUN,SAT` for `0,6`"));
         assert!(error("0 9 * * 7").ends_with("write `SUN` for `7`"));
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_what_to_write() {
+    fn an_error_says_what_is_wrong_and_what_to_write() {
         assert!(error("* * * *").contains("here are 4"));
         assert!(error("* * * * * * *").contains("here are 7"));
         assert!(error("").contains("here are 0"));

@@ -1,7 +1,7 @@
-//! What a receiver's answer says: by its status, and by `Retry-After`.
+//! Interprets a receiver's answer: its status and its `Retry-After`.
 //!
-//! Guards: every status has one outcome; what a receiver asks for is read in all the forms it may be written in.
-//! Deliberately not here: what follows from it (the room above).
+//! Guards: every status has one outcome; `Retry-After` is understood in all forms of RFC 9110. Not here: what follows
+//! from an outcome (`policy::delivery`).
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::time::Timestamp;
 /// The longest `Retry-After` that is honoured.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// What became of one request.
+/// Outcome of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The receiver has it.
+    /// The receiver accepted the event.
     Accepted,
-    /// The request itself is the last_error: sending it again will hardly help.
+    /// The receiver refuses this request; a retry will hardly help.
     Refused,
-    /// The receiver is the last_error; also when there was no answer at all.
+    /// The receiver fails or does not answer.
     Unavailable,
-    /// The receiver wants nothing more, ever (410).
+    /// The receiver wants no more events (410).
     Gone,
 }
 
-/// The outcome an HTTP status stands for.
+/// The outcome of an HTTP status.
 pub fn outcome_of_status(status: u16) -> Outcome {
     match status {
         200..=299 => Outcome::Accepted,
@@ -35,12 +35,12 @@ pub fn outcome_of_status(status: u16) -> Outcome {
     }
 }
 
-/// The wait a `Retry-After` header asks for: seconds, or a date in any of the three forms of RFC 9110 section 5.6.7.
-/// `None` when it is neither; zero when the date is past.
+/// The wait of a `Retry-After` header: seconds, or a date in any of the three forms of RFC 9110 section 5.6.7. `None`
+/// if it is neither; zero if the date is past.
 pub fn retry_after(header: &str, now: Timestamp) -> Option<Duration> {
     let header = header.trim();
     if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than fit ask for longer than is honoured anyway.
+        // A number with more digits than fit is longer than the longest honoured wait.
         return Some(Duration::from_secs(header.parse().unwrap_or(u64::MAX)));
     }
     let date = DateTime::parse_from_rfc2822(header)

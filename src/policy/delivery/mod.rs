@@ -1,8 +1,10 @@
-//! What an attempt to deliver means: for the delivery (done, again later, given up) and for its webhook (up, down,
-//! disabled).
+//! Decides what follows from a delivery attempt: for the delivery (delivered, retry, dead letter) and for its webhook
+//! (up, down, disabled).
 //!
-//! Guards: one bad event never blocks a lane for days, and a dead receiver never burns anybody's attempts; waits grow,
-//! are capped, and `Retry-After` only ever makes them longer. Deliberately not here: sending (`webhook`), keeping
+//! A strike is an attempt that counts against a delivery; after [`Rules::attempts`] strikes it is a dead letter.
+//!
+//! Guards: one bad event never blocks a lane for days; an outage of the receiver costs no delivery a strike; waits
+//! grow up to a maximum, and `Retry-After` only makes them longer. Not here: sending (`webhook`), storing
 //! (`store::outbox`), the order of lanes (`tasks::dispatcher`).
 
 mod answer;
@@ -21,19 +23,19 @@ pub use self::answer::{LONGEST_RETRY_AFTER, Outcome, outcome_of_status, retry_af
 pub use self::rules::Rules;
 pub use self::state::{DOWN_AFTER, Health, REFUSING_AFTER, Refusals, WebhookState};
 
-/// Why a delivery exists; travels as `presenced-trigger`.
+/// Why a delivery exists; sent as the header `presenced-trigger`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// Something happened.
+    /// An event was recorded.
     Event,
-    /// The operator wants it sent again.
+    /// The operator replays an event.
     Replay,
-    /// The operator tries the webhook out.
+    /// The operator tests the webhook.
     Test,
 }
 
 impl Trigger {
-    /// The word in the header and in the database.
+    /// Name in the header and in the database.
     pub fn name(self) -> &'static str {
         match self {
             Self::Event => "event",
@@ -48,48 +50,48 @@ impl Trigger {
     }
 }
 
-/// One attempt, as far as a decision needs it.
+/// One attempt, with all that a decision depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt<'a> {
-    /// The delivery.
+    /// Id of the delivery.
     pub delivery_id: i64,
-    /// What its jitter is hashed from: the webhook and the event.
+    /// Input of the jitter's hash: the webhook and the event.
     pub key: &'a str,
     /// Strikes before this attempt.
     pub strikes: u32,
-    /// It went out as the probe of a webhook that is down.
+    /// It was the probe of a webhook that is down.
     pub probe: bool,
-    /// What became of it.
+    /// Outcome of the request.
     pub outcome: Outcome,
-    /// The receiver asked for this wait.
+    /// The receiver's `Retry-After`.
     pub retry_after: Option<Duration>,
-    /// When it ended.
+    /// When the attempt ended.
     pub at: Timestamp,
 }
 
-/// What follows for the delivery.
+/// The next step for a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryStep {
-    /// The receiver has it.
+    /// The receiver accepted it.
     Delivered,
-    /// Again, not before this.
+    /// Retry, not before this time.
     Retry(Timestamp),
-    /// Given up.
+    /// Given up: a dead letter.
     Dead,
 }
 
-/// What follows from an attempt.
+/// The decision after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryDecision {
-    /// For the delivery.
+    /// The next step for the delivery.
     pub next: DeliveryStep,
     /// Strikes of the delivery from now on.
     pub strikes: u32,
-    /// Deliveries that each get one strike back, because it was the receiver's fault.
+    /// Deliveries that each get one strike back, because the receiver was down.
     pub refunded: Vec<i64>,
 }
 
-/// Decides what follows, and moves `health` along.
+/// Decides the next step and updates `health`.
 pub fn decide(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> DeliveryDecision {
     match attempt.outcome {
         Outcome::Accepted => {
@@ -109,8 +111,8 @@ pub fn decide(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Deli
     }
 }
 
-/// A refusal is the event's fault, so it is a strike whether the webhook is up or down: a lone lane with a bad head
-/// would otherwise keep a receiver down that is long back.
+/// A refusal is caused by the event, so it is a strike whether the webhook is up or down: otherwise a single lane with
+/// a bad first event would keep a recovered webhook down.
 fn refused(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> DeliveryDecision {
     answered(health);
     health.refusals.add(attempt.delivery_id);
@@ -122,7 +124,7 @@ fn refused(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Deliver
 
 fn unavailable(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> DeliveryDecision {
     if health.state != WebhookState::Up {
-        // The receiver's fault, not the event's: the lane is ready, and waits for the webhook.
+        // The receiver's fault, not the event's: the delivery stays due until the webhook is up.
         probe_failed(health, attempt, rules);
         return DeliveryDecision {
             next: DeliveryStep::Retry(attempt.at),
@@ -143,7 +145,8 @@ fn unavailable(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Del
     }
     health.counted_deliveries.push(attempt.delivery_id);
     let strikes = attempt.strikes.saturating_add(1);
-    // A row as long as the strikes may be made of this very delivery: nothing shows yet that others get through.
+    // If the row of failures is no longer than the strikes, all of them may be this delivery's: no other delivery has
+    // shown yet that the receiver accepts others.
     let others_succeed = health.failures < strikes;
     let next = if strikes >= rules.attempts && others_succeed {
         DeliveryStep::Dead
@@ -159,7 +162,7 @@ fn answered(health: &mut Health) {
 }
 
 fn probe_failed(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) {
-    // What was still in flight when the webhook went down says nothing new.
+    // An attempt that started before the webhook went down gives no new information.
     if !attempt.probe {
         return;
     }

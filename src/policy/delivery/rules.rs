@@ -1,7 +1,7 @@
-//! The operator's say on when to try again and when to give up, and the waits it makes.
+//! The operator's settings for retries, and the waits that follow from them.
 //!
-//! Guards: waits grow, are capped and spread by a hash, and `Retry-After` only ever makes them longer. Deliberately not
-//! here: what counts as a strike (the room above).
+//! Guards: waits grow up to a maximum, jitter is a hash, and `Retry-After` only makes a wait longer. Not here: which
+//! attempt is a strike (`policy::delivery`).
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use sha2::{Digest, Sha256};
 use super::answer::LONGEST_RETRY_AFTER;
 use crate::time::Timestamp;
 
-/// The operator's say.
+/// Settings for the retries of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
-    /// The first wait.
+    /// First wait.
     pub initial: Duration,
-    /// The longest wait.
+    /// Longest wait.
     pub max: Duration,
-    /// Each wait is the last one times this.
+    /// Factor by which each wait grows.
     pub factor: f64,
-    /// Strikes before an event is a dead letter; at least 1.
+    /// Strikes that make a delivery a dead letter; at least 1.
     pub attempts: u32,
-    /// Down for so long disables the webhook.
+    /// A webhook that is down this long is disabled.
     pub give_up_after: Duration,
-    /// Events older than this are not sent any more; `None`: they always are.
+    /// Older events are not sent; `None`: no limit.
     pub max_age: Option<Duration>,
 }
 
@@ -41,19 +41,19 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Whether an event written down at `recorded` is too old to be sent at `now`.
+    /// Whether an event recorded at `recorded` is too old to be sent at `now`.
     pub fn expired(&self, recorded: Timestamp, now: Timestamp) -> bool {
         self.max_age.is_some_and(|max_age| now.since(recorded) > max_age)
     }
 }
 
-/// The wait before the `n`-th next try (1: the first): the backoff, or what the receiver asked for when that is longer.
+/// The wait before retry number `n`, counted from 1: the backoff, or `Retry-After` where that is longer.
 pub(super) fn wait(n: u32, key: &str, retry_after: Option<Duration>, rules: &Rules) -> Duration {
     let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
     backoff(n, key, rules).max(asked)
 }
 
-/// `initial * factor^(n-1)`, at most `max`, within 20 % to either side by a hash of `key` and `n`; at least 1 ms.
+/// `initial * factor^(n-1)`, at most `max`, with up to 20 % jitter from a hash of `key` and `n`; at least 1 ms.
 fn backoff(n: u32, key: &str, rules: &Rules) -> Duration {
     let steps = i32::try_from(n.saturating_sub(1)).unwrap_or(i32::MAX);
     let longest = rules.max.as_secs_f64();
@@ -61,7 +61,7 @@ fn backoff(n: u32, key: &str, rules: &Rules) -> Duration {
     Duration::from_secs_f64((grown * jitter(key, n)).clamp(0.001, longest.max(0.001)))
 }
 
-/// Between 0.8 and 1.2, the same for the same input.
+/// The jitter factor: between 0.8 and 1.2, the same for the same input.
 fn jitter(key: &str, n: u32) -> f64 {
     let hash = Sha256::new().chain_update(key).chain_update(n.to_be_bytes()).finalize();
     let drawn = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);

@@ -1,47 +1,47 @@
-//! How a webhook stands: up, down, disabled or paused.
+//! State of a webhook: up, down, disabled or paused.
 //!
-//! Guards: a word for each in the database and in texts. Deliberately not here: what changes it (the room above, and
-//! `policy::by_hand`).
+//! Guards: each state has one name, in the database and in texts. Not here: what changes the state
+//! (`policy::delivery`, `policy::operator_action`).
 
 use crate::time::Timestamp;
 
-/// Unavailable so often in a row, over all lanes, puts a webhook down.
+/// This many `Unavailable` outcomes in a row, over all lanes, take a webhook down.
 pub const DOWN_AFTER: u32 = 5;
 
-/// Whether a webhook is sent to.
+/// Whether deliveries are sent to a webhook.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum WebhookState {
-    /// Everything that is due goes out.
+    /// Every due delivery is sent.
     #[default]
     Up,
-    /// One probe at a time.
+    /// Only one delivery at a time is sent, as a probe.
     Down {
-        /// When the last of the failures in a row came.
+        /// Time of the failure that took it down.
         since: Timestamp,
-        /// When the next probe may go out.
+        /// When the next probe may be sent.
         probe_at: Timestamp,
-        /// Probes that failed so far.
+        /// Number of failed probes so far.
         probes: u32,
     },
-    /// Nothing goes out; what waits becomes dead letters.
+    /// Nothing is sent; pending deliveries become dead letters.
     Disabled {
-        /// For the operator.
+        /// Reason, shown to the operator.
         reason: String,
     },
-    /// Nothing goes out; what waits goes on waiting.
+    /// Nothing is sent; deliveries stay pending.
     Paused {
-        /// For the operator.
+        /// Reason, shown to the operator.
         reason: String,
     },
 }
 
 impl WebhookState {
-    /// Down, with a probe now and then.
+    /// Whether it is down, so that only probes are sent.
     pub fn is_down(&self) -> bool {
         matches!(self, Self::Down { .. })
     }
 
-    /// The word in the database and in texts.
+    /// Name in the database and in texts.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -52,7 +52,8 @@ impl WebhookState {
     }
 }
 
-/// Refused so often in a row, over at least `REFUSING_EVENTS` events, a webhook takes nothing: worth an alert.
+/// This many refusals in a row, of at least `REFUSING_EVENTS` events, mean that the receiver refuses every event and
+/// cause an alert.
 pub const REFUSING_AFTER: u32 = 5;
 /// See [`REFUSING_AFTER`].
 const REFUSING_EVENTS: usize = 2;
@@ -61,12 +62,12 @@ const REFUSING_EVENTS: usize = 2;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusals {
     in_a_row: u32,
-    /// Distinct deliveries, as many as matter.
+    /// Ids of distinct refused deliveries, at most [`REFUSING_EVENTS`].
     deliveries: Vec<i64>,
 }
 
 impl Refusals {
-    /// One more.
+    /// Counts a refusal.
     pub fn add(&mut self, delivery_id: i64) {
         self.in_a_row = self.in_a_row.saturating_add(1);
         if self.deliveries.len() < REFUSING_EVENTS && !self.deliveries.contains(&delivery_id) {
@@ -74,35 +75,35 @@ impl Refusals {
         }
     }
 
-    /// Whether the receiver refuses whatever it gets, not one bad event.
+    /// Whether the receiver refuses every event, not just one.
     pub fn are_all(&self) -> bool {
         self.in_a_row >= REFUSING_AFTER && self.deliveries.len() >= REFUSING_EVENTS
     }
 }
 
-/// A webhook's state.
+/// State of a webhook, with the counters that change it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Whether it is sent to.
+    /// Whether deliveries are sent.
     pub state: WebhookState,
-    /// Unavailable in a row, over all lanes.
+    /// `Unavailable` outcomes in a row, over all lanes.
     pub failures: u32,
-    /// Whose strikes are part of that row, at most [`DOWN_AFTER`]. Kept in memory only: after a restart in the middle
-    /// of a row its first strikes stay, which is at most four.
+    /// Deliveries that got a strike during this row of failures, at most [`DOWN_AFTER`]. Kept in memory only: after a
+    /// restart in the middle of a row its first strikes, at most four, are not taken back.
     pub counted_deliveries: Vec<i64>,
-    /// Kept in memory only; `last_error` outlives a restart.
+    /// Kept in memory only; `last_error` survives a restart.
     pub refusals: Refusals,
     /// What the receiver answers instead of accepting, while it is down or refuses every event.
     pub last_error: Option<String>,
 }
 
 impl Health {
-    /// Sent to, and refuses every event.
+    /// Whether it is up and its receiver refuses every event.
     pub fn is_refusing(&self) -> bool {
         self.state == WebhookState::Up && self.last_error.is_some()
     }
 
-    /// Notes what an attempt was answered, after [`decide`](super::decide).
+    /// Records the error of an attempt, if it failed; called after [`decide`](super::decide).
     pub fn note(&mut self, last_error: Option<String>) {
         match last_error {
             None => self.last_error = None,

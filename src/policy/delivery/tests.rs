@@ -1,6 +1,6 @@
-//! The table of outcomes, waits and strikes, case by case, and what holds for all of them.
+//! Outcomes, waits and strikes: one case each, and properties of all of them.
 //!
-//! Deliberately not here: what is shared with a database (`store::outbox`).
+//! Not here: what needs a database (`store::outbox`).
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn every_status_has_the_outcome_of_the_table() {
 }
 
 #[test]
-fn accepted_is_delivered_and_ends_the_row() {
+fn an_accepted_delivery_is_done_and_resets_the_failures() {
     let mut health = Health { failures: 4, counted_deliveries: vec![1, 2, 3, 4], ..Health::default() };
     let decision = decide(&mut health, &attempt(Outcome::Accepted), &Rules::default());
     assert_eq!(decision.next, DeliveryStep::Delivered);
@@ -54,7 +54,7 @@ fn accepted_is_delivered_and_ends_the_row() {
 }
 
 #[test]
-fn a_refused_head_is_a_dead_letter_after_its_attempts() {
+fn a_refused_delivery_is_a_dead_letter_after_its_strikes() {
     let (mut health, mut strikes, rules) = (Health::default(), 0, Rules::default());
     for n in 1..5 {
         let decision = decide(&mut health, &Attempt { strikes, ..attempt(Outcome::Refused) }, &rules);
@@ -70,7 +70,7 @@ fn a_refused_head_is_a_dead_letter_after_its_attempts() {
 }
 
 #[test]
-fn refusals_of_several_events_in_a_row_are_the_receivers_until_it_accepts_one() {
+fn a_receiver_that_refuses_several_events_in_a_row_is_refusing_until_it_accepts_one() {
     let (mut health, rules) = (Health::default(), Rules::default());
     for delivery_id in 1..=5 {
         assert!(!health.is_refusing(), "{delivery_id}");
@@ -98,7 +98,7 @@ fn the_waits_are_5_20_80_320_seconds_within_a_fifth() {
 }
 
 #[test]
-fn unavailable_while_others_succeed_is_poison_and_ends_as_a_dead_letter() {
+fn a_delivery_that_fails_while_others_succeed_becomes_a_dead_letter() {
     let (mut health, mut strikes, rules) = (Health::default(), 0, Rules::default());
     for n in 1..=5 {
         decide(&mut health, &Attempt { delivery_id: 2, ..attempt(Outcome::Accepted) }, &rules);
@@ -110,7 +110,7 @@ fn unavailable_while_others_succeed_is_poison_and_ends_as_a_dead_letter() {
 }
 
 #[test]
-fn a_lone_lane_never_dies_of_a_dead_receiver_however_few_attempts_it_has() {
+fn an_outage_never_makes_the_only_delivery_a_dead_letter() {
     let rules = Rules { attempts: 1, ..Rules::default() };
     let (mut health, mut strikes) = (Health::default(), 0);
     for _ in 0..200 {
@@ -123,7 +123,7 @@ fn a_lone_lane_never_dies_of_a_dead_receiver_however_few_attempts_it_has() {
 }
 
 #[test]
-fn five_in_a_row_over_all_lanes_put_it_down_and_their_strikes_are_forgiven() {
+fn five_failures_in_a_row_take_it_down_and_their_strikes_are_refunded() {
     let (mut health, rules) = (Health::default(), Rules::default());
     for id in 1..=4 {
         let decision =
@@ -142,7 +142,7 @@ fn five_in_a_row_over_all_lanes_put_it_down_and_their_strikes_are_forgiven() {
 }
 
 #[test]
-fn a_refusal_between_breaks_the_row_because_somebody_answered() {
+fn a_refusal_resets_the_failures_because_the_receiver_answered() {
     let (mut health, rules) = (Health::default(), Rules::default());
     for outcome in [Outcome::Unavailable, Outcome::Refused].into_iter().cycle().take(20) {
         decide(&mut health, &attempt(outcome), &rules);
@@ -151,7 +151,7 @@ fn a_refusal_between_breaks_the_row_because_somebody_answered() {
 }
 
 #[test]
-fn probes_back_off_to_an_hour_and_burn_no_attempts() {
+fn probes_back_off_to_an_hour_and_add_no_strikes() {
     let (mut health, rules) = (Health::default(), Rules::default());
     down(&mut health);
     let mut waits = Vec::new();
@@ -167,7 +167,7 @@ fn probes_back_off_to_an_hour_and_burn_no_attempts() {
 }
 
 #[test]
-fn what_was_in_flight_when_it_went_down_changes_nothing() {
+fn an_attempt_in_flight_when_it_went_down_changes_nothing() {
     let (mut health, rules) = (Health::default(), Rules::default());
     down(&mut health);
     let before = health.clone();
@@ -214,7 +214,7 @@ fn gone_disables_at_once() {
 }
 
 #[test]
-fn an_answer_from_before_leaves_a_disabled_or_paused_webhook_as_it_is() {
+fn an_earlier_attempt_leaves_a_disabled_or_paused_webhook_as_it_is() {
     let states =
         [WebhookState::Disabled { reason: "r".to_owned() }, WebhookState::Paused { reason: "r".to_owned() }];
     for state in states {
@@ -261,7 +261,7 @@ fn retry_after_is_read_as_seconds_and_as_a_date() {
 }
 
 #[test]
-fn age_counts_from_when_the_event_was_written_down() {
+fn the_age_of_an_event_counts_from_its_recording() {
     let rules = Rules { max_age: Some(Duration::from_mins(5)), ..Rules::default() };
     assert!(!rules.expired(T0, T0.plus(Duration::from_mins(5))));
     assert!(rules.expired(T0, T0.plus(Duration::from_millis(300_001))));
@@ -281,7 +281,7 @@ proptest! {
     #![proptest_config(crate::testing::cases())]
 
     #[test]
-    fn every_wait_lies_after_now_and_within_the_longest(
+    fn every_wait_is_positive_and_at_most_the_longest(
         strikes in 0u32..5_000, initial_ms in 0u64..100_000, max_ms in 1u64..10_000_000, factor in 0.0f64..100.0,
         asked in proptest::option::of(0u64..100_000), key in "[a-z]{0,8}",
     ) {
@@ -299,7 +299,7 @@ proptest! {
     }
 
     #[test]
-    fn a_delivery_dies_only_of_strikes_and_a_row_never_outgrows_its_bound(
+    fn only_strikes_make_a_dead_letter_and_the_counters_stay_bounded(
         steps in proptest::collection::vec((0usize..3, outcomes()), 1..80), attempts in 1u32..8,
     ) {
         let rules = Rules { attempts, ..Rules::default() };
@@ -314,7 +314,7 @@ proptest! {
             heads[lane].1 = decision.strikes;
             for &back in &decision.refunded {
                 if let Some(head) = heads.iter_mut().find(|head| head.0 == back) {
-                    prop_assert!(head.1 > 0, "what is given back was taken");
+                    prop_assert!(head.1 > 0, "only an existing strike is refunded");
                     head.1 -= 1;
                 }
             }
@@ -334,7 +334,7 @@ proptest! {
     }
 
     #[test]
-    fn a_receiver_that_never_answers_never_kills_an_event(
+    fn a_receiver_that_never_answers_causes_no_dead_letter(
         lanes in proptest::collection::vec(0usize..4, 1..200), attempts in 1u32..8,
     ) {
         let rules = Rules { attempts, ..Rules::default() };

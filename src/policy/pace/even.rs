@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_people_on_one_minute_never_share_a_tenth_of_it_unduly() {
+    fn a_thousand_users_on_one_minute_are_spread_over_it() {
         let mut tenths = [0_u32; 10];
         for n in 0..1000 {
             let next = next_poll_at(Timestamp::from_ms(0), Duration::from_mins(1), phase(n)).as_ms();

@@ -16,9 +16,9 @@ use crate::time::Timestamp;
 
 /// The state after an older poll is no longer used.
 const STILL_SAYS_SOMETHING: Duration = Duration::from_hours(47);
-/// Visits older than this are not read at a start.
+/// How far back visits are read at a start.
 pub const HISTORY_REACH: Duration = Duration::from_hours(24 * 7 * 8);
-/// Number of visits, the newest, that are learned from at a start.
+/// Maximum number of visits, the newest, that are learned from at a start.
 pub const MAX_HISTORY_VISITS: u32 = 100_000;
 
 /// Shortest and longest interval.
@@ -70,7 +70,7 @@ pub struct Budget {
     pub used: u64,
     /// Calls that users outside the group will still need.
     pub needed_by_others: u64,
-    /// When the month turns.
+    /// First instant of the next month.
     pub until: Timestamp,
     /// Interval if the remaining calls were spread evenly.
     pub even: Duration,
@@ -85,7 +85,7 @@ pub struct PacingGroup {
     /// Slot in even spreading, and index into `open`.
     users: Vec<(Phase, usize)>,
     open: Vec<OpenTime>,
-    course: SpendingPlan,
+    plan: SpendingPlan,
 }
 
 /// Start of the spending plan, and the budget at that time.
@@ -114,16 +114,16 @@ impl PacingGroup {
             users.iter().map(|&(phase, open)| PacedUser { key: phase.key(), open }).collect();
         let mut pacer = Pacer::new(settings, &persons, now);
         pacer.learn_from(visits, now);
-        let mut looks: Vec<(Timestamp, u32)> = (0..)
+        let mut polls: Vec<(Timestamp, u32)> = (0..)
             .zip(members)
             .filter_map(|(number, member)| Some((member.last_poll?, number)))
             .filter(|(last, _)| *last <= now && now.since(*last) < STILL_SAYS_SOMETHING)
             .collect();
-        looks.sort_unstable();
-        for (last, number) in looks {
+        polls.sort_unstable();
+        for (last, number) in polls {
             pacer.observed(number, last, &members[number as usize].inside);
         }
-        Self { pacer, users, open, course: SpendingPlan { from: now, budget } }
+        Self { pacer, users, open, plan: SpendingPlan { from: now, budget } }
     }
 
     /// Takes an answer about a user. Returns the users whose next poll may have moved.
@@ -133,7 +133,7 @@ impl PacingGroup {
 
     /// The next poll or re-plan time of a user. Strictly later than `now`.
     pub fn next(&mut self, number: u32, now: Timestamp, budget: &Budget) -> PollDecision {
-        let call_budget = self.course.call_budget(budget, now);
+        let call_budget = self.plan.call_budget(budget, now);
         let next = self.pacer.next_poll_at(number, now, &call_budget);
         match next {
             // The slots of even spreading do not depend on the last poll, so polls do not bunch.
@@ -150,7 +150,7 @@ impl PacingGroup {
 
     /// Expected wrong minutes and calls of a user from `now` to closing.
     pub fn expected(&mut self, number: u32, now: Timestamp, budget: &Budget) -> (f64, f64) {
-        let call_budget = self.course.call_budget(budget, now);
+        let call_budget = self.plan.call_budget(budget, now);
         self.pacer.expected(number, now, &call_budget)
     }
 }
@@ -217,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn knowing_nothing_it_is_even_spreading_to_the_millisecond() {
+    fn without_history_it_is_even_spreading_to_the_millisecond() {
         let now = at("2026-11-10T09:00:00Z");
         let members: Vec<Member> = (0..20).map(member).collect();
         let budget = budget(5_000, 700, 0);
         let mut group = group(&members, &[], budget, now);
         for (number, member) in (0..).zip(&members) {
             let PollDecision::Poll(when, why) = group.next(number, now, &budget) else {
-                panic!("a look is due")
+                panic!("a poll is due")
             };
             assert_eq!(why.rule, Rule::Even);
             assert_eq!(Some(when), poll_time::paced(now, budget.even, member.phase, &member.open));
@@ -232,19 +232,19 @@ mod tests {
     }
 
     #[test]
-    fn what_others_will_need_is_not_shared_and_what_they_used_is_not_counted() {
+    fn calls_that_others_need_are_not_shared_and_calls_they_used_are_not_counted() {
         let now = at("2026-11-10T09:00:00Z");
-        let mut course = SpendingPlan { from: now, budget: budget(5_000, 1_000, 1_500) };
-        let first = course.call_budget(&budget(5_000, 1_000, 1_500), now);
+        let mut plan = SpendingPlan { from: now, budget: budget(5_000, 1_000, 1_500) };
+        let first = plan.call_budget(&budget(5_000, 1_000, 1_500), now);
         assert_eq!((first.calls, first.used, first.from), (Some(2_500), 0, now));
         // A day later the others have made fifty of their calls, and the group a hundred.
-        let later = course.call_budget(&budget(5_000, 1_150, 1_450), now.plus(DAY));
+        let later = plan.call_budget(&budget(5_000, 1_150, 1_450), now.plus(DAY));
         assert_eq!((later.calls, later.used, later.from), (Some(2_500), 100, now));
         // The others failed and repeated thirty calls: these are lost for the group too.
-        let worse = course.call_budget(&budget(5_000, 1_180, 1_450), now.plus(DAY));
+        let worse = plan.call_budget(&budget(5_000, 1_180, 1_450), now.plus(DAY));
         assert_eq!((worse.calls, worse.used), (Some(2_500), 130));
         // The others would need more calls than are left.
-        let tight = course.call_budget(&budget(5_000, 1_180, 9_000), now.plus(DAY));
+        let tight = plan.call_budget(&budget(5_000, 1_180, 9_000), now.plus(DAY));
         assert_eq!(tight.calls.map(|calls| calls - tight.used), Some(3_820 / 20));
     }
 
@@ -260,11 +260,11 @@ mod tests {
     #[test]
     fn another_month_or_limit_is_planned_from_then_on() {
         let now = at("2026-11-10T09:00:00Z");
-        let mut course = SpendingPlan { from: now, budget: budget(5_000, 1_000, 0) };
-        let more = course.call_budget(&budget(20_000, 1_200, 0), now.plus(DAY));
+        let mut plan = SpendingPlan { from: now, budget: budget(5_000, 1_000, 0) };
+        let more = plan.call_budget(&budget(20_000, 1_200, 0), now.plus(DAY));
         assert_eq!((more.from, more.calls, more.used), (now.plus(DAY), Some(18_800), 0));
         let december = Budget { until: at("2027-01-01T00:00:00Z"), used: 3, ..budget(20_000, 0, 0) };
-        let turned = course.call_budget(&december, at("2026-12-01T00:00:01Z"));
+        let turned = plan.call_budget(&december, at("2026-12-01T00:00:01Z"));
         assert_eq!((turned.from, turned.calls), (at("2026-12-01T00:00:01Z"), Some(19_997)));
     }
 
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_goes_on_from_what_was_believed() {
+    fn a_restart_continues_from_the_known_states() {
         let now = at("2026-11-10T10:12:00Z");
         let mut members: Vec<Member> = (0..3).map(member).collect();
         let joined = at("2026-11-10T10:00:00Z");

@@ -19,15 +19,15 @@ pub struct Trend {
 impl Trend {
     /// `turns[k]`: probability to turn wrong in minute k; `back[k]`: to turn right again.
     pub fn new(turns: &[f64], back: &[f64]) -> Self {
-        let room = turns.len() + 1;
+        let len = turns.len() + 1;
         let mut trend = Self {
-            wrong: Vec::with_capacity(room),
-            fades: Vec::with_capacity(room),
-            wrong_sum: Vec::with_capacity(room),
-            fades_sum: Vec::with_capacity(room),
+            wrong: Vec::with_capacity(len),
+            fades: Vec::with_capacity(len),
+            wrong_sum: Vec::with_capacity(len),
+            fades_sum: Vec::with_capacity(len),
         };
         let (mut wrong, mut fade, mut wrong_sum, mut fades_sum) = (0.0, 1.0, 0.0, 0.0);
-        for step in 0..room {
+        for step in 0..len {
             trend.wrong.push(wrong);
             trend.fades.push(fade);
             trend.wrong_sum.push(wrong_sum);

@@ -59,11 +59,11 @@ fn time_of(next: PollDecision) -> Timestamp {
 }
 
 #[test]
-fn knowing_nothing_it_spreads_evenly() {
+fn without_history_it_spreads_evenly() {
     let mut pacer = pacer(4, at(0, 0));
     pacer.observed(0, at(1, 600), &[]);
     let PollDecision::Poll(when, why) = pacer.next_poll_at(0, at(1, 600), &call_budget(2_400, 0)) else {
-        panic!("a look is due")
+        panic!("a poll is due")
     };
     assert_eq!(why.rule, Rule::Even);
     // 59 days less 2 hours of ten open hours for four users: about an hour each.
@@ -79,7 +79,7 @@ fn a_recurring_join_is_polled_when_it_is_due() {
     // Four calls a day for each of three users.
     let calls = CallBudget { from: at(28, 0), ..call_budget(384, 0) };
     let PollDecision::Poll(when, why) = pacer.next_poll_at(0, at(28, 590), &calls) else {
-        panic!("a look is due")
+        panic!("a poll is due")
     };
     assert!(when >= at(28, 597) && when <= at(28, 612), "{when} {why:?}");
     assert!(why.pattern >= 16, "other days speak for it: {why:?}");
@@ -106,7 +106,7 @@ fn members_of_a_meeting_are_polled_together() {
 }
 
 #[test]
-fn closed_is_asked_again_at_opening() {
+fn a_closed_window_is_replanned_at_its_opening() {
     let mut pacer = pacer(1, at(0, 0));
     let next = pacer.next_poll_at(0, at(0, 1200), &call_budget(100, 0));
     assert!(

@@ -22,7 +22,7 @@ const CALLS: u64 = 20_000;
 
 /// Outcome of one call.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum CallResult {
     Answered,
     /// Throttled or unreachable: not charged.
     Refused,
@@ -38,15 +38,15 @@ fn dice(seed: u64) -> u64 {
 }
 
 /// Three in a hundred calls are refused, two time out; on the tenth day everything is refused from noon to two.
-fn fate(at: i64, user: u32) -> Fate {
+fn call_result(at: i64, user: u32) -> CallResult {
     let minute = (at - MONTH_MS) / MINUTE_MS;
     if (9 * 1440 + 720..9 * 1440 + 840).contains(&minute) {
-        return Fate::Refused;
+        return CallResult::Refused;
     }
     match dice(at.unsigned_abs() ^ u64::from(user) << 48) % 100 {
-        0..=2 => Fate::Refused,
-        3..=4 => Fate::TimedOut,
-        _ => Fate::Answered,
+        0..=2 => CallResult::Refused,
+        3..=4 => CallResult::TimedOut,
+        _ => CallResult::Answered,
     }
 }
 
@@ -124,19 +124,19 @@ fn a_month_with_faults_is_spent_and_never_overspent() {
     let mut call_budget = CallBudget { from, until, calls: Some(CALLS), used: 0, sweeps: None };
     let mut due: BTreeSet<(i64, u32, bool)> = (0..USERS).map(|n| (MONTH_MS, n, false)).collect();
     let mut last_poll: Vec<Option<i64>> = vec![None; users.len()];
-    while let Some((at, user, is_look)) = due.pop_first().filter(|(at, ..)| *at < until.as_ms()) {
+    while let Some((at, user, is_poll)) = due.pop_first().filter(|(at, ..)| *at < until.as_ms()) {
         let now = Timestamp::from_ms(at);
         let mut soonest = at + 1;
-        if is_look {
-            assert!(call_budget.used < CALLS, "a look is planned though all calls are spent");
-            assert!(settings.open[0].open_at(now), "a look while it is closed, at {now}");
+        if is_poll {
+            assert!(call_budget.used < CALLS, "a poll is planned though all calls are spent");
+            assert!(settings.open[0].open_at(now), "a poll while it is closed, at {now}");
             assert!(
                 last_poll[user as usize].is_none_or(|last| at - last >= 30_000),
                 "too soon after the last"
             );
-            let fate = fate(at, user);
-            call_budget.used += u64::from(fate != Fate::Refused);
-            if fate == Fate::Answered {
+            let result = call_result(at, user);
+            call_budget.used += u64::from(result != CallResult::Refused);
+            if result == CallResult::Answered {
                 last_poll[user as usize] = Some(at);
                 let day = usize::try_from((at - MONTH_MS) / DAY_MS).expect("within the month");
                 for other in pacer.observed(user, now, &answer(&of_day[day], user, now)) {
@@ -144,22 +144,22 @@ fn a_month_with_faults_is_spent_and_never_overspent() {
                     for plan in &planned {
                         due.remove(plan);
                     }
-                    let (when, is_look) = asked(&mut pacer, other, now, &call_budget);
-                    due.insert((when, other, is_look));
+                    let (when, is_poll) = next_step(&mut pacer, other, now, &call_budget);
+                    due.insert((when, other, is_poll));
                 }
             } else {
                 soonest = at + MINUTE_MS;
             }
         }
-        let (when, is_look) = asked(&mut pacer, user, now, &call_budget);
+        let (when, is_poll) = next_step(&mut pacer, user, now, &call_budget);
         // A retry after a failure is not a poll of the rule's: the rule decides again then.
-        due.insert((when.max(soonest), user, is_look && when >= soonest));
+        due.insert((when.max(soonest), user, is_poll && when >= soonest));
     }
     assert!(call_budget.used <= CALLS);
     assert!(call_budget.used * 100 >= CALLS * 97, "{} of {CALLS} are spent", call_budget.used);
 }
 
-fn asked(pacer: &mut Pacer, user: u32, now: Timestamp, call_budget: &CallBudget) -> (i64, bool) {
+fn next_step(pacer: &mut Pacer, user: u32, now: Timestamp, call_budget: &CallBudget) -> (i64, bool) {
     match pacer.next_poll_at(user, now, call_budget) {
         PollDecision::Poll(when, _) => (when.as_ms(), true),
         PollDecision::Replan(when, _) => (when.as_ms(), false),

@@ -1,4 +1,4 @@
-//! The limits over made-up times, and named cases for each rule.
+//! The limits over generated times, and one case for each rule.
 
 use chrono_tz::Tz;
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ fn a_burst_is_the_rate_and_then_waits_out_the_second() {
 }
 
 #[test]
-fn a_pause_holds_everything_back_and_is_not_shortened() {
+fn a_pause_blocks_all_starts_and_is_not_shortened() {
     let mut limiter = RateLimiter::new(5);
     limiter.pause_until(at(9000));
     limiter.pause_until(at(7000));
@@ -34,7 +34,7 @@ fn a_pause_holds_everything_back_and_is_not_shortened() {
 }
 
 #[test]
-fn a_refusal_halves_the_rate_once_and_quiet_brings_it_back() {
+fn a_refusal_halves_the_rate_once_and_it_recovers_without_another() {
     let mut limiter = RateLimiter::new(20);
     limiter.throttled(NOW);
     limiter.throttled(NOW.plus(Duration::from_millis(300)));
@@ -51,7 +51,7 @@ fn a_refusal_halves_the_rate_once_and_quiet_brings_it_back() {
 }
 
 #[test]
-fn another_rate_keeps_what_was_started() {
+fn another_rate_keeps_recent_starts() {
     let mut limiter = RateLimiter::new(2);
     assert!(limiter.try_start(at(5000)).is_ok());
     assert!(limiter.try_start(at(5001)).is_ok());
@@ -74,7 +74,7 @@ fn a_clock_set_back_costs_a_second_at_most() {
 }
 
 #[test]
-fn a_call_under_way_keeps_its_place_until_a_second_after_its_end() {
+fn a_call_in_flight_keeps_its_slot_until_a_second_after_its_end() {
     let mut limiter = RateLimiter::new(2);
     limiter.begin();
     limiter.begin();
@@ -88,10 +88,10 @@ fn a_call_under_way_keeps_its_place_until_a_second_after_its_end() {
 }
 
 #[test]
-fn open_time_that_is_left_is_what_calls_are_spread_over() {
+fn calls_are_spread_over_the_remaining_open_time() {
     let budget = MonthBudget::new(SHANGHAI, Some(1000), NOW, 0);
     let open = Duration::from_hours(10 * 50);
-    // Ten users, fifty open hours each, a thousand calls: one in half an hour.
+    // Ten users, fifty open hours each, a thousand calls: one each half hour.
     assert_eq!(budget.even_open_interval(open, 0, NOW), Some(Duration::from_mins(30)));
     assert_eq!(budget.even_open_interval(open, 500, NOW), Some(Duration::from_hours(1)));
     assert_eq!(budget.even_open_interval(open, 5000, NOW), Some(Duration::from_hours(10)));
@@ -102,7 +102,7 @@ fn open_time_that_is_left_is_what_calls_are_spread_over() {
 proptest! {
     #![proptest_config(crate::testing::cases())]
 
-    /// However long each call is on its way, the other end never sees more than the rate in any second.
+    /// Whatever the latency of each call, DingTalk never receives more than the rate in any second.
     #[test]
     fn never_more_than_rate_arrivals_in_any_second(
         rate in 1_u32..8, delays in proptest::collection::vec((0_i64..900, 0_i64..900), 1..150),
@@ -132,7 +132,8 @@ proptest! {
         }
     }
 
-    /// Whatever is tried, paused, slowed and set: no second holds more starts than the highest rate that was in force.
+    /// In any order of starts, pauses, refusals and changes of the rate, no second has more starts than the highest
+    /// rate in force.
     #[test]
     fn never_more_than_rate_starts_in_any_second(
         rate in 1_u32..8,
@@ -168,9 +169,9 @@ proptest! {
         }
     }
 
-    /// Waiting for `next_free` is enough: at that instant the start is granted.
+    /// A start at `next_free` is always allowed.
     #[test]
-    fn what_is_promised_is_kept(rate in 1_u32..50, waits in proptest::collection::vec(0_i64..50, 1..200)) {
+    fn a_start_at_next_free_is_allowed(rate in 1_u32..50, waits in proptest::collection::vec(0_i64..50, 1..200)) {
         let mut limiter = RateLimiter::new(rate);
         let mut now = 1_000_000;
         for wait in waits {
@@ -181,7 +182,7 @@ proptest! {
 }
 
 #[test]
-fn the_month_is_the_zones_month() {
+fn the_month_follows_the_zone() {
     let before = at(1_796_054_399_999); // 2026-11-30T15:59:59.999Z = 23:59:59.999 in Shanghai
     let after = at(1_796_054_400_000);
     assert_eq!(Month::of(before, SHANGHAI).to_string(), "2026-11");
@@ -193,7 +194,7 @@ fn the_month_is_the_zones_month() {
     assert_eq!(Month::of(after, SHANGHAI).next().to_string(), "2027-01");
 }
 
-/// Reserves when told to, then takes.
+/// Reserves if needed, then takes.
 fn take(budget: &mut MonthBudget, now: Timestamp) -> Result<Ticket, Refusal> {
     if let Some(reservation) = budget.reserve(now) {
         budget.reserved(reservation);
@@ -202,23 +203,23 @@ fn take(budget: &mut MonthBudget, now: Timestamp) -> Result<Ticket, Refusal> {
 }
 
 #[test]
-fn the_limit_is_spent_exactly_and_then_waits_for_the_turn() {
+fn the_limit_is_spent_exactly_and_then_waits_for_the_next_month() {
     let mut budget = MonthBudget::new(SHANGHAI, Some(3), NOW, 1);
     for _ in 0..2 {
         let ticket = take(&mut budget, NOW).unwrap();
         budget.settle(ticket, 1);
     }
-    let turn = at(1_796_054_400_000);
-    assert_eq!(take(&mut budget, NOW), Err(Refusal::SpentUntil(turn)));
+    let next_month = at(1_796_054_400_000);
+    assert_eq!(take(&mut budget, NOW), Err(Refusal::SpentUntil(next_month)));
     assert_eq!(budget.left(NOW), Some(0));
     assert_eq!(budget.reserve(NOW), None);
-    assert_eq!(budget.left(turn), Some(3));
-    assert!(take(&mut budget, turn).is_ok());
-    assert_eq!(budget.used(turn), 1);
+    assert_eq!(budget.left(next_month), Some(3));
+    assert!(take(&mut budget, next_month).is_ok());
+    assert_eq!(budget.used(next_month), 1);
 }
 
 #[test]
-fn nothing_is_taken_before_it_is_written_down() {
+fn no_call_is_taken_before_its_reservation_is_stored() {
     let mut budget = MonthBudget::new(SHANGHAI, None, NOW, 7);
     assert_eq!(budget.try_take(NOW), Err(Refusal::ReserveFirst));
     let reservation = budget.reserve(NOW).unwrap();
@@ -229,7 +230,7 @@ fn nothing_is_taken_before_it_is_written_down() {
 }
 
 #[test]
-fn a_call_costs_what_it_cost() {
+fn a_settled_call_counts_its_real_cost() {
     let mut budget = MonthBudget::new(SHANGHAI, Some(100), NOW, 0);
     for (calls, used) in [(1, 1), (0, 1), (2, 3)] {
         let ticket = take(&mut budget, NOW).unwrap();
@@ -240,44 +241,44 @@ fn a_call_costs_what_it_cost() {
 }
 
 #[test]
-fn a_call_over_the_turn_is_not_given_back_to_the_new_month() {
+fn a_call_across_the_end_of_a_month_is_not_refunded_to_the_new_month() {
     let mut budget = MonthBudget::new(SHANGHAI, Some(100), NOW, 50);
     let ticket = take(&mut budget, NOW).unwrap();
-    let turn = budget.month_ends_at(NOW);
-    let next = take(&mut budget, turn).unwrap();
+    let next_month = budget.month_ends_at(NOW);
+    let next = take(&mut budget, next_month).unwrap();
     budget.settle(ticket, 0);
-    assert_eq!(budget.used(turn), 1);
+    assert_eq!(budget.used(next_month), 1);
     budget.settle(next, 1);
-    assert_eq!(budget.used(turn), 1);
+    assert_eq!(budget.used(next_month), 1);
 }
 
 #[test]
-fn when_dingtalk_says_spent_it_is_spent() {
+fn a_month_that_dingtalk_reports_as_spent_is_spent() {
     let mut budget = MonthBudget::new(SHANGHAI, Some(100), NOW, 5);
     budget.exhausted(NOW);
-    let turn = budget.month_ends_at(NOW);
-    assert_eq!(take(&mut budget, NOW), Err(Refusal::SpentUntil(turn)));
+    let next_month = budget.month_ends_at(NOW);
+    assert_eq!(take(&mut budget, NOW), Err(Refusal::SpentUntil(next_month)));
     assert_eq!(budget.used(NOW), 5);
-    assert!(take(&mut budget.clone(), turn).is_ok());
+    assert!(take(&mut budget.clone(), next_month).is_ok());
     budget.resume();
     assert!(take(&mut budget, NOW).is_ok());
     let mut boundless = MonthBudget::new(SHANGHAI, None, NOW, 5);
     boundless.exhausted(NOW);
-    assert_eq!(take(&mut boundless, NOW), Err(Refusal::SpentUntil(turn)));
+    assert_eq!(take(&mut boundless, NOW), Err(Refusal::SpentUntil(next_month)));
 }
 
 #[test]
-fn a_clock_set_back_over_the_turn_does_not_refill() {
+fn a_clock_set_back_across_the_end_of_a_month_does_not_refill() {
     let mut budget = MonthBudget::new(SHANGHAI, Some(1), NOW, 0);
-    let turn = budget.month_ends_at(NOW);
-    let ticket = take(&mut budget, turn).unwrap();
+    let next_month = budget.month_ends_at(NOW);
+    let ticket = take(&mut budget, next_month).unwrap();
     budget.settle(ticket, 1);
     assert!(matches!(take(&mut budget, NOW), Err(Refusal::SpentUntil(_))));
 }
 
 #[test]
-fn even_spending_is_rest_by_calls_times_people() {
-    // 31 days from the turn: the documented 536 s a call for 5,000 calls.
+fn the_even_interval_is_time_left_by_calls_left_times_users() {
+    // 31 days from the start of the month: the documented 536 s a call for 5,000 calls.
     let october = Month { year: 2026, month: 10 }.begins_at(SHANGHAI);
     let budget = MonthBudget::new(SHANGHAI, Some(5000), october, 0);
     assert_eq!(budget.even_interval(1, october).map(|i| i.as_secs()), Some(535));
@@ -290,7 +291,7 @@ fn even_spending_is_rest_by_calls_times_people() {
 }
 
 #[test]
-fn reservations_follow_the_pace() {
+fn reservations_follow_the_call_rate() {
     let mut budget = MonthBudget::new(SHANGHAI, None, NOW, 0);
     let mut writes = 0;
     for call in 0..1000 {
@@ -303,17 +304,17 @@ fn reservations_follow_the_pace() {
         budget.settle(ticket, 1);
         assert!(budget.persisted >= budget.used && budget.persisted <= budget.used + 102);
     }
-    // 100 a second for ten seconds: about one write a second, and a few while it speeds up.
+    // 100 a second for ten seconds: about one write a second, and a few while the rate grows.
     assert!(writes <= 20, "{writes}");
 }
 
 proptest! {
     #![proptest_config(crate::testing::cases())]
 
-    /// Over takes, settlements in any order and turns of the month: what is written down covers what is spent, runs
-    /// ahead by little, and no month is overspent by taking.
+    /// In any order of takes, settlements and ends of months: the stored count covers the spent calls, is ahead by
+    /// little, and no month is overspent.
     #[test]
-    fn what_is_written_down_covers_what_is_spent(
+    fn the_stored_count_covers_the_spent_calls(
         limit in proptest::option::of(1_u64..60),
         start in 0_u64..20,
         steps in proptest::collection::vec((0_u8..10, 0_u32..3, 0_i64..400), 1..150),
@@ -351,7 +352,7 @@ proptest! {
         }
     }
 
-    /// In every zone a month ends where the next begins, to the millisecond.
+    /// In every zone a month ends where the next one begins, to the millisecond.
     #[test]
     fn months_meet_without_a_gap(zone in 0..chrono_tz::TZ_VARIANTS.len(), ms in 0_i64..4_000_000_000_000) {
         let zone = chrono_tz::TZ_VARIANTS[zone];

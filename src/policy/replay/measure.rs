@@ -1,13 +1,12 @@
-//! What polls were worth, against the truth.
+//! Measures a replay: compares the polls with the trace.
 //!
-//! Guards: only open time counts. Deliberately not here: deciding (`run`).
+//! Guards: only open time counts. Not here: making the polls (`run`).
 
-use super::run::RunResult;
-use super::{Outcome, Policy, ReplayInput, seconds};
+use super::types::{Outcome, Policy, ReplayInput, RunResult, seconds};
 use crate::policy::pace::open_spans::OpenSpans;
 use crate::time::Timestamp;
 
-/// Compares what was believed with what was so.
+/// Compares the known state of each user with the visits of the trace.
 pub(super) fn measure(
     input: &ReplayInput,
     policy: Policy,
@@ -34,15 +33,15 @@ pub(super) fn measure(
                 continue;
             }
             counted += 1;
-            let first = polls.partition_point(|(look, _)| *look < joined);
-            let during = polls[first..].iter().take_while(|(look, _)| look < left);
-            let Some((look, _)) = during.into_iter().find(|(_, inside)| *inside) else {
+            let first = polls.partition_point(|(poll, _)| *poll < joined);
+            let during = polls[first..].iter().take_while(|(poll, _)| poll < left);
+            let Some((poll, _)) = during.into_iter().find(|(_, inside)| *inside) else {
                 missed += 1;
                 continue;
             };
-            joins.push(hours.open_ms(joined, *look));
-            if let Some((look, _)) = polls.get(polls.partition_point(|(look, _)| look < left)) {
-                leaves.push(hours.open_ms(*left, *look));
+            joins.push(hours.open_ms(joined, *poll));
+            if let Some((poll, _)) = polls.get(polls.partition_point(|(poll, _)| poll < left)) {
+                leaves.push(hours.open_ms(*left, *poll));
             }
         }
     }
@@ -58,26 +57,26 @@ pub(super) fn measure(
     }
 }
 
-/// Open ms in which the last look's answer is not the truth.
+/// Open time in ms in which the state known from the last poll is wrong.
 fn wrong(hours: &OpenSpans, visits: &[(i64, i64)], polls: &[(i64, bool)], from: i64, to: i64) -> i64 {
-    let mut stretches: Vec<(i64, i64)> = Vec::new();
+    let mut spans: Vec<(i64, i64)> = Vec::new();
     for (joined, left) in visits {
-        match stretches.last_mut() {
+        match spans.last_mut() {
             Some(last) if *joined <= last.1 => last.1 = last.1.max(*left),
-            _ => stretches.push((*joined, *left)),
+            _ => spans.push((*joined, *left)),
         }
     }
     let inside_ms = |a: i64, b: i64| -> i64 {
-        let first = stretches.partition_point(|(_, left)| *left <= a);
-        let touching = stretches[first..].iter().take_while(|(joined, _)| *joined < b);
+        let first = spans.partition_point(|(_, left)| *left <= a);
+        let touching = spans[first..].iter().take_while(|(joined, _)| *joined < b);
         touching.map(|(joined, left)| hours.open_ms((*joined).max(a), (*left).min(b))).sum()
     };
-    let (mut at, mut believed, mut wrong) = (from, false, 0);
-    for (look, sees_inside) in polls.iter().copied().chain([(to, false)]) {
-        let inside = inside_ms(at, look);
-        wrong += if believed { hours.open_ms(at, look) - inside } else { inside };
-        believed = sees_inside;
-        at = look;
+    let (mut at, mut known_inside, mut wrong) = (from, false, 0);
+    for (poll, sees_inside) in polls.iter().copied().chain([(to, false)]) {
+        let inside = inside_ms(at, poll);
+        wrong += if known_inside { hours.open_ms(at, poll) - inside } else { inside };
+        known_inside = sees_inside;
+        at = poll;
     }
     wrong
 }

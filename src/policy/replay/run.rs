@@ -1,149 +1,38 @@
-//! Runs a policy through the counted days: who is looked at when.
+//! Runs a policy over the counted period: which user is polled when.
 //!
-//! Guards: never a call beyond the month's; a policy sees answers, never the trace. Deliberately not here: what it was
-//! worth (`measure`).
+//! Guards: the calls of a month are never exceeded; a policy gets answers, never the trace. Not here: measuring the
+//! result (`measure`).
 #![expect(clippy::cast_precision_loss, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use self::sweeps::Sweeper;
-use super::{Policy, Polls, ReplayInput};
-use crate::policy::pace::open_spans::OpenSpans;
-use crate::policy::pace::{CallBudget, Pacer, Phase, PollDecision, Seen, Visit};
-use crate::policy::quota::Month;
-use crate::policy::sweep::schedule::local_minute;
-use crate::policy::{civil, pace};
+use super::state::{Run, known_by};
+use super::types::{Policy, ReplayInput, RunResult};
+use crate::policy::civil;
+use crate::policy::pace::{CallBudget, Phase, PollDecision, Seen, Visit};
 use crate::time::Timestamp;
 
-pub(super) mod sweeps;
-
-/// Stands for the sweeps among those who are due.
+/// Key of the sweeps in the queue of due users.
 const SWEEP: u32 = u32::MAX;
-/// Who is swept inside is not asked for alone before so much later.
+/// A user that sweeps show inside is polled this much later.
 const LATER_MS: i64 = 600_000;
 const WEEK_MS: i64 = 7 * 86_400_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// What a policy did.
-pub(super) struct RunResult {
-    /// By user.
-    pub(super) polls: Vec<Polls>,
-    /// Calls spent and given, by month.
-    pub(super) months: Vec<(u64, u64)>,
-    /// Calls altogether.
-    pub(super) calls: u64,
-}
-
 /// Runs `policy` over `[from, to)`.
 pub(super) fn run(input: &ReplayInput, policy: Policy, from: Timestamp, to: Timestamp) -> RunResult {
-    // Compared is what the same calls are worth: the others have what even spreading spends.
+    // Policies are compared at the same number of calls: the others get as many as `even` spends.
     let given = (policy != Policy::Even).then(|| run(input, Policy::Even, from, to).months);
     let mut run = Run::new(input, policy, from, to, given);
     run.run();
     RunResult { polls: run.polls, months: run.months, calls: run.spent }
 }
 
-struct Run<'a> {
-    input: &'a ReplayInput,
-    policy: Policy,
-    to: i64,
-    hours: Vec<OpenSpans>,
-    counts: Vec<f64>,
-    visits: Vec<Vec<Visit>>,
-    conference_ends: BTreeMap<u64, i64>,
-    pacer: Pacer,
-    /// `hindsight` is taught anew then.
-    next_lesson: i64,
-    call_budget: CallBudget,
-    polls: Vec<Polls>,
-    months: Vec<(u64, u64)>,
-    /// What there is to spend, where it is not the config's.
-    given: Option<Vec<(u64, u64)>>,
-    due: BTreeSet<(i64, u32)>,
-    /// When somebody is due, and whether that is a look.
-    plans: Vec<(i64, bool)>,
-    /// `auto`, where sweeps are trusted.
-    sweeper: Option<Sweeper>,
-    /// Calls altogether.
-    spent: u64,
-    /// Polls this month.
-    looked: u64,
-    now: i64,
-}
-
-impl<'a> Run<'a> {
-    fn new(
-        input: &'a ReplayInput,
-        policy: Policy,
-        from: Timestamp,
-        to: Timestamp,
-        given: Option<Vec<(u64, u64)>>,
-    ) -> Self {
-        let open_spans_of = |open| {
-            OpenSpans::of(
-                open,
-                from.minus(Duration::from_hours(24 * 32)),
-                to.plus(Duration::from_hours(24 * 33)),
-            )
-        };
-        let mut counts = vec![0.0; input.settings.open.len()];
-        let mut visits = vec![Vec::new(); input.users.len()];
-        for user in &input.users {
-            counts[user.open] += 1.0;
-        }
-        let mut conference_ends = BTreeMap::new();
-        for visit in &input.visits {
-            visits[visit.user as usize].push(*visit);
-            let end: &mut i64 = conference_ends.entry(visit.conference).or_default();
-            *end = (*end).max(visit.left.map_or(i64::MAX, Timestamp::as_ms));
-        }
-        for of_user in &mut visits {
-            of_user.sort_by_key(|visit: &Visit| (visit.joined, visit.conference));
-        }
-        let mut run = Self {
-            hours: input.settings.open.iter().map(open_spans_of).collect(),
-            counts,
-            visits,
-            conference_ends,
-            pacer: Pacer::new(input.settings.clone(), &input.users, from).with_full_cache(),
-            next_lesson: i64::MAX,
-            call_budget: CallBudget { from, until: from, calls: Some(0), used: 0, sweeps: None },
-            polls: vec![Vec::new(); input.users.len()],
-            months: Vec::new(),
-            given,
-            due: BTreeSet::new(),
-            plans: vec![(from.as_ms(), false); input.users.len()],
-            sweeper: None,
-            spent: 0,
-            looked: 0,
-            now: from.as_ms(),
-            input,
-            policy,
-            to: to.as_ms(),
-        };
-        run.turn_month(from.as_ms());
-        match policy {
-            Policy::Even => {}
-            Policy::Auto => {
-                run.sweeper = sweeps::sweeper(input, from);
-                let known: Vec<Visit> = input
-                    .visits
-                    .iter()
-                    .filter(|visit| run.sweeper.is_none() || input.foreign.contains(&visit.conference))
-                    .filter_map(|visit| known_by(visit, from))
-                    .collect();
-                run.pacer.learn_from(&known, from);
-            }
-            Policy::Hindsight => run.next_lesson = from.as_ms(),
-        }
-        run
-    }
-
+impl Run<'_> {
     fn run(&mut self) {
         let from = self.call_budget.from.as_ms();
-        self.teach(from);
-        self.turn_day(from);
+        self.learn_hindsight(from);
+        self.start_day(from);
         for user in 0..u32::try_from(self.plans.len()).unwrap_or(u32::MAX) {
             self.plan(user, from);
         }
@@ -155,9 +44,9 @@ impl<'a> Run<'a> {
                 break;
             }
             self.now = at;
-            self.turn_month(at);
-            self.turn_day(at);
-            self.teach(at);
+            self.start_month(at);
+            self.start_day(at);
+            self.learn_hindsight(at);
             if user == SWEEP {
                 let next = self.sweep(at).min(self.call_budget.until.as_ms());
                 self.due.insert((next.max(at + 1), SWEEP));
@@ -176,42 +65,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A month begins: its calls, or so much of them as its open time has not passed.
-    fn turn_month(&mut self, at: i64) {
-        if at < self.call_budget.until.as_ms() {
-            return;
-        }
-        let zone = self.input.month_time_zone;
-        let month = Month::of(Timestamp::from_ms(at), zone);
-        let (begins, ends) = (month.begins_at(zone), month.next().begins_at(zone));
-        let from = begins.max(if self.months.is_empty() { Timestamp::from_ms(at) } else { begins });
-        let until = ends.min(Timestamp::from_ms(self.to));
-        let whole = self.open_ms(begins.as_ms(), ends.as_ms());
-        let rest = self.open_ms(from.as_ms(), until.as_ms());
-        let share = if whole > 0.0 { rest / whole } else { 1.0 };
-        let calls = pace::pacer::whole_calls(self.input.calls_per_month, share);
-        let given = self.given.as_ref().and_then(|given| given.get(self.months.len()));
-        let calls = given.map_or(calls, |(spent, _)| *spent);
-        self.call_budget = CallBudget { from, until, calls: Some(calls), used: 0, sweeps: None };
-        self.months.push((0, calls));
-        self.looked = 0;
-    }
-
-    /// What sweeps and polls took yesterday divides the calls today.
-    fn turn_day(&mut self, at: i64) {
-        let (left, now) = (self.left(), Timestamp::from_ms(at));
-        if let Some(sweeper) = &mut self.sweeper {
-            sweeper.split.start_day(local_minute(now, self.input.settings.time_zone).0, now, left);
-        }
-    }
-
-    fn open_ms(&self, from: i64, to: i64) -> f64 {
-        self.hours.iter().zip(&self.counts).map(|(hours, count)| hours.open_ms(from, to) as f64 * count).sum()
-    }
-
-    /// `hindsight`: all weeks but this one, the later ones as if they had come before the first.
-    fn teach(&mut self, at: i64) {
-        if self.policy != Policy::Hindsight || at < self.next_lesson {
+    /// Teaches `hindsight` all weeks but this one, moving later weeks before the first.
+    fn learn_hindsight(&mut self, at: i64) {
+        if self.policy != Policy::Hindsight || at < self.next_learning {
             return;
         }
         let zone = self.input.settings.time_zone;
@@ -222,26 +78,30 @@ impl<'a> Run<'a> {
         let local_minute = |visit: &Visit| visit.joined.as_ms() + civil::offset_ms(visit.joined, zone);
         let ends = self.input.ends().unwrap_or_default();
         let back = (ends.1 - ends.0 + WEEK_MS - 1) / WEEK_MS * WEEK_MS;
-        let mut lesson = Vec::new();
+        let mut learned = Vec::new();
         for visit in &self.input.visits {
             if local_minute(visit) < monday {
-                lesson.extend(known_by(visit, Timestamp::from_ms(at)));
+                learned.extend(known_by(visit, Timestamp::from_ms(at)));
             } else if local_minute(visit) >= monday + WEEK_MS {
-                let moved = Timestamp::from_ms(visit.joined.as_ms() - back);
-                let drift = civil::offset_ms(visit.joined, zone) - civil::offset_ms(moved, zone);
+                let shifted = Timestamp::from_ms(visit.joined.as_ms() - back);
+                let drift = civil::offset_ms(visit.joined, zone) - civil::offset_ms(shifted, zone);
                 let earlier = |at: Timestamp| Timestamp::from_ms(at.as_ms() - back + drift);
-                lesson.push(Visit { joined: earlier(visit.joined), left: visit.left.map(earlier), ..*visit });
+                learned.push(Visit {
+                    joined: earlier(visit.joined),
+                    left: visit.left.map(earlier),
+                    ..*visit
+                });
             }
         }
-        self.pacer.learn_from(&lesson, Timestamp::from_ms(at));
+        self.pacer.learn_from(&learned, Timestamp::from_ms(at));
         let next = monday + WEEK_MS;
-        self.next_lesson = next - civil::offset_ms(Timestamp::from_ms(next), zone);
+        self.next_learning = next - civil::offset_ms(Timestamp::from_ms(next), zone);
     }
 
     fn poll(&mut self, user: u32, at: i64) {
         self.call_budget.used += 1;
         self.spent += 1;
-        self.looked += 1;
+        self.polled += 1;
         if let Some(sweeper) = &mut self.sweeper {
             sweeper.split.record_poll();
         }
@@ -257,8 +117,8 @@ impl<'a> Run<'a> {
             return;
         }
         let mut seen = self.answer(user, at, last);
-        self.tell_sweeper(user, &seen);
-        seen.retain(|record| self.is_looked_for(record.conference));
+        self.update_sweeper(user, &seen);
+        seen.retain(|record| self.is_followed(record.conference));
         let moved = self.pacer.observed(user, Timestamp::from_ms(at), &seen);
         for other in moved {
             let (due, _) = self.plans[other as usize];
@@ -300,7 +160,7 @@ impl<'a> Run<'a> {
                 }
             }
         };
-        // Nothing is decided beyond the month whose calls are known.
+        // No decision reaches beyond the end of the month, because the next month's calls are not known.
         let (due, is_poll) = if due >= self.call_budget.until.as_ms() {
             (self.call_budget.until.as_ms(), false)
         } else {
@@ -311,26 +171,22 @@ impl<'a> Run<'a> {
         self.due.insert((due, user));
     }
 
-    /// The calls that single polls may take.
+    /// The calls that polls may take.
     fn for_polls(&self) -> CallBudget {
         let Some(sweeper) = &self.sweeper else { return self.call_budget };
         let Some(every_ms) = sweeper.every_ms else {
             return sweeper.for_polls(self.call_budget.until, self.left());
         };
-        // At an interval of their own sweeps take what they take.
+        // Sweeps at a fixed interval take the calls they need.
         let (now, until) = (self.now, self.call_budget.until.as_ms());
         let open = self.open_ms(now, until) / self.counts.iter().sum::<f64>().max(1.0);
         let sweeps = Duration::from_secs_f64(open / every_ms as f64 * sweeper.schedule.cost()).as_secs();
-        let calls = Some(self.looked + self.left().saturating_sub(sweeps));
-        CallBudget { calls, used: self.looked, ..self.call_budget }
+        let calls = Some(self.polled + self.left().saturating_sub(sweeps));
+        CallBudget { calls, used: self.polled, ..self.call_budget }
     }
 
-    fn left(&self) -> u64 {
-        self.call_budget.calls.unwrap_or(0).saturating_sub(self.call_budget.used)
-    }
-
-    /// Whether polls are planned for such meetings: sweeps show the others.
-    fn is_looked_for(&self, conference: u64) -> bool {
+    /// Whether polls follow this conference: sweeps list the others.
+    fn is_followed(&self, conference: u64) -> bool {
         self.sweeper.as_ref().is_none_or(|sweeper| !sweeper.listed.contains(&conference))
     }
 
@@ -348,9 +204,4 @@ impl<'a> Run<'a> {
         let hours = &self.hours[watched.open];
         hours.after(at, step).map_or((self.call_budget.until.as_ms(), false), |due| (due, true))
     }
-}
-
-/// What the history knows of a visit at `now`.
-fn known_by(visit: &Visit, now: Timestamp) -> Option<Visit> {
-    (visit.joined < now).then_some(Visit { left: visit.left.filter(|left| *left <= now), ..*visit })
 }

@@ -1,4 +1,4 @@
-//! Replays of small calendars: what is counted, and what the policies keep to.
+//! Replays of small calendars: what is counted, and which limits the policies keep.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -48,7 +48,7 @@ fn visit(user: u32, conference: u64, day: i64, from_minute: i64, minutes: i64) -
     Visit { user, conference, joined: Timestamp::from_ms(joined), left: Some(Timestamp::from_ms(left)) }
 }
 
-/// Everybody meets at ten on weekdays and somebody calls at odd times.
+/// All users meet at ten on weekdays; some also have calls at odd times.
 fn calendar(users: u32, days: i64) -> Vec<Visit> {
     let mut visits = Vec::new();
     for day in (0..days).filter(|day| day % 7 < 5) {
@@ -74,7 +74,7 @@ fn wrong_time_of_a_policy_without_calls_is_the_time_inside() {
 }
 
 #[test]
-fn even_spends_its_share_and_everybody_gets_the_same_interval() {
+fn even_spends_its_share_of_the_calls() {
     let input = input(4, 2_000, 0, calendar(4, 28));
     let outcome = input.run(Policy::Even).expect("something to count");
     // June 2026 has 22 working days; the trace covers 20 of them.
@@ -82,7 +82,7 @@ fn even_spends_its_share_and_everybody_gets_the_same_interval() {
 }
 
 #[test]
-fn auto_is_less_often_wrong_at_no_more_calls() {
+fn auto_is_less_wrong_with_no_more_calls() {
     let input = input(6, 2_500, 28, calendar(6, 56));
     let [even, auto, hindsight] = Policy::ALL.map(|policy| input.run(policy).expect("something to count"));
     assert!(auto.calls <= even.calls, "{} of {}", auto.calls, even.calls);
@@ -91,7 +91,7 @@ fn auto_is_less_often_wrong_at_no_more_calls() {
 }
 
 #[test]
-fn the_same_twice_is_the_same() {
+fn the_same_input_gives_the_same_result() {
     let input = input(5, 1_500, 28, calendar(5, 49));
     assert_eq!(input.run(Policy::Auto), input.run(Policy::Auto));
 }
@@ -109,7 +109,7 @@ fn a_whole_month_is_never_overspent_and_hardly_underspent() {
     assert!(spent * 100 >= calls * 97, "{spent} of {calls}");
 }
 
-/// The same, swept; so many in a hundred of the meetings are foreign.
+/// The same input with sweeps; `percent` of the meetings are foreign.
 fn swept(input: ReplayInput, percent: u64) -> ReplayInput {
     let foreign =
         input.visits.iter().map(|visit| visit.conference).filter(|conference| conference % 100 < percent);
@@ -117,7 +117,7 @@ fn swept(input: ReplayInput, percent: u64) -> ReplayInput {
 }
 
 #[test]
-fn sweeps_see_many_for_the_price_of_their_meetings() {
+fn sweeps_find_many_users_for_the_price_of_their_meetings() {
     let input = input(40, 1_500, 28, calendar(40, 49));
     let polls = input.run(Policy::Auto).expect("something to count");
     let sweeps = swept(input, 0).run(Policy::Auto).expect("something to count");
@@ -125,7 +125,7 @@ fn sweeps_see_many_for_the_price_of_their_meetings() {
 }
 
 #[test]
-fn nothing_is_spent_that_even_spreading_does_not_spend() {
+fn auto_spends_no_more_calls_than_even() {
     let input = input(12, 1_500, 28, calendar(12, 70));
     let even = input.run(Policy::Even).expect("something to count");
     for input in [input.clone(), swept(input.clone(), 0), swept(input, 20)] {
@@ -138,7 +138,7 @@ fn nothing_is_spent_that_even_spreading_does_not_spend() {
 }
 
 #[test]
-fn sweeps_at_an_interval_leave_looks_what_they_do_not_need() {
+fn sweeps_at_an_interval_leave_the_other_calls_to_polls() {
     let input = input(12, 1_500, 28, calendar(12, 70));
     let every = |minutes| {
         let sweep = SweepMode::Every(Duration::from_mins(minutes));
@@ -153,7 +153,7 @@ fn sweeps_at_an_interval_leave_looks_what_they_do_not_need() {
 }
 
 #[test]
-fn where_every_meeting_is_foreign_nothing_changes() {
+fn with_only_foreign_meetings_sweeps_change_nothing() {
     let input = input(6, 1_500, 28, calendar(6, 49));
     let foreign = swept(input.clone(), 100);
     assert!(matches!(foreign.choice(), SweepChoice::NotTrusted { .. }));
@@ -164,7 +164,7 @@ proptest! {
     #![proptest_config(crate::testing::cases_costing(64))]
 
     #[test]
-    fn no_month_is_overspent_whatever_people_do(
+    fn no_month_is_overspent_whatever_users_do(
         users in 1_u32..5,
         calls in 1_u64..600,
         raw in prop::collection::vec((0..5_u32, 0..40_i64, 0..1440_i64, 1..200_i64, 0..9_u64), 1..120),

@@ -1,21 +1,21 @@
-//! When users come and go: the expected changes of an organisation by weekday and minute.
+//! Arrival profile: the expected number of joins and leaves of an organisation by weekday and minute.
 //!
-//! Guards: bounded; the same changes in the same order give the same numbers. Deliberately not here: single persons
-//! (`pace`).
+//! Guards: memory is bounded; the same changes in the same order give the same numbers. Not here: forecasts for single
+//! users (`pace`).
 
 const DAY_MINUTES: usize = 1440;
-/// What was seen fades by this with every week.
+/// Weight of older days, applied once a week.
 const FADE: f64 = 0.8;
-/// How much of the guess comes from the same weekday; the rest from all days.
+/// Share of the forecast that comes from the same weekday; the rest comes from all days.
 const SAME_WEEKDAY: f64 = 0.75;
 
-/// Changes by weekday and minute.
+/// Counts of joins and leaves by weekday and minute.
 #[derive(Clone, Debug)]
 pub struct ArrivalProfile {
     changes: Vec<[f64; 7]>,
-    /// Days seen, faded, by weekday.
+    /// Number of days seen by weekday, faded.
     days: [f64; 7],
-    /// The newest day that was counted.
+    /// The newest day counted.
     newest: Option<i32>,
 }
 
@@ -26,7 +26,7 @@ impl Default for ArrivalProfile {
 }
 
 impl ArrivalProfile {
-    /// A local day (since 1970-01-01) begins; days must come in order.
+    /// Starts a local day (since 1970-01-01); days must come in order.
     pub fn start_day(&mut self, day: i32) {
         let weekday = weekday(day);
         if self.newest.is_some_and(|newest| newest >= day) {
@@ -39,7 +39,7 @@ impl ArrivalProfile {
         self.days[weekday] = self.days[weekday] * FADE + 1.0;
     }
 
-    /// Somebody came or went on the newest day, at some minute of this stretch of it.
+    /// Counts one join or leave on the newest day, spread over the minutes `from..to`.
     pub fn record_change(&mut self, from: usize, to: usize) {
         let Some(day) = self.newest else { return };
         let (from, to) = (from.min(DAY_MINUTES - 1), to.clamp(from + 1, DAY_MINUTES.max(from + 1)));
@@ -49,7 +49,7 @@ impl ArrivalProfile {
         }
     }
 
-    /// Expected changes in each minute of such a day.
+    /// Expected joins and leaves in each minute of this day.
     pub fn expected(&self, day: i32) -> Vec<f64> {
         let same = weekday(day);
         let of_days: f64 = self.days.iter().sum();
@@ -65,7 +65,7 @@ impl ArrivalProfile {
                 }
             })
             .collect();
-        // Lateness differs from week to week.
+        // Smoothed over five minutes: lateness differs from week to week.
         let near = |minute: usize| {
             let window = &raw[minute.saturating_sub(2)..(minute + 3).min(raw.len())];
             window.iter().sum::<f64>() / count(window.len())

@@ -1,35 +1,37 @@
-//! Who spends the calls that sweeps and single polls share.
+//! Splits the monthly call budget between sweeps and polls.
 //!
-//! Guards: what polls take is followed from day to day, so that a call is worth the same in both; neither ever starves
-//! the other at once. Deliberately not here: which look is worth its call (`pace`), which sweep is (`economy`).
+//! Sweeps are planned with the calls that polls leave, and that plan gives the value of one more call. A poll is made
+//! where it saves more wrong time than that. If many polls do, they take more calls, the plan has fewer, and a call is
+//! worth more in it.
 //!
-//! Sweeps are planned with what polls leave, and the plan says what one more call is worth in it. A look is made where it
-//! saves more wrong time than that. Where many polls do, they take more, the plan has less, and a call is worth more in it.
+//! Guards: the share of the polls is followed from day to day, so that a call is worth the same in both; neither side
+//! loses all its calls at once. Not here: which poll is worth its call (`pace`), which sweep is
+//! (`schedule_optimizer`).
 
 use crate::policy::pace::pacer::{CallBudget, SweepAllocation, whole_calls};
 use crate::time::Timestamp;
 
-/// So much goes into polls always: they keep the ledger of trust honest.
+/// Smallest share of the polls: they keep checking the sweeps.
 const LEAST: f64 = 0.04;
-/// And so much at the most, while sweeps are made at all.
+/// Largest share of the polls while sweeps are made.
 const MOST: f64 = 0.96;
-/// On one day polls may take so many times what they have taken of late.
+/// On one day polls may take at most this many times their share.
 const ROOM: f64 = 2.0;
-/// How far one day moves what they are thought to take.
+/// Weight of one day in the share.
 const BY_DAY: f64 = 0.3;
-/// Of the calls that are left, polls that are made in turn, whatever they are worth, take so much.
+/// Share of the remaining calls for polls made in turn, whatever their value.
 const IN_TURN: f64 = 0.02;
 
-/// See the module.
+/// The split, and the calls made since the last start of a day.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BudgetSplit {
-    /// The part of the calls that polls take.
+    /// Share of the calls that polls take.
     share: f64,
     day: Option<i32>,
     from: Timestamp,
-    /// Calls that were left then.
+    /// Calls left at that time.
     left: u64,
-    /// Since then.
+    /// Polls, and calls of sweeps, since then.
     polls: u64,
     sweeps: u64,
 }
@@ -41,15 +43,15 @@ impl Default for BudgetSplit {
 }
 
 impl BudgetSplit {
-    /// `unseen`: the part of the visits that no sweep shows.
+    /// `unseen`: share of the visits that no sweep lists.
     pub fn new(unseen: f64) -> Self {
         let share = unseen.clamp(LEAST, MOST);
         Self { share, day: None, from: Timestamp::default(), left: 0, polls: 0, sweeps: 0 }
     }
 
-    /// So many calls are left now, on this local day. The first time on a day what the last one spent is learned.
+    /// Starts a local day with this many calls left; the first time on a day, learns the share of the day before.
     pub fn start_day(&mut self, day: i32, now: Timestamp, left: u64) {
-        // More than there were: another month, or another limit.
+        // More calls than before: another month or another limit.
         if self.day == Some(day) && left <= self.left {
             return;
         }
@@ -61,27 +63,28 @@ impl BudgetSplit {
         *self = Self { day: Some(day), from: now, left, polls: 0, sweeps: 0, ..*self };
     }
 
-    /// A look was made.
+    /// Counts a poll.
     pub fn record_poll(&mut self) {
         self.polls += 1;
     }
 
-    /// A sweep took so many calls.
+    /// Counts the calls of a sweep.
     pub fn record_sweep(&mut self, calls: u64) {
         self.sweeps += calls;
     }
 
-    /// The part of the calls that polls take.
+    /// Share of the calls that polls take.
     pub fn poll_share(&self) -> f64 {
         self.share
     }
 
-    /// Of so many calls that are left, those that sweeps are planned with.
+    /// Calls that sweeps are planned with, of `left` calls.
     pub fn for_sweeps(&self, left: u64) -> u64 {
         whole_calls(left, 1.0 - self.share)
     }
 
-    /// What polls may take until the month turns, while a call is worth so many wrong minutes in a sweep and so many are left.
+    /// The budget of the polls until the month ends, while a call saves `worth` wrong minutes in a sweep and `left`
+    /// calls remain.
     pub fn for_polls(&self, until: Timestamp, worth: f64, left: u64) -> CallBudget {
         let calls = whole_calls(self.left, (ROOM * self.share).min(MOST)).min(self.polls + left);
         let sweeps = Some(SweepAllocation { worth, in_turn: whole_calls(left, IN_TURN) });
@@ -114,15 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_take_is_followed() {
+    fn the_share_of_the_polls_is_followed() {
         assert!((after(&[], 0.5).poll_share() - 0.5).abs() < 1e-9);
         assert!((after(&[(30, 70); 20], 0.0).poll_share() - 0.3).abs() < 0.01);
         assert!((after(&[(0, 100); 20], 0.5).poll_share() - LEAST).abs() < 0.01);
-        assert!((after(&[(0, 0); 20], 0.5).poll_share() - 0.5).abs() < 1e-9, "closed days teach nothing");
+        assert!((after(&[(0, 0); 20], 0.5).poll_share() - 0.5).abs() < 1e-9, "closed days do not count");
     }
 
     #[test]
-    fn another_month_begins_anew_and_keeps_what_was_learned() {
+    fn another_month_starts_a_new_count_and_keeps_the_share() {
         let mut split = after(&[(30, 70); 20], 0.0);
         let until = Timestamp::from_ms(1_000_000);
         split.record_poll();
@@ -137,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_left_looks_have_nothing_either() {
+    fn without_remaining_calls_polls_have_none() {
         let mut split = after(&[(30, 70); 20], 0.0);
         split.record_poll();
         let polls = split.for_polls(Timestamp::default(), 3.0, 0);
@@ -148,7 +151,7 @@ mod tests {
         #![proptest_config(crate::testing::cases())]
 
         #[test]
-        fn neither_ever_has_nothing(days in prop::collection::vec((0_u64..500, 0_u64..500), 0..40), unseen in -1.0_f64..2.0) {
+        fn both_sides_always_have_calls(days in prop::collection::vec((0_u64..500, 0_u64..500), 0..40), unseen in -1.0_f64..2.0) {
             let split = after(&days, unseen);
             prop_assert!((LEAST..=MOST).contains(&split.poll_share()));
             prop_assert!((1..10_000).contains(&split.for_sweeps(10_000)));

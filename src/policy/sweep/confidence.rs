@@ -1,44 +1,46 @@
-//! Whether sweeps of an organisation are believed: earned by agreeing with looks, lost by one contradiction.
+//! Confidence in an organisation's sweeps: gained by agreeing with polls, lost by one contradiction.
 //!
-//! Guards: only a look that found somebody inside earns anything, since idle users agree with every empty list; after
-//! a contradiction more is asked for than before. Deliberately not here: comparing (`presence::sweep`).
+//! Guards: only a poll that found the user inside a meeting counts as agreement, because users outside agree with
+//! every empty list; after a contradiction more agreements are needed than before. Not here: the comparison itself
+//! (`presence::sweep`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Agreements that earn confidence at first.
+/// Agreements needed at first.
 pub const AGREEMENTS_NEEDED: u32 = 10;
-/// When so long nothing was compared, a next process earns confidence anew.
+/// After this time without a comparison, a restarted process needs all agreements again.
 pub const STALE_AFTER: Duration = Duration::from_hours(7 * 24);
-/// And at most, after contradictions.
+/// Largest number of agreements needed after contradictions.
 const MAX_AGREEMENTS_NEEDED: u32 = 160;
-/// After so many times what was needed, the next contradiction costs half as much again.
+/// After this many times the needed agreements, the needed number is halved.
 const FORGIVEN_AFTER: u32 = 4;
-/// Before anything is known of a user, this many visits of theirs count as seen.
+/// Weight of the prior for a user, in visits.
 const PRIOR: f64 = 2.0;
-/// What was learned of a user fades by this with every comparison.
+/// Weight of older comparisons, applied at every comparison.
 const FADE: f64 = 0.97;
 
-/// What one look says about the sweep before it.
+/// Comparison of one poll with the sweep before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// Both saw the user inside the same meeting.
+    /// Both list the user in the same meeting.
     Agrees,
-    /// The look found a meeting that no sweep ever listed: it is foreign, or ids do not match.
+    /// The poll found a meeting that no sweep ever listed: a meeting of another organisation, or ids that do not
+    /// match.
     Unlisted,
-    /// One of them is wrong about a meeting that sweeps do list.
+    /// They differ about a meeting that sweeps do list.
     Contradicts,
-    /// Nothing follows: nobody was inside, or it changed in between.
+    /// No conclusion: the user was outside, or changed between the two.
     Nothing,
 }
 
-/// The ledger of one organisation; `K` is a user's key.
+/// Confidence in the sweeps of one organisation; `K` is a user's key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepConfidence<K> {
     agreed: u32,
     needed: u32,
     refused: bool,
-    /// By user: visits seen by sweeps too, and not, faded.
+    /// By user: visits that sweeps listed, and visits that they did not, faded.
     users: BTreeMap<K, (f64, f64)>,
     all: (f64, f64),
 }
@@ -49,58 +51,58 @@ impl<K> Default for SweepConfidence<K> {
     }
 }
 
-/// What outlives the process, but for users.
+/// The part that is stored for the organisation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StoredConfidence {
     /// Agreements since the newest contradiction.
     pub agreed: u32,
-    /// So many earn confidence.
+    /// Agreements needed.
     pub needed: u32,
-    /// Visits seen by sweeps too, and not, of everybody together, faded.
+    /// Visits of all users that sweeps listed, and visits that they did not, faded.
     pub all: (f64, f64),
 }
 
 impl<K: Copy + Ord> SweepConfidence<K> {
-    /// What a next process should know.
+    /// The part to store.
     pub fn stored(&self) -> StoredConfidence {
         StoredConfidence { agreed: self.agreed, needed: self.needed, all: self.all }
     }
 
-    /// Goes on from an earlier process. `stale`: it ended so long ago that confidence must be earned anew; what was lost and
-    /// what was learned of users still counts.
+    /// Restores an earlier process's confidence. `stale`: it is so old that all agreements are needed again; the
+    /// needed number and the counts by user still apply.
     pub fn restore(stored: StoredConfidence, users: BTreeMap<K, (f64, f64)>, stale: bool) -> Self {
         let agreed = if stale { 0 } else { stored.agreed };
         let needed = stored.needed.clamp(AGREEMENTS_NEEDED, MAX_AGREEMENTS_NEEDED);
         Self { agreed, needed, refused: false, users, all: stored.all }
     }
 
-    /// What is known of one user: visits seen by sweeps too, and not, faded.
+    /// Visits of a user that sweeps listed, and visits that they did not, faded.
     pub fn counts(&self, user: K) -> Option<(f64, f64)> {
         self.users.get(&user).copied()
     }
 
-    /// Somebody is not watched any more.
+    /// Removes a user who is no longer watched.
     pub fn remove(&mut self, user: K) {
         self.users.remove(&user);
     }
 
-    /// Whether a sweep ever saw this user where a look did.
+    /// Whether a sweep ever listed this user where a poll found them.
     pub fn has_listed(&self, user: K) -> bool {
         self.users.get(&user).is_some_and(|(seen, _)| *seen > 0.0)
     }
 
-    /// People are named by other ids than was thought: what was earned by those does not count.
+    /// Resets the agreements: sweeps use another kind of id than assumed, so earlier agreements do not count.
     pub fn reset_agreements(&mut self) {
         self.agreed = 0;
     }
 
-    /// A look at `user` was compared with the sweep before it. Gives back whether confidence was lost by it.
+    /// Records the comparison of a poll of `user` with the sweep before it. Returns whether sweeps lost trust by it.
     pub fn record(&mut self, user: K, comparison: Comparison) -> bool {
         let seen = match comparison {
             Comparison::Nothing => return false,
             Comparison::Contradicts => {
                 let lost = self.is_trusted();
-                // Several looks at one lie are one contradiction.
+                // Several polls that contradict one wrong sweep are one contradiction.
                 if self.agreed > 0 || self.needed == AGREEMENTS_NEEDED {
                     self.needed = (self.needed * 2).min(MAX_AGREEMENTS_NEEDED);
                 }
@@ -123,33 +125,33 @@ impl<K: Copy + Ord> SweepConfidence<K> {
         false
     }
 
-    /// Upstream refused the call by permission: off until the process starts anew. Gives back whether that is new.
+    /// DingTalk refused the call for lack of permission: off until the process restarts. Returns whether this is new.
     pub fn mark_refused(&mut self) -> bool {
         !std::mem::replace(&mut self.refused, true)
     }
 
-    /// The calls are refused.
+    /// Whether the calls are refused.
     pub fn is_refused(&self) -> bool {
         self.refused
     }
 
-    /// Sweeps may change what is believed.
+    /// Whether sweeps may change presence.
     pub fn is_trusted(&self) -> bool {
         !self.refused && self.agreed >= self.needed
     }
 
-    /// Agreements that are still missing.
+    /// Agreements still missing.
     pub fn missing(&self) -> u32 {
         self.needed.saturating_sub(self.agreed)
     }
 
-    /// How likely a sweep shows a visit of this user, pulled toward everybody's share where little is known.
+    /// Probability that a sweep lists a visit of this user; with little evidence close to the share of all users.
     pub fn coverage(&self, user: K) -> f64 {
         let all = share(self.all, 1.0);
         share(self.users.get(&user).copied().unwrap_or_default(), all)
     }
 
-    /// The same for everybody together.
+    /// The same for all users together.
     pub fn coverage_of_all(&self) -> f64 {
         share(self.all, 1.0)
     }
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn agreements_earn_it_and_idle_people_do_not() {
+    fn agreements_gain_trust_and_users_outside_do_not() {
         assert!(!after(&[Comparison::Agrees; AGREEMENTS_NEEDED as usize - 1]).is_trusted());
         assert!(after(&[Comparison::Agrees; AGREEMENTS_NEEDED as usize]).is_trusted());
         assert!(!after(&[Comparison::Nothing; 1000]).is_trusted());
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn one_contradiction_loses_it_and_more_is_asked_for_then() {
+    fn one_contradiction_loses_trust_and_doubles_the_needed_agreements() {
         let mut confidence = after(&[Comparison::Agrees; 100]);
         assert!(confidence.record(0, Comparison::Contradicts));
         assert!(!confidence.is_trusted());
@@ -191,7 +193,7 @@ mod tests {
         assert_eq!(
             confidence.missing(),
             2 * AGREEMENTS_NEEDED,
-            "several looks at one lie are one contradiction"
+            "several polls against one wrong sweep are one contradiction"
         );
         for _ in 0..20 {
             confidence.record(0, Comparison::Agrees);
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn after_long_agreement_contradictions_of_long_ago_are_forgiven() {
+    fn after_many_agreements_old_contradictions_are_reset() {
         let mut confidence = after(&[Comparison::Contradicts, Comparison::Agrees, Comparison::Contradicts]);
         assert_eq!(confidence.missing(), 4 * AGREEMENTS_NEEDED);
         for _ in 0..=FORGIVEN_AFTER * 4 * AGREEMENTS_NEEDED {
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_is_refused_and_said_once() {
+    fn a_refusal_is_kept_and_reported_once() {
         let mut confidence = after(&[Comparison::Agrees; 100]);
         assert!(confidence.mark_refused());
         assert!(!confidence.mark_refused());
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_next_process_goes_on_and_after_a_long_time_earns_it_anew() {
+    fn a_restarted_process_continues_and_after_a_long_time_needs_all_agreements_again() {
         let mut confidence = after(&[Comparison::Contradicts]);
         for _ in 0..2 * AGREEMENTS_NEEDED {
             confidence.record(3, Comparison::Agrees);
@@ -232,26 +234,26 @@ mod tests {
         assert_eq!(SweepConfidence::restore(confidence.stored(), users.clone(), false), confidence);
         let stale = SweepConfidence::restore(confidence.stored(), users, true);
         assert!(!stale.is_trusted());
-        assert_eq!(stale.missing(), 2 * AGREEMENTS_NEEDED, "the contradiction is not forgotten");
+        assert_eq!(stale.missing(), 2 * AGREEMENTS_NEEDED, "the contradiction still counts");
         assert_eq!(stale.coverage(4).to_bits(), confidence.coverage(4).to_bits());
     }
 
     #[test]
-    fn who_meets_elsewhere_is_known_by_name() {
+    fn a_user_who_meets_elsewhere_has_a_low_coverage() {
         let mut confidence: SweepConfidence<u32> = SweepConfidence::default();
         for _ in 0..50 {
             confidence.record(1, Comparison::Unlisted);
             confidence.record(2, Comparison::Agrees);
         }
         assert!(confidence.coverage(1) < 0.1 && confidence.coverage(2) > 0.9);
-        assert!((0.3..0.7).contains(&confidence.coverage(3)), "as everybody: {}", confidence.coverage(3));
+        assert!((0.3..0.7).contains(&confidence.coverage(3)), "as all users: {}", confidence.coverage(3));
     }
 
     proptest! {
         #![proptest_config(crate::testing::cases())]
 
         #[test]
-        fn never_earned_right_after_a_contradiction(comparisons in prop::collection::vec(0_u8..4, 0..200)) {
+        fn sweeps_are_never_trusted_right_after_a_contradiction(comparisons in prop::collection::vec(0_u8..4, 0..200)) {
             let mut confidence: SweepConfidence<u32> = SweepConfidence::default();
             let mut since = 0;
             for (user, comparison) in (0_u32..).zip(comparisons) {

@@ -1,37 +1,37 @@
-//! What may follow from one sweep: nothing but polls, a look poll_first, or its word.
+//! Decides what follows from one sweep: only polls, a poll first, or changes of presence.
 //!
-//! Guards: without trust a sweep is only a hint; when it loses more than half of those inside, a look comes before
-//! anybody leaves; what is odd is looked at. Deliberately not here: what each user's belief makes of it
-//! (`presence::sweep`), how its word is asked for a second time (`recheck`), trust (`trust`).
+//! Guards: an untrusted sweep only schedules polls; if it loses more than half of the users inside, a poll comes
+//! before any leave; unclear changes are polled. Not here: how a sweep changes a user's state (`presence::sweep`), the
+//! recheck of changes (`recheck`), confidence in sweeps (`confidence`).
 
 use std::collections::BTreeMap;
 
 use super::recheck::Recheck;
 
-/// What a sweep says about somebody that is not what is trusted.
+/// How a sweep differs from a user's known state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PresenceChange {
-    /// Newly inside.
+    /// The user is newly inside.
     Joins,
-    /// Inside until now, and gone.
+    /// The user was inside and is gone.
     Leaves,
-    /// Only a look can settle it.
+    /// Only a poll can decide.
     Unclear,
 }
 
 /// What to do with a sweep; `K` is a user's key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SweepDecision<K> {
-    /// The sweep's word is taken for everybody who is not in `polls`.
+    /// The sweep applies to all users not in `polls`.
     pub trusted: bool,
-    /// Look at these now, before the sweep is heard.
+    /// Poll these users now, before the sweep is applied.
     pub poll_first: Vec<K>,
-    /// Look at these soon; about them the sweep changes nothing.
+    /// Poll these users soon; the sweep does not change their state.
     pub polls: Vec<K>,
 }
 
-/// Judges one sweep of everything. `inside`: how many are trusted inside meetings that sweeps show. `changes`: by user,
-/// each once. `alone`: who came into a meeting into which nobody else came.
+/// Decides about a complete sweep. `inside`: number of users known to be inside meetings that sweeps list. `changes`:
+/// at most one for each user. `alone`: users who are the only one to join their meeting.
 pub fn decide<K: Copy + Ord>(
     trusted: bool,
     inside: usize,
@@ -54,12 +54,12 @@ pub fn decide<K: Copy + Ord>(
     if lost.len() * 2 > inside {
         poll_first.extend(lost.first());
     }
-    // A look costs what asking recheck costs, and tells more.
+    // A poll costs as much as a recheck and gives more information.
     if let ([(user, PresenceChange::Joins | PresenceChange::Leaves)], true) = (changes, poll_first.is_empty())
     {
         polls.push(*user);
     }
-    // One user wrongly inside polls like this; a second sweep may well say it recheck.
+    // A sweep that wrongly lists one user looks like this, and a second one may repeat it.
     if let ([user], true) = (alone, poll_first.is_empty())
         && !polls.contains(user)
     {
@@ -68,8 +68,8 @@ pub fn decide<K: Copy + Ord>(
     SweepDecision { trusted: true, poll_first, polls }
 }
 
-/// Judges the second answer about some meetings; what it repeats needs no look any more. `inside`: as in the sweep
-/// before it, for these meetings are only some.
+/// Decides about a recheck of some meetings; a change that it repeats needs no poll. `inside`: as in the sweep before,
+/// because a recheck covers only some meetings.
 pub fn decide_recheck<K: Copy + Ord>(
     trusted: bool,
     inside: usize,
@@ -83,13 +83,13 @@ pub fn decide_recheck<K: Copy + Ord>(
 }
 
 impl<K> SweepDecision<K> {
-    /// What follows costs so many calls: polls, and asking recheck for the meetings of those who are not looked at.
+    /// Number of calls that follow: the polls, and a recheck of the other users' meetings.
     pub fn calls<M: Ord>(&self, recheck: &Recheck<M>) -> u64 {
         (self.poll_first.len() + self.polls.len()) as u64 + recheck.calls()
     }
 }
 
-/// Who came into a meeting into which nobody else came, of these joins by meeting.
+/// Users who are the only one to join their meeting, from the joins by meeting.
 pub fn joined_alone<M: Ord, K>(joins: impl IntoIterator<Item = (M, K)>) -> Vec<K> {
     let mut meetings: BTreeMap<M, Vec<K>> = BTreeMap::new();
     for (meeting, user) in joins {
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_trust_everything_is_a_hint() {
+    fn an_untrusted_sweep_only_schedules_polls() {
         let decision = decide(
             false,
             4,
@@ -116,14 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_is_looked_into_before_anybody_leaves() {
+    fn an_empty_list_is_polled_before_any_leave() {
         let all: Vec<(u32, PresenceChange)> = (0..9).map(|user| (user, PresenceChange::Leaves)).collect();
         assert_eq!(decide(true, 9, &all, &[]).poll_first, [0]);
         assert_eq!(decide(true, 18, &all, &[]).poll_first, [0; 0], "half is not more than half");
     }
 
     #[test]
-    fn a_single_change_is_looked_at() {
+    fn a_single_change_is_polled() {
         assert_eq!(decide(true, 9, &[(4, PresenceChange::Joins)], &[4]).polls, [4]);
         assert_eq!(
             decide(true, 9, &[(4, PresenceChange::Joins), (5, PresenceChange::Joins)], &[]).polls,
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn who_alone_comes_into_a_meeting_is_looked_at_and_the_others_are_asked_for_again() {
+    fn a_user_who_joins_a_meeting_alone_is_polled_and_the_others_are_rechecked() {
         let changes = [
             (4, PresenceChange::Joins),
             (5, PresenceChange::Joins),
@@ -144,13 +144,17 @@ mod tests {
         let decision = decide(true, 9, &changes, &who);
         assert_eq!(decision.polls, [4]);
         let recheck = Recheck::of([("b", true), ("b", true), ("c", false)]);
-        assert_eq!(decision.calls(&recheck), 3, "a look, the members of one meeting, and a batch");
-        assert_eq!(decide(true, 9, &changes, &[4, 7]).polls, [0; 0], "several cost more than they tell");
+        assert_eq!(decision.calls(&recheck), 3, "a poll, the members of one meeting, and a batch");
+        assert_eq!(
+            decide(true, 9, &changes, &[4, 7]).polls,
+            [0; 0],
+            "several polls cost more than a recheck"
+        );
         assert_eq!(decide(true, 9, &changes[..1], &[4]).calls(&Recheck::<u64>::default()), 1);
     }
 
     #[test]
-    fn what_a_second_answer_repeats_is_not_looked_at() {
+    fn a_change_that_a_recheck_repeats_is_not_polled() {
         assert_eq!(decide_recheck(true, 9, &[(4, PresenceChange::Joins)]).polls, [0; 0]);
         assert_eq!(
             decide_recheck(true, 9, &[(4, PresenceChange::Unclear), (5, PresenceChange::Joins)]).polls,
@@ -167,7 +171,7 @@ mod tests {
         #![proptest_config(crate::testing::cases())]
 
         #[test]
-        fn more_than_half_lost_is_never_believed_at_once(
+        fn a_loss_of_more_than_half_is_never_applied_at_once(
             trusted: bool, inside in 0_usize..40, lonely in 0_usize..3, kinds in prop::collection::vec(0_u8..3, 0..40),
         ) {
             let changes: Vec<(u32, PresenceChange)> = (0_u32..).zip(kinds)

@@ -1,26 +1,25 @@
-//! By which ids sweeps name users: unionIds, or the userids of the organisation's contacts; learned from looks.
+//! Learns from polls by which ids sweeps name users: unionIds, or the userids of the organisation's contacts.
 //!
-//! Guards: only a look that saw somebody inside the very meeting teaches anything; once a kind is learned users are
-//! found by that kind alone, so an id of one kind that reads like somebody's id of the other kind never listed for them;
-//! two users never have one userid. Deliberately not here: asking the contacts (`tasks`), whether sweeps are believed
-//! (`trust`).
+//! Guards: only a poll that found a user inside the same meeting is evidence; once a kind of id is learned, only that
+//! kind matches, so an id of one kind that equals another user's id of the other kind never matches that user; two
+//! users never have one userid. Not here: reading the contacts (`tasks`), whether sweeps are trusted (`confidence`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many looks in a row that the learned kind cannot explain, and it is learned anew.
+/// After this many polls in a row that contradict the learned kind, it is learned again.
 const UNEXPLAINED: u32 = 3;
 
 /// A kind of id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdKind {
-    /// What looks ask by.
+    /// The unionId, by which polls name users.
     UnionId,
-    /// What the organisation's contacts know users by.
+    /// The userid in the organisation's contacts.
     Userid,
 }
 
 impl IdKind {
-    /// As the database and users have it.
+    /// Name in the database and in output.
     pub fn name(self) -> &'static str {
         match self {
             Self::UnionId => "union_id",
@@ -28,44 +27,44 @@ impl IdKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with this name.
     pub fn named(name: &str) -> Option<Self> {
         [Self::UnionId, Self::Userid].into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// What one look teaches.
+/// What follows from one poll for the kind of id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdEvidence {
     /// Nothing new.
     Nothing,
-    /// Sweeps name users by this.
+    /// Sweeps use this kind.
     Learned(IdKind),
-    /// The contacts should be asked for this user's userid.
+    /// Read this user's userid from the contacts.
     AskContacts,
-    /// Neither id listed there.
+    /// Neither id is in the sweep.
     Unmatched,
-    /// What was learned does not hold any more.
+    /// The learned kind no longer holds; it is learned again.
     Reset,
 }
 
-/// What is known of an organisation's ids; `K` is a user's key.
+/// Known ids of an organisation's users; `K` is a user's key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SweepIds<K> {
     kind: Option<IdKind>,
-    /// By user; `None`: the contacts do not have them.
+    /// Userid by user; `None`: the contacts do not have the user.
     userids: BTreeMap<K, Option<String>>,
-    /// The other way round.
+    /// User by userid.
     owners: BTreeMap<String, K>,
-    /// Their userid is known, and a look could not be explained by it: perhaps they have another one now.
+    /// Users whose known userid did not explain a poll: it may have changed.
     doubted: BTreeSet<K>,
     unexplained: u32,
     refused: bool,
 }
 
 impl<K: Copy + Ord> SweepIds<K> {
-    /// What to look for in a sweep; `None`: sweeps cannot tell of this user. Before anything is learned it is the
-    /// unionId, and then nothing that follows is believed.
+    /// The id that a sweep would list for this user; `None`: sweeps cannot report the user. Until a kind is learned it
+    /// is the unionId, and sweeps are not trusted.
     pub fn id_of<'a>(&'a self, user: K, union_id: &'a str) -> Option<&'a str> {
         match self.kind {
             None | Some(IdKind::UnionId) => Some(union_id),
@@ -73,15 +72,15 @@ impl<K: Copy + Ord> SweepIds<K> {
         }
     }
 
-    /// A look saw `user` inside a meeting that a sweep listed shortly before. `listed`: whether an id listed inside
-    /// that meeting in that sweep.
+    /// Records that a poll found `user` inside a meeting that a sweep listed shortly before. `listed`: whether the
+    /// sweep lists an id in that meeting.
     pub fn record_poll(&mut self, user: K, union_id: &str, listed: impl Fn(&str) -> bool) -> IdEvidence {
         let by_union_id = listed(union_id);
         let by_userid = self.userid(user).is_some_and(|userid| userid != union_id && listed(userid));
         let explained = match (self.kind, by_union_id, by_userid) {
             (None, true, false) => return self.learn(IdKind::UnionId),
             (None, false, true) => return self.learn(IdKind::Userid),
-            // Both stand there: one of them is somebody else.
+            // Both ids are listed: one of them is another user's.
             (None, true, true) => return IdEvidence::Nothing,
             (None, false, false) if self.may_ask(user) => return IdEvidence::AskContacts,
             (None, false, false) => return IdEvidence::Unmatched,
@@ -110,7 +109,8 @@ impl<K: Copy + Ord> SweepIds<K> {
         IdEvidence::Learned(kind)
     }
 
-    /// What the contacts say of somebody's userid; `None`: they do not have them. Who would share one has none.
+    /// Records a user's userid from the contacts; `None`: the contacts do not have the user. Users with the same
+    /// userid get none.
     pub fn set_userid(&mut self, user: K, userid: Option<String>) {
         self.remove(user);
         let Some(userid) = userid else {
@@ -120,13 +120,13 @@ impl<K: Copy + Ord> SweepIds<K> {
         if let Some(other) = self.owners.insert(userid.clone(), user).filter(|other| *other != user) {
             self.userids.insert(other, None);
             self.userids.insert(user, None);
-            // Stays owned, so that a third one gets none either.
+            // The userid keeps an owner, so that a third user with it gets none either.
             return;
         }
         self.userids.insert(user, Some(userid));
     }
 
-    /// Somebody is not watched any more.
+    /// Removes a user who is no longer watched.
     pub fn remove(&mut self, user: K) {
         self.doubted.remove(&user);
         if let Some(Some(old)) = self.userids.remove(&user) {
@@ -134,12 +134,12 @@ impl<K: Copy + Ord> SweepIds<K> {
         }
     }
 
-    /// Whose userid that is.
+    /// The user with this userid.
     pub fn owner(&self, userid: &str) -> Option<K> {
         self.owners.get(userid).copied()
     }
 
-    /// Somebody's userid, where it is known.
+    /// The userid of a user, if known.
     pub fn userid(&self, user: K) -> Option<&str> {
         self.userids.get(&user)?.as_deref()
     }
@@ -149,27 +149,27 @@ impl<K: Copy + Ord> SweepIds<K> {
         self.kind
     }
 
-    /// What was learned by an earlier process.
+    /// Restores the kind that an earlier process learned.
     pub fn restore_kind(&mut self, kind: Option<IdKind>) {
         self.kind = kind;
     }
 
-    /// The contacts were not asked about this user yet, or what they said is in doubt; and they answer.
+    /// Whether to read this user from the contacts: they are readable, and the userid is not known or in doubt.
     pub fn may_ask(&self, user: K) -> bool {
         !self.refused && (!self.userids.contains_key(&user) || self.doubted.contains(&user))
     }
 
-    /// Whether a look at `user` could teach the kind.
+    /// Whether a poll of `user` could reveal the kind.
     pub fn may_learn(&self, user: K) -> bool {
         self.kind.is_none() && (self.may_ask(user) || self.userid(user).is_some())
     }
 
-    /// The contacts may not be read. Gives back whether that is new.
+    /// Records that the contacts are not readable. Returns whether this is new.
     pub fn mark_refused(&mut self) -> bool {
         !std::mem::replace(&mut self.refused, true)
     }
 
-    /// The contacts may not be read.
+    /// Whether the contacts are not readable.
     pub fn is_refused(&self) -> bool {
         self.refused
     }
@@ -190,25 +190,25 @@ mod tests {
     }
 
     #[test]
-    fn a_unionid_that_stands_there_settles_it() {
+    fn a_listed_unionid_decides() {
         let mut ids: SweepIds<u32> = SweepIds::default();
         assert_eq!(ids.record_poll(0, "u0", |id| id == "u0"), IdEvidence::Learned(IdKind::UnionId));
         assert_eq!(ids.id_of(1, "u1"), Some("u1"));
     }
 
     #[test]
-    fn else_the_contacts_are_asked_and_a_userid_that_stands_there_settles_it() {
+    fn otherwise_the_contacts_are_read_and_a_listed_userid_decides() {
         let mut ids: SweepIds<u32> = SweepIds::default();
         assert_eq!(ids.record_poll(0, "u0", |id| id == "zero"), IdEvidence::AskContacts);
         ids.set_userid(0, Some("zero".into()));
         assert_eq!(ids.record_poll(0, "u0", |id| id == "zero"), IdEvidence::Learned(IdKind::Userid));
         assert_eq!(ids.id_of(0, "u0"), Some("zero"));
-        assert_eq!(ids.id_of(1, "u1"), None, "nothing is said of who is not known");
+        assert_eq!(ids.id_of(1, "u1"), None, "a user without a known userid has no id");
         assert_eq!(ids.record_poll(1, "u1", |_| false), IdEvidence::AskContacts);
     }
 
     #[test]
-    fn neither_id_and_nobody_to_ask_teach_nothing() {
+    fn unlisted_ids_and_unreadable_contacts_are_no_evidence() {
         let mut ids = known(&[(0, "zero")]);
         ids.set_userid(1, None);
         assert_eq!(ids.record_poll(0, "u0", |_| false), IdEvidence::Unmatched);
@@ -220,19 +220,19 @@ mod tests {
     }
 
     #[test]
-    fn both_ids_in_one_meeting_teach_nothing() {
+    fn both_ids_in_one_meeting_are_no_evidence() {
         let mut ids = known(&[(0, "zero")]);
         assert_eq!(ids.record_poll(0, "u0", |_| true), IdEvidence::Nothing);
         let mut same = known(&[(0, "u0")]);
         assert_eq!(
             same.record_poll(0, "u0", |_| true),
             IdEvidence::Learned(IdKind::UnionId),
-            "they are one id"
+            "both are the same id"
         );
     }
 
     #[test]
-    fn a_userid_that_reads_like_a_unionid_stands_for_its_owner_alone() {
+    fn a_userid_that_equals_a_unionid_matches_its_owner_only() {
         let mut ids = known(&[(0, "zero"), (1, "u2"), (2, "two")]);
         ids.record_poll(0, "u0", |id| id == "zero");
         assert_eq!(ids.id_of(2, "u2"), Some("two"));
@@ -240,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn one_userid_for_several_people_is_nobodys() {
+    fn a_userid_shared_by_several_users_matches_none_of_them() {
         let ids = known(&[(0, "x"), (1, "x"), (2, "x"), (3, "y")]);
         assert_eq!([0, 1, 2, 3].map(|user| ids.userid(user)), [None, None, None, Some("y")]);
     }
 
     #[test]
-    fn what_three_looks_in_a_row_cannot_explain_is_learned_anew() {
+    fn a_kind_that_three_polls_in_a_row_contradict_is_learned_again() {
         let mut ids = known(&[(0, "zero")]);
         ids.record_poll(0, "u0", |id| id == "u0");
         let other = |id: &str| id == "zero";
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_userid_that_a_look_cannot_explain_is_asked_for_again() {
+    fn a_userid_that_does_not_explain_a_poll_is_read_again() {
         let mut ids = known(&[(0, "zero"), (1, "one")]);
         ids.record_poll(1, "u1", |id| id == "one");
         assert_eq!(ids.record_poll(0, "u0", |id| id == "null"), IdEvidence::AskContacts);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_watched_anew_gets_the_userid_of_their_earlier_self() {
+    fn a_user_added_again_gets_the_userid_of_the_removed_one() {
         let mut ids = known(&[(0, "zero")]);
         ids.remove(ids.owner("zero").unwrap());
         ids.set_userid(7, Some("zero".into()));
@@ -286,16 +286,16 @@ mod tests {
     proptest! {
         #![proptest_config(crate::testing::cases())]
 
-        /// SweepIds of both kinds from the same few letters, in any order of looks and answers of the contacts.
+        /// Ids of both kinds from the same few letters, in any order of polls and answers of the contacts.
         #[test]
-        fn nobody_is_taken_for_somebody_else(
+        fn no_user_is_taken_for_another(
             answers in prop::collection::vec((0_u32..5, prop::option::of("[abc]")), 0..12),
-            looks in prop::collection::vec((0_u32..5, prop::collection::btree_set("[abc]", 0..3)), 0..20),
+            polls in prop::collection::vec((0_u32..5, prop::collection::btree_set("[abc]", 0..3)), 0..20),
         ) {
             let union_ids = ["a", "b", "c", "d", "e"];
             let mut ids: SweepIds<u32> = SweepIds::default();
             let mut answers = answers.into_iter();
-            for (user, seats) in looks {
+            for (user, seats) in polls {
                 if let Some((of, userid)) = answers.next() {
                     ids.set_userid(of, userid);
                 }
@@ -304,7 +304,7 @@ mod tests {
                 if let IdEvidence::Learned(kind) = evidence {
                     prop_assert_eq!((before, ids.kind()), (None, Some(kind)));
                     let id = ids.id_of(user, union_ids[user as usize]);
-                    prop_assert!(id.is_some_and(|id| seats.contains(id)), "learned from what stood there");
+                    prop_assert!(id.is_some_and(|id| seats.contains(id)), "learned from a listed id");
                 }
                 let mut found: Vec<&str> =
                     (0..5).filter_map(|user| ids.id_of(user, union_ids[user as usize])).collect();

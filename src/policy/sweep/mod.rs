@@ -1,12 +1,12 @@
-//! Sweeps of a whole organisation: whether they are believed, and when one is worth its calls.
+//! Sweeps: calls that list all ongoing meetings of an organisation and their members.
 //!
-//! [`trust`] compares sweeps with looks, [`ids`] learns whom they name by what; [`verdict`] says what may follow from one
-//! sweep, [`again`] how it is asked for a second time; [`profile`] knows when users come and go, [`economy`] lays the
-//! day's sweeps where they save most wrong time, and [`timetable`] puts the two together; [`spending`] divides the calls
-//! between sweeps and looks. `docs/pacing.md` explains it.
+//! [`confidence`] compares sweeps with polls, [`ids`] learns by which ids they name users, [`decision`] decides what
+//! follows from one sweep, and [`recheck`] how its changes are confirmed. [`arrival_profile`] counts when users join
+//! and leave, [`schedule_optimizer`] places the day's sweeps where they save most wrong time, and [`schedule`]
+//! combines both. [`budget_split`] splits the calls between sweeps and polls. `docs/pacing.md` explains the rules.
 //!
-//! Guards: the same input gives the same output for ever. Deliberately not here: what a believed sweep changes
-//! (`presence::sweep`), asking (`tasks`).
+//! Guards: the same input always gives the same output. Not here: how an applied sweep changes presence
+//! (`presence::sweep`), the calls (`tasks`).
 
 use std::time::Duration;
 
@@ -19,30 +19,32 @@ pub mod recheck;
 pub mod schedule;
 pub mod schedule_optimizer;
 
-/// What the operator wants of sweeps.
+/// When sweeps are made (`poll.sweep`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SweepMode {
-    /// None.
+    /// Never.
     #[default]
     Off,
-    /// Where they save more wrong time than looks.
+    /// When they save more wrong time than polls.
     Auto,
-    /// One every so often, in open time.
+    /// At this interval, in open time.
     Every(Duration),
 }
 
-/// With fewer users, `auto` looks at each of them: a sweep costs about half as much as looking at all of them.
+/// With fewer paced users `auto` polls each of them: a sweep costs about half as much as polling all of them.
 pub const AUTO_MIN_USERS: u32 = 6;
 
-/// Why an organisation is not swept at all, in words; `None`: it is, unless it refuses. `limited`: its calls a month are;
-/// `paced`: so many users are looked at by what is left of them.
+/// Why an organisation is not swept, in words; `None`: it is swept, unless DingTalk refuses. `limited`: its monthly
+/// calls are limited; `paced`: number of paced users.
 pub fn why_off(mode: SweepMode, limited: bool, paced: u32) -> Option<&'static str> {
     match mode {
         SweepMode::Off => Some("by the config"),
         SweepMode::Auto if !limited => {
-            Some("calls are not limited, so everybody is looked at as often as wanted")
+            Some("calls are not limited, so every user is polled at the shortest interval")
         }
-        SweepMode::Auto if paced < AUTO_MIN_USERS => Some("so few users are cheaper to look at one by one"),
+        SweepMode::Auto if paced < AUTO_MIN_USERS => {
+            Some("polling so few users one by one takes fewer calls")
+        }
         SweepMode::Auto | SweepMode::Every(_) => None,
     }
 }
@@ -50,7 +52,8 @@ pub fn why_off(mode: SweepMode, limited: bool, paced: u32) -> Option<&'static st
 /// Meetings on one page of the list, and in one batch.
 pub const MEETINGS_A_CALL: u64 = 20;
 
-/// What a sweep costs while so many meetings go on: a call for each page of the list and for each batch, one call when there are none.
+/// Calls of a sweep while this many meetings are ongoing: one for each page of the list and for each batch; one if
+/// there are none.
 pub fn calls_of(meetings: u64) -> u64 {
     2 * meetings.div_ceil(MEETINGS_A_CALL) + u64::from(meetings == 0)
 }
@@ -60,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn auto_wants_a_limit_and_enough_people() {
+    fn auto_needs_a_limit_and_enough_users() {
         let off = |mode, limited, paced| why_off(mode, limited, paced).is_some();
         assert!(off(SweepMode::Off, true, 100));
         assert!(off(SweepMode::Auto, false, 100) && off(SweepMode::Auto, true, AUTO_MIN_USERS - 1));

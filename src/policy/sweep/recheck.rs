@@ -1,24 +1,25 @@
-//! How what a sweep changes is asked for a second time.
+//! Plans the recheck: the second query that confirms the changes of a sweep.
 //!
-//! Guards: nothing is told on one answer; where it costs hardly more, who came is asked of another call than the one that
-//! said it: the members of the meeting. Deliberately not here: who is looked at instead (`verdict`), making the calls.
+//! A batch queries twenty meetings in one call; the members of one meeting take a call of their own. Up to
+//! [`MEMBERS_FOR`] calls this costs about as much as it saves in waiting; for ten meetings it would cost five times as
+//! much.
 //!
-//! A batch asks for twenty meetings at once, the members of a meeting are a call for it alone. Up to
-//! [`MEMBERS_FOR`] calls that costs about what it saves in waiting; with ten meetings it would cost five times as much.
+//! Guards: no event follows from one answer; where it costs little more, a join is confirmed by another kind of call:
+//! the members of the meeting. Not here: which users are polled instead (`decision`), making the calls.
 
 use std::collections::BTreeSet;
 
 use super::MEETINGS_A_CALL;
 
-/// So many calls go into asking recheck, if members are asked for.
+/// Most calls of a recheck that queries members.
 pub const MEMBERS_FOR: usize = 2;
 
-/// The meetings that are asked for recheck.
+/// The meetings to query again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recheck<M> {
-    /// Into these somebody came.
+    /// Meetings that users joined.
     pub entered: BTreeSet<M>,
-    /// In these something else changed.
+    /// Meetings with other changes.
     pub others: BTreeSet<M>,
 }
 
@@ -29,11 +30,11 @@ impl<M> Default for Recheck<M> {
 }
 
 impl<M: Ord> Recheck<M> {
-    /// Of these meetings, by whether somebody came into it.
-    pub fn of(turns: impl IntoIterator<Item = (M, bool)>) -> Self {
+    /// A recheck of these meetings; `true`: a user joined it.
+    pub fn of(changes: impl IntoIterator<Item = (M, bool)>) -> Self {
         let mut recheck = Self::default();
-        for (meeting, came) in turns {
-            if came {
+        for (meeting, joined) in changes {
+            if joined {
                 recheck.others.remove(&meeting);
                 recheck.entered.insert(meeting);
             } else if !recheck.entered.contains(&meeting) {
@@ -43,18 +44,18 @@ impl<M: Ord> Recheck<M> {
         recheck
     }
 
-    /// Nothing is.
+    /// Whether there is nothing to query.
     pub fn is_empty(&self) -> bool {
         self.entered.is_empty() && self.others.is_empty()
     }
 
-    /// Whether the members of those into which somebody came are asked for; else all are asked for in batches.
+    /// Whether the members of the joined meetings are queried; otherwise all meetings are queried in batches.
     pub fn by_members(&self) -> bool {
         let calls = self.entered.len() + usize::from(!self.others.is_empty());
         !self.entered.is_empty() && calls <= MEMBERS_FOR
     }
 
-    /// What it costs.
+    /// Number of calls.
     pub fn calls(&self) -> u64 {
         let batches = |meetings: usize| (meetings as u64).div_ceil(MEETINGS_A_CALL);
         if self.by_members() {
@@ -76,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn who_came_into_one_meeting_or_two_is_asked_of_their_members() {
+    fn joins_into_one_or_two_meetings_are_checked_by_their_members() {
         for (entered, others, by_members, calls) in [
             (0, 0, false, 0),
             (1, 0, true, 1),
@@ -98,9 +99,9 @@ mod tests {
     }
 
     #[test]
-    fn a_meeting_some_enter_and_some_leave_is_one_that_is_entered() {
-        for turns in [[("a", true), ("a", false)], [("a", false), ("a", true)]] {
-            let recheck = Recheck::of(turns);
+    fn a_meeting_with_joins_and_leaves_counts_as_joined() {
+        for changes in [[("a", true), ("a", false)], [("a", false), ("a", true)]] {
+            let recheck = Recheck::of(changes);
             assert_eq!((recheck.entered.len(), recheck.others.len()), (1, 0));
         }
     }
@@ -109,12 +110,12 @@ mod tests {
         #![proptest_config(crate::testing::cases())]
 
         #[test]
-        fn no_meeting_is_forgotten_or_asked_for_twice(turns in prop::collection::vec((0_u32..50, any::<bool>()), 0..60)) {
-            let recheck = Recheck::of(turns.clone());
+        fn every_meeting_is_queried_once(changes in prop::collection::vec((0_u32..50, any::<bool>()), 0..60)) {
+            let recheck = Recheck::of(changes.clone());
             prop_assert!(recheck.entered.is_disjoint(&recheck.others));
-            for (meeting, came) in turns {
+            for (meeting, joined) in changes {
                 prop_assert_eq!(recheck.entered.contains(&meeting) || recheck.others.contains(&meeting), true);
-                prop_assert!(!came || recheck.entered.contains(&meeting));
+                prop_assert!(!joined || recheck.entered.contains(&meeting));
             }
             let members = if recheck.by_members() { MEMBERS_FOR as u64 } else { 0 };
             let all = (recheck.entered.len() + recheck.others.len()) as u64;

@@ -1,9 +1,9 @@
-//! The row of an organisation's sweeps: from what is known of its days to when the next one goes out.
+//! Schedule of an organisation's sweeps: learns the arrival profile and returns the time of the next sweep.
 //!
-//! Guards: the daemon and a replay lay out their sweeps by this one code; a day is laid out once, with the calls it has:
-//! laid out again and again it would get its part of what is left each time, and the end of the month nothing.
-//! Deliberately not here: how a day is laid out (`schedule_optimizer`), whether sweeps are
-//! believed (`trust`), making them.
+//! Guards: the daemon and the replay use this same code; a day is planned once, with its share of the calls: planned
+//! again and again it would take that share of the rest each time, and leave the end of the month without calls. Not
+//! here: the placement of a day's sweeps (`schedule_optimizer`), whether sweeps are trusted (`confidence`), making
+//! them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,26 +17,26 @@ use crate::time::Timestamp;
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
-/// No plan reaches further, where nothing ever closes.
+/// Longest plan, where polling never closes.
 const LONGEST_DAY: Duration = Duration::from_hours(24);
-/// What a sweep costs before any was made: a page, a batch, and asking again.
+/// Assumed calls of a sweep before the first one: a page, a batch and a recheck.
 const COST: f64 = 3.0;
-/// How far one sweep moves what they are thought to cost.
+/// Weight of one sweep in the mean number of calls.
 const COST_BY: f64 = 0.05;
-/// So much of what happens, happens when it never did before.
+/// Share of the expected changes that is spread evenly over the day, for changes at unusual times.
 const SURPRISES: f64 = 0.1;
-/// Of the calls there are, so much is planned: asking again costs now more, now less.
+/// Share of the calls that is planned; the rest covers rechecks that cost more than usual.
 const AIM: f64 = 0.98;
 
-/// See the module.
+/// The learned profile, and the plan of the rest of the day.
 #[derive(Clone, Debug)]
 pub struct SweepSchedule {
     profile: ArrivalProfile,
     cost: f64,
     plan: Plan,
-    /// The plan's minute 0.
+    /// Time of the plan's minute 0.
     from: Timestamp,
-    /// `None`: there is no plan.
+    /// End of the plan; `None`: there is none.
     until: Option<Timestamp>,
 }
 
@@ -52,7 +52,7 @@ impl Default for SweepSchedule {
     }
 }
 
-/// Local day (since 1970-01-01) and minute.
+/// Local day (since 1970-01-01) and minute of the day.
 pub fn local_minute(at: Timestamp, zone: Tz) -> (i32, usize) {
     let local = at.as_ms() + civil::offset_ms(at, zone);
     let day = i32::try_from(local.div_euclid(DAY_MS)).unwrap_or(i32::MAX);
@@ -60,7 +60,7 @@ pub fn local_minute(at: Timestamp, zone: Tz) -> (i32, usize) {
 }
 
 impl SweepSchedule {
-    /// The history: every instant before the day of `now` at which somebody came or went.
+    /// Learns the history: the times of joins and leaves before the day of `now`.
     pub fn learn(&mut self, changes: impl IntoIterator<Item = Timestamp>, now: Timestamp, zone: Tz) {
         let mut changes_by_day: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
         for at in changes {
@@ -79,7 +79,7 @@ impl SweepSchedule {
         }
     }
 
-    /// A sweep now found so many changes since an earlier one.
+    /// Records that a sweep at `now` found this many changes since the one before.
     pub fn record_changes(&mut self, since: Option<Timestamp>, now: Timestamp, changes: usize, zone: Tz) {
         let (day, minute) = local_minute(now, zone);
         self.profile.start_day(day);
@@ -89,28 +89,28 @@ impl SweepSchedule {
         }
     }
 
-    /// What a sweep costs, asking again and looks included.
+    /// Mean calls of a sweep, with its recheck and polls.
     pub fn cost(&self) -> f64 {
         self.cost
     }
 
-    /// One cost so much.
+    /// Records the calls of a sweep.
     pub fn record_cost(&mut self, calls: f64) {
         self.cost = self.cost * (1.0 - COST_BY) + COST_BY * calls;
     }
 
-    /// Wrong minutes that one more call saves in the plan.
+    /// Wrong minutes that one more call would save in the plan.
     pub fn value_of_a_call(&self) -> f64 {
-        // Before there is a plan, no look is value_of_a_call more.
+        // Before there is a plan, no poll is worth more than a sweep.
         if self.plan.price > 0.0 { self.plan.price } else { f64::MAX }
     }
 
-    /// Whether there is a plan for this instant.
+    /// Whether there is a plan for this time.
     pub fn has_plan(&self, at: Timestamp) -> bool {
         self.until.is_some_and(|until| until > at)
     }
 
-    /// Lays out the sweeps from now to closing (of a day that is no longer than any), for so many calls.
+    /// Plans the sweeps from `now` to closing, at most for a day, with this many calls.
     pub fn replan(&mut self, now: Timestamp, closes: Timestamp, calls: f64, zone: Tz) {
         let (day, minute) = local_minute(now, zone);
         self.profile.start_day(day);
@@ -124,17 +124,17 @@ impl SweepSchedule {
         self.until = Some(closes.min(now.plus(LONGEST_DAY)));
     }
 
-    /// Other calls, or other hours: the rest of the day is laid out anew.
+    /// Discards the plan after a change of the calls or windows; the rest of the day is planned again.
     pub fn discard_plan(&mut self) {
         self.until = None;
     }
 
-    /// The plan knows of no changes that a sweep could show.
+    /// Whether the plan expects no changes that a sweep could find.
     pub fn expects_nothing(&self) -> bool {
         self.plan.wrong <= 0.0
     }
 
-    /// When the next sweep after one now goes out; `None`: none before closing.
+    /// Time of the next sweep after one at `now`; `None`: none before closing.
     pub fn next_sweep(&mut self, now: Timestamp) -> Option<Timestamp> {
         let minute = usize::try_from(now_to(self.from, now) / MINUTE_MS).unwrap_or(0);
         let Some(next) = self.plan.after(minute) else {
@@ -145,7 +145,7 @@ impl SweepSchedule {
     }
 }
 
-/// Moves a part of the changes to where none are expected: no stretch of a day is left to itself.
+/// Moves a share of the changes to minutes without expected changes, so that every part of the day gets sweeps.
 fn surprise(changes: &mut [f64]) {
     let all: f64 = changes.iter().sum();
     let each = SURPRISES * all / f64::from(u32::try_from(changes.len().max(1)).unwrap_or(u32::MAX));
@@ -164,7 +164,7 @@ mod tests {
     use crate::policy::civil::tests::at;
 
     #[test]
-    fn a_stand_up_is_swept_right_after_it_began() {
+    fn a_stand_up_is_swept_right_after_its_start() {
         let now = at("2026-11-23T09:00:00Z");
         let mut schedule = SweepSchedule::default();
         let week = |back: u64| now.minus(Duration::from_hours(24 * back)).plus(Duration::from_hours(1));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_closes_a_plan_is_for_one_day() {
+    fn where_nothing_closes_a_plan_covers_one_day() {
         let now = at("2026-11-23T09:00:00Z");
         let mut schedule = SweepSchedule::default();
         schedule.learn((1..=28).rev().map(|back| now.minus(Duration::from_hours(24 * back))), now, Tz::UTC);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_known_plans_nothing() {
+    fn without_history_there_is_no_plan() {
         let now = at("2026-11-23T09:00:00Z");
         let mut schedule = SweepSchedule::default();
         schedule.replan(now, now.plus(Duration::from_hours(3)), 60.0, Tz::UTC);

@@ -1,29 +1,29 @@
-//! When to sweep, with so many calls: expected wrong time saved per call.
+//! Places the sweeps of a day so that each call saves the most expected wrong time.
 //!
-//! Guards: no plan spends more than it was given; only sums and products in a fixed order, so the same input gives the
-//! same plan. Deliberately not here: when users come and go (`profile`), how many
-//! calls looks take (`spending`).
+//! Between two sweeps the state of users who joined or left is wrong. A plan is a series of sweeps with the least
+//! wrong time plus price times calls, computed backward minute by minute; the price is chosen so that the calls are
+//! spent.
 //!
-//! Between two sweeps everybody who came or went is believed wrongly. A plan is the row of sweeps, worked out backward
-//! minute by minute, with the least wrong time plus price times calls; the price is found so that the calls are spent.
+//! Guards: no plan takes more calls than given; only sums and products in a fixed order, so the same input gives the
+//! same plan. Not here: when users join and leave (`arrival_profile`), the calls of the polls (`budget_split`).
 
-/// No sweep waits longer than this, in minutes, while it is open.
+/// Longest time between two sweeps in open time, in minutes.
 const LONGEST: usize = 120;
-/// Halvings of the range of prices.
+/// Number of halvings of the range of prices.
 const HALVINGS: u32 = 18;
-/// A call is never worth more wrong minutes than this.
+/// Highest price of a call, in wrong minutes.
 const DEAREST: f64 = 10_000.0;
 
 /// The sweeps of the rest of a day.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// After a sweep in each minute, the minute of the next; `None`: none before closing.
+    /// For a sweep in each minute, the minute of the next one; `None`: none before closing.
     next: Vec<Option<usize>>,
-    /// Calls from the beginning on.
+    /// Calls from the start to closing.
     pub calls: f64,
     /// Expected wrong minutes, over all users.
     pub wrong: f64,
-    /// Wrong minutes that a call is worth.
+    /// Wrong minutes that a call must save.
     pub price: f64,
 }
 
@@ -34,8 +34,8 @@ impl Plan {
     }
 }
 
-/// The best sweeps for these expected changes (one number a minute, from now to closing) at `cost` calls each, spending
-/// no more than `calls`.
+/// The best sweeps for these expected changes (one number a minute, from now to closing) at `cost` calls each, with at
+/// most `calls` calls.
 pub fn plan(changes: &[f64], cost: f64, calls: f64) -> Plan {
     let sums = Sums::of(changes);
     let (mut low, mut high) = (0.0, DEAREST);
@@ -49,7 +49,7 @@ pub fn plan(changes: &[f64], cost: f64, calls: f64) -> Plan {
         };
     }
     for _ in 0..HALVINGS {
-        // Prices span orders of magnitude.
+        // The geometric mean, because prices span orders of magnitude.
         let middle = f64::midpoint(low, high).min((low.max(1e-3) * high).sqrt());
         let tried = sums.plan(cost, middle);
         if tried.calls > calls {
@@ -62,7 +62,7 @@ pub fn plan(changes: &[f64], cost: f64, calls: f64) -> Plan {
     best
 }
 
-/// Sums of changes, so that any stretch is answered at once.
+/// Prefix sums of the changes, so that any interval is answered in constant time.
 struct Sums {
     changes: Vec<f64>,
     wrong: Vec<f64>,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_is_let_in_before_the_sweep() {
+    fn a_sweep_follows_the_joins_of_a_large_meeting() {
         let mut changes = vec![0.01; 200];
         changes[88..93].fill(4.0);
         let plan = plan(&changes, 2.0, 4.0);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn no_calls_no_sweeps() {
+    fn without_calls_there_are_no_sweeps() {
         let plan = plan(&[1.0; 60], 2.0, 1.0);
         assert_eq!((plan.after(0), plan.calls), (None, 0.0));
         assert!((plan.wrong - 1800.0).abs() < 1e-6);
@@ -153,7 +153,7 @@ mod tests {
         #![proptest_config(crate::testing::cases())]
 
         #[test]
-        fn no_plan_spends_more_than_there_is(
+        fn no_plan_takes_more_calls_than_given(
             changes in prop::collection::vec(0.0_f64..5.0, 1..200), cost in 1.0_f64..9.0, calls in 0.0_f64..300.0,
         ) {
             let plan = plan(&changes, cost, calls);

@@ -1,20 +1,21 @@
-//! Looks beside sweeps of everybody, which show most of what there is to see.
+//! Paces the polls beside trusted sweeps, which list most visits.
 //!
-//! Guards: a look is made where it saves more wrong time than its call would in a sweep, and the looks' own calls reach;
-//! or in turn, so that it is found out who goes where no sweep shows them. Deliberately not here: sweeps
-//! (`policy::sweep`), what looks may take beside them (`policy::sweep::budget_split`).
+//! Guards: a poll is made where it saves more wrong time than its call would save in a sweep, within the polls' own
+//! budget; or in turn, to find users in meetings that sweeps do not list. Not here: sweeps (`policy::sweep`), the
+//! budget of the polls beside them (`policy::sweep::budget_split`).
 
 use std::time::Duration;
 
 use super::super::shadow_price::SpendingState;
+use super::state::{ENOUGH, Pacer};
 use super::types::{CallBudget, PollDecision, Rule, SweepAllocation};
-use super::{ENOUGH, Pacer};
 use crate::time::Timestamp;
 
-/// A call in a sweep is thought to be worth no less and no more than this, in wrong minutes.
+/// Bounds of the value of a call in a sweep, in wrong minutes.
 const CHEAPEST: f64 = 1e-3;
 const DEAREST: f64 = 1e4;
-/// What is not worth a look beside sweeps hardly ever is half an hour later: it is asked again after this.
+/// A poll beside sweeps that is not worth its price is rarely worth it half an hour later: the decision is repeated
+/// after this time.
 const AGAIN_MS: i64 = 2 * 3_600_000;
 
 impl Pacer {
@@ -29,7 +30,7 @@ impl Pacer {
         let few = CallBudget { calls: Some(sweeps.in_turn), used: 0, ..*call_budget };
         let interval = Duration::from_millis(self.even_ms(at, &few).unsigned_abs().max(1));
         let in_turn = self.evenly(index, at, interval.max(self.settings.min_interval), Rule::InTurn);
-        // Who was found where no sweep shows them is followed, however little is known.
+        // A user found in a meeting that sweeps do not list is followed, even with little history.
         if self.joins.seen() < ENOUGH && self.users[index].inside.is_none() {
             return in_turn;
         }
@@ -37,7 +38,7 @@ impl Pacer {
             self.set_price(at, call_budget);
         }
         let worth = sweeps.worth.clamp(CHEAPEST, DEAREST);
-        // Where looks are held by what sweeps are worth, their own price has nothing to learn.
+        // The polls' own price adapts only while it is above the value of a call in a sweep.
         let own = self.price.as_mut().filter(|price| price.at(spending) > worth);
         let price = own.map_or(worth, |price| price.now(spending));
         self.prepare(index, at, price);

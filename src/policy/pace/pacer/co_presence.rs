@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use super::super::co_meetings::met_then;
 use super::super::visit_history::{SLOTS, slot_of, split};
+use super::state::Pacer;
 use super::types::Seen;
-use super::watched::{Inside, minute_of};
-use super::{MINUTE_MS, Pacer};
+use super::user::{Inside, MINUTE_MS, minute_of};
 
 /// A user polled outside since a colleague joined is this much less likely to join too.
 const LOOKED_SINCE: f64 = 0.1;
@@ -89,15 +89,20 @@ impl Pacer {
     /// Probability that the known state of a user is wrong at `now`.
     pub(super) fn wrong_at(&self, index: usize, now: i64) -> f64 {
         let watched = &self.users[index];
-        let Some(table) = watched.table.as_deref().filter(|table| table.covers(now)) else {
+        let Some(day_forecast) =
+            watched.day_forecast.as_deref().filter(|day_forecast| day_forecast.covers(now))
+        else {
             return watched.wrong;
         };
-        let (from, to) = (minute_of(table, watched.anchor.max(table.opens)), minute_of(table, now));
+        let (from, to) =
+            (minute_of(day_forecast, watched.anchor.max(day_forecast.opens)), minute_of(day_forecast, now));
         match &watched.inside {
-            None => table.trend.at(from, watched.wrong, to),
-            Some(Inside { view: Some(view), .. }) => {
-                let within = |minute: usize| minute.saturating_sub(view.from).min(view.trend.end());
-                view.trend.at(within(from), watched.wrong, within(to))
+            None => day_forecast.trend.at(from, watched.wrong, to),
+            Some(Inside { visit_forecast: Some(visit_forecast), .. }) => {
+                let within = |minute: usize| {
+                    minute.saturating_sub(visit_forecast.from).min(visit_forecast.trend.end())
+                };
+                visit_forecast.trend.at(within(from), watched.wrong, within(to))
             }
             Some(_) => watched.wrong,
         }

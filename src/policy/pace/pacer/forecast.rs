@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::super::join_model::Joins;
 use super::super::lookahead::{self, Outlook, Trend};
 use super::super::visit_history::{SLOTS, split};
-use super::watched::{Table, View, minute_of};
-use super::{DAY_MS, MINUTE_MS, Pacer};
+use super::state::Pacer;
+use super::user::{DAY_MS, DayForecast, MINUTE_MS, VisitForecast, minute_of};
 use crate::time::duration_ms;
 
 /// The forecast begins so many minutes before opening, for users who are inside by then.
@@ -29,52 +29,56 @@ const ENDS_UNSEEN: f64 = 0.6;
 impl Pacer {
     /// Forecasts the part of the day that contains `at`, unless it is cached.
     pub(super) fn prepare(&mut self, index: usize, at: i64, price: f64) {
-        if self.users[index].table.as_deref().is_none_or(|table| !table.covers(at)) {
+        if self.users[index].day_forecast.as_deref().is_none_or(|day_forecast| !day_forecast.covers(at)) {
             self.forecast_day(index, at, price);
         }
         self.touch_cache(index);
-        let Some(table) = self.users[index].table.take() else { return };
+        let Some(day_forecast) = self.users[index].day_forecast.take() else { return };
         let watched = &self.users[index];
-        if watched.inside.as_ref().is_some_and(|inside| inside.view.is_none()) {
-            let view = self.view(index, &table, at.max(watched.anchor.min(at)), price);
+        if watched.inside.as_ref().is_some_and(|inside| inside.visit_forecast.is_none()) {
+            let visit_forecast =
+                self.visit_forecast(index, &day_forecast, at.max(watched.anchor.min(at)), price);
             if let Some(inside) = &mut self.users[index].inside {
-                inside.view = Some(view);
+                inside.visit_forecast = Some(visit_forecast);
             }
         }
         let watched = &mut self.users[index];
-        if watched.anchor < table.opens {
+        if watched.anchor < day_forecast.opens {
             watched.wrong = match &watched.inside {
                 Some(_) => OVER_NIGHT,
-                None => table.trend.unpolled(minute_of(&table, table.opens)),
+                None => day_forecast.trend.unpolled(minute_of(&day_forecast, day_forecast.opens)),
             };
-            watched.anchor = table.opens;
+            watched.anchor = day_forecast.opens;
             if let Some(inside) = &mut watched.inside {
-                inside.view = None;
+                inside.visit_forecast = None;
             }
         }
-        if watched.inside.as_ref().is_some_and(|inside| inside.view.is_none()) {
-            let view = self.view(index, &table, self.users[index].anchor, price);
+        if watched.inside.as_ref().is_some_and(|inside| inside.visit_forecast.is_none()) {
+            let visit_forecast = self.visit_forecast(index, &day_forecast, self.users[index].anchor, price);
             if let Some(inside) = &mut self.users[index].inside {
-                inside.view = Some(view);
+                inside.visit_forecast = Some(visit_forecast);
             }
         }
-        self.users[index].table = Some(table);
+        self.users[index].day_forecast = Some(day_forecast);
     }
 
     /// An evicted forecast is computed again at the price it was first made at, so it comes out the same.
     fn forecast_day(&mut self, index: usize, at: i64, price: f64) {
         let made = self.users[index].made.filter(|(opens, until, _)| (*opens..*until).contains(&at));
         let price = made.map_or(price, |(.., price)| price);
-        let table = self.table(index, at, price).map(Box::new);
+        let day_forecast = self.day_forecast(index, at, price).map(Box::new);
         let watched = &mut self.users[index];
-        watched.made = table.as_ref().map(|table| (table.opens, table.until, price));
-        watched.table = table;
+        watched.made =
+            day_forecast.as_ref().map(|day_forecast| (day_forecast.opens, day_forecast.until, price));
+        watched.day_forecast = day_forecast;
     }
 
     /// Restores an evicted forecast if it still applies.
     pub(super) fn restore_forecast(&mut self, index: usize, at: i64) {
         let watched = &self.users[index];
-        let Some((opens, until, price)) = watched.made.filter(|_| watched.table.is_none()) else { return };
+        let Some((opens, until, price)) = watched.made.filter(|_| watched.day_forecast.is_none()) else {
+            return;
+        };
         if (opens..until).contains(&at) {
             self.forecast_day(index, at, price);
             self.touch_cache(index);
@@ -89,11 +93,11 @@ impl Pacer {
         if self.cached.len() > self.cache_size
             && let Some(other) = self.cached.pop_front()
         {
-            self.users[other].table = None;
+            self.users[other].day_forecast = None;
         }
     }
 
-    pub(super) fn table(&mut self, index: usize, at: i64, price: f64) -> Option<Table> {
+    pub(super) fn day_forecast(&mut self, index: usize, at: i64, price: f64) -> Option<DayForecast> {
         let class = self.users[index].open;
         let (mut opens, mut until) = self.hours[class].span_at(at)?;
         let mut end = until;
@@ -135,28 +139,36 @@ impl Pacer {
             (known.value[after] + cost, known.calls[after] + calls)
         };
         let outlook = lookahead::outlook(&trend, found, price, (0.0, 0.0), longest.max(1));
-        Some(Table { from, opens, until, offset, chance, patterns, trend, outlook })
+        Some(DayForecast { from, opens, until, offset, chance, patterns, trend, outlook })
     }
 
-    pub(super) fn view(&self, index: usize, table: &Table, at: i64, price: f64) -> View {
-        let from = minute_of(table, at);
-        let count = VISIT_AHEAD.min(table.trend.end() - from);
+    pub(super) fn visit_forecast(
+        &self,
+        index: usize,
+        day_forecast: &DayForecast,
+        at: i64,
+        price: f64,
+    ) -> VisitForecast {
+        let from = minute_of(day_forecast, at);
+        let count = VISIT_AHEAD.min(day_forecast.trend.end() - from);
         let watched = &self.users[index];
         let mut chance = vec![0.0; count];
         if let Some(inside) = &watched.inside {
-            let midnight = i64::from(inside.day) * DAY_MS - table.offset;
-            let since = table.from + from as i64 * MINUTE_MS - midnight;
+            let midnight = i64::from(inside.day) * DAY_MS - day_forecast.offset;
+            let since = day_forecast.from + from as i64 * MINUTE_MS - midnight;
             let class = watched.open;
             let before = self.before_known(class, inside.day);
             chance = self.durations.ahead(&self.histories[index], &before, &inside.visit, since, count);
         }
-        let trend = Trend::new(&chance, &table.chance[from..from + count]);
-        let at_end = (table.outlook.value[from + count], table.outlook.calls[from + count]);
-        let found = |to: usize, _: &Outlook| (table.outlook.value[from + to], table.outlook.calls[from + to]);
+        let trend = Trend::new(&chance, &day_forecast.chance[from..from + count]);
+        let at_end = (day_forecast.outlook.value[from + count], day_forecast.outlook.calls[from + count]);
+        let found = |to: usize, _: &Outlook| {
+            (day_forecast.outlook.value[from + to], day_forecast.outlook.calls[from + to])
+        };
         let longest =
             usize::try_from(duration_ms(self.settings.max_interval) / MINUTE_MS).unwrap_or(usize::MAX);
         let outlook = lookahead::outlook(&trend, found, price, at_end, longest.max(1));
-        View { from, trend, outlook, chance }
+        VisitForecast { from, trend, outlook, chance }
     }
 
     /// Expected minutes that a user found inside remains.

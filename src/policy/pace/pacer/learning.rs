@@ -11,8 +11,9 @@ use super::super::duration_model::DurationModel;
 use super::super::join_model::{JoinModel, UserJoinRates};
 use super::super::open_spans::OpenSpans;
 use super::super::visit_history::{ComparableDays, LocalVisit, SLOTS, VisitHistory, split};
+use super::state::Pacer;
 use super::types::Visit;
-use super::{DAY_MS, Pacer};
+use super::user::DAY_MS;
 use crate::policy::civil;
 use crate::time::Timestamp;
 
@@ -26,9 +27,9 @@ impl Pacer {
             (JoinModel::default(), DurationModel::default(), CoMeetingGraph::default());
         for watched in &mut self.users {
             watched.join_rates = UserJoinRates::default();
-            (watched.table, watched.made) = (None, None);
+            (watched.day_forecast, watched.made) = (None, None);
             if let Some(inside) = &mut watched.inside {
-                inside.view = None;
+                inside.visit_forecast = None;
             }
         }
         let mut days: BTreeMap<i32, Vec<(u32, LocalVisit)>> = BTreeMap::new();
@@ -47,7 +48,7 @@ impl Pacer {
         self.learn_until(today - 1);
     }
 
-    /// Learns the days that have ended.
+    /// Advances to `now`: learns the days that have ended.
     pub(super) fn advance_to(&mut self, now: Timestamp) {
         let at = now.as_ms();
         if at < self.computed.0 + DAY_MS || at > self.computed.1 - 40 * DAY_MS {
@@ -127,7 +128,7 @@ impl Pacer {
         bits
     }
 
-    /// Lays out the open time around `at`.
+    /// Computes the open spans around `at`.
     pub(super) fn compute_open_spans(&mut self, at: i64) {
         self.computed = (at - 3 * DAY_MS, at + 75 * DAY_MS);
         let (from, to) = (Timestamp::from_ms(self.computed.0), Timestamp::from_ms(self.computed.1));

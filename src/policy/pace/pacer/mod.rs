@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::co_meetings::{CoMeetingGraph, CoMeetings};
 use super::duration_model::DurationModel;
 use super::join_model::JoinModel;
-use super::open_spans::OpenSpans;
 use super::shadow_price::ShadowPrice;
 use super::visit_history::{LocalVisit, VisitHistory};
 use crate::time::{Timestamp, duration_ms};
@@ -21,49 +20,23 @@ mod co_presence;
 mod forecast;
 mod learning;
 mod spending;
+mod state;
 mod types;
-mod watched;
+mod user;
 
-pub use spending::whole_calls;
-pub use types::{CallBudget, PacedUser, PollDecision, Rule, Seen, Settings, SweepAllocation, Visit, Why};
-use watched::{Inside, Watched, minute_of};
+use self::state::ENOUGH;
+use self::user::{DAY_MS, Inside, PacerUser, minute_of};
 
-const MINUTE_MS: i64 = 60_000;
-const DAY_MS: i64 = 86_400_000;
-/// Visits that must be learned before the pacer leaves even spreading.
-const ENOUGH: f64 = 20.0;
+pub use self::spending::whole_calls;
+pub use self::state::Pacer;
+pub use self::types::{
+    CallBudget, PacedUser, PollDecision, Rule, Seen, Settings, SweepAllocation, Visit, Why,
+};
+
 /// Below this interval the rule's resolution of a minute is too coarse, and there is nothing to save.
 const FINE_MS: i64 = 120_000;
 /// Forecasts of this many users are cached; one is up to 100 KB. Others are computed again when needed.
 const CACHED_FORECASTS: usize = 64;
-
-/// The pacer of one group of users.
-#[derive(Clone, Debug)]
-pub struct Pacer {
-    settings: Settings,
-    users: Vec<Watched>,
-    histories: Vec<VisitHistory>,
-    co_meetings: Vec<CoMeetings>,
-    joins: JoinModel,
-    durations: DurationModel,
-    co_meeting_graph: CoMeetingGraph,
-    /// Users seen inside, by conference.
-    members: BTreeMap<u64, BTreeSet<u32>>,
-    price: Option<ShadowPrice>,
-    /// The last local day learned.
-    learned: Option<i32>,
-    hours: Vec<OpenSpans>,
-    /// `hours` cover the time between these instants.
-    computed: (i64, i64),
-    /// Number of users by open time.
-    counts: Vec<f64>,
-    /// Cache of the open quarters by open time and day.
-    open_slots: BTreeMap<(usize, i32), u128>,
-    /// Users with a cached forecast, least recently used first.
-    cached: VecDeque<usize>,
-    /// Size of that cache.
-    cache_size: usize,
-}
 
 impl Pacer {
     /// A pacer without history.
@@ -72,11 +45,11 @@ impl Pacer {
         for user in users {
             counts[user.open] += 1.0;
         }
-        let watched = |user: &PacedUser| Watched {
+        let watched = |user: &PacedUser| PacerUser {
             key: user.key,
             open: user.open,
             anchor: now.as_ms(),
-            ..Watched::default()
+            ..PacerUser::default()
         };
         let mut pacer = Self {
             users: users.iter().map(watched).collect(),
@@ -141,7 +114,7 @@ impl Pacer {
             conference: record.conference,
             day,
             visit,
-            view: None,
+            visit_forecast: None,
         });
         moved.remove(&user);
         moved.into_iter().collect()
@@ -201,9 +174,9 @@ impl Pacer {
             return (0.0, 0.0);
         }
         self.prepare(user as usize, now.as_ms(), price);
-        let Some(table) = &self.users[user as usize].table else { return (0.0, 0.0) };
-        let at = minute_of(table, now.as_ms());
-        let (value, calls) = (table.outlook.value[at], table.outlook.calls[at]);
+        let Some(day_forecast) = &self.users[user as usize].day_forecast else { return (0.0, 0.0) };
+        let at = minute_of(day_forecast, now.as_ms());
+        let (value, calls) = (day_forecast.outlook.value[at], day_forecast.outlook.calls[at]);
         ((value - price * calls).max(0.0), calls)
     }
 }

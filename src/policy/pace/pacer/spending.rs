@@ -1,6 +1,6 @@
-//! Spending so far, and the price of a call that follows from it.
+//! Calls spent against the budget, and the price of a call that follows.
 //!
-//! Not here: how the price is adjusted (`shadow_price`).
+//! Not here: how the price adapts (`shadow_price`).
 #![expect(clippy::cast_precision_loss, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
 use std::time::Duration;
@@ -9,17 +9,17 @@ use super::super::even::Phase;
 use super::super::open_spans::OpenSpans;
 use super::super::shadow_price::{ShadowPrice, SpendingState};
 use super::super::visit_history::split;
+use super::state::Pacer;
 use super::types::{CallBudget, PollDecision, Rule, Why};
-use super::watched::minute_of;
-use super::{DAY_MS, Pacer};
+use super::user::{DAY_MS, minute_of};
 use crate::time::{Timestamp, duration_ms};
 
-/// The first price lies between these, in wrong minutes,
+/// Lower and upper bound of the first price, in wrong minutes.
 const CHEAPEST: f64 = 1e-3;
 const DEAREST: f64 = 1e3;
-/// and is found by so many halvings of the orders of magnitude between them,
+/// Number of halvings between these bounds, on a logarithmic scale.
 const HALVINGS: u32 = 10;
-/// from what so many users would take on so many open days: five are a week of most users.
+/// Number of users and open days that the first price is computed from: five days are most users' week.
 const ASKED: usize = 24;
 const DAYS_ASKED: usize = 5;
 
@@ -46,11 +46,11 @@ impl Pacer {
         let left = call_budget.calls.map_or(u64::MAX, |calls| calls.saturating_sub(call_budget.used));
         let minutes = self.open_minutes(at, call_budget.until.as_ms());
         let ms = minutes * 60_000.0 / (left.max(1) as f64);
-        // Longer than a month is a month.
+        // At most a month.
         Duration::from_secs_f64((ms / 1000.0).clamp(0.0, 2.7e6)).as_millis().try_into().unwrap_or(i64::MAX)
     }
 
-    /// PacedUser-minutes of open time in `[from, to)`.
+    /// Open time in `[from, to)` in minutes, summed over the users.
     pub(super) fn open_minutes(&self, from: i64, to: i64) -> f64 {
         let open = |(hours, count): (&OpenSpans, &f64)| hours.open_ms(from, to) as f64 * count / 60_000.0;
         self.hours.iter().zip(&self.counts).map(open).sum()
@@ -81,12 +81,12 @@ impl Pacer {
         }
     }
 
-    /// The first price: what is expected to spend a day's calls.
+    /// Sets the first price: the price at which a day's calls are expected to be spent.
     pub(super) fn set_price(&mut self, at: i64, call_budget: &CallBudget) {
         let wanted = 60_000.0 / (self.even_ms(at, call_budget) as f64).max(1.0);
         let (mut low, mut high) = (CHEAPEST, DEAREST);
         for _ in 0..HALVINGS {
-            // Prices span orders of magnitude.
+            // The geometric mean, because prices span orders of magnitude.
             let price = (low * high).sqrt();
             if self.calls_a_minute(at, price) > wanted {
                 low = price;
@@ -105,12 +105,12 @@ impl Pacer {
             let Some(mut from) = self.hours[open].open_from(at) else { continue };
             let kept = self.users[index].clone();
             for _ in 0..DAYS_ASKED {
-                (self.users[index].table, self.users[index].made) = (None, None);
+                (self.users[index].day_forecast, self.users[index].made) = (None, None);
                 self.prepare(index, from, price);
-                let Some(table) = &self.users[index].table else { break };
-                calls += table.outlook.calls[minute_of(table, table.opens)];
-                minutes += (table.until - table.opens) as f64 / 60_000.0;
-                from = self.hours[open].open_from(table.until).unwrap_or(table.until);
+                let Some(day_forecast) = &self.users[index].day_forecast else { break };
+                calls += day_forecast.outlook.calls[minute_of(day_forecast, day_forecast.opens)];
+                minutes += (day_forecast.until - day_forecast.opens) as f64 / 60_000.0;
+                from = self.hours[open].open_from(day_forecast.until).unwrap_or(day_forecast.until);
             }
             self.users[index] = kept;
         }

@@ -1,6 +1,6 @@
 //! Types that the pacer and its callers exchange.
 //!
-//! Not here: the pacer's own state (`watched`).
+//! Not here: the pacer's own state (`user`).
 
 use std::time::Duration;
 

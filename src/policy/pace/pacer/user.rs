@@ -5,20 +5,22 @@
 use super::super::join_model::UserJoinRates;
 use super::super::lookahead::{Outlook, Trend};
 use super::super::visit_history::{LocalVisit, SLOTS};
-use super::MINUTE_MS;
+
+pub(super) const MINUTE_MS: i64 = 60_000;
+pub(super) const DAY_MS: i64 = 86_400_000;
 
 #[derive(Clone, Debug)]
 pub(super) struct Inside {
     pub(super) conference: u64,
     pub(super) day: i32,
     pub(super) visit: LocalVisit,
-    pub(super) view: Option<View>,
+    pub(super) visit_forecast: Option<VisitForecast>,
 }
 
 /// Forecast of the current visit, from the last poll on.
 #[derive(Clone, Debug)]
-pub(super) struct View {
-    /// Minute of the table at which it begins.
+pub(super) struct VisitForecast {
+    /// Minute of the day_forecast at which it begins.
     pub(super) from: usize,
     pub(super) trend: Trend,
     pub(super) outlook: Outlook,
@@ -27,7 +29,7 @@ pub(super) struct View {
 
 /// Forecast of a day.
 #[derive(Clone, Debug)]
-pub(super) struct Table {
+pub(super) struct DayForecast {
     /// The instant of minute 0.
     pub(super) from: i64,
     /// Decisions in `[opens, until)` use it.
@@ -42,7 +44,7 @@ pub(super) struct Table {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Watched {
+pub(super) struct PacerUser {
     pub(super) key: u64,
     pub(super) open: usize,
     pub(super) join_rates: UserJoinRates,
@@ -51,18 +53,18 @@ pub(super) struct Watched {
     pub(super) anchor: i64,
     pub(super) wrong: f64,
     pub(super) inside: Option<Inside>,
-    pub(super) table: Option<Box<Table>>,
+    pub(super) day_forecast: Option<Box<DayForecast>>,
     /// The forecast, cached or evicted, is for `[opens, until)` and was made at this price.
     pub(super) made: Option<(i64, i64, f64)>,
 }
 
-impl Table {
+impl DayForecast {
     pub(super) fn covers(&self, at: i64) -> bool {
         (self.opens..self.until).contains(&at)
     }
 }
 
 /// The minute of a forecast that contains an instant, clamped to the forecast.
-pub(super) fn minute_of(table: &Table, at: i64) -> usize {
-    usize::try_from((at - table.from) / MINUTE_MS).unwrap_or(0).min(table.trend.end())
+pub(super) fn minute_of(day_forecast: &DayForecast, at: i64) -> usize {
+    usize::try_from((at - day_forecast.from) / MINUTE_MS).unwrap_or(0).min(day_forecast.trend.end())
 }
