@@ -9,7 +9,7 @@ use super::visit_history::{ComparableDays, LocalVisit, VisitHistory, slot_of};
 const FADE: f64 = 0.985;
 const COLLEAGUES: usize = 32;
 const SHARES: usize = 5;
-/// Leaves within so many ms of each other count as leaving together.
+/// Leaves within this many ms of each other count as leaving together.
 const TOGETHER_MS: i64 = 150_000;
 /// Larger meetings say little about other members, and the cost grows with their square.
 const LARGEST: usize = 40;

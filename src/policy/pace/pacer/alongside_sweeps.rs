@@ -31,7 +31,7 @@ impl Pacer {
         let interval = Duration::from_millis(self.even_ms(at, &few).unsigned_abs().max(1));
         let in_turn = self.evenly(index, at, interval.max(self.settings.min_interval), Rule::InTurn);
         // A user found in a meeting that sweeps do not list is followed, even with little history.
-        if self.joins.seen() < ENOUGH && self.users[index].inside.is_none() {
+        if self.learned.joins.seen() < ENOUGH && self.users[index].inside.is_none() {
             return in_turn;
         }
         if self.price.is_none() {
@@ -58,7 +58,7 @@ impl Pacer {
     }
 
     fn later_today(&self, index: usize, at: i64) -> Timestamp {
-        let closes = self.hours[self.users[index].open].span_at(at).map_or(at, |(_, closes)| closes);
+        let closes = self.calendar.hours[self.users[index].open].span_at(at).map_or(at, |(_, closes)| closes);
         let later = at + AGAIN_MS;
         Timestamp::from_ms(if later < closes { later } else { at })
     }

@@ -89,7 +89,7 @@ impl Pacer {
             }
             None => {
                 why.rule = Rule::NotWorth;
-                let hours = &self.hours[watched.open];
+                let hours = &self.calendar.hours[watched.open];
                 let opens = hours.open_from(day_forecast.until).unwrap_or(day_forecast.until + DAY_MS);
                 let opens = opens.max(at + 1);
                 let again = if at + AGAIN_MS < day_forecast.until { at + AGAIN_MS } else { opens };

@@ -16,18 +16,20 @@ const LOOKED_SINCE: f64 = 0.1;
 impl Pacer {
     /// A user was newly seen inside: users who meet with them may be inside too.
     pub(super) fn joined(&mut self, user: u32, record: &Seen, now: i64, moved: &mut BTreeSet<u32>) {
-        let (day, joined_ms) = split(self.local(record.joined.as_ms()));
+        let (day, joined_ms) = split(self.calendar.local(record.joined.as_ms()));
         let slot = slot_of(joined_ms).0.min(SLOTS - 1);
         let class = self.users[user as usize].open;
-        let before = self.before(class, day);
-        let others: Vec<u32> = self.co_meetings[user as usize].colleagues().collect();
+        let days = self.calendar.comparable_days(class, day);
+        let others: Vec<u32> = self.learned.co_meetings[user as usize].colleagues().collect();
         for other in others {
             let index = other as usize;
             if self.users[index].inside.is_some() {
                 continue;
             }
-            let met = met_then(&self.histories[user as usize], &self.histories[index], &before, slot);
-            let mut chance = self.co_meeting_graph.chance(&self.co_meetings[user as usize], other, met);
+            let met =
+                met_then(&self.learned.histories[user as usize], &self.learned.histories[index], &days, slot);
+            let mut chance =
+                self.learned.co_meeting_graph.chance(&self.learned.co_meetings[user as usize], other, met);
             if self.users[index].last_poll.is_some_and(|last| last > record.joined.as_ms() + 2 * MINUTE_MS) {
                 chance *= LOOKED_SINCE;
             }
@@ -43,7 +45,7 @@ impl Pacer {
 
     /// A user is still inside: the other members probably are too.
     pub(super) fn still_there(&mut self, user: u32, conference: u64, now: i64, moved: &mut BTreeSet<u32>) {
-        let together = self.co_meeting_graph.leaves_together();
+        let together = self.learned.co_meeting_graph.leaves_together();
         for other in self.others_in(conference, user) {
             self.restore_forecast(other as usize, now);
             let wrong = self.wrong_at(other as usize, now) * (1.0 - together);
@@ -65,7 +67,7 @@ impl Pacer {
         if let Some(members) = self.members.get_mut(&conference) {
             members.remove(&user);
         }
-        let together = self.co_meeting_graph.leaves_together();
+        let together = self.learned.co_meeting_graph.leaves_together();
         for other in self.others_in(conference, user) {
             if self.users[other as usize].last_poll.is_some_and(|last| last > when + MINUTE_MS) {
                 continue;

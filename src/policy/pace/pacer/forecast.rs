@@ -99,10 +99,10 @@ impl Pacer {
 
     pub(super) fn day_forecast(&mut self, index: usize, at: i64, price: f64) -> Option<DayForecast> {
         let class = self.users[index].open;
-        let (mut opens, mut until) = self.hours[class].span_at(at)?;
+        let (mut opens, mut until) = self.calendar.hours[class].span_at(at)?;
         let mut end = until;
         if until - opens > 30 * 3_600_000 {
-            let offset = self.local(at) - at;
+            let offset = self.calendar.local(at) - at;
             let midnight = i64::from(split(at + offset).0) * DAY_MS - offset;
             opens = opens.max(midnight);
             until = until.min(midnight + DAY_MS);
@@ -110,17 +110,21 @@ impl Pacer {
         }
         let prelude = PRELUDE as i64 * MINUTE_MS;
         let from = opens - prelude;
-        let offset = self.local(opens) - opens;
+        let offset = self.calendar.local(opens) - opens;
         let count = usize::try_from((end - from + MINUTE_MS - 1) / MINUTE_MS).unwrap_or(0);
         let (mut chance, mut back) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let mut patterns = [0; SLOTS];
         let mut joins: Option<(i32, Joins)> = None;
-        let mean = self.durations.mean_minutes();
+        let mean = self.learned.durations.mean_minutes();
         for step in 0..count {
             let (day, ms) = split(from + offset + step as i64 * MINUTE_MS);
             if joins.as_ref().is_none_or(|(known, _)| *known != day) {
-                let before = self.before(class, day);
-                let ahead = self.joins.ahead(&self.users[index].join_rates, &self.histories[index], &before);
+                let days = self.calendar.comparable_days(class, day);
+                let ahead = self.learned.joins.ahead(
+                    &self.learned.join_rates[index],
+                    &self.learned.histories[index],
+                    &days,
+                );
                 if joins.is_none() || step <= PRELUDE {
                     patterns = ahead.patterns;
                 }
@@ -157,8 +161,14 @@ impl Pacer {
             let midnight = i64::from(inside.day) * DAY_MS - day_forecast.offset;
             let since = day_forecast.from + from as i64 * MINUTE_MS - midnight;
             let class = watched.open;
-            let before = self.before_known(class, inside.day);
-            chance = self.durations.ahead(&self.histories[index], &before, &inside.visit, since, count);
+            let days = self.calendar.cached_comparable_days(class, inside.day);
+            chance = self.learned.durations.ahead(
+                &self.learned.histories[index],
+                &days,
+                &inside.visit,
+                since,
+                count,
+            );
         }
         let trend = Trend::new(&chance, &day_forecast.chance[from..from + count]);
         let at_end = (day_forecast.outlook.value[from + count], day_forecast.outlook.calls[from + count]);
@@ -173,12 +183,13 @@ impl Pacer {
 
     /// Expected minutes that a user found inside remains.
     pub(super) fn residual(&self) -> usize {
-        let minutes = Duration::from_secs_f64(60.0 * self.durations.mean_minutes().min(720.0)).as_secs() / 60;
+        let minutes =
+            Duration::from_secs_f64(60.0 * self.learned.durations.mean_minutes().min(720.0)).as_secs() / 60;
         usize::try_from(minutes).unwrap_or(720)
     }
 
     /// Cost of following a user found inside until the leave, and its calls.
     pub(super) fn following(&self, price: f64) -> (f64, f64) {
-        lookahead::episode(price, LEAVES_FOUND / self.durations.mean_minutes())
+        lookahead::episode(price, LEAVES_FOUND / self.learned.durations.mean_minutes())
     }
 }

@@ -7,14 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::co_meetings::{CoMeetingGraph, CoMeetings};
-use super::duration_model::DurationModel;
-use super::join_model::JoinModel;
 use super::shadow_price::ShadowPrice;
-use super::visit_history::{LocalVisit, VisitHistory};
+use super::visit_history::LocalVisit;
 use crate::time::{Timestamp, duration_ms};
 
 mod alongside_sweeps;
+mod calendar;
 mod choose;
 mod co_presence;
 mod forecast;
@@ -24,6 +22,8 @@ mod state;
 mod types;
 mod user;
 
+use self::calendar::Calendar;
+use self::learning::Learned;
 use self::state::ENOUGH;
 use self::user::{DAY_MS, Inside, PacerUser, minute_of};
 
@@ -51,32 +51,68 @@ impl Pacer {
             anchor: now.as_ms(),
             ..PacerUser::default()
         };
-        let mut pacer = Self {
+        let calendar = Calendar::new(settings.time_zone, settings.open.clone(), counts, now.as_ms());
+        Self {
             users: users.iter().map(watched).collect(),
-            histories: vec![VisitHistory::default(); users.len()],
-            co_meetings: vec![CoMeetings::default(); users.len()],
-            joins: JoinModel::default(),
-            durations: DurationModel::default(),
-            co_meeting_graph: CoMeetingGraph::default(),
+            calendar,
+            learned: Learned::new(users.len()),
             members: BTreeMap::new(),
             price: None,
-            learned: None,
-            hours: Vec::new(),
-            computed: (0, 0),
-            counts,
-            open_slots: BTreeMap::new(),
             cached: VecDeque::new(),
             cache_size: CACHED_FORECASTS,
             settings,
-        };
-        pacer.compute_open_spans(now.as_ms());
-        pacer
+        }
     }
 
     /// Caches the forecasts of all users: faster, with more memory, and the same decisions.
     #[must_use]
     pub fn with_full_cache(self) -> Self {
         Self { cache_size: usize::MAX, ..self }
+    }
+
+    /// Replaces everything learned by these visits, up to `now`; the price and the known states are kept.
+    pub fn learn_from(&mut self, visits: &[Visit], now: Timestamp) {
+        self.learned = Learned::new(self.users.len());
+        for watched in &mut self.users {
+            (watched.day_forecast, watched.made) = (None, None);
+            if let Some(inside) = &mut watched.inside {
+                inside.visit_forecast = None;
+            }
+        }
+        let mut days: BTreeMap<i32, Vec<(u32, LocalVisit)>> = BTreeMap::new();
+        for visit in visits {
+            let (day, local) = self.calendar.local_visit(visit.conference, visit.joined, visit.left);
+            days.entry(day).or_default().push((visit.user, local));
+        }
+        let today = self.calendar.day_of(now.as_ms());
+        self.learned.last_day = days.keys().next().map(|first| first - 1);
+        for (day, visits) in days {
+            self.learned.learn_until(day.min(today) - 1, &mut self.calendar, &self.users);
+            for (user, visit) in visits {
+                self.learned.histories[user as usize].note(day, visit);
+            }
+        }
+        self.learned.learn_until(today - 1, &mut self.calendar, &self.users);
+    }
+
+    /// Advances to `now`: learns the days that have ended.
+    fn advance_to(&mut self, now: Timestamp) {
+        let at = now.as_ms();
+        self.calendar.advance_to(at);
+        let yesterday = self.calendar.day_of(at) - 1;
+        if self.learned.last_day.is_none() {
+            self.learned.last_day = Some(yesterday);
+        }
+        if self.learned.last_day < Some(yesterday) {
+            self.learned.learn_until(yesterday, &mut self.calendar, &self.users);
+            if let Some(price) = &mut self.price {
+                price.day_over();
+            }
+            self.members.retain(|_, members| {
+                members.retain(|who| self.users[*who as usize].inside.is_some());
+                !members.is_empty()
+            });
+        }
     }
 
     /// Takes an answer about `user`. Returns the other users whose next poll may have moved.
@@ -87,8 +123,8 @@ impl Pacer {
         let before = self.users[user as usize].inside.as_ref().map(|inside| inside.conference);
         let mut running: Option<(Seen, i32, LocalVisit)> = None;
         for record in seen {
-            let (day, visit) = self.on_the_wall(record.conference, record.joined, record.left);
-            let new = self.histories[user as usize].note(day, visit);
+            let (day, visit) = self.calendar.local_visit(record.conference, record.joined, record.left);
+            let new = self.learned.histories[user as usize].note(day, visit);
             if record.left.is_none() {
                 if running.as_ref().is_none_or(|(other, ..)| other.joined <= record.joined) {
                     running = Some((*record, day, visit));
@@ -126,8 +162,8 @@ impl Pacer {
         let at = now.as_ms();
         let index = user as usize;
         let open = self.users[index].open;
-        let Some((start, end)) = self.hours[open].span_at(at) else {
-            let opens = self.hours[open].open_from(at).unwrap_or(at + DAY_MS);
+        let Some((start, end)) = self.calendar.hours[open].span_at(at) else {
+            let opens = self.calendar.hours[open].open_from(at).unwrap_or(at + DAY_MS);
             let why = Why { rule: Rule::Closed, ..Why::default() };
             return PollDecision::Replan(Timestamp::from_ms(opens.max(at + 1)), why);
         };
@@ -146,7 +182,7 @@ impl Pacer {
         if let Some(sweeps) = &call_budget.sweeps {
             return self.beside_sweeps(index, at, soonest, sweeps, (call_budget, &spending));
         }
-        if self.joins.seen() < ENOUGH {
+        if self.learned.joins.seen() < ENOUGH {
             let interval = Duration::from_millis(u64::try_from(even_ms.max(min_ms)).unwrap_or(1));
             return self.evenly(index, at, interval, Rule::Even);
         }
@@ -170,7 +206,7 @@ impl Pacer {
             self.set_price(now.as_ms(), call_budget);
         }
         let price = self.price.as_ref().map_or(1.0, ShadowPrice::base);
-        if self.hours[self.users[user as usize].open].span_at(now.as_ms()).is_none() {
+        if self.calendar.hours[self.users[user as usize].open].span_at(now.as_ms()).is_none() {
             return (0.0, 0.0);
         }
         self.prepare(user as usize, now.as_ms(), price);

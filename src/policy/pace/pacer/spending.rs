@@ -6,9 +6,7 @@
 use std::time::Duration;
 
 use super::super::even::Phase;
-use super::super::open_spans::OpenSpans;
 use super::super::shadow_price::{ShadowPrice, SpendingState};
-use super::super::visit_history::split;
 use super::state::Pacer;
 use super::types::{CallBudget, PollDecision, Rule, Why};
 use super::user::{DAY_MS, minute_of};
@@ -31,39 +29,28 @@ impl Pacer {
         call_budget: &CallBudget,
     ) -> SpendingState {
         let (from, until) = (call_budget.from.as_ms(), call_budget.until.as_ms());
-        let all = self.open_minutes(from, until).max(1.0);
-        let closes = span.1.min(self.midnight_after(at));
+        let all = self.calendar.open_minutes(from, until).max(1.0);
+        let closes = span.1.min(self.calendar.midnight_after(at));
         SpendingState {
             used: call_budget.used as f64,
             calls: call_budget.calls.unwrap_or(u64::MAX) as f64,
-            passed: self.open_minutes(from, at) / all,
-            day: self.open_minutes(span.0.max(closes - DAY_MS), closes) / all,
-            at_close: self.open_minutes(from, closes) / all,
+            passed: self.calendar.open_minutes(from, at) / all,
+            day: self.calendar.open_minutes(span.0.max(closes - DAY_MS), closes) / all,
+            at_close: self.calendar.open_minutes(from, closes) / all,
         }
     }
 
     pub(super) fn even_ms(&self, at: i64, call_budget: &CallBudget) -> i64 {
         let left = call_budget.calls.map_or(u64::MAX, |calls| calls.saturating_sub(call_budget.used));
-        let minutes = self.open_minutes(at, call_budget.until.as_ms());
+        let minutes = self.calendar.open_minutes(at, call_budget.until.as_ms());
         let ms = minutes * 60_000.0 / (left.max(1) as f64);
         // At most a month.
         Duration::from_secs_f64((ms / 1000.0).clamp(0.0, 2.7e6)).as_millis().try_into().unwrap_or(i64::MAX)
     }
 
-    /// Open time in `[from, to)` in minutes, summed over the users.
-    pub(super) fn open_minutes(&self, from: i64, to: i64) -> f64 {
-        let open = |(hours, count): (&OpenSpans, &f64)| hours.open_ms(from, to) as f64 * count / 60_000.0;
-        self.hours.iter().zip(&self.counts).map(open).sum()
-    }
-
-    pub(super) fn midnight_after(&self, at: i64) -> i64 {
-        let offset = self.local(at) - at;
-        (i64::from(split(at + offset).0) + 1) * DAY_MS - offset
-    }
-
     pub(super) fn after_closing(&self, index: usize, at: i64, closes: i64, why: Why) -> PollDecision {
-        let again = closes.min(self.midnight_after(at)).max(at + 1);
-        let opens = self.hours[self.users[index].open].open_from(again).unwrap_or(again);
+        let again = closes.min(self.calendar.midnight_after(at)).max(at + 1);
+        let opens = self.calendar.hours[self.users[index].open].open_from(again).unwrap_or(again);
         PollDecision::Replan(Timestamp::from_ms(opens), why)
     }
 
@@ -72,10 +59,10 @@ impl Pacer {
         let watched = &self.users[index];
         let why = Why { rule, inside: watched.inside.is_some(), ..Why::default() };
         let step = match watched.last_poll {
-            Some(last) => duration_ms(interval) - self.hours[watched.open].open_ms(last, at),
+            Some(last) => duration_ms(interval) - self.calendar.hours[watched.open].open_ms(last, at),
             None => duration_ms(Phase::from_key(watched.key).within(interval)),
         };
-        match self.hours[watched.open].after(at, step.max(1)) {
+        match self.calendar.hours[watched.open].after(at, step.max(1)) {
             Some(when) => PollDecision::Poll(Timestamp::from_ms(when), why),
             None => PollDecision::Replan(Timestamp::from_ms(at + DAY_MS), why),
         }
@@ -102,7 +89,7 @@ impl Pacer {
         let (mut calls, mut minutes) = (0.0, 0.0);
         for index in (0..self.users.len()).step_by(self.users.len().div_ceil(ASKED).max(1)) {
             let open = self.users[index].open;
-            let Some(mut from) = self.hours[open].open_from(at) else { continue };
+            let Some(mut from) = self.calendar.hours[open].open_from(at) else { continue };
             let kept = self.users[index].clone();
             for _ in 0..DAYS_ASKED {
                 (self.users[index].day_forecast, self.users[index].made) = (None, None);
@@ -110,7 +97,7 @@ impl Pacer {
                 let Some(day_forecast) = &self.users[index].day_forecast else { break };
                 calls += day_forecast.outlook.calls[minute_of(day_forecast, day_forecast.opens)];
                 minutes += (day_forecast.until - day_forecast.opens) as f64 / 60_000.0;
-                from = self.hours[open].open_from(day_forecast.until).unwrap_or(day_forecast.until);
+                from = self.calendar.hours[open].open_from(day_forecast.until).unwrap_or(day_forecast.until);
             }
             self.users[index] = kept;
         }

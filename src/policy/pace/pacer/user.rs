@@ -2,7 +2,6 @@
 //!
 //! Not here: past visits (`visit_history`, `co_meetings`), how forecasts are made (`forecast`).
 
-use super::super::join_model::UserJoinRates;
 use super::super::lookahead::{Outlook, Trend};
 use super::super::visit_history::{LocalVisit, SLOTS};
 
@@ -20,7 +19,7 @@ pub(super) struct Inside {
 /// Forecast of the current visit, from the last poll on.
 #[derive(Clone, Debug)]
 pub(super) struct VisitForecast {
-    /// Minute of the day_forecast at which it begins.
+    /// Minute of the day forecast at which it begins.
     pub(super) from: usize,
     pub(super) trend: Trend,
     pub(super) outlook: Outlook,
@@ -47,7 +46,6 @@ pub(super) struct DayForecast {
 pub(super) struct PacerUser {
     pub(super) key: u64,
     pub(super) open: usize,
-    pub(super) join_rates: UserJoinRates,
     pub(super) last_poll: Option<i64>,
     /// At this instant the known state was wrong with probability `wrong`.
     pub(super) anchor: i64,
