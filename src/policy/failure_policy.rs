@@ -1,9 +1,9 @@
-//! What a failed call means for the calls that follow: who waits, and until when.
+//! Failure policy: decides after a failed call which polls wait, and until when.
 //!
-//! Guards: one answer for each verdict, in one place, without a clock; waits never shrink while an organisation stays
-//! ill, and each is a hash of who waits; a failure of one person holds up nobody else until it is clear that it is not
-//! theirs. Deliberately not here: what an answer means (`dingtalk::classify`), how long an organisation has been failing
-//! (`circuit`), carrying the waits out (`tasks::poller`).
+//! Guards: one rule for each verdict, in one place, without a clock; waits never shrink during an outage, and their
+//! jitter is a hash; a failure of one user delays no other user until it is clear that the organisation fails. Not
+//! here: what an answer means (`dingtalk::classify`), how long an organisation has been failing (`circuit`), waiting
+//! (`tasks::poller`).
 //!
 //! Sources: DingTalk's global error table and its page on call limits (one-second and one-minute limits, calls of a
 //! month, five-minute bans of an address).
@@ -14,146 +14,150 @@ use super::backoff;
 use super::circuit::{Cause, CircuitBreaker};
 use crate::time::Timestamp;
 
-/// What a failure means for the calls that follow.
+/// Classification of a failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A rate limit: this organisation waits at least so long.
+    /// A rate limit: this organisation waits at least for `pause`.
     Throttled {
-        /// From now.
+        /// Wait, from now.
         pause: Duration,
     },
-    /// A limit a minute: this organisation waits until the next minute begins.
+    /// A limit of calls a minute: this organisation waits until the next minute begins.
     ThrottledThisMinute,
-    /// The month's calls are used up, says DingTalk.
+    /// DingTalk reports that the month's calls are spent.
     QuotaSpent,
-    /// The token or the credentials were refused, also after a fresh token.
+    /// The token or the credentials were refused, even with a fresh token.
     Unauthorised,
-    /// Permission is missing, or this IP is not on the app's list.
+    /// A permission is missing, or this IP address is not on the app's list.
     Forbidden,
     /// DingTalk does not know this user (`param.error`, `missing.user.info`).
     UnknownUser,
     /// A known refusal that concerns this user only (`acrossOrgAccessForbidden`).
     RefusedUser,
-    /// A refusal by a code without a known meaning: this user's, until several users are refused in a row.
+    /// A refusal by a code without a known meaning: attributed to this user, until several users are refused in a row.
     Refused,
-    /// This IP is banned: everything from here waits five minutes.
+    /// This IP address is banned: all calls from it wait five minutes.
     Banned,
-    /// A page instead of JSON: the ban's other form, or a portal in between. Everything from here waits for the first
-    /// step of the backoff, and up to five minutes when it comes again.
+    /// A page instead of JSON: another form of the ban, or a captive portal. All calls wait for the first step of the
+    /// backoff, and up to five minutes when it happens again.
     MaybeBanned,
-    /// DingTalk is ill, or answers what nobody understands: back off.
+    /// DingTalk fails, or its answer is not understood: back off.
     Outage,
-    /// No answer: name, connection, TLS, time-out.
+    /// No answer: name resolution, connection, TLS or time-out.
     Unreachable,
-    /// The configuration is wrong in a way that looks like something else.
+    /// The configuration is wrong in a way that looks like another failure.
     Misconfigured,
 }
 
-/// A banned address is let alone for as long as the ban says (`"wait":5`, minutes).
+/// Duration of a ban as DingTalk reports it (`"wait":5`, minutes).
 const BAN: Duration = Duration::from_mins(5);
 impl Verdict {
-    /// Whether the refusal is about what was asked (a user, a meeting), as far as one answer can tell.
+    /// Whether the refusal concerns the object of the call (a user, a meeting), as far as one answer shows.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::UnknownUser | Self::RefusedUser | Self::Refused)
     }
 }
 
-/// A refused user is polled again after these waits; the last one repeats. Each grows by up to a 24th, by user.
+/// Waits before a refused user is polled again; the last one repeats. Each grows by up to a 24th, by user.
 const REFUSED_WAITS: [Duration; 4] =
     [Duration::from_mins(1), Duration::from_mins(10), Duration::from_hours(1), Duration::from_hours(24)];
-/// No `Retry-After` is honoured for longer, and none for longer than the backoff's `max`.
+/// Longest `Retry-After` that is honoured, if the backoff's `max` is not shorter.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
-/// While an organisation fails it is probed at least this often, or at the user's own interval where that is longer: so
-/// probes cost no more calls than polling that user, and polling resumes soon after the failure ends.
+/// A failing organisation is probed at least this often, or at the user's own interval where that is longer: so probes
+/// cost no more calls than polling that user, and polling resumes soon after the failure ends.
 const LONGEST_PROBE_WAIT: Duration = Duration::from_mins(1);
-/// After "the month's calls are used up", one probe in so long.
+/// Wait between probes after DingTalk reported that the month's calls are spent.
 const QUOTA_PROBE: Duration = Duration::from_hours(6);
-/// The window of every limit a second: no refusal for it is answered with less.
+/// Shortest pause: the window of each limit of calls a second.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
-/// A pause longer than this is no hiccup: the organisation counts as shut.
+/// A longer pause opens the circuit of the organisation.
 const LONG_PAUSE: Duration = Duration::from_mins(1);
-/// Failures in a row, over all people, after which it is the organisation that fails and not the people.
-const SHUT_AFTER: u32 = 5;
+/// Failures in a row, over all users, that are attributed to the organisation and not to the users.
+const OPEN_AFTER: u32 = 5;
 
-/// A failed call, with what the reaction depends on.
+/// A failed call, with all that the response depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Failure<'a> {
-    /// What it means.
+    /// Its classification.
     pub verdict: &'a Verdict,
-    /// `Retry-After`, where there was one; it wins when it is longer.
+    /// `Retry-After`, if any; it wins when it is longer.
     pub retry_after: Option<Duration>,
-    /// When it came.
+    /// Time of the failure.
     pub now: Timestamp,
-    /// Failed looks in a row at this person, before this one.
-    pub earlier: u32,
-    /// Refused polls in a row of this user, before this one.
+    /// Failed polls of this user in a row, before this one.
+    pub earlier_failures: u32,
+    /// Refused polls of this user in a row, before this one.
     pub refusals: u32,
-    /// This user was answered well within the last day.
+    /// Whether this user was answered successfully within the last day.
     pub answered_lately: bool,
     /// This user's poll interval.
     pub interval: Duration,
-    /// The spread of this person's waits.
-    pub person: u64,
-    /// The spread of the organisation's.
+    /// Jitter key of this user's waits.
+    pub user: u64,
+    /// Jitter key of the organisation's waits.
     pub org: u64,
-    /// When the month is over.
+    /// End of the month.
     pub month_ends: Timestamp,
 }
 
-/// The steps between failed calls.
+/// Settings of the backoff.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Steps {
-    /// The first wait.
+pub struct BackoffSteps {
+    /// First wait.
     pub initial: Duration,
-    /// The longest.
+    /// Longest wait.
     pub max: Duration,
-    /// Each is the last one times this.
+    /// Factor by which each wait grows.
     pub factor: f64,
 }
 
-impl Steps {
+impl BackoffSteps {
     fn wait(&self, attempt: u32, key: u64) -> Duration {
         backoff::delay(attempt, self.initial, self.max, self.factor, key)
     }
 
-    /// As much of a `Retry-After` as is honoured.
+    /// The part of a `Retry-After` that is honoured.
     fn honoured(&self, retry_after: Option<Duration>) -> Duration {
         retry_after.unwrap_or_default().min(self.max).min(LONGEST_RETRY_AFTER)
     }
 }
 
-/// Who waits.
+/// What waits after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// This person.
-    Person,
-    /// This user, at growing waits: DingTalk refuses the user.
-    Refused,
-    /// Everybody of this organisation.
+pub enum BackoffScope {
+    /// This user.
+    User,
+    /// This user, at growing waits, because DingTalk refuses the user.
+    RefusedUser,
+    /// All users of this organisation.
     Organisation,
-    /// Everybody: the address is concerned, not the organisation.
-    Everybody,
+    /// All organisations: the IP address is affected.
+    AllOrganisations,
 }
 
-/// What to do.
+/// The response to a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reaction {
-    /// Who waits.
-    pub hold: Hold,
-    /// Until when they wait. This person's next look is not earlier either.
+pub struct FailureResponse {
+    /// What waits.
+    pub scope: BackoffScope,
+    /// Until when; this user's next poll is not earlier.
     pub until: Timestamp,
-    /// This person's next look.
-    pub next: Timestamp,
-    /// Half the calls a second from now on, growing back.
-    pub slower: bool,
-    /// Nothing is left of the month, whatever was counted here.
+    /// This user's next poll.
+    pub next_poll: Timestamp,
+    /// Whether to halve the call rate; it recovers by itself.
+    pub halve_rate: bool,
+    /// Whether the month is spent, whatever our own count says.
     pub month_spent: bool,
-    /// The failure counts as one of this person: the next wait is longer.
-    pub counts: bool,
+    /// Whether it counts as a failure of this user, so that the next wait is longer.
+    pub counts_for_user: bool,
 }
 
-/// The reaction to a failure, and how the organisation stands after it.
-pub fn react(failure: &Failure<'_>, breaker: CircuitBreaker, steps: &Steps) -> (Reaction, CircuitBreaker) {
+/// The response to a failure, and the organisation's circuit breaker after it.
+pub fn respond(
+    failure: &Failure<'_>,
+    breaker: CircuitBreaker,
+    steps: &BackoffSteps,
+) -> (FailureResponse, CircuitBreaker) {
     let Failure { verdict, now, .. } = *failure;
     let asked = steps.honoured(failure.retry_after);
     match verdict {
@@ -164,119 +168,140 @@ pub fn react(failure: &Failure<'_>, breaker: CircuitBreaker, steps: &Steps) -> (
         Verdict::ThrottledThisMinute => throttled(breaker, now, next_minute(now).max(now.plus(asked))),
         Verdict::QuotaSpent => {
             let until = failure.month_ends.min(now.plus(QUOTA_PROBE)).max(now.plus(LEAST_PAUSE));
-            let reaction = Reaction { month_spent: true, ..organisation(until) };
-            (reaction, breaker.opened_until(Cause::MonthSpent, now, until))
+            let response = FailureResponse { month_spent: true, ..delay_organisation(until) };
+            (response, breaker.opened_until(Cause::MonthSpent, now, until))
         }
-        Verdict::Banned => everybody(breaker, now, BAN.max(asked)),
+        Verdict::Banned => all_organisations(breaker, now, BAN.max(asked)),
         Verdict::MaybeBanned => {
-            let again = breaker.open.is_some_and(|shut| shut.cause == Cause::Banned);
+            let again = breaker.open.is_some_and(|open| open.cause == Cause::Banned);
             let wait = if again { steps.max } else { steps.initial };
-            everybody(breaker, now, wait.min(BAN).max(asked))
+            all_organisations(breaker, now, wait.min(BAN).max(asked))
         }
         Verdict::Unauthorised | Verdict::Forbidden | Verdict::Misconfigured => {
-            probe_later(failure, breaker, Cause::Auth, steps)
+            next_probe(failure, breaker, Cause::Auth, steps)
         }
-        Verdict::Outage | Verdict::Unreachable => one_more(failure, breaker, steps),
-        // DingTalk answered with sense: nothing is wrong with the organisation.
-        Verdict::RefusedUser => (own_wait(failure), CircuitBreaker::default()),
+        Verdict::Outage | Verdict::Unreachable => outage(failure, breaker, steps),
+        // DingTalk gave a meaningful answer: the organisation does not fail.
+        Verdict::RefusedUser => (refused_user_wait(failure), CircuitBreaker::default()),
         Verdict::UnknownUser | Verdict::Refused => refused(failure, breaker, steps),
     }
 }
 
-/// Told to wait. Without a good answer for longer than a hiccup lasts it is a reason of its own, however short each wait is.
-fn throttled(breaker: CircuitBreaker, now: Timestamp, until: Timestamp) -> (Reaction, CircuitBreaker) {
+/// A rate limit. More than [`LONG_PAUSE`] without a successful answer opens the circuit, however short each wait is.
+fn throttled(breaker: CircuitBreaker, now: Timestamp, until: Timestamp) -> (FailureResponse, CircuitBreaker) {
     let since = breaker.since.unwrap_or(now);
     let breaker = if until.since(since) > LONG_PAUSE {
         breaker.opened_until(Cause::Throttled, now, until)
     } else {
         CircuitBreaker { since: Some(since), ..breaker }
     };
-    (Reaction { slower: true, ..organisation(until) }, breaker)
+    (FailureResponse { halve_rate: true, ..delay_organisation(until) }, breaker)
 }
 
-/// A refusal: the user's trouble, until three users who were answered well shortly before are refused in a row.
-fn refused(failure: &Failure<'_>, breaker: CircuitBreaker, steps: &Steps) -> (Reaction, CircuitBreaker) {
+/// A refusal: attributed to the user, until three users who were answered successfully shortly before are refused in a
+/// row.
+fn refused(
+    failure: &Failure<'_>,
+    breaker: CircuitBreaker,
+    steps: &BackoffSteps,
+) -> (FailureResponse, CircuitBreaker) {
     let users = breaker.refused;
-    let refused = if failure.answered_lately { users.with(failure.person) } else { users };
-    let probed = breaker.open.is_some_and(|shut| shut.cause == Cause::Refused);
+    let refused = if failure.answered_lately { users.with(failure.user) } else { users };
+    let probed = breaker.open.is_some_and(|open| open.cause == Cause::Refused);
     if probed || refused.are_three() {
-        return probe_later(failure, CircuitBreaker { refused, ..breaker }, Cause::Refused, steps);
+        return next_probe(failure, CircuitBreaker { refused, ..breaker }, Cause::Refused, steps);
     }
     let breaker = match failure.verdict {
-        // A refusal with a known meaning proves that DingTalk is up.
+        // A refusal with a known meaning shows that DingTalk works.
         Verdict::UnknownUser => CircuitBreaker { refused, ..CircuitBreaker::default() },
         _ => CircuitBreaker { refused, ..breaker },
     };
-    (own_wait(failure), breaker)
+    (refused_user_wait(failure), breaker)
 }
 
 /// The next wait of a refused user.
-fn own_wait(failure: &Failure<'_>) -> Reaction {
+fn refused_user_wait(failure: &Failure<'_>) -> FailureResponse {
     let step = usize::try_from(failure.refusals).unwrap_or(usize::MAX).min(REFUSED_WAITS.len() - 1);
     let wait = REFUSED_WAITS[step];
     let spread = u64::try_from(wait.as_millis() / 24).unwrap_or(u64::MAX).max(1);
-    let next = failure.now.plus(wait).plus(Duration::from_millis(failure.person % spread));
-    Reaction { hold: Hold::Refused, ..organisation(next) }
+    let next = failure.now.plus(wait).plus(Duration::from_millis(failure.user % spread));
+    FailureResponse { scope: BackoffScope::RefusedUser, ..delay_organisation(next) }
 }
 
-/// An outage or no answer: the person's trouble, until too many in a row make it the organisation's.
-fn one_more(failure: &Failure<'_>, breaker: CircuitBreaker, steps: &Steps) -> (Reaction, CircuitBreaker) {
+/// An outage or no answer: attributed to the user, until too many in a row are attributed to the organisation.
+fn outage(
+    failure: &Failure<'_>,
+    breaker: CircuitBreaker,
+    steps: &BackoffSteps,
+) -> (FailureResponse, CircuitBreaker) {
     let now = failure.now;
     let failures = breaker.failures.saturating_add(1);
     let breaker = CircuitBreaker { failures, since: Some(breaker.since.unwrap_or(now)), ..breaker };
-    // A long `Retry-After` is about DingTalk, not about the user.
-    if breaker.open.is_some() || failures >= SHUT_AFTER || steps.honoured(failure.retry_after) > LONG_PAUSE {
-        return probe_later(failure, breaker, Cause::Upstream, steps);
+    // A long `Retry-After` concerns DingTalk, not the user.
+    if breaker.open.is_some() || failures >= OPEN_AFTER || steps.honoured(failure.retry_after) > LONG_PAUSE {
+        return next_probe(failure, breaker, Cause::Upstream, steps);
     }
     let longest = LONGEST_PROBE_WAIT.max(failure.interval);
-    let own =
-        steps.wait(failure.earlier, failure.person).min(longest).max(steps.honoured(failure.retry_after));
+    let own = steps
+        .wait(failure.earlier_failures, failure.user)
+        .min(longest)
+        .max(steps.honoured(failure.retry_after));
     let until = now.plus(own);
-    (Reaction { hold: Hold::Person, counts: true, ..organisation(until) }, breaker)
+    (
+        FailureResponse { scope: BackoffScope::User, counts_for_user: true, ..delay_organisation(until) },
+        breaker,
+    )
 }
 
-/// One probe at growing waits.
-fn probe_later(
+/// The next probe, at growing waits.
+fn next_probe(
     failure: &Failure<'_>,
     breaker: CircuitBreaker,
     cause: Cause,
-    steps: &Steps,
-) -> (Reaction, CircuitBreaker) {
+    steps: &BackoffSteps,
+) -> (FailureResponse, CircuitBreaker) {
     let now = failure.now;
-    if let Some(shut) = breaker.open.filter(|shut| shut.cause == cause && now < shut.until) {
-        // Under way when the circuit opened: it says nothing new.
-        return (organisation(shut.until), breaker);
+    if let Some(open) = breaker.open.filter(|open| open.cause == cause && now < open.until) {
+        // A call in flight when the circuit opened gives no new information.
+        return (delay_organisation(open.until), breaker);
     }
-    let attempts = breaker.open.filter(|shut| shut.cause == cause).map_or(0, |shut| shut.attempts);
+    let attempts = breaker.open.filter(|open| open.cause == cause).map_or(0, |open| open.attempts);
     let longest = LONGEST_PROBE_WAIT.max(failure.interval);
     let wait = steps.wait(attempts, failure.org).min(longest).max(steps.honoured(failure.retry_after));
     let until = now.plus(wait);
-    let own = now.plus(steps.wait(failure.earlier, failure.person).min(longest));
+    let own = now.plus(steps.wait(failure.earlier_failures, failure.user).min(longest));
     let mut breaker = breaker.opened_until(cause, now, until);
     if cause == Cause::Upstream {
-        // Whoever was asked in vain goes to the end of the line, so that the next probe is somebody else.
-        return (Reaction { next: until.max(own), counts: true, ..organisation(until) }, breaker);
+        // A user polled without success goes to the end of the queue, so that the next probe polls another user.
+        return (
+            FailureResponse { next_poll: until.max(own), counts_for_user: true, ..delay_organisation(until) },
+            breaker,
+        );
     }
     breaker.failures = 0;
-    (organisation(until), breaker)
+    (delay_organisation(until), breaker)
 }
 
-fn everybody(breaker: CircuitBreaker, now: Timestamp, wait: Duration) -> (Reaction, CircuitBreaker) {
+fn all_organisations(
+    breaker: CircuitBreaker,
+    now: Timestamp,
+    wait: Duration,
+) -> (FailureResponse, CircuitBreaker) {
     let until = now.plus(wait);
     (
-        Reaction { hold: Hold::Everybody, ..organisation(until) },
+        FailureResponse { scope: BackoffScope::AllOrganisations, ..delay_organisation(until) },
         breaker.opened_until(Cause::Banned, now, until),
     )
 }
 
-fn organisation(until: Timestamp) -> Reaction {
-    Reaction {
-        hold: Hold::Organisation,
+fn delay_organisation(until: Timestamp) -> FailureResponse {
+    FailureResponse {
+        scope: BackoffScope::Organisation,
         until,
-        next: until,
-        slower: false,
+        next_poll: until,
+        halve_rate: false,
         month_spent: false,
-        counts: false,
+        counts_for_user: false,
     }
 }
 
@@ -293,19 +318,19 @@ mod tests {
 
     /// 2026-11-23T06:00:20Z
     const NOW: Timestamp = Timestamp::from_ms(1_795_413_620_000);
-    const STEPS: Steps =
-        Steps { initial: Duration::from_secs(30), max: Duration::from_mins(15), factor: 2.0 };
+    const STEPS: BackoffSteps =
+        BackoffSteps { initial: Duration::from_secs(30), max: Duration::from_mins(15), factor: 2.0 };
 
     fn failure(verdict: &Verdict) -> Failure<'_> {
         Failure {
             verdict,
             retry_after: None,
             now: NOW,
-            earlier: 0,
+            earlier_failures: 0,
             refusals: 0,
             answered_lately: true,
             interval: Duration::from_hours(12),
-            person: 7,
+            user: 7,
             org: 9,
             month_ends: NOW.plus(Duration::from_hours(24 * 7)),
         }
@@ -336,96 +361,103 @@ mod tests {
     #[test]
     fn a_limit_a_second_pauses_the_organisation_for_one_and_halves_its_rate() {
         let verdict = Verdict::Throttled { pause: Duration::ZERO };
-        let (reaction, breaker) = react(&failure(&verdict), CircuitBreaker::default(), &STEPS);
-        assert_eq!((reaction.hold, reaction.until, reaction.slower), (Hold::Organisation, after(1), true));
+        let (response, breaker) = respond(&failure(&verdict), CircuitBreaker::default(), &STEPS);
+        assert_eq!(
+            (response.scope, response.until, response.halve_rate),
+            (BackoffScope::Organisation, after(1), true)
+        );
         assert_eq!(breaker.open, None, "a hiccup opens no circuit");
     }
 
     #[test]
-    fn retry_after_wins_when_it_is_longer_and_a_long_one_shuts() {
+    fn a_longer_retry_after_wins_and_a_long_one_opens_the_circuit() {
         let verdict = Verdict::Throttled { pause: Duration::from_secs(1) };
         let asked = Failure { retry_after: Some(Duration::from_mins(10)), ..failure(&verdict) };
-        let (reaction, breaker) = react(&asked, CircuitBreaker::default(), &STEPS);
-        assert_eq!(reaction.until, after(600));
-        assert_eq!(breaker.open.map(|shut| shut.cause), Some(Cause::Throttled));
+        let (response, breaker) = respond(&asked, CircuitBreaker::default(), &STEPS);
+        assert_eq!(response.until, after(600));
+        assert_eq!(breaker.open.map(|open| open.cause), Some(Cause::Throttled));
         let short = Failure { retry_after: Some(Duration::ZERO), ..failure(&verdict) };
-        assert_eq!(react(&short, CircuitBreaker::default(), &STEPS).0.until, after(1));
+        assert_eq!(respond(&short, CircuitBreaker::default(), &STEPS).0.until, after(1));
     }
 
     #[test]
-    fn short_waits_without_a_good_answer_for_more_than_a_minute_are_a_reason() {
+    fn short_waits_without_a_successful_answer_for_more_than_a_minute_open_the_circuit() {
         for verdict in [Verdict::Throttled { pause: Duration::from_secs(1) }, Verdict::ThrottledThisMinute] {
             let (mut breaker, mut now) = (CircuitBreaker::default(), NOW);
             while now < after(55) {
-                let reaction;
-                (reaction, breaker) = react(&Failure { now, ..failure(&verdict) }, breaker, &STEPS);
-                assert!(breaker.open.is_none() || reaction.until > after(60), "{verdict:?}");
-                now = reaction.until;
+                let response;
+                (response, breaker) = respond(&Failure { now, ..failure(&verdict) }, breaker, &STEPS);
+                assert!(breaker.open.is_none() || response.until > after(60), "{verdict:?}");
+                now = response.until;
             }
             for _ in 0..10 {
-                breaker = react(&Failure { now, ..failure(&verdict) }, breaker, &STEPS).1;
+                breaker = respond(&Failure { now, ..failure(&verdict) }, breaker, &STEPS).1;
                 now = now.plus(Duration::from_secs(1));
             }
-            let shut = breaker.open.expect("a reason");
-            assert_eq!((shut.cause, shut.since), (Cause::Throttled, NOW), "{verdict:?}");
+            let open = breaker.open.expect("a reason");
+            assert_eq!((open.cause, open.since), (Cause::Throttled, NOW), "{verdict:?}");
         }
     }
 
     #[test]
     fn a_limit_a_minute_pauses_until_the_next_one() {
-        let (reaction, _) = react(&failure(&Verdict::ThrottledThisMinute), CircuitBreaker::default(), &STEPS);
-        assert_eq!((reaction.hold, reaction.until, reaction.slower), (Hold::Organisation, after(40), true));
+        let (response, _) =
+            respond(&failure(&Verdict::ThrottledThisMinute), CircuitBreaker::default(), &STEPS);
+        assert_eq!(
+            (response.scope, response.until, response.halve_rate),
+            (BackoffScope::Organisation, after(40), true)
+        );
     }
 
     #[test]
     fn a_spent_month_is_probed_every_six_hours_and_when_it_turns() {
         let verdict = Verdict::QuotaSpent;
-        let (reaction, breaker) = react(&failure(&verdict), CircuitBreaker::default(), &STEPS);
-        assert_eq!((reaction.until, reaction.month_spent), (after(6 * 3600), true));
-        assert_eq!(breaker.open.map(|shut| shut.cause), Some(Cause::MonthSpent));
+        let (response, breaker) = respond(&failure(&verdict), CircuitBreaker::default(), &STEPS);
+        assert_eq!((response.until, response.month_spent), (after(6 * 3600), true));
+        assert_eq!(breaker.open.map(|open| open.cause), Some(Cause::MonthSpent));
         let last = Failure { month_ends: after(60), ..failure(&verdict) };
-        assert_eq!(react(&last, CircuitBreaker::default(), &STEPS).0.until, after(60));
+        assert_eq!(respond(&last, CircuitBreaker::default(), &STEPS).0.until, after(60));
     }
 
     #[test]
-    fn a_ban_holds_everybody_for_five_minutes() {
-        let (reaction, breaker) = react(&failure(&Verdict::Banned), CircuitBreaker::default(), &STEPS);
-        assert_eq!((reaction.hold, reaction.until), (Hold::Everybody, after(300)));
-        assert_eq!(breaker.open.map(|shut| shut.cause), Some(Cause::Banned));
+    fn a_ban_delays_all_organisations_for_five_minutes() {
+        let (response, breaker) = respond(&failure(&Verdict::Banned), CircuitBreaker::default(), &STEPS);
+        assert_eq!((response.scope, response.until), (BackoffScope::AllOrganisations, after(300)));
+        assert_eq!(breaker.open.map(|open| open.cause), Some(Cause::Banned));
     }
 
     #[test]
-    fn a_page_that_may_be_a_ban_holds_everybody_for_a_step_and_then_for_five_minutes() {
+    fn a_page_that_may_be_a_ban_delays_all_organisations_for_a_step_and_then_for_five_minutes() {
         let page = Verdict::MaybeBanned;
-        let (first, breaker) = react(&failure(&page), CircuitBreaker::default(), &STEPS);
-        assert_eq!((first.hold, first.until), (Hold::Everybody, after(30)));
-        let (second, _) = react(&Failure { now: after(30), ..failure(&page) }, breaker, &STEPS);
+        let (first, breaker) = respond(&failure(&page), CircuitBreaker::default(), &STEPS);
+        assert_eq!((first.scope, first.until), (BackoffScope::AllOrganisations, after(30)));
+        let (second, _) = respond(&Failure { now: after(30), ..failure(&page) }, breaker, &STEPS);
         assert_eq!(second.until, after(330));
     }
 
     #[test]
-    fn refused_credentials_permission_and_configuration_shut_the_organisation_at_once() {
+    fn refused_credentials_permission_and_configuration_open_the_circuit_at_once() {
         for verdict in [Verdict::Unauthorised, Verdict::Forbidden, Verdict::Misconfigured] {
-            let (reaction, breaker) = react(&failure(&verdict), CircuitBreaker::default(), &STEPS);
-            assert_eq!(reaction.hold, Hold::Organisation, "{verdict:?}");
-            let shut = breaker.open.expect("shut");
-            assert_eq!((shut.cause, shut.attempts), (Cause::Auth, 1), "{verdict:?}");
-            let probe = Failure { now: shut.until, ..failure(&verdict) };
-            let (again, later) = react(&probe, breaker, &STEPS);
-            assert!(again.until.since(shut.until) > shut.until.since(NOW), "waits grow: {verdict:?}");
-            assert_eq!(later.open.map(|shut| shut.since), Some(NOW));
+            let (response, breaker) = respond(&failure(&verdict), CircuitBreaker::default(), &STEPS);
+            assert_eq!(response.scope, BackoffScope::Organisation, "{verdict:?}");
+            let open = breaker.open.expect("open");
+            assert_eq!((open.cause, open.attempts), (Cause::Auth, 1), "{verdict:?}");
+            let probe = Failure { now: open.until, ..failure(&verdict) };
+            let (again, later) = respond(&probe, breaker, &STEPS);
+            assert!(again.until.since(open.until) > open.until.since(NOW), "waits grow: {verdict:?}");
+            assert_eq!(later.open.map(|open| open.since), Some(NOW));
         }
     }
 
     #[test]
-    fn a_refused_user_is_retried_at_growing_waits_and_holds_up_no_other() {
+    fn a_refused_user_is_retried_at_growing_waits_and_delays_no_other() {
         for verdict in [Verdict::UnknownUser, Verdict::RefusedUser, Verdict::Refused] {
             let mut breaker = CircuitBreaker::default();
             for (refusals, wait) in (0..6).zip(REFUSED_WAITS.into_iter().chain([REFUSED_WAITS[3]; 2])) {
                 let failed = Failure { refusals, ..failure(&verdict) };
-                let (reaction, after) = react(&failed, breaker, &STEPS);
-                assert_eq!(reaction.hold, Hold::Refused);
-                let waits = reaction.next.since(NOW);
+                let (response, after) = respond(&failed, breaker, &STEPS);
+                assert_eq!(response.scope, BackoffScope::RefusedUser);
+                let waits = response.next_poll.since(NOW);
                 assert!((wait..=wait + wait / 24).contains(&waits), "{verdict:?} {refusals}: {waits:?}");
                 assert_eq!(after.open, None, "{verdict:?}");
                 breaker = after;
@@ -433,32 +465,36 @@ mod tests {
         }
     }
 
-    fn of_user(verdict: &Verdict, person: u64, answered_lately: bool) -> Failure<'_> {
-        Failure { answered_lately, person, ..failure(verdict) }
+    fn of_user(verdict: &Verdict, user: u64, answered_lately: bool) -> Failure<'_> {
+        Failure { answered_lately, user, ..failure(verdict) }
     }
 
     #[test]
     fn three_users_answered_lately_and_refused_in_a_row_open_the_circuit_of_the_organisation() {
         for verdict in [Verdict::UnknownUser, Verdict::Refused] {
             let mut breaker = CircuitBreaker::default();
-            // Users who were never answered well prove nothing, however many they are.
-            for (person, lately) in [(1, true), (1, true), (2, true), (7, false), (8, false), (9, false)] {
-                let reaction;
-                (reaction, breaker) = react(&of_user(&verdict, person, lately), breaker, &STEPS);
-                assert_eq!((reaction.hold, breaker.open), (Hold::Refused, None), "{verdict:?} {person}");
+            // Users who were never answered successfully are no evidence, however many they are.
+            for (user, lately) in [(1, true), (1, true), (2, true), (7, false), (8, false), (9, false)] {
+                let response;
+                (response, breaker) = respond(&of_user(&verdict, user, lately), breaker, &STEPS);
+                assert_eq!(
+                    (response.scope, breaker.open),
+                    (BackoffScope::RefusedUser, None),
+                    "{verdict:?} {user}"
+                );
             }
-            let (third, open) = react(&of_user(&verdict, 3, true), breaker, &STEPS);
-            assert_eq!(third.hold, Hold::Organisation);
-            let shut = open.open.expect("the circuit is open");
-            assert_eq!(shut.cause, Cause::Refused);
-            assert!(shut.until.since(NOW) <= Duration::from_mins(1), "the probe comes soon");
-            // A good answer in between, which resets everything, starts the count again.
-            assert_eq!(react(&of_user(&verdict, 3, true), CircuitBreaker::default(), &STEPS).1.open, None);
+            let (third, open) = respond(&of_user(&verdict, 3, true), breaker, &STEPS);
+            assert_eq!(third.scope, BackoffScope::Organisation);
+            let open = open.open.expect("the circuit is open");
+            assert_eq!(open.cause, Cause::Refused);
+            assert!(open.until.since(NOW) <= Duration::from_mins(1), "the probe comes soon");
+            // A successful answer in between resets the breaker, so the count starts again.
+            assert_eq!(respond(&of_user(&verdict, 3, true), CircuitBreaker::default(), &STEPS).1.open, None);
         }
         // A refusal that is known to concern one user is no evidence.
         let mut breaker = CircuitBreaker::default();
-        for person in 0..9 {
-            breaker = react(&of_user(&Verdict::RefusedUser, person, true), breaker, &STEPS).1;
+        for user in 0..9 {
+            breaker = respond(&of_user(&Verdict::RefusedUser, user, true), breaker, &STEPS).1;
             assert_eq!(breaker, CircuitBreaker::default());
         }
     }
@@ -466,13 +502,13 @@ mod tests {
     #[test]
     fn a_retry_after_of_ten_years_is_capped_by_the_backoff_and_by_an_hour() {
         let years = Some(Duration::from_hours(87_600));
-        let long = Steps { max: Duration::from_hours(5), ..STEPS };
+        let long = BackoffSteps { max: Duration::from_hours(5), ..STEPS };
         let pause = Verdict::Throttled { pause: Duration::from_hours(24) };
         for verdict in [&Verdict::Outage, &Verdict::Unauthorised, &pause, &Verdict::ThrottledThisMinute] {
             let asked = Failure { retry_after: years, ..failure(verdict) };
-            let wait = react(&asked, CircuitBreaker::default(), &STEPS).0.until.since(NOW);
+            let wait = respond(&asked, CircuitBreaker::default(), &STEPS).0.until.since(NOW);
             assert_eq!(wait, STEPS.max, "{verdict:?}");
-            let wait = react(&asked, CircuitBreaker::default(), &long).0.until.since(NOW);
+            let wait = respond(&asked, CircuitBreaker::default(), &long).0.until.since(NOW);
             assert_eq!(wait, LONGEST_RETRY_AFTER, "{verdict:?}");
         }
     }
@@ -483,27 +519,27 @@ mod tests {
             let interval = Duration::from_secs(interval);
             let (mut breaker, mut now) = (CircuitBreaker { failures: 9, ..CircuitBreaker::default() }, NOW);
             for _ in 0..12 {
-                let failed = Failure { interval, now, earlier: 9, ..failure(&Verdict::Unreachable) };
-                let reaction;
-                (reaction, breaker) = react(&failed, breaker, &STEPS);
-                assert!(reaction.until.since(now) <= Duration::from_secs(longest * 6 / 5), "{interval:?}");
-                now = reaction.until;
+                let failed = Failure { interval, now, earlier_failures: 9, ..failure(&Verdict::Unreachable) };
+                let response;
+                (response, breaker) = respond(&failed, breaker, &STEPS);
+                assert!(response.until.since(now) <= Duration::from_secs(longest * 6 / 5), "{interval:?}");
+                now = response.until;
             }
         }
     }
 
     #[test]
-    fn an_outage_is_one_persons_until_five_in_a_row_make_it_the_organisations() {
+    fn an_outage_is_the_users_until_five_in_a_row_make_it_the_organisations() {
         for verdict in [Verdict::Outage, Verdict::Unreachable] {
             let mut breaker = CircuitBreaker::default();
             for _ in 0..4 {
-                let (reaction, next) = react(&failure(&verdict), breaker, &STEPS);
-                assert_eq!((reaction.hold, reaction.counts), (Hold::Person, true));
+                let (response, next) = respond(&failure(&verdict), breaker, &STEPS);
+                assert_eq!((response.scope, response.counts_for_user), (BackoffScope::User, true));
                 breaker = next;
             }
-            let (fifth, breaker) = react(&failure(&verdict), breaker, &STEPS);
-            assert_eq!(fifth.hold, Hold::Organisation);
-            let (straggler, same) = react(&failure(&verdict), breaker, &STEPS);
+            let (fifth, breaker) = respond(&failure(&verdict), breaker, &STEPS);
+            assert_eq!(fifth.scope, BackoffScope::Organisation);
+            let (straggler, same) = respond(&failure(&verdict), breaker, &STEPS);
             assert_eq!(straggler.until, fifth.until, "what was under way says nothing new");
             assert_eq!(same.open, breaker.open);
         }
@@ -512,44 +548,44 @@ mod tests {
     #[test]
     fn an_outage_with_retry_after_waits_at_least_so_long() {
         let busy = Failure { retry_after: Some(Duration::from_mins(2)), ..failure(&Verdict::Outage) };
-        assert_eq!(react(&busy, CircuitBreaker::default(), &STEPS).0.next, after(120));
+        assert_eq!(respond(&busy, CircuitBreaker::default(), &STEPS).0.next_poll, after(120));
     }
 
     #[test]
-    fn a_person_who_was_probed_in_vain_goes_to_the_end_of_the_line() {
+    fn a_user_probed_without_success_goes_to_the_end_of_the_queue() {
         let mut breaker = CircuitBreaker { failures: 9, ..CircuitBreaker::default() };
-        let poisoned = Failure { earlier: 4, ..failure(&Verdict::Outage) };
-        let reaction;
-        (reaction, breaker) = react(&poisoned, breaker, &STEPS);
-        assert!(reaction.next > breaker.open.expect("shut").until);
+        let poisoned = Failure { earlier_failures: 4, ..failure(&Verdict::Outage) };
+        let response;
+        (response, breaker) = respond(&poisoned, breaker, &STEPS);
+        assert!(response.next_poll > breaker.open.expect("open").until);
     }
 
     proptest! {
         #![proptest_config(crate::testing::cases())]
 
-        /// Whatever fails in whatever order: the next look is later, a person's next look never comes before what
-        /// holds them ends, and the beginning of an episode does not move.
+        /// Whatever fails in whatever order: the next poll is later, a user's next poll never comes before the end of
+        /// what they wait for, and the start of an outage does not move.
         #[test]
-        fn waits_lie_ahead_and_an_episode_keeps_its_beginning(
-            steps in proptest::collection::vec((0_usize..13, 0_u64..2_000_000, any::<bool>()), 1..60), person: u64, org: u64,
+        fn waits_end_later_and_an_outage_keeps_its_start(
+            steps in proptest::collection::vec((0_usize..13, 0_u64..2_000_000, any::<bool>()), 1..60), user: u64, org: u64,
         ) {
             let all = all();
             let (mut now, mut breaker) = (NOW, CircuitBreaker::default());
             for (which, wait_ms, asked) in steps {
                 now = now.plus(Duration::from_millis(wait_ms));
                 let failure = Failure {
-                    now, person, org, earlier: 3,
+                    now, user, org, earlier_failures: 3,
                     retry_after: asked.then(|| Duration::from_secs(70)),
                     ..failure(&all[which])
                 };
                 let before = breaker.open;
-                let (reaction, after) = react(&failure, breaker, &STEPS);
-                prop_assert!(reaction.until > now || before.is_some_and(|shut| shut.until > now));
-                prop_assert!(reaction.next >= reaction.until || reaction.hold == Hold::Person);
+                let (response, after) = respond(&failure, breaker, &STEPS);
+                prop_assert!(response.until > now || before.is_some_and(|open| open.until > now));
+                prop_assert!(response.next_poll >= response.until || response.scope == BackoffScope::User);
                 if let (Some(before), Some(after)) = (before, after.open) {
                     prop_assert_eq!(before.since, after.since);
                 }
-                if matches!(reaction.hold, Hold::Everybody) {
+                if matches!(response.scope, BackoffScope::AllOrganisations) {
                     prop_assert!(after.open.is_some());
                 }
                 breaker = after;
