@@ -82,7 +82,7 @@ pub enum DeliveryStep {
 
 /// The decision after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeliveryDecision {
+pub struct Decision {
     /// The next step for the delivery.
     pub next: DeliveryStep,
     /// Strikes of the delivery from now on.
@@ -92,7 +92,7 @@ pub struct DeliveryDecision {
 }
 
 /// Decides the next step and updates `health`.
-pub fn decide(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> DeliveryDecision {
+pub fn decide(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Decision {
     match attempt.outcome {
         Outcome::Accepted => {
             answered(health);
@@ -100,11 +100,11 @@ pub fn decide(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Deli
             if health.state.is_down() {
                 health.state = WebhookState::Up;
             }
-            DeliveryDecision { next: DeliveryStep::Delivered, strikes: attempt.strikes, refunded: Vec::new() }
+            Decision { next: DeliveryStep::Delivered, strikes: attempt.strikes, refunded: Vec::new() }
         }
         Outcome::Gone => {
             health.state = WebhookState::Disabled { reason: "the receiver answered 410 Gone".to_owned() };
-            DeliveryDecision { next: DeliveryStep::Dead, strikes: attempt.strikes, refunded: Vec::new() }
+            Decision { next: DeliveryStep::Dead, strikes: attempt.strikes, refunded: Vec::new() }
         }
         Outcome::Refused => refused(health, attempt, rules),
         Outcome::Unavailable => unavailable(health, attempt, rules),
@@ -113,20 +113,20 @@ pub fn decide(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Deli
 
 /// A refusal is caused by the event, so it is a strike whether the webhook is up or down: otherwise a single lane with
 /// a bad first event would keep a recovered webhook down.
-fn refused(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> DeliveryDecision {
+fn refused(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Decision {
     answered(health);
     health.refusals.add(attempt.delivery_id);
     probe_failed(health, attempt, rules);
     let strikes = attempt.strikes.saturating_add(1);
     let next = if strikes >= rules.attempts { DeliveryStep::Dead } else { retry(attempt, strikes, rules) };
-    DeliveryDecision { next, strikes, refunded: Vec::new() }
+    Decision { next, strikes, refunded: Vec::new() }
 }
 
-fn unavailable(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> DeliveryDecision {
+fn unavailable(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Decision {
     if health.state != WebhookState::Up {
         // The receiver's fault, not the event's: the delivery stays due until the webhook is up.
         probe_failed(health, attempt, rules);
-        return DeliveryDecision {
+        return Decision {
             next: DeliveryStep::Retry(attempt.at),
             strikes: attempt.strikes,
             refunded: Vec::new(),
@@ -137,11 +137,7 @@ fn unavailable(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Del
         let probe_at = attempt.at.plus(wait(1, attempt.key, attempt.retry_after, rules));
         health.state = WebhookState::Down { since: attempt.at, probe_at, probes: 0 };
         let refunded = std::mem::take(&mut health.counted_deliveries);
-        return DeliveryDecision {
-            next: DeliveryStep::Retry(attempt.at),
-            strikes: attempt.strikes,
-            refunded,
-        };
+        return Decision { next: DeliveryStep::Retry(attempt.at), strikes: attempt.strikes, refunded };
     }
     health.counted_deliveries.push(attempt.delivery_id);
     let strikes = attempt.strikes.saturating_add(1);
@@ -153,7 +149,7 @@ fn unavailable(health: &mut Health, attempt: &Attempt<'_>, rules: &Rules) -> Del
     } else {
         retry(attempt, strikes, rules)
     };
-    DeliveryDecision { next, strikes, refunded: Vec::new() }
+    Decision { next, strikes, refunded: Vec::new() }
 }
 
 fn answered(health: &mut Health) {

@@ -52,32 +52,18 @@ impl<'a> Run<'a> {
         to: Timestamp,
         given: Option<Vec<(u64, u64)>>,
     ) -> Self {
-        let open_spans_of = |open| {
-            OpenSpans::of(
-                open,
-                from.minus(Duration::from_hours(24 * 32)),
-                to.plus(Duration::from_hours(24 * 33)),
-            )
-        };
+        // A month before and after, for the share of the first and the last month.
+        let (first, last) =
+            (from.minus(Duration::from_hours(24 * 32)), to.plus(Duration::from_hours(24 * 33)));
         let mut counts = vec![0.0; input.settings.open.len()];
-        let mut visits = vec![Vec::new(); input.users.len()];
         for user in &input.users {
             counts[user.open] += 1.0;
         }
-        let mut conference_ends = BTreeMap::new();
-        for visit in &input.visits {
-            visits[visit.user as usize].push(*visit);
-            let end: &mut i64 = conference_ends.entry(visit.conference).or_default();
-            *end = (*end).max(visit.left.map_or(i64::MAX, Timestamp::as_ms));
-        }
-        for of_user in &mut visits {
-            of_user.sort_by_key(|visit: &Visit| (visit.joined, visit.conference));
-        }
         let mut run = Self {
-            hours: input.settings.open.iter().map(open_spans_of).collect(),
+            hours: input.settings.open.iter().map(|open| OpenSpans::of(open, first, last)).collect(),
             counts,
-            visits,
-            conference_ends,
+            visits: visits_by_user(input),
+            conference_ends: conference_ends(input),
             pacer: Pacer::new(input.settings.clone(), &input.users, from).with_full_cache(),
             next_learning: i64::MAX,
             call_budget: CallBudget { from, until: from, calls: Some(0), used: 0, sweeps: None },
@@ -95,21 +81,27 @@ impl<'a> Run<'a> {
             to: to.as_ms(),
         };
         run.start_month(from.as_ms());
-        match policy {
+        run.start_policy(from);
+        run
+    }
+
+    /// Gives the policy what it may know at the start.
+    fn start_policy(&mut self, from: Timestamp) {
+        match self.policy {
             Policy::Even => {}
             Policy::Auto => {
-                run.sweeper = sweeper::sweeper(input, from);
-                let known: Vec<Visit> = input
+                self.sweeper = sweeper::sweeper(self.input, from);
+                let known: Vec<Visit> = self
+                    .input
                     .visits
                     .iter()
-                    .filter(|visit| run.sweeper.is_none() || input.foreign.contains(&visit.conference))
+                    .filter(|visit| self.sweeper.is_none() || self.input.foreign.contains(&visit.conference))
                     .filter_map(|visit| known_by(visit, from))
                     .collect();
-                run.pacer.learn_from(&known, from);
+                self.pacer.learn_from(&known, from);
             }
-            Policy::Hindsight => run.next_learning = from.as_ms(),
+            Policy::Hindsight => self.next_learning = from.as_ms(),
         }
-        run
     }
 
     /// Starts a month with its calls, or a share of them by its open time in the replay.
@@ -148,6 +140,27 @@ impl<'a> Run<'a> {
     pub(super) fn left(&self) -> u64 {
         self.call_budget.calls.unwrap_or(0).saturating_sub(self.call_budget.used)
     }
+}
+
+fn visits_by_user(input: &ReplayInput) -> Vec<Vec<Visit>> {
+    let mut visits = vec![Vec::new(); input.users.len()];
+    for visit in &input.visits {
+        visits[visit.user as usize].push(*visit);
+    }
+    for of_user in &mut visits {
+        of_user.sort_by_key(|visit: &Visit| (visit.joined, visit.conference));
+    }
+    visits
+}
+
+/// The last leave of each conference, in ms.
+fn conference_ends(input: &ReplayInput) -> BTreeMap<u64, i64> {
+    let mut ends = BTreeMap::new();
+    for visit in &input.visits {
+        let end: &mut i64 = ends.entry(visit.conference).or_default();
+        *end = (*end).max(visit.left.map_or(i64::MAX, Timestamp::as_ms));
+    }
+    ends
 }
 
 /// The part of a visit that the history contains at `now`.

@@ -114,11 +114,11 @@ impl Run<'_> {
             self.polls[change.user as usize].push((at, true));
         }
 
-        let changes: Vec<(u32, PresenceChange)> =
+        let presence: Vec<(u32, PresenceChange)> =
             changed.iter().map(|change| (change.user, change.kind())).collect();
         let alone =
             decision::joined_alone(changed.iter().filter_map(|change| Some((change.is?, change.user))));
-        let decision = decision::decide(true, sweeper.inside.len(), &changes, &alone);
+        let decision = decision::decide(true, sweeper.inside.len(), &presence, &alone);
         let unseen = changed.iter().filter(|change| !decision.polls.contains(&change.user));
         let recheck = Recheck::of(unseen.flat_map(SweptChange::meetings));
         let calls = cost + decision.calls(&recheck);

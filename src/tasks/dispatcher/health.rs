@@ -29,7 +29,7 @@ impl WebhookHealth {
         &self.health
     }
 
-    pub(super) fn state(&self) -> &Standing {
+    pub(super) fn state(&self) -> &WebhookState {
         &self.health.state
     }
 
@@ -107,14 +107,14 @@ impl WebhookHealth {
     }
 
     /// One line where the state is another one than before the answer.
-    fn log(&self, webhook: &WebhookName, was: &Standing, was_in_trouble: bool, answer: &Answer) {
+    fn log(&self, webhook: &WebhookName, was: &WebhookState, was_in_trouble: bool, answer: &Answer) {
         let state = &self.health;
         if state.is_refusing() && !was_in_trouble {
-            tracing::warn!(%webhook, why = state.trouble.as_deref(), "webhook refuses every event");
+            tracing::warn!(%webhook, why = state.last_error.as_deref(), "webhook refuses every event");
         }
-        if state.standing.name() != was.name() {
+        if state.state.name() != was.name() {
             let why = answer.error.as_deref().unwrap_or("accepted");
-            tracing::warn!(%webhook, state = state.standing.name(), why, "webhook state changed");
+            tracing::warn!(%webhook, state = state.state.name(), why, "webhook state changed");
         }
     }
 }

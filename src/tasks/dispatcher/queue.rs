@@ -154,7 +154,7 @@ impl WebhookQueue {
     }
 
     /// An operator's change; `None` once the webhook is retired.
-    pub(super) fn change(&mut self, change: Change, now: Timestamp) -> Option<Changed> {
+    pub(super) fn change(&mut self, change: OperatorAction, now: Timestamp) -> Option<Changed> {
         if self.retired {
             return None;
         }
@@ -248,7 +248,7 @@ impl WebhookQueue {
     fn finish(
         &mut self,
         (ticket, behind): Sending,
-        verdict: &Verdict,
+        verdict: &Decision,
         answer: &Answer,
         at: Timestamp,
     ) -> Finished {
@@ -385,9 +385,7 @@ impl WebhookQueue {
         match *self.health.state() {
             _ if self.retired => false,
             WebhookState::Up => true,
-            WebhookState::Down { .. } => {
-                self.in_flight == 0 && self.waiting.front().is_some_and(|one| one.probe)
-            }
+            WebhookState::Down { .. } => self.in_flight == 0 && self.waiting.front().is_some_and(|d| d.probe),
             WebhookState::Disabled { .. } | WebhookState::Paused { .. } => false,
         }
     }

@@ -107,7 +107,7 @@ impl Queues {
     pub(super) fn change(
         &mut self,
         webhook: &WebhookName,
-        change: Change,
+        change: OperatorAction,
         now: Timestamp,
     ) -> Option<Changed> {
         self.named(webhook)?.change(change, now)
@@ -319,7 +319,7 @@ mod tests {
         assert!(queues.turn(NOW).is_empty(), "it is under way");
         queues.turn_failed(Some(turn));
         let again = queues.turn(NOW);
-        assert!(matches!(again.states[..], [(_, Health { standing: WebhookState::Paused { .. }, .. })]));
+        assert!(matches!(again.states[..], [(_, Health { state: WebhookState::Paused { .. }, .. })]));
     }
 
     #[test]
