@@ -1,31 +1,31 @@
-//! The names things go by: people, conferences, organisations, webhooks, events, visits.
+//! Ids and names: of users, conferences, organisations, webhooks, events and visits.
 //!
-//! Guards: a name is parsed once, where it enters; past that nobody checks it again. Cloning one is a counter.
-//! Deliberately not here: how event and visit ids are made (`presence::event`, `presence::visit`).
+//! Guards: an id is parsed once, where it enters the program, and is valid everywhere else. A clone shares the text.
+//! Deliberately not here: how event and visit ids are made (`presence::fingerprint`).
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// The longest id taken from anywhere, in bytes. DingTalk's are 24 to 33; four times that is generous.
+/// Maximum length of an id, in bytes. DingTalk's ids have 24 to 33.
 pub const MAX_ID_BYTES: usize = 128;
 
-/// Why a name was refused.
+/// Why a text is not an id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// Nothing in it.
+    /// The text is empty.
     #[error("is empty")]
     Empty,
-    /// Over [`MAX_ID_BYTES`].
+    /// The text is longer than [`MAX_ID_BYTES`].
     #[error("is longer than {MAX_ID_BYTES} bytes")]
     TooLong,
-    /// A character that would be trouble in a header, a URL or a log line.
-    #[error("holds {0:?}, which is not allowed there")]
+    /// The character is not allowed, because it is unsafe in a header, a URL or a log line.
+    #[error("contains {0:?}, which is not allowed there")]
     Character(char),
 }
 
-macro_rules! name {
+macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident, $allowed:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Parses one.
+            /// Parses and checks a text.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 if text.is_empty() {
                     return Err(IdError::Empty);
@@ -48,7 +48,7 @@ macro_rules! name {
                 }
             }
 
-            /// The text.
+            /// The id as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -88,50 +88,50 @@ macro_rules! name {
     };
 }
 
-name!(
-    /// A person as one developer organisation sees them (DingTalk "unionId").
+id_type!(
+    /// A user within one developer organisation (DingTalk "unionId").
     UnionId,
     |c| !c.is_control() && !c.is_whitespace()
 );
-name!(
+id_type!(
     /// A meeting (DingTalk "conferenceId", 24 hex digits in every documented example).
     ConferenceId,
     |c| !c.is_control() && !c.is_whitespace()
 );
-name!(
-    /// An organisation, by the operator's name for it; `default` when there is one.
+id_type!(
+    /// The name of an organisation in the config; `default` if the config has only one.
     OrgName,
     |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 );
-name!(
-    /// A webhook, by the operator's name for it. It travels in a header.
+id_type!(
+    /// The name of a webhook in the config. It is sent in a header.
     WebhookName,
     |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
 );
-name!(
-    /// An event's id: `evt_` and base32. Never holds a dot (Standard Webhooks signs `id.timestamp.body`).
+id_type!(
+    /// The id of an event: `evt_` and base32. It has no dot, because Standard Webhooks signs `id.timestamp.body`.
     EventId,
     |c| c.is_ascii_alphanumeric() || c == '_'
 );
-name!(
-    /// A visit's id: `vis_` and base32.
+id_type!(
+    /// The id of a visit: `vis_` and base32.
     VisitId,
     |c| c.is_ascii_alphanumeric() || c == '_'
 );
 
 impl OrgName {
-    /// The name an organisation has when the config names none.
+    /// The name of an organisation without a name in the config.
     pub fn default_name() -> Self {
         Self("default".into())
     }
 }
 
-/// Who somebody is: the same unionId under two organisations is two people.
+/// A user in one organisation. The same unionId in two organisations is two users.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// The organisation.
     pub org: OrgName,
-    /// The person in it.
+    /// The user in the organisation.
     pub union_id: UnionId,
 }
 
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_refused_with_its_reason() {
+    fn an_invalid_id_is_refused_with_its_reason() {
         assert_eq!(UnionId::parse(""), Err(IdError::Empty));
         assert_eq!(UnionId::parse("a b"), Err(IdError::Character(' ')));
         assert_eq!(UnionId::parse(&"x".repeat(129)), Err(IdError::TooLong));

@@ -1,16 +1,17 @@
-//! Characters that are not seen, or that change how others are seen: controls, bidirectional formats, zero widths, fillers.
+//! Invisible characters, and characters that change how others are shown: controls, bidirectional formats, zero widths,
+//! fillers.
 //!
-//! Guards: one list of them for everything that people read; what joins emoji and letters stays. Not here: data for programs
-//! (JSON, stored bodies), which keeps what DingTalk sent.
+//! Guards: one list of them for everything that people read; joiners that emoji and letters need are kept. Deliberately
+//! not here: data for programs (JSON, stored bodies), which keeps what DingTalk sent.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// What stands in place of one.
+/// Replaces each invisible character.
 pub const REPLACEMENT: char = '\u{fffd}';
 
-/// Whether a character is not seen wherever it stands: control characters, line and paragraph separators, and what Unicode
-/// lists as bidirectional formats and as ignorable by default, with the blank Braille pattern.
+/// Whether a character is always invisible: control characters, line and paragraph separators, the characters that
+/// Unicode lists as bidirectional formats or as ignorable by default, and the blank Braille pattern.
 pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -26,8 +27,9 @@ pub fn is_invisible(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}') // tags, selectors
 }
 
-/// The text with [`REPLACEMENT`] for each invisible character, and what `control` gives for each control character and each
-/// separator of lines. As long in characters as before. Joiners and selectors stay where emoji and letters need them.
+/// Replaces each invisible character by [`REPLACEMENT`], and each control character and line separator by the result
+/// of `control`. The number of characters does not change. Joiners and selectors are kept where emoji and letters
+/// need them.
 pub fn replaced(text: &str, control: impl Fn(char) -> char) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
@@ -117,7 +119,7 @@ fn is_emoji(c: char) -> bool {
         || matches!(c, '\u{3297}' | '\u{3299}' | '\u{1f000}'..='\u{1faff}')
 }
 
-/// Scripts in which a joiner is a matter of spelling: Arabic, Persian, those of India.
+/// Scripts whose spelling uses joiners: Arabic, Persian, those of India.
 fn joins(c: char) -> bool {
     matches!(c, '\u{620}'..='\u{6ff}' | '\u{750}'..='\u{77f}' | '\u{900}'..='\u{dff}')
 }
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn emoji_and_spellings_that_need_a_joiner_stay() {
+    fn joiners_that_emoji_and_letters_need_are_kept() {
         for text in [
             "李伟 \u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}",
             "\u{2764}\u{fe0f}\u{200d}\u{1f525} 1\u{fe0f}\u{20e3}",
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn every_character_is_replaced_by_one_or_stays() {
+    fn each_character_is_kept_or_replaced_by_one() {
         for c in '\0'..=char::MAX {
             let shown = shown(&format!("a{c}b"));
             let middle = shown.strip_prefix('a').and_then(|shown| shown.strip_suffix('b')).unwrap();

@@ -1,7 +1,7 @@
-//! A secret that does not print, is wiped when dropped, and is compared in constant time.
+//! A secret that is never printed, is wiped when dropped, and is compared in constant time.
 //!
-//! Guards: `Debug`, `Display` and `Serialize` never show it. Deliberately not here: where secrets come from
-//! (`config::secrets`).
+//! Guards: the type has no `Display` and no `Serialize`, and its `Debug` hides the text. Deliberately not here: where
+//! secrets come from (`config::secrets`).
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -10,17 +10,17 @@ use secrecy::{ExposeSecret, SecretString};
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// Wraps a text; surrounding white space (a file's last newline) is no part of it.
+    /// Wraps a text without the white space around it, such as the last newline of a file.
     pub fn new(text: &str) -> Self {
         Self(SecretString::from(text.trim().to_owned()))
     }
 
-    /// The text itself. Each call is a place to look at in a review.
+    /// The text. Each call needs a review.
     pub fn reveal(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Whether `other` is the same text, in a time that depends on the length of `other` only.
+    /// Whether `other` is the same text. The time it takes depends only on the length of `other`.
     pub fn matches(&self, other: &str) -> bool {
         let (mine, theirs) = (self.reveal().as_bytes(), other.as_bytes());
         let mut differs = usize::from(mine.len() != theirs.len());
@@ -31,7 +31,7 @@ impl Secret {
     }
 }
 
-/// In a time that depends on the length of the other one only.
+/// The time it takes depends only on the length of the other secret.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         self.matches(other.reveal())
@@ -43,12 +43,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_does_not_show_it() {
+    fn debug_hides_the_text() {
         assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
     }
 
     #[test]
-    fn compares_whole_texts() {
+    fn the_whole_text_is_compared() {
         let secret = Secret::new("hunter2\n");
         assert!(secret.matches("hunter2"));
         for other in ["", "hunter", "hunter22", "Hunter2"] {

@@ -1,8 +1,8 @@
 //! Standard Webhooks signatures: HMAC-SHA256 over `id.timestamp.body`.
 //!
-//! Guards: the bytes signed are the bytes sent; a key never prints; a signature is compared in constant time.
-//! Deliberately not here: where keys come from (`config::secrets`), which headers carry what (`webhook`), and how
-//! old a timestamp may be (the receiver's own rule).
+//! Guards: the signed bytes are the sent bytes; a key is never printed; signatures are compared in constant time.
+//! Deliberately not here: where keys come from (`config::secrets`), the headers (`webhook`), the maximum age of a
+//! timestamp, which the receiver decides.
 
 pub mod robot;
 
@@ -14,36 +14,36 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-/// What a signing secret starts with.
+/// Prefix of a signing secret.
 pub const KEY_PREFIX: &str = "whsec_";
 
-/// The fewest and the most bytes of a key (Standard Webhooks, "Signature scheme").
+/// Allowed lengths of a key (Standard Webhooks, "Signature scheme").
 pub const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// What every token of the header starts with: HMAC-SHA256 is version 1.
+/// Prefix of each signature in the header: HMAC-SHA256 is version 1.
 const TOKEN_PREFIX: &str = "v1,";
 
-/// Some tools leave the `=` at the end out; what is left is still unambiguous.
+/// Accepts base64 with and without padding, because some tools leave the padding out.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &ALPHABET,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Why a text is no signing key. Never holds the text.
+/// Why a text is not a signing key. Never contains the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// It does not start with `whsec_`.
+    /// The text does not start with `whsec_`.
     #[error("a signing secret starts with `{KEY_PREFIX}`")]
     Prefix,
-    /// What follows is no base64.
+    /// The rest is not base64.
     #[error("what follows `{KEY_PREFIX}` is not base64")]
     Base64,
-    /// Fewer or more bytes than [`KEY_BYTES`].
+    /// The key has fewer or more bytes than [`KEY_BYTES`] allows.
     #[error("a signing secret holds 24 to 64 bytes, this one {0}")]
     Length(usize),
 }
 
-/// A key to sign and verify with. Cloning it copies its hash state, not a text.
+/// A key for signing and verifying. Holds the hash state of the key, not its text.
 #[derive(Clone)]
 pub struct SigningKey(Hmac<Sha256>);
 
@@ -55,7 +55,7 @@ impl SigningKey {
         if !KEY_BYTES.contains(&bytes.len()) {
             return Err(KeyError::Length(bytes.len()));
         }
-        // HMAC takes a key of any length; the error exists for ciphers that do not.
+        // HMAC accepts a key of any length; the error exists for other algorithms.
         Hmac::new_from_slice(&bytes).map(Self).map_err(|_| KeyError::Length(bytes.len()))
     }
 
@@ -76,8 +76,8 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The value of `webhook-signature`: one `v1,` token a key, in the order of `keys` (newest first), one space between.
-/// Empty without keys: then the header is left out.
+/// The value of `webhook-signature`: one `v1,` signature for each key, in the order of `keys` (newest first),
+/// separated by a space. Empty without keys; the header is then left out.
 pub fn sign(keys: &[SigningKey], id: &str, timestamp_seconds: i64, body: &[u8]) -> String {
     let mut header = String::with_capacity(keys.len() * 48);
     for key in keys {
@@ -90,7 +90,7 @@ pub fn sign(keys: &[SigningKey], id: &str, timestamp_seconds: i64, body: &[u8]) 
     header
 }
 
-/// Whether any token of `header` is the signature by any of `keys`. Tokens of other versions are passed over.
+/// Whether any signature in `header` is made with any of `keys`. Ignores signatures of other versions.
 pub fn verify(keys: &[SigningKey], id: &str, timestamp_seconds: i64, body: &[u8], header: &str) -> bool {
     header
         .split_ascii_whitespace()
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn while_a_secret_is_rotated_both_signatures_are_there_newest_first() {
+    fn during_a_rotation_the_header_has_both_signatures_newest_first() {
         let (new, old) = (key(1, 32), SigningKey::parse(SECRET).unwrap());
         let header = sign(&[new.clone(), old.clone()], ID, 1_649_367_553, BODY);
         let tokens: Vec<&str> = header.split(' ').collect();
@@ -136,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_key_there_is_nothing_to_send_and_nothing_verifies() {
+    fn without_a_key_the_header_is_empty_and_verification_fails() {
         assert_eq!(sign(&[], ID, 1, BODY), "");
         assert!(!verify(&[], ID, 1_649_367_553, BODY, SIGNED));
     }
 
     #[test]
-    fn tokens_of_other_versions_and_rubbish_are_passed_over() {
+    fn other_versions_and_invalid_signatures_are_ignored() {
         let keys = [SigningKey::parse(SECRET).unwrap()];
         for (header, holds) in [
             (format!("v1a,AAAA {SIGNED}"), true),

@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail, ensure};
 use presenced::clock::{Clock, SystemClock};
 use presenced::ids::{EventId, Identity, OrgName, UnionId, WebhookName};
-use presenced::presence::belief::Belief;
-use presenced::presence::event::{Draft, EventType};
+use presenced::presence::event::{EventType, NewEvent};
 use presenced::presence::system::{AlertName, system_alert};
+use presenced::presence::user_state::UserState;
 use presenced::store::{Enrolled, Enrolment, Outgoing, Recording, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -93,7 +93,7 @@ fn recording(person: &Enrolled, n: usize, webhooks: &Arc<[WebhookName]>) -> Resu
     let summary = "x".repeat(800);
     let base =
         system_alert("urn:presenced:bench", None, AlertName::Upstream, true, &summary, SystemClock.now(), 0);
-    let draft = Draft {
+    let draft = NewEvent {
         id: EventId::parse(&format!("evt_{made_us:020}x{n}"))?,
         event_type: EventType::ParticipantJoined,
         identity: Some(person.identity.clone()),
@@ -103,7 +103,7 @@ fn recording(person: &Enrolled, n: usize, webhooks: &Arc<[WebhookName]>) -> Resu
         person_id: person.person_id,
         org: person.identity.org.clone(),
         snapshot: None,
-        belief: Belief::default(),
+        belief: UserState::default(),
         visits: Vec::new(),
         events: vec![Outgoing { draft, webhooks: Arc::clone(webhooks) }],
         watched: true,

@@ -16,9 +16,9 @@ use anyhow::{Context, Result, bail};
 use presenced::clock::{Clock, SystemClock};
 use presenced::ids::{ConferenceId, EventId, Identity, OrgName, UnionId, VisitId, WebhookName};
 use presenced::presence::attendance::Role;
-use presenced::presence::belief::Belief;
-use presenced::presence::event::{Draft, Envelope, EventType};
+use presenced::presence::event::{Envelope, EventType, NewEvent};
 use presenced::presence::system::{AlertName, system_alert};
+use presenced::presence::user_state::UserState;
 use presenced::presence::visit::{Basis, Visit};
 use presenced::store::{Enrolled, Enrolment, NewSnapshot, Outgoing, Recording, Store};
 use serde::{Deserialize, Serialize};
@@ -150,7 +150,7 @@ async fn recordings(store: Store, person: Enrolled, with_visit: bool, written: R
                 meetings: 1,
                 body: facts.answer,
             }),
-            belief: Belief::default(),
+            belief: UserState::default(),
             visits: if with_visit { vec![visit(&facts.draft, turn)?] } else { Vec::new() },
             watched: true,
             looked_at: Some(facts.draft.time),
@@ -255,7 +255,7 @@ struct Facts {
     /// Of some 500 bytes.
     answer: String,
     /// With a body of some 1,200 bytes.
-    draft: Draft,
+    draft: NewEvent,
 }
 
 impl Facts {
@@ -270,7 +270,7 @@ impl Facts {
             SystemClock.now(),
             0,
         );
-        let draft = Draft {
+        let draft = NewEvent {
             id: EventId::parse(&format!("evt_{}", number(person.person_id, turn)))?,
             event_type: EventType::ParticipantJoined,
             identity: Some(person.identity.clone()),
@@ -282,7 +282,7 @@ impl Facts {
     }
 }
 
-fn visit(draft: &Draft, turn: u32) -> Result<Visit> {
+fn visit(draft: &NewEvent, turn: u32) -> Result<Visit> {
     Ok(Visit {
         id: VisitId::parse(&draft.id.as_str().replace("evt_", "vis_"))?,
         conference_id: draft.conference_id.clone().context("it has one")?,

@@ -11,10 +11,10 @@ use anyhow::{Context, Result};
 use presenced::clock::{Clock, ManualClock};
 use presenced::ids::{ConferenceId, Identity, OrgName, UnionId, WebhookName};
 use presenced::presence::attendance::{AttendStatus, Attendance, Role};
-use presenced::presence::belief::Belief;
-use presenced::presence::diff::{self, Rules};
-use presenced::presence::event::{Card, EventType};
+use presenced::presence::diff::{self, DiffRules};
+use presenced::presence::event::{EventType, UserInfo};
 use presenced::presence::observation::{Entry, Evidence, Observation};
+use presenced::presence::user_state::UserState;
 use presenced::store::{Enrolment, NewSnapshot, Outgoing, Recording, Store, Stretch};
 use presenced::time::Timestamp;
 
@@ -25,8 +25,8 @@ const MEETINGS: [(u64, u64); 2] = [(10, 11), (14, 16)];
 
 struct Person {
     row: i64,
-    card: Card,
-    belief: Belief,
+    card: UserInfo,
+    belief: UserState,
 }
 
 pub(crate) struct Company {
@@ -41,7 +41,7 @@ impl Company {
         let mut cards = Vec::with_capacity(count);
         for n in 0..count {
             let union_id = UnionId::parse(&format!("2iPOLbpUNMLzB5Luwgg{n:0>10}"))?;
-            cards.push(Card {
+            cards.push(UserInfo {
                 identity: Identity { org: OrgName::default_name(), union_id },
                 name: format!("Person {n}"),
                 groups: vec!["ops".to_owned()],
@@ -181,9 +181,9 @@ impl Person {
         store: &Store,
         webhooks: &Arc<[WebhookName]>,
     ) -> Result<Recording> {
-        let rules = Rules { leave_after_misses: 2, first_poll_silent: false };
+        let rules = DiffRules { leave_after_misses: 2, first_poll_silent: false };
         let outcome = diff::observe(&self.belief, observation, &self.card, store.source(), &rules);
-        self.belief = outcome.belief.clone();
+        self.belief = outcome.state.clone();
         let told = |kind| matches!(kind, EventType::ParticipantJoined | EventType::ParticipantLeft);
         let events = outcome.events.into_iter().map(|draft| Outgoing {
             webhooks: if told(draft.event_type) { Arc::clone(webhooks) } else { Arc::new([]) },
@@ -198,7 +198,7 @@ impl Person {
                 meetings: u32::try_from(observation.entries.len())?,
                 body: serde_json::to_string(&observation.entries)?,
             }),
-            belief: outcome.belief,
+            belief: outcome.state,
             visits: outcome.visits,
             events: events.collect(),
             watched: true,

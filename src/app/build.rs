@@ -17,8 +17,8 @@ use crate::config::secrets::{self, SecretError, SecretSource};
 use crate::config::{Cadence, Config, Text, User};
 use crate::control::{self, Endpoint};
 use crate::net::ClientError;
-use crate::presence::diff::Rules;
-use crate::presence::event::Card;
+use crate::presence::diff::DiffRules;
+use crate::presence::event::UserInfo;
 use crate::secret::Secret;
 use crate::store::{Sound, Store, StoreError};
 use crate::tasks::alerts_webhook::WebhookAlerts;
@@ -239,7 +239,7 @@ async fn secret(what: impl Fn() -> String, source: &SecretSource) -> Result<Secr
 
 pub(super) fn settings(config: &Config) -> Settings {
     Settings {
-        rules: Rules {
+        rules: DiffRules {
             leave_after_misses: config.poll.leave_after_misses,
             first_poll_silent: config.poll.first_poll_silent,
         },
@@ -266,8 +266,8 @@ pub(super) fn assignments(config: &Config) -> Vec<Assignment> {
         .collect()
 }
 
-fn card(user: &User, store_nick: bool) -> Card {
-    Card {
+fn card(user: &User, store_nick: bool) -> UserInfo {
+    UserInfo {
         identity: user.identity.clone(),
         name: user.name.clone(),
         groups: user.groups.clone(),

@@ -209,7 +209,7 @@ fn pattern(raw: Raw<'_>) -> Result<String, Trouble> {
         return Ok(text);
     }
     let patterns = ["*", "meeting.*", "user.*", "watch.*", "system.*", "webhook.*"];
-    let help = match nearest(&text, names().chain(patterns)).or_else(|| EventType::meant_by(&text)) {
+    let help = match nearest(&text, names().chain(patterns)).or_else(|| EventType::suggestion_for(&text)) {
         Some(near) if !text.is_empty() => format!("did you mean `{near}`?"),
         _ => "for example `meeting.participant_joined`, `meeting.*` or `*`".to_owned(),
     };

@@ -1,27 +1,27 @@
-//! What a DingTalk group robot is told: one event, or a digest of several.
+//! The request body of a DingTalk group robot: one event, or a digest of several.
 //!
-//! Guards: at most [`MAX_BYTES`], whatever names and summaries hold; `msgUuid` is the caller's, so that a message sent
-//! again is the same message. Deliberately not here: signing (`signature::robot`), the limit of twenty a minute
-//! (`policy::robot`).
+//! Guards: at most [`MAX_BYTES`], whatever names and summaries contain. The caller gives the `msgUuid`, so that a
+//! repeated request is the same message. Deliberately not here: signing (`signature::robot`), the limit of 20 messages
+//! a minute (`policy::robot`).
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::sentence::Told;
+use super::sentence::StoredEvent;
 use super::style::{Language, Style};
 use super::text::{cut, for_markdown};
 
-/// The largest request a robot takes.
+/// Maximum length of a request that DingTalk accepts.
 pub const MAX_BYTES: usize = 20_000;
 
-/// The most events one digest tells; as many fit for sure when names are not absurd.
-pub const MOST_EVENTS: usize = 50;
+/// Maximum number of events in a digest. With names of usual length all of them fit.
+pub const MAX_EVENTS: usize = 50;
 
-/// Bytes of a title: what a phone's notification shows.
+/// Maximum length of a title, which a phone shows in its notification.
 const TITLE_BYTES: usize = 240;
 
-/// Bytes of a line of a digest.
+/// Maximum length of a line of a digest.
 const LINE_BYTES: usize = 320;
 
 #[derive(Serialize)]
@@ -39,7 +39,7 @@ struct Markdown<'a> {
     text: &'a str,
 }
 
-/// Nobody is called: telling who is in a meeting is no reason to ring everybody's phone.
+/// Mentions no one: who is in a meeting is no reason for a notification on every phone.
 #[derive(Serialize)]
 struct At {
     #[serde(rename = "atMobiles")]
@@ -50,32 +50,32 @@ struct At {
     all: bool,
 }
 
-/// The request's body for some events, at least one.
+/// The body for `bodies`, which must not be empty.
 pub fn message(uuid: &str, bodies: &[&[u8]], style: Style) -> Vec<u8> {
-    let told: Vec<Told> = bodies.iter().map(|body| Told::read(body)).collect();
-    let (title, text) = match told.as_slice() {
+    let event: Vec<StoredEvent> = bodies.iter().map(|body| StoredEvent::read(body)).collect();
+    let (title, text) = match event.as_slice() {
         [one] => single(one, style),
         several => digest(several, style),
     };
     let at = At { mobiles: [], user_ids: [], all: false };
     let body = Body { msgtype: "markdown", markdown: Markdown { title: &title, text: &text }, at, uuid };
-    // Cannot fail: no map, no writer that could refuse.
+    // Cannot fail: there is no map, and a vector accepts every write.
     serde_json::to_vec(&body).expect("a message is plain JSON")
 }
 
-fn single(told: &Told, style: Style) -> (String, String) {
-    let sentence = for_markdown(&told.sentence(style));
+fn single(event: &StoredEvent, style: Style) -> (String, String) {
+    let sentence = for_markdown(&event.sentence(style));
     let title = cut(&sentence, TITLE_BYTES);
     let mut text = format!("#### {}\n", cut(&sentence, 4 * LINE_BYTES));
     let words = match style.language {
-        Language::En => ["Meeting", "Organisation", "Noticed"],
+        Language::En => ["Meeting", "Organisation", "Observed"],
         Language::Zh => ["会议", "组织", "获知时间"],
     };
-    let meeting = told.data.meeting.as_ref().map(|meeting| meeting.conference_id.clone());
-    let org = told.data.org.clone().filter(|org| org != "default");
-    let noticed =
-        told.data.timing.late.then(|| style.clock(&told.data.timing.observed_at, &told.recordedtime));
-    for (word, value) in words.into_iter().zip([meeting, org, noticed]) {
+    let meeting = event.data.meeting.as_ref().map(|meeting| meeting.conference_id.clone());
+    let org = event.data.org.clone().filter(|org| org != "default");
+    let observed =
+        event.data.timing.late.then(|| style.clock(&event.data.timing.observed_at, &event.recordedtime));
+    for (word, value) in words.into_iter().zip([meeting, org, observed]) {
         if let Some(value) = value {
             // Writing to a String cannot fail.
             let _ = write!(text, "\n- {word}: {}", cut(&for_markdown(&value), LINE_BYTES));
@@ -84,20 +84,20 @@ fn single(told: &Told, style: Style) -> (String, String) {
     (title, text)
 }
 
-fn digest(several: &[Told], style: Style) -> (String, String) {
-    /// For everything around the lines, and the line that says how many more there are.
+fn digest(several: &[StoredEvent], style: Style) -> (String, String) {
+    /// Reserved for everything around the lines, and for the line with the number of events left out.
     const REST_BYTES: usize = 1_000;
     let (first, title) =
-        (several.first().map(|told| told.sentence(style)).unwrap_or_default(), several.len());
+        (several.first().map(|event| event.sentence(style)).unwrap_or_default(), several.len());
     let title = match style.language {
         Language::En => format!("{title} events"),
         Language::Zh => format!("{title} 条消息"),
     };
     let mut text = format!("#### {title}\n");
     let (mut bytes, mut shown) = (REST_BYTES, 0);
-    for told in several {
-        let line = format!("\n- {}", cut(&for_markdown(&told.sentence(style)), LINE_BYTES));
-        // What it takes inside JSON, where a quotation mark takes two.
+    for event in several {
+        let line = format!("\n- {}", cut(&for_markdown(&event.sentence(style)), LINE_BYTES));
+        // Length inside JSON, where an escaped character takes two bytes.
         bytes += line.len() + line.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n')).count();
         if bytes > MAX_BYTES {
             break;
@@ -143,23 +143,23 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_too_long_says_how_many_more_there_are() {
+    fn a_digest_that_is_too_long_gives_the_number_of_events_left_out() {
         let name = "王\\\"".repeat(500);
         let body = sample::body("meeting.participant_joined").unwrap().replace("Li Wei", &name);
-        let made = message("bat_1", &vec![body.as_bytes(); MOST_EVENTS], STYLES[0]);
+        let made = message("bat_1", &vec![body.as_bytes(); MAX_EVENTS], STYLES[0]);
         assert!(made.len() <= MAX_BYTES, "{}", made.len());
         assert!(String::from_utf8(made).unwrap().contains(" more\""));
     }
 
     #[test]
-    fn a_full_digest_of_usual_names_leaves_nobody_out() {
+    fn a_full_digest_of_usual_names_leaves_no_event_out() {
         let body = sample::body("meeting.participant_left")
             .unwrap()
             .replace("Li Wei", "Wolfeschlegelsteinhausen (王小明)");
         for style in STYLES {
-            let made = message("bat_1", &vec![body.as_bytes(); MOST_EVENTS], style);
+            let made = message("bat_1", &vec![body.as_bytes(); MAX_EVENTS], style);
             let made: serde_json::Value = serde_json::from_slice(&made).unwrap();
-            assert_eq!(made["markdown"]["text"].as_str().unwrap().lines().count(), MOST_EVENTS + 2);
+            assert_eq!(made["markdown"]["text"].as_str().unwrap().lines().count(), MAX_EVENTS + 2);
         }
     }
 
@@ -168,7 +168,7 @@ mod tests {
 
         #[test]
         fn no_event_makes_a_message_too_long(
-            name in any::<String>(), times in 1usize..60, meeting in any::<String>(), count in 1usize..=MOST_EVENTS,
+            name in any::<String>(), times in 1usize..60, meeting in any::<String>(), count in 1usize..=MAX_EVENTS,
         ) {
             let event = serde_json::json!({
                 "type": "meeting.participant_joined", "time": name, "data": {

@@ -1,17 +1,17 @@
-//! One event of every type, as it is sent: what templates are tried with before anything happens.
+//! One sample event of each type, as it is sent. The config check renders templates with them.
 //!
-//! Guards: there is a sample for every type; an integration test holds them against what the program makes.
-//! Deliberately not here: the catalogue (`presence::event`), which this floor does not know.
+//! Guards: every type has a sample; an integration test compares the samples with real events. Deliberately not here:
+//! the list of types (`presence::event`), which this module must not use.
 
-/// The bodies, one a line, in the catalogue's order.
+/// One body a line, in the order of the documented types.
 const BODIES: &str = include_str!("samples.jsonl");
 
-/// All of them.
+/// All samples.
 pub fn bodies() -> impl Iterator<Item = &'static str> {
     BODIES.lines()
 }
 
-/// The body of an event of this type.
+/// The sample of this type.
 pub fn body(event_type: &str) -> Option<&'static str> {
     bodies().find(|body| {
         body.split_once(r#""type":""#)
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_is_found_by_its_whole_type() {
+    fn only_the_whole_name_of_a_type_finds_its_sample() {
         assert_eq!(bodies().count(), 14);
         for body in bodies() {
             let event: serde_json::Value = serde_json::from_str(body).unwrap();

@@ -1,7 +1,8 @@
-//! An event as one sentence, in English or Chinese.
+//! Renders an event as one sentence, in English or Chinese.
 //!
-//! Guards: every type of the catalogue has words of its own; what the event does not know is not said; plain text
-//! without markup, in which nothing is invisible or turns the reading direction. Deliberately not here: escaping for a certain receiver (`text`), layout (`robot`, templates).
+//! Guards: each type of event has its own sentence; a value that the event does not have is left out; the sentence is
+//! plain text without markup, invisible or direction-changing characters. Deliberately not here: escaping for a
+//! receiver (`text`), layout (`robot`, templates).
 
 use std::fmt::Write as _;
 
@@ -10,69 +11,57 @@ use serde::Deserialize;
 use super::style::{Language, Style};
 use super::text::one_line;
 
-/// What of a stored event is told to people. Whatever is missing is passed over.
+/// The members of a stored event that messages use. Missing members have defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Told {
-    /// The type's name.
+pub(super) struct StoredEvent {
     #[serde(rename = "type")]
-    pub event_type: String,
+    pub(super) event_type: String,
     /// `org/unionId`.
-    pub subject: String,
-    /// When it happened.
-    pub time: String,
-    /// When it was written down.
-    pub recordedtime: String,
-    /// The rest.
-    pub data: Data,
+    pub(super) subject: String,
+    pub(super) time: String,
+    /// Time of the commit.
+    pub(super) recordedtime: String,
+    pub(super) data: Data,
 }
 
-/// What is used of `data`.
+/// The members of `data` that messages use.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Data {
-    /// The organisation.
-    pub org: Option<String>,
-    /// Whom it is about.
-    pub user: Option<User>,
-    /// Where.
-    pub meeting: Option<Meeting>,
-    /// Since when, until when.
-    pub visit: Option<Visit>,
-    /// What it leads to.
-    pub presence: Option<Presence>,
-    /// How well the time is known.
-    pub timing: Timing,
-    /// Why nobody looked.
-    pub cause: Option<String>,
-    /// When nobody looked.
-    pub gap: Option<Gap>,
-    /// The daemon's own trouble.
-    pub alert: Option<Alert>,
-    /// What differs.
-    pub changes: Changes,
+pub(super) struct Data {
+    pub(super) org: Option<String>,
+    pub(super) user: Option<User>,
+    pub(super) meeting: Option<Meeting>,
+    pub(super) visit: Option<Visit>,
+    pub(super) presence: Option<Presence>,
+    /// When the change was observed.
+    pub(super) timing: Timing,
+    /// The cause of a gap.
+    pub(super) cause: Option<String>,
+    /// The interval that was not observed.
+    pub(super) gap: Option<Gap>,
+    pub(super) alert: Option<Alert>,
+    pub(super) changes: Changes,
 }
 
 /// `data.user`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct User {
-    /// By the config.
-    pub name: String,
+pub(super) struct User {
+    pub(super) name: String,
 }
 
 /// `data.meeting`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Meeting {
-    /// Which.
-    pub conference_id: String,
+pub(super) struct Meeting {
+    pub(super) conference_id: String,
 }
 
 /// `data.visit`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Visit {
+pub(super) struct Visit {
     rejoin: bool,
     left_reason: Option<String>,
     duration_ms: Option<i64>,
@@ -81,24 +70,23 @@ pub struct Visit {
 /// `data.presence`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Presence {
+pub(super) struct Presence {
     in_meeting: Option<bool>,
 }
 
 /// `data.timing`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Timing {
-    /// When it was noticed.
-    pub observed_at: String,
-    /// Only after a while.
-    pub late: bool,
+pub(super) struct Timing {
+    pub(super) observed_at: String,
+    /// The daemon learned of the change only some time after it happened.
+    pub(super) late: bool,
 }
 
 /// `data.gap`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Gap {
+pub(super) struct Gap {
     from: String,
     to: String,
 }
@@ -106,7 +94,7 @@ pub struct Gap {
 /// `data.alert`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Alert {
+pub(super) struct Alert {
     name: String,
     state: String,
     summary: String,
@@ -115,7 +103,7 @@ pub struct Alert {
 /// `data.changes`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Changes {
+pub(super) struct Changes {
     role: Option<Changed>,
     joined_at: Option<Changed>,
     left_at: Option<Changed>,
@@ -125,26 +113,26 @@ pub struct Changes {
 /// A member of `data.changes`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Changed {
+pub(super) struct Changed {
     from: Option<String>,
     to: Option<String>,
 }
 
-impl Told {
-    /// Reads a stored body. One that does not parse is told by what it lacks: nothing is known about it.
-    pub fn read(body: &[u8]) -> Self {
+impl StoredEvent {
+    /// Parses a stored body. A body that does not parse gives an empty event.
+    pub(super) fn read(body: &[u8]) -> Self {
         serde_json::from_slice(body).unwrap_or_default()
     }
 
-    /// The sentence, on one line.
-    pub fn sentence(&self, style: Style) -> String {
+    /// The sentence on one line.
+    pub(super) fn sentence(&self, style: Style) -> String {
         one_line(&match style.language {
             Language::En => self.english(style),
             Language::Zh => self.chinese(style),
         })
     }
 
-    fn who(&self) -> &str {
+    fn name(&self) -> &str {
         match &self.data.user {
             Some(user) if !user.name.is_empty() => &user.name,
             _ => self.subject.rsplit('/').next().unwrap_or_default(),
@@ -163,7 +151,7 @@ impl Told {
         self.data.visit.as_ref().is_some_and(|visit| visit.rejoin)
     }
 
-    fn stayed(&self, style: Style) -> Option<String> {
+    fn duration(&self, style: Style) -> Option<String> {
         Some(style.length(self.data.visit.as_ref()?.duration_ms?))
     }
 
@@ -171,12 +159,12 @@ impl Told {
         self.data.presence.as_ref().and_then(|presence| presence.in_meeting)
     }
 
-    fn between(&self, style: Style) -> (String, String) {
+    fn gap(&self, style: Style) -> (String, String) {
         let gap = self.data.gap.clone().unwrap_or_default();
         (self.clock(style, &gap.from), self.clock(style, &gap.to))
     }
 
-    /// The times that moved, with the words for a join, for a leave, and for what they are not.
+    /// The corrected times. `[joined, left, not]`: the words for a join, for a leave, and before the old time.
     fn corrections(&self, style: Style, [joined, left, not]: [&str; 3]) -> String {
         let changes = &self.data.changes;
         let mut text = String::new();
@@ -193,132 +181,136 @@ impl Told {
     }
 
     fn english(&self, style: Style) -> String {
-        let (who, at) = (self.who(), self.clock(style, &self.time));
+        let (name, at) = (self.name(), self.clock(style, &self.time));
         match self.event_type.as_str() {
             "meeting.participant_joined" if self.is_rejoin() => {
-                format!("{who} came back into a meeting at {at}")
+                format!("{name} rejoined a meeting at {at}")
             }
-            "meeting.participant_joined" => format!("{who} joined a meeting at {at}"),
+            "meeting.participant_joined" => format!("{name} joined a meeting at {at}"),
             "meeting.participant_left" => {
-                let after = self.stayed(style).map_or_else(String::new, |stayed| format!(" after {stayed}"));
+                let after =
+                    self.duration(style).map_or_else(String::new, |duration| format!(" after {duration}"));
                 let why = match self.left_reason() {
                     "removed" => ", removed by the host",
                     "meeting_ended" => ", the meeting ended",
-                    "vanished" => ", as DingTalk lists it no more",
-                    "rejoined" => ", and came in anew",
-                    "unobserved" => ", while nobody looked",
-                    "unwatched" => ", or not yet: nobody watches any more",
+                    "vanished" => ", no longer listed by DingTalk",
+                    "rejoined" => ", then rejoined",
+                    "unobserved" => ", during a gap in polling",
+                    "unwatched" => ", or is still in it: no longer watched",
                     _ => "",
                 };
-                format!("{who} left a meeting at {at}{after}{why}")
+                format!("{name} left a meeting at {at}{after}{why}")
             }
-            "meeting.participant_join_failed" => format!("{who} did not take a call into a meeting at {at}"),
-            "meeting.participant_invited" => format!("{who} was invited to a meeting at {at}"),
+            "meeting.participant_join_failed" => {
+                format!("{name} did not answer the call to a meeting at {at}")
+            }
+            "meeting.participant_invited" => format!("{name} was invited to a meeting at {at}"),
             "meeting.participant_role_changed" => match &self.data.changes.role {
                 Some(Changed { from: Some(from), to: Some(to) }) => {
                     format!(
-                        "{who} is {} of a meeting now ({at}), was {}",
+                        "{name} is now {} of a meeting ({at}), previously {}",
                         english_role(to),
                         english_role(from)
                     )
                 }
-                _ => format!("{who} has another role in a meeting now ({at})"),
+                _ => format!("{name} has a new role in a meeting ({at})"),
             },
             "meeting.participant_corrected" => {
                 let words = [": joined at", ": left at", ", not"];
-                format!("Correction about {who}{}", self.corrections(style, words))
+                format!("Correction for {name}{}", self.corrections(style, words))
             }
             "user.presence_changed" | "user.presence_snapshot" => match self.in_meeting() {
-                Some(true) => format!("{who} is in a meeting ({at})"),
-                Some(false) => format!("{who} is not in a meeting ({at})"),
-                None => format!("It is not known whether {who} is in a meeting ({at})"),
+                Some(true) => format!("{name} is in a meeting ({at})"),
+                Some(false) => format!("{name} is not in a meeting ({at})"),
+                None => format!("Presence of {name} is unknown ({at})"),
             },
             "watch.stale" => {
-                format!("{who} could not be looked at for too long; presence is not known ({at})")
+                format!("No successful poll of {name} for too long; presence is unknown ({at})")
             }
             "watch.recovered" => {
-                let (from, to) = self.between(style);
-                format!("{who} can be looked at again; not so from {from} to {to}")
+                let (from, to) = self.gap(style);
+                format!("Polling {name} works again; presence was not observed from {from} to {to}")
             }
-            "watch.rejected" => format!("DingTalk knows no {who} ({at})"),
+            "watch.rejected" => format!("DingTalk has no user {name} ({at})"),
             "system.gap" => {
-                let (from, to) = self.between(style);
+                let (from, to) = self.gap(style);
                 let why = match self.data.cause.as_deref() {
                     Some("restart") => " (restart)",
                     Some("upstream") => " (DingTalk did not answer)",
-                    Some("throttled") => " (DingTalk wanted fewer calls)",
+                    Some("throttled") => " (calls were limited)",
                     _ => "",
                 };
-                format!("Nobody was looked at from {from} to {to}{why}")
+                format!("No user was polled from {from} to {to}{why}")
             }
             "system.alert" => {
                 let alert = self.data.alert.clone().unwrap_or_default();
-                let state = if alert.state == "resolved" { "over" } else { "ALERT" };
+                let state = if alert.state == "resolved" { "RESOLVED" } else { "ALERT" };
                 format!("{state}: {} ({})", alert.summary, alert.name)
             }
-            "webhook.test" => format!("A test message of presenced, made at {at}"),
+            "webhook.test" => format!("Test message from presenced at {at}"),
             other => format!("{other} ({at})"),
         }
     }
 
     fn chinese(&self, style: Style) -> String {
-        let (who, at) = (self.who(), self.clock(style, &self.time));
+        let (name, at) = (self.name(), self.clock(style, &self.time));
         match self.event_type.as_str() {
-            "meeting.participant_joined" if self.is_rejoin() => format!("{who} 于 {at} 重新加入会议"),
-            "meeting.participant_joined" => format!("{who} 于 {at} 加入会议"),
+            "meeting.participant_joined" if self.is_rejoin() => format!("{name} 于 {at} 重新加入会议"),
+            "meeting.participant_joined" => format!("{name} 于 {at} 加入会议"),
             "meeting.participant_left" => {
-                let stayed = self.stayed(style).map_or_else(String::new, |stayed| format!(",在会 {stayed}"));
+                let duration =
+                    self.duration(style).map_or_else(String::new, |duration| format!("，在会 {duration}"));
                 let why = match self.left_reason() {
-                    "removed" => "(被移出)",
-                    "meeting_ended" => "(会议结束)",
-                    "vanished" => "(已不在会议列表中)",
-                    "rejoined" => "(随后重新加入)",
-                    "unobserved" => "(发生在无人查看期间)",
-                    "unwatched" => "(已不再关注此人)",
+                    "removed" => "（被移出）",
+                    "meeting_ended" => "（会议结束）",
+                    "vanished" => "（已不在会议列表中）",
+                    "rejoined" => "（随后重新加入）",
+                    "unobserved" => "（发生在轮询中断期间）",
+                    "unwatched" => "（已停止关注，可能仍在会议中）",
                     _ => "",
                 };
-                format!("{who} 于 {at} 离开会议{stayed}{why}")
+                format!("{name} 于 {at} 离开会议{duration}{why}")
             }
-            "meeting.participant_join_failed" => format!("{who} 于 {at} 未接听入会邀请"),
-            "meeting.participant_invited" => format!("{who} 于 {at} 被邀请入会"),
+            "meeting.participant_join_failed" => format!("{name} 于 {at} 未接听入会邀请"),
+            "meeting.participant_invited" => format!("{name} 于 {at} 被邀请入会"),
             "meeting.participant_role_changed" => match &self.data.changes.role {
                 Some(Changed { from: Some(from), to: Some(to) }) => {
-                    format!("{who} 于 {at} 由{}变为{}", chinese_role(from), chinese_role(to))
+                    format!("{name} 的会议角色于 {at} 由{}变为{}", chinese_role(from), chinese_role(to))
                 }
-                _ => format!("{who} 于 {at} 会议角色有变"),
+                _ => format!("{name} 的会议角色于 {at} 有变"),
             },
             "meeting.participant_corrected" => {
-                let words = [" 加入时间为", " 离开时间为", ",而非"];
-                format!("更正:{who}{}", self.corrections(style, words))
+                let words = [" 加入时间为", " 离开时间为", "，而非"];
+                format!("更正：{name}{}", self.corrections(style, words))
             }
             "user.presence_changed" | "user.presence_snapshot" => match self.in_meeting() {
-                Some(true) => format!("{who} 正在会议中({at})"),
-                Some(false) => format!("{who} 不在会议中({at})"),
-                None => format!("{who} 是否在会议中未知({at})"),
+                Some(true) => format!("{name} 正在会议中（{at}）"),
+                Some(false) => format!("{name} 不在会议中（{at}）"),
+                None => format!("{name} 是否在会议中未知（{at}）"),
             },
-            "watch.stale" => format!("{who} 的状态过久未能更新,目前未知({at})"),
+            "watch.stale" => format!("{name} 的状态长时间未能更新，目前未知（{at}）"),
             "watch.recovered" => {
-                let (from, to) = self.between(style);
-                format!("{who} 的状态已恢复更新,{from} 至 {to} 期间未知")
+                let (from, to) = self.gap(style);
+                format!("{name} 的状态已恢复更新，{from} 至 {to} 期间未知")
             }
-            "watch.rejected" => format!("钉钉中没有 {who}({at})"),
+            "watch.rejected" => format!("钉钉中没有用户 {name}（{at}）"),
             "system.gap" => {
-                let (from, to) = self.between(style);
+                let (from, to) = self.gap(style);
                 let why = match self.data.cause.as_deref() {
-                    Some("restart") => "(重新启动)",
-                    Some("upstream") => "(钉钉无响应)",
-                    Some("throttled") => "(钉钉限流)",
+                    Some("restart") => "（重新启动）",
+                    Some("upstream") => "（钉钉无响应）",
+                    Some("throttled") => "（调用受限）",
                     _ => "",
                 };
-                format!("{from} 至 {to} 期间未查看任何人{why}")
+                format!("{from} 至 {to} 期间未轮询任何用户{why}")
             }
             "system.alert" => {
                 let alert = self.data.alert.clone().unwrap_or_default();
-                let state = if alert.state == "resolved" { "恢复" } else { "告警" };
-                format!("{state}:{}({})", alert.summary, alert.name)
+                let state = if alert.state == "resolved" { "已恢复" } else { "告警" };
+                format!("{state}：{}（{}）", alert.summary, alert.name)
             }
-            "webhook.test" => format!("presenced 测试消息,{at}"),
-            other => format!("{other}({at})"),
+            "webhook.test" => format!("presenced 测试消息，{at}"),
+            other => format!("{other}（{at}）"),
         }
     }
 }
@@ -357,9 +349,9 @@ mod tests {
     fn every_type_in_both_languages() {
         let mut lines = Vec::new();
         for body in sample::bodies() {
-            let told = Told::read(body.as_bytes());
-            lines.push(format!("# {}", told.event_type));
-            lines.extend(STYLES.map(|style| told.sentence(style)));
+            let event = StoredEvent::read(body.as_bytes());
+            lines.push(format!("# {}", event.event_type));
+            lines.extend(STYLES.map(|style| event.sentence(style)));
         }
         insta::assert_snapshot!(lines.join("\n"));
     }
@@ -370,18 +362,20 @@ mod tests {
         let reasons = ["left", "removed", "meeting_ended", "vanished", "rejoined", "unobserved", "unwatched"];
         let lines: Vec<_> = reasons
             .iter()
-            .map(|reason| Told::read(body.replace("\"vanished\"", &format!("\"{reason}\"")).as_bytes()))
-            .flat_map(|told| STYLES.map(|style| told.sentence(style)))
+            .map(|reason| {
+                StoredEvent::read(body.replace("\"vanished\"", &format!("\"{reason}\"")).as_bytes())
+            })
+            .flat_map(|event| STYLES.map(|style| event.sentence(style)))
             .collect();
         insta::assert_snapshot!(lines.join("\n"));
     }
 
     #[test]
-    fn what_is_missing_or_strange_is_passed_over() {
-        assert_eq!(Told::read(b"no json").sentence(STYLES[0]), " ()");
-        let told = Told::read(br#"{"type":"meeting.participant_left","subject":"default/u1","data":{"visit":{"left_reason":"odd"}}}"#);
-        assert_eq!(told.sentence(STYLES[0]), "u1 left a meeting at ");
-        let told = Told::read(br#"{"type":"later.added","time":"2023-11-07T08:50:40.000Z","recordedtime":"2023-11-07T08:50:45.000Z"}"#);
-        assert_eq!(told.sentence(STYLES[1]), "later.added(16:50:40)");
+    fn missing_and_unknown_values_are_left_out() {
+        assert_eq!(StoredEvent::read(b"no json").sentence(STYLES[0]), " ()");
+        let event = StoredEvent::read(br#"{"type":"meeting.participant_left","subject":"default/u1","data":{"visit":{"left_reason":"odd"}}}"#);
+        assert_eq!(event.sentence(STYLES[0]), "u1 left a meeting at ");
+        let event = StoredEvent::read(br#"{"type":"later.added","time":"2023-11-07T08:50:40.000Z","recordedtime":"2023-11-07T08:50:45.000Z"}"#);
+        assert_eq!(event.sentence(STYLES[1]), "later.added（16:50:40）");
     }
 }

@@ -1,12 +1,12 @@
-//! In which language a message is written, and on whose wall clock its times are.
+//! The language of a message and the time zone of its times.
 //!
-//! Guards: one rule for all formats: the language goes by the time zone unless a template's name says otherwise.
-//! Deliberately not here: the sentences (`sentence`).
+//! Guards: one rule for all formats: the time zone determines the language, unless the template's name ends in a
+//! language. Deliberately not here: the sentences (`sentence`).
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-/// A language messages are written in.
+/// A language of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// English.
@@ -15,7 +15,7 @@ pub enum Language {
     Zh,
 }
 
-/// Zones whose people read Chinese.
+/// Time zones where Chinese is read.
 const CHINESE_ZONES: [Tz; 13] = [
     Tz::Asia__Shanghai,
     Tz::Asia__Chongqing,
@@ -33,7 +33,7 @@ const CHINESE_ZONES: [Tz; 13] = [
 ];
 
 impl Language {
-    /// What is spoken where the clock shows this zone's time.
+    /// The language for this time zone.
     pub fn of_zone(zone: Tz) -> Self {
         if CHINESE_ZONES.contains(&zone) { Self::Zh } else { Self::En }
     }
@@ -47,22 +47,22 @@ impl Language {
     }
 }
 
-/// How messages are written.
+/// Language and time zone of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
-    /// The language.
+    /// The language of the sentences.
     pub language: Language,
-    /// The wall clock.
+    /// The time zone of the times.
     pub zone: Tz,
 }
 
 impl Style {
-    /// The language of the zone.
+    /// The time zone, and the language for it.
     pub fn of_zone(zone: Tz) -> Self {
         Self { language: Language::of_zone(zone), zone }
     }
 
-    /// Takes `-en` or `-zh` off the end of a template's name, and goes by it.
+    /// Splits `-en` or `-zh` off the end of a template's name, and uses that language.
     pub fn of_name(name: &str, zone: Tz) -> (&str, Self) {
         for language in [Language::En, Language::Zh] {
             let bare = name.strip_suffix(language.code()).and_then(|rest| rest.strip_suffix('-'));
@@ -73,8 +73,8 @@ impl Style {
         (name, Self::of_zone(zone))
     }
 
-    /// An RFC 3339 instant on the wall clock: the time of day, with the date in front where it is not that of `today`.
-    /// A text that is no instant stays as it is.
+    /// Formats an RFC 3339 time in the time zone: the time of day, preceded by the date unless it is the date of
+    /// `today`. A text that is not a time is returned as it is.
     pub fn clock(&self, instant: &str, today: &str) -> String {
         let local = |text: &str| {
             let instant: DateTime<Utc> = text.parse().ok()?;
@@ -89,7 +89,7 @@ impl Style {
         }
     }
 
-    /// A length of time, to two units.
+    /// Formats a duration with at most two units.
     pub fn length(&self, ms: i64) -> String {
         let seconds = ms.max(0) / 1000;
         let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
@@ -112,7 +112,7 @@ mod tests {
     const SHANGHAI: Style = Style { language: Language::Zh, zone: Tz::Asia__Shanghai };
 
     #[test]
-    fn the_language_goes_by_the_zone_unless_the_name_says_otherwise() {
+    fn the_zone_determines_the_language_unless_the_name_does() {
         assert_eq!(Style::of_name("slack", Tz::Asia__Shanghai), ("slack", SHANGHAI));
         assert_eq!(Style::of_name("slack", Tz::UTC).1.language, Language::En);
         assert_eq!(Style::of_name("slack", Tz::Asia__Singapore).1.language, Language::En);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_local_and_carry_a_date_only_where_it_is_another_day() {
+    fn times_are_local_and_have_a_date_only_on_another_day() {
         let clock = |at| SHANGHAI.clock(at, "2023-11-07T08:55:12.301Z");
         assert_eq!(clock("2023-11-07T08:54:55.876Z"), "16:54:55");
         assert_eq!(clock("2023-11-06T15:59:59.000Z"), "2023-11-06 23:59:59");

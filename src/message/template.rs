@@ -1,8 +1,8 @@
-//! Bodies made by a MiniJinja template: the shipped ones, and the operator's own.
+//! Renders bodies with MiniJinja templates: the shipped ones and the operator's own.
 //!
-//! Guards: what a template gives is JSON, or it is an error with the template's line, found when the config is checked;
-//! a template cannot run long or write much, and a member that is not there is an error, never an empty text.
-//! Deliberately not here: reading template files (`config`), what the answer must hold (`webhook::format`).
+//! Guards: a template gives JSON, or an error with the template's line, which the config check reports. A template
+//! cannot run long or write much, and a missing member is an error instead of an empty text. Deliberately not here:
+//! reading template files (`config`), what a receiver's answer must contain (`webhook::format`).
 
 use std::fmt;
 use std::io::{self, Write};
@@ -13,38 +13,38 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
 
 use super::sample;
-use super::sentence::Told;
+use super::sentence::StoredEvent;
 use super::style::Style;
 use super::text;
 
-/// The most a template may write.
+/// Maximum length of a template's output.
 pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
-/// The most a template itself may hold.
+/// Maximum length of a template.
 pub const MAX_SOURCE_BYTES: usize = 64 * 1024;
 
-/// The most events one message holds.
-pub const MOST_EVENTS: usize = 30;
+/// Maximum number of events in one message.
+pub const MAX_EVENTS: usize = 30;
 
-/// Steps of the engine: a loop over a full batch takes a few thousand.
+/// Maximum number of the engine's steps; a loop over a full batch takes a few thousand.
 const FUEL: u64 = 200_000;
 
-/// Depth of the engine's stack.
+/// Maximum depth of the engine's stack.
 const DEPTH: usize = 64;
 
-/// The templates that come with the program: their names, their texts, and what the answer must hold.
+/// Name and source of each shipped template, and the member of the receiver's answer that is 0 on success.
 const SHIPPED: [(&str, &str, Option<&str>); 3] = [
     ("slack", include_str!("templates/slack.json.j2"), None),
     ("feishu", include_str!("templates/feishu.json.j2"), Some("/code")),
     ("wecom", include_str!("templates/wecom.json.j2"), Some("/errcode")),
 ];
 
-/// The names `template` knows; each also with `-en` or `-zh` at its end.
+/// The names of the shipped templates; each may be followed by `-en` or `-zh`.
 pub fn shipped_names() -> impl Iterator<Item = &'static str> {
     SHIPPED.iter().map(|(name, ..)| *name)
 }
 
-/// A template that parses. Cloning shares it.
+/// A template that parses. Clones share it.
 #[derive(Clone)]
 pub struct Template(Arc<Inner>);
 
@@ -56,21 +56,21 @@ struct Inner {
     engine: Environment<'static>,
 }
 
-/// Why a template is no good, with the line where that is known.
+/// Why a template is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// It does not parse, or something went wrong while it ran.
+    /// The template does not parse, or failed while it ran.
     #[error("{}{what}", at_line(*line))]
     Template {
-        /// In the template, from 1.
+        /// Line in the template, from 1, if known.
         line: Option<usize>,
-        /// Why.
+        /// The reason.
         what: String,
     },
-    /// It gave something else than JSON.
+    /// The output is not JSON.
     #[error("it does not give JSON: {0}")]
     NotJson(String),
-    /// It gave more than [`MAX_OUTPUT_BYTES`].
+    /// The output is longer than [`MAX_OUTPUT_BYTES`].
     #[error("it gives more than {} KiB", MAX_OUTPUT_BYTES / 1024)]
     TooMuch,
 }
@@ -79,10 +79,10 @@ fn at_line(line: Option<usize>) -> String {
     line.map_or_else(String::new, |line| format!("line {line}: "))
 }
 
-/// What a batch is tried with, in place of a type.
+/// Replaces the type of the sample when several events are rendered at once.
 const SEVERAL: &str = "several events at once";
 
-/// What a template sees.
+/// The variables of a template.
 #[derive(Serialize)]
 struct Context<'a> {
     event: &'a serde_json::Value,
@@ -93,16 +93,16 @@ struct Context<'a> {
 }
 
 impl Template {
-    /// A shipped template by its name, `-en` and `-zh` included.
+    /// A shipped template by its name, which may end in `-en` or `-zh`.
     pub fn shipped(name: &str, zone: chrono_tz::Tz) -> Option<Self> {
         let (bare, style) = Style::of_name(name, zone);
         let (_, source, zero_at) = SHIPPED.iter().find(|(shipped, ..)| *shipped == bare)?;
         let template = Self::build(name, source, style, *zero_at);
-        // They are part of the program, and a test compiles each.
+        // Cannot fail: a test compiles each shipped template.
         Some(template.expect("a shipped template parses"))
     }
 
-    /// The operator's own. `name` is for messages.
+    /// The operator's own template. Messages contain `name`.
     pub fn compile(name: &str, source: &str, style: Style) -> Result<Self, TemplateError> {
         Self::build(name, source, style, None)
     }
@@ -115,7 +115,7 @@ impl Template {
     ) -> Result<Self, TemplateError> {
         let mut engine = Environment::new();
         engine.set_undefined_behavior(UndefinedBehavior::Strict);
-        // JSON is made by the filter `json`, not by guessing from a file's name.
+        // Templates use the filter `json`; the engine must not guess from a file's name.
         engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         engine.set_fuel(Some(FUEL));
         engine.set_recursion_limit(DEPTH);
@@ -129,26 +129,29 @@ impl Template {
         engine.add_filter("cut", |value: String, bytes: usize| text::cut(&value, bytes));
         engine.add_filter("markdown", |value: String| text::for_markdown(&value));
         engine.add_filter("slack", |value: String| text::for_slack(&value));
-        engine.add_template_owned(name.to_owned(), source.to_owned()).map_err(|error| blamed(&error))?;
+        engine
+            .add_template_owned(name.to_owned(), source.to_owned())
+            .map_err(|error| template_error(&error))?;
         let (name, source) = (name.to_owned(), source.to_owned());
         Ok(Self(Arc::new(Inner { name, style, source, zero_at, engine })))
     }
 
-    /// Its name or file.
+    /// Name or file of the template.
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The member of the answer that is 0 when the message was taken, for a shipped template whose receiver says so.
+    /// The member of the receiver's answer that is 0 on success, for a shipped template whose receiver has one.
     pub fn zero_at(&self) -> Option<&'static str> {
         self.0.zero_at
     }
 
-    /// The body for some events, at least one.
+    /// The body for `bodies`, which must not be empty.
     pub fn render(&self, bodies: &[&[u8]]) -> Result<Vec<u8>, TemplateError> {
         let events: Vec<serde_json::Value> =
             bodies.iter().map(|body| serde_json::from_slice(body).unwrap_or_default()).collect();
-        let texts: Vec<String> = bodies.iter().map(|body| Told::read(body).sentence(self.0.style)).collect();
+        let texts: Vec<String> =
+            bodies.iter().map(|body| StoredEvent::read(body).sentence(self.0.style)).collect();
         let context = Context {
             event: events.first().unwrap_or(&serde_json::Value::Null),
             events: &events,
@@ -157,9 +160,9 @@ impl Template {
             language: self.0.style.language.code(),
         };
         let mut output = Bounded(Vec::new());
-        let template = self.0.engine.get_template(&self.0.name).map_err(|error| blamed(&error))?;
+        let template = self.0.engine.get_template(&self.0.name).map_err(|error| template_error(&error))?;
         if let Err(error) = template.render_captured_to(Value::from(Serde(&context)), &mut output) {
-            return Err(if output.is_full() { TemplateError::TooMuch } else { blamed(&error) });
+            return Err(if output.is_full() { TemplateError::TooMuch } else { template_error(&error) });
         }
         let body = output.0.trim_ascii();
         match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
@@ -168,8 +171,8 @@ impl Template {
         }
     }
 
-    /// Tries it with a sample of each of these types, and with all of them at once where events are collected. The
-    /// error comes with the type it was tried with.
+    /// Renders a sample of each of these types, and with `batch` all of them at once. An error comes with the type of
+    /// the sample.
     pub fn check<'a>(&self, types: &[&'a str], batch: bool) -> Result<(), (&'a str, TemplateError)> {
         let samples: Vec<_> = types.iter().filter_map(|name| Some((*name, sample::body(name)?))).collect();
         for (name, body) in &samples {
@@ -189,7 +192,7 @@ impl fmt::Debug for Template {
     }
 }
 
-/// The same text in the same style.
+/// Templates with the same name, source and style are equal.
 impl PartialEq for Template {
     fn eq(&self, other: &Self) -> bool {
         (&self.0.name, &self.0.source, self.0.style) == (&other.0.name, &other.0.source, other.0.style)
@@ -198,7 +201,7 @@ impl PartialEq for Template {
 
 impl Eq for Template {}
 
-fn blamed(error: &Error) -> TemplateError {
+fn template_error(error: &Error) -> TemplateError {
     let what = match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
@@ -206,11 +209,11 @@ fn blamed(error: &Error) -> TemplateError {
     TemplateError::Template { line: error.line(), what }
 }
 
-/// Takes no more than may be written.
+/// Accepts at most [`MAX_OUTPUT_BYTES`].
 struct Bounded(Vec<u8>);
 
 impl Bounded {
-    /// One byte more than allowed is kept as the sign.
+    /// One byte above the limit is kept to mark that the limit is exceeded.
     fn is_full(&self) -> bool {
         self.0.len() > MAX_OUTPUT_BYTES
     }
@@ -281,13 +284,13 @@ mod tests {
     #[test]
     fn a_full_batch_of_long_names_fits_wecom() {
         let body = sample::body("meeting.participant_joined").unwrap().replace("Li Wei", &"[王".repeat(60));
-        let batch = vec![body.as_bytes(); MOST_EVENTS];
+        let batch = vec![body.as_bytes(); MAX_EVENTS];
         for name in ["wecom-en", "wecom-zh"] {
             let made = Template::shipped(name, Tz::UTC).unwrap().render(&batch).unwrap();
             let made: serde_json::Value = serde_json::from_slice(&made).unwrap();
             let content = made["markdown"]["content"].as_str().unwrap();
             assert!(content.len() <= 4096);
-            assert_eq!(content.lines().count(), MOST_EVENTS);
+            assert_eq!(content.lines().count(), MAX_EVENTS);
         }
     }
 
@@ -314,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_own_template_sees_event_events_text_texts_and_language() {
+    fn a_template_has_event_events_text_texts_and_language() {
         let source = r#"{"who": {{ event.data.user.name | json }}, "n": {{ events | length }},
             "tags": {{ event.data.user.tags | json }}, "left": {{ event.data.visit.left_at | json }},
             "text": {{ text | json }}, "first": {{ (texts[0] == text) | json }}, "in": {{ language | json }}}"#;
@@ -327,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_line() {
+    fn an_error_has_its_line() {
         for (source, said) in [
             ("{\"a\": {{ event.data.user.nmae | json }}}", "line 1: undefined value"),
             ("\n\n{{ evnt.id | json }}", "line 3: undefined value"),
@@ -344,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_can_neither_run_long_nor_write_much() {
+    fn a_template_cannot_run_long_or_write_much() {
         let forever = "{% for i in range(10000) %}{% for j in range(10000) %}{% endfor %}{% endfor %}1";
         assert!(rendered(forever).unwrap_err().to_string().contains("fuel"), "{:?}", rendered(forever));
         let much = "\"{% for i in range(9000) %}0123456789{% endfor %}\"";

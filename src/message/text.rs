@@ -1,13 +1,13 @@
-//! Texts of others inside texts of ours: what must not pass for markup, and what is too long.
+//! Makes text from outside safe inside messages: removes markup, joins lines, limits the length.
 //!
-//! Guards: a name or a summary shows as it is read, on one line, and never links, mentions or formats. Deliberately not
-//! here: JSON's own escapes (`serde_json`).
+//! Guards: a name or a summary is shown as plain text on one line; it never links, mentions or formats. Deliberately
+//! not here: JSON escapes (`serde_json`).
 
 use crate::invisible;
 
-/// Signs that some kind of Markdown gives a meaning, and the twins that only look like them. A backslash in front would
-/// be simpler, but not every client takes it away again.
-const TWINS: [(char, char); 11] = [
+/// Characters that have a meaning in some kind of Markdown, each with a lookalike that has none. Backslash escapes
+/// would be simpler, but some clients show the backslash.
+const LOOKALIKES: [(char, char); 11] = [
     ('[', '\u{ff3b}'),
     (']', '\u{ff3d}'),
     ('<', '\u{ff1c}'),
@@ -21,16 +21,16 @@ const TWINS: [(char, char); 11] = [
     ('@', '\u{ff20}'),
 ];
 
-/// Plain text for Markdown: one line, no markup, nobody mentioned.
-pub fn for_markdown(text: &str) -> String {
+/// Plain text for Markdown: on one line, without markup and mentions.
+pub(super) fn for_markdown(text: &str) -> String {
     one_line(text)
         .chars()
-        .map(|c| TWINS.iter().find(|(sign, _)| *sign == c).map_or(c, |&(_, twin)| twin))
+        .map(|c| LOOKALIKES.iter().find(|(markup, _)| *markup == c).map_or(c, |&(_, lookalike)| lookalike))
         .collect()
 }
 
-/// Plain text for Slack, on one line; its three control characters have entities.
-pub fn for_slack(text: &str) -> String {
+/// Plain text for Slack, on one line; Slack's three control characters become entities.
+pub(super) fn for_slack(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in one_line(text).chars() {
         match c {
@@ -43,8 +43,8 @@ pub fn for_slack(text: &str) -> String {
     out
 }
 
-/// At most `bytes` bytes of UTF-8, with an ellipsis where something went.
-pub fn cut(text: &str, bytes: usize) -> String {
+/// Cuts the text to at most `bytes` bytes of UTF-8; an ellipsis marks the cut.
+pub(super) fn cut(text: &str, bytes: usize) -> String {
     const ELLIPSIS: char = '…';
     if text.len() <= bytes {
         return text.to_owned();
@@ -55,7 +55,7 @@ pub fn cut(text: &str, bytes: usize) -> String {
     out
 }
 
-/// On one line, with a sign in place of what is not seen or turns the reading direction.
+/// Joins the lines and replaces invisible and direction-changing characters.
 pub(super) fn one_line(text: &str) -> String {
     invisible::replaced(text, |_| ' ')
 }
@@ -83,7 +83,7 @@ mod tests {
         #![proptest_config(crate::testing::cases())]
 
         #[test]
-        fn a_cut_fits_and_begins_as_the_text(text in any::<String>(), bytes in 0usize..64) {
+        fn a_cut_text_fits_and_is_a_prefix(text in any::<String>(), bytes in 0usize..64) {
             let cut = cut(&text, bytes);
             prop_assert!(cut.len() <= bytes);
             prop_assert!(text.starts_with(cut.trim_end_matches('…')) || cut.is_empty());

@@ -1,7 +1,7 @@
-//! One person's record in one meeting, as reported, and what it says: inside, not inside, pending, or nothing.
+//! One user's record in one meeting as DingTalk reports it, and the phase that it reports.
 //!
-//! Guards: `attendStatus` outranks `leaveTime`, because a stale `leaveTime` can linger after a rejoin.
-//! Deliberately not here: what the record changes (`presence::diff`).
+//! Guards: `attendStatus` takes precedence over `leaveTime`, because a stale `leaveTime` can remain after a rejoin.
+//! Deliberately not here: what a record changes (`presence::diff`).
 
 use serde::{Deserialize, Serialize};
 
@@ -12,19 +12,19 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "i64", into = "i64")]
 pub enum AttendStatus {
-    /// 1: on the list, not yet called.
+    /// 1: on the list of members, not yet called.
     Initialized,
     /// 2: being called.
     Calling,
     /// 3: in the meeting.
     Active,
-    /// 4: failed to join, the call was rejected for example.
+    /// 4: failed to join, for example because the user rejected the call.
     JoinFailed,
     /// 5: removed by the host.
     Removed,
     /// 6: left.
     Left,
-    /// Any other number; the sibling batch call has 0. Carried through, never decided upon.
+    /// Any other number; DingTalk's batch call also has 0. Passed through to events, never used for a decision.
     Unrecognized(i64),
 }
 
@@ -76,16 +76,16 @@ impl From<AttendStatus> for i64 {
     }
 }
 
-/// What somebody is in a meeting.
+/// A user's role in a meeting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Anybody else.
+    /// Neither host nor co-host.
     #[default]
     Attendee,
-    /// Helps the host.
+    /// `coHost` is set.
     CoHost,
-    /// Runs the meeting.
+    /// `host` is set.
     Host,
 }
 
@@ -100,7 +100,7 @@ impl Role {
     }
 }
 
-/// One member record, already freed of its wire shape. Times that were absent, null or 0 are `None`.
+/// One member record after parsing. Times that were absent, null or 0 are `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attendance {
     /// The meeting.
@@ -109,15 +109,15 @@ pub struct Attendance {
     pub status: Option<AttendStatus>,
     /// `joinTime`.
     pub joined: Option<Timestamp>,
-    /// `leaveTime`; may be stale while `status` is active.
+    /// `leaveTime`; may belong to an earlier visit while `status` is active.
     pub left: Option<Timestamp>,
-    /// `duration` in milliseconds; may tick with every poll and is never compared.
+    /// `duration` in milliseconds; may change with every poll and is never compared.
     pub duration_ms: Option<i64>,
     /// From `host` and `coHost`.
     pub role: Role,
-    /// `outerOrgMember`: of another organisation.
+    /// `outerOrgMember`: the user belongs to another organisation.
     pub external: bool,
-    /// `pstnJoin`: by telephone.
+    /// `pstnJoin`: the user joined by telephone.
     pub by_phone: bool,
     /// `deviceType`, free text.
     pub device: Option<String>,
@@ -125,22 +125,22 @@ pub struct Attendance {
     pub nick: Option<String>,
 }
 
-/// What a record says about being in the meeting.
+/// The phase that a record reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Phase {
+pub enum AttendancePhase {
     /// Invited or being called.
     Pending,
     /// In the meeting.
     Inside,
     /// Not in the meeting: never joined, removed, or left.
     Outside,
-    /// The record does not say; the previous belief stands.
+    /// The record does not say; the previous phase is kept.
     Unknown,
 }
 
 impl Attendance {
-    /// All that a sweep knows: a status, without times.
+    /// A record as a sweep reports it: a status without times.
     pub fn without_times(conference_id: ConferenceId, status: Option<AttendStatus>) -> Self {
         Self {
             conference_id,
@@ -156,17 +156,19 @@ impl Attendance {
         }
     }
 
-    /// The phase this record reports. A status decides alone; without one the times do.
-    pub fn phase(&self) -> Phase {
+    /// The phase that this record reports: by its status, or without a status by its times.
+    pub fn phase(&self) -> AttendancePhase {
         match self.status {
-            Some(AttendStatus::Active) => Phase::Inside,
-            Some(AttendStatus::JoinFailed | AttendStatus::Removed | AttendStatus::Left) => Phase::Outside,
-            Some(AttendStatus::Initialized | AttendStatus::Calling) => Phase::Pending,
-            Some(AttendStatus::Unrecognized(_)) => Phase::Unknown,
+            Some(AttendStatus::Active) => AttendancePhase::Inside,
+            Some(AttendStatus::JoinFailed | AttendStatus::Removed | AttendStatus::Left) => {
+                AttendancePhase::Outside
+            }
+            Some(AttendStatus::Initialized | AttendStatus::Calling) => AttendancePhase::Pending,
+            Some(AttendStatus::Unrecognized(_)) => AttendancePhase::Unknown,
             None => match (self.joined, self.left) {
-                (Some(joined), Some(left)) if left >= joined => Phase::Outside,
-                (Some(_), _) => Phase::Inside,
-                (None, _) => Phase::Unknown,
+                (Some(joined), Some(left)) if left >= joined => AttendancePhase::Outside,
+                (Some(_), _) => AttendancePhase::Inside,
+                (None, _) => AttendancePhase::Unknown,
             },
         }
     }
@@ -176,7 +178,7 @@ impl Attendance {
 mod tests {
     use super::*;
 
-    fn phase(status: Option<i64>, joined: Option<i64>, left: Option<i64>) -> Phase {
+    fn phase(status: Option<i64>, joined: Option<i64>, left: Option<i64>) -> AttendancePhase {
         let record = Attendance {
             joined: joined.map(Timestamp::from_ms),
             left: left.map(Timestamp::from_ms),
@@ -186,19 +188,19 @@ mod tests {
     }
 
     #[test]
-    fn a_status_decides_whatever_the_times_say() {
+    fn a_status_takes_precedence_over_the_times() {
         for (joined, left) in
             [(None, None), (Some(5), None), (Some(5), Some(9)), (Some(9), Some(5)), (None, Some(5))]
         {
             for (status, expected) in [
-                (1, Phase::Pending),
-                (2, Phase::Pending),
-                (3, Phase::Inside),
-                (4, Phase::Outside),
-                (5, Phase::Outside),
-                (6, Phase::Outside),
-                (0, Phase::Unknown),
-                (99, Phase::Unknown),
+                (1, AttendancePhase::Pending),
+                (2, AttendancePhase::Pending),
+                (3, AttendancePhase::Inside),
+                (4, AttendancePhase::Outside),
+                (5, AttendancePhase::Outside),
+                (6, AttendancePhase::Outside),
+                (0, AttendancePhase::Unknown),
+                (99, AttendancePhase::Unknown),
             ] {
                 assert_eq!(phase(Some(status), joined, left), expected, "{status} {joined:?} {left:?}");
             }
@@ -207,15 +209,15 @@ mod tests {
 
     #[test]
     fn without_a_status_the_times_decide() {
-        assert_eq!(phase(None, Some(5), Some(5)), Phase::Outside);
-        assert_eq!(phase(None, Some(5), Some(4)), Phase::Inside, "left over from before");
-        assert_eq!(phase(None, Some(5), None), Phase::Inside);
-        assert_eq!(phase(None, None, Some(5)), Phase::Unknown);
-        assert_eq!(phase(None, None, None), Phase::Unknown);
+        assert_eq!(phase(None, Some(5), Some(5)), AttendancePhase::Outside);
+        assert_eq!(phase(None, Some(5), Some(4)), AttendancePhase::Inside, "left over from before");
+        assert_eq!(phase(None, Some(5), None), AttendancePhase::Inside);
+        assert_eq!(phase(None, None, Some(5)), AttendancePhase::Unknown);
+        assert_eq!(phase(None, None, None), AttendancePhase::Unknown);
     }
 
     #[test]
-    fn numbers_and_statuses_are_the_same() {
+    fn a_status_keeps_its_number() {
         for code in -1..10 {
             assert_eq!(AttendStatus::from(code).code(), code);
         }

@@ -1,163 +1,163 @@
-//! A vanished entry, and what the meeting itself says about it: how the stay ended, and when.
+//! Applies a meeting's own answer about a user whose entry vanished: how the visit ended, and when.
 //!
-//! Guards: a word of the meeting only explains an absence that a look saw; it never ends a stay that looks still see,
-//! opens one, or overrules an end that upstream has told. Pure. Deliberately not here: asking the meeting (`dingtalk`,
-//! `tasks`), whether it may be asked (`policy::confirm`).
+//! Guards: the answer only explains an absence that a poll observed. It never ends a visit that polls still see, never
+//! opens one, and never replaces an end that DingTalk reported. Deliberately not here: the calls (`dingtalk`, `tasks`),
+//! which meetings may be requested (`policy::confirm`).
 
 use std::time::Duration;
 
 use super::attendance::{AttendStatus, Attendance};
-use super::belief::{Belief, Closed, Known, Open, Presence, Stage};
-use super::data::Flag;
-use super::diff::{Outcome, presence_of, told};
-use super::ending::better_end;
-use super::event::Card;
-use super::stay::{Look, Step, outside};
-use super::tell::{About, Fact};
-use super::visit::{Basis, End, LeftReason, Visit};
+use super::data::{Flag, UserInfo};
+use super::meeting_state::{ClosedVisit, MeetingPhase, MeetingState, OpenVisit};
+use super::poll_context::{DiffOutput, Leave, PollContext};
+use super::transition::{Transition, emit_events, next_presence};
+use super::user_state::{Presence, UserState};
+use super::visit::{Basis, LeftReason, Visit, VisitEnd};
+use super::visit_end::improve_end;
+use super::visit_start::close_visit;
 use crate::ids::{ConferenceId, VisitId};
 use crate::time::Timestamp;
 
-/// A leave so shortly before the meeting's end, or an end so shortly after the look that missed the entry, is the end's:
-/// people are taken out one by one, and our clock is not DingTalk's.
+/// A leave this shortly before the end of the meeting counts as part of the end, and so does an end this shortly after
+/// the poll that missed the entry: DingTalk removes the participants one by one, and its clock differs from ours.
 const END_MARGIN: Duration = Duration::from_secs(2);
 
-/// What a meeting said about one person.
+/// What a meeting's own answer reports about one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Testimony {
-    /// When the answer had arrived.
+pub struct MeetingAnswer {
+    /// Time the answer arrived.
     pub at: Timestamp,
-    /// Whether the meeting is over.
-    pub over: Over,
-    /// The person's record among its members, if they have one.
+    /// Whether the meeting has ended.
+    pub end: MeetingEnd,
+    /// The user's record among the members, if there is one.
     pub record: Option<Attendance>,
 }
 
-/// Whether a meeting is over.
+/// Whether a meeting has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// It goes on.
-    No,
-    /// It is over, since then if that is told.
-    Yes(Option<Timestamp>),
+pub enum MeetingEnd {
+    /// The meeting is ongoing.
+    Ongoing,
+    /// The meeting ended, at this time if DingTalk reports one.
+    Ended(Option<Timestamp>),
 }
 
-/// A stay whose entry vanished and whose end nobody has told.
+/// A visit whose entry vanished, and whose end DingTalk has not reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vanished {
+pub struct VanishedVisit {
     /// The meeting.
     pub conference_id: ConferenceId,
-    /// The stay.
+    /// The visit.
     pub visit: VisitId,
-    /// The first look that missed it.
+    /// Time of the first poll that missed it.
     pub since: Timestamp,
 }
 
-impl Belief {
-    /// The stays whose entry vanished, told as ended or not yet, and whose end nobody has told.
-    pub fn vanished(&self) -> impl Iterator<Item = Vanished> {
-        self.conferences.iter().filter_map(|known| {
-            let stay = Stay::of(known)?;
-            Some(Vanished {
-                conference_id: known.conference_id.clone(),
-                visit: stay.visit.id.clone(),
-                since: stay.missed_at,
+impl UserState {
+    /// The visits whose entry vanished and whose end DingTalk has not reported, with or without a left event.
+    pub fn vanished_visits(&self) -> impl Iterator<Item = VanishedVisit> {
+        self.meetings.iter().filter_map(|meeting| {
+            let unconfirmed = UnconfirmedVisit::of(meeting)?;
+            Some(VanishedVisit {
+                conference_id: meeting.conference_id.clone(),
+                visit: unconfirmed.visit.id.clone(),
+                since: unconfirmed.missed_at,
             })
         })
     }
 }
 
-/// What follows from the meeting's word; `None`: nothing, the absence stays as it is.
+/// Applies the answer of a meeting. `None`: it explains nothing, and the state does not change.
 pub fn confirm(
-    belief: &Belief,
+    state: &UserState,
     conference_id: &ConferenceId,
-    word: &Testimony,
-    card: &Card,
+    answer: &MeetingAnswer,
+    user: &UserInfo,
     source: &str,
-) -> Option<Outcome> {
-    let mut next = belief.clone();
-    let known = next.conferences.iter_mut().find(|known| known.conference_id == *conference_id)?;
-    let now = belief.last_look.map_or(word.at, |last| last.max(word.at));
-    let finding = Stay::of(known)?.judged_by(word, now)?;
-    let look = Look {
+) -> Option<Transition> {
+    let mut next = state.clone();
+    let meeting = next.meetings.iter_mut().find(|meeting| meeting.conference_id == *conference_id)?;
+    let now = state.last_poll.map_or(answer.at, |last| last.max(answer.at));
+    let confirmed = UnconfirmedVisit::of(meeting)?.end_by(answer, now)?;
+    let poll = PollContext {
         now,
-        previous: belief.last_look,
+        previous: state.last_poll,
         silent: false,
-        blind: None,
-        swept: false,
+        unobserved: None,
+        by_sweep: false,
         weak: false,
-        misses_needed: 1,
-        card,
+        misses_required: 1,
+        user,
     };
-    let mut step = Step::default();
-    let status = word.record.as_ref().and_then(|record| record.status);
-    known.stage = match std::mem::take(&mut known.stage) {
-        Stage::Inside(open) => leave(known, *open, finding, status, &mut step),
-        Stage::Outside(Some(closed)) => {
-            better_end(known, closed, finding.end, (status, finding.flags), &look, &mut step)
+    let mut output = DiffOutput::default();
+    let status = answer.record.as_ref().and_then(|record| record.status);
+    meeting.phase = match std::mem::take(&mut meeting.phase) {
+        MeetingPhase::Inside(open) => leave(meeting, *open, confirmed, status, &mut output),
+        MeetingPhase::Outside(Some(closed)) => {
+            improve_end(meeting, closed, confirmed.end, (status, confirmed.flags), &poll, &mut output)
         }
-        // `Stay::of` gave one of the two above.
-        stage => stage,
+        // `UnconfirmedVisit::of` excludes the other phases.
+        phase => phase,
     };
-    // An unknown presence is for looks to end: the meeting spoke of one stay only.
-    if belief.presence != Presence::Unknown {
-        next.presence = presence_of(belief.presence, &next);
+    // The answer is about one visit only, so an unknown presence stays unknown until the next poll.
+    if state.presence != Presence::Unknown {
+        next.presence = next_presence(state.presence, &next);
     }
-    let events = told(belief, &mut next, &look, step.facts, source);
-    Some(Outcome { belief: next, events, visits: step.visits, confirm: false })
+    let events = emit_events(state, &mut next, &poll, output.drafts, source);
+    Some(Transition { state: next, events, visits: output.visits, needs_recheck: false })
 }
 
-/// A stay whose end is open to the meeting's word.
+/// A visit whose end a meeting's answer may confirm.
 #[derive(Clone, Copy, Debug)]
-struct Stay<'a> {
+struct UnconfirmedVisit<'a> {
     visit: &'a Visit,
-    /// The last look that saw them inside.
+    /// The last poll that saw the user inside.
     seen_at: Timestamp,
-    /// The first look that missed them.
+    /// The first poll that missed the user.
     missed_at: Timestamp,
-    /// A `leaveTime` of an earlier stay.
+    /// A `leaveTime` of an earlier visit.
     stale_leave: Option<Timestamp>,
-    /// Nobody looked for a while in between: only a told time is better than what is believed.
-    hidden: bool,
+    /// An unobserved interval lies between the two polls, so that only a reported time improves the end.
+    spans_gap: bool,
 }
 
-/// An end by the meeting's word.
+/// The end of a visit by a meeting's answer.
 #[derive(Clone, Copy, Debug)]
-struct Finding {
-    end: End,
+struct ConfirmedEnd {
+    end: VisitEnd,
     flags: &'static [Flag],
 }
 
-impl<'a> Stay<'a> {
-    fn of(known: &'a Known) -> Option<Self> {
-        match &known.stage {
-            Stage::Inside(open) => {
-                let Open { visit, seen_at, missed_at, stale_leave, hidden, .. } = &**open;
-                let (seen_at, stale_leave, hidden) = (*seen_at, *stale_leave, *hidden);
-                Some(Self { visit, seen_at, missed_at: (*missed_at)?, stale_leave, hidden })
+impl<'a> UnconfirmedVisit<'a> {
+    fn of(meeting: &'a MeetingState) -> Option<Self> {
+        match &meeting.phase {
+            MeetingPhase::Inside(open) => {
+                let OpenVisit { visit, seen_at, missed_at, stale_leave, spans_gap, .. } = &**open;
+                let (seen_at, stale_leave, spans_gap) = (*seen_at, *stale_leave, *spans_gap);
+                Some(Self { visit, seen_at, missed_at: (*missed_at)?, stale_leave, spans_gap })
             }
-            Stage::Outside(Some(closed)) => {
-                let Closed { visit, leave_time, .. } = &**closed;
+            MeetingPhase::Outside(Some(closed)) => {
+                let ClosedVisit { visit, leave_time, .. } = &**closed;
                 let end = visit.end?;
-                let hidden = end.reason == LeftReason::Unobserved;
-                let open_to_word = end.reason == LeftReason::Vanished || hidden;
-                let stay = Self {
+                let spans_gap = end.reason == LeftReason::Unobserved;
+                let is_open_to_answer = end.reason == LeftReason::Vanished || spans_gap;
+                let unconfirmed = Self {
                     visit,
                     seen_at: end.earliest,
                     missed_at: end.latest,
                     stale_leave: *leave_time,
-                    hidden,
+                    spans_gap,
                 };
-                open_to_word.then_some(stay)
+                is_open_to_answer.then_some(unconfirmed)
             }
-            Stage::Nothing | Stage::Pending | Stage::Outside(None) => None,
+            MeetingPhase::Unseen | MeetingPhase::Pending | MeetingPhase::Outside(None) => None,
         }
     }
 
-    fn judged_by(self, word: &Testimony, now: Timestamp) -> Option<Finding> {
-        let fits = |at: &Timestamp| self.visit.joined <= *at && *at <= now;
-        // A later join is that of a stay nobody saw: what the record says is not about this one.
-        let record = word.record.as_ref().filter(|record| {
+    fn end_by(self, answer: &MeetingAnswer, now: Timestamp) -> Option<ConfirmedEnd> {
+        let is_plausible = |at: &Timestamp| self.visit.joined <= *at && *at <= now;
+        // A record with a later join belongs to a visit that no poll saw.
+        let record = answer.record.as_ref().filter(|record| {
             record.joined.is_none_or(|joined| joined <= self.seen_at.max(self.visit.joined))
         });
         let reason = match record.and_then(|record| record.status) {
@@ -165,58 +165,62 @@ impl<'a> Stay<'a> {
             Some(AttendStatus::Left) => Some(LeftReason::Left),
             _ => None,
         };
-        let told = record.filter(|_| reason.is_some()).and_then(|record| record.left);
-        let left = told.filter(fits).filter(|at| self.stale_leave != Some(*at));
-        let until_the_end = match word.over {
-            Over::No => None,
-            Over::Yes(ended) => {
-                let ended = ended.filter(fits);
-                // Somebody without a record vanished because the meeting did, if it ended by then.
-                let by_then = |end: Timestamp| end <= self.missed_at.plus(END_MARGIN);
-                let to_the_end = match (reason, left, ended) {
-                    (Some(LeftReason::Removed), _, _) | (_, Some(_), None) => false,
-                    (_, Some(left), Some(end)) => left.plus(END_MARGIN) >= end,
-                    (_, None, Some(end)) => by_then(end),
-                    (_, None, None) => true,
-                };
-                to_the_end.then_some(ended)
+        let reported = record.filter(|_| reason.is_some()).and_then(|record| record.left);
+        let left = reported.filter(is_plausible).filter(|at| self.stale_leave != Some(*at));
+        let meeting_ended = match answer.end {
+            MeetingEnd::Ongoing => None,
+            MeetingEnd::Ended(ended) => {
+                let ended = ended.filter(is_plausible);
+                self.stayed_to_end(reason, left, ended).then_some(ended)
             }
         };
-        let (reason, at, flags): (_, _, &'static [Flag]) = match (until_the_end, reason, left) {
+        let (reason, at, flags): (_, _, &'static [Flag]) = match (meeting_ended, reason, left) {
             (Some(ended), _, _) => (LeftReason::MeetingEnded, ended, &[]),
             (None, Some(reason), Some(left)) => (reason, Some(left), &[]),
-            (None, Some(reason), None) if told.is_some() => (reason, None, &[Flag::LeaveTimeImplausible]),
+            (None, Some(reason), None) if reported.is_some() => (reason, None, &[Flag::LeaveTimeImplausible]),
             (None, Some(reason), None) => (reason, None, &[Flag::LeaveTimeMissing]),
             (None, None, _) => return None,
         };
         let end = match at {
-            Some(at) => End { at, reason, basis: Basis::Reported, earliest: at, latest: at },
-            None if self.hidden => return None,
+            Some(at) => VisitEnd { at, reason, basis: Basis::Reported, earliest: at, latest: at },
+            None if self.spans_gap => return None,
             None => {
                 let at = self.missed_at.max(self.visit.joined);
                 let earliest = self.seen_at.max(self.visit.joined).min(at);
-                End { at, reason, basis: Basis::Inferred, earliest, latest: at }
+                VisitEnd { at, reason, basis: Basis::Inferred, earliest, latest: at }
             }
         };
-        Some(Finding { end, flags })
+        Some(ConfirmedEnd { end, flags })
+    }
+
+    /// Whether the user stayed until the meeting ended.
+    fn stayed_to_end(
+        self,
+        reason: Option<LeftReason>,
+        left: Option<Timestamp>,
+        ended: Option<Timestamp>,
+    ) -> bool {
+        match (reason, left, ended) {
+            (Some(LeftReason::Removed), _, _) | (_, Some(_), None) => false,
+            (_, Some(left), Some(end)) => left.plus(END_MARGIN) >= end,
+            // The entry of a user without a record vanished because the meeting ended, if it had ended by then.
+            (_, None, Some(end)) => end <= self.missed_at.plus(END_MARGIN),
+            (_, None, None) => true,
+        }
     }
 }
 
-/// The end of a stay that was not told yet.
+/// Ends a visit that has no left event yet.
 fn leave(
-    known: &mut Known,
-    open: Open,
-    finding: Finding,
+    meeting: &mut MeetingState,
+    mut open: OpenVisit,
+    confirmed: ConfirmedEnd,
     status: Option<AttendStatus>,
-    step: &mut Step,
-) -> Stage {
-    let Finding { end, flags } = finding;
-    let mut visit = open.visit.clone();
-    visit.end = Some(end);
-    known.ended = Some(end.at);
-    let about = About::visit(&visit, status, known.status);
-    step.facts.push(Fact { late: open.hidden, ..Fact::left(end, about, flags.to_vec()) });
-    step.note(&visit);
-    known.status = status.or(known.status);
-    outside(known, open, visit, None)
+    output: &mut DiffOutput,
+) -> MeetingPhase {
+    let ConfirmedEnd { end, flags } = confirmed;
+    let leave = Leave { end, status, flags: flags.to_vec(), late: open.spans_gap };
+    output.end_visit(meeting, &mut open.visit, leave);
+    meeting.status = status.or(meeting.status);
+    close_visit(meeting, open, None)
 }

@@ -1,123 +1,148 @@
-//! The members of an event's `data`, version 1: typed, so that their names and order are fixed in one place.
+//! The members of an event's `data`, version 1, with their names and order in one place.
 //!
-//! Guards: the documented shape; every text and list is bounded, so that a body stays under
-//! `event::MAX_BODY_BYTES`. Deliberately not here: the envelope (`event`), which facts an event holds (`tell`).
+//! Guards: the documented shape. Every text and list is bounded, so that a body has at most `event::MAX_BODY_BYTES`.
+//! Deliberately not here: the envelope (`event`), which values an event has (`event_builder`).
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::event::{Card, Rfc3339};
 use super::text::{clean, clean_option};
 use super::visit::{Basis, LeftReason};
-use crate::ids::{ConferenceId, EventId, OrgName, UnionId, VisitId};
+use crate::ids::{ConferenceId, EventId, Identity, OrgName, UnionId, VisitId};
 use crate::time::Timestamp;
 
-/// The version of `data`.
+/// Version of `data`.
 pub const VERSION: u8 = 1;
-/// Bytes of a name.
+/// Maximum length of `user.name`.
 pub const MAX_NAME_BYTES: usize = 256;
-/// Bytes of a nick.
+/// Maximum length of `user.nick`.
 pub const MAX_NICK_BYTES: usize = 128;
-/// Bytes of a device, of a group's name, and of a tag's value.
+/// Maximum length of a device, a group's name and a tag's value.
 pub const MAX_LABEL_BYTES: usize = 128;
-/// Bytes of a tag's key.
+/// Maximum length of a tag's key.
 pub const MAX_TAG_KEY_BYTES: usize = 64;
-/// Groups of a person.
+/// Maximum number of groups of a user.
 pub const MAX_GROUPS: usize = 16;
-/// Tags of a person.
+/// Maximum number of tags of a user.
 pub const MAX_TAGS: usize = 16;
-/// Meetings somebody is in at once.
+/// Maximum number of meetings in `presence.meetings`.
 pub const MAX_MEETINGS: usize = 24;
-/// Bytes of an alert's summary.
+/// Maximum length of an alert's summary.
 pub const MAX_SUMMARY_BYTES: usize = 1024;
 
-/// An event's `data`. What an event type does not have is left out; what it has but is not known is null.
+/// An event's `data`. A member that the event type does not have is left out; a member whose value is unknown is
+/// null.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Data {
     /// [`VERSION`].
     pub v: u8,
-    /// The organisation; absent for what is about the daemon itself.
+    /// The organisation; absent in events about the daemon itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub org: Option<OrgName>,
-    /// Absent in `system.*` and `webhook.test`.
+    /// The user; absent in `system.*` and `webhook.test`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
-    /// In `meeting.*`.
+    /// The meeting; in `meeting.*` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meeting: Option<Meeting>,
-    /// In `meeting.*` about a stay.
+    /// The visit; in `meeting.*` events about a visit only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visit: Option<VisitData>,
-    /// In `meeting.*`.
+    /// The user's role and attributes in the meeting; in `meeting.*` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<Member>,
-    /// In `meeting.*`.
+    /// DingTalk's `attendStatus`; in `meeting.*` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// Whatever is about a person.
+    /// The resulting presence; in every event about a user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub presence: Option<PresenceData>,
-    /// Always.
+    /// When the change happened, as far as known.
     pub timing: Timing,
-    /// The id of the event behind this one, or in `system.gap` why.
+    /// The id of the event that caused this one; in `system.gap` the cause of the gap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// When nobody looked.
+    /// The interval that was not observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap: Option<Gap>,
-    /// In `system.alert`.
+    /// The alert; in `system.alert` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alert: Option<Alert>,
-    /// The id of the event this one corrects.
+    /// The id of the event that this one corrects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<EventId>,
-    /// What differs.
+    /// The changed values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
-    /// Doubts and oddities, in the order of [`Flag`].
+    /// Remarks on the event's evidence, in the order of [`Flag`].
     pub flags: Vec<Flag>,
-    /// Made on request, not by a change.
+    /// The event was requested and reports no change.
     pub synthetic: bool,
+}
+
+/// What the config says about a user, for `data.user`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserInfo {
+    /// The organisation and the unionId.
+    pub identity: Identity,
+    /// The name in the config.
+    pub name: String,
+    /// The groups in the config.
+    pub groups: Vec<String>,
+    /// The tags in the config.
+    pub tags: BTreeMap<String, String>,
+    /// `privacy.store_nick`: whether events may contain `data.user.nick`.
+    pub store_nick: bool,
+}
+
+/// A time as events write it: RFC 3339, UTC, milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rfc3339(pub Timestamp);
+
+impl Serialize for Rfc3339 {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.rfc3339())
+    }
 }
 
 /// `data.user`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct User {
-    /// Who.
+    /// The user's unionId.
     pub union_id: UnionId,
-    /// By the config.
+    /// The name in the config.
     pub name: String,
-    /// By upstream; absent when unknown or not to be stored.
+    /// DingTalk's `userNick`; absent if unknown or if it must not be stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nick: Option<String>,
-    /// By the config, the first [`MAX_GROUPS`].
+    /// The first [`MAX_GROUPS`] groups in the config.
     pub groups: Vec<String>,
-    /// By the config, the first [`MAX_TAGS`].
+    /// The first [`MAX_TAGS`] tags in the config.
     pub tags: BTreeMap<String, String>,
 }
 
 impl User {
-    /// From the config's card. The second value: something had to be cut.
-    pub(super) fn new(card: &Card, nick: Option<&str>) -> (Self, bool) {
+    /// Returns the user, and whether a value was cut.
+    pub(super) fn new(info: &UserInfo, nick: Option<&str>) -> (Self, bool) {
         let label = |text: &String| clean(text, MAX_LABEL_BYTES);
         let user = Self {
-            union_id: card.identity.union_id.clone(),
-            name: clean(&card.name, MAX_NAME_BYTES),
-            nick: clean_option(nick, MAX_NICK_BYTES).filter(|_| card.store_nick),
-            groups: card.groups.iter().take(MAX_GROUPS).map(label).collect(),
-            tags: card
+            union_id: info.identity.union_id.clone(),
+            name: clean(&info.name, MAX_NAME_BYTES),
+            nick: clean_option(nick, MAX_NICK_BYTES).filter(|_| info.store_nick),
+            groups: info.groups.iter().take(MAX_GROUPS).map(label).collect(),
+            tags: info
                 .tags
                 .iter()
                 .take(MAX_TAGS)
                 .map(|(key, value)| (clean(key, MAX_TAG_KEY_BYTES), clean(value, MAX_LABEL_BYTES)))
                 .collect(),
         };
-        let cut = card.name.len() > MAX_NAME_BYTES
-            || card.groups.len() > MAX_GROUPS
-            || card.groups.iter().any(|group| group.len() > MAX_LABEL_BYTES)
-            || card.tags.len() > MAX_TAGS
-            || card.tags.iter().any(|(k, v)| k.len() > MAX_TAG_KEY_BYTES || v.len() > MAX_LABEL_BYTES);
+        let cut = info.name.len() > MAX_NAME_BYTES
+            || info.groups.len() > MAX_GROUPS
+            || info.groups.iter().any(|group| group.len() > MAX_LABEL_BYTES)
+            || info.tags.len() > MAX_TAGS
+            || info.tags.iter().any(|(k, v)| k.len() > MAX_TAG_KEY_BYTES || v.len() > MAX_LABEL_BYTES);
         (user, cut)
     }
 }
@@ -125,26 +150,26 @@ impl User {
 /// `data.meeting`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Meeting {
-    /// Which.
+    /// DingTalk's conferenceId.
     pub conference_id: ConferenceId,
 }
 
 /// `data.visit`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VisitData {
-    /// Which.
+    /// The visit's id.
     pub id: VisitId,
-    /// The n-th of this person in this meeting, from 1.
+    /// Number of this visit among the user's visits to this meeting, from 1.
     pub ordinal: u32,
-    /// Not the first.
+    /// The ordinal is greater than 1.
     pub rejoin: bool,
-    /// When the stay began.
+    /// Time of the join.
     pub joined_at: Rfc3339,
-    /// When it ended; null while it goes on.
+    /// Time of the leave; null while the visit is open.
     pub left_at: Option<Rfc3339>,
-    /// Why it ended; null while it goes on.
+    /// Why the visit ended; null while the visit is open.
     pub left_reason: Option<LeftReason>,
-    /// `left_at` - `joined_at`; null while it goes on.
+    /// `left_at` minus `joined_at`; null while the visit is open.
     pub duration_ms: Option<i64>,
 }
 
@@ -153,62 +178,62 @@ pub struct VisitData {
 pub struct Member {
     /// `host`, `co_host` or `attendee`.
     pub role: super::attendance::Role,
-    /// Of another organisation.
+    /// The user belongs to another organisation.
     pub external: bool,
-    /// By telephone.
+    /// The user joined by telephone.
     pub by_phone: bool,
-    /// Null when not reported.
+    /// The device; null if not reported.
     pub device: Option<String>,
 }
 
 /// `data.status`: DingTalk's `attendStatus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// The number; null when the record had none, or when there is no record.
+    /// The number; null if the record has none, or if there is no record.
     pub code: Option<i64>,
-    /// Its name.
+    /// The name of the number.
     pub name: Option<&'static str>,
-    /// The last number before that was understood.
+    /// The previous recognized number.
     pub previous: Option<i64>,
 }
 
-/// `data.presence`: the full resulting state.
+/// `data.presence`: the state after the event.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PresenceData {
-    /// Null: not known.
+    /// Whether the user is in a meeting; null if unknown.
     pub in_meeting: Option<bool>,
-    /// The meetings whose visit is open, the first [`MAX_MEETINGS`].
+    /// The first [`MAX_MEETINGS`] meetings with an open visit.
     pub meetings: Vec<ConferenceId>,
 }
 
 /// `data.timing`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Timing {
-    /// Where the event's `time` comes from.
+    /// Source of the event's `time`.
     pub basis: Basis,
-    /// It happened at or after this; null: nobody looked before.
+    /// Lower bound of the time; null if no earlier poll gives one.
     pub earliest: Option<Rfc3339>,
-    /// It happened at or before this.
+    /// Upper bound of the time.
     pub latest: Rfc3339,
-    /// When it was noticed.
+    /// Time of the observation that produced the event.
     pub observed_at: Rfc3339,
-    /// The good look before.
+    /// Time of the successful poll before it.
     pub previous_poll_at: Option<Rfc3339>,
-    /// Noticed only when it was already past for a while.
+    /// The daemon learned of the change only some time after it happened.
     pub late: bool,
 }
 
 /// `data.gap`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Gap {
-    /// Its beginning.
+    /// Start of the gap.
     pub from: Rfc3339,
-    /// Its end.
+    /// End of the gap.
     pub to: Rfc3339,
 }
 
 impl Gap {
-    /// From one instant to another; never backwards.
+    /// A gap between two times; the end is never before the start.
     pub fn new(from: Timestamp, to: Timestamp) -> Self {
         Self { from: Rfc3339(from), to: Rfc3339(to.max(from)) }
     }
@@ -217,66 +242,66 @@ impl Gap {
 /// `data.alert`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Alert {
-    /// What: `budget`, `auth`, `upstream`, `config`, `webhook`, `database`.
+    /// `budget`, `auth`, `upstream`, `config`, `webhook` or `database`.
     pub name: &'static str,
     /// `firing` or `resolved`.
     pub state: &'static str,
-    /// For a person.
+    /// A sentence for people.
     pub summary: String,
 }
 
-/// A member that differs.
+/// A changed value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Changed<T> {
-    /// Until now.
+    /// The old value.
     pub from: T,
-    /// From now on.
+    /// The new value.
     pub to: T,
 }
 
 /// `data.changes`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Changes {
-    /// In `participant_role_changed`.
+    /// The role; in `participant_role_changed` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<Changed<super::attendance::Role>>,
-    /// In `participant_corrected`.
+    /// The join time; in `participant_corrected` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub joined_at: Option<Changed<Rfc3339>>,
-    /// In `participant_corrected`.
+    /// The leave time; in `participant_corrected` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_at: Option<Changed<Rfc3339>>,
-    /// In `participant_corrected`.
+    /// The reason of the leave; in `participant_corrected` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_reason: Option<Changed<LeftReason>>,
 }
 
-/// How doubt and oddity are shown.
+/// Remarks on the evidence of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
-    /// Already so when this person was first looked at.
+    /// The user was already inside at the first poll.
     FirstObservation,
-    /// Came and went between two looks.
+    /// The visit started and ended between two polls.
     ShortVisit,
-    /// The record had no status; its times decided.
+    /// The record has no status; its times decided.
     StatusMissing,
-    /// A status nobody knows stood there before.
+    /// The previous answer had an unrecognized status.
     StatusUnrecognized,
-    /// The meeting was listed without a usable record.
+    /// DingTalk listed the meeting without a usable record.
     MemberRecordMissing,
-    /// A new stay under an old `joinTime`.
+    /// A new visit has the `joinTime` of an earlier one.
     JoinTimeNotReset,
-    /// A `joinTime` later than the look that saw it.
+    /// `joinTime` is later than the poll that saw it.
     JoinTimeImplausible,
-    /// An end without `leaveTime`.
+    /// The record of the leave has no `leaveTime`.
     LeaveTimeMissing,
-    /// A `leaveTime` before the join, in the future, or left over from an earlier stay.
+    /// `leaveTime` is before the join, in the future, or from an earlier visit.
     LeaveTimeImplausible,
-    /// The absence was said weakly: `{}`, null or missing lists.
+    /// The answer that proved the absence was `{}`, or had a null or missing list.
     WeakEvidence,
-    /// Seen by a sweep of the organisation, which gives no times.
+    /// A sweep of the organisation saw the change; sweeps report no times.
     BySweep,
-    /// A name, a list or a tag was cut to fit.
+    /// A name, a list or a tag was cut to its limit.
     Truncated,
 }

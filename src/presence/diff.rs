@@ -1,366 +1,247 @@
-//! From belief and observation to the next belief and the events between them.
+//! Compares a user's state with an observation: the next state, and the events between the two.
 //!
-//! Guards: joins and lefts of a visit come in pairs; the same answer is silent; a phase without a decision does not
-//! compile. Deliberately not here: how a stay opens and ends (`stay`, `ending`), what happens without an answer
-//! (`upkeep`), where observations come from, where events go.
+//! Guards: joins and lefts of a visit alternate; an unchanged answer emits nothing; a new phase does not compile until
+//! its transitions are decided. Deliberately not here: how a visit opens and ends (`visit_start`, `visit_end`), changes
+//! without an answer (`lifecycle`), where observations come from and where events go.
 
-use super::attendance::{Attendance, Phase};
-use super::belief::{Belief, Blind, Known, Presence, Stage, Trouble};
-use super::data::{Flag, Gap};
-use super::ending::{ended, fade, leave, vanish};
-use super::event::{Card, Draft, EventType};
-use super::mend::mend;
+use super::attendance::{Attendance, AttendancePhase};
+use super::data::{Flag, Gap, UserInfo};
+use super::event::EventType;
+use super::event_builder::{EventDraft, MeetingContext};
+use super::meeting_state::{MeetingPhase, MeetingState};
 use super::observation::{Entry, Evidence, Observation};
-use super::stay::{Look, Step, enter, linger, remain};
-use super::tell::{About, Fact, Teller};
-use super::visit::Visit;
-use crate::ids::EventId;
-use crate::time::Timestamp;
+use super::poll_context::{DiffOutput, PollContext};
+use super::sweep_correction::correct_visit;
+use super::transition::{emit_events, next_presence};
+use super::user_state::{UnobservedInterval, UserState, WatchProblems};
+use super::visit_end::{compare_outside, count_vanished, leave};
+use super::visit_start::{continue_unseen, continue_visit, start_visit};
 
-pub use super::upkeep::{close_window, interrupt, rejected, snapshot, stale, unwatch};
+pub use super::transition::{DiffRules, Transition};
 
-/// The operator's say in decisions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// Observations in a row that must miss a vanished entry; at least 1.
-    pub leave_after_misses: u32,
-    /// Who is inside at the first look is noted without an event.
-    pub first_poll_silent: bool,
-}
-
-/// What follows from a look, or from something else that happened to a belief.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
-    /// From now on.
-    pub belief: Belief,
-    /// In order.
-    pub events: Vec<Draft>,
-    /// Visits opened, changed, ended: each once, in its newest state.
-    pub visits: Vec<Visit>,
-    /// A vanished entry waits for confirmation: look again soon (`min_interval`).
-    pub confirm: bool,
-}
-
-/// One look. `source` is the installation's; it is part of every id.
-pub fn observe(belief: &Belief, seen: &Observation, card: &Card, source: &str, rules: &Rules) -> Outcome {
-    let mut next = belief.clone();
-    let trouble = next.trouble.take();
-    let look = look_of(belief, trouble.as_deref(), seen, card, *rules);
-    let mut step = Step::default();
-
-    enlist(&mut next, seen);
-    for known in &mut next.conferences {
-        advance(known, &Now::of(known, seen), &look, &mut step);
-    }
-    next.forget();
-    next.last_look = Some(look.now);
-    next.presence = presence_of(belief.presence, &next);
-
-    let recovery = trouble.and_then(|trouble| recovered(&trouble, &look));
-    let mut facts = step.facts;
-    facts.sort_by_key(Fact::order);
-    facts.splice(0..0, recovery);
-    let events = told(belief, &mut next, &look, facts, source);
-    Outcome { belief: next, events, visits: step.visits, confirm: step.confirm }
-}
-
-fn look_of<'a>(
-    belief: &Belief,
-    trouble: Option<&Trouble>,
+/// Applies one poll. `source` is the installation's; every id hashes it.
+pub fn observe(
+    state: &UserState,
     seen: &Observation,
-    card: &'a Card,
-    rules: Rules,
-) -> Look<'a> {
-    let previous = belief.last_look;
-    // A watch that went stale is a stretch in which nobody looked, like a restart.
-    let stale = trouble.and_then(|trouble| trouble.stale_at).and(previous);
-    let blind = trouble
-        .and_then(|trouble| trouble.blind)
-        .or(stale.map(|from| Blind { from, to: None }))
-        // Before the first look there is nothing to be hidden.
+    user: &UserInfo,
+    source: &str,
+    rules: &DiffRules,
+) -> Transition {
+    let mut next = state.clone();
+    let problems = next.problems.take();
+    let poll = poll_context(state, problems.as_deref(), seen, user, *rules);
+    let mut output = DiffOutput::default();
+
+    for conference_id in seen.entries.keys() {
+        next.add_meeting(conference_id);
+    }
+    for meeting in &mut next.meetings {
+        advance(meeting, &MeetingReport::of(meeting, seen), &poll, &mut output);
+    }
+    next.drop_old_meetings();
+    next.last_poll = Some(poll.now);
+    next.presence = next_presence(state.presence, &next);
+
+    let recovery = problems.and_then(|problems| recovered_draft(&problems, &poll));
+    let mut drafts = output.drafts;
+    drafts.sort_by_key(EventDraft::order);
+    drafts.splice(0..0, recovery);
+    let events = emit_events(state, &mut next, &poll, drafts, source);
+    Transition { state: next, events, visits: output.visits, needs_recheck: output.needs_recheck }
+}
+
+fn poll_context<'a>(
+    state: &UserState,
+    problems: Option<&WatchProblems>,
+    seen: &Observation,
+    user: &'a UserInfo,
+    rules: DiffRules,
+) -> PollContext<'a> {
+    let previous = state.last_poll;
+    // A stale watch is an interval without polls, like a restart.
+    let stale_from = problems.and_then(|problems| problems.stale_at).and(previous);
+    let unobserved = problems
+        .and_then(|problems| problems.unobserved)
+        .or(stale_from.map(|from| UnobservedInterval { from, to: None }))
+        // Before the first poll there is no visit whose end could be missed.
         .filter(|_| previous.is_some());
-    Look {
+    PollContext {
         now: previous.map_or(seen.observed_at, |previous| previous.max(seen.observed_at)),
         previous,
         silent: previous.is_none() && rules.first_poll_silent,
-        blind,
-        swept: false,
+        unobserved,
+        by_sweep: false,
         weak: seen.evidence == Evidence::Weak,
-        misses_needed: rules.leave_after_misses.max(1),
-        card,
+        misses_required: rules.leave_after_misses.max(1),
+        user,
     }
 }
 
-/// Makes room for meetings never seen before; keeps the order by conference.
-fn enlist(next: &mut Belief, seen: &Observation) {
-    for conference_id in seen.entries.keys() {
-        let place = next.conferences.binary_search_by(|known| known.conference_id.cmp(conference_id));
-        if let Err(place) = place {
-            next.conferences.insert(place, Known::new(conference_id.clone()));
-        }
-    }
-}
-
-/// What this look says about one meeting.
-enum Now<'a> {
+/// What a poll reports about one meeting.
+enum MeetingReport<'a> {
     Pending(&'a Attendance),
     Inside(&'a Attendance),
     Outside(&'a Attendance),
-    /// A status nobody knows.
+    /// The record has an unrecognized status.
     Unrecognized,
-    /// Listed, but without a record, or with one that says nothing.
-    Unreported,
-    /// Not there.
+    /// The meeting is listed without a record, or with one that has neither a status nor times.
+    NoRecord,
+    /// The meeting is not listed.
     Missing,
 }
 
-impl<'a> Now<'a> {
-    fn of(known: &Known, seen: &'a Observation) -> Self {
-        let record = match seen.entries.get(&known.conference_id) {
+impl<'a> MeetingReport<'a> {
+    fn of(meeting: &MeetingState, seen: &'a Observation) -> Self {
+        let record = match seen.entries.get(&meeting.conference_id) {
             None => return Self::Missing,
-            Some(Entry::ListedOnly) => return Self::Unreported,
+            Some(Entry::ListedOnly) => return Self::NoRecord,
             Some(Entry::Record(record)) => record,
         };
         match record.phase() {
-            Phase::Pending => Self::Pending(record),
-            Phase::Inside => Self::Inside(record),
-            Phase::Outside => Self::Outside(record),
-            Phase::Unknown if record.status.is_some() => Self::Unrecognized,
-            Phase::Unknown => Self::Unreported,
+            AttendancePhase::Pending => Self::Pending(record),
+            AttendancePhase::Inside => Self::Inside(record),
+            AttendancePhase::Outside => Self::Outside(record),
+            AttendancePhase::Unknown if record.status.is_some() => Self::Unrecognized,
+            AttendancePhase::Unknown => Self::NoRecord,
         }
     }
 
     fn record(&self) -> Option<&'a Attendance> {
         match self {
             Self::Pending(record) | Self::Inside(record) | Self::Outside(record) => Some(record),
-            Self::Unrecognized | Self::Unreported | Self::Missing => None,
+            Self::Unrecognized | Self::NoRecord | Self::Missing => None,
         }
     }
 }
 
-/// One look at one meeting: the table of the whole program.
-fn advance(known: &mut Known, now: &Now<'_>, look: &Look<'_>, step: &mut Step) {
-    step.flags = doubts(known, now);
-    known.doubt = is_in_doubt(known, now, look);
-    if !matches!(now, Now::Missing) {
-        known.misses = 0;
-        known.listed = true;
+/// Applies a poll to one meeting: the table of all transitions.
+fn advance(
+    meeting: &mut MeetingState,
+    report: &MeetingReport<'_>,
+    poll: &PollContext<'_>,
+    output: &mut DiffOutput,
+) {
+    use MeetingPhase::{Inside, Outside, Pending, Unseen};
+    use MeetingReport as Report;
+
+    output.flags = meeting_flags(meeting, report);
+    meeting.undetermined = is_undetermined(meeting, report, poll);
+    if !matches!(report, Report::Missing) {
+        meeting.misses = 0;
+        meeting.listed = true;
     }
-    known.sighted = None;
-    let stage = std::mem::take(&mut known.stage);
-    known.stage = match (stage, now) {
-        (Stage::Inside(open), Now::Inside(record)) => remain(known, open, record, look, step),
-        (Stage::Inside(open), Now::Outside(record)) => leave(known, open, record, look, step),
-        (Stage::Inside(open), Now::Pending(record)) => {
-            let _ended = leave(known, open, record, look, step);
-            invite(known, record, look, step)
+    meeting.pending_join = None;
+    let phase = std::mem::take(&mut meeting.phase);
+    meeting.phase = match (phase, report) {
+        (Inside(open), Report::Inside(record)) => continue_visit(meeting, open, record, poll, output),
+        (Inside(open), Report::Outside(record)) => leave(meeting, open, record, poll, output),
+        (Inside(open), Report::Pending(record)) => {
+            let _ended = leave(meeting, open, record, poll, output);
+            invite(meeting, record, poll, output)
         }
-        (Stage::Inside(open), Now::Missing) => vanish(known, open, look, step),
-        (Stage::Inside(open), Now::Unrecognized | Now::Unreported) => linger(open, look),
+        (Inside(open), Report::Missing) => count_vanished(meeting, open, poll, output),
+        (Inside(open), Report::Unrecognized | Report::NoRecord) => continue_unseen(open, poll),
 
-        (Stage::Outside(Some(closed)), Now::Inside(record)) => {
-            let _mended = mend(known, closed, record, look, step);
-            Stage::Inside(enter(known, record, look, step, false))
+        (Outside(Some(closed)), Report::Inside(record)) => {
+            let _corrected = correct_visit(meeting, closed, record, poll, output);
+            Inside(start_visit(meeting, record, poll, output, false))
         }
-        (Stage::Nothing | Stage::Pending | Stage::Outside(None), Now::Inside(record)) => {
-            Stage::Inside(enter(known, record, look, step, false))
+        (Unseen | Pending | Outside(None), Report::Inside(record)) => {
+            Inside(start_visit(meeting, record, poll, output, false))
         }
-        (Stage::Nothing | Stage::Pending, Now::Outside(record)) => ended(known, None, record, look, step),
-        (Stage::Outside(closed), Now::Outside(record)) => ended(known, closed, record, look, step),
+        (Unseen | Pending, Report::Outside(record)) => compare_outside(meeting, None, record, poll, output),
+        (Outside(closed), Report::Outside(record)) => compare_outside(meeting, closed, record, poll, output),
 
-        (Stage::Nothing | Stage::Outside(_), Now::Pending(record)) => invite(known, record, look, step),
-        (Stage::Pending, Now::Pending(_)) => Stage::Pending,
+        (Unseen | Outside(_), Report::Pending(record)) => invite(meeting, record, poll, output),
+        (Pending, Report::Pending(_)) => Pending,
 
-        (stage @ (Stage::Nothing | Stage::Pending | Stage::Outside(_)), Now::Missing) => {
-            missing(known, stage, look)
-        }
-        (
-            stage @ (Stage::Nothing | Stage::Pending | Stage::Outside(_)),
-            Now::Unrecognized | Now::Unreported,
-        ) => stage,
+        (phase @ (Unseen | Pending | Outside(_)), Report::Missing) => count_missing(meeting, phase, poll),
+        (phase @ (Unseen | Pending | Outside(_)), Report::Unrecognized | Report::NoRecord) => phase,
     };
-    remember(known, now);
+    store_report(meeting, report);
 }
 
-/// The doubts that hang on a meeting: those that stood there until now, and a record without a status.
-fn doubts(known: &Known, now: &Now<'_>) -> Vec<Flag> {
+/// The flags for all events of a meeting: what the previous report lacked, and whether this one has no status.
+fn meeting_flags(meeting: &MeetingState, report: &MeetingReport<'_>) -> Vec<Flag> {
+    let no_status = report.record().is_some_and(|record| record.status.is_none());
     let mut flags = Vec::new();
-    flags.extend(known.unreported.then_some(Flag::MemberRecordMissing));
-    flags.extend(known.unrecognized.then_some(Flag::StatusUnrecognized));
-    flags.extend(now.record().is_some_and(|record| record.status.is_none()).then_some(Flag::StatusMissing));
+    flags.extend(meeting.no_record.then_some(Flag::MemberRecordMissing));
+    flags.extend(meeting.unrecognized.then_some(Flag::StatusUnrecognized));
+    flags.extend(no_status.then_some(Flag::StatusMissing));
     flags
 }
 
-/// Whether nothing at all is known: newly listed without a record. A status nobody knows leaves what was believed,
-/// which is "not there" unless this is the first look.
-fn is_in_doubt(known: &Known, now: &Now<'_>, look: &Look<'_>) -> bool {
-    let still = known.doubt || look.previous.is_none();
-    match (&known.stage, now) {
-        (Stage::Nothing, Now::Unreported) => true,
-        (Stage::Pending | Stage::Outside(_), Now::Unreported) => still || !known.listed,
-        (Stage::Nothing | Stage::Pending | Stage::Outside(_), Now::Unrecognized) => still,
-        (Stage::Inside(_), Now::Unreported | Now::Unrecognized)
+/// Whether it is open if the user is in the meeting: it is newly listed without a record. After an unrecognized status
+/// the previous phase is kept, which means "not inside" except at the first poll.
+fn is_undetermined(meeting: &MeetingState, report: &MeetingReport<'_>, poll: &PollContext<'_>) -> bool {
+    use MeetingPhase::{Inside, Outside, Pending, Unseen};
+    use MeetingReport as Report;
+
+    let before = meeting.undetermined || poll.previous.is_none();
+    match (&meeting.phase, report) {
+        (Unseen, Report::NoRecord) => true,
+        (Pending | Outside(_), Report::NoRecord) => before || !meeting.listed,
+        (Unseen | Pending | Outside(_), Report::Unrecognized) => before,
+        (Inside(_), Report::NoRecord | Report::Unrecognized)
         | (
-            Stage::Nothing | Stage::Pending | Stage::Inside(_) | Stage::Outside(_),
-            Now::Pending(_) | Now::Inside(_) | Now::Outside(_) | Now::Missing,
+            Unseen | Pending | Inside(_) | Outside(_),
+            Report::Pending(_) | Report::Inside(_) | Report::Outside(_) | Report::Missing,
         ) => false,
     }
 }
 
-/// What the next look will want to know of this one.
-fn remember(known: &mut Known, now: &Now<'_>) {
-    match now {
-        Now::Missing => {}
-        Now::Pending(record) | Now::Inside(record) | Now::Outside(record) => {
-            known.status = record.status;
-            known.unreported = false;
-            known.unrecognized = false;
+/// Stores what the next poll needs of this report.
+fn store_report(meeting: &mut MeetingState, report: &MeetingReport<'_>) {
+    match report {
+        MeetingReport::Missing => {}
+        MeetingReport::Pending(record) | MeetingReport::Inside(record) | MeetingReport::Outside(record) => {
+            meeting.status = record.status;
+            meeting.no_record = false;
+            meeting.unrecognized = false;
         }
-        Now::Unrecognized => known.unrecognized = true,
-        Now::Unreported => known.unreported = true,
+        MeetingReport::Unrecognized => meeting.unrecognized = true,
+        MeetingReport::NoRecord => meeting.no_record = true,
     }
 }
 
-/// Not pending -> pending. At the first look nobody knows when the invitation came: nothing is told.
-fn invite(known: &Known, record: &Attendance, look: &Look<'_>, step: &mut Step) -> Stage {
-    if look.previous.is_some() {
+/// Not pending before, pending now. At the first poll the time of the invitation is unknown, so no event is emitted.
+fn invite(
+    meeting: &MeetingState,
+    record: &Attendance,
+    poll: &PollContext<'_>,
+    output: &mut DiffOutput,
+) -> MeetingPhase {
+    if poll.previous.is_some() {
         let what = record.status.map_or("pending", |status| status.name());
-        let fact = Fact::at(EventType::ParticipantInvited, look.now, what).since(look.previous);
-        let flags = step.flags(&[]);
-        step.facts.push(Fact { flags, ..fact.about(About::record(record, known.status)) });
+        let draft = EventDraft::at(EventType::ParticipantInvited, poll.now, what).since(poll.previous);
+        let context = MeetingContext::of_record(record, meeting.status);
+        let flags = output.flags(&[]);
+        output.drafts.push(EventDraft { flags, ..draft.with_meeting(context) });
     }
-    Stage::Pending
+    MeetingPhase::Pending
 }
 
-/// Not inside, and not listed: forgotten after as many misses as end a stay, so that a flickering answer says nothing
-/// twice.
-fn missing(known: &mut Known, stage: Stage, look: &Look<'_>) -> Stage {
-    if !known.listed {
-        return stage;
+/// Not inside, and the poll misses the meeting: unlists it after as many misses as end a visit, so that an entry that
+/// disappears for one poll emits no event twice.
+fn count_missing(meeting: &mut MeetingState, phase: MeetingPhase, poll: &PollContext<'_>) -> MeetingPhase {
+    if !meeting.listed {
+        return phase;
     }
-    known.misses = known.misses.saturating_add(1);
-    if known.misses < look.misses_needed {
-        return stage;
+    meeting.misses = meeting.misses.saturating_add(1);
+    if meeting.misses < poll.misses_required {
+        return phase;
     }
-    fade(known);
-    match stage {
-        Stage::Pending => Stage::Nothing,
-        Stage::Nothing | Stage::Inside(_) | Stage::Outside(_) => stage,
-    }
-}
-
-/// Three-valued "or" over the meetings. After an unknown stretch, an open visit counts again once it was seen again: an
-/// answer that misses it, or has no record of it, turns nothing to true.
-pub(super) fn presence_of(was: Presence, belief: &Belief) -> Presence {
-    if belief.inside().next().is_some() {
-        match was {
-            Presence::Unknown if !belief.sees_inside() => Presence::Unknown,
-            Presence::Unknown | Presence::Inside | Presence::Outside => Presence::Inside,
-        }
-    } else if belief.conferences.iter().any(|known| known.doubt) {
-        Presence::Unknown
-    } else {
-        Presence::Outside
+    meeting.unlist();
+    match phase {
+        MeetingPhase::Pending => MeetingPhase::Unseen,
+        MeetingPhase::Unseen | MeetingPhase::Inside(_) | MeetingPhase::Outside(_) => phase,
     }
 }
 
-fn recovered(trouble: &Trouble, look: &Look<'_>) -> Option<Fact> {
-    let told_at = trouble.stale_at.or(trouble.rejected_at)?;
-    let from = look.previous.unwrap_or(told_at);
-    let fact = Fact::at(EventType::WatchRecovered, look.now, format!("recovered:{}", from.as_ms()));
-    Some(Fact { gap: Some(Gap::new(from, look.now)), ..fact.since(look.previous) })
-}
-
-/// The events of a look: its facts, then presence if that turned.
-pub(super) fn told(
-    was: &Belief,
-    next: &mut Belief,
-    look: &Look<'_>,
-    facts: Vec<Fact>,
-    source: &str,
-) -> Vec<Draft> {
-    let teller = Teller::new(look.card, source, look.now, look.previous, next);
-    let mut events = Vec::new();
-    for fact in facts {
-        let visit =
-            fact.meeting.as_ref().and_then(|about| about.visit.as_ref()).map(|visit| visit.id.clone());
-        let event = teller.draft(&mut next.counts, fact);
-        if let Some(visit) = visit {
-            next.note_event(event.event_type, &visit, &event.id);
-        }
-        events.push(event);
-    }
-    let turned = match (was.presence, next.presence) {
-        (Presence::Unknown, Presence::Outside) => was.told_unknown,
-        // Nothing is told of a silent first look, unless receivers were told before that nothing is known.
-        (Presence::Unknown, Presence::Inside) => !look.silent || was.told_unknown,
-        (Presence::Inside, Presence::Outside | Presence::Unknown)
-        | (Presence::Outside, Presence::Inside | Presence::Unknown) => true,
-        (Presence::Unknown, Presence::Unknown)
-        | (Presence::Inside, Presence::Inside)
-        | (Presence::Outside, Presence::Outside) => false,
-    };
-    if turned {
-        let fact = presence_fact(next, look, &events);
-        events.push(teller.draft_after(&mut next.counts, fact, &events));
-    }
-    next.told_unknown = next.presence == Presence::Unknown && (turned || was.told_unknown);
-    events
-}
-
-fn presence_fact(next: &Belief, look: &Look<'_>, events: &[Draft]) -> Fact {
-    let of = |wanted: EventType| events.iter().filter(move |event| event.event_type == wanted);
-    let opened = |event: &&Draft| {
-        event.data.visit.as_ref().is_some_and(|told| next.open_visits().any(|visit| visit.id == told.id))
-    };
-    let recovered = of(EventType::WatchRecovered).next();
-    let cause = match next.presence {
-        Presence::Inside => of(EventType::ParticipantJoined).find(opened).or(recovered),
-        Presence::Outside => of(EventType::ParticipantLeft).next_back().or(recovered),
-        Presence::Unknown => None,
-    };
-    let doubt = next.presence == Presence::Unknown;
-    let what = format!("presence:{}", next.presence.name());
-    let mut flags = if doubt { vec![Flag::MemberRecordMissing] } else { Vec::new() };
-    flags.extend(look.swept.then_some(Flag::BySweep));
-    presence_changed(look.now, look.previous, what, cause, flags)
-}
-
-/// `user.presence_changed`, with the times of the event behind it.
-pub(super) fn presence_changed(
-    now: Timestamp,
-    previous: Option<Timestamp>,
-    what: String,
-    cause: Option<&Draft>,
-    flags: Vec<Flag>,
-) -> Fact {
-    let plain = Fact { flags, ..Fact::at(EventType::PresenceChanged, now, what).since(previous) };
-    let Some(cause) = cause else { return plain };
-    let timing = cause.data.timing;
-    Fact {
-        time: cause.time,
-        basis: timing.basis,
-        earliest: timing.earliest.map(|earliest| earliest.0),
-        latest: timing.latest.0,
-        late: cause.late,
-        cause: Some(cause.id.clone()),
-        ..plain
-    }
-}
-
-impl Belief {
-    /// Keeps the id of a visit's event where a later correction will name it.
-    fn note_event(&mut self, event_type: EventType, visit: &crate::ids::VisitId, id: &EventId) {
-        for known in &mut self.conferences {
-            match (&mut known.stage, event_type) {
-                (Stage::Inside(open), EventType::ParticipantJoined) if open.visit.id == *visit => {
-                    open.joined_event = Some(id.clone());
-                }
-                (Stage::Outside(Some(closed)), EventType::ParticipantLeft) if closed.visit.id == *visit => {
-                    closed.left_event = Some(id.clone());
-                }
-                _ => {}
-            }
-        }
-    }
+fn recovered_draft(problems: &WatchProblems, poll: &PollContext<'_>) -> Option<EventDraft> {
+    let emitted_at = problems.stale_at.or(problems.rejected_at)?;
+    let from = poll.previous.unwrap_or(emitted_at);
+    let what = format!("recovered:{}", from.as_ms());
+    let draft = EventDraft::at(EventType::WatchRecovered, poll.now, what);
+    Some(EventDraft { gap: Some(Gap::new(from, poll.now)), ..draft.since(poll.previous) })
 }

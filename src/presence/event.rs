@@ -1,30 +1,29 @@
-//! Events: what is told to others, with ids that the same facts always give again.
+//! Events: the types, and the envelope around `data` (a CloudEvents 1.0 structured event).
 //!
-//! Guards: the catalogue and the envelope around `data` (a CloudEvents 1.0 structured event); a body is bounded.
-//! Deliberately not here: which changes there are (`presence::diff`), the members of `data` (`presence::data`), how
-//! ids are made (`tell`, `fingerprint`), signing and sending (`signature`, `webhook`).
-
-use std::collections::BTreeMap;
+//! Guards: the list of event types and the shape of the envelope; a body has at most [`MAX_BODY_BYTES`]. Deliberately
+//! not here: which change produces which event (`diff`), the members of `data` (`data`), how ids are made
+//! (`event_builder`, `fingerprint`), signing and sending (`signature`, `webhook`).
 
 use serde::{Deserialize, Serialize};
 
 use super::data::Data;
+pub use super::data::{Rfc3339, UserInfo};
 use crate::ids::{ConferenceId, EventId, Identity};
 use crate::time::Timestamp;
 
 macro_rules! event_types {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)+) => {
-        /// The catalogue.
+        /// The types of events.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum EventType {
             $($(#[$doc])* #[serde(rename = $name)] $variant,)+
         }
 
         impl EventType {
-            /// All of them, in the catalogue's order.
+            /// All types, in the documented order.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The name on the wire.
+            /// The name in events and tables.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)+ }
             }
@@ -33,42 +32,42 @@ macro_rules! event_types {
 }
 
 event_types! {
-    /// Not inside -> inside.
+    /// The user joined a meeting.
     ParticipantJoined => "meeting.participant_joined",
-    /// Inside -> not inside.
+    /// The user left a meeting.
     ParticipantLeft => "meeting.participant_left",
-    /// Status 4 without having been inside.
+    /// The user did not join: status 4 without a visit.
     ParticipantJoinFailed => "meeting.participant_join_failed",
-    /// Status became 1 or 2.
+    /// The user was invited or is being called: status 1 or 2.
     ParticipantInvited => "meeting.participant_invited",
-    /// The role differs inside an open visit.
+    /// The role changed during a visit.
     ParticipantRoleChanged => "meeting.participant_role_changed",
-    /// Later evidence changes an event already sent.
+    /// A later answer corrects an event that was already emitted.
     ParticipantCorrected => "meeting.participant_corrected",
-    /// `in_meeting` turned true, false or unknown.
+    /// `in_meeting` changed to true, false or null.
     PresenceChanged => "user.presence_changed",
-    /// On request: how somebody stands now.
+    /// The current presence, on request.
     PresenceSnapshot => "user.presence_snapshot",
-    /// No good poll of this person for too long.
+    /// No poll of this user has succeeded for too long.
     WatchStale => "watch.stale",
-    /// The first good one again.
+    /// The first successful poll after `watch.stale` or `watch.rejected`.
     WatchRecovered => "watch.recovered",
-    /// Upstream says this person is invalid.
+    /// DingTalk rejects this user as invalid.
     WatchRejected => "watch.rejected",
-    /// Nobody looked for a while.
+    /// No poll ran for a while.
     SystemGap => "system.gap",
-    /// The daemon's own health turned.
+    /// An alert about the daemon's own health started or ended.
     SystemAlert => "system.alert",
-    /// The operator asked for one.
+    /// The operator requested a test event.
     WebhookTest => "webhook.test",
 }
 
-/// What takes in all of a kind.
+/// Patterns that match all types of a kind.
 const FAMILIES: [&str; 5] = ["meeting.*", "user.*", "watch.*", "system.*", "webhook.*"];
 
 impl EventType {
-    /// The name or the pattern that is meant by somebody who writes a part of it: `joined`, `meeting.joined`, `meetings`.
-    pub fn meant_by(text: &str) -> Option<&'static str> {
+    /// The type or pattern to suggest for an incomplete name: `joined`, `meeting.joined`, `meetings`.
+    pub fn suggestion_for(text: &str) -> Option<&'static str> {
         let family = text.trim_end_matches(['*', '.', 's']);
         let last = text.rsplit('.').next().filter(|last| !last.is_empty())?;
         let ends_so =
@@ -78,69 +77,54 @@ impl EventType {
     }
 }
 
-/// What the config says about a person, for `data.user`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Card {
-    /// Who.
-    pub identity: Identity,
-    /// By the config.
-    pub name: String,
-    /// By the config.
-    pub groups: Vec<String>,
-    /// By the config.
-    pub tags: BTreeMap<String, String>,
-    /// `privacy.store_nick`: whether `data.user.nick` may be there.
-    pub store_nick: bool,
-}
-
-/// What is only known when the event is committed.
+/// Values that are only known when the event is committed.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
-    /// `urn:presenced:...`
+    /// `urn:presenced:...`, the installation.
     pub source: &'a str,
-    /// The counter given in the commit.
+    /// The number that the commit assigns.
     pub sequence: u64,
-    /// When it is written down.
+    /// Time of the commit.
     pub recorded_at: Timestamp,
 }
 
-/// An event that waits for its sequence.
+/// An event without a sequence number. The commit assigns it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Draft {
-    /// The same facts give the same id.
+pub struct NewEvent {
+    /// A hash; the same facts give the same id.
     pub id: EventId,
-    /// From the catalogue.
+    /// The type of the event.
     pub event_type: EventType,
-    /// When it happened, as far as known.
+    /// Time of the change, as far as known.
     pub time: Timestamp,
-    /// Whom it is about; `None` for `system.*` and `webhook.test`.
+    /// The user; `None` in `system.*` and `webhook.test`.
     pub identity: Option<Identity>,
-    /// The meeting, where there is one.
+    /// The meeting, in events about one.
     pub conference_id: Option<ConferenceId>,
-    /// `timing.late`: for the filter `skip_late`.
+    /// `timing.late`, for the filter `skip_late`.
     pub late: bool,
-    /// The person hosts the meeting: for the filter `only_hosts`.
+    /// The user hosts the meeting, for the filter `only_hosts`.
     pub host: bool,
     /// The envelope's `data`.
     pub data: Box<Data>,
 }
 
-/// No body is longer, whatever names, tags and meetings a person has: the bounds in `data` see to it.
+/// Maximum length of a body. The limits in `data` keep every body below it.
 pub const MAX_BODY_BYTES: usize = 20_000;
 
-impl Draft {
-    /// `org/unionId`, or `system` for what is about nobody: the lane receivers may order by.
+impl NewEvent {
+    /// `org/unionId`, or `system` in events without a user. Receivers may order by it.
     pub fn subject(&self) -> String {
         self.identity.as_ref().map_or_else(|| "system".to_owned(), ToString::to_string)
     }
 
-    /// The bytes that are stored, signed and sent. Members in the order of the documented sample.
+    /// The bytes that are stored, signed and sent. The members have the documented order.
     pub fn body(&self, envelope: &Envelope<'_>) -> Vec<u8> {
         // Cannot fail: no map with keys that are not text, no writer that could refuse.
         serde_json::to_vec(&self.enveloped(envelope)).expect("an event is plain JSON")
     }
 
-    /// The same before it is bytes.
+    /// The body before serialization.
     pub(super) fn enveloped<'a>(&'a self, envelope: &Envelope<'a>) -> impl Serialize + 'a {
         let subject = self.subject();
         Body {
@@ -157,16 +141,6 @@ impl Draft {
             datacontenttype: "application/json",
             data: &self.data,
         }
-    }
-}
-
-/// An instant as events write it: RFC 3339, UTC, milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rfc3339(pub Timestamp);
-
-impl Serialize for Rfc3339 {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0.rfc3339())
     }
 }
 

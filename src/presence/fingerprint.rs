@@ -1,57 +1,53 @@
-//! Ids made from content: the same facts give the same id, in every process and after every crash.
+//! Ids that are hashes of content: the same facts give the same id in every process and after every crash.
 //!
-//! Guards: fields are length-prefixed, so nothing runs together; an absent field differs from an empty one; an id has
-//! no dot (Standard Webhooks signs `id.timestamp.body`). Deliberately not here: which facts count (`tell`, `stay`).
+//! Guards: fields are length-prefixed, so two fields cannot be confused with one; an absent field differs from an
+//! empty one; an id has no dot (Standard Webhooks signs `id.timestamp.body`). Deliberately not here: which fields an
+//! id hashes (`event_builder`, `visit_start`, `system`).
 
 use sha2::{Digest, Sha256};
 
 use crate::ids::{EventId, VisitId};
 
-/// 16 bytes of a hash (26 characters): no two of a trillion events meet by chance.
+/// 16 bytes of the hash, 26 characters: a collision among a trillion events is not to be expected.
 const EVENT_BYTES: usize = 16;
-/// 10 bytes (16 characters): one installation's visits, kept short because people read them.
+/// 10 bytes of the hash, 16 characters: enough for the visits of one installation, and short enough to read.
 const VISIT_BYTES: usize = 10;
 
-/// A hash over a row of fields.
+/// A hash over a sequence of fields.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fingerprint(Sha256);
 
 impl Fingerprint {
-    /// Adds a text.
     pub(super) fn text(mut self, field: &str) -> Self {
         self.0.update((field.len() as u64).to_be_bytes());
         self.0.update(field.as_bytes());
         self
     }
 
-    /// Adds a text that may be absent.
     pub(super) fn text_option(mut self, field: Option<&str>) -> Self {
         if let Some(field) = field {
             return self.text(field);
         }
-        // No text is that long, so absence is told from every text.
+        // No text has this length, so the absent field differs from every text.
         self.0.update(u64::MAX.to_be_bytes());
         self
     }
 
-    /// Adds a number.
     pub(super) fn number(mut self, field: i64) -> Self {
         self.0.update(8_u64.to_be_bytes());
         self.0.update(field.to_be_bytes());
         self
     }
 
-    /// The id of an event with these facts.
     pub(super) fn event_id(self) -> EventId {
         let id = format!("evt_{}", self.base32(EVENT_BYTES));
         // Cannot fail: base32 is letters and digits, and 30 bytes are under the limit.
         EventId::parse(&id).expect("base32 is a valid id")
     }
 
-    /// The id of a visit with these facts.
     pub(super) fn visit_id(self) -> VisitId {
         let id = format!("vis_{}", self.base32(VISIT_BYTES));
-        // Cannot fail, for the same reason.
+        // Cannot fail for the same reason.
         VisitId::parse(&id).expect("base32 is a valid id")
     }
 
@@ -84,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base32_agrees_with_the_vectors_of_rfc_4648() {
+    fn base32_matches_the_vectors_of_rfc_4648() {
         for (plain, coded) in [
             ("", ""),
             ("f", "my"),
@@ -98,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_do_not_run_together() {
+    fn field_boundaries_change_the_id() {
         let id = |a: &str, b: &str| Fingerprint::default().text(a).text(b).event_id();
         assert_ne!(id("ab", "c"), id("a", "bc"));
         assert_eq!(id("ab", "c"), id("ab", "c"));

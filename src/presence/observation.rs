@@ -1,8 +1,8 @@
-//! One successful answer about one person.
+//! One successful answer about one user.
 //!
-//! Guards: the type that a failed, refused or foreign answer cannot become; its digest leaves out what ticks
-//! (`duration`), so that "nothing changed" is one comparison. Deliberately not here: how it is parsed
-//! (`dingtalk::wire`), what follows from it (`presence::diff`).
+//! Guards: a failed, refused or mismatched answer cannot become an [`Observation`]. The digest leaves out `duration`,
+//! which changes with every poll, so that one comparison detects an unchanged answer. Deliberately not here: parsing
+//! (`dingtalk::wire`), what an observation changes (`presence::diff`).
 
 use std::collections::BTreeMap;
 
@@ -12,40 +12,40 @@ use super::attendance::Attendance;
 use crate::ids::ConferenceId;
 use crate::time::Timestamp;
 
-/// What one answer holds about one meeting.
+/// What one answer reports about one meeting.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entry {
-    /// A member record.
+    /// A member record of the user.
     Record(Attendance),
-    /// The meeting is listed, but no member record came with it: presence there is unknown, not left.
+    /// The meeting is listed without a member record: presence in it is unknown. It is not a leave.
     ListedOnly,
 }
 
-/// How much an answer without the meeting proves.
+/// How strongly an answer proves that the user is not in a meeting it does not list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Evidence {
-    /// Both members were there.
+    /// The answer has both lists.
     #[default]
     Explicit,
-    /// `{}`, null or missing lists: "no meetings", but said weakly.
+    /// The answer is `{}`, or a list is null or missing. It still means "no meetings".
     Weak,
 }
 
-/// One fully understood answer about one person.
+/// One fully understood answer about one user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
-    /// When the answer had arrived, by our clock.
+    /// Time the answer arrived, by the daemon's clock.
     pub observed_at: Timestamp,
-    /// Every meeting that was listed or had a record: the union of both.
+    /// Every meeting that is listed or has a record.
     pub entries: BTreeMap<ConferenceId, Entry>,
-    /// How strongly the absence of a meeting is said.
+    /// How strongly a missing meeting proves absence.
     pub evidence: Evidence,
 }
 
 impl Observation {
-    /// Without any `userNick`: for those who do not store it (`privacy.store_nick = false`).
+    /// Removes every `userNick`, as `privacy.store_nick = false` requires.
     #[must_use]
     pub fn without_nicks(mut self) -> Self {
         for entry in self.entries.values_mut() {
@@ -56,8 +56,8 @@ impl Observation {
         self
     }
 
-    /// A 64-bit digest of what can matter: everything but `observed_at` and each record's `duration`. Field by field,
-    /// because it is stored: no release of the standard library can change it.
+    /// A 64-bit digest of everything except `observed_at` and each record's `duration`. It is stored, so it hashes
+    /// field by field and does not depend on the standard library's hashes.
     pub fn digest(&self) -> i64 {
         let mut digest = Fnv1a::new();
         digest.byte(match self.evidence {
@@ -78,7 +78,7 @@ impl Observation {
     }
 }
 
-/// FNV-1a, 64 bits: small, fixed for ever. Not for adversaries: what it tells apart are one person's own answers.
+/// FNV-1a, 64 bits. It need not resist attackers: it only distinguishes answers about one user.
 #[derive(Debug)]
 struct Fnv1a(u64);
 
@@ -102,7 +102,7 @@ impl Fnv1a {
         self.bytes(text.as_bytes());
     }
 
-    /// Absent differs from every number and every text.
+    /// An absent value has another digest than every number and every text.
     fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.byte(u8::from(value.is_some()));
         if let Some(value) = value {
@@ -110,7 +110,7 @@ impl Fnv1a {
         }
     }
 
-    /// Taken apart by name: a new field does not compile until it is decided whether it matters.
+    /// Destructures by name, so that a new field does not compile until its place in the digest is decided.
     fn record(&mut self, record: &Attendance) {
         let Attendance {
             conference_id,
@@ -164,13 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn what_ticks_does_not_matter() {
+    fn the_duration_is_not_in_the_digest() {
         let later = Attendance { duration_ms: Some(99), ..record() };
         assert_eq!(digest(Entry::Record(record())), digest(Entry::Record(later)));
     }
 
     #[test]
-    fn everything_else_does() {
+    fn every_other_field_is_in_the_digest() {
         let others = [
             Attendance { status: Some(AttendStatus::Left), ..record() },
             Attendance { status: None, ..record() },
@@ -191,17 +191,17 @@ mod tests {
     }
 
     #[test]
-    fn weak_absence_differs_from_a_stated_one() {
+    fn weak_evidence_differs_from_explicit_evidence() {
         let seen =
             |evidence| Observation { observed_at: Timestamp::from_ms(9), entries: BTreeMap::new(), evidence };
         assert_ne!(seen(Evidence::Weak).digest(), seen(Evidence::Explicit).digest());
     }
 
     #[test]
-    fn it_is_the_same_in_every_release() {
+    fn the_digest_is_the_same_in_every_release() {
         assert_eq!(digest(Entry::Record(record())), GOLDEN);
     }
 
-    /// Computed apart from this code.
+    /// Computed by an independent implementation.
     const GOLDEN: i64 = -1_323_775_712_605_999_608;
 }

@@ -1,24 +1,24 @@
-//! Events about nobody: gaps, alerts, tests.
+//! Events without a user: gaps, alerts, webhook tests.
 //!
-//! Guards: their ids too come from content and from the count of earlier ones, which the caller stores. Deliberately
-//! not here: when they are made (`tasks`), who gets them (`policy`, `tasks`).
+//! Guards: the ids are hashes of content and of the number of earlier events, which the caller stores. Deliberately not
+//! here: when these events are made (`tasks`), which webhook gets them (`webhook::routing`).
 
-use super::data::{Alert, Data, Gap, MAX_SUMMARY_BYTES, Timing, VERSION};
-use super::event::{Draft, EventType, Rfc3339};
+use super::data::{Alert, Data, Gap, MAX_SUMMARY_BYTES, Rfc3339, Timing, VERSION};
+use super::event::{EventType, NewEvent};
 use super::fingerprint::Fingerprint;
 use super::text::clean;
 use super::visit::Basis;
 use crate::ids::{OrgName, WebhookName};
 use crate::time::Timestamp;
 
-/// Why nobody looked.
+/// Why no poll ran.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GapCause {
-    /// The daemon was down.
+    /// The daemon was not running.
     Restart,
-    /// DingTalk was, or could not be reached.
+    /// DingTalk was down or unreachable.
     Upstream,
-    /// No calls were left, or were allowed.
+    /// The call budget was spent, or DingTalk limited the rate.
     Throttled,
 }
 
@@ -33,18 +33,18 @@ impl GapCause {
     }
 }
 
-/// What turned.
+/// What an alert is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AlertName {
-    /// The month's calls.
+    /// The month's call budget.
     Budget,
-    /// Credentials or permission.
+    /// Credentials or a permission.
     Auth,
-    /// DingTalk.
+    /// DingTalk is down or unreachable.
     Upstream,
-    /// The configuration at a reload.
+    /// A reload refused the new config.
     Config,
-    /// A receiver.
+    /// A webhook's deliveries fail.
     Webhook,
     /// The database.
     Database,
@@ -64,7 +64,7 @@ impl AlertName {
     }
 }
 
-/// `system.gap`: nobody of `org` was looked at between the two instants. `earlier`: the stored count of earlier events
+/// `system.gap`: no user of `org` was polled between the two times. `earlier` is the stored number of earlier events
 /// of this type of this organisation.
 pub fn system_gap(
     source: &str,
@@ -72,19 +72,19 @@ pub fn system_gap(
     gap: (Timestamp, Timestamp),
     cause: GapCause,
     earlier: u64,
-) -> Draft {
+) -> NewEvent {
     let (from, to) = (gap.0, gap.1.max(gap.0));
     let what = format!("{}:{}", cause.name(), from.as_ms());
-    let mut draft = about_nobody(EventType::SystemGap, source, org, to, &what, earlier);
-    draft.data.timing.earliest = Some(Rfc3339(from));
-    draft.data.timing.previous_poll_at = Some(Rfc3339(from));
-    draft.data.cause = Some(cause.name().to_owned());
-    draft.data.gap = Some(Gap::new(from, to));
-    draft
+    let mut event = system_event(EventType::SystemGap, source, org, to, &what, earlier);
+    event.data.timing.earliest = Some(Rfc3339(from));
+    event.data.timing.previous_poll_at = Some(Rfc3339(from));
+    event.data.cause = Some(cause.name().to_owned());
+    event.data.gap = Some(Gap::new(from, to));
+    event
 }
 
-/// `system.alert`: the daemon's own health turned. The summary is for a person, without secrets; it is cut at
-/// [`MAX_SUMMARY_BYTES`].
+/// `system.alert`: an alert about the daemon's own health started (`firing`) or ended. The summary is for people and
+/// has no secrets; it is cut to [`MAX_SUMMARY_BYTES`].
 pub fn system_alert(
     source: &str,
     org: Option<&OrgName>,
@@ -93,29 +93,29 @@ pub fn system_alert(
     summary: &str,
     at: Timestamp,
     earlier: u64,
-) -> Draft {
+) -> NewEvent {
     let state = if firing { "firing" } else { "resolved" };
     let what = format!("{}:{state}", name.name());
-    let mut draft = about_nobody(EventType::SystemAlert, source, org, at, &what, earlier);
-    draft.data.alert = Some(Alert { name: name.name(), state, summary: clean(summary, MAX_SUMMARY_BYTES) });
-    draft
+    let mut event = system_event(EventType::SystemAlert, source, org, at, &what, earlier);
+    event.data.alert = Some(Alert { name: name.name(), state, summary: clean(summary, MAX_SUMMARY_BYTES) });
+    event
 }
 
-/// `webhook.test`: the operator asked for one. Of the daemon, not of an organisation.
-pub fn webhook_test(source: &str, webhook: &WebhookName, at: Timestamp, earlier: u64) -> Draft {
-    let mut draft = about_nobody(EventType::WebhookTest, source, None, at, webhook.as_str(), earlier);
-    draft.data.synthetic = true;
-    draft
+/// `webhook.test`: the operator requested a test event. It belongs to the daemon, not to an organisation.
+pub fn webhook_test(source: &str, webhook: &WebhookName, at: Timestamp, earlier: u64) -> NewEvent {
+    let mut event = system_event(EventType::WebhookTest, source, None, at, webhook.as_str(), earlier);
+    event.data.synthetic = true;
+    event
 }
 
-fn about_nobody(
+fn system_event(
     event_type: EventType,
     source: &str,
     org: Option<&OrgName>,
     at: Timestamp,
     what: &str,
     earlier: u64,
-) -> Draft {
+) -> NewEvent {
     let id = Fingerprint::default()
         .text(source)
         .text_option(org.map(OrgName::as_str))
@@ -148,7 +148,7 @@ fn about_nobody(
         flags: Vec::new(),
         synthetic: false,
     };
-    Draft {
+    NewEvent {
         id,
         event_type,
         time: at,

@@ -1,12 +1,13 @@
-//! Free text from outside (nicks, devices, names) made fit for a log line, a table and a signed body.
+//! Cleans free text from outside (nicks, devices, names) for log lines, tables and signed bodies.
 //!
-//! Guards: no control or direction-changing character passes, and nothing is longer than its bound. Deliberately not
+//! Guards: no control or direction-changing character passes, and no text is longer than its limit. Deliberately not
 //! here: ids, which are refused instead of cleaned (`ids`).
 
-/// `text` without control and bidirectional-format characters, cut to at most `max_bytes` at a character's end.
+/// Removes control and bidirectional formatting characters, and cuts the text to at most `max_bytes` at a character
+/// boundary.
 pub(super) fn clean(text: &str, max_bytes: usize) -> String {
     let mut clean = String::with_capacity(text.len().min(max_bytes));
-    for c in text.chars().filter(|&c| !is_trouble(c)) {
+    for c in text.chars().filter(|&c| !is_unsafe(c)) {
         if clean.len() + c.len_utf8() > max_bytes {
             break;
         }
@@ -15,13 +16,13 @@ pub(super) fn clean(text: &str, max_bytes: usize) -> String {
     clean
 }
 
-/// As [`clean`]; nothing left is nothing.
+/// Like [`clean`]; an empty result is `None`.
 pub(super) fn clean_option(text: Option<&str>, max_bytes: usize) -> Option<String> {
     text.map(|text| clean(text, max_bytes)).filter(|text| !text.is_empty())
 }
 
-/// Characters that move the cursor or the reading direction, or that end a line in some reader.
-fn is_trouble(c: char) -> bool {
+/// Characters that move the cursor, change the reading direction, or end a line in some programs.
+fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{061c}' | '\u{200e}' | '\u{200f}' // marks
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_and_bidi_characters_go() {
+    fn control_and_bidirectional_characters_are_removed() {
         assert_eq!(clean("a\u{202e}b\u{2066}c\n\u{1b}[31md\u{200f}", 99), "abc[31md");
         assert_eq!(
             clean("\u{674e}\u{4f1f} \u{1f468}\u{200d}\u{1f469}", 99),
@@ -45,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cut_falls_between_characters() {
+    fn the_text_is_cut_between_characters() {
         assert_eq!(clean("\u{674e}\u{4f1f}", 5), "\u{674e}");
         assert_eq!(clean_option(Some("\u{202e}"), 5), None);
     }

@@ -1,4 +1,4 @@
-//! A visit: one continuous stay of one person in one meeting.
+//! A visit: one continuous attendance of one user in one meeting.
 //!
 //! Guards: a visit's id and anchor are fixed when it opens; a visit ends once. Deliberately not here: when a visit
 //! opens or ends (`presence::diff`).
@@ -9,15 +9,15 @@ use super::attendance::Role;
 use crate::ids::{ConferenceId, VisitId};
 use crate::time::Timestamp;
 
-/// Where a time comes from.
+/// The source of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
-    /// Upstream gave it.
+    /// DingTalk reported the time.
     Reported,
-    /// First seen at this poll.
+    /// The time of the poll or sweep that first saw the change.
     Observed,
-    /// Concluded.
+    /// Derived from other times.
     Inferred,
 }
 
@@ -36,19 +36,19 @@ impl Basis {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeftReason {
-    /// Status 6.
+    /// `attendStatus` 6.
     Left,
-    /// Status 5.
+    /// `attendStatus` 5.
     Removed,
-    /// The meeting itself ended.
+    /// The meeting ended.
     MeetingEnded,
-    /// No record any more, nothing reported.
+    /// DingTalk no longer lists the meeting, and reported no leave.
     Vanished,
-    /// `joinTime` moved while inside.
+    /// `joinTime` changed while the user was inside.
     Rejoined,
-    /// A gap hid it.
+    /// The leave lies in an unobserved interval.
     Unobserved,
-    /// Taken off the watch list.
+    /// The user was removed from the watch list.
     Unwatched,
 }
 
@@ -69,12 +69,12 @@ impl LeftReason {
 
 /// How a visit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct End {
-    /// When; never before the join.
+pub struct VisitEnd {
+    /// Time of the leave; never before the join.
     pub at: Timestamp,
-    /// Why.
+    /// Why the visit ended.
     pub reason: LeftReason,
-    /// Where `at` comes from.
+    /// Source of `at`.
     pub basis: Basis,
     /// The leave lies at or after this.
     pub earliest: Timestamp,
@@ -82,31 +82,31 @@ pub struct End {
     pub latest: Timestamp,
 }
 
-/// A visit as known now: one row of the history.
+/// The newest state of a visit: one row of the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Visit {
-    /// `vis_` and base32 of a hash over org, unionId, conferenceId, join anchor.
+    /// `vis_` and base32 of a hash over org, unionId, conferenceId, anchor and ordinal.
     pub id: VisitId,
     /// The meeting.
     pub conference_id: ConferenceId,
-    /// The n-th visit of this person to this meeting, from 1.
+    /// Number of this visit among the user's visits to this meeting, from 1.
     pub ordinal: u32,
-    /// `joinTime`, else (and when it did not move on a rejoin) the poll that saw it.
+    /// `joinTime`; without one, or if a rejoin did not change it, the time of the poll that saw the join.
     pub anchor: Timestamp,
-    /// When the stay began, as far as known.
+    /// Best known time of the join.
     pub joined: Timestamp,
-    /// Where `joined` comes from.
+    /// Source of `joined`.
     pub join_basis: Basis,
-    /// `None` while inside.
-    pub end: Option<End>,
-    /// The newest role seen.
+    /// `None` while the visit is open.
+    pub end: Option<VisitEnd>,
+    /// The newest reported role.
     pub role: Role,
-    /// Of another organisation.
+    /// The user belongs to another organisation.
     pub external: bool,
-    /// By telephone.
+    /// The user joined by telephone.
     pub by_phone: bool,
-    /// The newest device seen.
+    /// The newest reported device.
     pub device: Option<String>,
-    /// The newest nick seen.
+    /// The newest reported nick.
     pub nick: Option<String>,
 }

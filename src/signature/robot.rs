@@ -1,7 +1,7 @@
-//! The signature of a DingTalk custom robot: HMAC-SHA256 over the millisecond and the secret, keyed by the secret.
+//! The signature of a DingTalk custom robot: HMAC-SHA256 over timestamp and secret, with the secret as the key.
 //!
-//! Guards: the secret never prints; what goes into the URL is encoded for it. Deliberately not here: the URL it is put
-//! into (`webhook`), which is as secret as the key.
+//! Guards: the secret is never printed; the signature is encoded for the URL. Deliberately not here: the URL
+//! (`webhook`), which is as secret as the key.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,18 +10,18 @@ use sha2::Sha256;
 
 use crate::secret::Secret;
 
-/// What a robot's signing secret starts with.
+/// Prefix of a robot's signing secret.
 pub const SECRET_PREFIX: &str = "SEC";
 
 /// The value of `sign` for a `timestamp` in milliseconds, percent-encoded.
 pub fn sign(secret: &Secret, timestamp_ms: i64) -> String {
     let key = secret.reveal();
-    // HMAC takes a key of any length; the error exists for ciphers that do not.
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes any key");
+    // HMAC accepts a key of any length; the error exists for other algorithms.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC accepts any key");
     mac.update(timestamp_ms.to_string().as_bytes());
     mac.update(b"\n");
     mac.update(key.as_bytes());
-    // The three signs of base64 that mean something in a query.
+    // The three characters of base64 that have a meaning in a query.
     STANDARD.encode(mac.finalize().into_bytes()).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
 }
 
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn every_millisecond_has_its_own_and_none_breaks_the_query() {
+    fn each_millisecond_has_its_own_signature_that_is_safe_in_a_query() {
         let signed: std::collections::BTreeSet<_> =
             (0..500).map(|ms| sign(&Secret::new("SECtest"), 1_700_000_000_000 + ms)).collect();
         assert_eq!(signed.len(), 500);

@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 use super::recording::Note;
 use super::{Outgoing, Store, StoreError, Usage};
 use crate::ids::OrgName;
-use crate::presence::event::{Draft, EventType};
+use crate::presence::event::{EventType, NewEvent};
 
 const USAGE: &str = "SELECT used, throttled FROM usage WHERE org = ?1 AND month = ?2";
 const SET_USAGE: &str = "\
@@ -81,7 +81,7 @@ impl Store {
 /// Adds what was just written to the counts; called inside its transaction.
 pub(super) async fn count_system_events(
     connection: &mut SqliteConnection,
-    written: &[(Option<&OrgName>, &Draft)],
+    written: &[(Option<&OrgName>, &NewEvent)],
 ) -> Result<(), StoreError> {
     let mut added: BTreeMap<&str, Counts> = BTreeMap::new();
     for (org, draft) in written.iter().filter(|(_, draft)| draft.identity.is_none()) {

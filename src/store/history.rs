@@ -235,7 +235,7 @@ pub fn check_event_type(pattern: &str) -> Result<(), String> {
         return Ok(());
     }
     let like = || names().max_by(|a, b| strsim::jaro(a, pattern).total_cmp(&strsim::jaro(b, pattern)));
-    let near = EventType::meant_by(pattern).or_else(like);
+    let near = EventType::suggestion_for(pattern).or_else(like);
     Err(format!("there is no event type `{pattern}`; did you mean `{}`?", near.unwrap_or("*")))
 }
 

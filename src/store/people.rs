@@ -14,7 +14,7 @@ use super::bulk::bulk;
 use super::recording::{STRETCH_SNAPSHOTS, StretchRow};
 use super::{Enrolled, Enrolment, Miss, Store, StoreError, Stretch};
 use crate::ids::{Identity, OrgName, UnionId};
-use crate::presence::belief::Belief;
+use crate::presence::user_state::UserState;
 use crate::time::Timestamp;
 
 /// How much of an error's text is kept with a person: a line, not a page.
@@ -183,7 +183,7 @@ fn person(row: PersonRow) -> Result<(Identity, (Enrolled, bool)), StoreError> {
         row: format!("{person_id} ({org}/{union_id})"),
         what,
     };
-    let belief: Belief =
+    let belief: UserState =
         serde_json::from_str(&belief).map_err(|error| corrupt(format!("belief: {error}")))?;
     let identity = Identity {
         org: OrgName::parse(&org).map_err(|error| corrupt(format!("org {error}")))?,

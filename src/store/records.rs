@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::ids::{Identity, OrgName, WebhookName};
-use crate::presence::belief::Belief;
-use crate::presence::event::Draft;
+use crate::presence::event::NewEvent;
+use crate::presence::user_state::UserState;
 use crate::presence::visit::Visit;
 use crate::time::Timestamp;
 
@@ -30,7 +30,7 @@ pub struct Enrolled {
     /// The name.
     pub name: String,
     /// What was believed last.
-    pub belief: Belief,
+    pub belief: UserState,
     /// The digest of the newest answer; `None`: whatever comes next is new.
     pub digest: Option<i64>,
     /// When the next look is due.
@@ -45,7 +45,7 @@ pub struct Enrolled {
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     /// The event.
-    pub draft: Draft,
+    pub draft: NewEvent,
     /// The webhooks whose filters let it through.
     pub webhooks: Arc<[WebhookName]>,
 }
@@ -73,7 +73,7 @@ pub struct Recording {
     /// `None` when the answer itself was not new: then the newest row is stretched to `looked_at`.
     pub snapshot: Option<NewSnapshot>,
     /// The belief from now on.
-    pub belief: Belief,
+    pub belief: UserState,
     /// Visits opened, changed, ended.
     pub visits: Vec<Visit>,
     /// In order.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::ids::{OrgName, WebhookName};
-use crate::presence::event::{Card, Draft, EventType};
+use crate::presence::event::{EventType, NewEvent, UserInfo};
 
 /// Which event types are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +64,8 @@ impl fmt::Display for Pattern {
 /// The webhooks an event goes to. `about` is the webhook whose health it tells of: that one is never told itself.
 pub fn recipients(
     subscriptions: &[Subscription],
-    draft: &Draft,
-    card: Option<&Card>,
+    draft: &NewEvent,
+    card: Option<&UserInfo>,
     about: Option<&WebhookName>,
 ) -> Arc<[WebhookName]> {
     let wanting = subscriptions.iter().filter(|one| about != Some(&one.webhook) && one.wants(draft, card));
@@ -130,12 +130,12 @@ impl Subscription {
 
     /// Whether it wants this event. `card` is whom the event is about; `None` for events about nobody, which pass the
     /// filters on people.
-    pub fn wants(&self, draft: &Draft, card: Option<&Card>) -> bool {
+    pub fn wants(&self, draft: &NewEvent, card: Option<&UserInfo>) -> bool {
         self.judge(draft, card).is_ok()
     }
 
     /// The same, with the first reason against.
-    pub fn judge(&self, draft: &Draft, card: Option<&Card>) -> Result<(), Unwanted> {
+    pub fn judge(&self, draft: &NewEvent, card: Option<&UserInfo>) -> Result<(), Unwanted> {
         if !self.wants_type(draft.event_type) {
             return Err(Unwanted::Type);
         }
@@ -148,7 +148,7 @@ impl Subscription {
 
     /// Whether this webhook is told about such a person at all: for what the operator asks for, whose type no pattern
     /// has to name, and which is about no meeting.
-    pub fn may_know(&self, card: &Card) -> bool {
+    pub fn may_know(&self, card: &UserInfo) -> bool {
         (self.orgs.is_empty() || self.orgs.contains(&card.identity.org)) && self.judge_audience(card).is_ok()
     }
 
@@ -160,7 +160,7 @@ impl Subscription {
     }
 
     /// An event of the daemon itself belongs to no organisation and passes.
-    fn judge_org(&self, draft: &Draft) -> Result<(), Unwanted> {
+    fn judge_org(&self, draft: &NewEvent) -> Result<(), Unwanted> {
         let org = draft.identity.as_ref().map(|identity| &identity.org).or(draft.data.org.as_ref());
         if self.orgs.is_empty() || org.is_none_or(|org| self.orgs.contains(org)) {
             Ok(())
@@ -169,12 +169,12 @@ impl Subscription {
         }
     }
 
-    fn judge_person(&self, draft: &Draft, card: &Card) -> Result<(), Unwanted> {
+    fn judge_person(&self, draft: &NewEvent, card: &UserInfo) -> Result<(), Unwanted> {
         self.judge_audience(card)?;
         if self.only_hosts && !draft.host { Err(Unwanted::NoHost) } else { Ok(()) }
     }
 
-    fn judge_audience(&self, card: &Card) -> Result<(), Unwanted> {
+    fn judge_audience(&self, card: &UserInfo) -> Result<(), Unwanted> {
         let is_named = |user: &String| *user == card.name || user == card.identity.union_id.as_str();
         if !self.users.is_empty() && !self.users.iter().any(is_named) {
             return Err(Unwanted::User);
@@ -197,8 +197,8 @@ mod tests {
     use crate::presence::system::{self, AlertName, GapCause};
     use crate::time::Timestamp;
 
-    fn card() -> Card {
-        Card {
+    fn card() -> UserInfo {
+        UserInfo {
             identity: Identity {
                 org: OrgName::parse("acme").unwrap(),
                 union_id: UnionId::parse("union-1").unwrap(),
@@ -210,12 +210,12 @@ mod tests {
         }
     }
 
-    fn draft(event_type: EventType) -> Draft {
+    fn draft(event_type: EventType) -> NewEvent {
         let about_person =
             !matches!(event_type, EventType::SystemAlert | EventType::SystemGap | EventType::WebhookTest);
         let gap = (Timestamp::from_ms(0), Timestamp::from_ms(1));
         let gap = system::system_gap("urn:x", None, gap, GapCause::Restart, 0);
-        Draft { event_type, identity: about_person.then(|| card().identity), ..gap }
+        NewEvent { event_type, identity: about_person.then(|| card().identity), ..gap }
     }
 
     fn subscription(patterns: &[&str]) -> Subscription {
@@ -344,7 +344,7 @@ mod tests {
         for (host, late, expected) in
             [(true, false, Ok(())), (false, false, Err(Unwanted::NoHost)), (true, true, Err(Unwanted::Late))]
         {
-            let joined = Draft { late, host, ..draft(EventType::ParticipantJoined) };
+            let joined = NewEvent { late, host, ..draft(EventType::ParticipantJoined) };
             assert_eq!(subscription.judge(&joined, Some(&card)), expected);
         }
     }
@@ -357,7 +357,7 @@ mod tests {
             t in 0..EventType::ALL.len(), host: bool, late: bool, only_hosts: bool, skip_late: bool,
             users in proptest::collection::vec("union-[12]", 0..2), groups in proptest::collection::vec("ops|day", 0..2),
         ) {
-            let draft = Draft { late, host, ..draft(EventType::ALL[t]) };
+            let draft = NewEvent { late, host, ..draft(EventType::ALL[t]) };
             let card = draft.identity.is_some().then(card);
             let open = subscription(&["*"]);
             let narrow = Subscription { users, groups, only_hosts, skip_late, ..open.clone() };

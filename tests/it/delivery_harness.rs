@@ -13,9 +13,9 @@ use std::time::Duration;
 use presenced::clock::{Clock, ManualClock, SharedClock};
 use presenced::ids::{EventId, Identity, OrgName, UnionId, WebhookName};
 use presenced::policy::delivery::{Health, Rules};
-use presenced::presence::belief::Belief;
-use presenced::presence::event::{Draft, EventType};
+use presenced::presence::event::{EventType, NewEvent};
 use presenced::presence::system::{self, AlertName};
+use presenced::presence::user_state::UserState;
 use presenced::secret::Secret;
 use presenced::signature::SigningKey;
 use presenced::store::{Enrolment, Outgoing, Recording, Store};
@@ -221,7 +221,7 @@ impl World {
             person_id: self.people[person],
             org: OrgName::default_name(),
             snapshot: None,
-            belief: Belief::default(),
+            belief: UserState::default(),
             visits: Vec::new(),
             events: vec![outgoing],
             watched: true,
@@ -321,12 +321,12 @@ fn names(webhooks: &[&str]) -> Arc<[WebhookName]> {
     webhooks.iter().map(|name| WebhookName::parse(name).unwrap()).collect()
 }
 
-fn draft(id: &str, person: Option<usize>) -> Draft {
+fn draft(id: &str, person: Option<usize>) -> NewEvent {
     let note = "王伟 & \"quotes\"";
     let alert = system::system_alert("urn:x", None, AlertName::Config, true, note, START, 0);
     let identity = person.map(|i| Identity {
         org: OrgName::default_name(),
         union_id: UnionId::parse(&format!("union-{i}")).unwrap(),
     });
-    Draft { id: EventId::parse(id).unwrap(), event_type: EventType::ParticipantJoined, identity, ..alert }
+    NewEvent { id: EventId::parse(id).unwrap(), event_type: EventType::ParticipantJoined, identity, ..alert }
 }

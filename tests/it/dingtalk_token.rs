@@ -8,7 +8,7 @@ use presenced::config::App;
 use presenced::config::secrets::SecretSource;
 use presenced::dingtalk::client::{Answer, Credentials};
 use presenced::dingtalk::error::{Verdict, class};
-use presenced::presence::attendance::Phase;
+use presenced::presence::attendance::AttendancePhase;
 use presenced::presence::observation::Entry;
 use presenced::secret::Secret;
 use tokio::sync::Barrier;
@@ -48,7 +48,7 @@ async fn the_pages_sample_arrives_and_its_repetition_is_the_same() {
         panic!("not seen");
     };
     let Entry::Record(record) = &observation.entries["654058f2411fe90147e68780"] else { panic!("no record") };
-    assert_eq!(record.phase(), Phase::Outside);
+    assert_eq!(record.phase(), AttendancePhase::Outside);
     let again = client.ongoing(&me(), Some(bytes_digest)).await.unwrap();
     assert!(matches!(again, Answer::Same { calls: 1 }), "{again:?}");
     let other = client.ongoing(&me(), Some(bytes_digest ^ 1)).await.unwrap();

@@ -15,8 +15,8 @@ use presenced::config::{self, Cadence, Config};
 use presenced::dingtalk::client::{Client, Credentials};
 use presenced::ids::OrgName;
 use presenced::policy::quota::{Month, MonthBudget, RateLimiter};
-use presenced::presence::diff::Rules;
-use presenced::presence::event::Card;
+use presenced::presence::diff::DiffRules;
+use presenced::presence::event::UserInfo;
 use presenced::secret::Secret;
 use presenced::simulator::{Running, Scenario, Simulator, api};
 use presenced::store::history::EventQuery;
@@ -166,7 +166,7 @@ impl Office {
 
     fn list(&self) -> Vec<Assignment> {
         let one = |user: &config::User| Assignment {
-            card: Card {
+            card: UserInfo {
                 identity: user.identity.clone(),
                 name: user.name.clone(),
                 groups: Vec::new(),
@@ -255,7 +255,7 @@ fn settings(config: &Config) -> Settings {
     Settings {
         sweep: poll.sweeping(),
         confirm_calls: poll.confirm_calls,
-        rules: Rules {
+        rules: DiffRules {
             leave_after_misses: poll.leave_after_misses,
             first_poll_silent: poll.first_poll_silent,
         },

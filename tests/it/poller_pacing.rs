@@ -13,8 +13,8 @@ use presenced::clock::Clock as _;
 use presenced::ids::{ConferenceId, Identity, OrgName, UnionId, VisitId};
 use presenced::policy::pace::PollDecision;
 use presenced::policy::pace::pacer::Rule;
-use presenced::presence::belief::Belief;
-use presenced::presence::visit::{Basis, End, LeftReason, Visit};
+use presenced::presence::user_state::UserState;
+use presenced::presence::visit::{Basis, LeftReason, Visit, VisitEnd};
 use presenced::simulator::Scenario;
 use presenced::store::{Enrolment, Recording, Usage};
 use presenced::time::Timestamp;
@@ -73,7 +73,7 @@ async fn remember(office: &Office, people: usize) {
                 person_id: person.person_id,
                 org: OrgName::default_name(),
                 snapshot: None,
-                belief: Belief::default(),
+                belief: UserState::default(),
                 visits: visits.map(|back| stand_up(index, back)).collect(),
                 events: Vec::new(),
                 watched: true,
@@ -95,7 +95,7 @@ fn stand_up(index: usize, back: u32) -> Visit {
         anchor: joined,
         joined,
         join_basis: Basis::Reported,
-        end: Some(End {
+        end: Some(VisitEnd {
             at: left,
             reason: LeftReason::MeetingEnded,
             basis: Basis::Reported,

@@ -9,10 +9,10 @@ use std::time::Duration;
 use presenced::clock::ManualClock;
 use presenced::ids::{ConferenceId, EventId, Identity, OrgName, UnionId, VisitId, WebhookName};
 use presenced::presence::attendance::Role;
-use presenced::presence::belief::{Belief, Presence};
 use presenced::presence::event::EventType;
 use presenced::presence::system::webhook_test;
-use presenced::presence::visit::{Basis, End, LeftReason, Visit};
+use presenced::presence::user_state::{Presence, UserState};
+use presenced::presence::visit::{Basis, LeftReason, Visit, VisitEnd};
 use presenced::store::{Enrolled, Enrolment, NewSnapshot, Outgoing, Recording, Store};
 use presenced::time::Timestamp;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -118,7 +118,7 @@ pub(crate) fn joined(person_id: i64, union_id: &str, key: &str) -> Recording {
 }
 
 /// What else a belief holds is not the store's affair.
-fn believing(presence: Presence) -> Belief {
+fn believing(presence: Presence) -> UserState {
     serde_json::from_value(serde_json::json!({ "presence": presence })).unwrap()
 }
 
@@ -144,7 +144,8 @@ pub(crate) fn visit(id: &str) -> Visit {
 }
 
 pub(crate) fn ended(visit: Visit, at: Timestamp) -> Visit {
-    let end = End { at, reason: LeftReason::Vanished, basis: Basis::Inferred, earliest: START, latest: at };
+    let end =
+        VisitEnd { at, reason: LeftReason::Vanished, basis: Basis::Inferred, earliest: START, latest: at };
     Visit { end: Some(end), ..visit }
 }
 

@@ -1,8 +1,8 @@
 //! Looks, stretches, misses and the daemon's own books in the tables.
 #![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
 
-use presenced::presence::belief::Presence;
 use presenced::presence::event::EventType;
+use presenced::presence::user_state::Presence;
 use presenced::store::gaps::Why;
 use presenced::store::{Miss, Outgoing, Recording, StoreError, Stretch, Usage};
 

@@ -11,7 +11,7 @@ use crate::cli::{Exit, Failure, Globals, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, User};
 use crate::ids::WebhookName;
-use crate::presence::event::{Card, Draft, EventType};
+use crate::presence::event::{EventType, NewEvent, UserInfo};
 use crate::presence::system;
 use crate::store::history::{Person, check_event_type, who};
 use crate::tasks::dispatcher::subscription;
@@ -89,7 +89,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// Whom it is about; `None` for what is about nobody.
-fn card(config: &Config, args: &Args) -> anyhow::Result<Option<Card>> {
+fn card(config: &Config, args: &Args) -> anyhow::Result<Option<UserInfo>> {
     let name = args.event_type.name();
     let about_nobody = name.starts_with("system.") || name.starts_with("webhook.");
     match (&args.who, about_nobody) {
@@ -105,7 +105,7 @@ fn card(config: &Config, args: &Args) -> anyhow::Result<Option<Card>> {
             let found = who::find(&people, who).map_err(|error| unfound(&error))?;
             let user = usize::try_from(found.person_id).ok().and_then(|at| config.users.get(at));
             let user = user.context("the person found is in the config")?;
-            Ok(Some(Card {
+            Ok(Some(UserInfo {
                 identity: user.identity.clone(),
                 name: user.name.clone(),
                 groups: user.groups.clone(),
@@ -127,7 +127,7 @@ fn person((user, index): (&User, i64)) -> Person {
 }
 
 /// An event as far as the rule looks at it.
-fn draft(args: &Args, card: Option<&Card>) -> anyhow::Result<Draft> {
+fn draft(args: &Args, card: Option<&UserInfo>) -> anyhow::Result<NewEvent> {
     let nobody = WebhookName::parse("route")?;
     let mut draft = system::webhook_test("urn:presenced:00000000", &nobody, SystemClock.now(), 0);
     draft.event_type = args.event_type;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::presence::attendance::{AttendStatus, Phase};
+use crate::presence::attendance::{AttendStatus, AttendancePhase};
 use crate::presence::observation::Entry;
 
 mod chance;
@@ -66,7 +66,7 @@ fn the_pages_sample_is_understood() {
         device: Some("Win".into()),
         nick: Some("Test Name".into()),
     };
-    assert_eq!(expected.phase(), Phase::Outside);
+    assert_eq!(expected.phase(), AttendancePhase::Outside);
     let entries: Vec<_> = observation.entries.into_values().collect();
     assert_eq!(entries, [Entry::Record(expected)]);
 }
@@ -92,12 +92,12 @@ fn every_attend_status_is_carried() {
         assert_eq!(read(&body).unwrap().oddities, 1);
         let Entry::Record(record) = entry_of(&body, CONFERENCE) else { panic!() };
         assert_eq!(record.status, Some(AttendStatus::Unrecognized(code)));
-        assert_eq!(record.phase(), Phase::Unknown);
+        assert_eq!(record.phase(), AttendancePhase::Unknown);
     }
     assert_eq!(record(json!({ "attendStatus": null })).status, None);
     // A broken status must not hand the decision to the times.
-    assert_eq!(record(json!({ "attendStatus": 3.5, "joinTime": 5 })).phase(), Phase::Unknown);
-    assert_eq!(record(json!({ "attendStatus": 1e300, "joinTime": 5 })).phase(), Phase::Unknown);
+    assert_eq!(record(json!({ "attendStatus": 3.5, "joinTime": 5 })).phase(), AttendancePhase::Unknown);
+    assert_eq!(record(json!({ "attendStatus": 1e300, "joinTime": 5 })).phase(), AttendancePhase::Unknown);
 }
 
 #[test]
@@ -110,14 +110,14 @@ fn absent_null_and_zero_times_are_none() {
     ] {
         let record = record(body);
         assert_eq!((record.joined, record.left, record.duration_ms), (None, None, None));
-        assert_eq!(record.phase(), Phase::Inside);
+        assert_eq!(record.phase(), AttendancePhase::Inside);
     }
 }
 
 #[test]
 fn a_stale_leave_time_stays_beside_an_active_status() {
     let record = record(json!({ "attendStatus": 3, "joinTime": 5, "leaveTime": 9 }));
-    assert_eq!((record.left, record.phase()), (Some(Timestamp::from_ms(9)), Phase::Inside));
+    assert_eq!((record.left, record.phase()), (Some(Timestamp::from_ms(9)), AttendancePhase::Inside));
 }
 
 #[test]
@@ -216,7 +216,9 @@ fn two_records_of_one_meeting_are_the_one_that_is_inside() {
             "phone": { "conferenceId": "A", "attendStatus": first },
             "desk": { "conferenceId": "A", "attendStatus": second },
         } });
-        assert!(matches!(entry_of(&body, "A"), Entry::Record(record) if record.phase() == Phase::Inside));
+        assert!(
+            matches!(entry_of(&body, "A"), Entry::Record(record) if record.phase() == AttendancePhase::Inside)
+        );
         assert_eq!(read(&body).unwrap().oddities, 1);
     }
 }

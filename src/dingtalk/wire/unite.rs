@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry as Slot;
 use super::{Fault, MAX_CONFERENCES, Record};
 use crate::dingtalk::lenient::Id;
 use crate::ids::ConferenceId;
-use crate::presence::attendance::Phase;
+use crate::presence::attendance::AttendancePhase;
 use crate::presence::observation::Entry;
 
 /// The union of listed ids and records. A record's own conference id counts first, then its key if that is listed; one
@@ -60,10 +60,10 @@ fn put(entries: &mut BTreeMap<ConferenceId, Entry>, id: ConferenceId, entry: Ent
         match entry {
             Entry::ListedOnly => 0,
             Entry::Record(record) => match record.phase() {
-                Phase::Outside => 1,
-                Phase::Unknown => 2,
-                Phase::Pending => 3,
-                Phase::Inside => 4,
+                AttendancePhase::Outside => 1,
+                AttendancePhase::Unknown => 2,
+                AttendancePhase::Pending => 3,
+                AttendancePhase::Inside => 4,
             },
         }
     }

@@ -1,4 +1,4 @@
-//! The JSON that receivers get: one snapshot an event type, the sample of the contract, and the bounds.
+//! The JSON of events: one snapshot for each type, the documented sample, and the limits.
 
 use super::*;
 use crate::ids::{MAX_ID_BYTES, WebhookName};
@@ -8,25 +8,25 @@ use crate::presence::system::{self, AlertName, GapCause};
 const ENVELOPE: Envelope<'static> =
     Envelope { source: SOURCE, sequence: 4217, recorded_at: Timestamp::from_ms(1_699_347_312_301) };
 
-fn body(event: &Draft) -> String {
+fn body(event: &NewEvent) -> String {
     String::from_utf8(event.body(&ENVELOPE)).unwrap()
 }
 
-/// One event of every type, from one story and the daemon's own.
-fn one_of_each() -> BTreeMap<EventType, Draft> {
+/// One event of each type, from one history and from the daemon itself.
+fn one_of_each() -> BTreeMap<EventType, NewEvent> {
     let mut events = Vec::new();
-    let mut watch = Watch::idle();
-    events.extend(watch.look(10, &[record("a", 2)]).events);
-    events.extend(watch.look(20, &[record("a", 4), active("b", 15)]).events);
+    let mut user = TestUser::idle();
+    events.extend(user.poll(10, &[record("a", 2)]).events);
+    events.extend(user.poll(20, &[record("a", 4), active("b", 15)]).events);
     let host = Attendance { role: Role::Host, ..active("b", 15) };
-    events.extend(watch.look(30, &[record("a", 4), host]).events);
-    events.extend(watch.upkeep(35, diff::snapshot).events);
-    watch.look(40, &[]);
-    events.extend(watch.look(45, &[]).events);
-    events.extend(watch.look(50, &[gone("b", 6, 15, 38)]).events);
-    events.extend(watch.upkeep(350, diff::stale).events);
-    events.extend(watch.upkeep(360, diff::rejected).events);
-    events.extend(watch.look(400, &[]).events);
+    events.extend(user.poll(30, &[record("a", 4), host]).events);
+    events.extend(user.without_poll(35, lifecycle::snapshot).events);
+    user.poll(40, &[]);
+    events.extend(user.poll(45, &[]).events);
+    events.extend(user.poll(50, &[gone("b", 6, 15, 38)]).events);
+    events.extend(user.without_poll(350, lifecycle::stale).events);
+    events.extend(user.without_poll(360, lifecycle::rejected).events);
+    events.extend(user.poll(400, &[]).events);
     let org = OrgName::default_name();
     events.push(system::system_gap(SOURCE, Some(&org), (at(0), at(90)), GapCause::Restart, 0));
     let summary = "80 % of the month's calls are spent";
@@ -50,19 +50,19 @@ fn one_event_of_every_type() {
 }
 
 #[test]
-fn the_sample_of_the_contract_byte_for_byte() {
-    let mut watch = Watch::new(EMIT);
+fn the_documented_sample_byte_for_byte() {
+    let mut user = TestUser::new(EMIT);
     let ms = Timestamp::from_ms;
-    let mut seen = look(0, &[]);
+    let mut seen = poll(0, &[]);
     seen.observed_at = ms(1_699_347_282_104);
-    watch.observe(&seen);
+    user.observe(&seen);
     let mut active = record("654058f2411fe90147e68780", 3);
     active.joined = Some(ms(1_699_347_295_876));
-    let mut seen = look(0, &[active]);
+    let mut seen = poll(0, &[active]);
     seen.observed_at = ms(1_699_347_312_287);
-    let outcome = watch.observe(&seen);
-    let event = &outcome.events[0];
-    let visit = &outcome.visits[0].id;
+    let transition = user.observe(&seen);
+    let event = &transition.events[0];
+    let visit = &transition.visits[0].id;
     let expected = [
         &format!(r#"{{"specversion":"1.0","id":"{}","source":"urn:presenced:7f3a1c52","#, event.id),
         r#""type":"meeting.participant_joined","subject":"default/2iPOLbpUNMLzB5LuwggiiqiPwiEiE","#,
@@ -87,13 +87,13 @@ fn the_sample_of_the_contract_byte_for_byte() {
 }
 
 #[test]
-fn what_is_about_nobody_carries_nobody() {
+fn events_without_a_user_have_no_user() {
     for (event_type, event) in one_of_each() {
         let json: serde_json::Value = serde_json::from_str(&body(&event)).unwrap();
         let of = |prefix: &str| event_type.name().starts_with(prefix);
-        let nobody = of("system.") || of("webhook.");
-        assert_eq!(json["data"].get("user").is_none(), nobody, "{}", event_type.name());
-        assert_eq!(json["subject"] == "system", nobody);
+        let no_user = of("system.") || of("webhook.");
+        assert_eq!(json["data"].get("user").is_none(), no_user, "{}", event_type.name());
+        assert_eq!(json["subject"] == "system", no_user);
         for member in ["meeting", "member", "status"] {
             assert_eq!(json["data"].get(member).is_some(), of("meeting."), "{member} {}", event_type.name());
         }
@@ -101,43 +101,43 @@ fn what_is_about_nobody_carries_nobody() {
 }
 
 #[test]
-fn a_nick_not_to_be_stored_is_nowhere() {
-    let mut watch = Watch::idle();
-    watch.card.store_nick = false;
-    let seen = watch.look(10, &[active("a", 5), record("b", 1)]);
+fn a_nick_that_must_not_be_stored_is_in_no_event() {
+    let mut user = TestUser::idle();
+    user.info.store_nick = false;
+    let seen = user.poll(10, &[active("a", 5), record("b", 1)]);
     assert!(seen.visits[0].nick.is_none());
     for event in &seen.events {
         assert!(!body(event).contains("nick") && !body(event).contains("Test Name"));
     }
-    assert!(!serde_json::to_string(&watch.belief).unwrap().contains("Test Name"));
+    assert!(!serde_json::to_string(&user.state).unwrap().contains("Test Name"));
 }
 
 #[test]
 fn a_device_not_reported_is_null_and_a_nick_absent() {
-    let mut watch = Watch::idle();
+    let mut user = TestUser::idle();
     let bare = Attendance { device: None, nick: Some("\u{202e}".into()), ..active("a", 5) };
-    let json: serde_json::Value = serde_json::from_str(&body(&watch.look(10, &[bare]).events[0])).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&body(&user.poll(10, &[bare]).events[0])).unwrap();
     assert!(json["data"]["member"]["device"].is_null());
     assert!(json["data"]["user"].get("nick").is_none());
 }
 
 #[test]
-fn the_fattest_event_is_under_the_bound() {
+fn the_largest_event_is_below_the_limit() {
     let quotes = |n: usize| "\"".repeat(n);
-    let mut card = card();
-    card.identity.union_id = UnionId::parse(&quotes(MAX_ID_BYTES)).unwrap();
-    card.identity.org = OrgName::parse(&"o".repeat(MAX_ID_BYTES)).unwrap();
-    card.name = quotes(9_999);
-    card.groups = (0..99).map(|n| format!("{n}{}", quotes(999))).collect();
-    card.tags = (0..99).map(|n| (format!("{n}{}", quotes(999)), quotes(999))).collect();
-    let mut watch = Watch::idle();
-    watch.card = card;
-    let fat = |n: i64| Attendance {
+    let mut info = user_info();
+    info.identity.union_id = UnionId::parse(&quotes(MAX_ID_BYTES)).unwrap();
+    info.identity.org = OrgName::parse(&"o".repeat(MAX_ID_BYTES)).unwrap();
+    info.name = quotes(9_999);
+    info.groups = (0..99).map(|n| format!("{n}{}", quotes(999))).collect();
+    info.tags = (0..99).map(|n| (format!("{n}{}", quotes(999)), quotes(999))).collect();
+    let mut user = TestUser::idle();
+    user.info = info;
+    let large = |n: i64| Attendance {
         nick: Some(quotes(999)),
         device: Some(quotes(999)),
         ..active(&format!("{}{n:03}", quotes(MAX_ID_BYTES - 3)), 5)
     };
-    let seen = watch.look(10, &(0..99).map(fat).collect::<Vec<_>>());
+    let seen = user.poll(10, &(0..99).map(large).collect::<Vec<_>>());
     assert_eq!(seen.events.len(), 100);
     for event in &seen.events {
         assert!(body(event).len() <= MAX_BODY_BYTES, "{}", body(event).len());

@@ -1,36 +1,38 @@
-//! The rules of the pure core, one test a rule, and what must hold for every history.
+//! Tests of the presence rules: one test for each rule, and properties of every history.
 //!
-//! Here: the shared bench. A [`Watch`] follows one person; times are whole seconds, looks are lists of records.
+//! Here: the shared harness. A [`TestUser`] follows one user; times are whole seconds, polls are lists of records.
 
 mod confirm;
 mod envelope;
 mod order;
 mod properties;
 mod situations;
-mod stays;
 mod sweeps;
-mod upkeep;
+mod visits;
+mod without_poll;
 
 use std::collections::BTreeMap;
 
 use super::attendance::{AttendStatus, Attendance, Role};
-use super::belief::{Belief, Presence};
-use super::diff::{self, Outcome, Rules};
-use super::event::{Card, Draft, EventType};
+use super::data::UserInfo;
+use super::diff::{self, DiffRules, Transition};
+use super::event::{EventType, NewEvent};
+use super::lifecycle;
 use super::observation::{Entry, Evidence, Observation};
+use super::user_state::{Presence, UserState};
 use crate::ids::{ConferenceId, Identity, OrgName, UnionId};
 use crate::time::Timestamp;
 
 const SOURCE: &str = "urn:presenced:7f3a1c52";
-const SILENT: Rules = Rules { leave_after_misses: 2, first_poll_silent: true };
-const EMIT: Rules = Rules { leave_after_misses: 2, first_poll_silent: false };
+const SILENT: DiffRules = DiffRules { leave_after_misses: 2, first_poll_silent: true };
+const EMIT: DiffRules = DiffRules { leave_after_misses: 2, first_poll_silent: false };
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_ms(1_699_347_000_000 + seconds * 1000)
 }
 
-fn card() -> Card {
-    Card {
+fn user_info() -> UserInfo {
+    UserInfo {
         identity: Identity {
             org: OrgName::default_name(),
             union_id: UnionId::parse("2iPOLbpUNMLzB5LuwggiiqiPwiEiE").unwrap(),
@@ -58,17 +60,17 @@ fn record(conference: &str, status: i64) -> Attendance {
     }
 }
 
-/// Somebody inside since then.
+/// A user who is inside since `joined`.
 fn active(conference: &str, joined: i64) -> Attendance {
     Attendance { joined: Some(at(joined)), ..record(conference, 3) }
 }
 
-/// Somebody who left.
+/// A user who left.
 fn gone(conference: &str, status: i64, joined: i64, left: i64) -> Attendance {
     Attendance { joined: Some(at(joined)), left: Some(at(left)), ..record(conference, status) }
 }
 
-fn look(seconds: i64, records: &[Attendance]) -> Observation {
+fn poll(seconds: i64, records: &[Attendance]) -> Observation {
     let entry = |record: &Attendance| (record.conference_id.clone(), Entry::Record(record.clone()));
     Observation {
         observed_at: at(seconds),
@@ -87,60 +89,64 @@ fn weak(mut seen: Observation) -> Observation {
     seen
 }
 
-struct Watch {
-    belief: Belief,
-    card: Card,
-    rules: Rules,
+struct TestUser {
+    state: UserState,
+    info: UserInfo,
+    rules: DiffRules,
 }
 
-impl Watch {
-    /// Nobody has looked yet.
-    fn new(rules: Rules) -> Self {
-        Self { belief: Belief::default(), card: card(), rules }
+impl TestUser {
+    /// Before the first poll.
+    fn new(rules: DiffRules) -> Self {
+        Self { state: UserState::default(), info: user_info(), rules }
     }
 
-    /// Looked at in second 0; in no meeting.
+    /// Polled in second 0, in no meeting.
     fn idle() -> Self {
-        let mut watch = Self::new(EMIT);
-        assert!(watch.look(0, &[]).events.is_empty());
-        watch
+        let mut user = Self::new(EMIT);
+        assert!(user.poll(0, &[]).events.is_empty());
+        user
     }
 
     /// In meeting `a` since second 5, seen at second 10.
     fn inside() -> Self {
-        let mut watch = Self::idle();
-        watch.look(10, &[active("a", 5)]);
-        assert_eq!(watch.belief.presence(), Presence::Inside);
-        watch
+        let mut user = Self::idle();
+        user.poll(10, &[active("a", 5)]);
+        assert_eq!(user.state.presence(), Presence::Inside);
+        user
     }
 
-    fn look(&mut self, seconds: i64, records: &[Attendance]) -> Outcome {
-        self.observe(&look(seconds, records))
+    fn poll(&mut self, seconds: i64, records: &[Attendance]) -> Transition {
+        self.observe(&poll(seconds, records))
     }
 
-    fn observe(&mut self, seen: &Observation) -> Outcome {
-        let outcome = diff::observe(&self.belief, seen, &self.card, SOURCE, &self.rules);
-        self.take(outcome)
+    fn observe(&mut self, seen: &Observation) -> Transition {
+        let transition = diff::observe(&self.state, seen, &self.info, SOURCE, &self.rules);
+        self.take(transition)
     }
 
-    fn upkeep(&mut self, seconds: i64, what: fn(&Belief, Timestamp, &Card, &str) -> Outcome) -> Outcome {
-        let outcome = what(&self.belief, at(seconds), &self.card, SOURCE);
-        self.take(outcome)
+    fn without_poll(
+        &mut self,
+        seconds: i64,
+        what: fn(&UserState, Timestamp, &UserInfo, &str) -> Transition,
+    ) -> Transition {
+        let transition = what(&self.state, at(seconds), &self.info, SOURCE);
+        self.take(transition)
     }
 
-    fn interrupt(&mut self, from: i64, to: i64) {
-        self.belief = diff::interrupt(&self.belief, at(from), at(to));
+    fn mark_unobserved(&mut self, from: i64, to: i64) {
+        self.state = lifecycle::mark_unobserved(&self.state, at(from), at(to));
     }
 
-    fn take(&mut self, outcome: Outcome) -> Outcome {
-        self.belief = outcome.belief.clone();
-        outcome
+    fn take(&mut self, transition: Transition) -> Transition {
+        self.state = transition.state.clone();
+        transition
     }
 }
 
-/// The last parts of the type names, in order: `joined presence=true`.
-fn words(outcome: &Outcome) -> String {
-    let word = |event: &Draft| match event.event_type {
+/// The last parts of the type names, in order, with details: `joined presence=true`.
+fn summary(transition: &Transition) -> String {
+    let part = |event: &NewEvent| match event.event_type {
         EventType::PresenceChanged => {
             let in_meeting = event.data.presence.as_ref().unwrap().in_meeting;
             format!("presence={}", in_meeting.map_or("null".into(), |is| is.to_string()))
@@ -151,17 +157,17 @@ fn words(outcome: &Outcome) -> String {
         }
         other => other.name().rsplit('.').next().unwrap().replace("participant_", ""),
     };
-    outcome.events.iter().map(word).collect::<Vec<_>>().join(" ")
+    transition.events.iter().map(part).collect::<Vec<_>>().join(" ")
 }
 
 /// The flags of an event, as JSON has them.
-fn flags(event: &Draft) -> String {
+fn flags(event: &NewEvent) -> String {
     let json = serde_json::to_value(&event.data.flags).unwrap();
     json.as_array().unwrap().iter().map(|f| f.as_str().unwrap()).collect::<Vec<_>>().join(" ")
 }
 
-/// `basis (earliest, latest]` in seconds of this bench.
-fn timing(event: &Draft) -> String {
+/// `time basis (earliest, latest]`, in seconds of this harness.
+fn timing(event: &NewEvent) -> String {
     let seconds = |time: Timestamp| (time.as_ms() - at(0).as_ms()) / 1000;
     let timing = event.data.timing;
     let earliest = timing.earliest.map_or("-".into(), |earliest| seconds(earliest.0).to_string());

@@ -1,4 +1,4 @@
-//! What must hold for every history, however strange the answers.
+//! Properties of every history, whatever the answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,41 +7,41 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::{EventId, VisitId};
-use crate::presence::confirm::{Over, Testimony, confirm};
+use crate::presence::confirm::{MeetingAnswer, MeetingEnd, confirm};
 use crate::presence::visit::{LeftReason, Visit};
 
-/// Something that happens to a belief, so many seconds after what happened before.
+/// Something that happens to a state, some seconds after the previous act.
 #[derive(Clone, Debug)]
 enum Act {
-    Look {
+    Poll {
         weak: bool,
-        entries: [Option<Shape>; 3],
+        entries: [Option<TestEntry>; 3],
     },
-    /// The last answer once more.
+    /// The same answer as before.
     Again,
     Stale,
     Rejected,
     Interrupted,
     WindowClosed,
     Snapshot,
-    /// The meeting's word about `a`: whether it is over, and a record.
-    Word {
+    /// The answer of the meeting `a`: whether it has ended, and a record.
+    MeetingAnswered {
         over: bool,
         ended: Option<i64>,
-        record: Option<Shape>,
+        record: Option<TestEntry>,
     },
-    /// Taken off the list, and put on it again.
+    /// Removed from the watch list, and added again.
     Unwatched,
 }
 
 /// An entry: listed only, or a record with times in seconds of the whole history.
 #[derive(Clone, Debug)]
-enum Shape {
+enum TestEntry {
     ListedOnly,
     Record { status: Option<i64>, joined: Option<i64>, left: Option<i64>, role: u8, device: bool },
 }
 
-fn shape() -> impl Strategy<Value = Shape> {
+fn test_entry() -> impl Strategy<Value = TestEntry> {
     let status = prop_oneof![
         4 => Just(Some(3)),
         2 => Just(Some(6)),
@@ -49,30 +49,30 @@ fn shape() -> impl Strategy<Value = Shape> {
         2 => Just(None),
         2 => prop_oneof![Just(Some(0)), Just(Some(1)), Just(Some(2)), Just(Some(4)), Just(Some(99))],
     ];
-    // Few distinct times, so that they repeat, stand still, go back and collide with looks; some in the future.
+    // Few distinct times, so that they repeat, decrease and equal the times of polls; some are in the future.
     let time =
         || prop_oneof![2 => Just(None), 5 => (0_i64..60).prop_map(|n| Some(n * 5)), 1 => Just(Some(10_000))];
     let record =
         (status, time(), time(), 0_u8..3, any::<bool>()).prop_map(|(status, joined, left, role, device)| {
-            Shape::Record { status, joined, left, role, device }
+            TestEntry::Record { status, joined, left, role, device }
         });
-    prop_oneof![1 => Just(Shape::ListedOnly), 8 => record]
+    prop_oneof![1 => Just(TestEntry::ListedOnly), 8 => record]
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let entry = || prop_oneof![2 => Just(None), 3 => shape().prop_map(Some)];
-    let look = (any::<bool>(), entry(), entry(), entry())
-        .prop_map(|(weak, a, b, c)| Act::Look { weak, entries: [a, b, c] });
+    let entry = || prop_oneof![2 => Just(None), 3 => test_entry().prop_map(Some)];
+    let poll = (any::<bool>(), entry(), entry(), entry())
+        .prop_map(|(weak, a, b, c)| Act::Poll { weak, entries: [a, b, c] });
     prop_oneof![
-        10 => look,
+        10 => poll,
         4 => Just(Act::Again),
         1 => Just(Act::Stale),
         1 => Just(Act::Rejected),
         1 => Just(Act::Interrupted),
         1 => Just(Act::WindowClosed),
         1 => Just(Act::Snapshot),
-        4 => (any::<bool>(), prop::option::of((0_i64..60).prop_map(|n| n * 5)), prop::option::of(shape()))
-            .prop_map(|(over, ended, record)| Act::Word { over, ended, record }),
+        4 => (any::<bool>(), prop::option::of((0_i64..60).prop_map(|n| n * 5)), prop::option::of(test_entry()))
+            .prop_map(|(over, ended, record)| Act::MeetingAnswered { over, ended, record }),
         1 => Just(Act::Unwatched),
     ]
 }
@@ -81,19 +81,21 @@ fn history() -> impl Strategy<Value = Vec<(i64, Act)>> {
     vec((0_i64..25, act()), 1..13)
 }
 
-fn rules() -> impl Strategy<Value = Rules> {
-    (1_u32..4, any::<bool>())
-        .prop_map(|(leave_after_misses, first_poll_silent)| Rules { leave_after_misses, first_poll_silent })
+fn rules() -> impl Strategy<Value = DiffRules> {
+    (1_u32..4, any::<bool>()).prop_map(|(leave_after_misses, first_poll_silent)| DiffRules {
+        leave_after_misses,
+        first_poll_silent,
+    })
 }
 
-fn answer(seconds: i64, weak: bool, entries: &[Option<Shape>; 3]) -> Observation {
-    let mut seen = look(seconds, &[]);
+fn answer(seconds: i64, weak: bool, entries: &[Option<TestEntry>; 3]) -> Observation {
+    let mut seen = poll(seconds, &[]);
     seen.evidence = if weak { Evidence::Weak } else { Evidence::Explicit };
-    for (name, shape) in ["a", "b", "c"].iter().zip(entries) {
-        let entry = match shape {
+    for (name, test_entry) in ["a", "b", "c"].iter().zip(entries) {
+        let entry = match test_entry {
             None => continue,
-            Some(Shape::ListedOnly) => Entry::ListedOnly,
-            Some(Shape::Record { status, joined, left, role, device }) => Entry::Record(Attendance {
+            Some(TestEntry::ListedOnly) => Entry::ListedOnly,
+            Some(TestEntry::Record { status, joined, left, role, device }) => Entry::Record(Attendance {
                 status: status.map(AttendStatus::from),
                 joined: joined.map(at),
                 left: left.map(at),
@@ -107,81 +109,84 @@ fn answer(seconds: i64, weak: bool, entries: &[Option<Shape>; 3]) -> Observation
     seen
 }
 
-/// Plays a history; `each` sees what was believed, what was answered, and what followed.
+/// Plays a history; `each` gets the state before, the answer, and the transition.
 fn play(
-    rules: Rules,
+    rules: DiffRules,
     history: &[(i64, Act)],
     stored: bool,
-    mut each: impl FnMut(&Belief, Option<&Observation>, &Outcome),
-) -> Vec<Draft> {
-    let mut watch = Watch::new(rules);
-    let mut last = look(0, &[]);
+    mut each: impl FnMut(&UserState, Option<&Observation>, &Transition),
+) -> Vec<NewEvent> {
+    let mut user = TestUser::new(rules);
+    let mut last = poll(0, &[]);
     let mut seconds = 0;
     let mut events = Vec::new();
     for (wait, act) in history {
         let from = seconds;
         seconds += wait;
         if stored {
-            let json = serde_json::to_string(&watch.belief).unwrap();
-            watch.belief = serde_json::from_str(&json).unwrap();
+            let json = serde_json::to_string(&user.state).unwrap();
+            user.state = serde_json::from_str(&json).unwrap();
         }
-        let before = watch.belief.clone();
+        let before = user.state.clone();
         let mut seen = None;
-        let outcome = match act {
-            Act::Look { weak, entries } => {
+        let transition = match act {
+            Act::Poll { weak, entries } => {
                 last = answer(seconds, *weak, entries);
                 seen = Some(&last);
-                watch.observe(&last)
+                user.observe(&last)
             }
             Act::Again => {
                 last.observed_at = at(seconds);
                 seen = Some(&last);
-                watch.observe(&last)
+                user.observe(&last)
             }
-            Act::Stale => watch.upkeep(seconds, diff::stale),
-            Act::Rejected => watch.upkeep(seconds, diff::rejected),
-            Act::WindowClosed => watch.upkeep(seconds, diff::close_window),
-            Act::Snapshot => watch.upkeep(seconds, diff::snapshot),
-            Act::Word { over, ended, record } => {
+            Act::Stale => user.without_poll(seconds, lifecycle::stale),
+            Act::Rejected => user.without_poll(seconds, lifecycle::rejected),
+            Act::WindowClosed => user.without_poll(seconds, lifecycle::close_window),
+            Act::Snapshot => user.without_poll(seconds, lifecycle::snapshot),
+            Act::MeetingAnswered { over, ended, record } => {
                 let entries = [record.clone(), None, None];
                 let entry = answer(seconds, false, &entries).entries.into_values().next();
-                let word = Testimony {
+                let answer = MeetingAnswer {
                     at: at(seconds),
-                    over: if *over { Over::Yes(ended.map(at)) } else { Over::No },
+                    end: if *over { MeetingEnd::Ended(ended.map(at)) } else { MeetingEnd::Ongoing },
                     record: entry.and_then(|entry| match entry {
                         Entry::Record(record) => Some(record),
                         Entry::ListedOnly => None,
                     }),
                 };
                 let conference = ConferenceId::parse("a").unwrap();
-                let said = confirm(&watch.belief, &conference, &word, &watch.card, SOURCE);
-                let again = said
-                    .as_ref()
-                    .and_then(|said| confirm(&said.belief, &conference, &word, &watch.card, SOURCE));
-                assert!(again.is_none_or(|again| again.events.is_empty()), "the same word twice");
-                watch.take(said.unwrap_or_else(|| Outcome { belief: before.clone(), ..Outcome::default() }))
+                let confirmed = confirm(&user.state, &conference, &answer, &user.info, SOURCE);
+                let again = confirmed.as_ref().and_then(|confirmed| {
+                    confirm(&confirmed.state, &conference, &answer, &user.info, SOURCE)
+                });
+                assert!(again.is_none_or(|again| again.events.is_empty()), "the same answer twice");
+                user.take(
+                    confirmed
+                        .unwrap_or_else(|| Transition { state: before.clone(), ..Transition::default() }),
+                )
             }
-            // After a silent first look following an end of the watch, receivers know less than we do, by the operator's wish.
+            // With `first_poll_silent`, receivers do not know the state after a removal from the watch list.
             Act::Unwatched if rules.first_poll_silent => {
-                Outcome { belief: before.clone(), ..Outcome::default() }
+                Transition { state: before.clone(), ..Transition::default() }
             }
-            Act::Unwatched => watch.upkeep(seconds, diff::unwatch),
+            Act::Unwatched => user.without_poll(seconds, lifecycle::unwatch),
             Act::Interrupted => {
-                watch.interrupt(from, seconds);
-                Outcome { belief: watch.belief.clone(), ..Outcome::default() }
+                user.mark_unobserved(from, seconds);
+                Transition { state: user.state.clone(), ..Transition::default() }
             }
         };
-        each(&before, seen, &outcome);
-        events.extend(outcome.events);
+        each(&before, seen, &transition);
+        events.extend(transition.events);
     }
-    let before = watch.belief.clone();
-    let outcome = watch.upkeep(seconds, diff::unwatch);
-    each(&before, None, &outcome);
-    events.extend(outcome.events);
+    let before = user.state.clone();
+    let transition = user.without_poll(seconds, lifecycle::unwatch);
+    each(&before, None, &transition);
+    events.extend(transition.events);
     events
 }
 
-/// A receiver that believes nothing but events, and complains.
+/// A receiver that derives the state from events alone, and checks them.
 #[derive(Debug, Default)]
 pub(super) struct Receiver {
     ids: BTreeSet<EventId>,
@@ -192,8 +197,8 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// `silent`: visits opened without an event.
-    pub(super) fn receive(&mut self, event: &Draft, silent: &BTreeSet<VisitId>) {
+    /// `silent`: visits that were opened without an event.
+    pub(super) fn receive(&mut self, event: &NewEvent, silent: &BTreeSet<VisitId>) {
         assert!(self.ids.insert(event.id.clone()), "an id twice: {event:?}");
         if let Some(earliest) = event.data.timing.earliest {
             assert!(earliest.0 <= event.data.timing.latest.0, "a window backwards: {event:?}");
@@ -235,8 +240,8 @@ impl Receiver {
     }
 }
 
-fn assert_order(events: &[Draft]) {
-    let rank = |event: &Draft| match event.event_type {
+fn assert_order(events: &[NewEvent]) {
+    let rank = |event: &NewEvent| match event.event_type {
         EventType::WatchRecovered | EventType::WatchStale => 0,
         EventType::ParticipantJoined | EventType::ParticipantLeft => 1,
         EventType::ParticipantRoleChanged => 3,
@@ -269,59 +274,59 @@ proptest! {
         let mut receiver = Receiver::default();
         let mut silent = BTreeSet::new();
         let mut rows = BTreeMap::new();
-        // Taken off the list while idle: nothing is told, so receivers may still hold "false".
+        // The removal of an idle user emits nothing, so receivers may still have `false`.
         let mut relisted = false;
-        play(rules, &history, false, |before, seen, outcome| {
-            let told: BTreeSet<_> = outcome.events.iter()
+        play(rules, &history, false, |before, seen, transition| {
+            let joins: BTreeSet<_> = transition.events.iter()
                 .filter(|event| event.event_type == EventType::ParticipantJoined)
                 .map(|event| event.data.visit.as_ref().unwrap().id.clone())
                 .collect();
-            relisted |= before.last_look().is_some() && outcome.belief.last_look().is_none();
-            assert_rows(&outcome.visits);
-            for visit in &outcome.visits {
-                if rows.insert(visit.id.clone(), visit.clone()).is_none() && !told.contains(&visit.id) {
-                    assert!(before.last_look().is_none() || visit.end.is_some(), "opened without a word: {visit:?}");
+            relisted |= before.last_poll().is_some() && transition.state.last_poll().is_none();
+            assert_rows(&transition.visits);
+            for visit in &transition.visits {
+                if rows.insert(visit.id.clone(), visit.clone()).is_none() && !joins.contains(&visit.id) {
+                    assert!(before.last_poll().is_none() || visit.end.is_some(), "opened without an event: {visit:?}");
                     silent.insert(visit.id.clone());
                 }
             }
-            assert_order(&outcome.events);
-            for event in &outcome.events {
+            assert_order(&transition.events);
+            for event in &transition.events {
                 receiver.receive(event, &silent);
             }
 
             // Replaying the events gives the current state.
-            let believed: BTreeSet<_> = outcome.belief.open_visits().map(|visit| visit.id.clone()).collect();
-            let replayed: BTreeSet<_> = believed.difference(&silent).cloned().collect();
+            let open: BTreeSet<_> = transition.state.open_visits().map(|visit| visit.id.clone()).collect();
+            let replayed: BTreeSet<_> = open.difference(&silent).cloned().collect();
             assert_eq!(&replayed, &receiver.open);
             let stored: BTreeSet<_> =
                 rows.values().filter(|visit| visit.end.is_none()).map(|visit| visit.id.clone()).collect();
-            assert_eq!(&stored, &believed, "the history's rows agree");
-            let presence = outcome.belief.presence();
-            assert!(presence != Presence::Inside || !believed.is_empty(), "true with nothing open");
-            assert!(presence != Presence::Outside || believed.is_empty(), "false with something open");
+            assert_eq!(&stored, &open, "the history's rows agree");
+            let presence = transition.state.presence();
+            assert!(presence != Presence::Inside || !open.is_empty(), "true with nothing open");
+            assert!(presence != Presence::Outside || open.is_empty(), "false with something open");
             match receiver.presence {
-                Some(told) if seen.is_some() => {
-                    assert!(told == presence || (presence == Presence::Unknown && relisted), "{told:?} {presence:?}");
+                Some(emitted) if seen.is_some() => {
+                    assert!(emitted == presence || (presence == Presence::Unknown && relisted), "{emitted:?} {presence:?}");
                 }
                 Some(_) => {}
-                None => assert!(presence != Presence::Inside || !silent.is_empty(), "true without a word"),
+                None => assert!(presence != Presence::Inside || !silent.is_empty(), "true without an event"),
             }
 
-            // Only an answer, the meeting's word about somebody who vanished, or the operator's own act, ends a visit.
-            let spoken_of = before.vanished().next().is_some();
-            let ends = outcome.events.iter().any(|event| event.data.visit.as_ref().is_some_and(
+            // Only a poll, a meeting's answer about a vanished visit, or the removal from the watch list ends a visit.
+            let has_vanished = before.vanished_visits().next().is_some();
+            let ends = transition.events.iter().any(|event| event.data.visit.as_ref().is_some_and(
                 |visit| visit.left_reason.is_some_and(|reason| reason != LeftReason::Unwatched)));
-            assert!(seen.is_some() || spoken_of || !ends);
+            assert!(seen.is_some() || has_vanished || !ends);
 
-            // An unchanged answer says nothing.
-            if let Some(seen) = seen && outcome.belief.settled() {
+            // An unchanged answer emits nothing.
+            if let Some(seen) = seen && transition.state.is_settled() {
                 let mut seen = seen.clone();
                 seen.observed_at = seen.observed_at.plus(std::time::Duration::from_secs(7));
-                let again = diff::observe(&outcome.belief, &seen, &card(), SOURCE, &rules);
+                let again = diff::observe(&transition.state, &seen, &user_info(), SOURCE, &rules);
                 assert!(again.events.is_empty() && again.visits.is_empty(), "{again:?}");
-                let mut stretched = outcome.belief.clone();
-                stretched.saw_again(seen.observed_at);
-                assert_eq!(stretched, again.belief);
+                let mut extended = transition.state.clone();
+                extended.record_unchanged_poll(seen.observed_at);
+                assert_eq!(extended, again.state);
             }
         });
         prop_assert!(receiver.open.is_empty());
@@ -330,8 +335,8 @@ proptest! {
     }
 
     #[test]
-    fn the_same_facts_give_the_same_events_also_from_storage(rules in rules(), history in history()) {
-        let kept = play(rules, &history, false, |_, _, _| {});
-        prop_assert_eq!(&kept, &play(rules, &history, true, |_, _, _| {}));
+    fn equal_histories_give_equal_events_also_from_storage(rules in rules(), history in history()) {
+        let direct = play(rules, &history, false, |_, _, _| {});
+        prop_assert_eq!(&direct, &play(rules, &history, true, |_, _, _| {}));
     }
 }

@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 
 use super::Scribe;
 use crate::ids::{ConferenceId, OrgName};
-use crate::presence::event::{Draft, Envelope};
+use crate::presence::event::{Envelope, NewEvent};
 use crate::store::bulk::bulk_at;
 use crate::store::{Outgoing, StoreError, checksum, jsonb};
 use crate::time::Timestamp;
@@ -68,7 +68,7 @@ impl Scribe {
         &mut self,
         connection: &mut SqliteConnection,
         outgoing: &[(Option<&'a OrgName>, Option<i64>, &'a Outgoing)],
-    ) -> Result<Vec<(Option<&'a OrgName>, &'a Draft)>, StoreError> {
+    ) -> Result<Vec<(Option<&'a OrgName>, &'a NewEvent)>, StoreError> {
         if outgoing.is_empty() {
             return Ok(Vec::new());
         }
@@ -106,7 +106,7 @@ impl Scribe {
         now: Timestamp,
         org: Option<&'a OrgName>,
         person: Option<i64>,
-        draft: &'a Draft,
+        draft: &'a NewEvent,
     ) -> Result<EventRow<'a>, StoreError> {
         let body = draft.body(&Envelope { source: &self.source, sequence, recorded_at: now });
         let body = String::from_utf8(body).map_err(|error| StoreError::Corrupt {
@@ -130,7 +130,7 @@ impl Scribe {
 
 async fn known_events<'a>(
     connection: &mut SqliteConnection,
-    drafts: impl Iterator<Item = &'a Draft>,
+    drafts: impl Iterator<Item = &'a NewEvent>,
 ) -> Result<HashSet<String>, StoreError> {
     let ids = jsonb::encode(&drafts.map(|draft| draft.id.as_str()).collect::<Vec<_>>())?;
     let known: Vec<String> = sqlx::query_scalar(KNOWN_EVENTS).bind(ids).fetch_all(connection).await?;

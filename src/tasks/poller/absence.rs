@@ -11,7 +11,7 @@ use crate::dingtalk::error::CallError;
 use crate::dingtalk::meetings::OngoingMeetings;
 use crate::ids::ConferenceId;
 use crate::policy::quota::Ticket;
-use crate::presence::diff::Rules;
+use crate::presence::diff::DiffRules;
 use crate::presence::observation::{Evidence, Observation};
 
 /// Ongoing meetings that came back.
@@ -24,7 +24,7 @@ pub(super) struct Listed {
 
 impl Poller {
     /// The rules for comparing this answer: usually the config's.
-    pub(super) fn rules_for(&mut self, person: UserKey, seen: &Observation) -> Rules {
+    pub(super) fn rules_for(&mut self, person: UserKey, seen: &Observation) -> DiffRules {
         let rules = self.settings.rules;
         let watched = &self.users[person];
         let index = watched.upstream;
@@ -51,7 +51,7 @@ impl Poller {
         let Some(absence) = self.absences.get(&index) else { return rules };
         let is_listed = |meeting: &ConferenceId| self.sweeps.show(index, person, meeting);
         let misses = absence.misses_needed(person, rules.leave_after_misses, is_listed, seen.observed_at);
-        Rules { leave_after_misses: misses, ..rules }
+        DiffRules { leave_after_misses: misses, ..rules }
     }
 
     fn ask_ongoing(&mut self, index: usize) {

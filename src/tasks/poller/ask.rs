@@ -11,7 +11,7 @@ use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::{CallError, Verdict};
 use crate::policy::circuit::Cause;
 use crate::policy::quota::{Refusal, Reservation, Ticket};
-use crate::presence::upkeep;
+use crate::presence::lifecycle;
 use crate::store::{Miss, StoreError, Usage};
 use crate::tasks::poller::roster::UserKey;
 use crate::time::Timestamp;
@@ -196,7 +196,7 @@ impl Poller {
         let client = upstream.client.clone();
         let union_id = watched.who.identity.union_id.clone();
         let same_as =
-            watched.bytes_digest.filter(|_| fresh && watched.belief.settled() && call.manual.is_none());
+            watched.bytes_digest.filter(|_| fresh && watched.belief.is_settled() && call.manual.is_none());
         self.running.start(async move {
             let result = client.ongoing(&union_id, same_as).await;
             Done::Asked { call, result }
@@ -253,7 +253,7 @@ impl Poller {
         });
         if rejected {
             let outcome =
-                upkeep::rejected(&watched.belief, now, &watched.who.card(), self.tools.store.source());
+                lifecycle::rejected(&watched.belief, now, &watched.who.card(), self.tools.store.source());
             self.record_outcome(person, outcome, next);
         } else {
             self.requeue(person, next);

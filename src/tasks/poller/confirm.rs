@@ -15,7 +15,7 @@ use crate::dingtalk::meetings::MeetingState;
 use crate::ids::{ConferenceId, OrgName, UnionId};
 use crate::policy::confirm::{self as rules, AskedAbsences};
 use crate::policy::quota::{Refusal, Ticket};
-use crate::presence::confirm::{Over, Testimony, confirm};
+use crate::presence::confirm::{MeetingAnswer, MeetingEnd, confirm};
 use crate::time::Timestamp;
 
 /// Everything about questions that are to be asked, or were.
@@ -26,7 +26,7 @@ pub(super) struct Questions {
     /// Organisations whose meetings refuse to answer.
     trouble: BTreeMap<OrgName, Trouble>,
     /// Answers about people who are being asked or recorded.
-    answered: BTreeMap<UserKey, Vec<(ConferenceId, Testimony)>>,
+    answered: BTreeMap<UserKey, Vec<(ConferenceId, MeetingAnswer)>>,
 }
 
 /// A question that waits for its place.
@@ -55,7 +55,7 @@ pub(super) struct Told {
     conference_id: ConferenceId,
     tickets: Vec<Ticket>,
     calls: u32,
-    result: Result<Testimony, CallError>,
+    result: Result<MeetingAnswer, CallError>,
 }
 
 /// What becomes of a question now.
@@ -82,7 +82,7 @@ impl Poller {
         let now = self.tools.clock.now();
         let questions = &mut self.questions;
         let watched = &self.users[person];
-        for absence in watched.belief.vanished() {
+        for absence in watched.belief.vanished_visits() {
             if questions.asked.is_new(&absence.visit, absence.since, now) {
                 let (conference_id, since) = (absence.conference_id, absence.since);
                 let (upstream, tickets) = (watched.upstream, Vec::new());
@@ -242,12 +242,12 @@ async fn testimony(
     conference_id: &ConferenceId,
     union_id: &UnionId,
     calls: &mut u32,
-) -> Result<Testimony, CallError> {
+) -> Result<MeetingAnswer, CallError> {
     let info = client.meeting(conference_id).await.inspect_err(|error| *calls += error.calls)?;
     *calls += info.calls;
     let over = match info.state {
-        MeetingState::Ended => Over::Yes(info.ended),
-        MeetingState::Initialized | MeetingState::Started | MeetingState::Unrecognized => Over::No,
+        MeetingState::Ended => MeetingEnd::Ended(info.ended),
+        MeetingState::Initialized | MeetingState::Started | MeetingState::Unrecognized => MeetingEnd::Ongoing,
     };
     let members = client.meeting_members(conference_id, 1).await.inspect_err(|error| *calls += error.calls);
     let (at, record) = match members {
@@ -256,8 +256,8 @@ async fn testimony(
             (members.observed_at, members.of(union_id).cloned())
         }
         // About this meeting, and about nothing else.
-        Err(error) if error.verdict.is_refusal() && over != Over::No => (info.observed_at, None),
+        Err(error) if error.verdict.is_refusal() && over != MeetingEnd::Ongoing => (info.observed_at, None),
         Err(error) => return Err(error),
     };
-    Ok(Testimony { at, over, record })
+    Ok(MeetingAnswer { at, end: over, record })
 }

@@ -12,7 +12,7 @@ use super::roster::Rhythm;
 use super::{Done, Poller};
 use crate::policy::poll_time;
 use crate::policy::window::OpenTime;
-use crate::presence::upkeep;
+use crate::presence::lifecycle;
 use crate::store::gaps::Why;
 use crate::store::{Closed, StoreError};
 use crate::time::Timestamp;
@@ -146,7 +146,7 @@ impl Poller {
         let due = watched.due;
         let inside = watched.belief.inside().next().is_some();
         let outcome =
-            upkeep::close_window(&watched.belief, now, &watched.who.card(), self.tools.store.source());
+            lifecycle::close_window(&watched.belief, now, &watched.who.card(), self.tools.store.source());
         self.upstreams[watched.upstream].due.remove(due, person);
         let next = self.next_regular(person, now);
         if inside {
@@ -166,8 +166,8 @@ impl Poller {
             self.note_closed(index, now);
             for person in self.sharing(index).collect::<Vec<_>>() {
                 let watched = &self.users[person];
-                let known = watched.belief.presence() == crate::presence::belief::Presence::Inside;
-                let seen = watched.belief.last_look().unwrap_or(now);
+                let known = watched.belief.presence() == crate::presence::user_state::Presence::Inside;
+                let seen = watched.belief.last_poll().unwrap_or(now);
                 if known {
                     self.follow(person, now, seen.plus(self.settings.overtime));
                 }

@@ -20,7 +20,7 @@ use crate::dingtalk::error::CallError;
 use crate::policy::mass_absence::MassAbsence;
 use crate::policy::quota::Reservation;
 use crate::policy::sweep::SweepMode;
-use crate::presence::diff::Rules;
+use crate::presence::diff::DiffRules;
 use crate::store::history::lessons::Lesson;
 use crate::store::open_gaps::{OpenGap, Whose};
 use crate::store::{Enrolled, Miss, Store, StoreError, Stretch};
@@ -75,7 +75,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// For the diff.
-    pub rules: Rules,
+    pub rules: DiffRules,
     /// How soon a confirmation is looked for; nobody is paced faster.
     pub min_interval: Duration,
     /// Nobody is paced slower while their window is open, if the calls reach.

@@ -18,7 +18,7 @@ use crate::policy::pace::group::{Bounds, Budget, PacingGroup};
 use crate::policy::pace::pacer::Rule;
 use crate::policy::pace::{PollDecision, Seen, Why, conference_key};
 use crate::policy::window::OpenTime;
-use crate::presence::belief::Belief;
+use crate::presence::user_state::UserState;
 use crate::presence::visit::Visit;
 use crate::time::Timestamp;
 
@@ -162,7 +162,7 @@ impl Poller {
         &mut self,
         person: UserKey,
         at: Timestamp,
-        belief: Option<&Belief>,
+        belief: Option<&UserState>,
         ended: &[Visit],
     ) {
         let watched = &self.users[person];
@@ -252,7 +252,7 @@ impl super::upstream::Upstream {
 }
 
 /// What somebody is believed to be in, and what ended, as far as it counts.
-fn seen(belief: &Belief, ended: &[Visit], counts: impl Fn(&ConferenceId) -> bool) -> Vec<Seen> {
+fn seen(belief: &UserState, ended: &[Visit], counts: impl Fn(&ConferenceId) -> bool) -> Vec<Seen> {
     let record = |visit: &Visit| Seen {
         conference: conference_key(visit.conference_id.as_str()),
         joined: visit.joined,

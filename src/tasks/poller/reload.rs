@@ -14,7 +14,7 @@ use super::start::{Assignment, end_watch, lessons, needs_lessons, newcomer};
 use super::upstream::Upstream;
 use super::{Done, Poller, PollerError, Settings};
 use crate::ids::{Identity, OrgName};
-use crate::presence::upkeep;
+use crate::presence::lifecycle;
 use crate::store::history::lessons::Lesson;
 use crate::store::{Enrolled, Enrolment, Recording, StoreError};
 use crate::time::Timestamp;
@@ -271,12 +271,12 @@ impl Poller {
         // For ever: nothing looks at, and nothing declares stale, who is busy.
         watched.busy = true;
         let card = watched.who.card();
-        let outcome = upkeep::unwatch(&watched.belief, now, &card, self.tools.store.source());
+        let outcome = lifecycle::unwatch(&watched.belief, now, &card, self.tools.store.source());
         let recording = Recording {
             person_id: watched.person_id,
             org: card.identity.org.clone(),
             snapshot: None,
-            belief: outcome.belief,
+            belief: outcome.state,
             visits: outcome.visits,
             events: outgoing(&self.tools.subscriptions, outcome.events, &card),
             watched: false,

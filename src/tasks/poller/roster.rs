@@ -14,7 +14,7 @@ use super::snapshot::Owed;
 use super::who::Who;
 use crate::policy::cadence::Cron;
 use crate::policy::pace::Phase;
-use crate::presence::belief::Belief;
+use crate::presence::user_state::UserState;
 use crate::store::Stretch;
 use crate::time::Timestamp;
 
@@ -53,7 +53,7 @@ pub(super) struct Watched {
     pub(super) hours: HoursKey,
     /// The window has closed and they were inside: followed so long.
     pub(super) overtime_until: Option<Timestamp>,
-    pub(super) belief: Belief,
+    pub(super) belief: UserState,
     /// Of the newest stored snapshot.
     pub(super) digest: Option<i64>,
     /// Of the bytes of the newest answer; `None` after a restart.

@@ -11,10 +11,10 @@ use super::report::{Found, LookNow, LookReport};
 use super::{Done, Poller};
 use crate::dingtalk::client::Answer;
 use crate::policy::backoff;
-use crate::presence::belief::Belief;
-use crate::presence::diff::{self, Outcome};
-use crate::presence::event::{Card, Draft};
+use crate::presence::diff::{self, Transition};
+use crate::presence::event::{NewEvent, UserInfo};
 use crate::presence::observation::Observation;
+use crate::presence::user_state::UserState;
 use crate::store::{NewSnapshot, Outgoing, Recording, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::routing::{Subscription, recipients};
@@ -24,7 +24,7 @@ use crate::webhook::routing::{Subscription, recipients};
 pub(super) struct Recorded {
     person: UserKey,
     result: Result<(), StoreError>,
-    belief: Belief,
+    belief: UserState,
     seen: Option<Seen>,
     events: Vec<Told>,
     next: Timestamp,
@@ -66,7 +66,7 @@ impl Poller {
     /// Nothing new: only times move, in memory.
     fn stretch(&mut self, person: UserKey, at: Timestamp) {
         let watched = &mut self.users[person];
-        watched.belief.saw_again(at);
+        watched.belief.record_unchanged_poll(at);
         watched.last_ok = Some(at);
         self.weigh(person, at, None);
         self.tell_rule(person, at, None, &[]);
@@ -95,7 +95,7 @@ impl Poller {
         let seen = Seen { at, digest: observation.digest(), bytes_digest };
         let folded = self.folds(person, seen.digest, at);
         let watched = &mut self.users[person];
-        if folded && watched.belief.settled() {
+        if folded && watched.belief.is_settled() {
             watched.bytes_digest = Some(bytes_digest);
             Self::reply(manual, || LookReport {
                 identity: watched.who.identity.clone(),
@@ -131,10 +131,10 @@ impl Poller {
             Self::reply_with(reply, None);
             return self.requeue(person, next);
         }
-        self.weigh(person, at, Some((&observation.entries, &outcome.belief)));
-        self.tell_rule(person, at, Some(&outcome.belief), &outcome.visits);
+        self.weigh(person, at, Some((&observation.entries, &outcome.state)));
+        self.tell_rule(person, at, Some(&outcome.state), &outcome.visits);
         let mut next = self.next_regular(person, at);
-        if outcome.confirm {
+        if outcome.needs_recheck {
             next = next.min(at.plus(self.settings.min_interval));
         }
         let snapshot = (!folded).then(|| NewSnapshot {
@@ -155,7 +155,7 @@ impl Poller {
     }
 
     /// Something happened to a belief that no answer is behind.
-    pub(super) fn record_outcome(&mut self, person: UserKey, outcome: Outcome, next: Timestamp) {
+    pub(super) fn record_outcome(&mut self, person: UserKey, outcome: Transition, next: Timestamp) {
         self.users[person].busy = true;
         self.record(person, outcome, None, None, next, None);
     }
@@ -164,7 +164,7 @@ impl Poller {
     pub(super) fn record_told(
         &mut self,
         person: UserKey,
-        outcome: Outcome,
+        outcome: Transition,
         events: Vec<Outgoing>,
         next: Timestamp,
     ) {
@@ -175,7 +175,7 @@ impl Poller {
     fn record(
         &mut self,
         person: UserKey,
-        outcome: Outcome,
+        outcome: Transition,
         snapshot: Option<NewSnapshot>,
         seen: Option<Seen>,
         next: Timestamp,
@@ -183,7 +183,7 @@ impl Poller {
     ) {
         let card = self.users[person].who.card();
         let events = outgoing(&self.tools.subscriptions, outcome.events, &card);
-        let outcome = Outcome { events: Vec::new(), ..outcome };
+        let outcome = Transition { events: Vec::new(), ..outcome };
         self.commit(person, outcome, events, snapshot, seen, next, reply);
     }
 
@@ -195,7 +195,7 @@ impl Poller {
     fn commit(
         &mut self,
         person: UserKey,
-        outcome: Outcome,
+        outcome: Transition,
         events: Vec<Outgoing>,
         snapshot: Option<NewSnapshot>,
         seen: Option<Seen>,
@@ -203,14 +203,14 @@ impl Poller {
         reply: Option<(LookNow, LookReport)>,
     ) {
         let watched = &self.users[person];
-        let belief = outcome.belief.clone();
+        let belief = outcome.state.clone();
         let now = self.tools.clock.now();
         let told: Vec<Told> = events.iter().map(|event| noticed(&event.draft, now)).collect();
         let recording = Recording {
             person_id: watched.person_id,
             org: watched.who.identity.org.clone(),
             snapshot,
-            belief: outcome.belief,
+            belief: outcome.state,
             visits: outcome.visits,
             events,
             watched: true,
@@ -302,12 +302,16 @@ impl Poller {
 }
 
 /// Only what happened in a meeting happened at a time of its own.
-fn noticed(draft: &Draft, now: Timestamp) -> Told {
+fn noticed(draft: &NewEvent, now: Timestamp) -> Told {
     (draft.event_type.name(), draft.conference_id.as_ref().map(|_| now.since(draft.time)))
 }
 
 /// Each event with the webhooks that want it.
-pub(super) fn outgoing(subscriptions: &[Subscription], events: Vec<Draft>, card: &Card) -> Vec<Outgoing> {
+pub(super) fn outgoing(
+    subscriptions: &[Subscription],
+    events: Vec<NewEvent>,
+    card: &UserInfo,
+) -> Vec<Outgoing> {
     events
         .into_iter()
         .map(|draft| {

@@ -2,7 +2,7 @@
 //!
 //! Guards: a snapshot tells what is written down, so it waits for a look or a commit that is under way; it goes to
 //! those who asked and may know of the person, whatever patterns they have. Deliberately not here: what a snapshot says
-//! (`presence::upkeep`).
+//! (`presence::lifecycle`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::Poller;
 use super::report::SnapshotNow;
 use crate::ids::WebhookName;
-use crate::presence::upkeep;
+use crate::presence::lifecycle;
 use crate::store::Outgoing;
 use crate::webhook::routing::Subscription;
 
@@ -63,7 +63,7 @@ impl Poller {
         owed.webhooks.sort();
         owed.webhooks.dedup();
         let due = watched.due;
-        let mut outcome = upkeep::snapshot(
+        let mut outcome = lifecycle::snapshot(
             &watched.belief,
             self.tools.clock.now(),
             &watched.who.card(),

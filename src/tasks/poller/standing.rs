@@ -13,8 +13,8 @@ use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::{CallError, Verdict};
 use crate::policy::circuit::{Cause, CircuitBreaker, OpenCircuit};
 use crate::policy::failure_policy::{self, BackoffScope, BackoffSteps, Failure, FailureResponse};
+use crate::presence::lifecycle;
 use crate::presence::system::GapCause;
-use crate::presence::upkeep;
 use crate::store::StoreError;
 use crate::store::gaps::Because;
 use crate::tasks::alerts::{self, Notice};
@@ -282,7 +282,7 @@ impl Poller {
         let Some(last_ok) = watched.last_ok else { return };
         for &(from, to) in &self.upstreams[watched.upstream].hidden {
             if to > last_ok {
-                watched.belief = upkeep::interrupt(&watched.belief, from.min(last_ok), to);
+                watched.belief = lifecycle::mark_unobserved(&watched.belief, from.min(last_ok), to);
             }
         }
     }

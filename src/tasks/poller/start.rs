@@ -22,9 +22,9 @@ use crate::ids::OrgName;
 use crate::policy::pace::group::{HISTORY_REACH, MAX_HISTORY_VISITS};
 use crate::policy::pace::{self, Phase};
 use crate::policy::window::OpenTime;
-use crate::presence::event::{Card, EventType};
+use crate::presence::event::{EventType, UserInfo};
 use crate::presence::system::GapCause;
-use crate::presence::{system, upkeep};
+use crate::presence::{lifecycle, system};
 use crate::store::gaps::Why;
 use crate::store::history::lessons::Lesson;
 use crate::store::sweeps::{SweepRow, SweptPerson};
@@ -37,7 +37,7 @@ use crate::webhook::routing::recipients;
 #[derive(Clone, Debug)]
 pub struct Assignment {
     /// Who, and what is told about them.
-    pub card: Card,
+    pub card: UserInfo,
     /// How often.
     pub rhythm: Rhythm,
     /// When at all.
@@ -221,20 +221,20 @@ pub(super) fn newcomer(
 
 /// Somebody was taken off the list while the daemon was down.
 pub(super) async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -> Result<(), PollerError> {
-    let card = Card {
+    let card = UserInfo {
         identity: person.identity,
         name: person.name,
         groups: Vec::new(),
         tags: std::collections::BTreeMap::new(),
         store_nick: true,
     };
-    let outcome = upkeep::unwatch(&person.belief, now, &card, tools.store.source());
+    let outcome = lifecycle::unwatch(&person.belief, now, &card, tools.store.source());
     let events = outgoing(&tools.subscriptions, outcome.events, &card);
     let recording = Recording {
         person_id: person.person_id,
         org: card.identity.org,
         snapshot: None,
-        belief: outcome.belief,
+        belief: outcome.state,
         visits: outcome.visits,
         events,
         watched: false,
@@ -281,7 +281,7 @@ async fn tell_gaps(
         tools.store.record_system(Some(org.clone()), vec![event]).await?;
         tools.store.note_gap(org.clone(), None, from, now, Why::Restart).await?;
         for person in enrolled.iter_mut().filter(|person| person.identity.org == *org) {
-            person.belief = upkeep::interrupt(&person.belief, from, now);
+            person.belief = lifecycle::mark_unobserved(&person.belief, from, now);
         }
     }
     tools.outbox_wake.notify_one();

@@ -19,7 +19,7 @@ use crate::policy::sweep::budget_split::BudgetSplit;
 use crate::policy::sweep::confidence::SweepConfidence;
 use crate::policy::sweep::ids::SweepIds;
 use crate::policy::sweep::schedule::SweepSchedule;
-use crate::presence::glance::{Seats, Shown, Sweep};
+use crate::presence::sweep_view::{ListedMeetings, MeetingStatuses, Sweep};
 use crate::store::history::lessons::Lesson;
 use crate::time::Timestamp;
 
@@ -44,7 +44,7 @@ use pass::{Answer, Ask, Pass};
 const LONGEST: Duration = Duration::from_mins(2);
 
 /// Nobody's seats.
-static NOWHERE: Seats = Seats::new();
+static NOWHERE: MeetingStatuses = MeetingStatuses::new();
 
 /// The sweeps of all organisations, by their index.
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ struct Sweeping {
     /// Who was believed inside before it, of those it could show.
     inside: usize,
     /// Meetings that sweeps showed, and when they last did.
-    listed: Shown,
+    listed: ListedMeetings,
     /// Who has stood in one.
     stood: BTreeSet<UserKey>,
     /// Looks that saw somebody in a meeting in which a sweep had neither id of theirs.
@@ -347,8 +347,8 @@ impl Sweeping {
     }
 
     /// Where a sweep has somebody, perhaps nowhere; `None`: it cannot tell of them.
-    fn seats<'a>(&self, person: UserKey, union_id: &str, sweep: &'a Sweep) -> Option<&'a Seats> {
+    fn seats<'a>(&self, person: UserKey, union_id: &str, sweep: &'a Sweep) -> Option<&'a MeetingStatuses> {
         let id = self.ids.id_of(person, union_id)?;
-        Some(sweep.seats.get(id).unwrap_or(&NOWHERE))
+        Some(sweep.participants.get(id).unwrap_or(&NOWHERE))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Guards: time in which nobody looked at somebody is in the history, whatever the reason was; what is there already for
 //! the whole organisation is not written again for each of its people. Deliberately not here: gaps of organisations
-//! (`standing`), what a belief makes of a hole (`presence::upkeep`).
+//! (`standing`), what a belief makes of a hole (`presence::lifecycle`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;

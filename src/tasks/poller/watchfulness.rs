@@ -10,7 +10,7 @@ use super::Poller;
 use super::ask::Call;
 use super::report::LookNow;
 use crate::policy::quota::{Refusal, Ticket};
-use crate::presence::upkeep;
+use crate::presence::lifecycle;
 use crate::time::Timestamp;
 
 /// How often staleness is looked for; a small part of the shortest automatic bound.
@@ -54,7 +54,8 @@ impl Poller {
             let watched = &mut self.users[person];
             watched.stale = true;
             let due = watched.due;
-            let outcome = upkeep::stale(&watched.belief, now, &watched.who.card(), self.tools.store.source());
+            let outcome =
+                lifecycle::stale(&watched.belief, now, &watched.who.card(), self.tools.store.source());
             self.upstreams[watched.upstream].due.remove(due, person);
             self.record_outcome(person, outcome, due);
         }

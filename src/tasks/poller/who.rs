@@ -1,17 +1,17 @@
 //! What the config says about somebody, kept small between looks: most people have no name beside their id, no groups
 //! and no tags, and most looks change nothing.
 //!
-//! Guards: the [`Card`] that comes out is the one that went in. Deliberately not here: what a card is for
+//! Guards: the [`UserInfo`] that comes out is the one that went in. Deliberately not here: what a card is for
 //! (`presence::event`).
 
 use std::collections::BTreeMap;
 
 use crate::ids::Identity;
-use crate::presence::event::Card;
+use crate::presence::event::UserInfo;
 
 type GroupsAndTags = (Vec<String>, BTreeMap<String, String>);
 
-/// A folded [`Card`].
+/// A folded [`UserInfo`].
 #[derive(Clone, Debug)]
 pub(super) struct Who {
     /// Who.
@@ -24,9 +24,9 @@ pub(super) struct Who {
     pub(super) store_nick: bool,
 }
 
-impl From<Card> for Who {
-    fn from(card: Card) -> Self {
-        let Card { identity, name, groups, tags, store_nick } = card;
+impl From<UserInfo> for Who {
+    fn from(card: UserInfo) -> Self {
+        let UserInfo { identity, name, groups, tags, store_nick } = card;
         let named = name != identity.union_id.as_str();
         let grouped = !groups.is_empty() || !tags.is_empty();
         Self {
@@ -45,9 +45,9 @@ impl Who {
     }
 
     /// As it was.
-    pub(super) fn card(&self) -> Card {
+    pub(super) fn card(&self) -> UserInfo {
         let (groups, tags) = self.groups_and_tags.as_deref().cloned().unwrap_or_default();
-        Card {
+        UserInfo {
             identity: self.identity.clone(),
             name: self.name().to_owned(),
             groups,
@@ -62,9 +62,9 @@ mod tests {
     use super::*;
     use crate::ids::{OrgName, UnionId};
 
-    fn card(name: &str, groups: &[&str], tags: &[(&str, &str)]) -> Card {
+    fn card(name: &str, groups: &[&str], tags: &[(&str, &str)]) -> UserInfo {
         let union_id = UnionId::parse("u1").unwrap();
-        Card {
+        UserInfo {
             identity: Identity { org: OrgName::default_name(), union_id },
             name: name.to_owned(),
             groups: groups.iter().map(ToString::to_string).collect(),

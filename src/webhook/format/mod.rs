@@ -130,9 +130,9 @@ impl Shape {
     pub fn batching(&self) -> Batching {
         match self {
             Self::Standard | Self::CloudEvents | Self::Template { batch: None, .. } => Batching::Single,
-            Self::Robot { .. } => Batching::Paced { most: robot::MOST_EVENTS },
+            Self::Robot { .. } => Batching::Paced { most: robot::MAX_EVENTS },
             Self::Template { batch: Some(window), .. } => {
-                Batching::Collected { window: *window, most: template::MOST_EVENTS }
+                Batching::Collected { window: *window, most: template::MAX_EVENTS }
             }
         }
     }

@@ -13,8 +13,8 @@ use super::{REFUSED_AFTER, Sweeping};
 use crate::ids::ConferenceId;
 use crate::policy::sweep::decision::{self, PresenceChange};
 use crate::policy::sweep::recheck::Recheck;
-use crate::presence::glance::{self, Glance, OUTRANKED_FOR, Says, Sweep};
 use crate::presence::sweep;
+use crate::presence::sweep_view::{self, POLL_PRECEDENCE, Sweep, SweepChange, SweepView};
 use crate::tasks::poller::Poller;
 use crate::time::Timestamp;
 
@@ -75,9 +75,9 @@ impl Heard {
 
 impl Sweeping {
     /// What a sweep says about somebody; `None`: it cannot be told whom it names.
-    fn glance<'a>(&'a self, person: UserKey, union_id: &str, sweep: &'a Sweep) -> Option<Glance<'a>> {
-        let glance = sweep.about(Some(self.seats(person, union_id, sweep)?));
-        Some(if self.shows(person) { glance.known_to_sweeps(&self.listed) } else { glance })
+    fn glance<'a>(&'a self, person: UserKey, union_id: &str, sweep: &'a Sweep) -> Option<SweepView<'a>> {
+        let glance = sweep.view(Some(self.seats(person, union_id, sweep)?));
+        Some(if self.shows(person) { glance.listed_in(&self.listed) } else { glance })
     }
 
     /// What a sweep changes is asked for again: now if members are, else then.
@@ -121,13 +121,13 @@ impl Poller {
         sweeping.stood.extend(&heard.stood);
         sweeping.held = None;
         let trusted = sweeping.trust.is_trusted();
-        let verdict = if sweep.asked.is_none() {
+        let verdict = if sweep.requested.is_none() {
             sweeping.inside = heard.inside;
             decision::decide(trusted, heard.inside, &heard.changes, &decision::joined_alone(heard.came()))
         } else {
             decision::decide_recheck(trusted, heard.inside.max(sweeping.inside), &heard.changes)
         };
-        if sweep.asked.is_none() {
+        if sweep.requested.is_none() {
             let more = if trusted { verdict.calls(&heard.again(&verdict.polls)) } else { 0 };
             let more = u32::try_from(more).unwrap_or(u32::MAX);
             sweeping.timetable.record_cost(f64::from(calls.saturating_add(more)));
@@ -177,25 +177,25 @@ impl Poller {
                 heard.teachers.push(person);
             }
             let Some(glance) = sweeping.glance(person, union_id, sweep) else { continue };
-            let says = glance::says(&watched.belief, &glance);
+            let says = sweep_view::changes(&watched.belief, &glance);
             heard.stood.extend((!seats.is_empty()).then_some(person));
-            let any = |wanted: fn(&Says) -> bool| says.iter().any(|(_, says)| wanted(says));
-            let left = any(|says| matches!(says, Says::Left(_)));
-            let still = any(|says| *says == Says::StillInside);
+            let any = |wanted: fn(&SweepChange) -> bool| says.iter().any(|(_, says)| wanted(says));
+            let left = any(|says| matches!(says, SweepChange::Left(_)));
+            let still = any(|says| *says == SweepChange::StillInside);
             heard.inside += usize::from(left || still);
-            let change = if any(|says| *says == Says::Odd) {
+            let change = if any(|says| *says == SweepChange::NeedsPoll) {
                 PresenceChange::Unclear
             } else if left {
                 PresenceChange::Leaves
-            } else if any(|says| *says == Says::Joined) {
+            } else if any(|says| *says == SweepChange::Joined) {
                 PresenceChange::Joins
             } else {
                 heard.sitting.extend(still.then_some(person));
                 continue;
             };
             heard.changes.push((person, change));
-            let changed = says.into_iter().filter(|(_, says)| *says != Says::StillInside);
-            heard.turns.extend(changed.map(|(meeting, says)| (person, meeting, says == Says::Joined)));
+            let changed = says.into_iter().filter(|(_, says)| *says != SweepChange::StillInside);
+            heard.turns.extend(changed.map(|(meeting, says)| (person, meeting, says == SweepChange::Joined)));
         }
         heard
     }
@@ -211,7 +211,7 @@ impl Poller {
                 let union_id = watched.who.identity.union_id.as_str();
                 let sweeping = self.sweeps.get(index);
                 let glance = sweeping.and_then(|sweeping| sweeping.glance(*person, union_id, &sweep));
-                glance.is_some_and(|glance| glance::takes_back(&watched.belief, &glance))
+                glance.is_some_and(|glance| sweep_view::retracts_join(&watched.belief, &glance))
             })
             .map(|(person, _)| person)
             .collect();
@@ -234,8 +234,8 @@ impl Poller {
         let union_id = watched.who.identity.union_id.as_str();
         let sweeping = self.sweeps.get(index);
         let Some(glance) = sweeping.and_then(|known| known.glance(person, union_id, &sweep)) else { return };
-        let says = glance::says(&watched.belief, &glance);
-        let left = says.into_iter().filter(|(_, says)| matches!(says, Says::Left(_)));
+        let says = sweep_view::changes(&watched.belief, &glance);
+        let left = says.into_iter().filter(|(_, says)| matches!(says, SweepChange::Left(_)));
         let left = left.map(|(meeting, _)| meeting).collect();
         if self.look_soon(person, now) {
             let until = now.plus(HELD_FOR);
@@ -268,21 +268,22 @@ impl Poller {
             };
             let (card, source) = (watched.who.card(), self.tools.store.source());
             let outcome = sweep::observe(&watched.belief, &glance, &card, source, &self.settings.rules);
-            if outcome.confirm {
-                let says = glance::says(&watched.belief, &glance);
-                let turned =
-                    says.into_iter().filter(|(_, says)| matches!(says, Says::Joined | Says::Left(_)));
-                turns.extend(turned.map(|(meeting, says)| (meeting, says == Says::Joined)));
+            if outcome.needs_recheck {
+                let says = sweep_view::changes(&watched.belief, &glance);
+                let turned = says
+                    .into_iter()
+                    .filter(|(_, says)| matches!(says, SweepChange::Joined | SweepChange::Left(_)));
+                turns.extend(turned.map(|(meeting, says)| (meeting, says == SweepChange::Joined)));
             }
             if outcome.events.is_empty() && outcome.visits.is_empty() {
                 // Only times and counts moved; as with looks that say nothing new, memory is enough.
-                watched.belief = outcome.belief;
+                watched.belief = outcome.state;
             } else {
                 changed.push((person, outcome));
             }
         }
         for (person, outcome) in changed {
-            self.tell_rule(person, now, Some(&outcome.belief), &outcome.visits);
+            self.tell_rule(person, now, Some(&outcome.state), &outcome.visits);
             let watched = &mut self.users[person];
             let due = watched.due;
             self.upstreams[index].due.remove(due, person);
@@ -296,7 +297,7 @@ impl Poller {
 
     /// Looks at some of these now; at nobody a second time while what the look saw is still fresh. Gives back at how many.
     fn hint(&mut self, index: usize, people: &[UserKey], most: usize, now: Timestamp) -> usize {
-        self.sweeps.of(index).hinted.retain(|_, at| now.since(*at) < OUTRANKED_FOR);
+        self.sweeps.of(index).hinted.retain(|_, at| now.since(*at) < POLL_PRECEDENCE);
         let mut hinted = 0;
         for &person in people {
             if hinted == most {

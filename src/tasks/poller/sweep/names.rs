@@ -15,7 +15,7 @@ use super::weigh::Looked;
 use crate::dingtalk::error::{CallError, Verdict, class};
 use crate::ids::{ConferenceId, OrgName};
 use crate::policy::sweep::ids::{IdEvidence, IdKind};
-use crate::presence::glance::Sweep;
+use crate::presence::sweep_view::Sweep;
 use crate::tasks::poller::standing::Asked;
 use crate::tasks::poller::{Done, Poller};
 use crate::time::Timestamp;
@@ -213,7 +213,7 @@ impl Poller {
                 let union_id = watched.who.identity.union_id.as_str();
                 let id = sweeping.ids.id_of(person, union_id);
                 if let Some((id, status)) = id.zip(seated.get(union_id)) {
-                    sweep.seats.entry(id.to_owned()).or_default().insert(meeting.clone(), *status);
+                    sweep.participants.entry(id.to_owned()).or_default().insert(meeting.clone(), *status);
                 }
             }
             sweep.meetings.insert(meeting);

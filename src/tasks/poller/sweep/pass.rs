@@ -12,8 +12,8 @@ use crate::dingtalk::meetings::{
 };
 use crate::ids::ConferenceId;
 use crate::presence::attendance::AttendStatus;
-use crate::presence::glance::{Seats, Sweep};
 use crate::presence::observation::Evidence;
+use crate::presence::sweep_view::{MeetingStatuses, Sweep};
 use crate::time::Timestamp;
 
 /// More ongoing meetings than fit on so many pages are not swept.
@@ -30,7 +30,7 @@ pub(super) struct Pass {
     members: Members,
     to_ask: Vec<ConferenceId>,
     meetings: BTreeSet<ConferenceId>,
-    seats: BTreeMap<String, Seats>,
+    seats: BTreeMap<String, MeetingStatuses>,
     calls: u32,
     odd: bool,
 }
@@ -179,7 +179,13 @@ impl Pass {
     pub(super) fn sweep(self, now: Timestamp) -> Option<Sweep> {
         let asked = self.pages.is_none().then_some(self.asked);
         let (meetings, seats) = (self.meetings, self.seats);
-        (!self.odd).then_some(Sweep { asked_at: self.asked_at, observed_at: now, asked, meetings, seats })
+        (!self.odd).then_some(Sweep {
+            started_at: self.asked_at,
+            observed_at: now,
+            requested: asked,
+            meetings,
+            participants: seats,
+        })
     }
 }
 
@@ -225,7 +231,7 @@ mod tests {
         }
         assert_eq!(pass.calls(), 3);
         let sweep = pass.sweep(Timestamp::from_ms(9)).unwrap();
-        assert_eq!((sweep.meetings.len(), sweep.seats["u"].len(), sweep.asked), (25, 25, None));
+        assert_eq!((sweep.meetings.len(), sweep.participants["u"].len(), sweep.requested), (25, 25, None));
     }
 
     #[test]
@@ -253,7 +259,7 @@ mod tests {
         let told = MeetingUsers { conference_id: id(1), users: users.to_vec() };
         assert!(pass.take(Answer::Batch(MeetingBatch { meetings: vec![told], ..batch(&[]) })));
         let sweep = pass.sweep(Timestamp::default()).unwrap();
-        assert_eq!(sweep.seats["u"][&id(1)], AttendStatus::Active);
-        assert_eq!(sweep.asked, Some([id(1)].into()));
+        assert_eq!(sweep.participants["u"][&id(1)], AttendStatus::Active);
+        assert_eq!(sweep.requested, Some([id(1)].into()));
     }
 }

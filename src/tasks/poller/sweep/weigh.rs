@@ -14,10 +14,10 @@ use crate::ids::ConferenceId;
 use crate::policy::sweep::budget_split::BudgetSplit;
 use crate::policy::sweep::confidence::Comparison;
 use crate::policy::sweep::ids::IdEvidence;
-use crate::presence::attendance::{AttendStatus, Phase};
-use crate::presence::belief::Belief;
-use crate::presence::glance::Sweep;
+use crate::presence::attendance::{AttendStatus, AttendancePhase};
 use crate::presence::observation::Entry;
+use crate::presence::sweep_view::Sweep;
+use crate::presence::user_state::UserState;
 use crate::tasks::poller::Poller;
 use crate::time::Timestamp;
 
@@ -35,14 +35,14 @@ pub(in crate::tasks::poller) struct Looked<'a> {
     /// `None`: the same as before.
     pub(in crate::tasks::poller) entries: Option<&'a BTreeMap<ConferenceId, Entry>>,
     /// What is believed since.
-    pub(in crate::tasks::poller) belief: &'a Belief,
+    pub(in crate::tasks::poller) belief: &'a UserState,
 }
 
 impl Looked<'_> {
     fn sees_inside(&self, conference: &ConferenceId) -> bool {
         match self.entries {
             Some(entries) => {
-                matches!(entries.get(conference), Some(Entry::Record(record)) if record.phase() == Phase::Inside)
+                matches!(entries.get(conference), Some(Entry::Record(record)) if record.phase() == AttendancePhase::Inside)
             }
             None => self.belief.inside().any(|inside| inside == conference),
         }
@@ -55,7 +55,7 @@ impl Looked<'_> {
     /// Told as gone since before `instant`.
     fn was_gone(&self, conference: &ConferenceId, instant: Timestamp) -> bool {
         let Some(Entry::Record(record)) = self.entry(conference) else { return false };
-        record.phase() == Phase::Outside && record.left.is_some_and(|left| left <= instant)
+        record.phase() == AttendancePhase::Outside && record.left.is_some_and(|left| left <= instant)
     }
 
     /// Not told at all.
@@ -70,7 +70,7 @@ impl Poller {
         &mut self,
         person: UserKey,
         at: Timestamp,
-        seen: Option<(&BTreeMap<ConferenceId, Entry>, &Belief)>,
+        seen: Option<(&BTreeMap<ConferenceId, Entry>, &UserState)>,
     ) {
         let watched = &self.users[person];
         let index = watched.upstream;
@@ -92,7 +92,7 @@ impl Poller {
     /// Whom a sweep had inside a meeting that a look right after it knew nothing of: if the meeting goes on, one of the two was
     /// wrong; if it does not, it had just ended.
     pub(super) fn settle_suspicions(&mut self, index: usize, sweep: &Sweep, now: Timestamp) {
-        if sweep.asked.is_some() {
+        if sweep.requested.is_some() {
             return;
         }
         for (person, meeting) in std::mem::take(&mut self.sweeps.of(index).suspicions) {
@@ -145,7 +145,7 @@ impl Poller {
     /// When somebody was last seen well: by a look, or by a sweep whose word is taken, if sweeps show their meetings.
     pub(in crate::tasks::poller) fn last_seen(&self, person: UserKey) -> Option<Timestamp> {
         let watched = &self.users[person];
-        let swept = watched.belief.last_swept().filter(|_| !self.meets_elsewhere(person));
+        let swept = watched.belief.last_sweep().filter(|_| !self.meets_elsewhere(person));
         watched.last_ok.max(watched.last_ok.and(swept))
     }
 }
@@ -160,7 +160,7 @@ impl Sweeping {
     /// Whether this is the look that a sweep's word waits for, and grants it.
     fn weigh_held(&mut self, person: UserKey, looked: &Looked<'_>) {
         let Some(held) = self.held.as_mut().filter(|held| held.person == person) else { return };
-        if looked.at < held.sweep.asked_at {
+        if looked.at < held.sweep.started_at {
             return;
         }
         if held.left.iter().any(|conference| looked.sees_inside(conference)) {
@@ -181,7 +181,7 @@ impl Sweeping {
         if !is_compared(sweep, looked) {
             return IdEvidence::Nothing;
         }
-        let sure = sweep.asked_at.minus(BLURRED);
+        let sure = sweep.started_at.minus(BLURRED);
         for visit in looked.belief.open_visits() {
             let conference = &visit.conference_id;
             if visit.joined > sure || !looked.sees_inside(conference) || !sweep.meetings.contains(conference)
@@ -189,7 +189,7 @@ impl Sweeping {
                 continue;
             }
             let stands = |id: &str| {
-                let seats = sweep.seats.get(id);
+                let seats = sweep.participants.get(id);
                 seats.and_then(|seats| seats.get(conference)) == Some(&AttendStatus::Active)
             };
             let lesson = self.ids.record_poll(person, union_id, stands);
@@ -210,7 +210,7 @@ impl Sweeping {
             Some(_) => told.is_none() && self.ids.may_ask(person),
             None => self.ids.may_learn(person) && self.strangers < STRANGERS,
         };
-        let sure = sweep.asked_at.minus(BLURRED);
+        let sure = sweep.started_at.minus(BLURRED);
         let status = |conference: &ConferenceId| told.and_then(|seats| seats.get(conference)).copied();
         let mut found = Comparison::Nothing;
         for visit in looked.belief.open_visits() {
@@ -247,7 +247,7 @@ impl Sweeping {
         sweep: &Sweep,
         looked: &Looked<'_>,
     ) -> Vec<ConferenceId> {
-        let soon = looked.at.since(sweep.asked_at) <= NOBODY_IS_SO_QUICK;
+        let soon = looked.at.since(sweep.started_at) <= NOBODY_IS_SO_QUICK;
         let told = self.ids.kind().and(self.seats(person, union_id, sweep));
         let claims = told.filter(|_| soon && is_compared(sweep, looked)).into_iter().flatten();
         claims

@@ -1,35 +1,35 @@
-//! From a fact about a person to the event that tells it.
+//! Builds an event about a user from a draft.
 //!
-//! Guards: ids hash the same facts in the same order; every event of one look carries the same resulting presence;
-//! the order inside one look is joins and lefts by time, then the rest. Deliberately not here: which facts there are
-//! (`diff`, `stay`, `ending`, `upkeep`).
+//! Guards: an id hashes the same values in the same order; every event of one transition has the same resulting
+//! presence; joins and lefts of one transition are ordered by time, before all other events but those about the watch.
+//! Deliberately not here: which drafts there are (`diff`, `visit_start`, `visit_end`, `sweep`, `confirm`, `lifecycle`).
 
 use super::attendance::{AttendStatus, Attendance, Role};
-use super::belief::{Belief, Presence};
-use super::counts::Counts;
 use super::data::{
-    Changes, Data, Flag, Gap, MAX_LABEL_BYTES, MAX_MEETINGS, Meeting, Member, PresenceData, Status, Timing,
-    User, VERSION, VisitData,
+    Changes, Data, Flag, Gap, MAX_LABEL_BYTES, MAX_MEETINGS, Meeting, Member, PresenceData, Rfc3339, Status,
+    Timing, User, UserInfo, VERSION, VisitData,
 };
-use super::event::{Card, Draft, EventType, Rfc3339};
+use super::event::{EventType, NewEvent};
+use super::event_counts::EventCounts;
 use super::fingerprint::Fingerprint;
 use super::text::clean_option;
-use super::visit::{Basis, End, Visit};
-use crate::ids::{ConferenceId, EventId};
+use super::user_state::{Presence, UserState};
+use super::visit::{Basis, Visit, VisitEnd};
+use crate::ids::{ConferenceId, EventId, VisitId};
 use crate::time::Timestamp;
 
-/// Something to tell about a person.
+/// An event before its id, its count and the resulting presence are known.
 #[derive(Clone, Debug)]
-pub(super) struct Fact {
+pub(super) struct EventDraft {
     pub(super) event_type: EventType,
     pub(super) time: Timestamp,
     pub(super) basis: Basis,
     pub(super) earliest: Option<Timestamp>,
     pub(super) latest: Timestamp,
     pub(super) late: bool,
-    /// What changed, for the id: the same facts are the same words.
+    /// What changed, as a text that is hashed into the id: the same change has the same text.
     pub(super) what: String,
-    pub(super) meeting: Option<About>,
+    pub(super) meeting: Option<MeetingContext>,
     pub(super) flags: Vec<Flag>,
     pub(super) cause: Option<EventId>,
     pub(super) gap: Option<Gap>,
@@ -38,9 +38,9 @@ pub(super) struct Fact {
     pub(super) synthetic: bool,
 }
 
-/// The meeting a fact is about, and the person in it.
+/// The meeting of an event, and the user's attributes in it.
 #[derive(Clone, Debug)]
-pub(super) struct About {
+pub(super) struct MeetingContext {
     pub(super) conference_id: ConferenceId,
     pub(super) visit: Option<Visit>,
     pub(super) member: Member,
@@ -48,9 +48,9 @@ pub(super) struct About {
     pub(super) status: Status,
 }
 
-impl About {
-    /// A stay, with the record's status if there is a record.
-    pub(super) fn visit(visit: &Visit, now: Option<AttendStatus>, previous: Option<AttendStatus>) -> Self {
+impl MeetingContext {
+    /// A visit. `now` is the status of the record that led to the event, if there is a record.
+    pub(super) fn of_visit(visit: &Visit, now: Option<AttendStatus>, previous: Option<AttendStatus>) -> Self {
         Self {
             conference_id: visit.conference_id.clone(),
             member: Member {
@@ -65,8 +65,8 @@ impl About {
         }
     }
 
-    /// A record without a stay.
-    pub(super) fn record(record: &Attendance, previous: Option<AttendStatus>) -> Self {
+    /// A record without a visit.
+    pub(super) fn of_record(record: &Attendance, previous: Option<AttendStatus>) -> Self {
         Self {
             conference_id: record.conference_id.clone(),
             visit: None,
@@ -90,8 +90,8 @@ fn status(now: Option<AttendStatus>, previous: Option<AttendStatus>) -> Status {
     }
 }
 
-impl Fact {
-    /// A fact seen at this very look.
+impl EventDraft {
+    /// A change that is observed at `at`.
     pub(super) fn at(event_type: EventType, at: Timestamp, what: impl Into<String>) -> Self {
         Self {
             event_type,
@@ -111,39 +111,44 @@ impl Fact {
         }
     }
 
-    /// The same with the window in which it happened.
+    /// Sets the lower bound of the time.
     pub(super) fn since(mut self, earliest: Option<Timestamp>) -> Self {
         self.earliest = earliest.map(|earliest| earliest.min(self.latest));
         self
     }
 
-    /// The same about a meeting.
-    pub(super) fn about(mut self, meeting: About) -> Self {
+    /// Sets the meeting.
+    pub(super) fn with_meeting(mut self, meeting: MeetingContext) -> Self {
         self.meeting = Some(meeting);
         self
     }
 
-    /// The end of a stay. The visit holds its end.
-    pub(super) fn left(end: End, about: About, flags: Vec<Flag>) -> Self {
+    /// The left event of a visit that ends with `end`.
+    pub(super) fn left(end: VisitEnd, meeting: MeetingContext, flags: Vec<Flag>) -> Self {
         Self {
             time: end.at,
             basis: end.basis,
             earliest: Some(end.earliest),
             latest: end.latest,
             flags,
-            ..Self::at(EventType::ParticipantLeft, end.at, end.reason.name()).about(about)
+            ..Self::at(EventType::ParticipantLeft, end.at, end.reason.name()).with_meeting(meeting)
         }
     }
 
-    /// Its place among the facts of one look: joins and lefts by time, at equal times lefts first, but the join of a
-    /// stay of no length before its own left.
+    /// The visit that the event is about.
+    pub(super) fn visit_id(&self) -> Option<&VisitId> {
+        self.visit().map(|visit| &visit.id)
+    }
+
+    fn visit(&self) -> Option<&Visit> {
+        self.meeting.as_ref().and_then(|meeting| meeting.visit.as_ref())
+    }
+
+    /// Sort key among the drafts of one transition: joins and lefts by time, at equal times lefts first. A visit of no
+    /// length is the exception: its join precedes its left.
     pub(super) fn order(&self) -> (u8, Timestamp, u8) {
         let no_length = self.flags.contains(&Flag::ShortVisit)
-            && self
-                .meeting
-                .as_ref()
-                .and_then(|about| about.visit.as_ref())
-                .is_some_and(|visit| visit.end.is_some_and(|end| end.at == visit.joined));
+            && self.visit().is_some_and(|visit| visit.end.is_some_and(|end| end.at == visit.joined));
         match self.event_type {
             EventType::WatchStale | EventType::WatchRecovered | EventType::WatchRejected => {
                 (0, Timestamp::default(), 0)
@@ -163,25 +168,26 @@ impl Fact {
     }
 }
 
-/// Turns the facts of one look into events.
+/// Builds the events of one transition.
 #[derive(Debug)]
-pub(super) struct Teller<'a> {
-    pub(super) card: &'a Card,
-    pub(super) source: &'a str,
-    pub(super) observed_at: Timestamp,
-    pub(super) previous_look: Option<Timestamp>,
-    pub(super) presence: PresenceData,
-    pub(super) cut: bool,
+pub(super) struct EventBuilder<'a> {
+    info: &'a UserInfo,
+    source: &'a str,
+    observed_at: Timestamp,
+    previous_poll: Option<Timestamp>,
+    presence: PresenceData,
+    /// `presence.meetings` does not hold all meetings.
+    cut: bool,
 }
 
-impl<'a> Teller<'a> {
-    /// For a look that led to `next`.
+impl<'a> EventBuilder<'a> {
+    /// For a transition to the state `next`.
     pub(super) fn new(
-        card: &'a Card,
+        info: &'a UserInfo,
         source: &'a str,
         observed_at: Timestamp,
-        previous_look: Option<Timestamp>,
-        next: &Belief,
+        previous_poll: Option<Timestamp>,
+        next: &UserState,
     ) -> Self {
         let in_meeting = match next.presence {
             Presence::Unknown => None,
@@ -191,84 +197,94 @@ impl<'a> Teller<'a> {
         let meetings = next.inside().take(MAX_MEETINGS).cloned().collect();
         let cut = next.inside().nth(MAX_MEETINGS).is_some();
         let presence = PresenceData { in_meeting, meetings };
-        Self { card, source, observed_at, previous_look, presence, cut }
+        Self { info, source, observed_at, previous_poll, presence, cut }
     }
 
-    /// The event. Counts it.
-    pub(super) fn draft(&self, counts: &mut Counts, fact: Fact) -> Draft {
-        let id = self.id(&fact, counts.take(fact.event_type));
-        let nick = fact.meeting.as_ref().and_then(|about| about.nick.as_deref());
-        let (user, cut) = User::new(self.card, nick);
-        let mut flags = fact.flags;
+    /// Builds the event, and counts it.
+    pub(super) fn build(&self, counts: &mut EventCounts, draft: EventDraft) -> NewEvent {
+        let id = self.id(&draft, counts.increment(draft.event_type));
+        let nick = draft.meeting.as_ref().and_then(|meeting| meeting.nick.as_deref());
+        let (user, cut) = User::new(self.info, nick);
+        let timing = self.timing(&draft);
+        let mut flags = draft.flags;
         if cut || self.cut {
             flags.push(Flag::Truncated);
         }
         flags.sort_unstable();
         flags.dedup();
-        let (meeting, visit, member, status) = match fact.meeting {
+        let (meeting, visit, member, status) = match draft.meeting {
             None => (None, None, None, None),
-            Some(about) => (
-                Some(Meeting { conference_id: about.conference_id }),
-                about.visit.as_ref().map(visit_data),
-                Some(about.member),
-                Some(about.status),
+            Some(context) => (
+                Some(Meeting { conference_id: context.conference_id }),
+                context.visit.as_ref().map(visit_data),
+                Some(context.member),
+                Some(context.status),
             ),
         };
         let data = Data {
             v: VERSION,
-            org: Some(self.card.identity.org.clone()),
+            org: Some(self.info.identity.org.clone()),
             user: Some(user),
             presence: Some(self.presence.clone()),
-            timing: Timing {
-                basis: fact.basis,
-                earliest: fact.earliest.map(Rfc3339),
-                latest: Rfc3339(fact.latest),
-                observed_at: Rfc3339(self.observed_at),
-                previous_poll_at: self.previous_look.map(Rfc3339),
-                late: fact.late,
-            },
-            cause: fact.cause.map(|id| id.as_str().to_owned()),
-            gap: fact.gap,
+            timing,
+            cause: draft.cause.map(|id| id.as_str().to_owned()),
+            gap: draft.gap,
             alert: None,
-            supersedes: fact.supersedes,
-            changes: fact.changes,
+            supersedes: draft.supersedes,
+            changes: draft.changes,
             flags,
-            synthetic: fact.synthetic,
+            synthetic: draft.synthetic,
             meeting,
             visit,
             member,
             status,
         };
-        Draft {
+        NewEvent {
             id,
-            event_type: fact.event_type,
-            time: fact.time,
-            identity: Some(self.card.identity.clone()),
+            event_type: draft.event_type,
+            time: draft.time,
+            identity: Some(self.info.identity.clone()),
             conference_id: data.meeting.as_ref().map(|meeting| meeting.conference_id.clone()),
-            late: fact.late,
+            late: draft.late,
             host: data.member.as_ref().is_some_and(|member| member.role == Role::Host),
             data: Box::new(data),
         }
     }
 
-    /// The event of a fact whose cause is among `earlier`: about a host if that is.
-    pub(super) fn draft_after(&self, counts: &mut Counts, fact: Fact, earlier: &[Draft]) -> Draft {
-        let host = earlier.iter().any(|event| event.host && Some(&event.id) == fact.cause.as_ref());
-        Draft { host, ..self.draft(counts, fact) }
+    /// Builds an event whose cause is among `earlier`. It is about a host if its cause is.
+    pub(super) fn build_after(
+        &self,
+        counts: &mut EventCounts,
+        draft: EventDraft,
+        earlier: &[NewEvent],
+    ) -> NewEvent {
+        let host = earlier.iter().any(|event| event.host && Some(&event.id) == draft.cause.as_ref());
+        NewEvent { host, ..self.build(counts, draft) }
     }
 
-    fn id(&self, fact: &Fact, earlier: u32) -> EventId {
-        let visit = fact.meeting.as_ref().and_then(|about| about.visit.as_ref());
-        let conference = fact.meeting.as_ref().map(|about| about.conference_id.as_str());
+    fn timing(&self, draft: &EventDraft) -> Timing {
+        Timing {
+            basis: draft.basis,
+            earliest: draft.earliest.map(Rfc3339),
+            latest: Rfc3339(draft.latest),
+            observed_at: Rfc3339(self.observed_at),
+            previous_poll_at: self.previous_poll.map(Rfc3339),
+            late: draft.late,
+        }
+    }
+
+    fn id(&self, draft: &EventDraft, earlier: u32) -> EventId {
+        let visit = draft.visit();
+        let conference = draft.meeting.as_ref().map(|meeting| meeting.conference_id.as_str());
         Fingerprint::default()
             .text(self.source)
-            .text(self.card.identity.org.as_str())
-            .text(fact.event_type.name())
-            .text(self.card.identity.union_id.as_str())
+            .text(self.info.identity.org.as_str())
+            .text(draft.event_type.name())
+            .text(self.info.identity.union_id.as_str())
             .text_option(conference)
             .number(visit.map_or(i64::MIN, |visit| visit.anchor.as_ms()))
             .number(visit.map_or(0, |visit| i64::from(visit.ordinal)))
-            .text(&fact.what)
+            .text(&draft.what)
             .number(i64::from(earlier))
             .event_id()
     }
