@@ -1,7 +1,7 @@
-//! Time as the shell gets it: now, and waiting. The only room that reads the machine's clock.
+//! Provides the present time and waiting. No other module reads the machine's clock.
 //!
-//! Guards: nothing else calls the operating system's clock or sleeps (`clippy.toml` keeps it so), so tests and
-//! the demo run at the pace they like. Deliberately not here: decisions about time (`policy`).
+//! Guards: `clippy.toml` forbids the operating system's clock and sleeping elsewhere, so tests and the demo can run at any
+//! speed. Not here: decisions about time (`policy`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,50 +16,50 @@ use crate::time::Timestamp;
 
 pub mod steady;
 
-/// A future that ends when an instant has come.
+/// A future that ends at an instant.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Where the shell gets its time from.
+/// A source of time.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The present.
+    /// The present time.
     fn now(&self) -> Timestamp;
     /// Ends once `now()` is at or past `instant`.
     fn sleep_until(&self, instant: Timestamp) -> Sleep;
-    /// Whether the clock jumped forward so recently that nothing may be deleted or given up for its age.
+    /// Whether the clock jumped forward so recently that nothing may be deleted or given up because of its age.
     fn doubts_ages(&self) -> bool {
         false
     }
-    /// Doubts ages for an hour from now on: the clock may be ahead.
+    /// Doubts ages for the next hour, because the clock may be ahead.
     fn doubt_ages(&self) {}
-    /// By how many ms the clock was set when its last jump was accepted; 0: never.
+    /// How far the last accepted jump moved the clock, in milliseconds; 0 if there was none.
     fn jumped_ms(&self) -> i64 {
         0
     }
 }
 
-/// The clock everybody shares.
+/// A clock that several tasks share.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// How long something takes on this machine. Not time: nothing that is decided or written down comes from it, only how
-/// much is taken on at once.
+/// Measures how long something takes on this machine. A measurement only limits how much work is taken on at once; it is
+/// never stored and decides nothing else.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts one.
+    /// Starts a measurement.
     #[expect(clippy::disallowed_methods, reason = "this is the room where the machine's clock is read")]
     pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// Since the start.
+    /// The time since the start.
     pub fn elapsed(self) -> Duration {
         self.0.elapsed()
     }
 }
 
-/// The machine's wall clock. A wait takes as long as was left when it began, on a clock that nothing sets: a jump of the
-/// wall clock neither ends nor lengthens it. The daemon's own clock is [`steady::SteadyClock`].
+/// The machine's wall clock. A wait runs on a clock that cannot be set, so a jump of the wall clock neither ends nor
+/// prolongs it. The daemon uses [`steady::SteadyClock`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -77,7 +77,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that runs `speed` times as fast as the machine's, from a chosen instant: the demo's.
+/// A clock that runs `speed` times as fast as the machine's, from a chosen instant. The demo uses it.
 #[derive(Clone, Copy, Debug)]
 pub struct ScaledClock {
     from: Timestamp,
@@ -86,7 +86,7 @@ pub struct ScaledClock {
 }
 
 impl ScaledClock {
-    /// Starts now, showing `from`. `speed` is held between 0.001 and 1,000,000.
+    /// Starts now and shows `from`. `speed` is limited to 0.001 to 1,000,000.
     #[expect(clippy::disallowed_methods, reason = "this is the room where the machine's clock is read")]
     pub fn starting(from: Timestamp, speed: f64) -> Self {
         Self { from, started: Instant::now(), speed: speed.clamp(0.001, 1e6) }
@@ -113,7 +113,7 @@ impl Clock for ScaledClock {
     }
 }
 
-/// A clock that moves only when told to: the tests'.
+/// A clock for tests: it moves only by [`ManualClock::advance`] and [`ManualClock::set`].
 #[derive(Clone, Debug, Default)]
 pub struct ManualClock(Arc<Mutex<Manual>>);
 
@@ -130,13 +130,13 @@ impl ManualClock {
         Self(Arc::new(Mutex::new(Manual { now, ..Manual::default() })))
     }
 
-    /// Moves it forward and wakes whoever was due.
+    /// Moves the clock forward and wakes the sleepers that are due.
     pub fn advance(&self, by: Duration) {
         let to = self.now().plus(by);
         self.set(to);
     }
 
-    /// Sets it, also backwards, and wakes whoever is due then.
+    /// Sets the clock, also backwards, and wakes the sleepers that are due then.
     pub fn set(&self, to: Timestamp) {
         let mut manual = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         manual.now = to;
@@ -145,18 +145,18 @@ impl ManualClock {
                 break;
             }
             for sleeper in entry.remove() {
-                // A sleeper that was dropped does not listen any more; nothing is lost.
+                // A dropped sleeper no longer listens; nothing is lost.
                 let _ = sleeper.send(());
             }
         }
     }
 
-    /// How many waits have begun so far, ended ones included.
+    /// How many waits have begun, including those that ended.
     pub fn waits(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).waits
     }
 
-    /// The earliest instant somebody sleeps towards.
+    /// The earliest instant that a sleeper waits for.
     pub fn next_wake(&self) -> Option<Timestamp> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).sleepers.keys().next().copied()
     }
@@ -176,7 +176,7 @@ impl Clock for ManualClock {
         manual.waits += 1;
         manual.sleepers.entry(instant).or_default().push(wake);
         Box::pin(async move {
-            // An error means the clock itself is gone; then nobody waits for anything any more.
+            // An error means that the clock was dropped.
             let _ = woken.await;
         })
     }
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_manual_clock_wakes_who_is_due_and_nobody_else() {
+    async fn a_manual_clock_wakes_only_the_due_sleepers() {
         let clock = ManualClock::at(Timestamp::from_ms(0));
         let early = clock.sleep_until(Timestamp::from_ms(10));
         let mut late = clock.sleep_until(Timestamp::from_ms(20));

@@ -18,7 +18,7 @@ use tokio::task::{JoinSet, LocalSet};
 pub(crate) fn run(url: &str) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Making one of the project's clients installs the TLS provider that reqwest asks for, even for plain http.
-    let _installed = presenced::net::http_client(&presenced::net::Limits {
+    let _installed = presenced::net::http_client(&presenced::net::ClientOptions {
         connect_timeout: Duration::from_secs(5),
         timeout: Duration::from_secs(15),
         idle_per_host: crate::CONCURRENCY,

@@ -14,8 +14,8 @@ use presenced::secret::Secret;
 use presenced::signature::SigningKey;
 use presenced::store::Store;
 use presenced::tasks::dispatcher::{Dispatcher, Target};
-use presenced::webhook::address::Reach;
-use presenced::webhook::format::Shape;
+use presenced::webhook::address::NetworkPolicy;
+use presenced::webhook::format::BodyFormat;
 use presenced::webhook::send::{Destination, Sender};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -32,13 +32,13 @@ pub(crate) fn target(name: &str, url: &str, concurrency: usize) -> Result<Target
     let destination = Destination {
         webhook: WebhookName::parse(name)?,
         url: Secret::new(url),
-        format: Shape::Standard,
+        format: BodyFormat::Standard,
         keys: vec![SigningKey::parse("whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=")?],
         headers: Vec::new(),
         timeout,
         connect_timeout: Duration::from_secs(5),
         concurrency,
-        reach: Reach::default(),
+        network: NetworkPolicy::default(),
         proxy: None,
         ca_file: None,
     };

@@ -106,7 +106,7 @@ struct Caller {
 impl Caller {
     fn new(base_url: &str, load: &Load) -> Result<Self> {
         // Making one of the project's clients installs the TLS provider that reqwest asks for, even for plain http.
-        let _installed = presenced::net::http_client(&presenced::net::Limits {
+        let _installed = presenced::net::http_client(&presenced::net::ClientOptions {
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(10),
             idle_per_host: load.concurrency,

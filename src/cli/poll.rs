@@ -111,7 +111,7 @@ async fn fetch(config: &Config, who: &str, clock: SharedClock) -> anyhow::Result
     let answer = client.ongoing(&user.identity.union_id, None).await;
     let took = clock.now().since(asked_at);
     let outcome = match answer {
-        Ok(Answer::Seen { observation, .. }) => PollOutcome::Seen { observation, events: None },
+        Ok(Answer::Observed { observation, .. }) => PollOutcome::Seen { observation, events: None },
         // Nothing was handed in that the answer could be the same as.
         Ok(_) => anyhow::bail!("the answer is the same as one that was never seen"),
         Err(error) => PollOutcome::Failed(PollFailure::from(&error)),

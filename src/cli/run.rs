@@ -17,7 +17,7 @@ use crate::app::build::{self, BuildError};
 use crate::app::daemon::{Daemon, Watchdog};
 use crate::app::reload::{Phase, Reloading};
 use crate::app::signals;
-use crate::clock::steady::{Change, SteadyClock};
+use crate::clock::steady::{ClockJump, SteadyClock};
 use crate::clock::{Clock, SystemClock};
 use crate::config::footprint::Footprint;
 use crate::config::{Config, Loaded, locate};
@@ -136,14 +136,14 @@ async fn jumps(clock: &SteadyClock, turn: &CancellationToken) {
             tracing::warn!(lines, "log lines were dropped: the standard error was not read");
         }
         match clock.check() {
-            Some(Change::Jumped(by)) => {
+            Some(ClockJump::Jumped(by)) => {
                 tracing::warn!(
                     seconds = seconds(by),
                     "the wall clock jumped; polling and delivering go on by the time before the jump unless it lasts"
                 );
             }
-            Some(Change::TakenBack) => tracing::info!("the wall clock is back; the jump had no effect"),
-            Some(Change::Confirmed(by)) => {
+            Some(ClockJump::TakenBack) => tracing::info!("the wall clock is back; the jump had no effect"),
+            Some(ClockJump::Confirmed(by)) => {
                 tracing::warn!(
                     seconds = seconds(by),
                     "the jump of the wall clock has lasted; starting again by the new time"

@@ -1,12 +1,12 @@
-//! The daemon's clock: the wall clock, without its jumps.
+//! The daemon's clock: the wall clock without its jumps.
 //!
-//! It shows the wall clock's time and advances by the kernel's boot time, which no setting of the clock moves and which runs
-//! on in suspend. A difference of more than [`JUMP`] between the two is a jump of the wall clock. A jump that is taken back
-//! within [`CONFIRMED_AFTER`] has no effect. One that lasts is confirmed: the owner of the clock stops everything that keeps
-//! instants in memory, calls [`SteadyClock::accept`], and starts it again from the database.
+//! The clock shows the wall clock's time and advances with the kernel's boot time, which cannot be set and which continues
+//! during suspend. A difference of more than [`JUMP`] between the two is a jump of the wall clock. A jump that is taken
+//! back within [`CONFIRMED_AFTER`] has no effect. A jump that lasts is confirmed: the owner of the clock stops every task
+//! that keeps instants in memory, calls [`SteadyClock::accept`], and restarts them from the database.
 //!
-//! Guards: no wait depends on the wall clock; time never jumps under a running task; after a jump forward nothing is
-//! deleted or given up for its age until the jump has lasted for [`DOUBTED_FOR`]. Not here: what is restarted (`cli::run`),
+//! Guards: no wait depends on the wall clock. Time never jumps while a task runs. After a jump forward nothing is deleted
+//! or given up because of its age until the jump has lasted for [`DOUBTED_FOR`]. Not here: what is restarted (`cli::run`),
 //! stored instants (`store::set_back`).
 
 use std::sync::{Mutex, PoisonError};
@@ -17,36 +17,36 @@ use rustix::time::{ClockId, clock_gettime};
 use super::{Clock, Sleep, SystemClock};
 use crate::time::Timestamp;
 
-/// A difference up to this is followed at once; a larger one is a jump.
+/// The clock follows a difference up to this at once; a larger one is a jump.
 pub const JUMP: Duration = Duration::from_secs(5);
-/// A jump that has lasted for this long is confirmed.
+/// A jump is confirmed after it has lasted for this long.
 pub const CONFIRMED_AFTER: Duration = Duration::from_secs(10);
-/// After a jump forward, ages are doubted for this long.
+/// Ages are doubted for this long after a jump forward.
 pub const DOUBTED_FOR: Duration = Duration::from_hours(1);
-/// Suspend is noticed within this time: the timers of the runtime do not run in it.
+/// The longest single sleep. The runtime's timers stop during suspend, so this is how late a resume is noticed.
 const LONGEST_NAP: Duration = Duration::from_secs(5);
 
-/// What the wall clock did since the last check. Amounts in ms, negative: back.
+/// How the wall clock jumped since the last check. Amounts in ms; negative means back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It jumped.
+pub enum ClockJump {
+    /// The wall clock jumped.
     Jumped(i64),
-    /// The jump was taken back.
+    /// The wall clock returned; the jump has no effect.
     TakenBack,
-    /// The jump has lasted and is to be accepted.
+    /// The jump has lasted; the owner must accept it.
     Confirmed(i64),
 }
 
-/// The decision, without a clock: readings of both clocks in, time out. All in ms.
+/// The decision without a clock: takes the readings of both clocks and returns the time. All values in ms.
 #[derive(Clone, Copy, Debug)]
 struct Timeline {
-    /// Time shown = boot time + this.
+    /// The time shown is the boot time plus this.
     offset: i64,
-    /// Since when, and at which offset, the wall clock differs.
+    /// Boot time of a jump that is not yet accepted, and the offset that was measured then.
     jumped: Option<(i64, i64)>,
-    /// Since when ages are doubted.
+    /// Boot time from which ages are doubted.
     forward: Option<i64>,
-    /// By how much the last accepted jump moved the time.
+    /// How far the last accepted jump moved the time.
     accepted: i64,
 }
 
@@ -55,7 +55,7 @@ impl Timeline {
         Self { offset: wall - boot, jumped: None, forward: None, accepted: 0 }
     }
 
-    /// Follows small differences; returns the time to show.
+    /// Follows small differences and returns the time to show.
     fn now(&mut self, wall: i64, boot: i64) -> i64 {
         let measured = wall - boot;
         if !is_jump(measured - self.offset) {
@@ -64,25 +64,25 @@ impl Timeline {
         boot + self.offset
     }
 
-    /// Notices, forgets and confirms jumps.
-    fn check(&mut self, wall: i64, boot: i64) -> Option<Change> {
+    /// Detects, cancels and confirms jumps.
+    fn check(&mut self, wall: i64, boot: i64) -> Option<ClockJump> {
         self.now(wall, boot);
         let measured = wall - boot;
         let by = measured - self.offset;
         match self.jumped {
             None if is_jump(by) => {
                 self.jumped = Some((boot, measured));
-                Some(Change::Jumped(by))
+                Some(ClockJump::Jumped(by))
             }
             Some(_) if !is_jump(by) => {
                 self.jumped = None;
-                Some(Change::TakenBack)
+                Some(ClockJump::TakenBack)
             }
             Some((_, at)) if is_jump(measured - at) => {
                 self.jumped = Some((boot, measured));
-                Some(Change::Jumped(by))
+                Some(ClockJump::Jumped(by))
             }
-            Some((since, _)) if boot - since >= ms(CONFIRMED_AFTER) => Some(Change::Confirmed(by)),
+            Some((since, _)) if boot - since >= ms(CONFIRMED_AFTER) => Some(ClockJump::Confirmed(by)),
             _ => None,
         }
     }
@@ -109,7 +109,7 @@ fn ms(duration: Duration) -> i64 {
     crate::time::duration_ms(duration)
 }
 
-/// See the module.
+/// The daemon's clock; the module's documentation explains it.
 #[derive(Debug)]
 pub struct SteadyClock(Mutex<Timeline>);
 
@@ -120,13 +120,13 @@ impl SteadyClock {
         Self(Mutex::new(Timeline::new(wall, boot)))
     }
 
-    /// Notices jumps; call it at least once a second.
-    pub fn check(&self) -> Option<Change> {
+    /// Detects jumps; must be called at least once a second.
+    pub fn check(&self) -> Option<ClockJump> {
         let (wall, boot) = readings();
         self.timeline().check(wall, boot)
     }
 
-    /// Shows the wall clock's time again. Nothing that keeps an instant in memory may run.
+    /// Shows the wall clock's time again. No task that keeps an instant in memory may be running.
     pub fn accept(&self) {
         let (wall, boot) = readings();
         self.timeline().accept(wall, boot);
@@ -145,7 +145,7 @@ impl Clock for SteadyClock {
 
     #[expect(clippy::disallowed_methods, reason = "this is the room where waiting happens")]
     fn sleep_until(&self, instant: Timestamp) -> Sleep {
-        // The offset of a running task never changes by more than a few seconds, so boot time can stand for it.
+        // While a task runs, the offset changes by a few seconds at most, so waiting by boot time is accurate enough.
         let until = instant.as_ms().saturating_sub(self.timeline().offset);
         Box::pin(async move {
             loop {
@@ -171,7 +171,7 @@ impl Clock for SteadyClock {
     }
 }
 
-/// Wall time and boot time of one moment.
+/// Wall time and boot time, read together.
 fn readings() -> (i64, i64) {
     (SystemClock.now().as_ms(), boot_ms())
 }
@@ -204,13 +204,13 @@ mod tests {
     fn a_jump_that_is_taken_back_has_no_effect() {
         for by in [600_000, -600_000, 3 * HOUR, -3 * HOUR, 40 * DAY, -40 * DAY] {
             let mut timeline = Timeline::new(WALL, 0);
-            assert_eq!(timeline.check(WALL + by + 500, 500), Some(Change::Jumped(by)));
+            assert_eq!(timeline.check(WALL + by + 500, 500), Some(ClockJump::Jumped(by)));
             for boot in [1_000, 3_000, 6_000] {
                 assert_eq!(timeline.check(WALL + by + boot, boot), None);
                 assert_eq!(timeline.now(WALL + by + boot, boot), WALL + boot, "time goes on as before");
                 assert!(timeline.doubts_ages(boot));
             }
-            assert_eq!(timeline.check(WALL + 7_000, 7_000), Some(Change::TakenBack));
+            assert_eq!(timeline.check(WALL + 7_000, 7_000), Some(ClockJump::TakenBack));
             assert_eq!(timeline.now(WALL + 8_000, 8_000), WALL + 8_000);
             assert!(!timeline.doubts_ages(8_000));
         }
@@ -222,7 +222,7 @@ mod tests {
             let mut timeline = Timeline::new(WALL, 0);
             timeline.check(WALL + by, 0);
             assert_eq!(timeline.check(WALL + by + 9_999, 9_999), None);
-            assert_eq!(timeline.check(WALL + by + 10_000, 10_000), Some(Change::Confirmed(by)));
+            assert_eq!(timeline.check(WALL + by + 10_000, 10_000), Some(ClockJump::Confirmed(by)));
             assert_eq!(timeline.now(WALL + by + 11_000, 11_000), WALL + 11_000, "not before it is accepted");
             timeline.accept(WALL + by + 12_000, 12_000);
             assert_eq!(timeline.now(WALL + by + 13_000, 13_000), WALL + by + 13_000);
@@ -236,13 +236,13 @@ mod tests {
     fn a_second_jump_starts_the_wait_again() {
         let mut timeline = Timeline::new(WALL, 0);
         timeline.check(WALL + HOUR, 0);
-        assert_eq!(timeline.check(WALL + 2 * HOUR + 9_000, 9_000), Some(Change::Jumped(2 * HOUR)));
+        assert_eq!(timeline.check(WALL + 2 * HOUR + 9_000, 9_000), Some(ClockJump::Jumped(2 * HOUR)));
         assert_eq!(timeline.check(WALL + 2 * HOUR + 18_000, 18_000), None);
-        assert_eq!(timeline.check(WALL + 2 * HOUR + 19_000, 19_000), Some(Change::Confirmed(2 * HOUR)));
+        assert_eq!(timeline.check(WALL + 2 * HOUR + 19_000, 19_000), Some(ClockJump::Confirmed(2 * HOUR)));
     }
 
     proptest! {
-        /// Between two acceptances the time shown never moves by more than boot time and the small steps that are followed.
+        /// Between two acceptances the time shown advances only with boot time and with the small differences that are followed.
         #[test]
         fn time_never_jumps_under_a_running_task(steps in proptest::collection::vec((0_i64..3_000, -2_000_000_i64..2_000_000), 1..60)) {
             let mut timeline = Timeline::new(WALL, 0);

@@ -1,8 +1,8 @@
-//! Finding people's unionIds and userids: the contacts calls of the legacy host.
+//! The contacts calls of the legacy host: finds people's unionIds and userids.
 //!
-//! Guards: that host answers failures with HTTP 200, wraps those of the token (`errcode` 88 with a `sub_code`), and its
-//! pages write numbers as text: all of that is understood, and nothing else is taken for an answer. These calls are
-//! exempt from the month. Deliberately not here: the meetings (`client`), printing (`cli`).
+//! Guards: the legacy host answers failures with HTTP 200, wraps token errors (`errcode` 88 with a `sub_code`) and writes
+//! numbers as text. All of that is understood, and nothing else counts as an answer. These calls do not count against the
+//! month. Not here: meetings (`client`, `meetings`), printing (`cli`).
 //!
 //! Sources: DingTalk's pages "query user details" (`/topapi/v2/user/get`), "query a user by unionid", "query a user by
 //! phone number", "list the members of a department" and "list sub-departments"; the table of global error codes.
@@ -12,62 +12,65 @@ use reqwest::{Method, Request, Url};
 use serde_json::{Value, json};
 
 use super::classify;
-use super::client::{Client, percent_encode};
+use super::client::Client;
+use super::encoding::percent_encoded;
 use super::error::{CallError, Verdict, class};
 use super::token::Token;
-use super::transport::{exchange, failed};
+use super::transport::{Exchange, client_error};
 use crate::ids::UnionId;
 
-/// A page of members is some 100 kB at most.
+/// The largest body, in bytes. A page of members has at most about 100 kB.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
-/// Members in one answer; the most the page allows.
+/// Members per page; the API allows no more.
 const PAGE: u32 = 100;
-/// Departments and pages in one walk: more than any organisation has, but an end.
+/// The most departments or pages in one walk, so that it always ends. No organisation has as many.
 const MOST_CALLS: usize = 10_000;
 
-/// Somebody in the contacts.
+/// A person in the contacts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact {
-    /// What meetings are asked by; missing for people without a DingTalk account of their own.
+    /// The id for calls about meetings; missing for people without a DingTalk account of their own.
     pub union_id: Option<String>,
-    /// What the contacts know them by.
+    /// The id within the organisation.
     pub userid: String,
-    /// As the organisation writes it.
+    /// The name that the organisation gave the person.
     pub name: String,
 }
 
 impl Client {
-    /// `POST /topapi/v2/user/get`. `None`: there is nobody with this userid.
+    /// `POST /topapi/v2/user/get`. `None` if the userid does not exist.
     pub async fn contact(&self, userid: &str) -> Result<Option<Contact>, CallError> {
         let found = self.legacy("/topapi/v2/user/get", &json!({ "userid": userid })).await;
-        somebody(found)?.map(|result| contact(&result)).transpose()
+        optional(found)?.map(|result| contact(&result)).transpose()
     }
 
-    /// `POST /topapi/v2/user/getbymobile`. `None`: nobody of the organisation has this number.
+    /// `POST /topapi/v2/user/getbymobile`. `None` if no member of the organisation has this number.
     pub async fn userid_by_mobile(&self, mobile: &str) -> Result<Option<String>, CallError> {
         let found = self.legacy("/topapi/v2/user/getbymobile", &json!({ "mobile": mobile })).await;
-        somebody(found)?.map(|result| text(&result, "userid").ok_or_else(|| odd("userid"))).transpose()
+        optional(found)?
+            .map(|result| text(&result, "userid").ok_or_else(|| missing_key("userid")))
+            .transpose()
     }
 
-    /// `POST /topapi/user/getbyunionid`. `None`: nobody of the organisation's own people has this unionId.
+    /// `POST /topapi/user/getbyunionid`. `None` if no member of the organisation has this unionId.
     pub async fn userid_of(&self, union_id: &UnionId) -> Result<Option<String>, CallError> {
         let found = self.legacy("/topapi/user/getbyunionid", &json!({ "unionid": union_id })).await;
-        let Some(result) = somebody(found)? else { return Ok(None) };
-        // 1: somebody outside whom the organisation has as a contact; that is another kind of id.
+        let Some(result) = optional(found)? else { return Ok(None) };
+        // 1 is an external contact, which has another kind of id.
         if number(&result, "contact_type").is_some_and(|kind| kind != 0) {
             return Ok(None);
         }
         let userid = text(&result, "userid").filter(|id| !id.is_empty());
-        userid.map(Some).ok_or_else(|| odd("userid"))
+        userid.map(Some).ok_or_else(|| missing_key("userid"))
     }
 
-    /// The direct members of a department, `POST /topapi/v2/user/list`, all pages. The root is 1.
+    /// The direct members of a department, `POST /topapi/v2/user/list`, all pages. The root department is 1.
     pub async fn members(&self, department: u64) -> Result<Vec<Contact>, CallError> {
         let (mut members, mut cursor) = (Vec::new(), 0_u64);
         for _ in 0..MOST_CALLS {
             let query = json!({ "dept_id": department, "cursor": cursor, "size": PAGE });
             let result = self.legacy("/topapi/v2/user/list", &query).await?;
-            let list = result.get("list").and_then(Value::as_array).ok_or_else(|| odd("list"))?;
+            let list = result.get("list").and_then(Value::as_array).ok_or_else(|| missing_key("list"))?;
             for one in list {
                 members.push(contact(one)?);
             }
@@ -80,15 +83,17 @@ impl Client {
         Ok(members)
     }
 
-    /// A department and all below it, `POST /topapi/v2/department/listsubid` for each.
+    /// A department and all departments below it, one `POST /topapi/v2/department/listsubid` for each.
     pub async fn departments_below(&self, department: u64) -> Result<Vec<u64>, CallError> {
         let mut found = vec![department];
         let mut next = 0;
         while let Some(&at) = found.get(next).filter(|_| next < MOST_CALLS) {
             next += 1;
             let result = self.legacy("/topapi/v2/department/listsubid", &json!({ "dept_id": at })).await?;
-            let below =
-                result.get("dept_id_list").and_then(Value::as_array).ok_or_else(|| odd("dept_id_list"))?;
+            let below = result
+                .get("dept_id_list")
+                .and_then(Value::as_array)
+                .ok_or_else(|| missing_key("dept_id_list"))?;
             for id in below.iter().filter_map(as_number) {
                 if !found.contains(&id) {
                     found.push(id);
@@ -98,43 +103,38 @@ impl Client {
         Ok(found)
     }
 
-    /// One call with its token in the query; a token that is refused is replaced and the call repeated once.
+    /// Makes one call, with the token in the query.
     async fn legacy(&self, path: &str, body: &Value) -> Result<Value, CallError> {
-        let token = self.inner.tokens.current().await.map_err(free)?;
-        match self.ask_legacy(&token, path, body).await {
-            Err(error) if error.verdict == Verdict::Unauthorised => {
-                let token = self.inner.tokens.instead_of(&token).await.map_err(free)?;
-                self.ask_legacy(&token, path, body).await
-            }
-            other => other,
-        }
-    }
-
-    async fn ask_legacy(&self, token: &Token, path: &str, body: &Value) -> Result<Value, CallError> {
         let inner = &*self.inner;
-        let mut url = format!("{}{path}?access_token=", inner.legacy_base);
-        percent_encode(token.header().to_str().unwrap_or_default(), &mut url);
-        let url = Url::parse(&url).map_err(|_| {
-            let text = "legacy_base is not usable".to_owned();
-            failed(class::MISCONFIGURED, text, Verdict::Misconfigured, false, None)
-        })?;
-        let mut request = Request::new(Method::POST, url);
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *request.body_mut() = Some(body.to_string().into());
-        let answer = exchange(&inner.http, request, MAX_BODY_BYTES).await.map_err(free)?;
-        let reply = answer.reply(inner.clock.now());
-        if answer.status == 200
-            && let Ok(json) = serde_json::from_slice::<Value>(&answer.body)
-            && number(&json, "errcode") == Some(0)
-        {
-            token.accept();
-            return Ok(json.get("result").cloned().unwrap_or_default());
-        }
-        Err(answer.redacted(refusal(free(classify::failure(&reply)))))
+        let request = |token: &Token| legacy_request(&inner.legacy_base, path, token, body);
+        let read = |answer: &Exchange| {
+            if answer.status == 200
+                && let Ok(json) = serde_json::from_slice::<Value>(&answer.body)
+                && number(&json, "errcode") == Some(0)
+            {
+                return Ok(json.get("result").cloned().unwrap_or_default());
+            }
+            Err(refusal(classify::failure(&answer.reply(inner.clock.now()))))
+        };
+        let result = self.with_token(MAX_BODY_BYTES, request, read).await;
+        result.map(|(result, _)| result).map_err(uncharged)
     }
 }
 
-/// Codes of the contacts calls that the new host does not have.
+fn legacy_request(base: &str, path: &str, token: &Token, body: &Value) -> Result<Request, CallError> {
+    let header = token.header();
+    let url = format!("{base}{path}?access_token={}", percent_encoded(header.to_str().unwrap_or_default()));
+    let url = Url::parse(&url).map_err(|_| {
+        let text = "legacy_base is not usable".to_owned();
+        client_error(class::MISCONFIGURED, text, Verdict::Misconfigured, false, None)
+    })?;
+    let mut request = Request::new(Method::POST, url);
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *request.body_mut() = Some(body.to_string().into());
+    Ok(request)
+}
+
+/// Interprets the codes that only the contacts calls have.
 fn refusal(mut error: CallError) -> CallError {
     let code = error.code.as_deref().unwrap_or_default().to_owned();
     let (class, verdict, text) = match &*code {
@@ -155,14 +155,14 @@ fn refusal(mut error: CallError) -> CallError {
     error
 }
 
-/// Contacts and token calls are exempt from the month.
-fn free(mut error: CallError) -> CallError {
+/// Contacts and token calls do not count against the month.
+fn uncharged(mut error: CallError) -> CallError {
     error.charged = false;
     error.calls = 0;
     error
 }
 
-fn somebody(found: Result<Value, CallError>) -> Result<Option<Value>, CallError> {
+fn optional(found: Result<Value, CallError>) -> Result<Option<Value>, CallError> {
     match found {
         Ok(result) => Ok(Some(result)),
         Err(error) if error.class == class::UNKNOWN_USER => Ok(None),
@@ -171,14 +171,14 @@ fn somebody(found: Result<Value, CallError>) -> Result<Option<Value>, CallError>
 }
 
 fn contact(value: &Value) -> Result<Contact, CallError> {
-    let userid = text(value, "userid").ok_or_else(|| odd("userid"))?;
+    let userid = text(value, "userid").ok_or_else(|| missing_key("userid"))?;
     let name = text(value, "name").unwrap_or_else(|| userid.clone());
     Ok(Contact { union_id: text(value, "unionid").filter(|id| !id.is_empty()), userid, name })
 }
 
-fn odd(key: &str) -> CallError {
+fn missing_key(key: &str) -> CallError {
     let text = format!("the answer of the contacts has no `{key}`");
-    failed(class::MALFORMED, text, Verdict::Outage, false, Some(200))
+    client_error(class::MALFORMED, text, Verdict::Outage, false, Some(200))
 }
 
 fn text(value: &Value, key: &str) -> Option<String> {
@@ -210,11 +210,11 @@ mod tests {
         let now = Timestamp::from_ms(0);
         let reply =
             classify::Reply { status: 200, request_id: None, retry_after: None, body: body.as_bytes(), now };
-        refusal(free(classify::failure(&reply)))
+        refusal(uncharged(classify::failure(&reply)))
     }
 
     #[test]
-    fn failures_that_come_as_200_are_told_apart_and_free() {
+    fn failures_that_come_as_200_are_distinguished_and_free() {
         for (body, class, verdict) in [
             (r#"{"errcode":60121,"errmsg":"x"}"#, class::UNKNOWN_USER, Verdict::UnknownUser),
             (r#"{"errcode":"33012","errmsg":"x"}"#, class::UNKNOWN_USER, Verdict::UnknownUser),

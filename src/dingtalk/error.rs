@@ -1,53 +1,53 @@
-//! Every way a call can fail, and what each means for the next one.
+//! The ways a call can fail, and what each of them means for the next call.
 //!
-//! Guards: a failure is not absence: nothing here can be turned into an observation. Deliberately not here: waiting
-//! and counting (`tasks::poller`), what follows from a verdict (`policy::failure_policy`).
+//! Guards: a failure is not absence, so nothing here converts to an observation. Not here: waiting and counting
+//! (`tasks::poller`), the reaction to a verdict (`policy::failure_policy`).
 
 use std::time::Duration;
 
 pub use crate::policy::failure_policy::Verdict;
 
-/// The words a failure is counted under.
+/// The words that failures are counted under.
 pub mod class {
-    /// No connection: name, refusal, TLS. Nothing was sent.
+    /// No connection (name resolution, connection refused, TLS). Nothing was sent.
     pub const UNREACHABLE: &str = "unreachable";
-    /// No answer, or no whole one, in time.
+    /// No complete answer in time.
     pub const TIMEOUT: &str = "timeout";
-    /// The connection broke, or what came is not HTTP or not complete.
+    /// The connection closed early, or the answer is not HTTP or not complete.
     pub const BROKEN: &str = "broken";
-    /// The body is bigger than anything DingTalk sends.
+    /// The body is larger than any body that DingTalk sends.
     pub const OVERSIZED: &str = "oversized";
-    /// The ban of our address.
+    /// DingTalk has banned this IP address.
     pub const BANNED: &str = "banned";
-    /// Not JSON.
+    /// The body is not JSON.
     pub const NOT_JSON: &str = "not_json";
-    /// JSON, but not the documented shape.
+    /// The body is JSON, but not in the documented form.
     pub const MALFORMED: &str = "malformed";
-    /// A success that holds keys of an error or of another service.
+    /// A success whose body holds keys of an error or of another service.
     pub const FOREIGN: &str = "foreign";
-    /// A redirect; never followed, because the token would travel along.
+    /// A redirect, which is never followed because the token would travel along.
     pub const REDIRECT: &str = "redirect";
-    /// Too many calls a second or a minute.
+    /// Too many calls per second or minute.
     pub const THROTTLED: &str = "throttled";
     /// A service behind the gateway is busy.
     pub const BUSY: &str = "busy";
-    /// The month's calls are used up.
+    /// The calls of this month are used up.
     pub const QUOTA_SPENT: &str = "quota_spent";
-    /// The token was refused.
+    /// DingTalk refused the token.
     pub const UNAUTHORISED: &str = "unauthorised";
-    /// The app's key, secret, suite or organisation was refused.
+    /// DingTalk refused the app's key, secret, suite or organisation.
     pub const CREDENTIALS: &str = "credentials";
-    /// A permission is missing.
+    /// The app lacks a permission.
     pub const FORBIDDEN: &str = "forbidden";
-    /// Our address is not on the app's list.
+    /// This IP address is not in the app's allow list.
     pub const IP_NOT_ALLOWED: &str = "ip_not_allowed";
-    /// This person does not exist for DingTalk.
+    /// DingTalk does not know this user.
     pub const UNKNOWN_USER: &str = "unknown_user";
-    /// Refused for this person by some other business rule.
+    /// Another business rule refuses the call for this user.
     pub const REFUSED: &str = "refused";
-    /// DingTalk says that it is ill.
+    /// DingTalk reports a failure of its own.
     pub const OUTAGE: &str = "outage";
-    /// The address or the app kind in the configuration is not right.
+    /// The base URL or the kind of app in the config is wrong.
     pub const MISCONFIGURED: &str = "misconfigured";
 }
 
@@ -57,22 +57,21 @@ pub mod class {
 pub struct CallError {
     /// A short fixed word for counting, one of [`class`].
     pub class: &'static str,
-    /// For a person; without ids, secrets or URLs.
+    /// The reason in plain words, without ids, secrets or URLs.
     pub text: String,
-    /// DingTalk's `code`, where there was one.
+    /// DingTalk's `code`, if the answer had one.
     pub code: Option<Box<str>>,
-    /// DingTalk's request id, where there was one.
+    /// DingTalk's request id, if the answer had one.
     pub request_id: Option<Box<str>>,
-    /// The HTTP status, where there was one.
+    /// The HTTP status, if there was an answer.
     pub status: Option<u16>,
-    /// `Retry-After`, where there was one.
+    /// `Retry-After`, if the answer had it.
     pub retry_after: Option<Duration>,
-    /// Whether the call that failed counts against the month. Calls that were never sent, refusals for calls a second
-    /// or a minute, and token calls do not; a time-out after sending and a refused parameter do.
+    /// Whether the failed call counts against the month. Calls that were never sent, refusals for the rate per second or
+    /// minute, and token calls do not count; a time-out after sending and a refused parameter do.
     pub charged: bool,
-    /// How many calls of this attempt count against the month, those before the failure included: 2 when the call
-    /// was repeated with a fresh token and failed again.
+    /// All calls of this attempt that count against the month: 2 if the call was repeated with a new token and failed again.
     pub calls: u32,
-    /// What it means.
+    /// What the failure means for the next call.
     pub verdict: Verdict,
 }

@@ -1,17 +1,17 @@
-//! The kinds of app: which token call each makes, and where its secrets are read again.
+//! The kinds of apps: which token call each of them makes, and where its secrets come from.
 //!
-//! Guards: a secret goes into a body and nowhere else. Deliberately not here: making the call (`token`).
+//! Guards: a secret is written into a request body and nowhere else. Not here: the token call itself (`token`).
 
 use serde_json::{Value, json};
 
-use super::client::Credentials;
+use super::encoding::percent_encoded;
 use crate::config::App;
 use crate::config::secrets::{self, SecretSource};
 use crate::secret::Secret;
 
-/// Which call gives the token.
+/// The kind of app, which decides the token call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum AppKind {
     /// `POST /v1.0/oauth2/accessToken` with the app's key and secret.
     Internal {
         /// The app key.
@@ -31,12 +31,12 @@ pub enum Kind {
         /// The organisation that authorised the suite.
         corp_id: String,
     },
-    /// None: somebody else keeps a token fresh.
+    /// No token call: another tool writes the access token.
     ReadyMade,
 }
 
-impl Kind {
-    /// The kind the configuration means.
+impl AppKind {
+    /// The kind that the config describes.
     pub fn of(app: &App) -> Self {
         match app {
             App::Internal { key, corp_id: None, .. } => Self::Internal { key: key.clone() },
@@ -51,21 +51,18 @@ impl Kind {
         }
     }
 
-    /// The path of its call below the base URL.
+    /// The path of the token call below the base URL.
     pub(super) fn path(&self) -> String {
         match self {
             Self::Internal { .. } | Self::ReadyMade => "/v1.0/oauth2/accessToken".into(),
             Self::Unified { corp_id, .. } => {
-                let mut path = String::from("/v1.0/oauth2/");
-                super::client::percent_encode(corp_id, &mut path);
-                path.push_str("/token");
-                path
+                format!("/v1.0/oauth2/{}/token", percent_encoded(corp_id))
             }
             Self::Suite { .. } => "/v1.0/oauth2/corpAccessToken".into(),
         }
     }
 
-    /// A word for log lines.
+    /// A short word for log lines.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Internal { .. } => "internal",
@@ -91,17 +88,26 @@ impl Kind {
     }
 }
 
-/// Where an app's secrets come from.
+/// The app's secrets, resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credentials {
+    /// `app_secret`, or the ready-made `access_token`.
+    pub secret: Secret,
+    /// `suite_ticket`.
+    pub suite_ticket: Option<Secret>,
+}
+
+/// The sources of an app's secrets.
 #[derive(Clone, Debug)]
-pub struct Sources {
+pub struct SecretSources {
     /// `app_secret`, or the ready-made `access_token`.
     pub(super) secret: SecretSource,
     /// `suite_ticket`.
     pub(super) suite_ticket: Option<SecretSource>,
 }
 
-impl Sources {
-    /// As the configuration says.
+impl SecretSources {
+    /// The sources that the config names.
     pub fn of(app: &App) -> Self {
         let (secret, suite_ticket) = match app {
             App::Internal { secret, .. } => (secret, None),
@@ -112,9 +118,8 @@ impl Sources {
     }
 }
 
-/// What a source gives now; `None` for a text in the configuration, which only a reload changes, and where it cannot be
-/// had.
-pub(super) async fn again(source: &SecretSource) -> Option<Secret> {
+/// Reads a source again. `None` for a plain text in the config, which only a reload changes, and if the source fails.
+pub(super) async fn reread(source: &SecretSource) -> Option<Secret> {
     match source {
         SecretSource::Plain(_) => None,
         source => secrets::resolve(source).await.ok(),

@@ -1,22 +1,22 @@
-//! Values as DingTalk may write them: numbers and booleans as such or as text, texts with anything in them.
+//! Reads values in all forms that DingTalk may write: numbers and booleans also as text, texts with any content.
 //!
-//! Guards: a shape that is not understood is an error that names the field and quotes nothing of its value (values
-//! are ids and names of people). Deliberately not here: which fields there are (`wire`).
+//! Guards: a value of the wrong kind is an error that names the field and quotes nothing of the value, because values are
+//! ids and names of people. Not here: which fields exist (`wire`).
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
-/// A number: integer, integral float, or either as text.
+/// A number: an integer, a float without a fraction, or either as text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Number {
-    /// Not there, null, or an empty text.
+    /// Missing, null, or an empty text.
     #[default]
     Absent,
-    /// Understood.
+    /// An integer.
     Value(i64),
-    /// A number, but fractional or beyond 64 bits.
+    /// A number with a fraction, or beyond 64 bits.
     Odd,
 }
 
@@ -45,7 +45,7 @@ impl<'de> Deserialize<'de> for Number {
                 if let Ok(value) = text.parse::<i64>() {
                     return Ok(Number::Value(value));
                 }
-                // `parse::<f64>` also takes "inf" and "NaN"; those are words here, not numbers.
+                // `parse::<f64>` also accepts "inf" and "NaN", which are not numbers here.
                 if !text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b)) {
                     return Err(E::custom("not a number"));
                 }
@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for Number {
     reason = "the range and the fraction are checked in the same line"
 )]
 fn integral(value: f64) -> Number {
-    // 2^53: up to here every integer has its own float.
+    // Up to 2^53 every integer has its own float.
     if value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0 {
         Number::Value(value as i64)
     } else {
@@ -72,7 +72,7 @@ fn integral(value: f64) -> Number {
     }
 }
 
-/// A boolean: `true`, `"true"`, 1 or `"1"`; absent, null and an empty text are `false`.
+/// A boolean: `true`, `"true"`, 1 or `"1"`. Missing, null and an empty text are `false`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flag(pub bool);
 
@@ -112,7 +112,7 @@ impl<'de> Deserialize<'de> for Flag {
     }
 }
 
-/// A text that must be one: an id or a key. Borrowed from the body unless it holds escapes.
+/// An id or a key, which must be a text. Borrowed from the body unless it holds escapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Id<'a>(pub Cow<'a, str>);
 
@@ -135,33 +135,33 @@ impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
     }
 }
 
-/// A text for people: a name or a device. A lone surrogate (an emoji cut in two by somebody who counts UTF-16) or
-/// invalid UTF-8 becomes U+FFFD here instead of costing the whole answer.
+/// A text for people: a name or a device. Invalid UTF-8 and a lone surrogate (half of an emoji, from a cut that counts
+/// UTF-16 units) become U+FFFD, so that they do not spoil the whole answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words<'a>(pub Cow<'a, str>);
+pub struct DisplayText<'a>(pub Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Words<'de> {
+impl<'de> Deserialize<'de> for DisplayText<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Texts;
         impl<'de> Visitor<'de> for Texts {
-            type Value = Words<'de>;
+            type Value = DisplayText<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a text")
             }
-            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Words<'de>, E> {
-                Ok(Words(String::from_utf8_lossy(bytes)))
+            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<DisplayText<'de>, E> {
+                Ok(DisplayText(String::from_utf8_lossy(bytes)))
             }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Words<'de>, E> {
-                Ok(Words(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<DisplayText<'de>, E> {
+                Ok(DisplayText(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
             }
         }
         deserializer.deserialize_bytes(Texts)
     }
 }
 
-impl Words<'_> {
-    /// The text without control and direction characters (they rearrange a terminal or a page), trimmed, cut after
-    /// `most` characters; `None` when nothing is left.
+impl DisplayText<'_> {
+    /// The text, trimmed and cut after `most` characters, without control and direction characters, which rearrange a
+    /// terminal or a page. `None` if nothing is left.
     pub fn clean(&self, most: usize) -> Option<String> {
         let text = self.0.trim();
         let short = text.len() <= most;
@@ -174,7 +174,7 @@ impl Words<'_> {
     }
 }
 
-/// Control characters, line and paragraph separators, the byte order mark, and what changes the direction of text.
+/// Control characters, line and paragraph separators, the byte order mark, and characters that change text direction.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_in_every_dress() {
+    fn numbers_in_every_form() {
         for json in ["7", "7.0", "\"7\"", "\"7.0\"", "\" 7 \"", "7e0", "\"0.7e1\""] {
             assert_eq!(number(json), Some(Number::Value(7)), "{json}");
         }
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_in_every_dress() {
+    fn booleans_in_every_form() {
         for (json, value) in [
             ("true", true),
             ("\"true\"", true),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     fn words(json: &[u8]) -> Option<String> {
-        serde_json::from_slice::<Words<'_>>(json).unwrap().clean(8)
+        serde_json::from_slice::<DisplayText<'_>>(json).unwrap().clean(8)
     }
 
     #[test]

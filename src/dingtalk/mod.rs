@@ -1,12 +1,13 @@
-//! DingTalk, as a client: tokens, the list call, the calls about meetings, and what each answer means.
+//! The DingTalk client: tokens, the list call, the calls about meetings, the contacts, and what each answer means.
 //!
-//! Guards: only a fully understood 200 becomes an `Observation`; everything else is an error with its class, and a
-//! secret or a unionId never stands in an error's text. Deliberately not here: when to ask (`policy`, `tasks`), what
-//! an answer changes (`presence`).
+//! Guards: only a fully understood answer with status 200 becomes an `Observation`. Every other answer is an error with a
+//! class. An error text holds neither a secret nor a unionId. Not here: when to call (`policy`, `tasks`), what an answer
+//! changes (`presence`).
 
 pub mod classify;
 pub mod client;
 pub mod contacts;
+mod encoding;
 pub mod error;
 pub mod kind;
 pub mod lenient;

@@ -1,12 +1,12 @@
-//! The access token: fetched when needed, shared, renewed ahead of its end, replaced when refused.
+//! The access token: fetched when needed, shared by all calls, renewed before it expires, replaced when refused.
 //!
-//! Guards: one token call at a time, however many calls are refused at once; the old token serves until a new one is
-//! in hand; failing token calls back off instead of hammering; the value never prints. Deliberately not here: the
-//! waits between failing token calls (`gate`), what a good answer looks like (`answer`), the call that the token is for
-//! (`client`).
+//! Guards: at most one token call runs at a time, however many calls are refused at once. The old token is used until a new
+//! one has been fetched. Failing token calls back off. The value never prints. Not here: the waits between failing token
+//! calls (`refresh_backoff`), the form of a good answer (`answer`), the calls that use the token (`client`).
 //!
 //! Sources: DingTalk's pages "obtain the access token of an internal app", "of the authorized enterprise", and the
-//! unified `/v1.0/oauth2/{corpId}/token`. A token lives 7200 s; the calls are throttled, but free of the month.
+//! unified `/v1.0/oauth2/{corpId}/token`. A token lives 7200 s. Token calls are throttled, but do not count against the
+//! month.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -17,13 +17,12 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
 use tokio::sync::Mutex as AsyncMutex;
 
-use self::answer::{good, header_value};
-use self::gate::Gate;
+use self::answer::{header_value, parse};
+use self::refresh_backoff::RefreshBackoff;
 use super::classify;
-use super::client::Credentials;
 use super::error::{CallError, Verdict, class};
-use super::kind::{Kind, Sources, again};
-use super::transport::{Exchange, exchange, failed};
+use super::kind::{AppKind, Credentials, SecretSources, reread};
+use super::transport::{Exchange, client_error, exchange};
 use crate::clock::SharedClock;
 use crate::config::secrets::SecretSource;
 use crate::policy::backoff;
@@ -31,56 +30,56 @@ use crate::secret::Secret;
 use crate::time::Timestamp;
 
 mod answer;
-mod gate;
+mod refresh_backoff;
 
-/// A token answer is some 100 bytes.
+/// The largest body of a token answer, in bytes; usual ones have about 100.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// Renewed so long before the end, or a twelfth of the life before, whichever is less.
+/// A token is renewed this long before it expires, or a twelfth of its life before, whichever is less.
 const MARGIN: Duration = Duration::from_mins(10);
-/// The file of a ready-made token is looked at this often.
-const LOOK_AGAIN: Duration = Duration::from_mins(1);
+/// How often the file of a ready-made token is read again.
+const REREAD_AFTER: Duration = Duration::from_mins(1);
 
-/// A token in hand.
+/// An access token.
 #[derive(Debug)]
 pub struct Token {
-    /// Marked sensitive, so that it does not print.
+    /// Marked sensitive, so that it never prints.
     header: HeaderValue,
-    /// Which fetch it came from: two fetches may give the same text.
+    /// The fetch it came from. Two fetches may return the same text.
     generation: u64,
     refresh_at: Timestamp,
     expires_at: Timestamp,
-    /// Whether any call with it was not refused for the token's sake.
+    /// Whether DingTalk accepted it in any call.
     accepted: AtomicBool,
 }
 
 impl Token {
-    /// What stands in the header.
+    /// The value of the token header.
     pub fn header(&self) -> HeaderValue {
         self.header.clone()
     }
 
-    /// Notes that DingTalk took it.
-    pub fn accept(&self) {
-        // Read first: a store on every call would bounce the cache line between cores.
+    /// Records that DingTalk accepted the token.
+    pub fn mark_accepted(&self) {
+        // Reading first avoids a store per call, which would move the cache line between cores.
         if !self.accepted.load(Ordering::Relaxed) {
             self.accepted.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// The token of one organisation, and how to get another.
+/// The token of one organisation, and how to fetch another.
 pub struct Tokens {
-    kind: Kind,
+    kind: AppKind,
     url: Url,
     http: reqwest::Client,
     clock: SharedClock,
     credentials: Mutex<Credentials>,
-    /// Where they are read again when they are refused.
-    sources: Sources,
-    /// When a ready-made token's file was last looked at, in milliseconds.
-    looked_ms: AtomicI64,
+    /// Where the secrets are read again after they are refused.
+    sources: SecretSources,
+    /// When the file of a ready-made token was last read, in milliseconds.
+    file_read_ms: AtomicI64,
     current: RwLock<Option<Arc<Token>>>,
-    gate: AsyncMutex<Gate>,
+    refresh: AsyncMutex<RefreshBackoff>,
 }
 
 impl fmt::Debug for Tokens {
@@ -90,11 +89,11 @@ impl fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// No network yet.
+    /// Builds the token store without network access.
     pub fn new(
-        kind: Kind,
+        kind: AppKind,
         base: &str,
-        (credentials, sources): (Credentials, Sources),
+        (credentials, sources): (Credentials, SecretSources),
         http: reqwest::Client,
         clock: SharedClock,
     ) -> Result<Self, String> {
@@ -103,35 +102,35 @@ impl Tokens {
             kind,
             url,
             http,
-            looked_ms: AtomicI64::new(clock.now().as_ms()),
+            file_read_ms: AtomicI64::new(clock.now().as_ms()),
             clock,
             credentials: Mutex::new(credentials),
             sources,
             current: RwLock::default(),
-            gate: AsyncMutex::default(),
+            refresh: AsyncMutex::default(),
         };
-        tokens.take_ready_made();
+        tokens.use_ready_made();
         Ok(tokens)
     }
 
-    /// Other secrets from now on. A fetched token goes on until its end; a ready-made one is replaced at once.
+    /// Replaces the secrets. A fetched token stays in use until it expires; a ready-made one is replaced at once.
     pub fn set_credentials(&self, credentials: Credentials) {
         *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = credentials;
-        self.take_ready_made();
+        self.use_ready_made();
     }
 
-    /// When the token at hand ends.
+    /// When the token in use expires.
     pub fn expiry(&self) -> Option<Timestamp> {
-        self.held().map(|token| token.expires_at)
+        self.in_use().map(|token| token.expires_at)
     }
 
-    /// A token to call with.
+    /// The token for the next call, fetched if necessary.
     pub async fn current(&self) -> Result<Arc<Token>, CallError> {
         let now = self.clock.now();
-        if self.kind == Kind::ReadyMade && self.is_time_to_look(now) {
-            self.read_again().await;
+        if self.kind == AppKind::ReadyMade && self.is_reread_due(now) {
+            self.reread_secrets().await;
         }
-        if let Some(token) = self.held() {
+        if let Some(token) = self.in_use() {
             if now < token.refresh_at {
                 return Ok(token);
             }
@@ -139,86 +138,91 @@ impl Tokens {
                 return Ok(self.renew(token, now).await);
             }
         }
-        if self.kind == Kind::ReadyMade {
+        if self.kind == AppKind::ReadyMade {
             return Err(refused_ready_made());
         }
-        let mut gate = self.gate.lock().await;
-        // Somebody else may have fetched one while this call waited at the gate.
-        if let Some(token) = self.held().filter(|token| now < token.expires_at) {
+        let mut refresh = self.refresh.lock().await;
+        // Another task may have fetched a token while this one waited for the lock.
+        if let Some(token) = self.in_use().filter(|token| now < token.expires_at) {
             return Ok(token);
         }
-        match &gate.last_error {
-            Some(error) if gate.closed(now) => Err(error.clone()),
-            _ => self.fetch(&mut gate).await,
+        match &refresh.last_error {
+            Some(error) if refresh.is_waiting(now) => Err(error.clone()),
+            _ => self.fetch(&mut refresh).await,
         }
     }
 
-    /// Another token than `refused`, which DingTalk has just refused.
-    pub async fn instead_of(&self, refused: &Token) -> Result<Arc<Token>, CallError> {
-        let mut gate = self.gate.lock().await;
-        if let Some(token) = self.held()
+    /// A token that replaces `refused`, after DingTalk refused it.
+    pub async fn replace(&self, refused: &Token) -> Result<Arc<Token>, CallError> {
+        let mut refresh = self.refresh.lock().await;
+        if let Some(token) = self.in_use()
             && token.generation != refused.generation
         {
             return Ok(token);
         }
-        if self.kind == Kind::ReadyMade {
-            // Another tool may have put a new one in since.
-            let now = self.clock.now();
-            if !gate.closed(now) && self.read_again().await {
-                gate.failures = 0;
-                return self.held().ok_or_else(refused_ready_made);
-            }
-            if !gate.closed(now) {
-                gate.close(now, self.key(), None);
-            }
-            return Err(refused_ready_made());
+        if self.kind == AppKind::ReadyMade {
+            return self.replace_ready_made(&mut refresh).await;
         }
-        // Dropped: whoever comes now waits at the gate instead of spending a call on it.
-        self.hold(None);
+        // Without a token in use, further calls wait for the lock instead of trying the refused token.
+        self.set_token(None);
         let now = self.clock.now();
-        let worked = refused.accepted.load(Ordering::Relaxed);
-        if gate.closed(now) && (gate.last_error.is_some() || !worked) {
-            return Err(gate.last_error.get_or_insert_with(refused_fresh).clone());
+        let was_accepted = refused.accepted.load(Ordering::Relaxed);
+        if refresh.is_waiting(now) && (refresh.last_error.is_some() || !was_accepted) {
+            return Err(refresh.last_error.get_or_insert_with(refused_fresh).clone());
         }
-        let fruitless = gate.failures;
-        let token = self.fetch(&mut gate).await?;
-        if !worked {
-            // A token that never worked was replaced: if this one does not either, do not go round in circles.
-            gate.failures = fruitless;
-            gate.close(now, self.key(), None);
+        let failures_before = refresh.failures;
+        let token = self.fetch(&mut refresh).await?;
+        if !was_accepted {
+            // The new token replaces one that never worked. If it does not work either, the next fetch must wait.
+            refresh.failures = failures_before;
+            refresh.note_failure(now, self.key(), None);
         }
         Ok(token)
     }
 
-    /// Renews ahead of the end: one call does it, the others go on with the old token meanwhile.
-    async fn renew(&self, old: Arc<Token>, now: Timestamp) -> Arc<Token> {
-        let Ok(mut gate) = self.gate.try_lock() else { return old };
-        match self.held() {
-            Some(token) if token.generation != old.generation => return token,
-            _ if gate.closed(now) => return old,
-            _ => {}
+    async fn replace_ready_made(&self, refresh: &mut RefreshBackoff) -> Result<Arc<Token>, CallError> {
+        let now = self.clock.now();
+        if refresh.is_waiting(now) {
+            return Err(refused_ready_made());
         }
-        self.fetch(&mut gate).await.unwrap_or(old)
+        // Another tool may have written a new token in the meantime.
+        if self.reread_secrets().await {
+            refresh.failures = 0;
+            return self.in_use().ok_or_else(refused_ready_made);
+        }
+        refresh.note_failure(now, self.key(), None);
+        Err(refused_ready_made())
     }
 
-    fn held(&self) -> Option<Arc<Token>> {
+    /// Renews a token before it expires. One task makes the call; the others use the old token meanwhile.
+    async fn renew(&self, old: Arc<Token>, now: Timestamp) -> Arc<Token> {
+        let Ok(mut refresh) = self.refresh.try_lock() else { return old };
+        match self.in_use() {
+            Some(token) if token.generation != old.generation => return token,
+            _ if refresh.is_waiting(now) => return old,
+            _ => {}
+        }
+        self.fetch(&mut refresh).await.unwrap_or(old)
+    }
+
+    fn in_use(&self) -> Option<Arc<Token>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn hold(&self, token: Option<Arc<Token>>) {
+    fn set_token(&self, token: Option<Arc<Token>>) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = token;
     }
 
-    fn take_ready_made(&self) {
-        if self.kind != Kind::ReadyMade {
+    fn use_ready_made(&self) {
+        if self.kind != AppKind::ReadyMade {
             return;
         }
         let secret = self.credentials.lock().unwrap_or_else(PoisonError::into_inner).secret.clone();
-        let generation = self.held().map_or(0, |token| token.generation) + 1;
+        let generation = self.in_use().map_or(0, |token| token.generation) + 1;
         let end = Timestamp::from_ms(i64::MAX);
         if let Some(header) = header_value(secret.reveal()) {
             let accepted = AtomicBool::new(false);
-            self.hold(Some(Arc::new(Token {
+            self.set_token(Some(Arc::new(Token {
                 header,
                 generation,
                 refresh_at: end,
@@ -228,15 +232,15 @@ impl Tokens {
         }
     }
 
-    /// Reads the app's secrets again where they come from; says whether they differ from what was tried.
-    async fn read_again(&self) -> bool {
+    /// Reads the app's secrets again from their sources; returns whether they differ from those in use.
+    async fn reread_secrets(&self) -> bool {
         let mut fresh = self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let before = fresh.clone();
-        if let Some(secret) = again(&self.sources.secret).await {
+        if let Some(secret) = reread(&self.sources.secret).await {
             fresh.secret = secret;
         }
         if let Some(source) = &self.sources.suite_ticket
-            && let Some(ticket) = again(source).await
+            && let Some(ticket) = reread(source).await
         {
             fresh.suite_ticket = Some(ticket);
         }
@@ -244,46 +248,46 @@ impl Tokens {
         let differs = fresh.secret.reveal() != before.secret.reveal()
             || text(&fresh.suite_ticket) != text(&before.suite_ticket);
         if differs {
-            tracing::info!(kind = ?self.kind.name(), "the app's secrets were read again and have changed");
+            tracing::info!(kind = ?self.kind.name(), "the app's secrets have changed in their source; using the new ones");
             self.set_credentials(fresh);
         }
         differs
     }
 
-    /// Whether a ready-made token's file should be looked at again, though it works: another tool renews it ahead of
-    /// its end. A command is only asked when the token is refused.
-    fn is_time_to_look(&self, now: Timestamp) -> bool {
+    /// Whether the file of a ready-made token is due to be read again. Another tool renews the file before the token expires.
+    /// A command is only run after the token is refused.
+    fn is_reread_due(&self, now: Timestamp) -> bool {
         if !matches!(self.sources.secret, SecretSource::File(_) | SecretSource::Credential(_)) {
             return false;
         }
-        let looked = Timestamp::from_ms(self.looked_ms.load(Ordering::Relaxed));
-        let due = now < looked || now.since(looked) >= LOOK_AGAIN;
+        let read_at = Timestamp::from_ms(self.file_read_ms.load(Ordering::Relaxed));
+        let due = now < read_at || now.since(read_at) >= REREAD_AFTER;
         if due {
-            self.looked_ms.store(now.as_ms(), Ordering::Relaxed);
+            self.file_read_ms.store(now.as_ms(), Ordering::Relaxed);
         }
         due
     }
 
-    /// The spread of this organisation's waits.
+    /// The hash key that spreads this organisation's waits.
     fn key(&self) -> u64 {
         backoff::key(&["token", self.url.as_str()])
     }
 
-    async fn fetch(&self, gate: &mut Gate) -> Result<Arc<Token>, CallError> {
-        let mut result = self.call(gate.generation + 1).await;
-        if matches!(&result, Err(error) if error.class == class::CREDENTIALS) && self.read_again().await {
-            result = self.call(gate.generation + 1).await;
+    async fn fetch(&self, refresh: &mut RefreshBackoff) -> Result<Arc<Token>, CallError> {
+        let mut result = self.call(refresh.generation + 1).await;
+        if matches!(&result, Err(error) if error.class == class::CREDENTIALS) && self.reread_secrets().await {
+            result = self.call(refresh.generation + 1).await;
         }
         match result {
             Ok(token) => {
                 let token = Arc::new(token);
-                gate.open(token.generation);
-                self.hold(Some(Arc::clone(&token)));
+                refresh.note_success(token.generation);
+                self.set_token(Some(Arc::clone(&token)));
                 Ok(token)
             }
             Err(error) => {
-                gate.close(self.clock.now(), self.key(), error.retry_after);
-                gate.last_error = Some(error.clone());
+                refresh.note_failure(self.clock.now(), self.key(), error.retry_after);
+                refresh.last_error = Some(error.clone());
                 Err(error)
             }
         }
@@ -297,10 +301,10 @@ impl Tokens {
         };
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *request.body_mut() = Some(body.into());
-        // The life is counted from before the call: better a little short than a little long.
+        // The life counts from before the call, so that the token is renewed rather too early than too late.
         let asked_at = self.clock.now();
         let answer = exchange(&self.http, request, MAX_BODY_BYTES).await.map_err(|mut error| {
-            // Token calls are exempt from the month.
+            // Token calls do not count against the month.
             error.charged = false;
             error.calls = 0;
             error.text = format!("token call: {}", error.text);
@@ -311,7 +315,7 @@ impl Tokens {
 
     fn read(&self, answer: &Exchange, generation: u64, asked_at: Timestamp) -> Result<Token, CallError> {
         let now = self.clock.now();
-        if let Some((header, life)) = (answer.status == 200).then(|| good(&answer.body)).flatten() {
+        if let Some((header, life)) = (answer.status == 200).then(|| parse(&answer.body)).flatten() {
             return Ok(Token {
                 header,
                 generation,
@@ -320,7 +324,7 @@ impl Tokens {
                 accepted: AtomicBool::new(false),
             });
         }
-        let unified = matches!(self.kind, Kind::Unified { .. });
+        let unified = matches!(self.kind, AppKind::Unified { .. });
         let mut error = classify::token_failure(&answer.reply(now), unified);
         error.text = format!("token call: {}", error.text);
         Err(answer.redacted(error))
@@ -329,10 +333,10 @@ impl Tokens {
 
 fn refused_ready_made() -> CallError {
     let text = "the ready-made access token is refused, or is none".to_owned();
-    failed(class::CREDENTIALS, text, Verdict::Unauthorised, false, None)
+    client_error(class::CREDENTIALS, text, Verdict::Unauthorised, false, None)
 }
 
 fn refused_fresh() -> CallError {
     let text = "fresh access tokens are refused too".to_owned();
-    failed(class::UNAUTHORISED, text, Verdict::Unauthorised, false, None)
+    client_error(class::UNAUTHORISED, text, Verdict::Unauthorised, false, None)
 }

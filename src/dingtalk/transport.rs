@@ -1,7 +1,8 @@
-//! One HTTP exchange: send, read the whole body within a limit, or say what broke.
+//! One HTTP exchange: sends a request and reads the whole body within a limit, or returns why it failed.
 //!
-//! Guards: the body is read to its end also on errors (else the connection is lost to the pool), never past its
-//! limit; an error's text never holds the URL, and never what an answer repeats of the request: a token, a secret, an id. Deliberately not here: what the answer means (`classify`).
+//! Guards: a body is read to its end also on errors, because the connection could not be used again otherwise, and never
+//! past its limit. An error text holds neither the URL nor what the answer repeats of the request (token, secret, id).
+//! Not here: what the answer means (`classify`).
 
 use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use serde_json::Value;
@@ -11,23 +12,23 @@ use super::error::{CallError, Verdict, class};
 use crate::net;
 use crate::time::Timestamp;
 
-/// Carries the token of a call.
+/// The header that carries the token of a call.
 pub(super) static TOKEN_HEADER: HeaderName = HeaderName::from_static("x-acs-dingtalk-access-token");
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-acs-request-id");
 
-/// An answer that arrived whole.
+/// A complete answer.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
-    /// Values of the request that must not come back in an error.
+    /// Values of the request that must not appear in an error.
     sent: Vec<String>,
 }
 
 impl Exchange {
-    /// An error made of this answer, without what it repeats of the request.
+    /// The error without the values that the answer repeats from the request.
     pub(super) fn redacted(&self, mut error: CallError) -> CallError {
         let repeats = |text: &str| self.sent.iter().any(|value| text.contains(value.as_str()));
         if repeats(&error.text) {
@@ -40,7 +41,7 @@ impl Exchange {
         error
     }
 
-    /// The same as `classify` wants it.
+    /// The answer in the form that `classify` reads.
     pub(super) fn reply(&self, now: Timestamp) -> Reply<'_> {
         let text = |name: &HeaderName| self.headers.get(name).and_then(|value| value.to_str().ok());
         Reply {
@@ -53,22 +54,22 @@ impl Exchange {
     }
 }
 
-/// Sends and reads at most `most` bytes of body. A bigger one is an error, and its connection is given up.
+/// Sends a request and reads at most `most` bytes of body. A larger body is an error and closes the connection.
 pub(super) async fn exchange(
     http: &reqwest::Client,
     request: reqwest::Request,
     most: usize,
 ) -> Result<Exchange, CallError> {
     let sent = values(&request);
-    let mut response = http.execute(request).await.map_err(|error| broken(error, None))?;
+    let mut response = http.execute(request).await.map_err(|error| transport_error(error, None))?;
     let status = response.status().as_u16();
     let announced = response.content_length().unwrap_or(0);
-    // A length that is a lie must not cost the memory it names.
+    // A wrong length must not allocate that much memory.
     if announced > most as u64 {
         return Err(oversized(status, most));
     }
     let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0).min(16 * 1024));
-    while let Some(chunk) = response.chunk().await.map_err(|error| broken(error, Some(status)))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport_error(error, Some(status)))? {
         if body.len() + chunk.len() > most {
             return Err(oversized(status, most));
         }
@@ -77,7 +78,7 @@ pub(super) async fn exchange(
     Ok(Exchange { status, headers: std::mem::take(response.headers_mut()), body, sent })
 }
 
-/// Tokens, secrets and ids of a request: values of its query, of the token header and of its JSON body.
+/// Tokens, secrets and ids of a request: the values of its query, of the token header and of its JSON body.
 fn values(request: &reqwest::Request) -> Vec<String> {
     const SHORTEST: usize = 4;
     let query = request.url().query_pairs().map(|(_, value)| value.into_owned());
@@ -90,22 +91,22 @@ fn values(request: &reqwest::Request) -> Vec<String> {
 
 fn oversized(status: u16, most: usize) -> CallError {
     let text = format!("the body is over {most} bytes");
-    failed(class::OVERSIZED, text, Verdict::Outage, true, Some(status))
+    client_error(class::OVERSIZED, text, Verdict::Outage, true, Some(status))
 }
 
-/// What reqwest's error means. Charged unless it is certain that nothing was sent.
-fn broken(error: reqwest::Error, status: Option<u16>) -> CallError {
+/// The error for a failed exchange. The call counts against the month unless the request was certainly not sent.
+fn transport_error(error: reqwest::Error, status: Option<u16>) -> CallError {
     let unsent = error.is_connect() || error.is_builder();
     let class = match (unsent, error.is_timeout()) {
         (true, false) => class::UNREACHABLE,
         (_, true) => class::TIMEOUT,
         (false, false) => class::BROKEN,
     };
-    failed(class, net::describe(error), Verdict::Unreachable, !unsent, status)
+    client_error(class, net::describe(error), Verdict::Unreachable, !unsent, status)
 }
 
-/// An error that DingTalk had no word in.
-pub(super) fn failed(
+/// An error without an answer from DingTalk.
+pub(super) fn client_error(
     class: &'static str,
     text: String,
     verdict: Verdict,

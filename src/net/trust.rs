@@ -1,8 +1,8 @@
-//! Which server certificates are trusted where the operator names some in `ca_file`.
+//! Verifies server certificates where the operator names additional ones in `ca_file`.
 //!
-//! Guards: the usual verification comes first. What it refuses is accepted only if the very certificate stands in
-//! `ca_file`, is valid today and holds the host's name: so a self-signed certificate works as a CA does.
-//! Deliberately not here: how a refusal is worded (`reason`).
+//! Guards: the usual verification runs first. A certificate that it refuses is accepted only if `ca_file` contains exactly
+//! this certificate, it is valid today and it holds the host's name. A self-signed certificate so works like a CA.
+//! Not here: the text of a refusal (`tls_error`).
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::ClientError;
+use super::error::ClientError;
 
-/// The TLS settings of a client that trusts `pem` beside the system's certificates.
+/// The TLS settings of a client that trusts `pem` in addition to the system's certificates.
 pub(super) fn tls_trusting(pem: &[u8]) -> Result<ClientConfig, ClientError> {
     let named: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
@@ -31,31 +31,31 @@ pub(super) fn tls_trusting(pem: &[u8]) -> Result<ClientConfig, ClientError> {
         .ok_or_else(|| ClientError::Build("this build has no TLS provider".to_owned()))?;
     let usual = Verifier::new_with_extra_roots(named.iter().cloned(), Arc::clone(provider))
         .map_err(|error| ClientError::Roots(error.to_string()))?;
-    let trust = Trust { usual, named, algorithms: provider.signature_verification_algorithms };
+    let verifier = CaFileVerifier { usual, named, algorithms: provider.signature_verification_algorithms };
     let mut tls = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .map_err(broken)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(trust))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(tls)
 }
 
 #[derive(Debug)]
-struct Trust {
-    /// The system's certificates, and those of `ca_file` as CAs.
+struct CaFileVerifier {
+    /// Trusts the system's certificates, and those of `ca_file` as CAs.
     usual: Verifier,
-    /// Those of `ca_file`.
+    /// The certificates of `ca_file`.
     named: Vec<CertificateDer<'static>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl Trust {
-    /// Whether nothing is wrong with the certificate but that no CA vouches for it, or that it is a CA's own.
+impl CaFileVerifier {
+    /// Whether the only defect of the certificate is a missing issuer, or that it is a CA certificate.
     fn lacks_only_an_issuer(&self, certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
         let Ok(certificate) = EndEntityCert::try_from(certificate) else { return false };
-        // Without any trust anchor. Dates are looked at before these two reasons are given, and a test holds that.
+        // No trust anchors are given. webpki checks the dates before it reports these two reasons, and a test proves that.
         let verdict = certificate.verify_for_usage(
             self.algorithms.all,
             &[],
@@ -69,7 +69,7 @@ impl Trust {
     }
 }
 
-impl ServerCertVerifier for Trust {
+impl ServerCertVerifier for CaFileVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

@@ -1,39 +1,39 @@
 //! The contacts calls of the legacy host: people by userid, mobile number and department.
 //!
-//! Guards: HTTP 200 also for failures, the token in the query, its failures wrapped, members in pages; nothing of it
-//! counts for the month. Everybody of the scenario is in the contacts, as `user0`, `user1`, ... in the file's order,
-//! with the mobile numbers 13800000000, 13800000001, ...; the departments below the root (1) are 2 and 3, where they
-//! are in turn. Deliberately not here: what else that host can do.
+//! Guards: failures also have HTTP 200, the token is in the query, token failures are wrapped, members come in pages, and no
+//! call counts for the month. All people of the scenario are in the contacts, as `user0`, `user1`, ... in the file's order,
+//! with the mobile numbers 13800000000, 13800000001, ... The departments below the root (1) are 2 and 3; people belong to
+//! them alternately. Not here: the other calls of that host.
 
 use axum::http::request::Parts;
 
-use super::api::Shared;
-use super::facts::Person;
 use super::faults::{Answer, Fault, FaultKind, replacement};
-use super::http::{decoded, parameter};
+use super::http::{form_field, parameter};
 use super::json::{Object, array};
+use super::state::Shared;
+use super::types::Person;
 
 const GET: &str = "/topapi/v2/user/get";
 const BY_UNION_ID: &str = "/topapi/user/getbyunionid";
 const BY_MOBILE: &str = "/topapi/v2/user/getbymobile";
 const MEMBERS: &str = "/topapi/v2/user/list";
 const BELOW: &str = "/topapi/v2/department/listsubid";
-/// The first mobile number.
+/// The mobile number of the first person.
 const MOBILE: u64 = 13_800_000_000;
-/// A page is no longer than this, whatever is asked for.
+/// The longest page, whatever the call asks for.
 const LONGEST_PAGE: usize = 100;
 
 /// Whether a path is one of these calls.
-pub(super) fn knows(path: &str) -> bool {
+pub(super) fn is_contacts_path(path: &str) -> bool {
     [GET, BY_UNION_ID, BY_MOBILE, MEMBERS, BELOW].contains(&path)
 }
 
-/// Whom a call is about, where it says so by unionId.
+/// The unionId that a call is about, if its body has one.
 pub(super) fn about(body: &[u8]) -> Option<String> {
     field(body, "unionid")
 }
 
-/// `fault`: what goes wrong with this call.
+/// Answers a call. `fault` is the fault that applies to it.
 pub(super) fn answer(
     shared: &Shared,
     parts: &Parts,
@@ -41,8 +41,8 @@ pub(super) fn answer(
     request_id: &str,
     fault: Option<&Fault>,
 ) -> Answer {
-    if let Some(spoilt) = fault.and_then(|fault| spoilt(fault, request_id)) {
-        return spoilt;
+    if let Some(faulty) = fault.and_then(|fault| faulty(fault, request_id)) {
+        return faulty;
     }
     let token = parameter(parts.uri.query(), "access_token").unwrap_or_default();
     if shared.tokens().owner(&token, shared.clock.now()).is_none() {
@@ -57,14 +57,14 @@ pub(super) fn answer(
     }
 }
 
-/// This host's failures come with 200.
+/// A failure, which this host sends with status 200.
 fn failure(code: i64, message: &str, request_id: &str) -> Answer {
     let body = Object::new().number("errcode", code).text("errmsg", message).text("request_id", request_id);
     Answer::json(200, body.end())
 }
 
-/// What a fault makes of the answer; `None`: it leaves it as it is.
-fn spoilt(fault: &Fault, request_id: &str) -> Option<Answer> {
+/// The answer that a fault causes; `None` if it does not change the answer.
+fn faulty(fault: &Fault, request_id: &str) -> Option<Answer> {
     match fault.kind {
         FaultKind::Permission => Some(failure(60011, "the app has no permission for this", request_id)),
         FaultKind::Errcode => {
@@ -75,10 +75,10 @@ fn spoilt(fault: &Fault, request_id: &str) -> Option<Answer> {
     }
 }
 
-/// A token that is none is the gateway's affair: its refusal comes wrapped.
+/// The refusal of an invalid token, which the gateway wraps.
 fn without_token(shared: &Shared, token: &str, request_id: &str) -> Answer {
     let sub_code = if token.is_empty() { "40000" } else { "40014" };
-    shared.count(|ledger| ledger.refused(sub_code));
+    shared.count(|counters| counters.refused(sub_code));
     let sub_msg = "the access token is not valid";
     let body = Object::new()
         .number("errcode", 88)
@@ -89,7 +89,7 @@ fn without_token(shared: &Shared, token: &str, request_id: &str) -> Answer {
     Answer::json(200, body.end())
 }
 
-/// The result of a call, or the code and the words of its failure.
+/// The result of a call, or code and message of its failure.
 fn result(people: &[Person], path: &str, body: &[u8]) -> Result<String, (i64, &'static str)> {
     const NO_USER: (i64, &str) = (60121, "there is no such user");
     const NO_DEPARTMENT: (i64, &str) = (60003, "there is no such department");
@@ -136,7 +136,7 @@ fn details(index: usize, person: &Person) -> String {
         .end()
 }
 
-/// The root has nobody of its own.
+/// One page of a department's members. The root has no direct members.
 fn page(people: &[Person], department: u64, cursor: usize, size: usize) -> String {
     let members: Vec<(usize, &Person)> = people
         .iter()
@@ -160,11 +160,7 @@ fn field(body: &[u8], name: &str) -> Option<String> {
             _ => None,
         };
     }
-    let form = String::from_utf8_lossy(body);
-    form.split('&').find_map(|pair| {
-        let (key, value) = pair.split_once('=')?;
-        (decoded(key) == name).then(|| decoded(value))
-    })
+    form_field(body, name)
 }
 
 #[cfg(test)]

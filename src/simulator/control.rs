@@ -1,34 +1,34 @@
-//! The way to steer a simulator that runs, over HTTP: `/_simulator/...`.
+//! The control API of a running simulator: `/_simulator/...`.
 //!
-//! Guards: nothing outside that prefix is ours, so everything else answers as the real host does. Who reaches the
-//! port may steer; it listens on loopback unless somebody says otherwise. Deliberately not here: the faults.
+//! Guards: only this prefix is special; every other path answers as the real host does. Access to the port is enough to
+//! control the simulator, which listens on loopback by default. Not here: the faults (`faults`).
 //!
 //! | call | does |
 //! |---|---|
-//! | `GET /_simulator/people` | who there is |
-//! | `GET /_simulator/inside` | who is in which meetings |
-//! | `GET /_simulator/changes?after=MS&until=MS` | every true join and leave |
-//! | `GET /_simulator/counts` | what was called, refused, issued |
+//! | `GET /_simulator/people` | lists the people |
+//! | `GET /_simulator/inside` | lists who is in which meetings |
+//! | `GET /_simulator/changes?after=MS&until=MS` | lists the true joins and leaves |
+//! | `GET /_simulator/counts` | returns the counts of calls, refusals and tokens |
 //! | `POST /_simulator/faults` | adds faults: `[[fault]]` as in a scenario |
-//! | `DELETE /_simulator/faults` | nothing goes wrong any more |
-//! | `PUT /_simulator/knobs` | the truth is told like this: the keys of `[knobs]` |
-//! | `POST /_simulator/revoke-tokens` | makes every token worthless |
+//! | `DELETE /_simulator/faults` | removes all faults |
+//! | `PUT /_simulator/knobs` | replaces the answer options: the keys of `[knobs]` |
+//! | `POST /_simulator/revoke-tokens` | invalidates all tokens |
 
 use std::collections::BTreeMap;
 
 use axum::http::Method;
 use axum::http::request::Parts;
 
-use super::api::Shared;
-use super::facts::Change;
+use super::counters::Counts;
 use super::faults::Answer;
 use super::http::parameter;
 use super::json::{Object, array, quote};
-use super::ledger::Counts;
-use super::reader::{parse_faults, parse_knobs};
+use super::reader::{parse_faults, parse_options};
+use super::state::Shared;
+use super::types::Change;
 use crate::time::Timestamp;
 
-/// Where it starts.
+/// The prefix of all control paths.
 pub(super) const PREFIX: &str = "/_simulator/";
 
 pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8]) -> Answer {
@@ -39,7 +39,7 @@ pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8]) -> Answer {
     match (&parts.method, what) {
         (&Method::GET, "people") => Answer::json(200, people(shared)),
         (&Method::GET, "inside") => Answer::json(200, inside(shared)),
-        (&Method::GET, "counts") => Answer::json(200, counts(&shared.ledger().counts)),
+        (&Method::GET, "counts") => Answer::json(200, counts(&shared.counters().counts)),
         (&Method::GET, "changes") => Answer::json(200, changes(shared, parts.uri.query())),
         (&Method::POST, "revoke-tokens") => {
             shared.tokens().revoke_all();
@@ -58,9 +58,9 @@ pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8]) -> Answer {
             }
             Err(error) => wrong(&error.to_string()),
         },
-        (&Method::PUT, "knobs") => match parse_knobs(&text) {
-            Ok(knobs) => {
-                shared.set_knobs(knobs);
+        (&Method::PUT, "knobs") => match parse_options(&text) {
+            Ok(options) => {
+                shared.set_options(options);
                 done()
             }
             Err(error) => wrong(&error.to_string()),
@@ -96,7 +96,7 @@ fn changes(shared: &Shared, query: Option<&str>) -> String {
     };
     let after = instant("after").unwrap_or(Timestamp::from_ms(shared.world.origin().as_ms() - 1));
     let now = shared.clock.now();
-    // The future of a looping scenario has no end.
+    // The future of a looping scenario never ends.
     let until = instant("until").unwrap_or(now).min(now);
     array(shared.world.changes(after, until).into_iter().map(|change| {
         let word = match change.change {

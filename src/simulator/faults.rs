@@ -1,8 +1,8 @@
-//! What can go wrong, when, and for whom.
+//! Faults: what goes wrong, when, and for which calls.
 //!
-//! Guards: the refusals and the outages have the status, body and code that the documents or recorded answers of
-//! the real hosts have; of several faults that fit, the first one strikes. Deliberately not here: what a healthy
-//! answer is (`record`), what a fault does to a connection (`wire`).
+//! Guards: refusals and outages have the status, body and code of the documents or of recorded answers of the real hosts. Of
+//! several faults that match a call, the first applies. Not here: healthy answers (`record`), how a fault changes the
+//! sending (`wire`).
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use serde::Deserialize;
 
 use super::json::Object;
 
-/// What goes wrong.
+/// The kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultKind {
-    /// The JSON that an address gets which asked too much. Status 200 unless set; 403 is as plausible.
+    /// The JSON for a banned address. Status 200 unless set; 403 is as plausible.
     Ban,
     /// The same as an HTML page. Status 403 unless set.
     BanPage,
@@ -27,29 +27,29 @@ pub enum FaultKind {
     Busy,
     /// 403, too many calls of this app to this path in this second.
     Qps,
-    /// 403, too many calls of everybody to this path in this second.
+    /// 403, too many calls of all apps to this path in this second.
     QpsOfAll,
-    /// 403, the organisation's calls of this month are spent.
+    /// 403, the organisation's calls of this month are used up.
     MonthSpent,
-    /// 400 `InvalidAuthentication`, although the token is good.
+    /// 400 `InvalidAuthentication`, although the token is valid.
     BadToken,
     /// 403, the app may not read meetings.
     Permission,
-    /// 403, this address is not on the app's list.
+    /// 403, this address is not in the app's allow list.
     Address,
-    /// 200 with `errcode`, as the host answers paths it does not know; on the contacts `code`, or 60121: no such user.
+    /// 200 with `errcode`, as for an unknown path; in contacts calls `code`, or 60121 for an unknown user.
     Errcode,
-    /// 200 with text that is no JSON.
+    /// 200 with text that is not JSON.
     Garbage,
-    /// 200 with nothing in it.
+    /// 200 with an empty body.
     NoBody,
-    /// Somebody else's record.
+    /// The record of another person.
     OtherPerson,
-    /// A healthy answer that knows of no meeting.
+    /// A healthy answer without any meeting.
     NoMeetings,
-    /// A healthy answer about meetings that has nobody in them.
+    /// A healthy answer about meetings without any member.
     NobodyInside,
-    /// An answer about meetings that has `who` in the first of them, wherever they are.
+    /// An answer about meetings that shows `who` in the first of them.
     WronglyInside,
     /// The healthy answer, cut in the middle of its body.
     Truncated,
@@ -57,7 +57,7 @@ pub enum FaultKind {
     Slow,
     /// The healthy answer, after `pause` (30 s).
     Late,
-    /// Never an answer.
+    /// No answer, without an end.
     Hang,
     /// The connection ends without an answer.
     Drop,
@@ -94,33 +94,33 @@ impl FaultKind {
     }
 }
 
-/// Which calls it strikes.
+/// The calls that a fault applies to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum On {
-    /// The list of somebody's meetings.
+pub enum FaultTarget {
+    /// The list of a user's meetings.
     #[default]
     Lists,
     /// The token calls.
     Tokens,
     /// The four calls about meetings.
     Meetings,
-    /// Of these, the organisation's ongoing meetings.
+    /// The organisation's ongoing meetings only.
     OrgMeetings,
-    /// Of these, the batch of ongoing meetings with their users.
+    /// The batch of ongoing meetings with their users only.
     MeetingQuery,
-    /// Of these, one meeting.
+    /// The call about one meeting only.
     MeetingInfo,
-    /// Of these, its members.
+    /// The call for a meeting's members only.
     MeetingMembers,
-    /// Everything but the contacts.
+    /// All calls but the contacts.
     All,
-    /// The contacts; `who` only in the call that asks for a userid.
+    /// The contacts. `who` matters only in the call that asks for a userid.
     Contacts,
 }
 
-impl On {
-    /// Whether a fault on this strikes `call`.
+impl FaultTarget {
+    /// Whether a fault with this target applies to `call`.
     fn covers(self, call: Self) -> bool {
         let about_meetings =
             matches!(call, Self::OrgMeetings | Self::MeetingQuery | Self::MeetingInfo | Self::MeetingMembers);
@@ -130,39 +130,39 @@ impl On {
     }
 }
 
-/// One thing that goes wrong.
+/// A fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What.
+    /// What goes wrong.
     pub kind: FaultKind,
-    /// Which calls.
-    pub on: On,
-    /// Only calls about these unionIds; empty = everybody.
+    /// The calls it applies to.
+    pub on: FaultTarget,
+    /// Only calls about these unionIds; empty means all.
     pub who: Vec<String>,
-    /// Only from this offset on, in milliseconds after the start of the (round of the) scenario.
+    /// Only from this offset on, in milliseconds after the start of the round.
     pub from_ms: Option<i64>,
-    /// Only before this offset.
+    /// Only before this offset, in milliseconds.
     pub until_ms: Option<i64>,
-    /// So often, then no more.
+    /// How many times it applies; `None` means always.
     pub times: Option<u64>,
-    /// Only every so manieth call that fits; 1 = each.
+    /// Only every nth matching call; 1 means each.
     pub every: u64,
-    /// Another HTTP status than the usual one.
+    /// Replaces the usual HTTP status.
     pub status: Option<u16>,
-    /// Another `code` than the usual one.
+    /// Replaces the usual `code`.
     pub code: Option<String>,
     /// `Retry-After`, in whole seconds.
     pub retry_after: Option<Duration>,
-    /// How long, where it has to do with time.
+    /// The time of a slow or late answer.
     pub pause: Option<Duration>,
 }
 
 impl Fault {
-    /// It strikes every list call from now on.
+    /// A fault that applies to every list call.
     pub fn new(kind: FaultKind) -> Self {
         Self {
             kind,
-            on: On::Lists,
+            on: FaultTarget::Lists,
             who: Vec::new(),
             from_ms: None,
             until_ms: None,
@@ -175,36 +175,36 @@ impl Fault {
         }
     }
 
-    /// On other calls than the list.
+    /// Applies it to other calls.
     #[must_use]
-    pub fn on(mut self, on: On) -> Self {
+    pub fn on(mut self, on: FaultTarget) -> Self {
         self.on = on;
         self
     }
 
-    /// Only for this unionId; called again, for that one too.
+    /// Applies it only to this unionId. Repeated calls add unionIds.
     #[must_use]
     pub fn who(mut self, union_id: &str) -> Self {
         self.who.push(union_id.to_owned());
         self
     }
 
-    /// So often, then no more.
+    /// Applies it this many times.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// With this HTTP status.
+    /// Sets the HTTP status.
     #[must_use]
     pub fn status(mut self, status: u16) -> Self {
         self.status = Some(status);
         self
     }
 
-    fn fits(&self, call: On, union_id: Option<&str>, offset_ms: i64) -> bool {
-        // Calls about meetings are about nobody in particular; there `who` says who is wrongly inside.
+    fn fits(&self, call: FaultTarget, union_id: Option<&str>, offset_ms: i64) -> bool {
+        // Calls about meetings are not about a single person. There `who` lists the people who are wrongly inside.
         let anybody = self.who.is_empty() || self.kind == FaultKind::WronglyInside;
         self.on.covers(call)
             && (anybody || union_id.is_some_and(|id| self.who.iter().any(|who| who == id)))
@@ -213,11 +213,11 @@ impl Fault {
     }
 }
 
-/// The faults that are set, and how often each one fitted and struck.
+/// The active faults, and how often each one matched and applied.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     set: Vec<Fault>,
-    fitted: HashMap<usize, (u64, u64)>,
+    matched: HashMap<usize, (u64, u64)>,
 }
 
 impl Faults {
@@ -229,17 +229,22 @@ impl Faults {
         *self = Self::default();
     }
 
-    /// The one that strikes this call.
-    pub(super) fn strike(&mut self, call: On, union_id: Option<&str>, offset_ms: i64) -> Option<Fault> {
+    /// The fault that applies to this call.
+    pub(super) fn take_due(
+        &mut self,
+        call: FaultTarget,
+        union_id: Option<&str>,
+        offset_ms: i64,
+    ) -> Option<Fault> {
         for (index, fault) in self.set.iter().enumerate() {
             if !fault.fits(call, union_id, offset_ms) {
                 continue;
             }
-            let (fitted, struck) = self.fitted.entry(index).or_default();
-            *fitted += 1;
-            let due = (*fitted).is_multiple_of(fault.every.max(1));
-            if due && fault.times.is_none_or(|times| *struck < times) {
-                *struck += 1;
+            let (matched, applied) = self.matched.entry(index).or_default();
+            *matched += 1;
+            let due = (*matched).is_multiple_of(fault.every.max(1));
+            if due && fault.times.is_none_or(|times| *applied < times) {
+                *applied += 1;
                 return Some(fault.clone());
             }
         }
@@ -247,7 +252,7 @@ impl Faults {
     }
 }
 
-/// An answer before it has its standard headers.
+/// An answer without the standard headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -279,12 +284,12 @@ impl Answer {
     }
 }
 
-/// What the gateway says when an app calls too often.
+/// The gateway's code for too many calls of an app per second.
 pub(super) const QPS: &str = "Forbidden.AccessDenied.QpsLimitForAppkeyAndApi";
-/// What it says when the month is spent.
+/// The gateway's code for a used-up month.
 pub(super) const MONTH: &str = "Forbidden.AccessDenied.ApiCountLimitForOrg";
 
-/// The answer that replaces the healthy one; `None` for the kinds that only change how that one goes out.
+/// The answer that replaces the healthy one; `None` for the kinds that only change how it is sent.
 pub(super) fn replacement(fault: &Fault, request_id: &str) -> Option<Answer> {
     let status = |usual: u16| fault.status.unwrap_or(usual);
     let refusal = |usual_status: u16, usual_code: &str, message: &str| {
@@ -336,12 +341,12 @@ fn ban(request_id: &str) -> String {
         .end()
 }
 
-/// What the host answers, with 200, to paths outside `/v1.0`.
+/// The host's answer, with status 200, to a path outside `/v1.0`.
 pub(super) fn unknown_uri() -> String {
     Object::new().number("errcode", 404).text("errmsg", "the requested URI does not exist").end()
 }
 
-/// The refusal that names the scope which is lacking.
+/// The refusal that names the missing scope.
 pub(super) fn no_permission(request_id: &str) -> Answer {
     let scopes = r#"{"requiredScopes":["VideoConference.Conference.Read"]}"#;
     let body = Object::new()
@@ -357,27 +362,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_strikes_whom_when_and_how_often_it_says() {
+    fn a_fault_applies_by_user_time_and_count() {
         let mut faults = Faults::default();
         let mut fault = Fault::new(FaultKind::Hang).who("a").times(1);
         fault.from_ms = Some(10);
         fault.until_ms = Some(20);
         faults.add(fault);
-        let mut struck =
-            |call, who, offset| faults.strike(call, who, offset).map(|fault| fault.kind).is_some();
-        assert!(!struck(On::Lists, Some("a"), 9));
-        assert!(!struck(On::Lists, Some("b"), 10));
-        assert!(!struck(On::Tokens, Some("a"), 10));
-        assert!(struck(On::Lists, Some("a"), 10));
-        assert!(!struck(On::Lists, Some("a"), 11));
+        let mut applied =
+            |call, who, offset| faults.take_due(call, who, offset).map(|fault| fault.kind).is_some();
+        assert!(!applied(FaultTarget::Lists, Some("a"), 9));
+        assert!(!applied(FaultTarget::Lists, Some("b"), 10));
+        assert!(!applied(FaultTarget::Tokens, Some("a"), 10));
+        assert!(applied(FaultTarget::Lists, Some("a"), 10));
+        assert!(!applied(FaultTarget::Lists, Some("a"), 11));
     }
 
     #[test]
     fn every_third_call_is_every_third_call() {
         let mut faults = Faults::default();
         faults.add(Fault { every: 3, ..Fault::new(FaultKind::Drop) });
-        let struck: Vec<bool> = (0..6).map(|_| faults.strike(On::Lists, None, 0).is_some()).collect();
-        assert_eq!(struck, [false, false, true, false, false, true]);
+        let applied: Vec<bool> =
+            (0..6).map(|_| faults.take_due(FaultTarget::Lists, None, 0).is_some()).collect();
+        assert_eq!(applied, [false, false, true, false, false, true]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The dress of an answer and the reading of a query.
+//! Standard headers of answers, and the parameters of requests.
 //!
-//! Guards: every answer has the headers that real ones have, and one request id in header and body. Deliberately
-//! not here: what is asked and answered.
+//! Guards: every answer has the headers of a real one, and the same request id in header and body. Not here: the answers
+//! (`gateway`).
 
 use std::fmt::Write as _;
 
@@ -9,9 +9,9 @@ use axum::body::Body;
 use axum::http::{Response, header};
 
 use super::faults::Answer;
-use super::spread;
+use super::hash::stable_hash;
 
-/// What names one request: the same in header and body.
+/// The id of a request, the same in header and body.
 #[derive(Debug)]
 pub(super) struct RequestId {
     pub(super) text: String,
@@ -19,9 +19,9 @@ pub(super) struct RequestId {
 }
 
 impl RequestId {
-    /// An upper-case UUID and 32 hex digits, made of how manieth request it is.
+    /// An upper-case UUID and 32 hex digits, derived from the number of the request.
     pub(super) fn new(number: u64) -> Self {
-        let part = |salt: &[u8]| spread(&[&number.to_be_bytes(), salt]);
+        let part = |salt: &[u8]| stable_hash(&[&number.to_be_bytes(), salt]);
         let (high, low) = (part(b"high"), part(b"low"));
         let mut text = String::with_capacity(36);
         // Writing to a String cannot fail.
@@ -37,7 +37,7 @@ impl RequestId {
         Self { text, trace: format!("{:016x}{:016x}", part(b"trace"), part(b"span")) }
     }
 
-    /// The answer with the headers that every real one has.
+    /// The answer with the headers of every real answer.
     pub(super) fn response(&self, answer: Answer) -> Response<Body> {
         let mut response = Response::builder()
             .status(answer.status)
@@ -51,7 +51,7 @@ impl RequestId {
             response = response.header(header::RETRY_AFTER, seconds);
         }
         response.body(Body::from(answer.body)).unwrap_or_else(|_| {
-            // Only a status outside 100 to 999 gets here; a scenario refuses those.
+            // Only a status outside 100 to 999 fails here, and a scenario refuses those.
             Response::new(Body::empty())
         })
     }
@@ -59,28 +59,17 @@ impl RequestId {
 
 /// The first parameter of this name, decoded: `+` and `%20` are both a space.
 pub(super) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
-    query?.split('&').find_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (decoded(key) == name).then(|| decoded(value))
-    })
+    form_field(query?.as_bytes(), name)
 }
 
-/// Percent-decoded, as a part of a query or a path.
+/// The first field of this name in a form, decoded.
+pub(super) fn form_field(form: &[u8], name: &str) -> Option<String> {
+    form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+/// A part of a path, decoded.
 pub(super) fn decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut index = 0;
-    while let Some(&byte) = bytes.get(index) {
-        let escaped = text.get(index + 1..index + 3).filter(|_| byte == b'%');
-        if let Some(value) = escaped.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            plain.push(value);
-            index += 3;
-        } else {
-            plain.push(if byte == b'+' { b' ' } else { byte });
-            index += 1;
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! A JSON writer, by hand: text in, text out.
+//! A JSON writer.
 //!
-//! Guards: every string is escaped, commas are where they belong. On purpose it knows no serde, so that the
-//! simulator and the client that reads it cannot agree on a mistake. Deliberately not here: a parser.
+//! Guards: every string is escaped and every comma is in its place. It does not use serde, so that the simulator and the
+//! client cannot share a mistake. Not here: a parser.
 
 use std::fmt::Write as _;
 
-/// A JSON object being written.
+/// A JSON object under construction.
 #[derive(Debug)]
 pub(super) struct Object(String);
 
@@ -14,7 +14,7 @@ impl Object {
         Self("{".into())
     }
 
-    /// A member whose value is JSON already.
+    /// Adds a member whose value is JSON already.
     pub(super) fn raw(mut self, name: &str, json: &str) -> Self {
         if self.0.len() > 1 {
             self.0.push(',');

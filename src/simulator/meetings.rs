@@ -1,287 +1,148 @@
-//! The answers about meetings: the organisation's ongoing ones, a batch of them with their users, one, its members.
+//! The meetings of a world at an instant: which are ongoing, who is in each, and how the others ended.
 //!
-//! Guards: names, types and error codes of DingTalk's pages "Query the list of ongoing conferences of an
-//! organization", "Batch query video conference information", "Query video conference information" and "Query video
-//! conference members". Deliberately not here: who may ask (`gateway`), what is true (`held`).
+//! Guards: they agree with the participations of the people. A person who left stays a member; a person who was inside at
+//! the end left then. Not here: the answers (`meeting_answers`).
 
-use super::facts::{Person, Role, Seat};
-use super::faults::{Fault, FaultKind};
-use super::held::Held;
-use super::json::{Object, array, quote};
-use super::knobs::{
-    AttendStatus, BatchUser, EndedInBatch, EndedMembers, ForeignMeetings, Knobs, LastPage, Leavers,
-};
-use super::record::{self, Among, number};
-use super::spread;
+use super::script::MeetingRun;
+use super::types::{Participation, Person};
 use super::world::World;
-use crate::time::{Timestamp, duration_ms};
+use crate::time::Timestamp;
 
-/// The longest page of ongoing meetings, and the one without a wish; the documents are silent.
-const MEETINGS_A_PAGE: usize = 20;
-/// The same of members, which the documents give as the default.
-const MEMBERS_A_PAGE: usize = 128;
-/// The most ids in one batch; the documents are silent.
-const MEETINGS_A_BATCH: usize = 20;
-/// Page tokens are numbers as the documented one is; this is that of the first page, and `0` is as good.
-const FIRST_TOKEN: usize = 50_742_000_000;
-const ENDED: i64 = 1;
-const STARTED: i64 = 2;
+/// How many past rounds of a looping world are still known.
+const ROUNDS_REMEMBERED: i64 = 24;
 
-/// Which part of many is asked for: `nextToken` and `maxResults` as they stand in the query.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Wish {
-    pub(super) next_token: Option<String>,
-    pub(super) max_results: Option<String>,
+/// One run of a meeting at an instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MeetingView<'a> {
+    /// Its conference id.
+    pub(super) conference_id: String,
+    /// Its title.
+    pub(super) title: &'a str,
+    /// Hosted by another organisation.
+    pub(super) foreign: bool,
+    /// When the first person was invited or joined.
+    pub(super) opened: Timestamp,
+    /// When it ended, if it has.
+    pub(super) ended: Option<Timestamp>,
+    /// All who were invited, are in it or have left: index of the person, the person and the participation.
+    pub(super) members: Vec<(usize, &'a Person, Participation)>,
 }
 
-/// What an answer is made from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Teller<'a> {
-    pub(super) world: &'a World,
-    pub(super) now: Timestamp,
-    pub(super) knobs: &'a Knobs,
-    /// What is wrong with it, if it is healthy in shape.
-    pub(super) lie: Option<&'a Fault>,
-}
-
-/// A business refusal: HTTP status and `code`.
-pub(super) type Refusal = (u16, &'static str);
-
-impl Teller<'_> {
-    /// `GET /v1.0/conference/orgConferences`.
-    pub(super) fn ongoing(&self, wish: &Wish) -> Result<String, Refusal> {
-        let mut meetings = self.world.ongoing(self.seen_at());
-        meetings.retain(|held| self.tells(held) && !self.lies(FaultKind::NoMeetings));
-        let Some(page) = Page::of(wish, meetings.len(), MEETINGS_A_PAGE) else {
-            return Err((400, "paramError"));
+impl World {
+    /// The ongoing meetings at `t`, in order of opening.
+    pub(super) fn ongoing(&self, t: Timestamp) -> Vec<MeetingView<'_>> {
+        let (round, offset_ms) = self.round_at(t);
+        let goes_on = |run: &&MeetingRun| {
+            run.occurrence.opened_ms <= offset_ms && run.ended_ms.is_none_or(|ended_ms| offset_ms < ended_ms)
         };
-        let listed = meetings[page.from..page.to].iter().map(|held| self.listed(held));
-        let answer = Object::new().raw("onGoingConfList", &array(listed));
-        let answer =
-            record::boolean(page.next_token(answer, self.knobs), "hasMore", page.has_more(), self.knobs);
-        Ok(number(answer, "totalCount", whole(meetings.len()), self.knobs).end())
+        self.runs.iter().filter(goes_on).map(|run| self.view(run, round, t)).collect()
     }
 
-    /// `POST /v1.0/conference/videoConferences/query`.
-    pub(super) fn batch(&self, body: &[u8]) -> Result<String, Refusal> {
-        let sent: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-        let ids: Option<Vec<&str>> = sent
-            .as_ref()
-            .and_then(|sent| sent.get("conferenceIdList")?.as_array())
-            .and_then(|ids| ids.iter().map(serde_json::Value::as_str).collect());
-        let Some(ids) = ids.filter(|ids| (1..=MEETINGS_A_BATCH).contains(&ids.len())) else {
-            return Err((400, "paramsError"));
-        };
-        let mut infos = Vec::new();
-        for id in ids {
-            let held = self.world.meeting(id, self.seen_at()).filter(|held| self.tells(held));
-            let Some(held) = held.filter(|_| !self.lies(FaultKind::NoMeetings)) else { continue };
-            match (held.ended, self.knobs.ended_in_batch) {
-                (None, _) => infos.push(self.with_users(&held, infos.is_empty())),
-                (Some(_), EndedInBatch::LeftOut) => {}
-                (Some(_), EndedInBatch::Refused) => return Err((400, "resourceClose")),
-            }
-        }
-        Ok(Object::new().raw("infos", &array(infos)).end())
+    /// The meeting with this conference id, if it had begun by `t`.
+    pub(super) fn meeting(&self, conference_id: &str, t: Timestamp) -> Option<MeetingView<'_>> {
+        let newest = self.round_at(t).0;
+        (newest.saturating_sub(ROUNDS_REMEMBERED).max(0)..=newest)
+            .rev()
+            .flat_map(|round| self.runs.iter().map(move |run| (round, run)))
+            .filter(|(round, run)| self.instant(*round, run.occurrence.opened_ms) <= t)
+            .find(|(round, run)| self.conference_id(run.occurrence, *round) == conference_id)
+            .map(|(round, run)| self.view(run, round, t))
     }
 
-    /// `GET /v1.0/conference/videoConferences/{conferenceId}`.
-    pub(super) fn info(&self, conference_id: &str) -> Result<String, Refusal> {
-        let held = self.found(conference_id)?;
-        Ok(Object::new().raw("confInfo", &self.whole_info(&held)).end())
-    }
-
-    /// `GET /v1.0/conference/videoConferences/{conferenceId}/members`.
-    pub(super) fn members(&self, conference_id: &str, wish: &Wish) -> Result<String, Refusal> {
-        let held = self.found(conference_id)?;
-        if held.ended.is_some() && self.knobs.ended_members == EndedMembers::Refused {
-            return Err((400, "confClosed"));
-        }
-        let members = if self.lies(FaultKind::NobodyInside) { &[][..] } else { &held.members };
-        let Some(page) = Page::of(wish, members.len(), MEMBERS_A_PAGE) else {
-            return Err((400, "paramError"));
-        };
-        let models = members[page.from..page.to]
-            .iter()
-            .map(|(_, person, seat)| record::record(person, seat, Among::Members, self.now, self.knobs));
-        let answer = page.next_token(Object::new().raw("memberModels", &array(models)), self.knobs);
-        Ok(number(answer, "totalCount", whole(members.len()), self.knobs).end())
-    }
-
-    /// The instant whose truth is told.
-    fn seen_at(&self) -> Timestamp {
-        self.now.minus(self.knobs.meetings_lag.0)
-    }
-
-    fn lies(&self, kind: FaultKind) -> bool {
-        self.lie.is_some_and(|fault| fault.kind == kind)
-    }
-
-    fn tells(&self, held: &Held<'_>) -> bool {
-        !held.foreign || self.knobs.foreign_meetings == ForeignMeetings::Listed
-    }
-
-    fn found(&self, conference_id: &str) -> Result<Held<'_>, Refusal> {
-        let Some(held) = self.world.meeting(conference_id, self.seen_at()) else {
-            return Err((404, "roomNotFound"));
-        };
-        if !self.tells(&held) {
-            return Err((403, "noPermission"));
-        }
-        let another =
-            self.world.ongoing(self.seen_at()).into_iter().find(|other| other.conference_id != conference_id);
-        Ok(another.filter(|_| self.lies(FaultKind::OtherPerson)).unwrap_or(held))
-    }
-
-    fn listed(&self, held: &Held<'_>) -> String {
-        let object = Object::new().text("conferenceId", &held.conference_id).text("title", held.title);
-        let object = number(object.text("roomCode", &room_code(held)), "status", STARTED, self.knobs);
-        let object = number(object, "startTime", held.opened.as_ms(), self.knobs);
-        creator(object, held).text("bizType", "0").end()
-    }
-
-    fn whole_info(&self, held: &Held<'_>) -> String {
-        let count = |wanted: fn(&Seat) -> bool| {
-            whole(held.members.iter().filter(|(_, _, seat)| wanted(seat)).count())
-        };
-        let status = if held.ended.is_some() { ENDED } else { STARTED };
-        let object = Object::new().text("conferenceId", &held.conference_id).text("title", held.title);
-        let mut object = creator(object, held).text("roomCode", &room_code(held)).text("bizType", "0");
-        for (name, value) in [
-            ("status", status),
-            ("startTime", held.opened.as_ms()),
-            ("activeNum", count(Seat::is_inside)),
-            ("attendNum", count(|seat| seat.joined.is_some())),
-            ("invitedNum", count(|_| true)),
-        ] {
-            object = number(object, name, value, self.knobs);
-        }
-        if let Some(ended) = held.ended {
-            object = number(object, "endTime", ended.as_ms(), self.knobs);
-            object = number(object, "confDuration", duration_ms(ended.since(held.opened)), self.knobs);
-        }
-        object.end()
-    }
-
-    fn with_users(&self, held: &Held<'_>, first: bool) -> String {
-        let mut users: Vec<String> = Vec::new();
-        let wrongly = self.lie.filter(|fault| first && fault.kind == FaultKind::WronglyInside);
-        for (index, person, seat) in &held.members {
-            let left = seat.left.is_some() && self.knobs.leavers == Leavers::Dropped;
-            let hidden = self.lies(FaultKind::NobodyInside);
-            let invented = wrongly.is_some_and(|fault| fault.who.contains(&person.union_id));
-            if !left && !hidden && !invented {
-                users.push(self.user(*index, person, seat.status));
-            }
-        }
-        let invented = |(_, person): &(usize, &Person)| {
-            wrongly.is_some_and(|fault| fault.who.contains(&person.union_id))
-        };
-        users.extend(
-            self.world
-                .people()
-                .iter()
-                .enumerate()
-                .filter(invented)
-                .map(|(index, person)| self.user(index, person, super::facts::INSIDE)),
-        );
-        let object = Object::new().text("conferenceId", &held.conference_id).text("title", held.title);
-        let object = number(object, "startTime", held.opened.as_ms(), self.knobs);
-        let object = number(number(object, "status", STARTED, self.knobs), "mediaStatus", 0, self.knobs);
-        object.raw("userList", &array(users)).end()
-    }
-
-    fn user(&self, index: usize, person: &Person, status: i64) -> String {
-        let id = match self.knobs.batch_user {
-            BatchUser::UnionId => person.union_id.clone(),
-            BatchUser::UserId => format!("user{index}"),
-        };
-        let user = Object::new().text("userId", &id).text("nick", &person.nick);
-        let user = match self.knobs.attend_status {
-            AttendStatus::On => number(user, "attendStatus", status, self.knobs),
-            AttendStatus::Zero => number(user, "attendStatus", 0, self.knobs),
-            AttendStatus::NinetyNine => number(user, "attendStatus", 99, self.knobs),
-            AttendStatus::Off => user,
-        };
-        number(number(user, "cameraStatus", 1, self.knobs), "micStatus", 2, self.knobs).end()
-    }
-}
-
-fn room_code(held: &Held<'_>) -> String {
-    format!("{:09}", spread(&[held.conference_id.as_bytes(), b"room"]) % 1_000_000_000)
-}
-
-/// The host, else whoever is first among the members.
-fn creator(object: Object, held: &Held<'_>) -> Object {
-    let host = held.members.iter().find(|(_, _, seat)| seat.role == Role::Host);
-    match host.or(held.members.first()) {
-        Some((_, person, _)) => object.text("creatorId", &person.union_id).text("creatorNick", &person.nick),
-        None => object,
-    }
-}
-
-fn whole(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// A stretch of `all` things.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Page {
-    from: usize,
-    to: usize,
-    all: usize,
-}
-
-impl Page {
-    /// `None`: the wish is no wish.
-    fn of(wish: &Wish, all: usize, longest: usize) -> Option<Self> {
-        let from = match wish.next_token.as_deref() {
-            None | Some("" | "0") => 0,
-            Some(token) => token.parse::<usize>().ok()?.checked_sub(FIRST_TOKEN)?,
-        };
-        let most = match wish.max_results.as_deref() {
-            None | Some("") => longest,
-            Some(most) => most.parse::<usize>().ok().filter(|most| *most > 0)?.min(longest),
-        };
-        let from = from.min(all);
-        Some(Self { from, to: from.saturating_add(most).min(all), all })
-    }
-
-    fn has_more(self) -> bool {
-        self.to < self.all
-    }
-
-    fn next_token(self, answer: Object, knobs: &Knobs) -> Object {
-        if self.has_more() || knobs.last_page == LastPage::Token {
-            answer.raw("nextToken", &quote(&(FIRST_TOKEN + self.to).to_string()))
+    fn view<'a>(&'a self, run: &'a MeetingRun, round: i64, t: Timestamp) -> MeetingView<'a> {
+        let meeting = &self.meetings()[run.occurrence.meeting];
+        let ended = run.ended_ms.map(|ms| self.instant(round, ms)).filter(|ended| *ended <= t);
+        let member = |(person, entry)| (person, &self.people()[person], self.participation(entry, round));
+        let members = if ended.is_some() {
+            run.entries.iter().map(|(person, entry)| member((*person, entry))).collect()
         } else {
-            answer
+            let offset_ms = self.round_at(t).1;
+            let entry = |person: usize| {
+                let entries = self.entries(person, offset_ms);
+                entries.iter().find(|entry| entry.occurrence == run.occurrence).map(|entry| (person, entry))
+            };
+            (0..self.people().len()).filter_map(entry).map(member).collect()
+        };
+        MeetingView {
+            conference_id: self.conference_id(run.occurrence, round),
+            title: &meeting.name,
+            foreign: meeting.foreign,
+            opened: self.instant(round, run.occurrence.opened_ms),
+            ended,
+            members,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::script::{Act, Step, StepKind};
+    use super::super::types::Meeting;
     use super::*;
 
-    fn page(token: Option<&str>, most: Option<&str>) -> Option<(usize, usize)> {
-        let wish = Wish { next_token: token.map(str::to_owned), max_results: most.map(str::to_owned) };
-        Page::of(&wish, 45, 20).map(|page| (page.from, page.to))
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_ms(1_700_000_000_000 + ms)
+    }
+
+    /// Ann joins at 10 and leaves at 20; Ben is called at 15 and joins at 30; the meeting ends at 40.
+    fn world(period: Option<u64>) -> World {
+        let person = |id: &str| Person {
+            union_id: id.into(),
+            nick: id.into(),
+            device: "Win".into(),
+            external: false,
+            by_phone: false,
+        };
+        let meetings = vec![Meeting { name: "m".into(), conference_id: None, foreign: true }];
+        let does = |at_ms, who, act| Step { at_ms, meeting: 0, what: StepKind::Person(who, act) };
+        let steps = [
+            does(10, 0, Act::Join(None)),
+            does(15, 1, Act::Call),
+            does(20, 0, Act::Leave(None)),
+            does(30, 1, Act::Join(None)),
+            Step { at_ms: 40, meeting: 0, what: StepKind::End },
+        ];
+        let people = vec![person("ann"), person("ben")];
+        World::new(people, meetings, &steps, at(0), period.map(Duration::from_millis)).unwrap()
+    }
+
+    fn statuses(view: &MeetingView<'_>) -> Vec<i64> {
+        view.members.iter().map(|(_, _, participation)| participation.status).collect()
     }
 
     #[test]
-    fn pages_follow_each_other_to_the_end() {
-        assert_eq!(page(None, None), Some((0, 20)));
-        assert_eq!(page(Some("0"), Some("7")), Some((0, 7)));
-        assert_eq!(page(Some("50742000020"), Some("500")), Some((20, 40)));
-        assert_eq!(page(Some("50742000040"), None), Some((40, 45)));
-        assert_eq!(page(Some("50742000045"), None), Some((45, 45)));
+    fn a_meeting_goes_on_from_the_first_who_comes_to_its_end() {
+        let world = world(None);
+        assert_eq!(world.ongoing(at(9)), []);
+        assert_eq!(statuses(&world.ongoing(at(10))[0]), [3]);
+        assert_eq!(statuses(&world.ongoing(at(25))[0]), [6, 2]);
+        assert!(world.ongoing(at(39))[0].foreign);
+        assert_eq!(world.ongoing(at(40)), []);
     }
 
     #[test]
-    fn what_is_no_page_is_refused() {
-        for (token, most) in [(Some("x"), None), (Some("7"), None), (None, Some("0")), (None, Some("-1"))] {
-            assert_eq!(page(token, most), None, "{token:?} {most:?}");
-        }
+    fn one_that_is_over_is_found_by_its_id_with_all_members_outside() {
+        let world = world(None);
+        let id = world.ongoing(at(10))[0].conference_id.clone();
+        assert_eq!(world.meeting(&id, at(9)), None);
+        assert_eq!(world.meeting(&id, at(39)).unwrap().ended, None);
+        let over = world.meeting(&id, at(1000)).unwrap();
+        assert_eq!((over.opened, over.ended), (at(10), Some(at(40))));
+        assert_eq!(statuses(&over), [6, 6]);
+        let left: Vec<_> = over.members.iter().map(|(_, _, participation)| participation.left).collect();
+        assert_eq!(left, [Some(at(20)), Some(at(40))]);
+        assert_eq!(world.meeting("another", at(1000)), None);
+    }
+
+    #[test]
+    fn a_looping_world_remembers_the_rounds_before() {
+        let world = world(Some(100));
+        let id = world.ongoing(at(115))[0].conference_id.clone();
+        assert_eq!(world.meeting(&id, at(100)), None);
+        assert_eq!(world.meeting(&id, at(450)).unwrap().ended, Some(at(140)));
+        assert_eq!(world.meeting(&id, at(100_000)), None);
+        assert_eq!(world.ongoing(at(150)), []);
     }
 }

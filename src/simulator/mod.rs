@@ -1,63 +1,53 @@
-//! A DingTalk of our own: what the demo, the tests and anybody's experiments poll instead of the real one.
+//! A simulator of DingTalk for the demo, the tests and experiments.
 //!
-//! Guards: it answers as the documents and the recorded answers of the real hosts say, also when it refuses; it
-//! writes its JSON by hand and shares no type with `dingtalk`, so a mistake about the wire cannot cancel out; the
-//! same scenario at the same instant gives the same answer. Deliberately not here: anything that reads such answers.
+//! Guards: it answers and refuses as the documents and recorded answers of the real hosts show. It writes its JSON by hand
+//! and shares no type with `dingtalk`, so a mistake about the wire format cannot cancel out. The same scenario at the same
+//! instant gives the same answer. Not here: any reader of such answers.
 //!
 //! ```text
-//! facts             people, meetings, and what can be true of them            pure
-//! script, world     what steps do to that; what is true at an instant         pure
-//! knobs             how an answer tells that truth, where the documents are silent
-//! record, json      the answer as text
-//! scenario, reader  all of it, and faults, from a TOML file
-//! tokens, ledger, faults   what the gateway remembers
-//! held, meetings    the meetings themselves, for the calls that are about them
-//! gateway, http     who is refused, who is answered, with which headers
-//! wire              a listener that can cut, drip and drop
-//! contacts          people by userid, number and department, on the legacy host
-//! api, control      the server, and the way to steer one that runs
-//! receiver          the other end of the demo: a webhook receiver that verifies
+//! types              people, meetings, participations                                   pure
+//! script, world      what the steps of a script do; what is true at an instant          pure
+//! options            how answers represent that truth where the documents say nothing
+//! record, json       the answer of the list call as text
+//! meetings           the meetings at an instant                                         pure
+//! meeting_answers    the answers of the calls about meetings
+//! scenario, reader   people, meetings, script, options and faults from a TOML file
+//! tokens, counters, faults   what the gateway keeps between calls
+//! calls, gateway, http       which call a request is, which calls are refused, headers
+//! wire               a listener that can cut, delay and drop an answer
+//! contacts           the contacts calls of the legacy host
+//! state, api, control        the shared state, the server, its control API
+//! receiver           a webhook receiver that verifies signatures, for demo and tests
 //! ```
 
 pub mod api;
+mod calls;
 mod contacts;
 mod control;
-pub mod facts;
+pub mod counters;
 pub mod faults;
 mod gateway;
-mod held;
+mod hash;
 mod http;
 mod json;
-pub mod knobs;
-pub mod ledger;
+mod meeting_answers;
 mod meetings;
+pub mod options;
 mod reader;
 pub mod receiver;
 mod record;
 pub mod scenario;
 pub mod script;
+mod state;
 mod tokens;
+pub mod types;
 mod wire;
 pub mod world;
 
 pub use api::{Running, Simulator};
-pub use facts::{Change, TrueChange};
+pub use counters::{Counts, Limits};
 pub use faults::{Fault, FaultKind};
-pub use knobs::Knobs;
-pub use ledger::{Counts, Limits};
+pub use options::AnswerOptions;
 pub use scenario::{Scenario, ScenarioError};
+pub use types::{Change, TrueChange};
 pub use world::World;
-
-/// A 64-bit hash with a good spread, the same on every machine and in every release: ids, tokens and everything
-/// else that looks random here is made of it. FNV-1a with `SplitMix64`'s last steps; no secret depends on it.
-pub(crate) fn spread(parts: &[&[u8]]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for part in parts {
-        for byte in part.iter().chain(&[0xff]) {
-            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
-}

@@ -1,7 +1,7 @@
-//! Reads a scenario's TOML.
+//! Reads a scenario from TOML.
 //!
-//! Guards: everything wrong with a file is said at once, each with its line; keys that nobody knows are refused.
-//! Deliberately not here: what a scenario is (`scenario`).
+//! Guards: all problems of a file are reported at once, each with its line. Unknown keys are refused. Not here: what a
+//! scenario is (`scenario`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use chrono::NaiveTime;
 use serde::Deserialize;
 use toml::Spanned;
 
-use self::text::{Anchor, Do, FaultText, File, PersonText, StepText};
-use super::facts::{Meeting, Person};
+use self::text::{Action, Anchor, FaultText, File, PersonText, StepText};
 use super::faults::Fault;
-use super::knobs::Knobs;
+use super::options::AnswerOptions;
 use super::scenario::{Scenario, ScenarioError};
-use super::script::{Act, Happening, Step};
+use super::script::{Act, Step, StepKind};
+use super::types::{Meeting, Person};
 use super::world::World;
 use crate::time::{Timestamp, duration_ms};
 
@@ -23,7 +23,34 @@ mod text;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Reads faults (`[[fault]]`) on their own; `world` knows the people.
+/// The built-in scenarios by name. The first is the default.
+const BUILT_IN: [(&str, &str); 5] = [
+    ("working-day", include_str!("../../scenarios/working-day.toml")),
+    ("demo", include_str!("../../scenarios/demo.toml")),
+    ("calls", include_str!("../../scenarios/calls.toml")),
+    ("two-devices", include_str!("../../scenarios/two-devices.toml")),
+    ("chaos", include_str!("../../scenarios/chaos.toml")),
+];
+
+impl Scenario {
+    /// Reads a scenario. Errors use `file` as the file's name.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
+        Reader::new(text, file).scenario()
+    }
+
+    /// A built-in scenario.
+    pub fn built_in(name: &str) -> Option<Result<Self, ScenarioError>> {
+        let (name, text) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name)?;
+        Some(Self::parse(text, &format!("scenarios/{name}.toml")))
+    }
+
+    /// The names of the built-in scenarios.
+    pub fn built_in_names() -> impl Iterator<Item = &'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name)
+    }
+}
+
+/// Reads faults (`[[fault]]`) without a scenario; `world` has the people.
 pub(super) fn parse_faults(text: &str, world: &World) -> Result<Vec<Fault>, ScenarioError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -37,12 +64,12 @@ pub(super) fn parse_faults(text: &str, world: &World) -> Result<Vec<Fault>, Scen
     reader.done(faults)
 }
 
-/// Reads knobs on their own.
-pub(super) fn parse_knobs(text: &str) -> Result<Knobs, ScenarioError> {
+/// Reads answer options without a scenario.
+pub(super) fn parse_options(text: &str) -> Result<AnswerOptions, ScenarioError> {
     Reader::new(text, "knobs").read()
 }
 
-/// Reads a text and collects what is wrong with it.
+/// Reads a text and collects its problems.
 pub(super) struct Reader<'a> {
     text: &'a str,
     file: &'a str,
@@ -64,24 +91,7 @@ impl<'a> Reader<'a> {
 
     pub(super) fn scenario(mut self) -> Result<Scenario, ScenarioError> {
         let file: File = self.read()?;
-        let starts = match &file.starts {
-            Some(starts) => self.told(starts, clock_time).unwrap_or_default(),
-            None => Duration::ZERO,
-        };
-        let mut period = match &file.repeat {
-            Some(repeat) => self.told(repeat, span),
-            None => None,
-        };
-        let zone = match &file.time_zone {
-            Some(zone) => {
-                self.told(zone, |text| text.parse().map_err(|_| format!("there is no time zone `{text}`")))
-            }
-            None => Some(chrono_tz::Asia::Shanghai),
-        };
-        if file.anchor == Anchor::Midnight && period.is_none() {
-            period = Some(DAY);
-        }
-        let origin = if file.anchor == Anchor::Midnight { Duration::ZERO } else { starts };
+        let (origin, period, zone) = self.times(&file);
         let (keys, people) = self.people(file.people);
         let names: Vec<String> = file.meetings.keys().cloned().collect();
         let meetings: Vec<Meeting> = file
@@ -90,10 +100,10 @@ impl<'a> Reader<'a> {
             .map(|(name, meeting)| Meeting { name, conference_id: meeting.id, foreign: meeting.foreign })
             .collect();
         let (steps, lines) = self.steps(file.script.steps, &keys, &names, origin);
-        if let Err(impossible) =
+        if let Err(invalid) =
             World::new(people.clone(), meetings.clone(), &steps, Timestamp::from_ms(0), period)
         {
-            let problems = impossible.into_iter().map(|i| (lines[i.step], i.why));
+            let problems = invalid.into_iter().map(|i| (lines[i.step], i.why));
             self.problems.extend(problems);
         }
         let union_ids =
@@ -102,7 +112,7 @@ impl<'a> Reader<'a> {
         let title = file.title.unwrap_or_else(|| self.file.to_owned());
         self.done(Scenario {
             title,
-            knobs: file.knobs,
+            options: file.options,
             limits: file.limits,
             apps: file.app,
             faults,
@@ -113,6 +123,22 @@ impl<'a> Reader<'a> {
             period,
             midnight_in: zone.filter(|_| file.anchor == Anchor::Midnight),
         })
+    }
+
+    /// The time of day at the start, the length of a round, and the time zone.
+    fn times(&mut self, file: &File) -> (Duration, Option<Duration>, Option<chrono_tz::Tz>) {
+        let starts = file.starts.as_ref().and_then(|starts| self.parse_or_note(starts, clock_time));
+        let repeat = file.repeat.as_ref().and_then(|repeat| self.parse_or_note(repeat, span));
+        let zone = match &file.time_zone {
+            Some(zone) => self.parse_or_note(zone, |text| {
+                text.parse().map_err(|_| format!("there is no time zone `{text}`"))
+            }),
+            None => Some(chrono_tz::Asia::Shanghai),
+        };
+        match file.anchor {
+            Anchor::Midnight => (Duration::ZERO, repeat.or(Some(DAY)), zone),
+            Anchor::Now => (starts.unwrap_or_default(), repeat, zone),
+        }
     }
 
     fn done<T>(mut self, value: T) -> Result<T, ScenarioError> {
@@ -131,8 +157,12 @@ impl<'a> Reader<'a> {
         self.problems.push((self.line(offset), message.into()));
     }
 
-    /// The value in this place, or its problem noted.
-    fn told<T>(&mut self, text: &Spanned<String>, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    /// The parsed value, or `None` after its problem is recorded.
+    fn parse_or_note<T>(
+        &mut self,
+        text: &Spanned<String>,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
         read(text.get_ref()).map_err(|why| self.problem(text.span().start, why)).ok()
     }
 
@@ -143,7 +173,7 @@ impl<'a> Reader<'a> {
         let mut keys = BTreeMap::new();
         let mut people: Vec<Person> = Vec::new();
         let mut texts: Vec<_> = texts.into_iter().collect();
-        // People come in the order of the file.
+        // People keep the order of the file.
         texts.sort_by_key(|(_, text)| text.span().start);
         for (key, text) in texts {
             let at = text.span().start;
@@ -152,7 +182,7 @@ impl<'a> Reader<'a> {
                 self.problem(at, format!("{key} has an empty union_id"));
             }
             if people.iter().any(|person| person.union_id == text.union_id) {
-                self.problem(at, format!("{key} has the union_id of somebody else"));
+                self.problem(at, format!("{key} has the union_id of another person"));
             }
             people.push(Person {
                 union_id: text.union_id,
@@ -166,7 +196,7 @@ impl<'a> Reader<'a> {
         (keys, people)
     }
 
-    /// The script, one step for each person, and the line each one is from.
+    /// The script with one step per person, and the line of each step.
     fn steps(
         &mut self,
         texts: Vec<Spanned<StepText>>,
@@ -190,22 +220,22 @@ impl<'a> Reader<'a> {
                     continue;
                 }
             };
-            if text.device.is_some() && !matches!(text.what, Do::Join | Do::Leave) {
+            if text.device.is_some() && !matches!(text.what, Action::Join | Action::Leave) {
                 self.problem(at, "only a join or a leave has a device");
             }
-            if text.who.is_empty() != (text.what == Do::End) {
+            if text.who.is_empty() != (text.what == Action::End) {
                 self.problem(at, "every step but `end` says `who`, and `end` does not");
             }
-            if text.what == Do::End {
-                steps.push(Step { at_ms, meeting, what: Happening::Ends });
+            if text.what == Action::End {
+                steps.push(Step { at_ms, meeting, what: StepKind::End });
                 lines.push(line);
             }
             for key in &text.who {
                 match keys.get(key) {
-                    None => self.problem(at, format!("there is nobody called `{key}` in [people]")),
+                    None => self.problem(at, format!("there is no `{key}` in [people]")),
                     Some(&person) => {
                         if let Some(act) = act(text.what, text.device.clone()) {
-                            steps.push(Step { at_ms, meeting, what: Happening::Does(person, act) });
+                            steps.push(Step { at_ms, meeting, what: StepKind::Person(person, act) });
                             lines.push(line);
                         }
                     }
@@ -238,9 +268,9 @@ fn fault(text: FaultText, people: &BTreeMap<String, String>, origin: Duration) -
     let wait = |text: Option<String>| text.map(|text| span(&text)).transpose();
     let mut who = Vec::new();
     for key in text.who {
-        // A unionId will do as well as the name in the scenario.
+        // A unionId is accepted as well as the name in the scenario.
         let union_id = people.get(&key).or_else(|| people.values().find(|id| **id == key));
-        who.push(union_id.ok_or_else(|| format!("there is nobody called `{key}`"))?.clone());
+        who.push(union_id.ok_or_else(|| format!("there is no person `{key}`"))?.clone());
     }
     if text.status.is_some_and(|status| !(200..=599).contains(&status)) {
         return Err("`status` is a status of an answer, 200 to 599".into());
@@ -260,28 +290,28 @@ fn fault(text: FaultText, people: &BTreeMap<String, String>, origin: Duration) -
     })
 }
 
-fn act(what: Do, device: Option<String>) -> Option<Act> {
+fn act(what: Action, device: Option<String>) -> Option<Act> {
     Some(match what {
-        Do::Invite => Act::Invite,
-        Do::Call => Act::Call,
-        Do::Reject => Act::Reject,
-        Do::Join => Act::Join(device),
-        Do::Leave => Act::Leave(device),
-        Do::Kick => Act::Kick,
-        Do::Host => Act::Host,
-        Do::CoHost => Act::CoHost,
-        Do::Attendee => Act::Attendee,
-        Do::End => return None,
+        Action::Invite => Act::Invite,
+        Action::Call => Act::Call,
+        Action::Reject => Act::Reject,
+        Action::Join => Act::Join(device),
+        Action::Leave => Act::Leave(device),
+        Action::Kick => Act::Kick,
+        Action::Host => Act::Host,
+        Action::CoHost => Act::CoHost,
+        Action::Attendee => Act::Attendee,
+        Action::End => return None,
     })
 }
 
-/// `+10m` after the start, or the time on the wall, `09:00` or `09:00:30`.
+/// `+10m` after the start, or a time of day: `09:00`, `09:00:30`.
 fn offset_ms(text: &str, origin: Duration) -> Result<i64, String> {
     if let Some(after) = text.strip_prefix('+') {
         return span(after).map(duration_ms);
     }
     let time = clock_time(text)?;
-    // A time before the start is the next day's.
+    // A time before the start belongs to the next day.
     let after = if time >= origin { time } else { time + DAY };
     Ok(duration_ms(after.saturating_sub(origin)))
 }
@@ -301,7 +331,7 @@ fn span(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::ledger::Limits;
+    use crate::simulator::counters::Limits;
 
     const HEAD: &str = "starts = \"08:55\"\n[people]\nann = { union_id = \"u-1\" }\nbob = { union_id = \"u-2\" }\n[meetings]\nm = {}\n";
 
@@ -310,12 +340,12 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_names_every_fault_and_every_knob() {
+    fn the_readme_names_every_fault_and_every_option() {
         let readme = include_str!("../../scenarios/README.md");
-        // The reader's own error lists every word that it knows.
+        // The reader's error lists every known word.
         for (text, at_least) in [
             ("[[fault]]\nkind = \"?\"\n", 20),
-            ("[knobs]\nno_such_knob = 1\n", 15),
+            ("[knobs]\nno_such_option = 1\n", 15),
             ("[script]\nsteps = [{ at = \"+1s\", do = \"?\", meeting = \"m\" }]\n", 10),
         ] {
             let error = scenario(text).unwrap_err().to_string();
@@ -345,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_said_with_its_line() {
+    fn every_problem_has_its_line() {
         let error = scenario(
             "[script]\nsteps = [\n\
              { at = \"09:00\", do = \"join\", who = [\"ann\"], meeting = \"m\" },\n\
@@ -357,7 +387,7 @@ mod tests {
         .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "s.toml:10: there is nobody called `cid` in [people]\n\
+            "s.toml:10: there is no `cid` in [people]\n\
              s.toml:11: `9.02` is no time: write `09:00`, `09:00:30` or `+10m`\n\
              s.toml:12: bob is not in m then\n\
              s.toml:13: there is no meeting `x` in [meetings]"
@@ -373,14 +403,14 @@ mod tests {
     }
 
     #[test]
-    fn knobs_limits_apps_and_faults_are_read() {
+    fn options_limits_apps_and_faults_are_read() {
         let scenario = scenario(
             "[knobs]\nmap_key = \"key\"\nattend_status = \"99\"\nlag = \"5s\"\n[limits]\nper_second = 3\n\
              [[app]]\nkey = \"k\"\nsecret = \"s\"\n\
              [[fault]]\nkind = \"busy\"\nwho = [\"ann\", \"u-2\"]\nfrom = \"09:00\"\nuntil = \"+10m\"\nretry_after = \"7s\"\n",
         )
         .unwrap();
-        assert_eq!(scenario.knobs.lag.0, Duration::from_secs(5));
+        assert_eq!(scenario.options.lag.0, Duration::from_secs(5));
         assert_eq!(scenario.limits, Limits { per_second: 3, ..Limits::default() });
         assert!(scenario.apps[0].may_read_meetings);
         let fault = &scenario.faults[0];

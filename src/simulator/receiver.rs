@@ -1,7 +1,7 @@
-//! The other end of the demo: a webhook receiver that verifies every signature and remembers every request.
+//! A webhook receiver for demo and tests that verifies every signature and keeps every request.
 //!
-//! Guards: it verifies Standard Webhooks with code of its own, so that a mistake of the sender cannot cancel out;
-//! two bodies under one id are noticed; what it answers is the test's choice. Deliberately not here: the sender.
+//! Guards: it verifies Standard Webhooks with its own code, so that a mistake of the sender cannot cancel out. It detects two
+//! different bodies with one id. The test chooses the answers. Not here: the sender.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -21,28 +21,28 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::wire::{Fate, Listener, Switch};
+use super::wire::{FaultHandle, Listener, ResponseFault};
 use crate::clock::SharedClock;
 use crate::time::{Timestamp, duration_ms};
 
-/// The largest body taken, in bytes; the contract's largest is 20 kB.
+/// The largest accepted body, in bytes; the largest documented one is 20 kB.
 const LARGEST_BODY: usize = 1024 * 1024;
 
-/// How far a signed time may be from ours: five minutes, as the specification's own libraries have it.
+/// The largest accepted difference of the signed time: five minutes, as in the specification's own libraries.
 const TOLERANCE: Duration = Duration::from_mins(5);
 
-/// What is answered to one request.
+/// The answer to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// Further headers.
+    /// Additional headers.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: String,
-    /// How long it takes, by the receiver's clock.
+    /// The delay of the answer, by the receiver's clock.
     pub delay: Duration,
-    /// No answer at all: the connection ends.
+    /// No answer: the connection closes.
     pub drop: bool,
 }
 
@@ -53,31 +53,31 @@ impl Default for Reply {
 }
 
 impl Reply {
-    /// This status and nothing else.
+    /// An answer with this status and nothing else.
     pub fn status(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: String::new(), delay: Duration::ZERO, drop: false }
     }
 
-    /// The connection ends without an answer.
+    /// No answer: the connection closes.
     pub fn dropped() -> Self {
         Self { drop: true, ..Self::status(204) }
     }
 
-    /// With this header too.
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With this body.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: &str) -> Self {
         body.clone_into(&mut self.body);
         self
     }
 
-    /// After this long.
+    /// Delays the answer.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
@@ -85,37 +85,37 @@ impl Reply {
     }
 }
 
-/// What a signature turned out to be.
+/// The result of verifying a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Good.
+    /// The signature is valid.
     Verified,
-    /// No secret was given to verify with.
+    /// There is no secret to verify with.
     NotChecked,
-    /// Bad, and why.
+    /// The signature is invalid, with the reason.
     Failed(String),
 }
 
-/// One request that came in.
+/// A received request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// When, by the receiver's clock.
+    /// When it arrived, by the receiver's clock.
     pub at: Timestamp,
     /// Path and query.
     pub path: String,
     /// Method.
     pub method: String,
-    /// Headers, names in lower case.
+    /// The headers; names in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// The signature.
+    /// The result of the verification.
     pub verdict: Verdict,
-    /// Whether the first request with this `webhook-id` had the same bytes; true for a first one.
+    /// Whether the first request with this `webhook-id` had the same bytes; true for the first request.
     pub same_bytes: bool,
-    /// Whether this `webhook-id` had been received before.
+    /// Whether this `webhook-id` was received before.
     pub repeated: bool,
-    /// The status that was answered; `None` when the connection was dropped.
+    /// The status of the answer; `None` if the connection was dropped.
     pub answered: Option<u16>,
 }
 
@@ -130,13 +130,13 @@ impl Received {
         self.header("webhook-id")
     }
 
-    /// The body as JSON; null when it is none.
+    /// The body as JSON, or null.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
-/// One that runs.
+/// A running receiver.
 #[derive(Debug)]
 pub struct Receiver {
     address: SocketAddr,
@@ -146,8 +146,8 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Listens on `listen` (port 0: any free one) and verifies with any of `secrets` (`whsec_...`); with none it
-    /// only remembers. Ends with `stop`, [`Receiver::stop`], or when dropped.
+    /// Listens on `listen` (port 0 takes any free port) and verifies with `secrets` (`whsec_...`), any of which may fit. Without
+    /// secrets it only keeps the requests. Ends with `stop`, with [`Receiver::stop`], or when dropped.
     pub async fn start(
         listen: SocketAddr,
         secrets: &[&str],
@@ -171,30 +171,29 @@ impl Receiver {
         let mut tasks = JoinSet::new();
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async move {
-            axum::serve(listener, app.into_make_service_with_connect_info::<Switch>())
+            axum::serve(listener, app.into_make_service_with_connect_info::<FaultHandle>())
                 .with_graceful_shutdown(stopped)
                 .await
         });
         Ok(Self { address, shared, stop, tasks })
     }
 
-    /// Where to send to: `http://127.0.0.1:41234/hook`. Any path will do.
+    /// The URL to send to, such as `http://127.0.0.1:41234/hook`. Any path is accepted.
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
 
-    /// Everything so far, in the order of arrival.
+    /// All requests so far, in the order of arrival.
     pub fn received(&self) -> Vec<Received> {
         self.shared.memory().received.clone()
     }
 
-    /// How many so far; the channel tells of each one. For who prints them as they come.
+    /// The number of requests so far; the channel notifies about each one.
     pub fn arrivals(&self) -> watch::Receiver<usize> {
         self.shared.count.subscribe()
     }
 
-    /// Waits until there are at least `count`, and gives them all. It waits for ever if they do not come: the
-    /// caller has the time-out.
+    /// Waits for at least `count` requests and returns all, without a time-out of its own.
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         let mut arrivals = self.arrivals();
         // The sender lives as long as `self`, so this cannot fail.
@@ -202,17 +201,17 @@ impl Receiver {
         self.received()
     }
 
-    /// The next requests get these answers, one each, before [`Receiver::always`] holds again.
+    /// The answers to the next requests, one each; then [`Receiver::always`] applies again.
     pub fn next(&self, replies: impl IntoIterator<Item = Reply>) {
         self.shared.memory().next.extend(replies);
     }
 
-    /// What every request gets from now on. At first: 204.
+    /// The answer to every request from now on. The default is 204.
     pub fn always(&self, reply: Reply) {
         self.shared.memory().always = reply;
     }
 
-    /// Ends it.
+    /// Stops the receiver.
     pub async fn stop(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
@@ -237,7 +236,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Memory {
     received: Vec<Received>,
-    /// The index of the first request of each id.
+    /// The index of the first request with each id.
     first: BTreeMap<String, usize>,
     next: VecDeque<Reply>,
     always: Reply,
@@ -251,11 +250,11 @@ impl Shared {
 
 async fn receive(
     State(shared): State<Arc<Shared>>,
-    ConnectInfo(line): ConnectInfo<Switch>,
+    ConnectInfo(connection): ConnectInfo<FaultHandle>,
     request: Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    line.set(Fate::Plain);
+    connection.set(ResponseFault::Plain);
     let body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default().to_vec();
     let now = shared.clock.now();
     let verdict = verify(&shared.keys, &parts.headers, &body, now);
@@ -281,21 +280,21 @@ async fn receive(
     if !reply.delay.is_zero() {
         tokio::select! {
             () = shared.clock.sleep_until(shared.clock.now().plus(reply.delay)) => {}
-            () = shared.stop.cancelled() => line.set(Fate::Drop),
+            () = shared.stop.cancelled() => connection.set(ResponseFault::Drop),
         }
     }
     if reply.drop {
-        line.set(Fate::Drop);
+        connection.set(ResponseFault::Drop);
     }
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         response = response.header(name, value);
     }
-    // Only a header or status that cannot be written gets to the other side: a mistake of the test.
+    // Only an invalid header or status fails here, which is a mistake of the test.
     response.body(Body::from(reply.body)).unwrap_or_else(|_| Response::new(Body::empty()))
 }
 
-/// Notes the request and picks its answer.
+/// Keeps the request and chooses its answer.
 fn remember(memory: &mut Memory, mut received: Received) -> Reply {
     let reply = memory.next.pop_front().unwrap_or_else(|| memory.always.clone());
     received.answered = (!reply.drop).then_some(reply.status);
@@ -315,7 +314,7 @@ fn key_of(secret: &str) -> Option<Vec<u8>> {
     STANDARD.decode(secret.trim().strip_prefix("whsec_")?).ok()
 }
 
-/// Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, base64, after `v1,`; any of several, for any key.
+/// Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, in base64 after `v1,`. One valid signature for any key is enough.
 fn verify(keys: &[Vec<u8>], headers: &HeaderMap, body: &[u8], now: Timestamp) -> Verdict {
     if keys.is_empty() {
         return Verdict::NotChecked;

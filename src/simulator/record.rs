@@ -1,29 +1,35 @@
-//! The answer of `GET /v1.0/conference/users/lists`, written from the truth and the knobs.
+//! Writes the answer of `GET /v1.0/conference/users/lists`, from the truth and the options.
 //!
-//! Guards: the names, types and units of the documents ("Query the list of ongoing meetings for a user"); the same
-//! truth, instant and knobs give the same bytes. Deliberately not here: who may ask (`api`).
+//! Guards: names, types and units are those of the documents ("Query the list of ongoing meetings for a user"). The same
+//! truth, instant and options give the same bytes. Not here: refusals (`gateway`).
 
-use super::facts::{Person, Role, Seat};
+use super::hash::stable_hash;
 use super::json::{Object, array, quote};
-use super::knobs::{
-    AttendStatus, DurationInside, Knobs, LeaveTime, Leavers, MapKey, NoMeeting, Numbers, Records, RejoinTime,
+use super::options::{
+    AnswerOptions, AttendStatus, DurationInside, LeaveTime, Leavers, MapKey, NoMeeting, Numbers, Records,
+    RejoinTime,
 };
-use super::spread;
+use super::types::{Participation, Person, Role};
 use super::world::World;
 use crate::time::{Timestamp, duration_ms};
 
-/// The body for this person at `now`, or `None` for a unionId that nobody has.
-pub(super) fn answer(world: &World, union_id: &str, now: Timestamp, knobs: &Knobs) -> Option<String> {
-    let (person, mut seats) = world.seats(union_id, seen_at(union_id, now, knobs))?;
-    if knobs.leavers == Leavers::Dropped {
-        seats.retain(|seat| seat.left.is_none());
+/// The body for this person at `now`; `None` if the unionId is unknown.
+pub(super) fn answer(
+    world: &World,
+    union_id: &str,
+    now: Timestamp,
+    options: &AnswerOptions,
+) -> Option<String> {
+    let (person, mut participations) = world.participations(union_id, seen_at(union_id, now, options))?;
+    if options.leavers == Leavers::Dropped {
+        participations.retain(|participation| participation.left.is_none());
     }
-    Some(body(person, &seats, now, knobs))
+    Some(body(person, &participations, now, options))
 }
 
-/// "No meetings", as the knobs say it.
-pub(super) fn nothing(knobs: &Knobs) -> String {
-    match knobs.no_meeting {
+/// The answer without a meeting, as the options say.
+pub(super) fn nothing(options: &AnswerOptions) -> String {
+    match options.no_meeting {
         NoMeeting::Lists => Object::new().raw("onGoingConfIdList", "[]").raw("memberModelMap", "{}").end(),
         NoMeeting::Empty => Object::new().end(),
         NoMeeting::Nulls => {
@@ -32,153 +38,175 @@ pub(super) fn nothing(knobs: &Knobs) -> String {
     }
 }
 
-/// The instant whose truth is told at `now`.
-fn seen_at(union_id: &str, now: Timestamp, knobs: &Knobs) -> Timestamp {
-    let lag = knobs.lag.0;
-    if !knobs.lag_varies || lag.is_zero() {
+/// The instant whose truth the answer at `now` shows.
+fn seen_at(union_id: &str, now: Timestamp, options: &AnswerOptions) -> Timestamp {
+    let lag = options.lag.0;
+    if !options.lag_varies || lag.is_zero() {
         return now.minus(lag);
     }
     let second = now.as_ms().div_euclid(1000);
     let whole_ms = u64::try_from(duration_ms(lag)).unwrap_or(0);
-    let lag_ms = spread(&[union_id.as_bytes(), &second.to_be_bytes()]) % whole_ms.saturating_add(1);
+    let lag_ms = stable_hash(&[union_id.as_bytes(), &second.to_be_bytes()]) % whole_ms.saturating_add(1);
     now.minus(std::time::Duration::from_millis(lag_ms))
 }
 
-fn body(person: &Person, seats: &[Seat], now: Timestamp, knobs: &Knobs) -> String {
-    if seats.is_empty() {
-        return nothing(knobs);
+fn body(
+    person: &Person,
+    participations: &[Participation],
+    now: Timestamp,
+    options: &AnswerOptions,
+) -> String {
+    if participations.is_empty() {
+        return nothing(options);
     }
-    let listed = match knobs.records {
+    let listed = match options.records {
         Records::Unlisted => "[]".to_owned(),
-        Records::Full | Records::Missing => array(seats.iter().map(|seat| quote(&seat.conference_id))),
+        Records::Full | Records::Missing => {
+            array(participations.iter().map(|participation| quote(&participation.conference_id)))
+        }
     };
     let mut records = Object::new();
-    if knobs.records != Records::Missing {
-        for (index, seat) in seats.iter().enumerate() {
+    if options.records != Records::Missing {
+        for (index, participation) in participations.iter().enumerate() {
             records = records.raw(
-                &map_key(person, seat, index, knobs),
-                &record(person, seat, Among::Meetings, now, knobs),
+                &map_key(person, participation, index, options),
+                &record(person, participation, Among::Meetings, now, options),
             );
         }
     }
     let mut answer = Object::new().raw("onGoingConfIdList", &listed).raw("memberModelMap", &records.end());
-    if knobs.extra_members {
+    if options.extra_members {
         answer = answer.text("somethingNew", "of a later release");
     }
     answer.end()
 }
 
-fn map_key(person: &Person, seat: &Seat, index: usize, knobs: &Knobs) -> String {
+fn map_key(person: &Person, participation: &Participation, index: usize, options: &AnswerOptions) -> String {
     let numbered = |name: &str| if index == 0 { name.to_owned() } else { format!("{name}{index}") };
-    match knobs.map_key {
-        MapKey::ConferenceId => seat.conference_id.clone(),
+    match options.map_key {
+        MapKey::ConferenceId => participation.conference_id.clone(),
         MapKey::Key => numbered("key"),
         MapKey::UnionId => numbered(&person.union_id),
         MapKey::Random => {
-            format!("{:016x}", spread(&[person.union_id.as_bytes(), seat.conference_id.as_bytes()]))
+            format!(
+                "{:016x}",
+                stable_hash(&[person.union_id.as_bytes(), participation.conference_id.as_bytes()])
+            )
         }
     }
 }
 
-/// In whose answer a record stands.
+/// The answer that a record is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Among {
-    /// The list of somebody's meetings.
+    /// The list of a user's meetings.
     Meetings,
-    /// The members of a meeting: no `deviceType`, and `outerOrgMember` only where it is true.
+    /// The members of a meeting: no `deviceType`, and `outerOrgMember` only if it is true.
     Members,
 }
 
 /// One member record.
-pub(super) fn record(person: &Person, seat: &Seat, among: Among, now: Timestamp, knobs: &Knobs) -> String {
-    let joined = match knobs.rejoin_time {
-        RejoinTime::New => seat.joined,
-        RejoinTime::Kept => seat.first_joined,
+pub(super) fn record(
+    person: &Person,
+    participation: &Participation,
+    among: Among,
+    now: Timestamp,
+    options: &AnswerOptions,
+) -> String {
+    let joined = match options.rejoin_time {
+        RejoinTime::New => participation.joined,
+        RejoinTime::Kept => participation.first_joined,
     };
     let mut record = Object::new()
         .text("unionId", &person.union_id)
-        .text("conferenceId", &seat.conference_id)
+        .text("conferenceId", &participation.conference_id)
         .text("userNick", &person.nick);
     if let Some(joined) = joined {
-        record = number(record, "joinTime", joined.as_ms(), knobs);
+        record = number(record, "joinTime", joined.as_ms(), options);
     }
-    record = leave_time(record, seat, knobs);
-    record = duration(record, seat, joined, now, knobs);
-    record = match knobs.attend_status {
-        AttendStatus::On => number(record, "attendStatus", seat.status, knobs),
-        AttendStatus::Zero => number(record, "attendStatus", 0, knobs),
-        AttendStatus::NinetyNine => number(record, "attendStatus", 99, knobs),
+    record = leave_time(record, participation, options);
+    record = duration(record, participation, joined, now, options);
+    record = match options.attend_status {
+        AttendStatus::On => number(record, "attendStatus", participation.status, options),
+        AttendStatus::Zero => number(record, "attendStatus", 0, options),
+        AttendStatus::NinetyNine => number(record, "attendStatus", 99, options),
         AttendStatus::Off => record,
     };
-    record = boolean(record, "host", seat.role == Role::Host, knobs);
-    record = boolean(record, "coHost", seat.role == Role::CoHost, knobs);
+    record = boolean(record, "host", participation.role == Role::Host, options);
+    record = boolean(record, "coHost", participation.role == Role::CoHost, options);
     if among == Among::Meetings || person.external {
-        record = boolean(record, "outerOrgMember", person.external, knobs);
+        record = boolean(record, "outerOrgMember", person.external, options);
     }
-    record = boolean(record, "pstnJoin", person.by_phone, knobs);
+    record = boolean(record, "pstnJoin", person.by_phone, options);
     if among == Among::Meetings
-        && let Some(device) = device(seat, now, knobs)
+        && let Some(device) = device(participation, now, options)
     {
         record = record.text("deviceType", &device);
     }
-    if knobs.extra_members {
+    if options.extra_members {
         record = record.raw("participantId", "\"p-1\"");
     }
     record.end()
 }
 
-fn leave_time(record: Object, seat: &Seat, knobs: &Knobs) -> Object {
-    if let Some(left) = seat.left {
-        return number(record, "leaveTime", left.as_ms(), knobs);
+fn leave_time(record: Object, participation: &Participation, options: &AnswerOptions) -> Object {
+    if let Some(left) = participation.left {
+        return number(record, "leaveTime", left.as_ms(), options);
     }
-    match knobs.leave_time {
+    match options.leave_time {
         LeaveTime::Absent => record,
         LeaveTime::Null => record.raw("leaveTime", "null"),
-        LeaveTime::Zero => number(record, "leaveTime", 0, knobs),
+        LeaveTime::Zero => number(record, "leaveTime", 0, options),
         LeaveTime::Stale => {
-            // One that is later than `joinTime` although they are inside, as DingTalk's own join sample has it.
-            let moment_after_joining = seat.joined.map(|joined| joined.as_ms() + 1);
-            match seat.previously_left.map(Timestamp::as_ms).or(moment_after_joining) {
-                Some(stale_ms) => number(record, "leaveTime", stale_ms, knobs),
+            // Later than `joinTime` although the person is inside, as in DingTalk's own sample.
+            let moment_after_joining = participation.joined.map(|joined| joined.as_ms() + 1);
+            match participation.previously_left.map(Timestamp::as_ms).or(moment_after_joining) {
+                Some(stale_ms) => number(record, "leaveTime", stale_ms, options),
                 None => record,
             }
         }
     }
 }
 
-fn duration(record: Object, seat: &Seat, joined: Option<Timestamp>, now: Timestamp, knobs: &Knobs) -> Object {
-    match (joined, seat.left, knobs.duration) {
-        (Some(joined), Some(left), _) => number(record, "duration", duration_ms(left.since(joined)), knobs),
+fn duration(
+    record: Object,
+    participation: &Participation,
+    joined: Option<Timestamp>,
+    now: Timestamp,
+    options: &AnswerOptions,
+) -> Object {
+    match (joined, participation.left, options.duration) {
+        (Some(joined), Some(left), _) => number(record, "duration", duration_ms(left.since(joined)), options),
         (Some(joined), None, DurationInside::Growing) => {
-            number(record, "duration", duration_ms(now.since(joined)), knobs)
+            number(record, "duration", duration_ms(now.since(joined)), options)
         }
-        (_, _, DurationInside::Zero) => number(record, "duration", 0, knobs),
+        (_, _, DurationInside::Zero) => number(record, "duration", 0, options),
         _ => record,
     }
 }
 
-fn device(seat: &Seat, now: Timestamp, knobs: &Knobs) -> Option<String> {
+fn device(participation: &Participation, now: Timestamp, options: &AnswerOptions) -> Option<String> {
     let minute = usize::try_from(now.as_ms().div_euclid(60_000)).unwrap_or(0);
-    match seat.devices.as_slice() {
+    match participation.devices.as_slice() {
         [] => None,
-        [only] if knobs.device_flips && minute % 2 == 1 => {
+        [only] if options.device_flips && minute % 2 == 1 => {
             Some(if only == "iOS" { "Android" } else { "iOS" }.to_owned())
         }
-        devices if knobs.device_flips => devices.get(minute % devices.len()).cloned(),
+        devices if options.device_flips => devices.get(minute % devices.len()).cloned(),
         [first, ..] => Some(first.clone()),
     }
 }
 
-pub(super) fn number(record: Object, name: &str, value: i64, knobs: &Knobs) -> Object {
-    match knobs.numbers {
+pub(super) fn number(record: Object, name: &str, value: i64, options: &AnswerOptions) -> Object {
+    match options.numbers {
         Numbers::Plain => record.number(name, value),
         Numbers::Strings => record.text(name, &value.to_string()),
         Numbers::Fractions => record.raw(name, &format!("{value}.0")),
     }
 }
 
-pub(super) fn boolean(record: Object, name: &str, value: bool, knobs: &Knobs) -> Object {
-    match knobs.numbers {
+pub(super) fn boolean(record: Object, name: &str, value: bool, options: &AnswerOptions) -> Object {
+    match options.numbers {
         Numbers::Strings => record.text(name, if value { "true" } else { "false" }),
         Numbers::Plain | Numbers::Fractions => record.raw(name, if value { "true" } else { "false" }),
     }
@@ -190,15 +218,15 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::facts::Meeting;
-    use super::super::knobs::Lag;
-    use super::super::script::{Act, Happening, Step};
+    use super::super::options::Lag;
+    use super::super::script::{Act, Step, StepKind};
+    use super::super::types::Meeting;
     use super::*;
 
     const START_MS: i64 = 1_700_000_000_000;
     const ID: &str = "654058f2411fe90147e68780";
 
-    /// Ann is called (5 s), joins (10 s), leaves (20 s), comes back (30 s), is removed (40 s).
+    /// Ann is called (5 s), joins (10 s), leaves (20 s), rejoins (30 s), is removed (40 s).
     fn world() -> World {
         let ann = Person {
             union_id: "u-ann".into(),
@@ -209,7 +237,7 @@ mod tests {
         };
         let meeting = Meeting { name: "m".into(), conference_id: Some(ID.into()), foreign: false };
         let step =
-            |second: i64, act| Step { at_ms: second * 1000, meeting: 0, what: Happening::Does(0, act) };
+            |second: i64, act| Step { at_ms: second * 1000, meeting: 0, what: StepKind::Person(0, act) };
         let steps = [
             step(5, Act::Call),
             step(10, Act::Join(None)),
@@ -220,56 +248,56 @@ mod tests {
         World::new(vec![ann], vec![meeting], &steps, Timestamp::from_ms(START_MS), None).unwrap()
     }
 
-    fn told(second: i64, knobs: &Knobs) -> Value {
+    fn answer_at(second: i64, options: &AnswerOptions) -> Value {
         let now = Timestamp::from_ms(START_MS + second * 1000);
-        serde_json::from_str(&answer(&world(), "u-ann", now, knobs).unwrap()).unwrap()
+        serde_json::from_str(&answer(&world(), "u-ann", now, options).unwrap()).unwrap()
     }
 
-    /// The one record at that second.
-    fn record_at(second: i64, knobs: &Knobs) -> Value {
-        told(second, knobs)["memberModelMap"].as_object().unwrap().values().next().unwrap().clone()
+    /// The only record at that second.
+    fn record_at(second: i64, options: &AnswerOptions) -> Value {
+        answer_at(second, options)["memberModelMap"].as_object().unwrap().values().next().unwrap().clone()
     }
 
-    fn with(turn: impl FnOnce(&mut Knobs)) -> Knobs {
-        let mut knobs = Knobs::default();
-        turn(&mut knobs);
-        knobs
+    fn with(turn: impl FnOnce(&mut AnswerOptions)) -> AnswerOptions {
+        let mut options = AnswerOptions::default();
+        turn(&mut options);
+        options
     }
 
     #[test]
-    fn by_default_it_tells_the_plain_truth() {
+    fn by_default_answers_show_the_plain_truth() {
         assert_eq!(
-            told(15, &Knobs::default()),
+            answer_at(15, &AnswerOptions::default()),
             json!({"onGoingConfIdList": [ID], "memberModelMap": {ID: {
                 "unionId": "u-ann", "conferenceId": ID, "userNick": "Ann \"A\" 安", "joinTime": START_MS + 10_000,
                 "attendStatus": 3, "host": true, "coHost": false, "outerOrgMember": false, "pstnJoin": false,
                 "deviceType": "Win"}}})
         );
-        let left = record_at(25, &Knobs::default());
+        let left = record_at(25, &AnswerOptions::default());
         assert_eq!(left["attendStatus"], 6);
         assert_eq!((&left["leaveTime"], &left["duration"]), (&json!(START_MS + 20_000), &json!(10_000)));
-        assert_eq!(record_at(45, &Knobs::default())["attendStatus"], 5);
-        let called = record_at(7, &Knobs::default());
+        assert_eq!(record_at(45, &AnswerOptions::default())["attendStatus"], 5);
+        let called = record_at(7, &AnswerOptions::default());
         assert_eq!((&called["attendStatus"], &called["joinTime"]), (&json!(2), &Value::Null));
     }
 
     #[test]
-    fn nobody_knows_a_stranger() {
-        assert_eq!(answer(&world(), "u-bob", Timestamp::from_ms(START_MS), &Knobs::default()), None);
+    fn an_unknown_union_id_has_no_answer() {
+        assert_eq!(answer(&world(), "u-bob", Timestamp::from_ms(START_MS), &AnswerOptions::default()), None);
     }
 
     #[test]
     fn no_meeting_has_three_forms() {
-        let form = |no_meeting| told(0, &with(|k| k.no_meeting = no_meeting));
-        assert_eq!(form(NoMeeting::Lists), json!({"onGoingConfIdList": [], "memberModelMap": {}}));
-        assert_eq!(form(NoMeeting::Empty), json!({}));
-        assert_eq!(form(NoMeeting::Nulls), json!({"onGoingConfIdList": null, "memberModelMap": null}));
+        let answer_for = |no_meeting| answer_at(0, &with(|k| k.no_meeting = no_meeting));
+        assert_eq!(answer_for(NoMeeting::Lists), json!({"onGoingConfIdList": [], "memberModelMap": {}}));
+        assert_eq!(answer_for(NoMeeting::Empty), json!({}));
+        assert_eq!(answer_for(NoMeeting::Nulls), json!({"onGoingConfIdList": null, "memberModelMap": null}));
     }
 
     #[test]
-    fn the_map_key_is_what_the_knob_says() {
+    fn the_map_key_follows_its_option() {
         let key = |map_key| {
-            let answer = told(15, &with(|k| k.map_key = map_key));
+            let answer = answer_at(15, &with(|k| k.map_key = map_key));
             answer["memberModelMap"].as_object().unwrap().keys().next().unwrap().clone()
         };
         assert_eq!(key(MapKey::Key), "key");
@@ -308,7 +336,7 @@ mod tests {
     #[test]
     fn leavers_are_kept_or_dropped() {
         let dropped = with(|k| k.leavers = Leavers::Dropped);
-        assert_eq!(told(25, &dropped), json!({"onGoingConfIdList": [], "memberModelMap": {}}));
+        assert_eq!(answer_at(25, &dropped), json!({"onGoingConfIdList": [], "memberModelMap": {}}));
         assert_eq!(record_at(15, &dropped)["attendStatus"], 3);
     }
 
@@ -329,19 +357,19 @@ mod tests {
 
     #[test]
     fn ids_and_records_can_lack_each_other() {
-        let missing = told(15, &with(|k| k.records = Records::Missing));
+        let missing = answer_at(15, &with(|k| k.records = Records::Missing));
         assert_eq!(missing, json!({"onGoingConfIdList": [ID], "memberModelMap": {}}));
-        let unlisted = told(15, &with(|k| k.records = Records::Unlisted));
+        let unlisted = answer_at(15, &with(|k| k.records = Records::Unlisted));
         assert_eq!(unlisted["onGoingConfIdList"], json!([]));
         assert_eq!(unlisted["memberModelMap"][ID]["attendStatus"], 3);
     }
 
     #[test]
-    fn lag_tells_an_older_truth() {
+    fn lag_shows_an_older_truth() {
         let lag = Lag(Duration::from_secs(6));
         assert_eq!(record_at(15, &with(|k| k.lag = lag))["attendStatus"], 2);
         assert_eq!(record_at(16, &with(|k| k.lag = lag))["attendStatus"], 3);
-        // A lag that varies never tells the future, and no older truth than the whole lag.
+        // A varying lag never shows the future, and no truth older than the whole lag.
         let varies = with(|k| {
             k.lag = lag;
             k.lag_varies = true;
@@ -360,7 +388,7 @@ mod tests {
             let read: Value = serde_json::from_str(&text).unwrap();
             read["memberModelMap"][ID]["deviceType"].clone()
         };
-        // The last record stands for ever, so any two minutes in a row will do.
+        // The last record stays for ever, so any two consecutive minutes will do.
         assert_ne!(device(120_000), device(180_000));
     }
 }

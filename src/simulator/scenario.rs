@@ -1,11 +1,11 @@
-//! A scenario: people, meetings and a script from a TOML file, with the knobs, limits, apps and faults that go with it.
+//! A scenario: people, meetings and a script, with options, limits, apps and faults, from a TOML file.
 //!
-//! Guards: a scenario that exists can be played; everything wrong with a file is said at once, each with its line.
-//! Deliberately not here: how the file is read (`reader`), what the script makes true (`world`).
+//! Guards: every existing scenario can be played. All problems of a file are reported at once, each with its line. Not here:
+//! reading the file (`reader`), what the script makes true (`world`).
 //!
 //! ```toml
-//! starts = "08:55"                 # what the clock on the wall shows when it starts
-//! repeat = "9h"                    # without it, it is played once
+//! starts = "08:55"                 # the time of day at the start
+//! repeat = "9h"                    # without it the script is played once
 //! [people]
 //! ann = { union_id = "u-1", nick = "Ann", device = "Mac" }
 //! [meetings]
@@ -23,38 +23,28 @@ use std::time::Duration;
 use chrono::{NaiveTime, TimeZone as _};
 use serde::Deserialize;
 
-use super::facts::{Meeting, Person};
+use super::counters::Limits;
 use super::faults::Fault;
-use super::knobs::Knobs;
-use super::ledger::Limits;
-use super::reader::Reader;
-use super::script::{Act, Happening, Step};
+use super::options::AnswerOptions;
+use super::script::{Act, Step, StepKind};
+use super::types::{Meeting, Person};
 use super::world::World;
 use crate::time::{Timestamp, duration_ms};
 
-/// The scenarios that come with the program, by name. The first is the one without a choice.
-const BUILT_IN: [(&str, &str); 5] = [
-    ("working-day", include_str!("../../scenarios/working-day.toml")),
-    ("demo", include_str!("../../scenarios/demo.toml")),
-    ("calls", include_str!("../../scenarios/calls.toml")),
-    ("two-devices", include_str!("../../scenarios/two-devices.toml")),
-    ("chaos", include_str!("../../scenarios/chaos.toml")),
-];
-
-/// Everything a simulator needs to know.
+/// Everything that a simulator needs.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// One line about it.
+    /// A one-line description.
     pub title: String,
-    /// How the truth is told.
-    pub knobs: Knobs,
-    /// What an app may do.
+    /// How answers represent the truth.
+    pub options: AnswerOptions,
+    /// The limits of each app.
     pub limits: Limits,
-    /// The apps that exist; none = any key and secret will do.
+    /// The known apps; if empty, any key and secret are accepted.
     pub apps: Vec<App>,
-    /// What goes wrong.
+    /// The faults.
     pub faults: Vec<Fault>,
-    /// When it began, if not when the simulator starts: to go on with the same world after a restart.
+    /// When the scenario began, if not with the simulator. It continues the same world after a restart.
     pub began: Option<Timestamp>,
     pub(super) people: Vec<Person>,
     pub(super) meetings: Vec<Meeting>,
@@ -63,22 +53,22 @@ pub struct Scenario {
     pub(super) midnight_in: Option<chrono_tz::Tz>,
 }
 
-/// An app that may ask.
+/// An app that may make calls.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct App {
     /// `appKey`, `suiteKey` or `client_id`.
     pub key: String,
-    /// What goes with it. A made-up one: it is no secret.
+    /// The secret for the key; made up, so not confidential.
     pub secret: String,
-    /// The only organisation it is for; none = any.
+    /// The only organisation of the app; `None` means any.
     pub corp_id: Option<String>,
-    /// The only suite ticket that is good; none = any.
+    /// The only valid suite ticket; `None` means any.
     pub suite_ticket: Option<String>,
     /// Whether it may read meetings.
     #[serde(default = "yes")]
     pub may_read_meetings: bool,
-    /// Whether it may come from where it comes from.
+    /// Whether its IP address is allowed.
     #[serde(default = "yes")]
     pub address_allowed: bool,
 }
@@ -87,10 +77,10 @@ fn yes() -> bool {
     true
 }
 
-/// Everything that is wrong with a scenario.
+/// All problems of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScenarioError {
-    /// The file, as the caller calls it.
+    /// The file's name, as the caller gave it.
     pub file: String,
     /// Each problem with its line, counted from 1.
     pub problems: Vec<(usize, String)>,
@@ -108,35 +98,19 @@ impl fmt::Display for ScenarioError {
 
 impl std::error::Error for ScenarioError {}
 
-/// What a crowd does.
+/// What all people of a crowd do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crowd {
-    /// Nobody is in a meeting.
+    /// No one is in a meeting.
     Idle,
-    /// Everybody is, in meetings of ten, all the time.
+    /// All are in meetings of ten, all the time.
     Inside,
-    /// Everybody joins and leaves once in each period, spread evenly over it.
+    /// Each joins and leaves once per period, spread evenly over it.
     Toggling(Duration),
 }
 
 impl Scenario {
-    /// Reads one. `file` is what errors call it.
-    pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
-        Reader::new(text, file).scenario()
-    }
-
-    /// One of those that come with the program.
-    pub fn built_in(name: &str) -> Option<Result<Self, ScenarioError>> {
-        let (name, text) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name)?;
-        Some(Self::parse(text, &format!("scenarios/{name}.toml")))
-    }
-
-    /// The names that [`Scenario::built_in`] knows.
-    pub fn built_in_names() -> impl Iterator<Item = &'static str> {
-        BUILT_IN.iter().map(|(name, _)| *name)
-    }
-
-    /// Many people who do the same, for measurements; see [`Scenario::crowd_member`]. No limits are set.
+    /// Many people who do the same, for measurements; see [`Scenario::crowd_member`]. No limits apply.
     pub fn crowd(people: usize, crowd: Crowd) -> Self {
         const TABLE: usize = 10;
         let member = |index| Person {
@@ -156,7 +130,7 @@ impl Scenario {
         for index in 0..people {
             let share = i64::try_from(index).unwrap_or(0) * half_ms / i64::try_from(people).unwrap_or(1);
             let mut step = |at_ms, act| {
-                steps.push(Step { at_ms, meeting: index / TABLE, what: Happening::Does(index, act) });
+                steps.push(Step { at_ms, meeting: index / TABLE, what: StepKind::Person(index, act) });
             };
             if crowd != Crowd::Idle {
                 step(share, Act::Join(None));
@@ -167,7 +141,7 @@ impl Scenario {
         }
         Self {
             title: format!("{people} people"),
-            knobs: Knobs::default(),
+            options: AnswerOptions::default(),
             limits: Limits { per_second: 0, ..Limits::default() },
             apps: Vec::new(),
             faults: Vec::new(),
@@ -180,30 +154,30 @@ impl Scenario {
         }
     }
 
-    /// The unionId of somebody in a crowd.
+    /// The unionId of a person in a crowd.
     pub fn crowd_member(index: usize) -> String {
         format!("crowd{index:07}iEiE")
     }
 
-    /// Everybody in it.
+    /// All people.
     pub fn people(&self) -> &[Person] {
         &self.people
     }
 
-    /// How long a round is; none = it is played once.
+    /// The length of a round; `None` if the script is played once.
     pub fn period(&self) -> Option<Duration> {
         self.period
     }
 
-    /// Its world when it starts `now`, unless it `began` before; one bound to the time of day started at the last
-    /// midnight.
+    /// The world when the simulator starts `now`. If the scenario `began` earlier, the world did too; if it is bound to the time
+    /// of day, the world started at the last midnight.
     pub fn world(&self, now: Timestamp) -> Result<World, ScenarioError> {
         let starts = self.midnight_in.map_or(now, |zone| last_midnight(now, zone));
         let origin = self.began.unwrap_or(starts);
         World::new(self.people.clone(), self.meetings.clone(), &self.steps, origin, self.period).map_err(
-            |impossible| ScenarioError {
+            |invalid| ScenarioError {
                 file: self.title.clone(),
-                problems: impossible.into_iter().map(|i| (i.step, i.why)).collect(),
+                problems: invalid.into_iter().map(|i| (i.step, i.why)).collect(),
             },
         )
     }
@@ -244,11 +218,11 @@ mod tests {
 
     #[test]
     fn the_demo_has_three_joins_and_a_leave_in_its_first_ten_minutes_and_ends_with_people_inside() {
-        use super::super::facts::Change;
+        use super::super::types::Change;
         let start = Timestamp::from_ms(1_700_000_000_000);
         let minute = |minutes| start.plus(Duration::from_mins(minutes));
         let world = Scenario::built_in("demo").unwrap().unwrap().world(start).unwrap();
-        // Two minutes are left for somebody to look.
+        // The remaining two minutes are for the reader of the demo.
         let early = world.changes(minute(0).minus(Duration::from_secs(1)), minute(8));
         assert!(early.iter().filter(|c| c.change == Change::Joined).count() >= 3);
         assert!(early.iter().filter(|c| c.change == Change::Left).count() >= 1);
@@ -269,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_does_as_it_is_told() {
+    fn a_crowd_does_the_same() {
         let start = Timestamp::from_ms(0);
         let inside = |crowd, seconds| {
             let world = Scenario::crowd(25, crowd).world(start).unwrap();

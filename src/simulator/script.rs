@@ -1,29 +1,28 @@
-//! The script of a world: its steps, and the playing of them through once.
+//! The steps of a script, and their execution.
 //!
-//! Guards: the script makes sense: nobody leaves who is not inside, nobody is called who is already there; what
-//! cannot happen is refused with the reason and changes nothing. Deliberately not here: what is true at an instant
-//! (`world`).
+//! Guards: a person who is not inside cannot leave, and a person who is inside cannot be called. An invalid step is refused
+//! with the reason and changes nothing. Not here: what is true at an instant (`world`).
 
 use std::collections::BTreeMap;
 
-use super::facts::{CALLING, Change, INSIDE, INVITED, KICKED, LEFT, Meeting, Person, REJECTED, Role};
+use super::types::{CALLING, Change, INSIDE, INVITED, KICKED, LEFT, Meeting, Person, REJECTED, Role};
 
-/// What somebody does, or has done to them.
+/// What a person does, or what is done to the person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Is put on the list of invited people (status 1).
+    /// Is invited (status 1).
     Invite,
     /// Is being called (status 2).
     Call,
-    /// Rejects the call, or does not take it (status 4).
+    /// Rejects the call, or does not answer it (status 4).
     Reject,
-    /// Comes in (status 3). While inside, with another device: that one as well.
+    /// Joins (status 3). A person who is inside joins with an additional device.
     Join(Option<String>),
-    /// Goes (status 6). With a device: only that one, and the person goes with the last.
+    /// Leaves (status 6). With a device, only that device leaves; the last one ends the participation.
     Leave(Option<String>),
     /// Is removed by the host (status 5).
     Kick,
-    /// Becomes the host; who was it becomes an attendee.
+    /// Becomes the host; the previous host becomes an attendee.
     Host,
     /// Becomes a co-host.
     CoHost,
@@ -31,37 +30,37 @@ pub enum Act {
     Attendee,
 }
 
-/// What happens in one step.
+/// The kind of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happening {
+pub enum StepKind {
     /// The person with this index acts.
-    Does(usize, Act),
-    /// The meeting ends for everybody.
-    Ends,
+    Person(usize, Act),
+    /// The meeting ends.
+    End,
 }
 
-/// One line of the script.
+/// A step of the script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// When, in milliseconds after the world's origin (of each round, when it loops).
+    /// Milliseconds after the world's origin, or after the start of each round if the world loops.
     pub at_ms: i64,
     /// The index of the meeting.
     pub meeting: usize,
-    /// What.
-    pub what: Happening,
+    /// What happens.
+    pub what: StepKind,
 }
 
-/// A step that cannot happen.
+/// A step that is not possible.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
-pub struct Impossible {
-    /// Its index in the script as given.
+pub struct InvalidStep {
+    /// Its index in the script.
     pub step: usize,
-    /// Why not.
+    /// The reason.
     pub why: String,
 }
 
-/// One time a meeting takes place, inside one round: (meeting, how manieth time, opened at).
+/// Identifies one run of a meeting within a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Occurrence {
     pub(super) meeting: usize,
@@ -69,17 +68,17 @@ pub(super) struct Occurrence {
     pub(super) opened_ms: i64,
 }
 
-/// One time a meeting took place, to its end if it has one: then with everybody's place as the end left it.
+/// One run of a meeting. If it ended, `entries` holds its participants as the end left them.
 #[derive(Clone, Debug)]
-pub(super) struct Hold {
+pub(super) struct MeetingRun {
     pub(super) occurrence: Occurrence,
     pub(super) ended_ms: Option<i64>,
-    pub(super) places: BTreeMap<usize, Place>,
+    pub(super) entries: BTreeMap<usize, ScriptEntry>,
 }
 
-/// A seat with times relative to the round's origin.
+/// A participation whose times are offsets from the start of the round.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct ScriptEntry {
     pub(super) occurrence: Occurrence,
     pub(super) status: i64,
     pub(super) joined: Option<i64>,
@@ -91,28 +90,28 @@ pub(super) struct Place {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
+pub(super) struct ScriptChange {
     pub(super) at_ms: i64,
     pub(super) person: usize,
     pub(super) occurrence: Occurrence,
     pub(super) change: Change,
 }
 
-/// The script while it is being played through once.
+/// The execution of a script over one round.
 #[derive(Debug)]
-pub(super) struct Play<'a> {
+pub(super) struct Playback<'a> {
     people: &'a [Person],
     meetings: &'a [Meeting],
     times_held: Vec<u32>,
-    /// The meetings that go on, with everybody's place in them.
-    ongoing: BTreeMap<usize, (Occurrence, BTreeMap<usize, Place>)>,
-    pub(super) timelines: Vec<Vec<(i64, Vec<Place>)>>,
-    pub(super) moments: Vec<Moment>,
-    /// The meetings that are over.
-    over: Vec<Hold>,
+    /// The ongoing meetings, with the entries of their participants.
+    ongoing: BTreeMap<usize, (Occurrence, BTreeMap<usize, ScriptEntry>)>,
+    pub(super) timelines: Vec<Vec<(i64, Vec<ScriptEntry>)>>,
+    pub(super) script_changes: Vec<ScriptChange>,
+    /// The runs that have ended.
+    over: Vec<MeetingRun>,
 }
 
-impl<'a> Play<'a> {
+impl<'a> Playback<'a> {
     pub(super) fn new(people: &'a [Person], meetings: &'a [Meeting]) -> Self {
         Self {
             people,
@@ -120,15 +119,15 @@ impl<'a> Play<'a> {
             times_held: vec![0; meetings.len()],
             ongoing: BTreeMap::new(),
             timelines: vec![Vec::new(); people.len()],
-            moments: Vec::new(),
+            script_changes: Vec::new(),
             over: Vec::new(),
         }
     }
 
     pub(super) fn perform(&mut self, step: &Step) -> Result<(), String> {
         let touched = match &step.what {
-            Happening::Ends => self.end(step.meeting, step.at_ms)?,
-            Happening::Does(person, act) => self.act(step.meeting, *person, act, step.at_ms)?,
+            StepKind::End => self.end(step.meeting, step.at_ms)?,
+            StepKind::Person(person, act) => self.act(step.meeting, *person, act, step.at_ms)?,
         };
         for person in touched {
             self.remember(person, step.at_ms);
@@ -137,24 +136,24 @@ impl<'a> Play<'a> {
     }
 
     fn end(&mut self, meeting: usize, at_ms: i64) -> Result<Vec<usize>, String> {
-        let Some((occurrence, mut places)) = self.ongoing.remove(&meeting) else {
-            return Err(format!("{} does not go on", self.meetings[meeting].name));
+        let Some((occurrence, mut entries)) = self.ongoing.remove(&meeting) else {
+            return Err(format!("{} is not ongoing", self.meetings[meeting].name));
         };
-        for (&person, place) in &mut places {
-            if place.status == INSIDE {
-                self.moments.push(Moment { at_ms, person, occurrence, change: Change::Ended });
-                place.status = LEFT;
-                place.left = Some(at_ms);
+        for (&person, entry) in &mut entries {
+            if entry.status == INSIDE {
+                self.script_changes.push(ScriptChange { at_ms, person, occurrence, change: Change::Ended });
+                entry.status = LEFT;
+                entry.left = Some(at_ms);
             }
         }
-        let touched = places.keys().copied().collect();
-        self.over.push(Hold { occurrence, ended_ms: Some(at_ms), places });
+        let touched = entries.keys().copied().collect();
+        self.over.push(MeetingRun { occurrence, ended_ms: Some(at_ms), entries });
         Ok(touched)
     }
 
     fn act(&mut self, meeting: usize, person: usize, act: &Act, at_ms: i64) -> Result<Vec<usize>, String> {
         let (name, who) = (&self.meetings[meeting].name, &self.people[person].nick);
-        let inside = self.place(meeting, person).is_some_and(|place| place.status == INSIDE);
+        let inside = self.entry(meeting, person).is_some_and(|entry| entry.status == INSIDE);
         let needs_inside = matches!(act, Act::Leave(_) | Act::Kick | Act::Host | Act::CoHost | Act::Attendee);
         if needs_inside && !inside {
             return Err(format!("{who} is not in {name} then"));
@@ -165,7 +164,7 @@ impl<'a> Play<'a> {
         match act {
             Act::Invite => self.pend(meeting, person, INVITED, at_ms),
             Act::Call => self.pend(meeting, person, CALLING, at_ms),
-            Act::Reject => match self.place(meeting, person).map(|place| place.status) {
+            Act::Reject => match self.entry(meeting, person).map(|entry| entry.status) {
                 Some(INVITED | CALLING) => self.pend(meeting, person, REJECTED, at_ms),
                 _ => return Err(format!("{who} is not being called to {name} then")),
             },
@@ -179,19 +178,19 @@ impl<'a> Play<'a> {
         Ok(vec![person])
     }
 
-    fn place(&self, meeting: usize, person: usize) -> Option<&Place> {
+    fn entry(&self, meeting: usize, person: usize) -> Option<&ScriptEntry> {
         self.ongoing.get(&meeting)?.1.get(&person)
     }
 
-    /// The person's place in the meeting, which is opened if it does not go on.
-    fn take_place(&mut self, meeting: usize, person: usize, at_ms: i64) -> &mut Place {
+    /// The person's entry in the meeting; opens the meeting if it is not ongoing.
+    fn entry_for(&mut self, meeting: usize, person: usize, at_ms: i64) -> &mut ScriptEntry {
         let held = &mut self.times_held[meeting];
-        let (occurrence, places) = self.ongoing.entry(meeting).or_insert_with(|| {
+        let (occurrence, entries) = self.ongoing.entry(meeting).or_insert_with(|| {
             let occurrence = Occurrence { meeting, ordinal: *held, opened_ms: at_ms };
             *held += 1;
             (occurrence, BTreeMap::new())
         });
-        places.entry(person).or_insert_with(|| Place {
+        entries.entry(person).or_insert_with(|| ScriptEntry {
             occurrence: *occurrence,
             status: INVITED,
             joined: None,
@@ -204,21 +203,22 @@ impl<'a> Play<'a> {
     }
 
     fn pend(&mut self, meeting: usize, person: usize, status: i64, at_ms: i64) {
-        self.take_place(meeting, person, at_ms).status = status;
+        self.entry_for(meeting, person, at_ms).status = status;
     }
 
     fn set_role(&mut self, meeting: usize, person: usize, role: Role) {
-        if let Some(place) = self.ongoing.get_mut(&meeting).and_then(|(_, places)| places.get_mut(&person)) {
-            place.role = role;
+        if let Some(entry) = self.ongoing.get_mut(&meeting).and_then(|(_, entries)| entries.get_mut(&person))
+        {
+            entry.role = role;
         }
     }
 
     fn hand_over(&mut self, meeting: usize, person: usize) -> Vec<usize> {
         let mut touched = vec![person];
-        if let Some((_, places)) = self.ongoing.get_mut(&meeting) {
-            for (&other, place) in places.iter_mut() {
-                if other != person && place.role == Role::Host {
-                    place.role = Role::Attendee;
+        if let Some((_, entries)) = self.ongoing.get_mut(&meeting) {
+            for (&other, entry) in entries.iter_mut() {
+                if other != person && entry.role == Role::Host {
+                    entry.role = Role::Attendee;
                     touched.push(other);
                 }
             }
@@ -235,31 +235,31 @@ impl<'a> Play<'a> {
         at_ms: i64,
     ) -> Result<Vec<usize>, String> {
         let device = device.unwrap_or(&self.people[person].device).to_owned();
-        let first_in = !self.ongoing.get(&meeting).is_some_and(|(_, places)| {
-            places.values().any(|place| place.role == Role::Host || place.status == INSIDE)
+        let first_in = !self.ongoing.get(&meeting).is_some_and(|(_, entries)| {
+            entries.values().any(|entry| entry.role == Role::Host || entry.status == INSIDE)
         });
         let (name, who) = (&self.meetings[meeting].name, &self.people[person].nick);
-        if let Some(place) = self.place(meeting, person)
-            && place.status == INSIDE
-            && place.devices.contains(&device)
+        if let Some(entry) = self.entry(meeting, person)
+            && entry.status == INSIDE
+            && entry.devices.contains(&device)
         {
             return Err(format!("{who} is already in {name} then (with {device})"));
         }
-        let place = self.take_place(meeting, person, at_ms);
-        if place.status == INSIDE {
-            place.devices.push(device);
+        let entry = self.entry_for(meeting, person, at_ms);
+        if entry.status == INSIDE {
+            entry.devices.push(device);
             return Ok(vec![person]);
         }
-        place.status = INSIDE;
-        place.previously_left = place.left.take();
-        place.joined = Some(at_ms);
-        place.first_joined.get_or_insert(at_ms);
-        place.devices = vec![device];
+        entry.status = INSIDE;
+        entry.previously_left = entry.left.take();
+        entry.joined = Some(at_ms);
+        entry.first_joined.get_or_insert(at_ms);
+        entry.devices = vec![device];
         if first_in {
-            place.role = Role::Host;
+            entry.role = Role::Host;
         }
-        let occurrence = place.occurrence;
-        self.moments.push(Moment { at_ms, person, occurrence, change: Change::Joined });
+        let occurrence = entry.occurrence;
+        self.script_changes.push(ScriptChange { at_ms, person, occurrence, change: Change::Joined });
         Ok(vec![person])
     }
 
@@ -273,10 +273,10 @@ impl<'a> Play<'a> {
         if let Some(device) = device {
             let (name, who) = (&self.meetings[meeting].name, &self.people[person].nick);
             let not_there = format!("{who} is not in {name} with {device} then");
-            let place = self.take_place(meeting, person, at_ms);
-            let index = place.devices.iter().position(|d| d == device).ok_or(not_there)?;
-            if place.devices.len() > 1 {
-                place.devices.remove(index);
+            let entry = self.entry_for(meeting, person, at_ms);
+            let index = entry.devices.iter().position(|d| d == device).ok_or(not_there)?;
+            if entry.devices.len() > 1 {
+                entry.devices.remove(index);
                 return Ok(vec![person]);
             }
         }
@@ -285,44 +285,44 @@ impl<'a> Play<'a> {
     }
 
     fn go(&mut self, meeting: usize, person: usize, change: Change, at_ms: i64) {
-        let place = self.take_place(meeting, person, at_ms);
-        place.status = if change == Change::Kicked { KICKED } else { LEFT };
-        place.left = Some(at_ms);
-        // A role is not kept outside; whoever comes back is an attendee until somebody says otherwise.
-        place.role = Role::Attendee;
-        place.devices.truncate(1);
-        let occurrence = place.occurrence;
-        self.moments.push(Moment { at_ms, person, occurrence, change });
+        let entry = self.entry_for(meeting, person, at_ms);
+        entry.status = if change == Change::Kicked { KICKED } else { LEFT };
+        entry.left = Some(at_ms);
+        // A role ends with leaving: after a rejoin the person is an attendee until a step changes it.
+        entry.role = Role::Attendee;
+        entry.devices.truncate(1);
+        let occurrence = entry.occurrence;
+        self.script_changes.push(ScriptChange { at_ms, person, occurrence, change });
     }
 
-    /// What holds for this person from now on.
+    /// Adds the person's present entries to the timeline.
     fn remember(&mut self, person: usize, at_ms: i64) {
-        let places: Vec<Place> =
-            self.ongoing.values().filter_map(|(_, places)| places.get(&person).cloned()).collect();
+        let entries: Vec<ScriptEntry> =
+            self.ongoing.values().filter_map(|(_, entries)| entries.get(&person).cloned()).collect();
         let timeline = &mut self.timelines[person];
         if timeline.last().is_some_and(|(from_ms, _)| *from_ms == at_ms) {
             timeline.pop();
         }
-        timeline.push((at_ms, places));
+        timeline.push((at_ms, entries));
     }
 
-    /// Every time a meeting took place, those included that go on at the end of the script.
-    pub(super) fn holds(&mut self) -> Vec<Hold> {
-        let mut holds = std::mem::take(&mut self.over);
-        holds.extend(self.ongoing.values().map(|(occurrence, _)| Hold {
+    /// All runs of meetings, including those that are ongoing at the end of the script.
+    pub(super) fn runs(&mut self) -> Vec<MeetingRun> {
+        let mut runs = std::mem::take(&mut self.over);
+        runs.extend(self.ongoing.values().map(|(occurrence, _)| MeetingRun {
             occurrence: *occurrence,
             ended_ms: None,
-            places: BTreeMap::new(),
+            entries: BTreeMap::new(),
         }));
-        holds.sort_by_key(|hold| (hold.occurrence.opened_ms, hold.occurrence.meeting));
-        holds
+        runs.sort_by_key(|run| (run.occurrence.opened_ms, run.occurrence.meeting));
+        runs
     }
 
-    /// A round's end is the end of every meeting in it.
+    /// Ends every meeting at the end of a round.
     pub(super) fn close_round(&mut self, period_ms: i64) {
         let open: Vec<usize> = self.ongoing.keys().copied().collect();
         for meeting in open {
-            // It goes on, so it can end; who was in it needs no timeline past the round.
+            // The meeting is ongoing, so it can end. No timeline continues past the round.
             let _ = self.end(meeting, period_ms);
         }
     }

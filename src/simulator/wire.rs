@@ -1,7 +1,7 @@
-//! A listener whose connections can be cut, dripped and dropped in the middle of an answer.
+//! A listener that can cut, delay or drop the answer on a connection.
 //!
-//! Guards: what a fault does to a connection is done below HTTP, where a real network does it; every other
-//! connection is a plain TCP stream. Deliberately not here: which request gets which fate.
+//! Guards: faults of a connection happen below HTTP, as in a real network. Without a fault a connection is a plain TCP
+//! stream. Not here: which request gets which fault (`faults`).
 
 use std::future::Future;
 use std::io;
@@ -19,42 +19,42 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::clock::{SharedClock, Sleep};
 
-/// What becomes of the bytes of the answer that is being written.
+/// What happens to the bytes of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// They go out.
+pub(super) enum ResponseFault {
+    /// They are sent.
     #[default]
     Plain,
-    /// The head and so many bytes of the body go out, then the connection ends.
+    /// The head and this many bytes of the body are sent, then the connection closes.
     Cut { body_bytes: usize },
-    /// A few bytes go out, then a pause, and so on.
+    /// They are sent a few at a time, with pauses.
     Drip { pause: Duration },
-    /// Nothing goes out: the connection ends.
+    /// Nothing is sent: the connection closes.
     Drop,
 }
 
-/// The handle on one connection that its requests carry.
+/// Sets the fault of one connection; each request carries it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Switch(Arc<Mutex<Fate>>);
+pub(super) struct FaultHandle(Arc<Mutex<ResponseFault>>);
 
-impl Switch {
-    /// What becomes of the next answer.
-    pub(super) fn set(&self, fate: Fate) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fate;
+impl FaultHandle {
+    /// Sets the fault of the next answer.
+    pub(super) fn set(&self, fault: ResponseFault) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    fn get(&self) -> Fate {
+    fn get(&self) -> ResponseFault {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Connected<IncomingStream<'_, Listener>> for Switch {
+impl Connected<IncomingStream<'_, Listener>> for FaultHandle {
     fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        stream.io().switch.clone()
+        stream.io().fault.clone()
     }
 }
 
-/// Accepts the connections.
+/// Accepts connections.
 #[derive(Debug)]
 pub(super) struct Listener {
     tcp: TcpListener,
@@ -77,18 +77,18 @@ impl Listener {
 }
 
 impl axum::serve::Listener for Listener {
-    type Io = Line;
+    type Io = Connection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Line, SocketAddr) {
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
             match self.tcp.accept().await {
                 Ok((stream, address)) => {
-                    // Only a matter of speed, and answers are whole in one write anyhow.
+                    // It only affects speed, and an answer is one write anyway.
                     let _ = stream.set_nodelay(true);
-                    return (Line::new(stream, self.clock.clone(), &self.stop), address);
+                    return (Connection::new(stream, self.clock.clone(), &self.stop), address);
                 }
-                // The peer went away, or files have run out: the next one may do better.
+                // The peer is gone, or no file descriptor is free; the next attempt may succeed.
                 Err(_) => tokio::task::yield_now().await,
             }
         }
@@ -100,18 +100,18 @@ impl axum::serve::Listener for Listener {
 }
 
 /// One connection.
-pub(super) struct Line {
+pub(super) struct Connection {
     stream: TcpStream,
-    switch: Switch,
+    fault: FaultHandle,
     clock: SharedClock,
     pause: Option<Sleep>,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl Line {
+impl Connection {
     fn new(stream: TcpStream, clock: SharedClock, stop: &CancellationToken) -> Self {
         let stopped = Box::pin(stop.clone().cancelled_owned());
-        Self { stream, switch: Switch::default(), clock, pause: None, stopped }
+        Self { stream, fault: FaultHandle::default(), clock, pause: None, stopped }
     }
 
     fn write_cut(
@@ -120,16 +120,16 @@ impl Line {
         bytes: &[u8],
         body_bytes: usize,
     ) -> Poll<io::Result<usize>> {
-        // The server writes an answer's whole head at once, so its end is in the first bytes or there is none.
+        // The server writes the whole head at once, so the first bytes contain its end.
         let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
         let allowed = bytes.len().min(head + body_bytes);
         if allowed == 0 {
-            self.switch.set(Fate::Drop);
+            self.fault.set(ResponseFault::Drop);
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &bytes[..allowed]))?;
         if written == allowed {
-            self.switch.set(Fate::Drop);
+            self.fault.set(ResponseFault::Drop);
         }
         Poll::Ready(Ok(written))
     }
@@ -143,14 +143,14 @@ impl Line {
             ready!(waiting.as_mut().poll(cx));
             self.pause = None;
         }
-        let few = &bytes[..bytes.len().min(DROPS_OF)];
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, few))?;
+        let part = &bytes[..bytes.len().min(DROPS_OF)];
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, part))?;
         self.pause = Some(self.clock.sleep_until(self.clock.now().plus(pause)));
         Poll::Ready(Ok(written))
     }
 }
 
-impl AsyncRead for Line {
+impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -160,13 +160,13 @@ impl AsyncRead for Line {
     }
 }
 
-impl AsyncWrite for Line {
+impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.switch.get() {
-            Fate::Plain => Pin::new(&mut self.stream).poll_write(cx, bytes),
-            Fate::Cut { body_bytes } => self.write_cut(cx, bytes, body_bytes),
-            Fate::Drip { pause } => self.write_drip(cx, bytes, pause),
-            Fate::Drop => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        match self.fault.get() {
+            ResponseFault::Plain => Pin::new(&mut self.stream).poll_write(cx, bytes),
+            ResponseFault::Cut { body_bytes } => self.write_cut(cx, bytes, body_bytes),
+            ResponseFault::Drip { pause } => self.write_drip(cx, bytes, pause),
+            ResponseFault::Drop => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
         }
     }
 

@@ -1,19 +1,19 @@
-//! People, meetings and a script: who is where at any instant, worked out once and then only looked up.
+//! The world of a scenario: computes once, from people, meetings and script, who is where at each instant.
 //!
-//! Guards: it is pure (the instant is an argument, nothing is random); joins and leaves of one person in one
-//! meeting alternate. Deliberately not here: what a step does (`script`), the words for what is true (`facts`), how it
-//! is told (`knobs`, `record`), files (`scenario`).
+//! Guards: it is pure: the instant is an argument and nothing is random. Joins and leaves of one person in one meeting
+//! alternate. Not here: the effect of a step (`script`), the shared types (`types`), the form of answers (`options`,
+//! `record`), files (`scenario`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::facts::{Meeting, Person, Seat, TrueChange};
-use super::script::{Hold, Impossible, Moment, Occurrence, Place, Play, Step};
-use super::spread;
+use super::hash::stable_hash;
+use super::script::{InvalidStep, MeetingRun, Occurrence, Playback, ScriptChange, ScriptEntry, Step};
+use super::types::{Meeting, Participation, Person, TrueChange};
 use crate::time::{Timestamp, duration_ms};
 
-/// The whole of it. Cheap to ask, never changes.
+/// A computed world. Queries are cheap, and it never changes.
 #[derive(Clone, Debug)]
 pub struct World {
     origin: Timestamp,
@@ -21,28 +21,28 @@ pub struct World {
     people: Vec<Person>,
     meetings: Vec<Meeting>,
     by_union_id: HashMap<String, usize>,
-    /// For each person, from which instant on they have which seats; ascending.
-    timelines: Vec<Vec<(i64, Vec<Place>)>>,
-    moments: Vec<Moment>,
-    /// Each time a meeting takes place within a round, in order of opening.
-    pub(super) holds: Vec<Hold>,
+    /// For each person: the participations from each offset on, ascending.
+    timelines: Vec<Vec<(i64, Vec<ScriptEntry>)>>,
+    script_changes: Vec<ScriptChange>,
+    /// The runs of all meetings within a round, in order of opening.
+    pub(super) runs: Vec<MeetingRun>,
 }
 
 impl World {
-    /// A world whose script starts at `origin` and, with a `period`, starts anew after each one. Every step that
-    /// cannot happen is named. Steps at the same instant happen in the order given.
+    /// A world whose script starts at `origin` and, with a `period`, repeats after it. Steps at the same instant happen in the
+    /// order given. The error lists every invalid step.
     pub fn new(
         people: Vec<Person>,
         meetings: Vec<Meeting>,
         steps: &[Step],
         origin: Timestamp,
         period: Option<Duration>,
-    ) -> Result<Self, Vec<Impossible>> {
+    ) -> Result<Self, Vec<InvalidStep>> {
         let period_ms = period.map(|period| duration_ms(period).max(1));
-        let mut play = Play::new(&people, &meetings);
+        let mut play = Playback::new(&people, &meetings);
         let mut order: Vec<usize> = (0..steps.len()).collect();
         order.sort_by_key(|&index| steps[index].at_ms);
-        let mut impossible = Vec::new();
+        let mut invalid = Vec::new();
         for index in order {
             let step = &steps[index];
             let possible = match period_ms {
@@ -53,24 +53,24 @@ impl World {
                 _ => play.perform(step),
             };
             if let Err(why) = possible {
-                impossible.push(Impossible { step: index, why });
+                invalid.push(InvalidStep { step: index, why });
             }
         }
-        if !impossible.is_empty() {
-            impossible.sort_by_key(|i| i.step);
-            return Err(impossible);
+        if !invalid.is_empty() {
+            invalid.sort_by_key(|i| i.step);
+            return Err(invalid);
         }
         if let Some(period_ms) = period_ms {
             play.close_round(period_ms);
         }
-        let holds = play.holds();
-        let Play { timelines, moments, .. } = play;
+        let runs = play.runs();
+        let Playback { timelines, script_changes, .. } = play;
         let by_union_id =
             people.iter().enumerate().map(|(index, person)| (person.union_id.clone(), index)).collect();
-        Ok(Self { origin, period_ms, people, meetings, by_union_id, timelines, moments, holds })
+        Ok(Self { origin, period_ms, people, meetings, by_union_id, timelines, script_changes, runs })
     }
 
-    /// Everybody, in the order given.
+    /// All people, in the order given.
     pub fn people(&self) -> &[Person] {
         &self.people
     }
@@ -85,34 +85,37 @@ impl World {
         self.origin
     }
 
-    /// How long after the start of its round `t` is, in milliseconds; negative before the origin.
+    /// The offset of `t` from the start of its round, in milliseconds; negative before the origin.
     pub fn offset_ms(&self, t: Timestamp) -> i64 {
         self.round_at(t).1
     }
 
-    /// The person with this unionId and every seat they have at `t`: one for each meeting that goes on and that they
-    /// were invited to, are in or have left. `None`: nobody has this unionId.
-    pub fn seats(&self, union_id: &str, t: Timestamp) -> Option<(&Person, Vec<Seat>)> {
+    /// The person with this unionId and all participations at `t`, one for each ongoing meeting that the person was invited to,
+    /// is in or has left. `None` if the unionId is unknown.
+    pub fn participations(&self, union_id: &str, t: Timestamp) -> Option<(&Person, Vec<Participation>)> {
         let person = *self.by_union_id.get(union_id)?;
         let (round, offset_ms) = self.round_at(t);
-        let places = self.places(person, offset_ms);
-        Some((&self.people[person], places.iter().map(|place| self.seat(place, round)).collect()))
+        let entries = self.entries(person, offset_ms);
+        Some((&self.people[person], entries.iter().map(|entry| self.participation(entry, round)).collect()))
     }
 
-    /// Somebody's places so long after the start of a round.
-    pub(super) fn places(&self, person: usize, offset_ms: i64) -> &[Place] {
+    /// The script entries of a person at an offset from the start of a round.
+    pub(super) fn entries(&self, person: usize, offset_ms: i64) -> &[ScriptEntry] {
         let timeline = &self.timelines[person];
         let known = timeline.partition_point(|(from_ms, _)| *from_ms <= offset_ms);
         known.checked_sub(1).map_or(&[][..], |index| &timeline[index].1)
     }
 
-    /// Who is in which meetings at `t`, by unionId; people who are in none are left out.
+    /// The people who are inside at `t`, by unionId, with the conference ids.
     pub fn inside(&self, t: Timestamp) -> BTreeMap<String, Vec<String>> {
         let mut inside = BTreeMap::new();
         for person in &self.people {
-            let Some((_, seats)) = self.seats(&person.union_id, t) else { continue };
-            let conferences: Vec<String> =
-                seats.into_iter().filter(Seat::is_inside).map(|seat| seat.conference_id).collect();
+            let Some((_, participations)) = self.participations(&person.union_id, t) else { continue };
+            let conferences: Vec<String> = participations
+                .into_iter()
+                .filter(Participation::is_inside)
+                .map(|participation| participation.conference_id)
+                .collect();
             if !conferences.is_empty() {
                 inside.insert(person.union_id.clone(), conferences);
             }
@@ -120,21 +123,21 @@ impl World {
         inside
     }
 
-    /// Every join and leave after `after` and until `until`, in order of time.
+    /// All joins and leaves after `after` and until `until`, in order of time.
     pub fn changes(&self, after: Timestamp, until: Timestamp) -> Vec<TrueChange> {
         let first = self.round_at(after).0;
-        // The end of a round belongs to it, and is the same instant as the start of the next one.
+        // The end of a round belongs to it, and is also the start of the next round.
         let first = if self.period_ms.is_some() { (first - 1).max(0) } else { 0 };
         let last = self.round_at(until).0.max(0);
         let mut changes = Vec::new();
         for round in first..=last {
-            changes.extend(self.moments.iter().filter_map(|moment| {
-                let at = self.instant(round, moment.at_ms);
+            changes.extend(self.script_changes.iter().filter_map(|change| {
+                let at = self.instant(round, change.at_ms);
                 (at > after && at <= until).then(|| TrueChange {
                     at,
-                    union_id: self.people[moment.person].union_id.clone(),
-                    conference_id: self.conference_id(moment.occurrence, round),
-                    change: moment.change,
+                    union_id: self.people[change.person].union_id.clone(),
+                    conference_id: self.conference_id(change.occurrence, round),
+                    change: change.change,
                 })
             }));
         }
@@ -153,21 +156,21 @@ impl World {
         Timestamp::from_ms(self.origin.as_ms() + round * self.period_ms.unwrap_or(0) + offset_ms)
     }
 
-    pub(super) fn seat(&self, place: &Place, round: i64) -> Seat {
+    pub(super) fn participation(&self, entry: &ScriptEntry, round: i64) -> Participation {
         let instant = |offset: Option<i64>| offset.map(|ms| self.instant(round, ms));
-        Seat {
-            conference_id: self.conference_id(place.occurrence, round),
-            status: place.status,
-            joined: instant(place.joined),
-            first_joined: instant(place.first_joined),
-            left: instant(place.left),
-            previously_left: instant(place.previously_left),
-            role: place.role,
-            devices: place.devices.clone(),
+        Participation {
+            conference_id: self.conference_id(entry.occurrence, round),
+            status: entry.status,
+            joined: instant(entry.joined),
+            first_joined: instant(entry.first_joined),
+            left: instant(entry.left),
+            previously_left: instant(entry.previously_left),
+            role: entry.role,
+            devices: entry.devices.clone(),
         }
     }
 
-    /// 24 hex digits as the documented ids have: the second of creation, then what looks random.
+    /// 24 hex digits, as documented ids have: the second of creation, then a hash.
     pub(super) fn conference_id(&self, occurrence: Occurrence, round: i64) -> String {
         let meeting = &self.meetings[occurrence.meeting];
         if let (Some(id), 0, 0) = (&meeting.conference_id, occurrence.ordinal, round) {
@@ -175,9 +178,9 @@ impl World {
         }
         let opened = self.instant(round, occurrence.opened_ms).as_ms();
         let noise =
-            spread(&[meeting.name.as_bytes(), &occurrence.ordinal.to_be_bytes(), &opened.to_be_bytes()]);
+            stable_hash(&[meeting.name.as_bytes(), &occurrence.ordinal.to_be_bytes(), &opened.to_be_bytes()]);
         let mut id = String::with_capacity(24);
-        // Writing to a String cannot fail; the id is cut from the low 32 bits of the seconds, as an ObjectId is.
+        // Writing to a String cannot fail. The id starts with the low 32 bits of the seconds, as an ObjectId does.
         let _ = write!(id, "{:08x}{noise:016x}", (opened / 1000) & 0xffff_ffff);
         id
     }
@@ -187,8 +190,8 @@ impl World {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::facts::{Change, Role};
-    use super::super::script::{Act, Happening};
+    use super::super::script::{Act, StepKind};
+    use super::super::types::{Change, Role};
     use super::*;
 
     fn person(union_id: &str) -> Person {
@@ -206,10 +209,10 @@ mod tests {
     }
 
     fn does(at_ms: i64, who: usize, act: Act) -> Step {
-        Step { at_ms, meeting: 0, what: Happening::Does(who, act) }
+        Step { at_ms, meeting: 0, what: StepKind::Person(who, act) }
     }
 
-    fn world(steps: &[Step], period: Option<u64>) -> Result<World, Vec<Impossible>> {
+    fn world(steps: &[Step], period: Option<u64>) -> Result<World, Vec<InvalidStep>> {
         let people = vec![person("a"), person("b"), person("c")];
         let meetings = vec![meeting("one"), meeting("two")];
         World::new(people, meetings, steps, at(0), period.map(Duration::from_millis))
@@ -222,7 +225,7 @@ mod tests {
     }
 
     fn status(world: &World, who: &str, ms: i64) -> Option<i64> {
-        world.seats(who, at(ms)).unwrap().1.first().map(|seat| seat.status)
+        world.participations(who, at(ms)).unwrap().1.first().map(|participation| participation.status)
     }
 
     #[test]
@@ -235,25 +238,25 @@ mod tests {
                 does(40, 0, Act::Leave(None)),
                 does(50, 0, Act::Join(Some("iOS".into()))),
                 does(60, 0, Act::Kick),
-                Step { at_ms: 70, meeting: 0, what: Happening::Ends },
+                Step { at_ms: 70, meeting: 0, what: StepKind::End },
             ],
             None,
         )
         .unwrap();
         let seen: Vec<_> = (0..=7).map(|i| status(&world, "a", i * 10)).collect();
         assert_eq!(seen, [None, Some(1), Some(2), Some(3), Some(6), Some(3), Some(5), None]);
-        let (_, seats) = world.seats("a", at(55)).unwrap();
-        let seat = &seats[0];
-        assert_eq!((seat.joined, seat.first_joined), (Some(at(50)), Some(at(30))));
-        assert_eq!((seat.left, seat.previously_left), (None, Some(at(40))));
-        assert_eq!(seat.devices, ["iOS"]);
-        assert_eq!(seat.conference_id.len(), 24);
+        let (_, participations) = world.participations("a", at(55)).unwrap();
+        let participation = &participations[0];
+        assert_eq!((participation.joined, participation.first_joined), (Some(at(50)), Some(at(30))));
+        assert_eq!((participation.left, participation.previously_left), (None, Some(at(40))));
+        assert_eq!(participation.devices, ["iOS"]);
+        assert_eq!(participation.conference_id.len(), 24);
     }
 
     #[test]
-    fn nobody_has_an_unknown_union_id_and_nothing_is_true_before_the_start() {
+    fn an_unknown_union_id_has_no_person_and_nothing_is_true_before_the_start() {
         let world = world(&[does(0, 0, Act::Join(None))], None).unwrap();
-        assert!(world.seats("nobody", at(0)).is_none());
+        assert!(world.participations("unknown", at(0)).is_none());
         assert_eq!(status(&world, "a", -1), None);
         assert_eq!(status(&world, "a", 0), Some(3));
     }
@@ -262,7 +265,7 @@ mod tests {
     fn the_first_in_is_host_until_it_is_handed_over() {
         let steps = [does(0, 0, Act::Join(None)), does(1, 1, Act::Join(None)), does(2, 1, Act::Host)];
         let world = world(&steps, None).unwrap();
-        let role = |who: &str, ms| world.seats(who, at(ms)).unwrap().1[0].role;
+        let role = |who: &str, ms| world.participations(who, at(ms)).unwrap().1[0].role;
         assert_eq!((role("a", 1), role("b", 1)), (Role::Host, Role::Attendee));
         assert_eq!((role("a", 2), role("b", 2)), (Role::Attendee, Role::Host));
     }
@@ -288,18 +291,25 @@ mod tests {
             does(1, 0, Act::Join(None)),
             does(2, 0, Act::Join(None)),
             does(3, 1, Act::Reject),
-            Step { at_ms: 4, meeting: 1, what: Happening::Ends },
+            Step { at_ms: 4, meeting: 1, what: StepKind::End },
             does(-1, 1, Act::Invite),
         ];
-        let impossible = world(&steps, None).unwrap_err();
-        assert_eq!(impossible.iter().map(|i| i.step).collect::<Vec<_>>(), [0, 2, 3, 4, 5]);
-        assert_eq!(impossible[0].why, "A is not in one then");
+        let invalid = world(&steps, None).unwrap_err();
+        assert_eq!(invalid.iter().map(|i| i.step).collect::<Vec<_>>(), [0, 2, 3, 4, 5]);
+        assert_eq!(invalid[0].why, "A is not in one then");
     }
 
     #[test]
-    fn a_looping_world_starts_anew_with_new_conference_ids() {
+    fn a_looping_world_repeats_with_new_conference_ids() {
         let world = world(&[does(10, 0, Act::Join(None))], Some(100)).unwrap();
-        let id = |ms| world.seats("a", at(ms)).unwrap().1.first().map(|seat| seat.conference_id.clone());
+        let id = |ms| {
+            world
+                .participations("a", at(ms))
+                .unwrap()
+                .1
+                .first()
+                .map(|participation| participation.conference_id.clone())
+        };
         assert_eq!(id(5), None);
         assert!(id(50).is_some());
         assert_eq!(id(105), None);
@@ -310,7 +320,7 @@ mod tests {
         assert_eq!(changes, [(10, both[0]), (100, both[1]), (110, both[0]), (200, both[1])]);
     }
 
-    /// Any script without the steps that cannot happen. They change nothing, so the rest can be played.
+    /// Any script without its invalid steps. Those change nothing, so the remaining steps are valid.
     fn possible_script() -> impl Strategy<Value = (Vec<Step>, Option<u64>)> {
         let act = prop_oneof![
             Just(Act::Invite),
@@ -324,12 +334,12 @@ mod tests {
             Just(Act::Host),
             Just(Act::CoHost),
         ];
-        let what = prop_oneof![8 => (0_usize..3, act).prop_map(|(who, act)| Happening::Does(who, act)), 1 => Just(Happening::Ends)];
+        let what = prop_oneof![8 => (0_usize..3, act).prop_map(|(who, act)| StepKind::Person(who, act)), 1 => Just(StepKind::End)];
         let step =
             (0_i64..40, 0_usize..2, what).prop_map(|(at_ms, meeting, what)| Step { at_ms, meeting, what });
         (prop::collection::vec(step, 0..40), prop::option::of(40_u64..60)).prop_map(|(mut steps, period)| {
-            for impossible in world(&steps, period).err().unwrap_or_default().iter().rev() {
-                steps.remove(impossible.step);
+            for invalid in world(&steps, period).err().unwrap_or_default().iter().rev() {
+                steps.remove(invalid.step);
             }
             (steps, period)
         })

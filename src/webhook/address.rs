@@ -1,27 +1,27 @@
-//! Which addresses a webhook may connect to, judged on the resolved address, at connect time.
+//! Decides which addresses a webhook may connect to, by the resolved address of each connection.
 //!
-//! Guards: link-local and cloud-metadata addresses are out of reach unless the operator allows them, in every way to
-//! write an IPv4 address inside an IPv6 one; with `network = "public"` private and loopback ones too. A name is judged
-//! by what it resolves to for this very connection, so it cannot change its mind after a check. Deliberately not here:
-//! reading the URL's literal forms (`0x7f.1`, `2130706433`), which the URL parser turns into plain addresses.
+//! Guards: link-local and cloud-metadata addresses are forbidden unless the operator allows them, in every form of an IPv4
+//! address inside an IPv6 one. With `network = "public"` private and loopback addresses are forbidden too. A name is judged
+//! by the addresses of this very connection, so it cannot change between check and use. Not here: the literal forms of a
+//! URL (`0x7f.1`, `2130706433`), which the URL parser turns into plain addresses.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// What the operator allows.
+/// The addresses that the operator allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
+pub struct NetworkPolicy {
     /// `network = "public"`.
     pub public_only: bool,
     /// `allow_link_local = true`.
     pub allow_link_local: bool,
 }
 
-/// Why an address is not connected to.
+/// Why an address is forbidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Forbidden {
-    /// Link-local, or where a cloud keeps its machines' secrets.
+    /// Link-local, or a cloud's metadata service, which holds the secrets of a machine.
     #[error(
         "the address is link-local or a cloud's metadata service; `allow_link_local = true` would allow it"
     )]
@@ -31,7 +31,7 @@ pub enum Forbidden {
     NotPublic,
 }
 
-impl Reach {
+impl NetworkPolicy {
     /// Whether `address` may be connected to.
     pub fn judge(self, address: IpAddr) -> Result<(), Forbidden> {
         let embedded = local_nat64(address);
@@ -45,7 +45,7 @@ impl Reach {
         Ok(())
     }
 
-    /// Judges a URL whose host is an address; one with a name is judged when it is resolved.
+    /// Judges a URL whose host is an address. A host name is judged when it is resolved.
     pub fn judge_literal(self, url: &reqwest::Url) -> Result<(), Forbidden> {
         let host = url.host_str().unwrap_or_default();
         match host.trim_start_matches('[').trim_end_matches(']').parse() {
@@ -55,19 +55,19 @@ impl Reach {
     }
 }
 
-/// The system's resolver, minus what may not be connected to.
+/// The system's resolver without the forbidden addresses.
 #[derive(Clone, Copy, Debug)]
-pub struct CheckedResolver(pub Reach);
+pub struct CheckedResolver(pub NetworkPolicy);
 
 impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let reach = self.0;
+        let network = self.0;
         Box::pin(async move {
-            // The port is the connector's to fill in.
+            // The connector fills in the port.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let (mut allowed, mut forbidden) = (Vec::new(), None);
             for address in found {
-                match reach.judge(address.ip()) {
+                match network.judge(address.ip()) {
                     Ok(()) => allowed.push(address),
                     Err(why) => forbidden = Some(why),
                 }
@@ -82,12 +82,12 @@ impl Resolve for CheckedResolver {
     }
 }
 
-/// The IPv4 address inside an IPv6 one, where there is one: what would be reached in the end.
+/// The IPv4 address inside an IPv6 one, if there is one: the address that the connection reaches in the end.
 fn unwrapped(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
     match v6.segments() {
-        // `::` and `::1` are addresses of their own.
+        // `::` and `::1` hold no IPv4 address.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => address,
         // Mapped (RFC 4291), compatible (the same, deprecated), translated (RFC 2765); NAT64, well-known (RFC 6052) and
         // local (RFC 8215); 6to4 (RFC 3056); ISATAP (RFC 5214) behind any prefix.
@@ -103,15 +103,15 @@ fn unwrapped(address: IpAddr) -> IpAddr {
     }
 }
 
-/// What an address of the local NAT64 prefix (RFC 8215) stands for, by each length that its operator may have chosen for
-/// the prefix: /48, /56, /64 (RFC 6052, section 2.2, leaves bits 64 to 71 out). /96 is [`unwrapped`]'s.
+/// The addresses that an address of the local NAT64 prefix (RFC 8215) may mean, one for each length of the prefix that its
+/// operator may have chosen: /48, /56, /64 (RFC 6052, section 2.2, skips bits 64 to 71). [`unwrapped`] handles /96.
 fn local_nat64(address: IpAddr) -> Vec<IpAddr> {
     let IpAddr::V6(v6) = address else { return Vec::new() };
     let bytes = v6.octets();
     if !bytes.starts_with(&[0, 0x64, 0xff, 0x9b, 0, 1]) {
         return Vec::new();
     }
-    // Without the eighth octet, four in a row.
+    // Any four octets in a row, without the skipped one.
     let skipped: Vec<u8> = bytes[6..8].iter().chain(&bytes[9..13]).copied().collect();
     let form = |four: &[u8]| IpAddr::V4(Ipv4Addr::new(four[0], four[1], four[2], four[3]));
     skipped.windows(4).map(form).collect()
@@ -136,7 +136,7 @@ fn is_link_local_or_metadata(address: IpAddr) -> bool {
     }
 }
 
-/// Whether an address is globally reachable by the IANA special-purpose registries.
+/// Whether an address is globally reachable, by the IANA special-purpose registries.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -165,15 +165,15 @@ fn is_public(address: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    const ANY: Reach = Reach { public_only: false, allow_link_local: false };
-    const PUBLIC: Reach = Reach { public_only: true, allow_link_local: false };
+    const ANY: NetworkPolicy = NetworkPolicy { public_only: false, allow_link_local: false };
+    const PUBLIC: NetworkPolicy = NetworkPolicy { public_only: true, allow_link_local: false };
 
-    fn judged(reach: Reach, host: &str) -> Result<(), Forbidden> {
+    fn judged(network: NetworkPolicy, host: &str) -> Result<(), Forbidden> {
         let url = reqwest::Url::parse(&format!("http://{host}/hook")).unwrap();
-        reach.judge_literal(&url)
+        network.judge_literal(&url)
     }
 
-    /// Hosts as somebody might write them, with what happens to them under `any` and under `public`.
+    /// Hosts in many spellings, with the verdicts under `any` and under `public`.
     const LINK_LOCAL: &[&str] = &[
         "169.254.169.254",
         "169.254.0.1",
@@ -295,7 +295,7 @@ mod tests {
     ];
 
     #[test]
-    fn link_local_and_metadata_are_refused_however_they_are_written() {
+    fn link_local_and_metadata_are_refused_in_every_spelling() {
         for host in LINK_LOCAL {
             assert_eq!(judged(ANY, host), Err(Forbidden::LinkLocal), "{host}");
             assert_eq!(judged(PUBLIC, host), Err(Forbidden::LinkLocal), "{host}");
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn private_and_loopback_are_the_operators_business_unless_public_is_asked_for() {
+    fn private_and_loopback_are_allowed_unless_public_is_set() {
         for host in PRIVATE {
             assert_eq!(judged(ANY, host), Ok(()), "{host}");
             assert_eq!(judged(PUBLIC, host), Err(Forbidden::NotPublic), "{host}");
@@ -320,16 +320,19 @@ mod tests {
 
     #[test]
     fn link_local_can_be_allowed() {
-        let reach = Reach { allow_link_local: true, ..ANY };
+        let network = NetworkPolicy { allow_link_local: true, ..ANY };
         for host in LINK_LOCAL {
-            assert_eq!(judged(reach, host), Ok(()), "{host}");
+            assert_eq!(judged(network, host), Ok(()), "{host}");
         }
-        assert_eq!(judged(Reach { public_only: true, ..reach }, "10.0.0.1"), Err(Forbidden::NotPublic));
+        assert_eq!(
+            judged(NetworkPolicy { public_only: true, ..network }, "10.0.0.1"),
+            Err(Forbidden::NotPublic)
+        );
     }
 
     #[tokio::test]
     async fn a_name_is_judged_by_what_it_resolves_to() {
-        let resolve = |reach| CheckedResolver(reach).resolve("localhost".parse().unwrap());
+        let resolve = |network| CheckedResolver(network).resolve("localhost".parse().unwrap());
         assert!(resolve(ANY).await.unwrap().all(|a| a.ip().is_loopback()));
         let refused = resolve(PUBLIC).await.err().unwrap();
         assert_eq!(refused.downcast_ref(), Some(&Forbidden::NotPublic));

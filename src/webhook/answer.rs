@@ -1,7 +1,7 @@
-//! What a receiver answered, cut down to what is kept.
+//! A receiver's answer, reduced to what is kept.
 //!
-//! Guards: no answer, however long, slow or odd, costs more than its bounds; what is kept can be printed. Deliberately
-//! not here: what follows from an answer (`policy::delivery`).
+//! Guards: no answer, however long, slow or odd, costs more than its limits. What is kept is printable. Not here: what
+//! follows from an answer (`policy::delivery`).
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,30 +11,30 @@ use reqwest::Response;
 use crate::invisible::is_invisible;
 use crate::policy::delivery::Outcome;
 
-/// How much of a body is read.
+/// The most bytes of a body that are read.
 pub const MAX_BODY_BYTES: usize = 16 * 1024;
 
-/// How long a body is waited for once its head is there.
+/// The longest wait for a body after its head arrived.
 pub const MAX_BODY_WAIT: Duration = Duration::from_secs(1);
 
-/// How much of a body is kept.
+/// The most bytes of a body that are kept.
 pub const MAX_KEPT_BYTES: usize = 2 * 1024;
 
-/// What became of a request.
+/// The answer to a request, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// What it means.
+    /// What the answer means.
     pub outcome: Outcome,
-    /// The HTTP status; `None` when no head arrived.
+    /// The HTTP status; `None` if no head arrived.
     pub status: Option<u16>,
-    /// The start of the body, printable, at most [`MAX_KEPT_BYTES`]; empty when a 2xx was enough to be accepted,
-    /// where nobody waits for it.
+    /// The start of the body, printable, at most [`MAX_KEPT_BYTES`]. Empty if a 2xx status was enough, because the body is
+    /// not read then.
     pub excerpt: String,
-    /// What went wrong, without URL and secrets; `None` when accepted.
+    /// What went wrong, without URL and secrets; `None` if accepted.
     pub error: Option<String>,
-    /// The wait the receiver asked for.
+    /// The wait that the receiver asked for.
     pub retry_after: Option<Duration>,
-    /// The receiver wants nothing at all for so long; that is nobody's fault but the pace's.
+    /// The receiver accepts no request for this long, because the rate was too high. No delivery is at fault.
     pub silence: Option<Duration>,
 }
 
@@ -51,7 +51,7 @@ impl Answer {
         }
     }
 
-    /// A 2xx was enough.
+    /// A 2xx status was enough.
     pub fn accepted(status: u16) -> Self {
         Self {
             outcome: Outcome::Accepted,
@@ -68,20 +68,20 @@ impl Answer {
         Self::missing(format!("no answer within {}", humantime::format_duration(timeout)))
     }
 
-    /// Nothing was sent, because no body could be made of the event: its own fault, as a refusal is.
+    /// No body could be made of the event, so nothing was sent. The event is at fault, as in a refusal.
     pub fn unsent(error: String) -> Self {
         Self { outcome: Outcome::Refused, ..Self::missing(error) }
     }
 
-    /// Why it is not accepted, without what the receiver wrote: for others than the operator.
-    pub fn trouble(&self) -> Option<String> {
+    /// Why the answer is not accepted, without the receiver's own words. Others than the operator may see it.
+    pub fn public_error(&self) -> Option<String> {
         let error = self.error.as_deref()?;
         let own = error.strip_suffix(&self.excerpt).map_or(error, |own| own.trim_end_matches(": "));
         (self.outcome != Outcome::Accepted).then(|| own.to_owned())
     }
 
-    /// A head that does not accept, and what was read of its body.
-    pub fn unaccepted(
+    /// A head that does not accept, with the part of the body that was read.
+    pub fn rejected(
         outcome: Outcome,
         status: u16,
         location: Option<&str>,
@@ -105,8 +105,8 @@ impl Answer {
     }
 }
 
-/// Reads at most [`MAX_BODY_BYTES`] within [`MAX_BODY_WAIT`]. The flag tells whether that was the whole body, which is
-/// when the connection can be used again.
+/// Reads at most [`MAX_BODY_BYTES`] within [`MAX_BODY_WAIT`]. The flag is true if that was the whole body; then the
+/// connection can be used again.
 pub async fn read_body(response: &mut Response) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     let reading = async {
@@ -116,7 +116,7 @@ pub async fn read_body(response: &mut Response) -> (Vec<u8>, bool) {
                     body.extend_from_slice(&chunk[..chunk.len().min(MAX_BODY_BYTES - body.len())]);
                 }
                 Ok(None) => return true,
-                // The head decided already; a body cut short changes nothing.
+                // The head has decided already, so an incomplete body changes nothing.
                 Err(_) => return false,
             }
         }
@@ -126,7 +126,7 @@ pub async fn read_body(response: &mut Response) -> (Vec<u8>, bool) {
     (body, whole)
 }
 
-/// Text of at most [`MAX_KEPT_BYTES`] that can neither break a line nor turn a terminal's writing around, and hides nothing.
+/// Text of at most [`MAX_KEPT_BYTES`] without characters that break a line, change text direction or are invisible.
 pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::new();
     for c in String::from_utf8_lossy(bytes).trim_end().chars() {
@@ -161,14 +161,14 @@ mod tests {
 
     #[test]
     fn an_error_says_what_was_answered() {
-        let refused = Answer::unaccepted(Outcome::Refused, 302, None, b"", None);
+        let refused = Answer::rejected(Outcome::Refused, 302, None, b"", None);
         assert_eq!(refused.error.as_deref(), Some("answered 302 (redirects are not followed)"));
-        let down = Answer::unaccepted(Outcome::Unavailable, 503, None, b"busy\n", None);
+        let down = Answer::rejected(Outcome::Unavailable, 503, None, b"busy\n", None);
         assert_eq!(down.error.as_deref(), Some("answered 503: busy"));
-        assert_eq!(down.trouble().as_deref(), Some("answered 503"));
-        let moved = Answer::unaccepted(Outcome::Refused, 301, Some("https://a.example"), b"moved", None);
+        assert_eq!(down.public_error().as_deref(), Some("answered 503"));
+        let moved = Answer::rejected(Outcome::Refused, 301, Some("https://a.example"), b"moved", None);
         let why = "answered 301 (redirects are not followed; this one leads to https://a.example)";
-        assert_eq!(moved.trouble().as_deref(), Some(why));
+        assert_eq!(moved.public_error().as_deref(), Some(why));
     }
 
     proptest! {

@@ -1,13 +1,12 @@
-//! Sending to webhooks: one request, its answer, and what that means.
+//! Sends requests to webhooks and interprets the answers.
 //!
-//! Guards: the bytes signed are the bytes stored are the bytes sent; no redirect is followed; no address is connected
-//! to that the operator did not mean; no secret and no URL reaches a text. Deliberately not here: when and in which
-//! order (`tasks::dispatcher`), what an outcome means for the next attempt (`policy::delivery`), keeping
-//! (`store::outbox`).
+//! Guards: the bytes that are stored, signed and sent are the same. No redirect is followed. No connection goes to an
+//! address that the operator forbids. No text holds a secret or a URL. Not here: when and in which order requests are sent
+//! (`tasks::dispatcher`), what an outcome means for the next attempt (`policy::delivery`), storage (`store::outbox`).
 
 pub mod address;
 pub mod answer;
 pub mod format;
-mod hidden;
+mod redact;
 pub mod routing;
 pub mod send;

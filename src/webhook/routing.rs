@@ -1,7 +1,7 @@
-//! Which webhook wants which event. Evaluated when the event is committed, and stored with it.
+//! Decides which webhooks get an event. The result is computed when the event is committed, and stored with it.
 //!
-//! Guards: a test event goes only where it was asked for, and nobody is told about its own ill health. Deliberately not
-//! here: the age of an event, which only matters when it is sent (`policy::delivery`).
+//! Guards: a test event goes only to the webhook that is tested, and no webhook gets an alert about itself. Not here: the
+//! age of an event, which matters only when it is sent (`policy::delivery`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use std::sync::Arc;
 use crate::ids::{OrgName, WebhookName};
 use crate::presence::event::{EventType, NewEvent, UserInfo};
 
-/// Which event types are wanted.
+/// A pattern for event types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
     /// `*`: everything but `webhook.test`.
     All,
-    /// `meeting.*`: by the part in front of the dot, dot included.
+    /// `meeting.*`: all types that start with the part up to the dot, which the value includes.
     Family(&'static str),
-    /// By name.
+    /// One type by its name.
     Exact(EventType),
 }
 
-/// The families of the catalogue.
+/// The families of event types.
 const FAMILIES: [&str; 5] = ["meeting.", "user.", "watch.", "system.", "webhook."];
 
-/// A pattern that matches no event type there is.
+/// A pattern that matches no event type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no event type and no pattern like `meeting.*`")]
 pub struct PatternError(pub String);
 
 impl Pattern {
-    /// Parses one, as it stands in `events`.
+    /// Parses an entry of `events`.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         if text == "*" {
             return Ok(Self::All);
@@ -61,7 +61,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// The webhooks an event goes to. `about` is the webhook whose health it tells of: that one is never told itself.
+/// The webhooks that get an event. `about` is the webhook that the event is about; it never gets the event itself.
 pub fn recipients(
     subscriptions: &[Subscription],
     draft: &NewEvent,
@@ -72,50 +72,50 @@ pub fn recipients(
     wanting.map(|one| one.webhook.clone()).collect()
 }
 
-/// What a webhook wants.
+/// The filters of one webhook.
 #[derive(Clone, Debug)]
 pub struct Subscription {
-    /// Who wants it.
+    /// The webhook.
     pub webhook: WebhookName,
-    /// Any of these; empty: joined and left.
+    /// The event types; empty means joined and left.
     pub patterns: Vec<Pattern>,
-    /// unionIds or names; empty: everybody.
+    /// unionIds or names; empty means all users.
     pub users: Vec<String>,
-    /// Any of these; empty: everybody.
+    /// Groups; empty means all users.
     pub groups: Vec<String>,
-    /// Any of these; empty: all.
+    /// Organisations; empty means all.
     pub orgs: Vec<OrgName>,
-    /// Only about who hosts.
+    /// Only events about the host of a meeting.
     pub only_hosts: bool,
-    /// Not what was noticed late.
+    /// No events that were noticed late.
     pub skip_late: bool,
 }
 
-/// Why an event does not go to a webhook.
+/// Why a webhook does not get an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unwanted {
-    /// No pattern matches.
+    /// No pattern matches the type.
     #[error("no pattern in `events` matches the type")]
     Type,
-    /// Not in `orgs`.
+    /// The organisation is not in `orgs`.
     #[error("the organisation is not in `orgs`")]
     Org,
-    /// Not in `users`.
-    #[error("the person is not in `users`")]
+    /// The user is not in `users`.
+    #[error("the user is not in `users`")]
     User,
-    /// In none of `groups`.
-    #[error("the person is in none of `groups`")]
+    /// The user is in none of `groups`.
+    #[error("the user is in none of `groups`")]
     Group,
-    /// `only_hosts`.
-    #[error("`only_hosts` is set and the person does not host the meeting")]
+    /// `only_hosts` is set and the user is not the host.
+    #[error("`only_hosts` is set and the user does not host the meeting")]
     NoHost,
-    /// `skip_late`.
+    /// `skip_late` is set and the event was noticed late.
     #[error("`skip_late` is set and the event was noticed late")]
     Late,
 }
 
 impl Subscription {
-    /// One that wants what a webhook without any filter wants.
+    /// The filters of a webhook without any filter keys.
     pub fn new(webhook: WebhookName) -> Self {
         Self {
             webhook,
@@ -128,28 +128,28 @@ impl Subscription {
         }
     }
 
-    /// Whether it wants this event. `card` is whom the event is about; `None` for events about nobody, which pass the
-    /// filters on people.
+    /// Whether the webhook gets this event. `card` is the user of the event; events without a user pass the filters on
+    /// users.
     pub fn wants(&self, draft: &NewEvent, card: Option<&UserInfo>) -> bool {
         self.judge(draft, card).is_ok()
     }
 
-    /// The same, with the first reason against.
+    /// The same, with the first reason against it.
     pub fn judge(&self, draft: &NewEvent, card: Option<&UserInfo>) -> Result<(), Unwanted> {
         if !self.wants_type(draft.event_type) {
             return Err(Unwanted::Type);
         }
-        self.judge_org(draft)?;
+        self.check_org(draft)?;
         if let Some(card) = card {
-            self.judge_person(draft, card)?;
+            self.check_user_event(draft, card)?;
         }
         if self.skip_late && draft.late { Err(Unwanted::Late) } else { Ok(()) }
     }
 
-    /// Whether this webhook is told about such a person at all: for what the operator asks for, whose type no pattern
-    /// has to name, and which is about no meeting.
-    pub fn may_know(&self, card: &UserInfo) -> bool {
-        (self.orgs.is_empty() || self.orgs.contains(&card.identity.org)) && self.judge_audience(card).is_ok()
+    /// Whether this webhook may get events about this user at all. It decides about snapshots that the operator asks for: no
+    /// pattern has to match their type, and they are not about a meeting.
+    pub fn admits_user(&self, card: &UserInfo) -> bool {
+        (self.orgs.is_empty() || self.orgs.contains(&card.identity.org)) && self.check_user(card).is_ok()
     }
 
     fn wants_type(&self, event_type: EventType) -> bool {
@@ -159,8 +159,8 @@ impl Subscription {
         self.patterns.iter().any(|pattern| pattern.matches(event_type))
     }
 
-    /// An event of the daemon itself belongs to no organisation and passes.
-    fn judge_org(&self, draft: &NewEvent) -> Result<(), Unwanted> {
+    /// An event about the daemon itself belongs to no organisation and passes.
+    fn check_org(&self, draft: &NewEvent) -> Result<(), Unwanted> {
         let org = draft.identity.as_ref().map(|identity| &identity.org).or(draft.data.org.as_ref());
         if self.orgs.is_empty() || org.is_none_or(|org| self.orgs.contains(org)) {
             Ok(())
@@ -169,12 +169,12 @@ impl Subscription {
         }
     }
 
-    fn judge_person(&self, draft: &NewEvent, card: &UserInfo) -> Result<(), Unwanted> {
-        self.judge_audience(card)?;
+    fn check_user_event(&self, draft: &NewEvent, card: &UserInfo) -> Result<(), Unwanted> {
+        self.check_user(card)?;
         if self.only_hosts && !draft.host { Err(Unwanted::NoHost) } else { Ok(()) }
     }
 
-    fn judge_audience(&self, card: &UserInfo) -> Result<(), Unwanted> {
+    fn check_user(&self, card: &UserInfo) -> Result<(), Unwanted> {
         let is_named = |user: &String| *user == card.name || user == card.identity.union_id.as_str();
         if !self.users.is_empty() && !self.users.iter().any(is_named) {
             return Err(Unwanted::User);
@@ -279,9 +279,9 @@ mod tests {
         let other = Subscription { webhook: WebhookName::parse("other").unwrap(), ..subscription(&["*"]) };
         let none = Subscription { webhook: WebhookName::parse("none").unwrap(), ..subscription(&[]) };
         let all = [subscription(&["system.alert"]), other.clone(), none];
-        let told = |about: Option<&WebhookName>| recipients(&all, &alert, None, about).to_vec();
-        assert_eq!(told(Some(&all[0].webhook)), std::slice::from_ref(&other.webhook));
-        assert_eq!(told(None), [all[0].webhook.clone(), other.webhook]);
+        let sent_to = |about: Option<&WebhookName>| recipients(&all, &alert, None, about).to_vec();
+        assert_eq!(sent_to(Some(&all[0].webhook)), std::slice::from_ref(&other.webhook));
+        assert_eq!(sent_to(None), [all[0].webhook.clone(), other.webhook]);
     }
 
     #[test]
@@ -301,21 +301,21 @@ mod tests {
             assert_eq!(subscription.judge(&joined, Some(&card)), expected);
             assert!(
                 subscription.wants(&draft(EventType::SystemGap), None),
-                "nobody passes filters on people"
+                "events without a user pass the filters on users"
             );
         }
     }
 
     #[test]
-    fn what_is_asked_for_needs_no_pattern_but_keeps_to_the_audience() {
+    fn a_requested_snapshot_needs_no_pattern_but_respects_the_user_filters() {
         let (snapshot, card) = (draft(EventType::PresenceSnapshot), card());
         let joins_only = Subscription { only_hosts: true, skip_late: true, ..subscription(&[]) };
         assert!(!joins_only.wants(&snapshot, Some(&card)));
-        assert!(joins_only.may_know(&card));
-        let others = Subscription { users: vec!["somebody".to_owned()], ..subscription(&["*"]) };
-        assert!(!others.may_know(&card));
+        assert!(joins_only.admits_user(&card));
+        let others = Subscription { users: vec!["other".to_owned()], ..subscription(&["*"]) };
+        assert!(!others.admits_user(&card));
         let elsewhere = Subscription { orgs: vec![OrgName::parse("other").unwrap()], ..subscription(&["*"]) };
-        assert!(!elsewhere.may_know(&card));
+        assert!(!elsewhere.admits_user(&card));
     }
 
     #[test]

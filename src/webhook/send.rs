@@ -1,12 +1,12 @@
-//! One webhook's requests: signed, sent, answered.
+//! Signs and sends the requests of one webhook, and reads the answers.
 //!
-//! Guards: the headers of the contract on every request, the operator's never over them; one time-out over all of it;
-//! one instant retry, and only where no receiver can have seen the first try's answer go wrong. Deliberately not here:
-//! the order of requests and their attempts (`tasks::dispatcher`, `policy::delivery`).
+//! Guards: every request has the documented headers, and the operator's headers never replace them. One time-out covers
+//! everything. A request is retried at once at most one time, and only if its kept connection closed before any answer.
+//! Not here: the order of requests and further attempts (`tasks::dispatcher`, `policy::delivery`).
 
 mod alike;
-mod bundle;
 mod pool;
+mod request_meta;
 pub mod trial;
 
 use std::path::PathBuf;
@@ -16,17 +16,18 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Request, Response, Url};
 
-use self::bundle::Bundle;
-use self::pool::{Pool, died_before_an_answer};
-use super::address::{CheckedResolver, Forbidden, Reach};
+use self::pool::{Pool, closed_before_response};
+pub use self::request_meta::Message;
+use self::request_meta::RequestMeta;
+use super::address::{CheckedResolver, Forbidden, NetworkPolicy};
 use super::answer::{self, Answer};
-use super::format::{Batching, Shape};
-use super::hidden;
+use super::format::{Batching, BodyFormat};
+use super::redact;
 use crate::clock::SharedClock;
 use crate::config;
 use crate::ids::WebhookName;
-use crate::net::{self, ClientError, Limits};
-use crate::policy::delivery::{self, Outcome, Trigger};
+use crate::net::{self, ClientError, ClientOptions};
+use crate::policy::delivery::{self, Outcome};
 use crate::secret::Secret;
 use crate::signature::{self, SigningKey, robot};
 use crate::time::Timestamp;
@@ -39,72 +40,57 @@ const PRESENCED_WEBHOOK: HeaderName = HeaderName::from_static("presenced-webhook
 const PRESENCED_ATTEMPT: HeaderName = HeaderName::from_static("presenced-attempt");
 const PRESENCED_TRIGGER: HeaderName = HeaderName::from_static("presenced-trigger");
 
-/// Where a webhook's requests go, secrets resolved.
+/// The settings of a webhook, with resolved secrets.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    /// Its name; travels as `presenced-webhook`.
+    /// Its name, sent as `presenced-webhook`.
     pub webhook: WebhookName,
-    /// Where to. It may be a secret as a whole.
+    /// The whole URL may be a secret.
     pub url: Secret,
-    /// The body's format, and when an answer counts as accepted.
-    pub format: Shape,
-    /// Newest first; empty: unsigned.
+    /// The format of the body, and when an answer counts as accepted.
+    pub format: BodyFormat,
+    /// Signing keys, newest first; empty means unsigned.
     pub keys: Vec<SigningKey>,
-    /// The operator's extra headers.
+    /// The operator's additional headers.
     pub headers: Vec<(String, Secret)>,
     /// For a whole request.
     pub timeout: Duration,
-    /// For a connection.
+    /// For opening a connection.
     pub connect_timeout: Duration,
-    /// Requests in flight, so also connections kept.
+    /// The most concurrent requests, and the most connections that are kept.
     pub concurrency: usize,
-    /// Which addresses may be connected to.
-    pub reach: Reach,
+    /// Which addresses are allowed.
+    pub network: NetworkPolicy,
     /// A proxy URL.
     pub proxy: Option<String>,
-    /// PEM file of certificates to trust beside the system's.
+    /// PEM file of certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Why a destination cannot be sent to. Never holds the URL or a header's value.
+/// Why no sender can be built. Never holds the URL or a header's value.
 #[derive(Debug, thiserror::Error)]
 pub enum SenderError {
-    /// The URL is not one for this.
+    /// The URL cannot be used.
     #[error("the URL is not usable: {0}")]
     Url(&'static str),
-    /// A header's name or value is not one.
+    /// The header's name or value is invalid.
     #[error("the header `{0}` is not usable")]
     Header(String),
-    /// No HTTP client.
+    /// The HTTP client cannot be built.
     #[error(transparent)]
     Client(#[from] ClientError),
 }
 
-/// An event on its way.
-#[derive(Clone, Debug)]
-pub struct Message {
-    /// `webhook-id`: the event's.
-    pub event_id: String,
-    /// `presenced-event`.
-    pub event_type: String,
-    /// `presenced-trigger`.
-    pub trigger: Trigger,
-    /// `presenced-attempt`: 1 for the first.
-    pub attempt: u32,
-    /// The stored bytes.
-    pub body: Vec<u8>,
-}
-
-/// What became of a message.
+/// The result of sending a message.
 #[derive(Debug)]
 pub struct Sent {
-    /// What was answered.
+    /// The receiver's answer.
     pub answer: Answer,
-    /// What is left of an accepted answer; reading it lets the connection be used again.
-    pub leftover: Option<Leftover>,
+    /// The body of an accepted answer. Reading it lets the connection be used again.
+    pub unread_body: Option<UnreadBody>,
 }
 
-/// Sends to one webhook. Cloning shares connections.
+/// Sends to one webhook. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Sender {
     inner: Arc<Inner>,
@@ -114,11 +100,11 @@ pub struct Sender {
 struct Inner {
     client: reqwest::Client,
     url: Url,
-    format: Shape,
+    format: BodyFormat,
     keys: Vec<SigningKey>,
-    /// What must not be told to anybody, should the receiver repeat it.
+    /// Secrets that the receiver may repeat and that no text may hold.
     secrets: Vec<Secret>,
-    /// What every request carries.
+    /// The headers of every request.
     headers: HeaderMap,
     timeout: Duration,
     forbidden: Option<Forbidden>,
@@ -127,10 +113,10 @@ struct Inner {
 }
 
 impl Sender {
-    /// Builds the client. A URL whose address is forbidden is no error here: every message to it is answered so.
+    /// Builds the client. A URL with a forbidden address is not an error here; each message then gets that answer.
     pub fn new(destination: Destination, clock: SharedClock) -> Result<Self, SenderError> {
         let url = parse_url(destination.url.reveal())?;
-        let limits = Limits {
+        let options = ClientOptions {
             connect_timeout: destination.connect_timeout,
             timeout: destination.timeout,
             idle_per_host: destination.concurrency,
@@ -138,13 +124,13 @@ impl Sender {
             extra_roots_pem: config::read_ca_file(destination.ca_file.as_deref())
                 .map_err(ClientError::Roots)?,
         };
-        let client = net::http_client(&limits)?
-            .dns_resolver(CheckedResolver(destination.reach))
+        let client = net::http_client(&options)?
+            .dns_resolver(CheckedResolver(destination.network))
             .build()
             .map_err(|e| ClientError::Build(net::describe(e)))?;
         let inner = Inner {
             client,
-            forbidden: destination.reach.judge_literal(&url).err(),
+            forbidden: destination.network.judge_literal(&url).err(),
             url,
             headers: shared_headers(&destination)?,
             secrets: secrets(&destination),
@@ -157,17 +143,17 @@ impl Sender {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// How many events a request to it may hold.
+    /// How many events one request may hold.
     pub fn batching(&self) -> Batching {
         self.inner.format.batching()
     }
 
-    /// Sends once (twice where a kept connection turned out dead). Never fails: trouble is an outcome.
+    /// Sends a message once, or twice if a kept connection had been closed. Failures are outcomes, not errors.
     pub async fn send(&self, message: Message) -> Sent {
         self.send_all(vec![message]).await
     }
 
-    /// Sends several events, at least one, as one request; where the format does not know how, the first only.
+    /// Sends several events, at least one, as one request. A format without batches sends only the first.
     pub async fn send_all(&self, messages: Vec<Message>) -> Sent {
         let inner = &*self.inner;
         if let Some(forbidden) = inner.forbidden {
@@ -186,15 +172,15 @@ impl Sender {
 }
 
 impl Inner {
-    /// The request, or why there is none.
+    /// The request, or the answer that says why there is none.
     fn request(&self, messages: Vec<Message>) -> Result<Request, Answer> {
         let unsendable = || Answer::missing("the event's id or type cannot be sent as a header".to_owned());
         let now = self.clock.now();
-        let bundle = Bundle::of(&messages);
+        let meta = RequestMeta::of(&messages);
         let bodies = messages.into_iter().map(|message| message.body).collect();
-        let body = self.format.compose(&bundle.id, bodies).map_err(Answer::unsent)?;
+        let body = self.format.compose(&meta.id, bodies).map_err(Answer::unsent)?;
         let mut request = Request::new(Method::POST, self.signed_url(now));
-        self.fill_headers(request.headers_mut(), bundle, now, &body).ok_or_else(unsendable)?;
+        self.fill_headers(request.headers_mut(), meta, now, &body).ok_or_else(unsendable)?;
         *request.body_mut() = Some(body.into());
         Ok(request)
     }
@@ -202,28 +188,28 @@ impl Inner {
     fn fill_headers(
         &self,
         headers: &mut HeaderMap,
-        bundle: Bundle,
+        meta: RequestMeta,
         now: Timestamp,
         body: &[u8],
     ) -> Option<()> {
         let seconds = now.as_ms().div_euclid(1000);
         headers.clone_from(&self.headers);
         if !self.keys.is_empty() {
-            let signed = signature::sign(&self.keys, &bundle.id, seconds, body);
+            let signed = signature::sign(&self.keys, &meta.id, seconds, body);
             headers.insert(WEBHOOK_SIGNATURE, HeaderValue::try_from(signed).ok()?);
         }
-        headers.insert(WEBHOOK_ID, HeaderValue::try_from(bundle.id).ok()?);
+        headers.insert(WEBHOOK_ID, HeaderValue::try_from(meta.id).ok()?);
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(seconds));
-        headers.insert(PRESENCED_EVENT, HeaderValue::try_from(bundle.event_type).ok()?);
-        headers.insert(PRESENCED_ATTEMPT, HeaderValue::from(bundle.attempt));
-        headers.insert(PRESENCED_TRIGGER, HeaderValue::from_static(bundle.trigger.name()));
+        headers.insert(PRESENCED_EVENT, HeaderValue::try_from(meta.event_type).ok()?);
+        headers.insert(PRESENCED_ATTEMPT, HeaderValue::from(meta.attempt));
+        headers.insert(PRESENCED_TRIGGER, HeaderValue::from_static(meta.trigger.name()));
         Some(())
     }
 
-    /// The URL; for a robot that signs, with the millisecond and its signature behind what stands there already.
+    /// The URL. For a robot that signs, the timestamp in milliseconds and the signature are appended to the query.
     fn signed_url(&self, now: Timestamp) -> Url {
         let mut url = self.url.clone();
-        if let Shape::Robot { secret: Some(secret), .. } = &self.format {
+        if let BodyFormat::Robot { secret: Some(secret), .. } = &self.format {
             let (timestamp_ms, before) = (now.as_ms(), url.query().unwrap_or_default());
             let and = if before.is_empty() { "" } else { "&" };
             let sign = robot::sign(secret, timestamp_ms);
@@ -235,11 +221,11 @@ impl Inner {
 
     async fn exchange(&self, request: Request, bodies: &[Vec<u8>]) -> Sent {
         let pooled = self.pool.take(self.clock.now().as_ms());
-        // A body of bytes is counted, not copied.
+        // Cloning a body of bytes copies nothing.
         let spare = if pooled { request.try_clone() } else { None };
         let first = self.client.execute(request).await;
         let result = match (first, spare) {
-            (Err(error), Some(spare)) if died_before_an_answer(&error) => self.client.execute(spare).await,
+            (Err(error), Some(spare)) if closed_before_response(&error) => self.client.execute(spare).await,
             (result, _) => result,
         };
         match result {
@@ -251,10 +237,10 @@ impl Inner {
         }
     }
 
-    /// The text of an answer, without secrets and without what names a user.
+    /// The text without secrets and without anything that identifies a user.
     pub(super) fn redacted(&self, text: &str, url: &Url, bodies: &[Vec<u8>]) -> String {
-        let users: Vec<String> = bodies.iter().flat_map(|body| hidden::identifying(body)).collect();
-        hidden::hide(text, url, &self.secrets, &users)
+        let users: Vec<String> = bodies.iter().flat_map(|body| redact::identifying(body)).collect();
+        redact::redact(text, url, &self.secrets, &users)
     }
 
     async fn read(&self, mut response: Response, bodies: &[Vec<u8>]) -> Sent {
@@ -262,41 +248,41 @@ impl Inner {
         let outcome = delivery::outcome_of_status(status);
         if outcome == Outcome::Accepted {
             let empty = status == 204 || response.content_length() == Some(0);
-            let leftover =
-                Leftover { response, pool: Arc::clone(&self.pool), clock: Arc::clone(&self.clock) };
-            let leftover = if empty {
-                leftover.give_back();
+            let unread_body =
+                UnreadBody { response, pool: Arc::clone(&self.pool), clock: Arc::clone(&self.clock) };
+            let unread_body = if empty {
+                unread_body.release_connection();
                 None
             } else {
-                Some(leftover)
+                Some(unread_body)
             };
-            return Sent { answer: Answer::accepted(status), leftover };
+            return Sent { answer: Answer::accepted(status), unread_body };
         }
         let now = self.clock.now();
         let retry_after = response
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
-            .and_then(|value| delivery::retry_after(value, now));
+            .and_then(|value| net::retry_after(value, now));
         let location = response.headers().get(LOCATION).and_then(|place| place.to_str().ok());
-        // Only its origin: path and query may hold what is secret.
+        // Only the origin is kept, because path and query may be secret.
         let location = location
             .and_then(|place| response.url().join(place).ok())
             .map(|place| place.origin().ascii_serialization());
         let (body, whole) = answer::read_body(&mut response).await;
         if whole {
-            self.pool.give(now.as_ms());
+            self.pool.release(now.as_ms());
         }
         let body = self.redacted(&String::from_utf8_lossy(&body), response.url(), bodies);
-        Answer::unaccepted(outcome, status, location.as_deref(), body.as_bytes(), retry_after).into()
+        Answer::rejected(outcome, status, location.as_deref(), body.as_bytes(), retry_after).into()
     }
 
-    /// For receivers that say in the body whether they took it.
+    /// Reads the answer of a receiver that says in the body whether it accepted the request.
     async fn judge(&self, mut response: Response, bodies: &[Vec<u8>]) -> Sent {
         let status = response.status().as_u16();
         let (body, whole) = answer::read_body(&mut response).await;
         if whole {
-            self.pool.give(self.clock.now().as_ms());
+            self.pool.release(self.clock.now().as_ms());
         }
         let judgement = self.format.judge(&body, whole);
         let hide = |text: &str| self.redacted(text, response.url(), bodies);
@@ -315,36 +301,36 @@ impl Inner {
 
 impl From<Answer> for Sent {
     fn from(answer: Answer) -> Self {
-        Self { answer, leftover: None }
+        Self { answer, unread_body: None }
     }
 }
 
-/// The body of an accepted answer. Nobody waits for it; dropping it closes the connection.
+/// The unread body of an accepted answer. Dropping it closes the connection.
 #[derive(Debug)]
-pub struct Leftover {
+pub struct UnreadBody {
     response: Response,
     pool: Arc<Pool>,
     clock: SharedClock,
 }
 
-impl Leftover {
-    /// Reads it within the bounds of [`answer`], so that the connection can be used again.
+impl UnreadBody {
+    /// Reads the body within the limits of [`answer`], so that the connection can be used again.
     pub async fn drain(mut self) {
         let (_, whole) = answer::read_body(&mut self.response).await;
         if whole {
-            self.give_back();
+            self.release_connection();
         }
     }
 
-    fn give_back(self) {
-        self.pool.give(self.clock.now().as_ms());
+    fn release_connection(self) {
+        self.pool.release(self.clock.now().as_ms());
     }
 }
 
-/// Header values and the robot's secret; the URL is known where it is needed.
+/// The values of the operator's headers, and the robot's secret. The URL is redacted separately.
 fn secrets(destination: &Destination) -> Vec<Secret> {
     let robot = match &destination.format {
-        Shape::Robot { secret, .. } => secret.clone(),
+        BodyFormat::Robot { secret, .. } => secret.clone(),
         _ => None,
     };
     destination.headers.iter().map(|(_, value)| value.clone()).chain(robot).collect()
@@ -372,7 +358,7 @@ fn shared_headers(destination: &Destination) -> Result<HeaderMap, SenderError> {
         value.set_sensitive(true);
         headers.append(parsed, value);
     }
-    // After the operator's, so that nothing can pretend to be one of these.
+    // Inserted after the operator's headers, so that those cannot replace them.
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(destination.format.content_type()));
     for ours in [
         WEBHOOK_ID,
@@ -384,7 +370,7 @@ fn shared_headers(destination: &Destination) -> Result<HeaderMap, SenderError> {
     ] {
         headers.remove(ours);
     }
-    // A webhook's name has only characters that are fine in a header.
+    // A webhook's name holds only characters that are valid in a header.
     let name = HeaderValue::try_from(destination.webhook.as_str())
         .map_err(|_| SenderError::Header(PRESENCED_WEBHOOK.to_string()))?;
     headers.insert(PRESENCED_WEBHOOK, name);

@@ -1,9 +1,8 @@
-//! Ways to write an address, sent to over real sockets: what is refused never opens a connection.
+//! Many spellings of addresses, sent to over real sockets: a refused address never opens a connection.
 //!
-//! Guards: what the URL parser, the resolver and the HTTP client make of a host between them, which no table of
-//! addresses can know: decimal, hex, octal, short and full-width numbers, IPv4 inside IPv6, trailing dots. The listeners
-//! are open on every address of the machine, so a refusal that failed would be counted. Deliberately not here: the rules
-//! themselves, each with its neighbours (`webhook::address`).
+//! Guards: what URL parser, resolver and HTTP client together make of a host, which no table of addresses can show: decimal,
+//! hex, octal, short and full-width numbers, IPv4 inside IPv6, trailing dots. The listeners are open on every address of
+//! the machine, so a failed refusal is counted. Not here: the rules themselves (`webhook::address`).
 #![expect(clippy::unwrap_used, reason = "a failure of the set-up is a failure of the test")]
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,17 +14,17 @@ use presenced::clock::SystemClock;
 use presenced::ids::WebhookName;
 use presenced::policy::delivery::{Outcome, Trigger};
 use presenced::secret::Secret;
-use presenced::webhook::address::Reach;
-use presenced::webhook::format::Shape;
+use presenced::webhook::address::NetworkPolicy;
+use presenced::webhook::format::BodyFormat;
 use presenced::webhook::send::{Destination, Message, Sender, SenderError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-const ANY: Reach = Reach { public_only: false, allow_link_local: false };
-const PUBLIC: Reach = Reach { public_only: true, allow_link_local: false };
+const ANY: NetworkPolicy = NetworkPolicy { public_only: false, allow_link_local: false };
+const PUBLIC: NetworkPolicy = NetworkPolicy { public_only: true, allow_link_local: false };
 
-/// All of them lead to the listeners, as the loopback they are.
+/// Spellings of loopback addresses, which lead to the listeners.
 const LOOPBACK: &[&str] = &[
     "127.0.0.1",
     "127.0.0.1.",
@@ -56,7 +55,7 @@ const LOOPBACK: &[&str] = &[
     "[::ffff:0.0.0.0]",
 ];
 
-/// Neither public nor anywhere this machine would reach.
+/// Neither public nor an address that this machine can reach.
 const PRIVATE: &[&str] = &[
     "10.0.0.1",
     "10.255.255.255",
@@ -90,7 +89,7 @@ const PRIVATE: &[&str] = &[
     "[2001:0:1:2:3:4:80ff:fffe]",
 ];
 
-/// Link-local, and where clouds keep their machines' secrets.
+/// Link-local addresses and metadata services.
 const LINK_LOCAL: &[&str] = &[
     "169.254.169.254",
     "169.254.169.254.",
@@ -126,7 +125,7 @@ const LINK_LOCAL: &[&str] = &[
     "[::ffff:100.100.100.200]",
 ];
 
-/// No URL at all.
+/// Texts that are not URLs.
 const NO_HOST: &[&str] = &[
     "256.256.256.256",
     "127.0.0.0x100",
@@ -142,7 +141,7 @@ const NO_HOST: &[&str] = &[
     "",
 ];
 
-/// Counts who connects to a port, on every address of the machine.
+/// Counts the connections to a port, on every address of the machine.
 struct Counter {
     port: u16,
     connections: Arc<AtomicUsize>,
@@ -156,7 +155,7 @@ impl Counter {
         let connections = Arc::new(AtomicUsize::new(0));
         let mut listening = JoinSet::new();
         listening.spawn(accept(v4, Arc::clone(&connections)));
-        // Not every machine has IPv6, or this port free there; IPv4 is what the mapped forms lead to.
+        // A machine may lack IPv6, or have this port in use there. The mapped forms lead to IPv4 anyway.
         if let Ok(v6) = TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, port))).await {
             listening.spawn(accept(v6, Arc::clone(&connections)));
         }
@@ -175,31 +174,31 @@ impl Counter {
 async fn accept(listener: TcpListener, connections: Arc<AtomicUsize>) {
     while let Ok((mut stream, _)) = listener.accept().await {
         connections.fetch_add(1, Ordering::SeqCst);
-        // Whoever hangs up early is counted all the same; an answer before the request would be an error.
+        // Early disconnects count too; an answer before the request would be an error.
         let _ = stream.read(&mut [0; 1024]).await;
         let _ = stream.write_all(b"HTTP/1.1 204 x\r\nconnection: close\r\n\r\n").await;
     }
 }
 
-fn sender(url: &str, reach: Reach) -> Result<Sender, SenderError> {
+fn sender(url: &str, network: NetworkPolicy) -> Result<Sender, SenderError> {
     let destination = Destination {
         webhook: WebhookName::parse("corpus").unwrap(),
         url: Secret::new(url),
-        format: Shape::Standard,
+        format: BodyFormat::Standard,
         keys: Vec::new(),
         headers: Vec::new(),
         timeout: Duration::from_secs(15),
         connect_timeout: Duration::from_secs(5),
         concurrency: 1,
-        reach,
+        network,
         proxy: None,
         ca_file: None,
     };
     Sender::new(destination, Arc::new(SystemClock))
 }
 
-/// What becomes of a message to `url`, and how it is explained.
-async fn send(url: &str, reach: Reach) -> (Outcome, String) {
+/// The outcome of a message to `url`, and its explanation.
+async fn send(url: &str, network: NetworkPolicy) -> (Outcome, String) {
     let message = Message {
         event_id: "evt_1".to_owned(),
         event_type: "webhook.test".to_owned(),
@@ -207,7 +206,7 @@ async fn send(url: &str, reach: Reach) -> (Outcome, String) {
         attempt: 1,
         body: b"{}".to_vec(),
     };
-    let sender = sender(url, reach).unwrap_or_else(|error| panic!("{url}: {error}"));
+    let sender = sender(url, network).unwrap_or_else(|error| panic!("{url}: {error}"));
     let answer = sender.send(message).await.answer;
     let error = answer.error.unwrap_or_default();
     assert!(!error.contains("hush"), "the text holds the URL's query: {error}");
@@ -218,8 +217,8 @@ async fn send(url: &str, reach: Reach) -> (Outcome, String) {
 async fn what_is_link_local_is_never_connected_to() {
     let counter = Counter::start().await;
     for host in LINK_LOCAL {
-        for reach in [ANY, PUBLIC] {
-            let (outcome, error) = send(&counter.url(host), reach).await;
+        for network in [ANY, PUBLIC] {
+            let (outcome, error) = send(&counter.url(host), network).await;
             assert_eq!(outcome, Outcome::Unavailable, "{host}");
             assert!(error.contains("link-local"), "{host}: {error}");
         }
@@ -239,7 +238,7 @@ async fn what_is_not_public_is_not_connected_to_when_public_is_asked_for() {
 }
 
 #[tokio::test]
-async fn loopback_is_the_operators_business_otherwise() {
+async fn loopback_is_allowed_unless_public_is_set() {
     let counter = Counter::start().await;
     for (before, host) in LOOPBACK.iter().enumerate() {
         let (outcome, error) = send(&counter.url(host), ANY).await;
@@ -249,9 +248,9 @@ async fn loopback_is_the_operators_business_otherwise() {
 }
 
 #[tokio::test]
-async fn what_is_no_address_is_refused_before_anything_is_sent() {
+async fn an_invalid_address_is_refused_before_anything_is_sent() {
     let counter = Counter::start().await;
-    // Full-width digits and dots, which some programs read as the address they look like.
+    // Full-width digits and dots, which some programs accept as an address.
     let full_width = ["１２７.0.0.1", "127。0。0。1", "１６９．２５４．１６９．２５４"];
     for host in NO_HOST.iter().chain(&full_width) {
         let refused = sender(&counter.url(host), ANY).map(drop).unwrap_err();

@@ -9,9 +9,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use presenced::ids::OrgName;
-use presenced::simulator::faults::On;
-use presenced::simulator::knobs::{EndedMembers, Leavers};
-use presenced::simulator::{Fault, FaultKind, Knobs, Scenario, api};
+use presenced::simulator::faults::FaultTarget;
+use presenced::simulator::options::{EndedMembers, Leavers};
+use presenced::simulator::{AnswerOptions, Fault, FaultKind, Scenario, api};
 use presenced::store::Usage;
 use serde_json::Value;
 
@@ -104,8 +104,9 @@ async fn who_vanished_is_told_as_left_removed_or_ended_at_the_true_time() {
         let house = open(scene(step, ""), &config(CALLS, true, TWO)).await;
         if refuse_members {
             let ended_members = EndedMembers::Refused;
-            let knobs = Knobs { leavers: Leavers::Dropped, ended_members, ..Knobs::default() };
-            house.dingtalk.set_knobs(knobs);
+            let knobs =
+                AnswerOptions { leavers: Leavers::Dropped, ended_members, ..AnswerOptions::default() };
+            house.dingtalk.set_options(knobs);
         }
         let left = first(&house, LEFT, "u-ann").await;
         assert_eq!(left["data"]["visit"]["left_reason"], reason);
@@ -151,7 +152,7 @@ async fn every_call_is_charged_to_the_month() {
 async fn a_late_answer_corrects_the_left_and_mends_the_visit() {
     let house = open(scene(KICK, ""), &config(CALLS, true, TWO)).await;
     let late = Fault { pause: Some(Duration::from_mins(2)), ..Fault::new(FaultKind::Late) };
-    house.dingtalk.add_fault(late.on(On::MeetingInfo));
+    house.dingtalk.add_fault(late.on(FaultTarget::MeetingInfo));
     let left = first(&house, LEFT, "u-ann").await;
     assert_eq!(left["data"]["visit"]["left_reason"], "vanished");
     let corrected = first(&house, CORRECTED, "u-ann").await;
@@ -170,7 +171,7 @@ async fn a_late_answer_corrects_the_left_and_mends_the_visit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_leaves_vanished_and_is_not_asked_for_again() {
     let house = open(scene(LEAVE, BEN_LEAVES), &config(CALLS, true, TWO)).await;
-    house.dingtalk.add_fault(Fault::new(FaultKind::Permission).on(On::Meetings));
+    house.dingtalk.add_fault(Fault::new(FaultKind::Permission).on(FaultTarget::Meetings));
     for who in ["u-ann", "u-ben"] {
         assert_eq!(first(&house, LEFT, who).await["data"]["visit"]["left_reason"], "vanished", "{who}");
     }
@@ -185,7 +186,7 @@ async fn a_refusal_leaves_vanished_and_is_not_asked_for_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_the_meeting_calls_leaves_vanished_and_the_next_absence_is_asked_about() {
     let house = open(scene(LEAVE, BEN_LEAVES), &config(CALLS, true, TWO)).await;
-    house.dingtalk.add_fault(Fault::new(FaultKind::ServerError).on(On::MeetingMembers).times(1));
+    house.dingtalk.add_fault(Fault::new(FaultKind::ServerError).on(FaultTarget::MeetingMembers).times(1));
     assert_eq!(first(&house, LEFT, "u-ann").await["data"]["visit"]["left_reason"], "vanished");
     assert_eq!(first(&house, LEFT, "u-ben").await["data"]["visit"]["left_reason"], "left");
     house.close().await;

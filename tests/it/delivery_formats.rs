@@ -13,7 +13,7 @@ use presenced::secret::Secret;
 use presenced::signature::robot;
 use presenced::tasks::dispatcher::Target;
 use presenced::time::Timestamp;
-use presenced::webhook::format::{Shape, Success};
+use presenced::webhook::format::{BodyFormat, Success};
 use serde_json::{Value, json};
 
 use crate::delivery_harness::{Got, Receiver, Reply, START, World};
@@ -26,13 +26,13 @@ const ENGLISH: Style = Style { language: Language::En, zone: chrono_tz::Tz::UTC 
 fn robot_at(world: &World, name: &str, receiver: &Receiver, secret: Option<&str>) -> Target {
     world.target_at(name, &receiver.url(), |destination| {
         destination.keys = Vec::new();
-        destination.format = Shape::Robot { secret: secret.map(Secret::new), style: ENGLISH };
+        destination.format = BodyFormat::Robot { secret: secret.map(Secret::new), style: ENGLISH };
     })
 }
 
 fn template_at(world: &World, receiver: &Receiver, source: &str, batch: Option<Duration>) -> Target {
     world.target_at("crm", &receiver.url(), |destination| {
-        destination.format = Shape::Template {
+        destination.format = BodyFormat::Template {
             template: Template::compile("own.j2", source, ENGLISH).unwrap(),
             success: Some(Success { pointer: "/code".to_owned(), equals: json!(0) }),
             batch,
@@ -127,7 +127,7 @@ async fn no_minute_brings_a_robot_more_than_twenty_even_from_two_webhooks() {
     }
     assert_eq!(world.count_by_state().await, [("delivered".to_owned(), 96)].into());
     assert!(receiver.got().len() < 40, "digests: {}", receiver.got().len());
-    // A digest holds one event of each person, so everybody's come in their order.
+    // A digest holds one event of each person, so the events of each person stay in order.
     let lines: Vec<String> = receiver.got().iter().map(text).collect();
     assert!(lines.iter().all(|text| text.lines().filter(|line| line.starts_with("- ")).count() <= 12));
 }

@@ -21,8 +21,8 @@ use presenced::signature::SigningKey;
 use presenced::store::{Enrolment, Outgoing, Recording, Store};
 use presenced::tasks::dispatcher::{Dispatcher, Target};
 use presenced::time::Timestamp;
-use presenced::webhook::address::Reach;
-use presenced::webhook::format::Shape;
+use presenced::webhook::address::NetworkPolicy;
+use presenced::webhook::format::BodyFormat;
 use presenced::webhook::send::{Destination, Sender};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -249,13 +249,13 @@ impl World {
         let mut destination = Destination {
             webhook: WebhookName::parse(name).unwrap(),
             url: Secret::new(url),
-            format: Shape::Standard,
+            format: BodyFormat::Standard,
             keys: vec![SigningKey::parse(SECRET).unwrap()],
             headers: Vec::new(),
             timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(5),
             concurrency: 8,
-            reach: Reach::default(),
+            network: NetworkPolicy::default(),
             proxy: None,
             ca_file: None,
         };

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use presenced::policy::delivery::{Outcome, Trigger};
 use presenced::secret::Secret;
-use presenced::webhook::address::Reach;
+use presenced::webhook::address::NetworkPolicy;
 use presenced::webhook::answer::{Answer, MAX_BODY_BYTES, MAX_KEPT_BYTES};
-use presenced::webhook::format::Shape;
+use presenced::webhook::format::BodyFormat;
 use presenced::webhook::send::{Destination, Message, Sender};
 
 use crate::delivery_harness::{OK, Receiver, Reply, World};
@@ -91,7 +91,7 @@ async fn what_is_no_http_is_unavailable() {
 }
 
 #[tokio::test]
-async fn nobody_listening_and_no_such_host_are_unavailable_and_the_text_keeps_the_url_to_itself() {
+async fn a_closed_port_and_an_unknown_host_are_unavailable_and_the_text_hides_the_url() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for url in [
         format!("http://{free}/path-secret?key=hush"),
@@ -116,7 +116,7 @@ async fn an_error_page_that_repeats_the_url_is_kept_without_it() {
 }
 
 #[tokio::test]
-async fn a_flood_of_headers_ends_where_the_client_has_enough() {
+async fn a_flood_of_headers_ends_at_the_clients_limit() {
     let mut raw = b"HTTP/1.1 200 OK\r\n".to_vec();
     raw.extend(b"x-flood: 0123456789012345678901234567890123456789\r\n".repeat(100_000));
     let receiver = Receiver::start(move |_| Reply::Raw(raw.clone())).await;
@@ -134,7 +134,7 @@ async fn a_receiver_that_drips_runs_into_the_one_time_out_over_all_of_it() {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut drops = tokio::time::interval(Duration::from_millis(5));
         stream.write_all(b"HTTP/1.1 200 OK\r\nx: ").await.unwrap();
-        // Ends when the client hangs up: no single read is ever late.
+        // Ends when the client disconnects, so no single read is ever late.
         while stream.write_all(b"a").await.is_ok() {
             drops.tick().await;
         }
@@ -182,7 +182,7 @@ async fn a_body_read_to_its_end_keeps_the_connection() {
     let world = World::with_people(0).await;
     let sender = world.target(&receiver).sender;
     for _ in 0..5 {
-        sender.send(message("evt_1")).await.leftover.expect("there is a body").drain().await;
+        sender.send(message("evt_1")).await.unread_body.expect("there is a body").drain().await;
     }
     assert!(receiver.got().iter().all(|got| got.connection == 1));
 }
@@ -191,7 +191,7 @@ async fn a_body_read_to_its_end_keeps_the_connection() {
 async fn forbidden_addresses_are_never_connected_to() {
     let receiver = Receiver::start(|_| OK).await;
     let public = |destination: &mut Destination| {
-        destination.reach = Reach { public_only: true, ..Reach::default() };
+        destination.network = NetworkPolicy { public_only: true, ..NetworkPolicy::default() };
     };
     let port = receiver.address.port();
     for host in ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"] {
@@ -211,7 +211,7 @@ async fn forbidden_addresses_are_never_connected_to() {
 async fn extra_headers_are_sent_and_cannot_replace_ours() {
     let receiver = Receiver::start(|_| OK).await;
     send_to(&receiver.url(), |destination| {
-        destination.format = Shape::CloudEvents;
+        destination.format = BodyFormat::CloudEvents;
         destination.keys = Vec::new();
         destination.headers = vec![
             ("X-Site".to_owned(), Secret::new("HZ")),
@@ -234,13 +234,13 @@ async fn a_url_or_header_that_cannot_be_used_is_refused_without_showing_it() {
     let good = Destination {
         webhook: presenced::ids::WebhookName::parse("crm").unwrap(),
         url: Secret::new("http://127.0.0.1/"),
-        format: Shape::Standard,
+        format: BodyFormat::Standard,
         keys: Vec::new(),
         headers: Vec::new(),
         timeout: Duration::from_secs(1),
         connect_timeout: Duration::from_secs(1),
         concurrency: 1,
-        reach: Reach::default(),
+        network: NetworkPolicy::default(),
         proxy: None,
         ca_file: None,
     };

@@ -1,7 +1,6 @@
-//! A DingTalk for these tests, in bytes: it answers what it is told to, also what no HTTP library would send.
+//! A DingTalk server for these tests that sends given bytes, also those that no HTTP library would send.
 //!
-//! Guards: nothing is shared with the client but the socket. Deliberately not here: a faithful DingTalk, which is the
-//! simulator.
+//! Guards: it shares nothing with the client but the socket. Not here: answers like those of the real host (the simulator).
 
 #![expect(clippy::unwrap_used, reason = "a test that does not get this far has failed")]
 
@@ -26,29 +25,29 @@ use tokio::task::JoinSet;
 /// The example answer of DingTalk's page.
 pub(crate) const SAMPLE: &str = r#"{"onGoingConfIdList":["654058f2411fe90147e68780"],"memberModelMap":{"key":{"unionId":"2iPOLbpUNMLzB5LuwggiiqiPwiEiE","conferenceId":"654058f2411fe90147e68780","userNick":"Test Name","joinTime":1699347295876,"leaveTime":1699347395876,"duration":100000,"host":false,"coHost":false,"outerOrgMember":false,"pstnJoin":false,"deviceType":"Win"}}}"#;
 
-/// What is sent back.
+/// What the server does with a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
-    /// These bytes, and on with the connection.
+    /// Sends these bytes and keeps the connection.
     Raw(Vec<u8>),
-    /// These bytes, then the connection ends.
+    /// Sends these bytes and closes the connection.
     RawThenClose(Vec<u8>),
-    /// These bytes, then nothing more, with the connection open.
+    /// Sends these bytes, then nothing more, and keeps the connection open.
     RawThenSilence(Vec<u8>),
-    /// These bytes, then chunk after chunk until the other side goes away.
+    /// Sends these bytes, then chunk after chunk until the client closes the connection.
     RawThenFlood(Vec<u8>),
-    /// A reset.
+    /// Resets the connection.
     Reset,
-    /// The other one, once so many requests are here.
+    /// Sends the other reply after this many requests have arrived.
     Together(Arc<Barrier>, Box<Reply>),
 }
 
-/// A whole HTTP answer.
+/// A complete HTTP answer.
 pub(crate) fn http(status: u16, body: &str) -> Reply {
     with_header(status, "Content-Type: application/json;charset=utf-8", body)
 }
 
-/// A whole HTTP answer with one header of its own.
+/// A complete HTTP answer with an additional header.
 pub(crate) fn with_header(status: u16, header: &str, body: &str) -> Reply {
     Reply::Raw(
         format!("HTTP/1.1 {status} X\r\n{header}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
@@ -56,12 +55,12 @@ pub(crate) fn with_header(status: u16, header: &str, body: &str) -> Reply {
     )
 }
 
-/// A request as it arrived.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     /// `GET /path?query`.
     pub(crate) line: String,
-    /// The head in lower case.
+    /// The head, in lower case.
     pub(crate) head: String,
     pub(crate) token: Option<String>,
     pub(crate) body: String,
@@ -103,7 +102,7 @@ impl Fake {
         Self { address, seen, connections, _tasks: tasks }
     }
 
-    /// Gives the token `tok` for ever, and `reply` to everything else.
+    /// Always gives the token `tok`, and answers all other calls with `reply`.
     pub(crate) async fn with_list(reply: Reply) -> Self {
         Self::start(move |seen| {
             if seen.line.contains("/oauth2/") {
@@ -189,7 +188,7 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, log: Arc<Mutex<Vec<Se
                 }
             }
             Reply::RawThenClose(bytes) => {
-                // The other side may be gone already, which is what some of these tests are about.
+                // Some tests close the connection before this point.
                 let _ = stream.write_all(&bytes).await;
                 return;
             }

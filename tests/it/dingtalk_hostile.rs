@@ -20,13 +20,13 @@ async fn ask(client: &Client) -> CallError {
     }
 }
 
-/// The list call is answered by `reply`: the error, checked for class, verdict and charged calls.
+/// Answers the list call with `reply`, and checks the error's class, verdict and charged calls.
 async fn expect(name: &str, reply: Reply, class: &str, verdict: Verdict, calls: u32) -> CallError {
     let silent = matches!(reply, Reply::RawThenSilence(_));
     let fake = Fake::with_list(reply).await;
     let mut org = fake.org(internal());
     if silent {
-        // With a token at hand, so that no good exchange has to fit into so short a time.
+        // The token is fetched first, so that the short time-out covers only the list call.
         org.app = App::Token { access_token: SecretSource::Plain(Secret::new("the secret")) };
         org.timeout = Duration::from_millis(300);
     }
@@ -95,7 +95,7 @@ async fn bodies_that_are_no_answer() {
     let deep = format!("{{\"memberModelMap\":{{\"a\":{{\"x\":{}", "[".repeat(200_000));
     let ban = r#"{"status":1111,"wait":5,"source":"x5","punish":"deny","uuid":"u"}"#;
     let page = "<!DOCTYPE html><html><body>denied</body></html>";
-    let other = SAMPLE.replace("2iPOLbpUNMLzB5LuwggiiqiPwiEiE", "somebody-else");
+    let other = SAMPLE.replace("2iPOLbpUNMLzB5LuwggiiqiPwiEiE", "another-user");
     let foreign = SAMPLE.replacen('{', "{\"errcode\":0,", 1);
     let many: Vec<String> = (0..500).map(|n| format!("\"c{n}\"")).collect();
     let many = format!("{{\"onGoingConfIdList\":[{}],\"memberModelMap\":{{}}}}", many.join(","));
@@ -111,7 +111,7 @@ async fn bodies_that_are_no_answer() {
         ("a list", http(200, "[]"), class::MALFORMED, Verdict::Outage),
         ("null", http(200, "null"), class::MALFORMED, Verdict::Outage),
         ("another object", http(200, r#"{"hello":"world"}"#), class::MALFORMED, Verdict::Outage),
-        ("somebody else's record", http(200, &other), class::MALFORMED, Verdict::Outage),
+        ("another user's record", http(200, &other), class::MALFORMED, Verdict::Outage),
         ("five hundred meetings", http(200, &many), class::MALFORMED, Verdict::Outage),
         ("good, but 206", http(206, SAMPLE), class::MALFORMED, Verdict::Outage),
         ("an errcode beside a good answer", http(200, &foreign), class::FOREIGN, Verdict::Outage),
@@ -154,7 +154,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_not_charged() {
+async fn a_refused_connection_is_not_charged() {
     let fake = Fake::with_list(http(200, SAMPLE)).await;
     let mut org = fake.org(internal());
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -178,6 +178,6 @@ async fn an_answer_cut_at_any_byte_is_an_error_and_a_whole_one_after_it_is_read(
         let client = fake.client();
         assert_eq!(ask(&client).await.class, class::BROKEN, "cut at {end}");
         let whole = client.ongoing(&"whole".parse().unwrap(), None).await.unwrap();
-        assert!(matches!(whole, Answer::Seen { calls: 1, .. }));
+        assert!(matches!(whole, Answer::Observed { calls: 1, .. }));
     }
 }

@@ -1,7 +1,7 @@
-//! The client's calls about meetings, against the simulator and against bytes made up here.
+//! The client's calls about meetings, against the simulator and against bytes made here.
 //!
-//! Guards: what one says the other understands, with every knob turned; what a failure costs. Deliberately not here:
-//! bodies (`dingtalk::meetings`).
+//! Guards: the client understands the simulator under every option; each failure has the right cost. Not here: bodies
+//! (`dingtalk::meetings`).
 
 #![expect(clippy::unwrap_used, reason = "a test that does not get this far has failed")]
 
@@ -15,11 +15,11 @@ use presenced::dingtalk::meetings::{MeetingState, OngoingMeetings};
 use presenced::ids::{ConferenceId, UnionId};
 use presenced::presence::attendance::AttendStatus;
 use presenced::presence::observation::Evidence;
-use presenced::simulator::faults::On;
-use presenced::simulator::knobs::{
+use presenced::simulator::faults::FaultTarget;
+use presenced::simulator::options::{
     BatchUser, EndedInBatch, EndedMembers, ForeignMeetings, Lag, LastPage, Numbers,
 };
-use presenced::simulator::{Fault, FaultKind, Knobs, Running, Scenario, Simulator, api};
+use presenced::simulator::{AnswerOptions, Fault, FaultKind, Running, Scenario, Simulator, api};
 use presenced::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -66,17 +66,17 @@ impl Bench {
         Self { simulator, clock, client }
     }
 
-    fn turn(&self, turn: impl FnOnce(&mut Knobs)) {
-        let mut knobs = Knobs::default();
-        turn(&mut knobs);
-        self.simulator.set_knobs(knobs);
+    fn turn(&self, turn: impl FnOnce(&mut AnswerOptions)) {
+        let mut options = AnswerOptions::default();
+        turn(&mut options);
+        self.simulator.set_options(options);
     }
 
     async fn ongoing(&self) -> OngoingMeetings {
         self.client.ongoing_meetings(9).await.unwrap()
     }
 
-    /// Who is in that meeting, as the batch call tells it.
+    /// The members of a meeting, by the batch call.
     async fn users(&self, conference: &str) -> Option<Vec<(String, Option<i64>)>> {
         let batch = self.client.meetings_with_users(&[id(conference)]).await.unwrap();
         let meeting = batch.meetings.into_iter().next()?;
@@ -107,7 +107,7 @@ async fn a_sweep_costs_one_call_for_the_meetings_and_one_for_their_people() {
     assert_eq!(bench.users(ONE).await, Some(vec![user("u-ann", 3), user("u-ben", 3)]));
     bench.clock.advance(Duration::from_secs(61));
     assert_eq!(bench.users(ONE).await, Some(vec![user("u-ann", 3), user("u-ben", 6)]));
-    bench.turn(|knobs| knobs.batch_user = BatchUser::UserId);
+    bench.turn(|options| options.batch_user = BatchUser::UserId);
     assert_eq!(bench.users(ONE).await, Some(vec![user("user0", 3), user("user1", 6)]));
     assert_eq!(bench.simulator.counts().charged, 4);
     assert_eq!(bench.simulator.counts().calls_to(api::MEETING_QUERY), 3);
@@ -139,9 +139,9 @@ async fn meetings_that_are_over_can_be_refused() {
     let bench = Bench::play(SCENE).await;
     bench.clock.advance(Duration::from_mins(11));
     assert_eq!(bench.users(ONE).await, None, "left out of the batch");
-    bench.turn(|knobs| {
-        knobs.ended_in_batch = EndedInBatch::Refused;
-        knobs.ended_members = EndedMembers::Refused;
+    bench.turn(|options| {
+        options.ended_in_batch = EndedInBatch::Refused;
+        options.ended_members = EndedMembers::Refused;
     });
     let error = bench.client.meetings_with_users(&[id(ONE)]).await.unwrap_err();
     assert_eq!(refused(&error), (class::REFUSED, Some("resourceClose")));
@@ -153,12 +153,12 @@ async fn meetings_that_are_over_can_be_refused() {
 }
 
 #[tokio::test]
-async fn a_foreign_meeting_is_missing_unless_it_is_told() {
+async fn a_foreign_meeting_is_missing_unless_the_option_lists_it() {
     let bench = Bench::play(SCENE).await;
     let error = bench.client.meeting(&id("theirs")).await.unwrap_err();
     assert_eq!(refused(&error), (class::REFUSED, Some("noPermission")));
     assert_eq!(bench.users("theirs").await, None);
-    bench.turn(|knobs| knobs.foreign_meetings = ForeignMeetings::Listed);
+    bench.turn(|options| options.foreign_meetings = ForeignMeetings::Listed);
     assert_eq!(ids(&bench.ongoing().await), [ONE, "theirs"]);
     assert_eq!(bench.users("theirs").await.unwrap(), [("u-cleo".to_owned(), Some(3))]);
 }
@@ -175,7 +175,7 @@ async fn many_meetings_come_in_pages_and_are_asked_in_batches() {
             .await;
     for last_page in [LastPage::Plain, LastPage::Token] {
         bench.clock.advance(Duration::from_secs(2));
-        bench.turn(|knobs| knobs.last_page = last_page);
+        bench.turn(|options| options.last_page = last_page);
         let ongoing = bench.ongoing().await;
         assert_eq!((ongoing.meetings.len(), ongoing.calls, ongoing.complete), (45, 3, true));
         let some = bench.client.ongoing_meetings(2).await.unwrap();
@@ -186,21 +186,21 @@ async fn many_meetings_come_in_pages_and_are_asked_in_batches() {
     let batch = bench.client.meetings_with_users(&all).await.unwrap();
     assert_eq!((batch.meetings.len(), batch.calls), (45, 3));
     assert_eq!(bench.client.meetings_with_users(&[]).await.unwrap().calls, 0);
-    bench.simulator.add_fault(Fault::new(FaultKind::ServerError).on(On::OrgMeetings).times(1));
+    bench.simulator.add_fault(Fault::new(FaultKind::ServerError).on(FaultTarget::OrgMeetings).times(1));
     bench.clock.advance(Duration::from_secs(2));
     let error = bench.client.ongoing_meetings(9).await.unwrap_err();
     assert_eq!((error.class, error.calls), (class::OUTAGE, 1));
 }
 
 #[tokio::test]
-async fn every_dress_of_numbers_is_understood_and_answers_can_be_old() {
+async fn every_form_of_numbers_is_understood_and_answers_can_be_old() {
     let bench = Bench::play(SCENE).await;
     bench.clock.advance(Duration::from_mins(11));
     for numbers in [Numbers::Strings, Numbers::Fractions] {
-        bench.turn(|knobs| {
-            knobs.numbers = numbers;
-            knobs.extra_members = true;
-            knobs.meetings_lag = Lag(Duration::from_mins(5));
+        bench.turn(|options| {
+            options.numbers = numbers;
+            options.extra_members = true;
+            options.meetings_lag = Lag(Duration::from_mins(5));
         });
         assert_eq!(ids(&bench.ongoing().await), [ONE]);
         assert_eq!(bench.users(ONE).await.unwrap()[1], ("u-ben".to_owned(), Some(6)));
@@ -213,12 +213,12 @@ async fn every_dress_of_numbers_is_understood_and_answers_can_be_old() {
 #[tokio::test]
 async fn a_lack_of_permission_names_the_scope_and_a_refused_token_is_replaced() {
     let bench = Bench::play(SCENE).await;
-    bench.simulator.add_fault(Fault::new(FaultKind::Permission).on(On::Meetings));
+    bench.simulator.add_fault(Fault::new(FaultKind::Permission).on(FaultTarget::Meetings));
     let error = bench.client.ongoing_meetings(1).await.unwrap_err();
     assert_eq!((error.class, &error.verdict), (class::FORBIDDEN, &Verdict::Forbidden));
     assert!(error.text.contains("VideoConference.Conference.Read"), "{}", error.text);
-    let looked = bench.client.ongoing(&UnionId::parse("u-ann").unwrap(), None).await;
-    assert!(looked.is_ok(), "people are still told");
+    let list = bench.client.ongoing(&UnionId::parse("u-ann").unwrap(), None).await;
+    assert!(list.is_ok(), "the list call still answers");
     bench.simulator.clear_faults();
     bench.simulator.revoke_tokens();
     assert_eq!(bench.ongoing().await.calls, 2);
@@ -231,27 +231,27 @@ async fn a_lack_of_permission_names_the_scope_and_a_refused_token_is_replaced() 
         (FaultKind::Truncated, class::BROKEN),
     ] {
         bench.simulator.clear_faults();
-        bench.simulator.add_fault(Fault::new(kind).on(On::Meetings));
+        bench.simulator.add_fault(Fault::new(kind).on(FaultTarget::Meetings));
         assert_eq!(bench.client.ongoing_meetings(1).await.unwrap_err().class, class, "{kind:?}");
         assert_eq!(bench.client.meeting(&id(ONE)).await.unwrap_err().class, class, "{kind:?}");
     }
 }
 
 #[tokio::test]
-async fn answers_that_lie_are_healthy_in_shape() {
+async fn answers_with_wrong_content_are_well_formed() {
     let bench = Bench::play(SCENE).await;
-    bench.simulator.add_fault(Fault::new(FaultKind::NoMeetings).on(On::Meetings));
+    bench.simulator.add_fault(Fault::new(FaultKind::NoMeetings).on(FaultTarget::Meetings));
     let ongoing = bench.ongoing().await;
     assert_eq!((ongoing.meetings.len(), ongoing.complete), (0, true));
     bench.simulator.clear_faults();
-    bench.simulator.add_fault(Fault::new(FaultKind::NobodyInside).on(On::Meetings));
+    bench.simulator.add_fault(Fault::new(FaultKind::NobodyInside).on(FaultTarget::Meetings));
     assert_eq!(bench.users(ONE).await, Some(vec![]));
     bench.simulator.clear_faults();
-    bench.simulator.add_fault(Fault::new(FaultKind::WronglyInside).on(On::Meetings).who("u-cleo"));
+    bench.simulator.add_fault(Fault::new(FaultKind::WronglyInside).on(FaultTarget::Meetings).who("u-cleo"));
     assert!(bench.users(ONE).await.unwrap().contains(&("u-cleo".to_owned(), Some(3))));
     bench.simulator.clear_faults();
-    bench.turn(|knobs| knobs.foreign_meetings = ForeignMeetings::Listed);
-    bench.simulator.add_fault(Fault::new(FaultKind::OtherPerson).on(On::Meetings));
+    bench.turn(|options| options.foreign_meetings = ForeignMeetings::Listed);
+    bench.simulator.add_fault(Fault::new(FaultKind::OtherPerson).on(FaultTarget::Meetings));
     assert_eq!(bench.client.meeting(&id(ONE)).await.unwrap_err().class, class::MALFORMED);
     assert_eq!(bench.client.meeting_members(&id(ONE), 1).await.unwrap_err().class, class::MALFORMED);
 }
@@ -288,13 +288,13 @@ async fn a_userid_is_had_from_the_contacts_by_unionid_and_costs_nothing() {
     let of = async |who: &str| bench.client.userid_of(&UnionId::parse(who).unwrap()).await;
     assert_eq!(of("u-ann").await.unwrap().as_deref(), Some("user0"));
     assert_eq!(of("u-ben").await.unwrap(), None, "a contact outside is not one of the organisation's people");
-    assert_eq!(of("u-nobody").await.unwrap(), None);
-    bench.simulator.add_fault(Fault::new(FaultKind::Permission).on(On::Contacts).times(1));
+    assert_eq!(of("u-unknown").await.unwrap(), None);
+    bench.simulator.add_fault(Fault::new(FaultKind::Permission).on(FaultTarget::Contacts).times(1));
     let error = of("u-ann").await.unwrap_err();
     assert_eq!((error.class, error.verdict, error.calls), (class::FORBIDDEN, Verdict::Forbidden, 0));
-    bench.simulator.add_fault(Fault::new(FaultKind::ServerError).on(On::Contacts).times(1));
+    bench.simulator.add_fault(Fault::new(FaultKind::ServerError).on(FaultTarget::Contacts).times(1));
     assert_eq!(of("u-ann").await.unwrap_err().calls, 0);
-    bench.simulator.add_fault(Fault::new(FaultKind::Ban).on(On::Contacts).times(1));
+    bench.simulator.add_fault(Fault::new(FaultKind::Ban).on(FaultTarget::Contacts).times(1));
     assert_eq!(of("u-ann").await.unwrap_err().verdict, Verdict::Banned);
     assert_eq!(of("u-cleo").await.unwrap().as_deref(), Some("user2"));
     let counts = bench.simulator.counts();

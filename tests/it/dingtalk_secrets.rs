@@ -1,7 +1,7 @@
 //! Secrets that change while the daemon runs: suite tickets and ready-made tokens in files.
 //!
-//! Guards: a refusal is not the end where the file has a newer secret already; nothing is asked in circles where it has
-//! not. Deliberately not here: fetching tokens (`dingtalk_token`).
+//! Guards: after a refusal a newer secret in the file is used; without a newer one the call is not repeated endlessly. Not
+//! here: fetching tokens (`dingtalk_token`).
 
 #![expect(clippy::unwrap_used, reason = "a test that does not get this far has failed")]
 
@@ -49,12 +49,12 @@ async fn a_refused_suite_ticket_is_read_again_and_tried_in_the_same_call() {
     };
     let clock = clock();
     let client = from_file(&fake, app, &file, &clock).await;
-    // The file holds the same: refused, and asked once.
+    // The file holds the same secret: one refused call, no second one.
     assert_eq!(client.ongoing(&me(), None).await.unwrap_err().class, class::CREDENTIALS);
     assert_eq!(fake.token_calls(), 1);
     std::fs::write(&file, "new\n").unwrap();
     clock.advance(Duration::from_mins(2));
-    // Still the old one in hand, refused, read again, accepted: one look, two token calls.
+    // The old secret is refused, read again and accepted: one poll, two token calls.
     client.ongoing(&me(), None).await.unwrap();
     assert_eq!((fake.token_calls(), fake.lists()), (3, 1));
 }
@@ -74,12 +74,12 @@ async fn a_ready_made_token_is_read_again_when_refused_and_when_its_file_changed
     let client = from_file(&fake, app, &file, &clock).await;
     let used = || fake.seen().last().unwrap().token.clone().unwrap();
     std::fs::write(&file, "second").unwrap();
-    // Refused, read again, repeated within one look.
+    // Refused, read again, repeated within one poll.
     assert_eq!(client.ongoing(&me(), None).await.unwrap().calls(), 2);
     assert_eq!(used(), "second");
     std::fs::write(&file, "third").unwrap();
     client.ongoing(&me(), None).await.unwrap();
-    assert_eq!(used(), "second", "a token that works is not looked for at every call");
+    assert_eq!(used(), "second", "a token that works is not read again at every call");
     clock.advance(Duration::from_mins(2));
     client.ongoing(&me(), None).await.unwrap();
     assert_eq!((used().as_str(), fake.token_calls()), ("third", 0));
@@ -105,7 +105,7 @@ async fn an_answer_that_repeats_the_token_the_secret_or_the_unionid_leaves_none_
             let clock: SharedClock = Arc::new(clock());
             let client = Client::new(&fake.org(app), credentials, clock).unwrap();
             let error = client.ongoing(&me(), None).await.unwrap_err();
-            // A call that is not made for the user does not know the id.
+            // Calls without a unionId in the request do not reveal one.
             for known in texts.iter().filter(|known| !of_token_call || *known != me().as_str()) {
                 let shown = format!("{error:?}");
                 assert!(!shown.contains(known.as_str()) || (of_token_call && *known == texts[0]), "{shown}");

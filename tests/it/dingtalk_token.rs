@@ -1,4 +1,4 @@
-//! The list call and its token over a real socket: what is sent, when a token is fetched, what a call costs.
+//! The list call and its token over a real socket: requests, token fetches, costs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use crate::dingtalk_fake::{Fake, Reply, SAMPLE, client, clock, http, internal, m
 
 const REFUSED: &str = r#"{"requestid":"R","code":"InvalidAuthentication","message":"不合法的access_token"}"#;
 
-/// A DingTalk that gives `tok-1`, `tok-2`, ... and takes tokens from number `valid` on.
+/// A DingTalk that issues `tok-1`, `tok-2`, ... and accepts tokens from number `valid` on.
 async fn revoking(valid: &Arc<AtomicUsize>, hold: Option<Arc<Barrier>>) -> Fake {
     let (valid, given) = (Arc::clone(valid), AtomicUsize::new(0));
     Fake::start(move |seen| {
@@ -42,7 +42,7 @@ async fn revoking(valid: &Arc<AtomicUsize>, hold: Option<Arc<Barrier>>) -> Fake 
 async fn the_pages_sample_arrives_and_its_repetition_is_the_same() {
     let fake = Fake::with_list(http(200, SAMPLE)).await;
     let client = fake.client();
-    let Answer::Seen { observation, bytes_digest, oddities: 0, calls: 1 } =
+    let Answer::Observed { observation, bytes_digest, oddities: 0, calls: 1 } =
         client.ongoing(&me(), None).await.unwrap()
     else {
         panic!("not seen");
@@ -50,9 +50,9 @@ async fn the_pages_sample_arrives_and_its_repetition_is_the_same() {
     let Entry::Record(record) = &observation.entries["654058f2411fe90147e68780"] else { panic!("no record") };
     assert_eq!(record.phase(), AttendancePhase::Outside);
     let again = client.ongoing(&me(), Some(bytes_digest)).await.unwrap();
-    assert!(matches!(again, Answer::Same { calls: 1 }), "{again:?}");
+    assert!(matches!(again, Answer::Unchanged { calls: 1 }), "{again:?}");
     let other = client.ongoing(&me(), Some(bytes_digest ^ 1)).await.unwrap();
-    assert!(matches!(other, Answer::Seen { bytes_digest: digest, .. } if digest == bytes_digest));
+    assert!(matches!(other, Answer::Observed { bytes_digest: digest, .. } if digest == bytes_digest));
     assert_eq!((fake.token_calls(), fake.lists(), fake.connections()), (1, 3, 1));
 }
 
@@ -67,7 +67,7 @@ async fn the_same_bytes_with_another_status_are_an_error() {
     })
     .await;
     let client = fake.client();
-    let Answer::Seen { bytes_digest, .. } = client.ongoing(&me(), None).await.unwrap() else { panic!() };
+    let Answer::Observed { bytes_digest, .. } = client.ongoing(&me(), None).await.unwrap() else { panic!() };
     for class in [class::MALFORMED, class::OUTAGE] {
         assert_eq!(client.ongoing(&me(), Some(bytes_digest)).await.unwrap_err().class, class);
     }
@@ -76,7 +76,7 @@ async fn the_same_bytes_with_another_status_are_an_error() {
 #[tokio::test]
 async fn what_is_sent_is_what_is_documented() {
     let fake = Fake::with_list(http(200, SAMPLE)).await;
-    // A record for somebody else's id: malformed, but sent all the same.
+    // A record of another id: malformed, but the call was made.
     let odd = "a+b/c=é&d".parse().unwrap();
     assert_eq!(fake.client().ongoing(&odd, None).await.unwrap_err().class, class::MALFORMED);
     let seen = fake.seen();
@@ -151,7 +151,7 @@ async fn each_kind_of_token_refusal_is_repeated_once_and_then_unauthorised() {
         );
         assert_eq!((fake.token_calls(), fake.lists()), (2, 2));
 
-        // The fresh one is tried once more, found useless and dropped; then nobody is asked for a while.
+        // The new token is tried once, refused and dropped; then no token call is made for a while.
         for calls in [1, 0, 0] {
             let error = client.ongoing(&me(), None).await.unwrap_err();
             assert_eq!((error.verdict, error.calls), (Verdict::Unauthorised, calls));

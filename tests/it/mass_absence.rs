@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use presenced::simulator::faults::On;
+use presenced::simulator::faults::FaultTarget;
 use presenced::simulator::{Fault, FaultKind, Scenario, api};
 
 use crate::house::at;
@@ -47,7 +47,7 @@ async fn seconds_of_empty_answers_for_twelve_users_end_no_visit() {
     let polling = office.start().await;
     let from = at(FROM);
     office.pass_until(&polling, from.plus(SECOND * 5), SECOND).await;
-    office.dingtalk.add_fault(Fault::new(FaultKind::NoMeetings).on(On::Lists));
+    office.dingtalk.add_fault(Fault::new(FaultKind::NoMeetings).on(FaultTarget::Lists));
     office.pass_until(&polling, from.plus(SECOND * 15), SECOND).await;
     office.dingtalk.clear_faults();
     office.pass_until(&polling, from.plus(SECOND * 60), SECOND).await;
@@ -63,8 +63,8 @@ async fn without_a_second_answer_twice_the_misses_are_needed_and_suffice() {
     let polling = office.start().await;
     let from = at(FROM);
     office.pass_until(&polling, from.plus(SECOND * 5), SECOND).await;
-    office.dingtalk.add_fault(Fault::new(FaultKind::Permission).on(On::OrgMeetings));
-    office.dingtalk.add_fault(Fault::new(FaultKind::NoMeetings).on(On::Lists));
+    office.dingtalk.add_fault(Fault::new(FaultKind::Permission).on(FaultTarget::OrgMeetings));
+    office.dingtalk.add_fault(Fault::new(FaultKind::NoMeetings).on(FaultTarget::Lists));
     office.pass_until(&polling, from.plus(SECOND * 7), SECOND).await;
     assert_eq!(left(&office).await, 0);
     office.pass_until(&polling, from.plus(SECOND * 15), SECOND).await;
@@ -80,7 +80,7 @@ async fn one_two_and_four_users_leave_as_soon_as_two_polls_miss_them() {
         let polling = office.start().await;
         let from = at(FROM);
         office.pass_until(&polling, from.plus(SECOND * 5), SECOND).await;
-        office.dingtalk.add_fault(Fault::new(FaultKind::NoMeetings).on(On::Lists));
+        office.dingtalk.add_fault(Fault::new(FaultKind::NoMeetings).on(FaultTarget::Lists));
         office.pass_until(&polling, from.plus(SECOND * 8), SECOND).await;
         polling.end().await;
         assert_eq!(left(&office).await, users, "{users} users in {meetings} meetings");

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use presenced::simulator::knobs::Stranger;
-use presenced::simulator::{Knobs, Scenario};
+use presenced::simulator::options::Stranger;
+use presenced::simulator::{AnswerOptions, Scenario};
 
 use crate::harness::daemon::sqlite3;
 use crate::house::at;
@@ -73,7 +73,7 @@ async fn a_refused_user_is_reported_once_and_polled_at_growing_waits_up_to_a_day
     let ben = office.dingtalk.counts().answers["u-ben"];
     assert!((60..=64).contains(&ben), "nobody else is held up: {ben} looks in 62 hours");
     // DingTalk knows them after all.
-    office.dingtalk.set_knobs(Knobs { stranger: Stranger::Empty, ..Knobs::default() });
+    office.dingtalk.set_options(AnswerOptions { stranger: Stranger::Empty, ..AnswerOptions::default() });
     office.pass_until(&polling, at("2026-11-26T12:00:00Z"), step).await;
     assert_eq!((refused(), office.told("watch.recovered").await.len()), (6, 1));
     let looked = "SELECT count(*) FROM v_health WHERE union_id = 'u-nobody' AND last_ok_at IS NOT NULL";

@@ -1,4 +1,4 @@
-//! The simulator over loopback: tokens, answers and refusals, as the documents have them.
+//! The simulator over loopback: tokens, answers and refusals, as the documents describe them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presenced::clock::{Clock as _, ManualClock};
-use presenced::net::{Limits as NetLimits, http_client};
+use presenced::net::{ClientOptions, http_client};
 use presenced::simulator::{Running, Scenario, Simulator, api};
 use presenced::time::Timestamp;
 use reqwest::Client;
@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 /// 2023-11-07T08:54:55.876Z.
 pub(crate) const START: Timestamp = Timestamp::from_ms(1_699_347_295_876);
-/// The one meeting's id.
+/// The id of the only meeting.
 pub(crate) const MEETING: &str = "654058f2411fe90147e68780";
-/// Bob is in from the start; Ann comes after one minute and goes after two.
+/// Bob is inside from the start; Ann joins after one minute and leaves after two.
 pub(crate) const SCENE: &str = r#"
 [people]
 ann = { union_id = "u-ann+/=", nick = "Ann" }
@@ -40,7 +40,7 @@ pub(crate) struct Stage {
     pub(crate) client: Client,
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Got {
     pub(crate) status: u16,
@@ -66,14 +66,14 @@ impl Stage {
         let scenario = Scenario::parse(&format!("{SCENE}{rest}"), "scene").unwrap();
         let stop = CancellationToken::new();
         let simulator = Simulator::start(ANY_PORT, scenario, Arc::new(clock.clone()), stop).await.unwrap();
-        let limits = NetLimits {
+        let options = ClientOptions {
             connect_timeout: Duration::from_secs(20),
             timeout: Duration::from_secs(20),
             idle_per_host: 4,
             proxy: None,
             extra_roots_pem: None,
         };
-        let client = http_client(&limits).unwrap().build().unwrap();
+        let client = http_client(&options).unwrap().build().unwrap();
         Self { simulator, clock, client }
     }
 
@@ -100,7 +100,7 @@ impl Stage {
         got.json()["accessToken"].as_str().unwrap().to_owned()
     }
 
-    /// The list call about a unionId that is written as it goes into the URL.
+    /// The list call about a unionId that is already encoded.
     pub(crate) async fn lists(&self, token: &str, union_id: &str) -> Result<Got, reqwest::Error> {
         let path = format!("{}?unionId={union_id}", api::LISTS);
         self.get(&path, &[("x-acs-dingtalk-access-token", token)]).await
@@ -165,15 +165,15 @@ async fn the_token_calls_of_third_party_apps_give_a_new_one_each_time() {
     let suite = json!({"suiteKey": "k", "suiteSecret": "s", "authCorpId": "c", "suiteTicket": "t"});
     let third = stage.post(api::CORP_ACCESS_TOKEN, &suite).await.json();
     assert_eq!(third["expireIn"], 7200);
-    let replaces = presenced::simulator::Knobs {
-        corp_token: presenced::simulator::knobs::CorpToken::Replaces,
+    let replaces = presenced::simulator::AnswerOptions {
+        corp_token: presenced::simulator::options::CorpToken::Replaces,
         ..Default::default()
     };
     for token in [&first["access_token"], &second["access_token"], &third["accessToken"]] {
         let got = stage.lists(token.as_str().unwrap(), "u-bob").await.unwrap();
         assert_eq!(got.status, 200, "{}", got.text);
     }
-    stage.simulator.set_knobs(replaces);
+    stage.simulator.set_options(replaces);
     stage.post("/v1.0/oauth2/dingcorp/token", &unified).await;
     let got = stage.lists(second["access_token"].as_str().unwrap(), "u-bob").await.unwrap();
     assert_eq!(got.code(), (400, "InvalidAuthentication".into()));
@@ -244,12 +244,12 @@ async fn a_token_counts_only_in_its_header() {
 async fn a_wrong_person_and_no_person_are_param_errors() {
     let stage = Stage::set("").await;
     let token = stage.token().await;
-    let stranger = stage.lists(&token, "u-nobody").await.unwrap();
+    let stranger = stage.lists(&token, "u-unknown").await.unwrap();
     assert_eq!(stranger.code(), (400, "param.error".into()));
     assert_eq!(stranger.json()["message"], "param.error");
-    let nobody = stage.lists(&token, "").await.unwrap();
-    assert_eq!(nobody.code(), (400, "param.error".into()));
-    assert_eq!(nobody.json()["message"], "missing.user.info");
+    let missing = stage.lists(&token, "").await.unwrap();
+    assert_eq!(missing.code(), (400, "param.error".into()));
+    assert_eq!(missing.json()["message"], "missing.user.info");
 }
 
 #[tokio::test]
@@ -283,7 +283,7 @@ async fn a_second_holds_its_calls_and_the_month_its_own_and_refusals_by_the_seco
 }
 
 #[tokio::test]
-async fn an_app_without_the_permission_or_from_elsewhere_is_told_so() {
+async fn an_app_without_permission_or_from_another_address_is_refused() {
     let stage = Stage::set("[[app]]\nkey = \"k\"\nsecret = \"s\"\nmay_read_meetings = false\n").await;
     let got = stage.lists(&stage.token().await, "u-bob").await.unwrap();
     assert_eq!(got.code(), (403, "Forbidden.AccessDenied.AccessTokenPermissionDenied".into()));

@@ -1,4 +1,4 @@
-//! `presenced simulate` as a process: its first line, its end, its refusals.
+//! `presenced simulate` as a process: its first line, its exit, its refusals.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops there")]
 

@@ -1,8 +1,8 @@
-//! Everything that can go wrong between a client and the simulator, as a client sees it.
+//! Each fault of the simulator, as a client sees it.
 
 use std::time::Duration;
 
-use presenced::simulator::faults::On;
+use presenced::simulator::faults::FaultTarget;
 use presenced::simulator::{Fault, FaultKind, api};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::simulator_api::{MEETING, Stage};
 
-/// What one list call about Bob gives while this is wrong: status, and what the body holds.
+/// The result of one list call about Bob under a fault: status, and what the body holds.
 async fn struck(fault: Fault) -> Result<(u16, String), String> {
     let stage = Stage::set("").await;
     let token = stage.token().await;
@@ -137,7 +137,7 @@ async fn a_slow_answer_drips_and_is_whole_in_the_end() {
 #[tokio::test]
 async fn a_call_that_never_ends_does_not_keep_the_simulator_from_stopping() {
     let Stage { simulator, client, clock: _clock } = Stage::set("").await;
-    simulator.add_fault(Fault::new(FaultKind::Hang).on(On::All));
+    simulator.add_fault(Fault::new(FaultKind::Hang).on(FaultTarget::All));
     let url = format!("{}{}?unionId=u-bob", simulator.base_url(), api::LISTS);
     let asked = client.get(url).send();
     let stopped = async {
@@ -151,7 +151,7 @@ async fn a_call_that_never_ends_does_not_keep_the_simulator_from_stopping() {
 #[tokio::test]
 async fn token_calls_have_faults_of_their_own() {
     let stage = Stage::set("").await;
-    stage.simulator.add_fault(Fault::new(FaultKind::ServerError).on(On::Tokens).times(1));
+    stage.simulator.add_fault(Fault::new(FaultKind::ServerError).on(FaultTarget::Tokens).times(1));
     let body = json!({"appKey": "k", "appSecret": "s"});
     assert_eq!(stage.post(api::ACCESS_TOKEN, &body).await.code(), (500, "system.error".into()));
     let token = stage.token().await;

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};
 use presenced::clock::ManualClock;
-use presenced::net::{Limits, http_client};
+use presenced::net::{ClientOptions, http_client};
 use presenced::simulator::receiver::{Received, Receiver, Reply, Verdict};
 use presenced::time::Timestamp;
 use sha2::Sha256;
@@ -43,20 +43,20 @@ impl Sender {
 async fn stage(secrets: &[&str]) -> (Receiver, Sender) {
     let clock = Arc::new(ManualClock::at(Timestamp::from_ms(NOW_S * 1000)));
     let receiver = Receiver::start(ANY_PORT, secrets, clock, CancellationToken::new()).await.unwrap();
-    let limits = Limits {
+    let options = ClientOptions {
         connect_timeout: Duration::from_secs(20),
         timeout: Duration::from_secs(20),
         idle_per_host: 1,
         proxy: None,
         extra_roots_pem: None,
     };
-    let client = http_client(&limits).unwrap().build().unwrap();
+    let client = http_client(&options).unwrap().build().unwrap();
     let url = receiver.url();
     (receiver, Sender { client, url })
 }
 
 #[tokio::test]
-async fn it_verifies_remembers_and_answers_as_told() {
+async fn it_verifies_keeps_and_answers_requests() {
     let (key, old) = ([7_u8; 32], [9_u8; 24]);
     let secret = |key: &[u8]| format!("whsec_{}", STANDARD.encode(key));
     let (receiver, sender) = stage(&[&secret(&key), &secret(&old)]).await;

@@ -10,9 +10,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use presenced::clock::Clock as _;
-use presenced::simulator::faults::On;
-use presenced::simulator::knobs::EndedInBatch;
-use presenced::simulator::{Fault, FaultKind, Knobs, Running, Scenario, api};
+use presenced::simulator::faults::FaultTarget;
+use presenced::simulator::options::EndedInBatch;
+use presenced::simulator::{AnswerOptions, Fault, FaultKind, Running, Scenario, api};
 use presenced::store::history::EventQuery;
 use presenced::store::sweeps::SweepRow;
 use presenced::telemetry::health::{SweepState, Sweeps};
@@ -165,7 +165,7 @@ async fn a_meeting_that_does_not_tell_its_members_is_asked_for_in_a_batch() {
     let steps: String =
         (0..5).map(|round| pair(1175 + 1200 * round, "join") + &pair(1775 + 1200 * round, "leave")).collect();
     let desk = Desk::open_with(&steps, "2m", |dingtalk| {
-        dingtalk.add_fault(Fault::new(FaultKind::Permission).on(On::MeetingMembers));
+        dingtalk.add_fault(Fault::new(FaultKind::Permission).on(FaultTarget::MeetingMembers));
     })
     .await;
     desk.until(120).await;
@@ -185,8 +185,8 @@ async fn a_batch_that_is_refused_for_a_meeting_that_is_over_costs_no_trust() {
       { at = "+2390s", do = "end", meeting = "n" },
     "#;
     let scene = scene(steps).replace("[script]", "n = {}\n[script]");
-    let refused = Knobs { ended_in_batch: EndedInBatch::Refused, ..Knobs::default() };
-    let desk = Desk::open_on(&scene, &config("2m", PEOPLE), |dingtalk| dingtalk.set_knobs(refused)).await;
+    let refused = AnswerOptions { ended_in_batch: EndedInBatch::Refused, ..AnswerOptions::default() };
+    let desk = Desk::open_on(&scene, &config("2m", PEOPLE), |dingtalk| dingtalk.set_options(refused)).await;
     // Sweeps at 40 and 42 do not show it.
     desk.until(43).await;
     assert_eq!(desk.told().await, (SITTING + 2, 2));
@@ -267,7 +267,7 @@ async fn who_really_all_leave_at_once_are_believed_after_one_look() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_by_permission_there_are_no_more_sweeps_and_looks_go_on() {
-    for refused in [On::OrgMeetings, On::MeetingQuery] {
+    for refused in [FaultTarget::OrgMeetings, FaultTarget::MeetingQuery] {
         let fault = Fault::new(FaultKind::Permission).on(refused);
         let desk = Desk::open_with("", "2m", |dingtalk| dingtalk.add_fault(fault)).await;
         desk.until(20).await;
@@ -327,7 +327,7 @@ async fn a_restart_keeps_a_contradiction() {
     assert_eq!((desk.standing().state, desk.standing().needed), (SweepState::Trusted, 10));
     // The next sweep has nobody, and a look right after it sees somebody.
     let before = desk.sweeps();
-    desk.office.dingtalk.add_fault(Fault::new(FaultKind::NobodyInside).on(On::Meetings).times(2));
+    desk.office.dingtalk.add_fault(Fault::new(FaultKind::NobodyInside).on(FaultTarget::Meetings).times(2));
     desk.until(22).await;
     assert!(desk.sweeps() > before);
     let standing = desk.standing();

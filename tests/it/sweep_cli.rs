@@ -13,7 +13,7 @@ use std::time::Duration;
 use presenced::clock::{Clock as _, SystemClock};
 use presenced::ids::OrgName;
 use presenced::policy::sweep::ids::IdKind;
-use presenced::simulator::faults::On;
+use presenced::simulator::faults::FaultTarget;
 use presenced::simulator::scenario::Crowd;
 use presenced::simulator::{Fault, FaultKind, Scenario, Simulator};
 use presenced::store::Store;
@@ -62,7 +62,7 @@ async fn a_refusal_is_seen_where_an_operator_looks() {
     let scenario = Scenario::crowd(PEOPLE, Crowd::Idle);
     let dingtalk =
         Simulator::start(any, scenario, Arc::new(SystemClock), CancellationToken::new()).await.unwrap();
-    dingtalk.add_fault(Fault::new(FaultKind::Permission).on(On::Meetings));
+    dingtalk.add_fault(Fault::new(FaultKind::Permission).on(FaultTarget::Meetings));
     let listen = TcpListener::bind(any).and_then(|listener| listener.local_addr()).unwrap().to_string();
     let site = Site::with_config(&config(dingtalk.base_url(), &listen, "1m"));
     let daemon = site.start();

@@ -3,9 +3,9 @@
 //! Guards: with either kind sweeps come to be trusted; nobody is taken for somebody else; without the contacts nothing is
 //! believed. Deliberately not here: the ledger (`policy::sweep::ids`), the call itself (`dingtalk::contacts`).
 
-use presenced::simulator::faults::On;
-use presenced::simulator::knobs::BatchUser;
-use presenced::simulator::{Fault, FaultKind, Knobs, Running, api};
+use presenced::simulator::faults::FaultTarget;
+use presenced::simulator::options::BatchUser;
+use presenced::simulator::{AnswerOptions, Fault, FaultKind, Running, api};
 use presenced::telemetry::health::SweepState;
 
 use crate::sweep::{Desk, JOINED, LEFT, MINUTE, PEOPLE, SITTING, by_sweep, config, id, scene};
@@ -16,7 +16,7 @@ const TWO_COME_AND_GO: &str = r#"
 "#;
 
 fn by_userid(dingtalk: &Running) {
-    dingtalk.set_knobs(Knobs { batch_user: BatchUser::UserId, ..Knobs::default() });
+    dingtalk.set_options(AnswerOptions { batch_user: BatchUser::UserId, ..AnswerOptions::default() });
 }
 
 fn asked(desk: &Desk) -> u64 {
@@ -74,7 +74,7 @@ async fn an_id_of_the_other_kind_stands_for_nobody() {
 async fn without_permission_for_the_contacts_nothing_is_believed() {
     let desk = Desk::open_with(TWO_COME_AND_GO, "2m", |dingtalk| {
         by_userid(dingtalk);
-        dingtalk.add_fault(Fault::new(FaultKind::Permission).on(On::Contacts));
+        dingtalk.add_fault(Fault::new(FaultKind::Permission).on(FaultTarget::Contacts));
     })
     .await;
     desk.until(50).await;
@@ -96,7 +96,7 @@ async fn whom_the_contacts_lack_stays_with_looks() {
     let desk = Desk::open_with(&three, "2m", |dingtalk| {
         by_userid(dingtalk);
         for person in [0, 8] {
-            let fault = Fault::new(FaultKind::Errcode).on(On::Contacts).who(&id(person));
+            let fault = Fault::new(FaultKind::Errcode).on(FaultTarget::Contacts).who(&id(person));
             dingtalk.add_fault(fault);
         }
     })
@@ -116,7 +116,7 @@ async fn whom_the_contacts_lack_stays_with_looks() {
 async fn contacts_that_fail_are_asked_again_later() {
     let desk = Desk::open_with(TWO_COME_AND_GO, "2m", |dingtalk| {
         by_userid(dingtalk);
-        dingtalk.add_fault(Fault::new(FaultKind::ServerError).on(On::Contacts).times(2));
+        dingtalk.add_fault(Fault::new(FaultKind::ServerError).on(FaultTarget::Contacts).times(2));
     })
     .await;
     desk.until(10).await;

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use presenced::simulator::faults::On;
-use presenced::simulator::knobs::Lag;
-use presenced::simulator::{Fault, FaultKind, Knobs, api};
+use presenced::simulator::faults::FaultTarget;
+use presenced::simulator::options::Lag;
+use presenced::simulator::{AnswerOptions, Fault, FaultKind, api};
 use presenced::telemetry::health::SweepState;
 
 use crate::house::at;
@@ -46,37 +46,37 @@ async fn lie(fault: Fault) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_list() {
-    lie(Fault::new(FaultKind::NoMeetings).on(On::OrgMeetings)).await;
+    lie(Fault::new(FaultKind::NoMeetings).on(FaultTarget::OrgMeetings)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_batch() {
-    lie(Fault::new(FaultKind::NoMeetings).on(On::MeetingQuery)).await;
+    lie(Fault::new(FaultKind::NoMeetings).on(FaultTarget::MeetingQuery)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everybody_missing() {
-    lie(Fault::new(FaultKind::NobodyInside).on(On::Meetings)).await;
+    lie(Fault::new(FaultKind::NobodyInside).on(FaultTarget::Meetings)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ban_body() {
-    lie(Fault::new(FaultKind::Ban).on(On::OrgMeetings).times(1)).await;
+    lie(Fault::new(FaultKind::Ban).on(FaultTarget::OrgMeetings).times(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_a_proxy() {
-    lie(Fault::new(FaultKind::BanPage).on(On::MeetingQuery).times(1)).await;
+    lie(Fault::new(FaultKind::BanPage).on(FaultTarget::MeetingQuery).times(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_json() {
-    lie(Fault::new(FaultKind::Errcode).on(On::Meetings).times(2)).await;
+    lie(Fault::new(FaultKind::Errcode).on(FaultTarget::Meetings).times(2)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_person_wrongly_inside_alone() {
-    lie(Fault::new(FaultKind::WronglyInside).on(On::MeetingQuery).who(&id(11))).await;
+    lie(Fault::new(FaultKind::WronglyInside).on(FaultTarget::MeetingQuery).who(&id(11))).await;
 }
 
 /// The sweep is believed as a whole, because others move too; the second one does not say it again.
@@ -84,7 +84,7 @@ async fn one_person_wrongly_inside_alone() {
 async fn one_person_wrongly_inside_in_the_sweep_in_which_others_come() {
     // The next sweep is the first after the two have come.
     let desk = Desk::open_at(TWO_COME_AND_GO, 29).await;
-    let fault = Fault::new(FaultKind::WronglyInside).on(On::MeetingQuery).who(&id(11));
+    let fault = Fault::new(FaultKind::WronglyInside).on(FaultTarget::MeetingQuery).who(&id(11));
     desk.office.dingtalk.add_fault(fault.times(1));
     desk.until(33).await;
     assert_eq!(desk.told().await, (SITTING + 2, 0));
@@ -102,7 +102,7 @@ async fn one_person_wrongly_inside_again_and_again_while_others_meet_elsewhere()
     let scene = scene(&elsewhere).replace("[script]", "n = {}\n[script]");
     let desk = Desk::open_on(&scene, &config("2m", PEOPLE), |_| ()).await;
     desk.until(29).await;
-    let fault = Fault::new(FaultKind::WronglyInside).on(On::MeetingQuery).who(&id(11));
+    let fault = Fault::new(FaultKind::WronglyInside).on(FaultTarget::MeetingQuery).who(&id(11));
     desk.office.dingtalk.add_fault(fault);
     desk.until(36).await;
     assert_eq!(desk.told().await, (SITTING + 2, 0));
@@ -118,7 +118,7 @@ async fn one_person_wrongly_inside_again_and_again_while_others_meet_elsewhere()
 #[tokio::test(flavor = "multi_thread")]
 async fn one_person_wrongly_inside_again_and_again_while_others_come_into_the_same_meeting() {
     let desk = Desk::open_at(TWO_COME_AND_GO, 29).await;
-    let fault = Fault::new(FaultKind::WronglyInside).on(On::MeetingQuery).who(&id(11));
+    let fault = Fault::new(FaultKind::WronglyInside).on(FaultTarget::MeetingQuery).who(&id(11));
     desk.office.dingtalk.add_fault(fault);
     desk.until(36).await;
     assert_eq!(desk.told().await, (SITTING + 2, 0));
@@ -163,7 +163,7 @@ async fn one_person_wrongly_inside_twice_while_three_meetings_fill_is_let_out_by
     let scene = scene(filling).replace("[script]", "n = {}\no = {}\n[script]");
     let desk = Desk::open_on(&scene, &config("2m", PEOPLE), |_| ()).await;
     desk.until(29).await;
-    let fault = Fault::new(FaultKind::WronglyInside).on(On::MeetingQuery).who(&id(11));
+    let fault = Fault::new(FaultKind::WronglyInside).on(FaultTarget::MeetingQuery).who(&id(11));
     desk.office.dingtalk.add_fault(fault);
     desk.until(32).await;
     let joined = desk.of(JOINED, 11).await;
@@ -185,7 +185,7 @@ async fn one_person_wrongly_inside_twice_while_three_meetings_fill_is_let_out_by
 async fn pictures_that_are_five_minutes_old() {
     let desk = Desk::open_at(TWO_COME_AND_GO, 19).await;
     let lag = Duration::from_mins(5);
-    desk.office.dingtalk.set_knobs(Knobs { meetings_lag: Lag(lag), ..Knobs::default() });
+    desk.office.dingtalk.set_options(AnswerOptions { meetings_lag: Lag(lag), ..AnswerOptions::default() });
     desk.until(31).await;
     desk.look(8).await;
     desk.until(43).await;

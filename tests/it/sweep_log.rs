@@ -8,9 +8,9 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use presenced::simulator::faults::On;
-use presenced::simulator::knobs::BatchUser;
-use presenced::simulator::{Fault, FaultKind, Knobs};
+use presenced::simulator::faults::FaultTarget;
+use presenced::simulator::options::BatchUser;
+use presenced::simulator::{AnswerOptions, Fault, FaultKind};
 use presenced::telemetry::health::SweepState;
 
 use crate::house::at;
@@ -61,7 +61,7 @@ async fn a_refusal_of_sweeps_is_said_once_and_looks_go_on() {
     let log = Log::default();
     let _listening = log.listen();
     let desk = three_days(|dingtalk| {
-        dingtalk.add_fault(Fault::new(FaultKind::Permission).on(On::Meetings));
+        dingtalk.add_fault(Fault::new(FaultKind::Permission).on(FaultTarget::Meetings));
     })
     .await;
     assert_eq!(desk.sweeps(), 1, "auto is off for the organisation");
@@ -81,8 +81,8 @@ async fn a_refusal_of_the_contacts_is_said_once() {
     let log = Log::default();
     let _listening = log.listen();
     let desk = three_days(|dingtalk| {
-        dingtalk.set_knobs(Knobs { batch_user: BatchUser::UserId, ..Knobs::default() });
-        dingtalk.add_fault(Fault::new(FaultKind::Permission).on(On::Contacts));
+        dingtalk.set_options(AnswerOptions { batch_user: BatchUser::UserId, ..AnswerOptions::default() });
+        dingtalk.add_fault(Fault::new(FaultKind::Permission).on(FaultTarget::Contacts));
     })
     .await;
     assert!(desk.sweeps() > 3, "{} sweeps", desk.sweeps());

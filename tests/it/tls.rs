@@ -1,7 +1,7 @@
-//! Receivers and DingTalk behind TLS with certificates of their own, over loopback.
+//! Receivers and DingTalk behind TLS with their own certificates, over loopback.
 //!
-//! Guards: which certificates `ca_file` makes acceptable, and what is said of those that are refused. Deliberately not
-//! here: the keys of the config (`config_reading`).
+//! Guards: which certificates `ca_file` makes acceptable, and the texts for refused ones. Not here: the config keys
+//! (`config_reading`).
 
 #![expect(clippy::unwrap_used, reason = "a test that does not get this far has failed")]
 #![expect(clippy::disallowed_methods, reason = "a server ends with its test")]
@@ -14,8 +14,8 @@ use presenced::clock::SystemClock;
 use presenced::ids::WebhookName;
 use presenced::policy::delivery::{Outcome, Trigger};
 use presenced::secret::Secret;
-use presenced::webhook::address::Reach;
-use presenced::webhook::format::Shape;
+use presenced::webhook::address::NetworkPolicy;
+use presenced::webhook::format::BodyFormat;
 use presenced::webhook::send::{Destination, Message, Sender};
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
@@ -29,14 +29,14 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::dingtalk_fake::{Fake, client, clock, internal, me};
 
-/// From the year, to the year.
+/// The years of validity, from and to.
 type Years = (i32, i32);
 const VALID: Years = (2000, 2200);
 const EXPIRED: Years = (2000, 2001);
 const LATER: Years = (2190, 2200);
 
 const CA: IsCa = IsCa::Ca(BasicConstraints::Unconstrained);
-/// As `openssl req -x509` marks a self-signed certificate, as other tools do, and without a mark.
+/// How a self-signed certificate is marked: as by `openssl req -x509`, as by other tools, or not at all.
 const MARKS: [IsCa; 3] = [CA, IsCa::ExplicitNoCa, IsCa::NoCa];
 
 fn params(host: &str, is_ca: IsCa, years: Years) -> CertificateParams {
@@ -61,7 +61,7 @@ fn issued(ca: &CertifiedIssuer<'_, KeyPair>, host: &str, years: Years) -> (Certi
     (params(host, IsCa::NoCa, years).signed_by(&key, ca).unwrap(), key)
 }
 
-/// A server with this certificate that answers every connection with an empty 204; its port.
+/// Starts a server with this certificate that answers every request with an empty 204; returns its port.
 async fn serve((certificate, key): (&CertificateDer<'static>, &KeyPair)) -> u16 {
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let config =
@@ -80,7 +80,7 @@ async fn serve((certificate, key): (&CertificateDer<'static>, &KeyPair)) -> u16 
     port
 }
 
-/// Reads a request's head and answers 204; the head.
+/// Reads a request's head, answers 204 and returns the head.
 async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
     let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -105,19 +105,19 @@ fn destination(url: &str) -> Destination {
     Destination {
         webhook: WebhookName::parse("crm").unwrap(),
         url: Secret::new(url),
-        format: Shape::Standard,
+        format: BodyFormat::Standard,
         keys: Vec::new(),
         headers: Vec::new(),
         timeout: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(30),
         concurrency: 1,
-        reach: Reach::default(),
+        network: NetworkPolicy::default(),
         proxy: None,
         ca_file: None,
     }
 }
 
-/// What becomes of a message: nothing when it is accepted, else the error.
+/// The error of a message; `None` if it is accepted.
 async fn send(destination: Destination) -> Option<String> {
     let sender = Sender::new(destination, Arc::new(SystemClock)).unwrap();
     let message = Message {
@@ -155,7 +155,7 @@ async fn a_self_signed_certificate_in_the_ca_file_is_accepted() {
         let served = self_signed("localhost", mark, VALID);
         assert_eq!(send_trusting(&served, &served.0.pem()).await, None, "{mark:?}");
     }
-    // So is one of a CA that stands nowhere, among others.
+    // A certificate of a CA that is not listed is refused too.
     let served = issued(&ca("our CA"), "localhost", VALID);
     let pem = ca("another CA").pem() + &served.0.pem();
     assert_eq!(send_trusting(&served, &pem).await, None);
@@ -170,7 +170,7 @@ async fn a_certificate_that_is_not_in_the_ca_file_is_refused_with_the_next_step(
     let served = self_signed("localhost", CA, VALID);
     let own = "the server's certificate is self-signed, or a CA's own; name it in `ca_file`";
     assert_eq!(send_trusting(&served, &other).await.unwrap(), own);
-    // Another one for the same name is not the same one.
+    // Another certificate for the same name does not count.
     let twin = self_signed("localhost", CA, VALID).0.pem();
     assert_eq!(send_trusting(&served, &twin).await.unwrap(), own);
 }

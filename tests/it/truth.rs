@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use presenced::clock::Clock as _;
-use presenced::simulator::faults::On;
-use presenced::simulator::knobs::{BatchUser, EndedInBatch, EndedMembers, Leavers, NoMeeting};
-use presenced::simulator::{Fault, FaultKind, Knobs, Scenario};
+use presenced::simulator::faults::FaultTarget;
+use presenced::simulator::options::{BatchUser, EndedInBatch, EndedMembers, Leavers, NoMeeting};
+use presenced::simulator::{AnswerOptions, Fault, FaultKind, Scenario};
 use presenced::store::history::EventQuery;
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ struct Watch {
     /// Stays at least so long are told, whatever goes wrong.
     long_s: u64,
     /// What goes wrong, and every how manieth time.
-    faults: &'static [(FaultKind, On, u64)],
+    faults: &'static [(FaultKind, FaultTarget, u64)],
 }
 
 const BY_LOOKS: Watch = Watch {
@@ -51,24 +51,24 @@ const BY_LOOKS: Watch = Watch {
     calls_per_month: 500_000,
     long_s: 1_200,
     faults: &[
-        (FaultKind::ServerError, On::Lists, 13),
-        (FaultKind::Garbage, On::Lists, 29),
-        (FaultKind::NoBody, On::Lists, 31),
-        (FaultKind::Errcode, On::Lists, 37),
-        (FaultKind::Truncated, On::Lists, 43),
-        (FaultKind::Qps, On::Lists, 47),
-        (FaultKind::BanPage, On::Lists, 211),
-        (FaultKind::Ban, On::Lists, 499),
+        (FaultKind::ServerError, FaultTarget::Lists, 13),
+        (FaultKind::Garbage, FaultTarget::Lists, 29),
+        (FaultKind::NoBody, FaultTarget::Lists, 31),
+        (FaultKind::Errcode, FaultTarget::Lists, 37),
+        (FaultKind::Truncated, FaultTarget::Lists, 43),
+        (FaultKind::Qps, FaultTarget::Lists, 47),
+        (FaultKind::BanPage, FaultTarget::Lists, 211),
+        (FaultKind::Ban, FaultTarget::Lists, 499),
     ],
 };
 
 const ASKING_MEETINGS: Watch = Watch {
     poll: "interval = \"1m\"\nmin_interval = \"10s\"\nsweep = \"off\"\nconfirm_calls = true",
     faults: &[
-        (FaultKind::ServerError, On::Lists, 17),
-        (FaultKind::Errcode, On::Lists, 53),
-        (FaultKind::ServerError, On::MeetingInfo, 3),
-        (FaultKind::Garbage, On::MeetingMembers, 4),
+        (FaultKind::ServerError, FaultTarget::Lists, 17),
+        (FaultKind::Errcode, FaultTarget::Lists, 53),
+        (FaultKind::ServerError, FaultTarget::MeetingInfo, 3),
+        (FaultKind::Garbage, FaultTarget::MeetingMembers, 4),
     ],
     ..BY_LOOKS
 };
@@ -78,14 +78,14 @@ const BY_SWEEPS: Watch = Watch {
     calls_per_month: 500_000,
     long_s: 1_500,
     faults: &[
-        (FaultKind::ServerError, On::Lists, 11),
-        (FaultKind::ServerError, On::MeetingQuery, 19),
-        (FaultKind::Errcode, On::OrgMeetings, 23),
-        (FaultKind::Truncated, On::MeetingMembers, 3),
-        (FaultKind::NoMeetings, On::OrgMeetings, 17),
-        (FaultKind::NoMeetings, On::MeetingQuery, 29),
-        (FaultKind::NobodyInside, On::MeetingQuery, 31),
-        (FaultKind::WronglyInside, On::MeetingQuery, 13),
+        (FaultKind::ServerError, FaultTarget::Lists, 11),
+        (FaultKind::ServerError, FaultTarget::MeetingQuery, 19),
+        (FaultKind::Errcode, FaultTarget::OrgMeetings, 23),
+        (FaultKind::Truncated, FaultTarget::MeetingMembers, 3),
+        (FaultKind::NoMeetings, FaultTarget::OrgMeetings, 17),
+        (FaultKind::NoMeetings, FaultTarget::MeetingQuery, 29),
+        (FaultKind::NobodyInside, FaultTarget::MeetingQuery, 31),
+        (FaultKind::WronglyInside, FaultTarget::MeetingQuery, 13),
     ],
 };
 
@@ -95,21 +95,21 @@ const WITH_FEW_CALLS: Watch = Watch {
     calls_per_month: 60_000,
     long_s: u64::MAX,
     faults: &[
-        (FaultKind::ServerError, On::Lists, 11),
-        (FaultKind::ServerError, On::MeetingQuery, 19),
-        (FaultKind::Errcode, On::OrgMeetings, 23),
-        (FaultKind::WronglyInside, On::MeetingQuery, 13),
+        (FaultKind::ServerError, FaultTarget::Lists, 11),
+        (FaultKind::ServerError, FaultTarget::MeetingQuery, 19),
+        (FaultKind::Errcode, FaultTarget::OrgMeetings, 23),
+        (FaultKind::WronglyInside, FaultTarget::MeetingQuery, 13),
     ],
 };
 
 /// Lives of this seed, watched so, with one restart in the middle.
-async fn differences(watch: &Watch, knobs: Knobs, seed: u64) -> Vec<String> {
+async fn differences(watch: &Watch, knobs: AnswerOptions, seed: u64) -> Vec<String> {
     let mut dice = Dice::new(seed);
     let life = Life::new(&mut dice, PEOPLE, MEETINGS, QUIET_S, DAY_S);
     let users = users(HERMIT + 1);
     let config = format!("calls_per_month = {}\n[poll]\n{}\n{users}", watch.calls_per_month, watch.poll);
     let office = Office::open(FROM, Scenario::parse(&life.scenario(), "lives").unwrap(), &config).await;
-    office.dingtalk.set_knobs(knobs);
+    office.dingtalk.set_options(knobs);
     for (kind, on, every) in watch.faults {
         let mut fault = Fault { every: *every, on: *on, ..Fault::new(*kind) };
         if *kind == FaultKind::WronglyInside {
@@ -135,7 +135,7 @@ async fn differences(watch: &Watch, knobs: Knobs, seed: u64) -> Vec<String> {
 }
 
 /// A few seeds; more if `PRESENCED_TEST_LIVES` says how many.
-async fn are_told(watch: &Watch, knobs: impl Fn(&mut Dice) -> Knobs) {
+async fn are_told(watch: &Watch, knobs: impl Fn(&mut Dice) -> AnswerOptions) {
     let lives = std::env::var("PRESENCED_TEST_LIVES").ok().map_or(2, |lives| lives.parse().unwrap());
     let mut wrong = Vec::new();
     for seed in 1..=lives {
@@ -146,14 +146,14 @@ async fn are_told(watch: &Watch, knobs: impl Fn(&mut Dice) -> Knobs) {
 }
 
 /// What no document settles.
-fn undecided(dice: &mut Dice) -> Knobs {
-    Knobs {
+fn undecided(dice: &mut Dice) -> AnswerOptions {
+    AnswerOptions {
         leavers: if dice.one_in(2) { Leavers::Dropped } else { Leavers::Kept },
         no_meeting: if dice.one_in(2) { NoMeeting::Empty } else { NoMeeting::Lists },
         batch_user: if dice.one_in(2) { BatchUser::UserId } else { BatchUser::UnionId },
         ended_in_batch: if dice.one_in(2) { EndedInBatch::Refused } else { EndedInBatch::LeftOut },
         ended_members: if dice.one_in(2) { EndedMembers::Refused } else { EndedMembers::Kept },
-        ..Knobs::default()
+        ..AnswerOptions::default()
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Output;
 use std::sync::Arc;
 
 use presenced::clock::SystemClock;
-use presenced::simulator::faults::On;
+use presenced::simulator::faults::FaultTarget;
 use presenced::simulator::scenario::Crowd;
 use presenced::simulator::{Fault, FaultKind, Scenario, Simulator, api};
 use tokio_util::sync::CancellationToken;
@@ -56,11 +56,11 @@ async fn people_are_found_by_id_number_and_department_ready_to_paste() {
 
     // One refusal for the rate of calls is waited out; a lasting one loses nothing that was found before.
     let six = ["user1", "user2", "user3", "user4", "user5", "user6"];
-    dingtalk.add_fault(Fault::new(FaultKind::Qps).on(On::Contacts).times(1));
+    dingtalk.add_fault(Fault::new(FaultKind::Qps).on(FaultTarget::Contacts).times(1));
     let found = find(&six);
     assert_eq!(found.status.code(), Some(0), "{}", String::from_utf8_lossy(&found.stderr));
     assert_eq!(out(&found).matches("[[user]]").count(), 6);
-    dingtalk.add_fault(Fault::new(FaultKind::Permission).on(On::Contacts).times(1));
+    dingtalk.add_fault(Fault::new(FaultKind::Permission).on(FaultTarget::Contacts).times(1));
     let refused = find(&six);
     assert_eq!(refused.status.code(), Some(77), "a missing permission is named");
 

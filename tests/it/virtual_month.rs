@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use presenced::simulator::faults::On;
+use presenced::simulator::faults::FaultTarget;
 use presenced::simulator::{Fault, FaultKind, Scenario, api};
 
 use crate::house::at;
@@ -83,7 +83,7 @@ async fn a_month(sweep: &str) -> Office {
         (FaultKind::Drop, 307, u64::MAX),
         (FaultKind::Ban, 601, 3),
     ] {
-        for on in [On::Lists, On::Meetings] {
+        for on in [FaultTarget::Lists, FaultTarget::Meetings] {
             office.dingtalk.add_fault(Fault { every, on, ..Fault::new(kind).times(times) });
         }
     }

@@ -11,8 +11,8 @@ use crate::config::header_shown;
 use crate::config::{Config, Webhook};
 use crate::policy::delivery::Rules as DeliveryRules;
 use crate::tasks::dispatcher::{Target, subscription};
-use crate::webhook::address::Reach;
-use crate::webhook::format::{Keys, Shape};
+use crate::webhook::address::NetworkPolicy;
+use crate::webhook::format::{BodyFormat, Keys};
 use crate::webhook::routing::Subscription;
 use crate::webhook::send::{Destination, Sender, SenderError};
 
@@ -54,7 +54,8 @@ async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
         secrets.push(secret(|| whose("secret"), source).await?);
     }
     let keys = Keys::sort(&secrets, webhook.format).map_err(|error| refused(webhook, &error))?;
-    let format = Shape::of(webhook, keys.robot).ok_or_else(|| refused(webhook, &"it has no template"))?;
+    let format =
+        BodyFormat::of(webhook, keys.robot).ok_or_else(|| refused(webhook, &"it has no template"))?;
     let mut headers = Vec::with_capacity(webhook.headers.len());
     for (name, value) in &webhook.headers {
         headers.push((name.clone(), text(value, || whose(header_shown(name))).await?));
@@ -68,7 +69,10 @@ async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
         timeout: webhook.timeout,
         connect_timeout: webhook.connect_timeout,
         concurrency: webhook.concurrency,
-        reach: Reach { allow_link_local: webhook.allow_link_local, public_only: webhook.public_only },
+        network: NetworkPolicy {
+            allow_link_local: webhook.allow_link_local,
+            public_only: webhook.public_only,
+        },
         proxy: webhook.proxy.clone(),
         ca_file: webhook.ca_file.clone(),
     })

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::simulator::facts::Person;
+use crate::simulator::types::Person;
 
 /// Signs the demo's deliveries; it guards nothing but the demo's own loopback.
 pub(super) const SECRET: &str = "whsec_cHJlc2VuY2VkLWRlbW8tc2VjcmV0LTIwMjYtb25seQ==";

@@ -64,7 +64,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
             EventType::PresenceSnapshot
                 if card
                     .as_ref()
-                    .is_some_and(|card| subscription(webhook).is_ok_and(|one| one.may_know(card))) =>
+                    .is_some_and(|card| subscription(webhook).is_ok_and(|one| one.admits_user(card))) =>
             {
                 None
             }

@@ -1,12 +1,12 @@
-//! Pages: one after another, so many at most.
+//! Reads pages one after another, up to a limit.
 //!
-//! Guards: reading ends by itself whatever the answers say: at a bound, at a page token that came before, at a page
-//! without anything. Pure. Deliberately not here: the calls.
+//! Guards: paging ends whatever the answers say: at the limit, at a repeated page token, or at an empty page. Pure. Not
+//! here: the calls (`meetings`).
 
 use crate::dingtalk::error::CallError;
 use crate::presence::observation::Evidence;
 
-/// Where the next page begins; nobody's business but DingTalk's.
+/// Where the next page begins. Only DingTalk interprets it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageToken(pub(super) String);
 
@@ -20,28 +20,28 @@ impl PageToken {
 /// One page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The entries of the page.
     pub items: Vec<T>,
-    /// `nextToken`, unless empty.
+    /// `nextToken`; `None` if it is missing or empty.
     pub next: Option<PageToken>,
-    /// `hasMore`, where it is said.
+    /// `hasMore`, if the answer has it.
     pub has_more: Option<bool>,
-    /// `totalCount`, where it is said.
+    /// `totalCount`, if the answer has it.
     pub total: Option<u64>,
-    /// Whether the list was there, or only missing.
+    /// Whether the list was present or missing.
     pub evidence: Evidence,
-    /// How many calls count against the month: 2 when a token was refused on the way.
+    /// Calls that count against the month: 2 if a token was refused first.
     pub calls: u32,
-    /// How many things on it were odd and left out.
+    /// How many entries were invalid and left out.
     pub oddities: u32,
 }
 
-/// The reading of pages.
+/// The progress of paging.
 #[derive(Clone, Debug)]
 pub struct Pages {
     left: u32,
     gathered: u64,
-    /// The tokens that led anywhere so far; the last one leads to the page that is wanted.
+    /// The page tokens so far; the last one leads to the next page.
     tokens: Vec<PageToken>,
     state: State,
     evidence: Evidence,
@@ -53,12 +53,12 @@ pub struct Pages {
 enum State {
     More,
     Complete,
-    /// Nothing more can be read, but there is more.
-    Cut,
+    /// There is more, but it cannot be read.
+    Truncated,
 }
 
 impl Pages {
-    /// At most so many; at least one.
+    /// Paging over at most `most` pages, at least one.
     pub fn new(most: u32) -> Self {
         Self {
             left: most.max(1),
@@ -71,12 +71,12 @@ impl Pages {
         }
     }
 
-    /// The page to be read next: `Some(None)` is the first. `None`: there is none, or it would be one too many.
+    /// The next page: `Some(None)` is the first one. `None` if there is no next page or the limit is reached.
     pub fn wanted(&self) -> Option<Option<&PageToken>> {
         (self.state == State::More && self.left > 0).then(|| self.tokens.last())
     }
 
-    /// That page; what is on it.
+    /// Adds a page and returns its entries.
     pub fn take<T>(&mut self, page: Page<T>) -> Vec<T> {
         self.left = self.left.saturating_sub(1);
         self.calls += page.calls;
@@ -89,13 +89,13 @@ impl Pages {
         let missing = page.total.is_some_and(|total| self.gathered < total);
         let over = match page.has_more {
             Some(more) => !more,
-            // A token on the last page leads to an empty one, unless the total says that this is the last.
+            // A token on the last page leads to an empty page, unless the total says that all entries have been read.
             None => page.next.is_none() || here == 0 || (page.total.is_some() && !missing),
         };
         self.state = match page.next {
             _ if over => {
                 if missing {
-                    State::Cut
+                    State::Truncated
                 } else {
                     State::Complete
                 }
@@ -104,18 +104,18 @@ impl Pages {
                 self.tokens.push(token);
                 State::More
             }
-            Some(_) | None => State::Cut,
+            Some(_) | None => State::Truncated,
         };
         page.items
     }
 
-    /// An error after pages that cost something.
+    /// The error, with the cost of the earlier pages added.
     pub fn with_earlier(&self, mut error: CallError) -> CallError {
         error.calls += self.calls;
         error
     }
 
-    /// Everything was read.
+    /// Whether every page was read.
     pub fn is_complete(&self) -> bool {
         self.state == State::Complete
     }
@@ -130,7 +130,7 @@ impl Pages {
         self.calls
     }
 
-    /// What was odd on them.
+    /// How many entries of all pages were invalid.
     pub fn oddities(&self) -> u32 {
         self.oddities
     }
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    /// How many pages are read, and whether that is all.
+    /// How many pages are read, and whether paging is complete.
     fn read(most: u32, answers: &[Page<()>]) -> (usize, bool) {
         let mut pages = Pages::new(most);
         let mut answers = answers.iter();
@@ -180,7 +180,7 @@ mod tests {
         let last = [page(1, None, Some(false), Some(5))];
         assert_eq!(read(9, &[&pages[..], &last].concat()), (3, true));
         assert_eq!(read(2, &pages), (2, false));
-        // Without a total a token on the last page costs one call for an empty page.
+        // Without a total, a token on the last page costs one call for an empty page.
         assert_eq!(read(9, &[page(2, Some("a"), None, None), page(0, Some("a"), None, None)]), (2, true));
     }
 

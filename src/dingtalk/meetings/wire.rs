@@ -1,7 +1,7 @@
-//! The bodies of good answers about meetings, leniently: JSON bytes in, plain values out.
+//! Reads the bodies of good answers about meetings, leniently: JSON bytes in, plain values out.
 //!
-//! Guards: no answer panics; a foreign body is never "no meetings"; the record of another meeting spoils the whole
-//! answer; nothing of a body is quoted. Deliberately not here: the HTTP status and what an error means (`classify`).
+//! Guards: no answer causes a panic. A foreign body is never "no meetings". A record of another meeting makes the whole
+//! answer invalid. No error quotes the body. Not here: the HTTP status and what an error means (`classify`).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,18 +11,18 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::pages::{Page, PageToken};
-use super::{MeetingInfo, MeetingState, MeetingUser, MeetingUsers, Member, OngoingMeeting};
+use super::types::{MeetingInfo, MeetingState, MeetingUser, MeetingUsers, Member, OngoingMeeting};
 use crate::dingtalk::lenient::{Flag, Id, Number};
-use crate::dingtalk::wire::{FOREIGN_KEYS, Fault, Record, in_range, malformed};
+use crate::dingtalk::wire::{BodyError, FOREIGN_KEYS, Record, in_range, malformed};
 use crate::ids::{ConferenceId, UnionId};
 use crate::presence::observation::Evidence;
 use crate::time::Timestamp;
 
-/// The most things on one page or in one batch; more is somebody's mistake.
+/// The most entries on one page or in one batch; more can only be a mistake.
 const MAX_ITEMS: usize = 10_000;
 
-/// `orgConferences`. Its calls are the caller's to fill in.
-pub(super) fn ongoing(body: &[u8]) -> Result<Page<OngoingMeeting>, Fault> {
+/// Reads `orgConferences`. The caller fills in `calls`.
+pub(super) fn ongoing(body: &[u8]) -> Result<Page<OngoingMeeting>, BodyError> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     #[derive(Default)]
@@ -64,8 +64,8 @@ struct Meeting<'a> {
     start_time: Number,
 }
 
-/// `videoConferences/query` about `asked`: the meetings, and how many oddities there were.
-pub(super) fn batch(body: &[u8], asked: &[ConferenceId]) -> Result<(Vec<MeetingUsers>, u32), Fault> {
+/// Reads `videoConferences/query` about `asked`: the meetings, and how many entries were invalid.
+pub(super) fn batch(body: &[u8], asked: &[ConferenceId]) -> Result<(Vec<MeetingUsers>, u32), BodyError> {
     #[derive(Default, serde::Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Top<'a> {
@@ -81,13 +81,6 @@ pub(super) fn batch(body: &[u8], asked: &[ConferenceId]) -> Result<(Vec<MeetingU
         #[serde(borrow)]
         user_list: Option<Vec<Option<Shaped<User<'a>>>>>,
     }
-    #[derive(Default, serde::Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct User<'a> {
-        #[serde(borrow)]
-        user_id: Option<Id<'a>>,
-        attend_status: Number,
-    }
     let Shaped(top) = read::<Top<'_>>(body, &["infos"])?;
     let mut oddities = 0;
     let asked: BTreeSet<&str> = asked.iter().map(ConferenceId::as_str).collect();
@@ -95,31 +88,51 @@ pub(super) fn batch(body: &[u8], asked: &[ConferenceId]) -> Result<(Vec<MeetingU
     for info in list_of(top.infos, &mut oddities)?.items {
         let id = info.conference_id.as_ref().map_or("", |id| &id.0);
         let Some(conference_id) = asked.contains(id).then(|| ConferenceId::parse(id).ok()).flatten() else {
-            return Err(Fault::Malformed("infos: a meeting that was not asked for".into()));
+            return Err(BodyError::Malformed("infos: a meeting that was not asked for".into()));
         };
-        // Over: not ongoing, whatever users stand there.
+        // Status 1: the meeting has ended, even if it still lists users.
         if info.status == Number::Value(1) {
             continue;
         }
-        let mut users = Vec::new();
-        for user in list_of(info.user_list, &mut oddities)?.items {
-            match user.user_id.filter(|id| !id.0.is_empty()) {
-                Some(id) => {
-                    users.push(MeetingUser { id: id.0.into_owned(), status: status(user.attend_status) });
-                }
-                None => oddities += 1,
-            }
-        }
+        let users = batch_users(info.user_list, &mut oddities)?;
         if meetings.iter().any(|known| known.conference_id == conference_id) {
-            return Err(Fault::Malformed("infos: a meeting stands there twice".into()));
+            return Err(BodyError::Malformed("infos: a meeting appears twice".into()));
         }
         meetings.push(MeetingUsers { conference_id, users });
     }
     Ok((meetings, oddities))
 }
 
-/// `videoConferences/{conferenceId}` about `asked`. Its calls are the caller's to fill in.
-pub(super) fn info(body: &[u8], asked: &ConferenceId, observed_at: Timestamp) -> Result<MeetingInfo, Fault> {
+#[derive(Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct User<'a> {
+    #[serde(borrow)]
+    user_id: Option<Id<'a>>,
+    attend_status: Number,
+}
+
+fn batch_users(
+    list: Option<Vec<Option<Shaped<User<'_>>>>>,
+    oddities: &mut u32,
+) -> Result<Vec<MeetingUser>, BodyError> {
+    let mut users = Vec::new();
+    for user in list_of(list, oddities)?.items {
+        match user.user_id.filter(|id| !id.0.is_empty()) {
+            Some(id) => {
+                users.push(MeetingUser { id: id.0.into_owned(), status: status(user.attend_status) });
+            }
+            None => *oddities += 1,
+        }
+    }
+    Ok(users)
+}
+
+/// Reads `videoConferences/{conferenceId}` about `asked`. The caller fills in `calls`.
+pub(super) fn info(
+    body: &[u8],
+    asked: &ConferenceId,
+    observed_at: Timestamp,
+) -> Result<MeetingInfo, BodyError> {
     #[derive(Default, serde::Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Top<'a> {
@@ -138,9 +151,9 @@ pub(super) fn info(body: &[u8], asked: &ConferenceId, observed_at: Timestamp) ->
     }
     let Shaped(top) = read::<Top<'_>>(body, &["confInfo"])?;
     let Some(Shaped(info)) = top.conf_info else {
-        return Err(Fault::Malformed("confInfo is not there".into()));
+        return Err(BodyError::Malformed("confInfo is not there".into()));
     };
-    of_meeting(info.conference_id.as_ref(), asked, "confInfo")?;
+    check_meeting(info.conference_id.as_ref(), asked, "confInfo")?;
     let mut oddities = 0;
     let state = match info.status {
         Number::Value(0) => MeetingState::Initialized,
@@ -163,8 +176,8 @@ pub(super) fn info(body: &[u8], asked: &ConferenceId, observed_at: Timestamp) ->
     })
 }
 
-/// `videoConferences/{conferenceId}/members` about `asked`. Its calls are the caller's to fill in.
-pub(super) fn members(body: &[u8], asked: &ConferenceId) -> Result<Page<Member>, Fault> {
+/// Reads `videoConferences/{conferenceId}/members` about `asked`. The caller fills in `calls`.
+pub(super) fn members(body: &[u8], asked: &ConferenceId) -> Result<Page<Member>, BodyError> {
     #[derive(Default, serde::Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Top<'a> {
@@ -179,7 +192,7 @@ pub(super) fn members(body: &[u8], asked: &ConferenceId) -> Result<Page<Member>,
     let evidence = evidence_of(top.member_models.as_ref());
     let records = top.member_models.unwrap_or_default();
     if records.len() > MAX_ITEMS {
-        return Err(Fault::Malformed("memberModels is too long".into()));
+        return Err(BodyError::Malformed("memberModels is too long".into()));
     }
     let mut items = Vec::with_capacity(records.len());
     for record in records {
@@ -187,11 +200,11 @@ pub(super) fn members(body: &[u8], asked: &ConferenceId) -> Result<Page<Member>,
             oddities += 1;
             continue;
         };
-        of_meeting(record.conference_id.as_ref(), asked, "memberModels")?;
-        // What is odd about a record's values is not a record less on the page.
+        check_meeting(record.conference_id.as_ref(), asked, "memberModels")?;
+        // An invalid value does not make the record invalid, so it is not counted for the page.
         let mut odd = 0;
         let union_id = record.union_id.as_ref().and_then(|id| UnionId::parse(&id.0).ok());
-        items.push(Member { union_id, attendance: record.told(asked.clone(), &mut odd) });
+        items.push(Member { union_id, attendance: record.into_attendance(asked.clone(), &mut odd) });
     }
     Ok(Page {
         items,
@@ -204,17 +217,17 @@ pub(super) fn members(body: &[u8], asked: &ConferenceId) -> Result<Page<Member>,
     })
 }
 
-/// A body of which at least one key is known, and none foreign; `{}` is one that says nothing.
-fn read<'de, T: Deserialize<'de>>(body: &'de [u8], known: &[&str]) -> Result<Shaped<T>, Fault> {
+/// Reads a body with at least one known key and no foreign one. `{}` is valid and says nothing.
+fn read<'de, T: Deserialize<'de>>(body: &'de [u8], known: &[&str]) -> Result<Shaped<T>, BodyError> {
     if body.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
-        return Err(Fault::Malformed("the answer is not a JSON object".into()));
+        return Err(BodyError::Malformed("the answer is not a JSON object".into()));
     }
     let Shaped(Keys(keys)) = serde_json::from_slice(body).map_err(|e| malformed(&e))?;
     if keys.iter().any(|key| FOREIGN_KEYS.contains(&&*key.0)) {
-        return Err(Fault::Foreign);
+        return Err(BodyError::Foreign);
     }
     if !keys.is_empty() && !keys.iter().any(|key| known.contains(&&*key.0)) {
-        return Err(Fault::Malformed(format!("{} is not there", known[0])));
+        return Err(BodyError::Malformed(format!("{} is not there", known[0])));
     }
     serde_json::from_slice(body).map_err(|e| malformed(&e))
 }
@@ -242,7 +255,7 @@ impl<'de> Deserialize<'de> for Keys<'de> {
     }
 }
 
-/// A JSON object: a derived reader alone would take an array for one.
+/// A JSON object. A derived `Deserialize` alone would also accept an array.
 struct Shaped<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Shaped<T> {
@@ -261,7 +274,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Shaped<T> {
     }
 }
 
-/// A page token, which is a text and may come as a number.
+/// A page token, which is a text but may come as a number.
 struct Token(String);
 
 impl<'de> Deserialize<'de> for Token {
@@ -292,12 +305,12 @@ fn evidence_of<T>(list: Option<&T>) -> Evidence {
     if list.is_some() { Evidence::Explicit } else { Evidence::Weak }
 }
 
-/// What stands in a list; nulls are odd.
-fn list_of<T>(list: Option<Vec<Option<Shaped<T>>>>, oddities: &mut u32) -> Result<List<T>, Fault> {
+/// The entries of a list; nulls are counted as invalid.
+fn list_of<T>(list: Option<Vec<Option<Shaped<T>>>>, oddities: &mut u32) -> Result<List<T>, BodyError> {
     let evidence = evidence_of(list.as_ref());
     let list = list.unwrap_or_default();
     if list.len() > MAX_ITEMS {
-        return Err(Fault::Malformed("a list is too long".into()));
+        return Err(BodyError::Malformed("a list is too long".into()));
     }
     let all = list.len();
     let items: Vec<T> = list.into_iter().flatten().map(|Shaped(item)| item).collect();
@@ -305,10 +318,10 @@ fn list_of<T>(list: Option<Vec<Option<Shaped<T>>>>, oddities: &mut u32) -> Resul
     Ok(List { items, evidence })
 }
 
-fn of_meeting(theirs: Option<&Id<'_>>, asked: &ConferenceId, place: &str) -> Result<(), Fault> {
-    match theirs {
+fn check_meeting(record_id: Option<&Id<'_>>, asked: &ConferenceId, place: &str) -> Result<(), BodyError> {
+    match record_id {
         Some(id) if !id.0.is_empty() && id.0 != asked.as_str() => {
-            Err(Fault::Malformed(format!("{place}: of another meeting")))
+            Err(BodyError::Malformed(format!("{place}: of another meeting")))
         }
         _ => Ok(()),
     }
@@ -335,4 +348,4 @@ fn count(number: Number, oddities: &mut u32) -> Option<u64> {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

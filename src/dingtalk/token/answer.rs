@@ -1,18 +1,18 @@
-//! A good answer to a token call: the header it comes to, and how long it lives.
+//! Reads a good answer to a token call: the token as a header value, and its life.
 //!
-//! Guards: both spellings are read; a life that is missing or absurd is made sensible; the value never prints.
-//! Deliberately not here: what any other answer means (`classify`).
+//! Guards: both spellings of the keys are read. A missing or absurd life is replaced or limited. The value never prints.
+//! Not here: what any other answer means (`classify`).
 
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use serde_json::Value;
 
-/// Where an answer does not say how long, this is the documented life.
+/// The documented life, for an answer that names none.
 const USUAL_LIFE: Duration = Duration::from_hours(2);
 
 /// `{"accessToken": .., "expireIn": ..}` or, from the unified call, `{"access_token": .., "expires_in": ..}`.
-pub(super) fn good(body: &[u8]) -> Option<(HeaderValue, Duration)> {
+pub(super) fn parse(body: &[u8]) -> Option<(HeaderValue, Duration)> {
     let json: Value = serde_json::from_slice(body).ok()?;
     let token = json.get("accessToken").or_else(|| json.get("access_token"))?.as_str()?;
     let life = json.get("expireIn").or_else(|| json.get("expires_in"));
@@ -21,7 +21,7 @@ pub(super) fn good(body: &[u8]) -> Option<(HeaderValue, Duration)> {
     Some((header_value(token)?, life))
 }
 
-/// The token as the header's value, marked sensitive; `None`: it cannot be one.
+/// The token as a header value, marked sensitive; `None` if it is not a valid one.
 pub(super) fn header_value(token: &str) -> Option<HeaderValue> {
     let mut header =
         (!token.is_empty() && token.len() <= 4096).then(|| HeaderValue::from_str(token).ok()).flatten()?;
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     fn life(body: &str) -> Option<u64> {
-        good(body.as_bytes()).map(|(_, life)| life.as_secs())
+        parse(body.as_bytes()).map(|(_, life)| life.as_secs())
     }
 
     #[test]
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_token_does_not_print() {
-        let (header, _) = good(br#"{"accessToken":"hunter2"}"#).unwrap();
+        let (header, _) = parse(br#"{"accessToken":"hunter2"}"#).unwrap();
         assert!(header.is_sensitive());
         assert!(!format!("{header:?}").contains("hunter2"));
     }

@@ -1,14 +1,16 @@
-//! The page's own sample, and every open question about live data.
+//! DingTalk's own sample, and each open question about live data.
 
 use serde_json::{Value, json};
 
+use super::record::MAX_NICK_CHARS;
 use super::*;
-use crate::presence::attendance::{AttendStatus, AttendancePhase};
+use crate::ids::ConferenceId;
+use crate::presence::attendance::{AttendStatus, Attendance, AttendancePhase, Role};
 use crate::presence::observation::Entry;
 
 mod chance;
 
-/// The example answer of DingTalk's page, as it stands there.
+/// The example answer of DingTalk's page, unchanged.
 pub(crate) const SAMPLE: &str = r#"{"onGoingConfIdList":["654058f2411fe90147e68780"],"memberModelMap":{"key":{"unionId":"2iPOLbpUNMLzB5LuwggiiqiPwiEiE","conferenceId":"654058f2411fe90147e68780","userNick":"Test Name","joinTime":1699347295876,"leaveTime":1699347395876,"duration":100000,"host":false,"coHost":false,"outerOrgMember":false,"pstnJoin":false,"deviceType":"Win"}}}"#;
 const ME: &str = "2iPOLbpUNMLzB5LuwggiiqiPwiEiE";
 const CONFERENCE: &str = "654058f2411fe90147e68780";
@@ -18,11 +20,11 @@ fn me() -> UnionId {
     UnionId::parse(ME).unwrap()
 }
 
-fn parse(body: &[u8]) -> Result<Parsed, Fault> {
+fn parse(body: &[u8]) -> Result<Parsed, BodyError> {
     observation(body, &me(), NOW)
 }
 
-fn read(body: &Value) -> Result<Parsed, Fault> {
+fn read(body: &Value) -> Result<Parsed, BodyError> {
     parse(body.to_string().as_bytes())
 }
 
@@ -30,7 +32,7 @@ fn entry_of(body: &Value, conference: &str) -> Entry {
     read(body).unwrap().observation.entries.get(conference).unwrap().clone()
 }
 
-/// One meeting with this record.
+/// A body with one meeting that has this record.
 fn with(record: impl Into<Value>) -> Value {
     let record: Value = record.into();
     json!({ "onGoingConfIdList": [CONFERENCE], "memberModelMap": { CONFERENCE: record } })
@@ -45,7 +47,7 @@ fn record(record: impl Into<Value>) -> Attendance {
 
 fn is_malformed(body: &Value, place: &str) {
     match read(body) {
-        Err(Fault::Malformed(text)) => assert!(text.contains(place), "{text} for {body}"),
+        Err(BodyError::Malformed(text)) => assert!(text.contains(place), "{text} for {body}"),
         other => panic!("{other:?} for {body}"),
     }
 }
@@ -74,7 +76,7 @@ fn the_pages_sample_is_understood() {
 #[test]
 fn a_sample_cut_anywhere_is_an_error() {
     for end in 0..SAMPLE.len() {
-        assert!(matches!(parse(&SAMPLE.as_bytes()[..end]), Err(Fault::Malformed(_))), "cut at {end}");
+        assert!(matches!(parse(&SAMPLE.as_bytes()[..end]), Err(BodyError::Malformed(_))), "cut at {end}");
     }
 }
 
@@ -95,7 +97,7 @@ fn every_attend_status_is_carried() {
         assert_eq!(record.phase(), AttendancePhase::Unknown);
     }
     assert_eq!(record(json!({ "attendStatus": null })).status, None);
-    // A broken status must not hand the decision to the times.
+    // A broken status must not let the times decide.
     assert_eq!(record(json!({ "attendStatus": 3.5, "joinTime": 5 })).phase(), AttendancePhase::Unknown);
     assert_eq!(record(json!({ "attendStatus": 1e300, "joinTime": 5 })).phase(), AttendancePhase::Unknown);
 }
@@ -241,8 +243,8 @@ fn no_meetings_in_all_three_ways() {
 }
 
 #[test]
-fn a_record_of_somebody_else_spoils_the_answer() {
-    is_malformed(&with(json!({ "unionId": "somebody", "attendStatus": 3 })), "somebody else");
+fn a_record_of_another_user_spoils_the_answer() {
+    is_malformed(&with(json!({ "unionId": "other", "attendStatus": 3 })), "another user");
     assert_eq!(record(json!({ "unionId": ME })).status, None);
     assert_eq!(record(json!({ "unionId": "" })).status, None);
     assert_eq!(record(json!({ "unionId": null })).status, None);
@@ -254,7 +256,7 @@ fn each_foreign_key_makes_the_answer_foreign() {
         for value in [json!(0), json!("x"), json!(null), json!({})] {
             let mut body: Value = serde_json::from_str(SAMPLE).unwrap();
             body[key] = value;
-            assert_eq!(read(&body), Err(Fault::Foreign), "{key}");
+            assert_eq!(read(&body), Err(BodyError::Foreign), "{key}");
         }
     }
 }
@@ -290,7 +292,7 @@ fn shapes_that_are_not_understood_name_their_place() {
     is_malformed(&with(json!({ "attendStatus": [3] })), "attendStatus");
     is_malformed(&with(json!({ "host": "maybe" })), "host");
     for top in ["null", "[]", "[[],{}]", "\"x\"", "7", "true", "", "   ", "\u{FEFF}{}"] {
-        assert!(matches!(parse(top.as_bytes()), Err(Fault::Malformed(_))), "{top}");
+        assert!(matches!(parse(top.as_bytes()), Err(BodyError::Malformed(_))), "{top}");
     }
 }
 
@@ -305,13 +307,13 @@ fn a_fault_quotes_nothing_of_the_body() {
         json!({ "memberModelMap": { "SECRET": "SECRET" } }),
         json!({ "memberModelMap": { "SECRET SECRET": {} } }),
     ] {
-        let Err(fault) = read(&body) else { panic!("{body} was taken") };
+        let Err(fault) = read(&body) else { panic!("{body} was accepted") };
         assert!(!fault.to_string().contains("SECRET"), "{fault}");
     }
 }
 
 #[test]
-fn what_stands_there_twice_is_not_understood() {
+fn what_appears_twice_is_not_understood() {
     for body in [
         r#"{"onGoingConfIdList":["A"],"onGoingConfIdList":[]}"#,
         r#"{"memberModelMap":{},"memberModelMap":null}"#,
@@ -319,7 +321,7 @@ fn what_stands_there_twice_is_not_understood() {
         r#"{"memberModelMap":{"A":{"attendStatus":3,"attendStatus":6}}}"#,
     ] {
         assert!(
-            matches!(parse(body.as_bytes()), Err(Fault::Malformed(text)) if text.contains("twice")),
+            matches!(parse(body.as_bytes()), Err(BodyError::Malformed(text)) if text.contains("twice")),
             "{body}"
         );
     }
@@ -345,7 +347,7 @@ fn deep_nesting_is_no_danger() {
             format!("{{\"memberModelMap\":{{\"a\":{{\"joinTime\":{deep}"),
             deep.clone(),
         ] {
-            assert!(matches!(parse(body.as_bytes()), Err(Fault::Malformed(_))));
+            assert!(matches!(parse(body.as_bytes()), Err(BodyError::Malformed(_))));
         }
     }
     let closed = format!("{{\"memberModelMap\":{{}},\"x\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));

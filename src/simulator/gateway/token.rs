@@ -1,25 +1,26 @@
 //! The three token calls: of an internal app, of a third-party app for one organisation, and the unified one.
 //!
-//! Guards: each refuses in its own words and in the real host's order, the unified one an unknown organisation as if that
-//! were the host's own trouble. Deliberately not here: how long a token lives and which one it ends (`tokens`).
+//! Guards: each refuses with the codes and in the order of the real host. The unified call answers an unknown organisation
+//! as if the host had a failure of its own. Not here: how long a token is valid (`tokens`).
 
 use axum::http::{HeaderMap, header};
 use serde_json::Value;
 
-use crate::simulator::api::{Call, Shared};
+use crate::simulator::calls::Call;
 use crate::simulator::faults::Answer;
 use crate::simulator::json::Object;
-use crate::simulator::knobs::CorpToken;
-use crate::simulator::tokens::Kind;
+use crate::simulator::options::CorpToken;
+use crate::simulator::state::Shared;
+use crate::simulator::tokens::TokenKind;
 
-/// Who asks, and what they sent along.
+/// One token call.
 struct Request<'a> {
     shared: &'a Shared,
     sent: Value,
     id: &'a str,
 }
 
-/// Answers one of them.
+/// Answers a token call.
 pub(in crate::simulator) fn answer(
     shared: &Shared,
     call: &Call,
@@ -45,16 +46,16 @@ pub(in crate::simulator) fn answer(
 impl Request<'_> {
     fn of_internal_app(&self) -> Answer {
         let key = self.field("appKey");
-        if !self.knows(key, self.field("appSecret")) {
+        if !self.accepts(key, self.field("appSecret")) {
             return self.refuse(400, "invalidClientIdOrSecret", "client id or secret is not valid");
         }
-        self.issue(key, Kind::Internal, ["accessToken", "expireIn"])
+        self.issue(key, TokenKind::Internal, ["accessToken", "expireIn"])
     }
 
     fn of_third_party_app(&self) -> Answer {
         let (key, ticket) = (self.field("suiteKey"), self.field("suiteTicket"));
         let wanted = self.shared.app(key).and_then(|app| app.suite_ticket.as_deref());
-        if !self.knows(key, self.field("suiteSecret")) {
+        if !self.accepts(key, self.field("suiteSecret")) {
             return self.refuse(400, "invalidSuiteKey", "the suite key is not valid");
         }
         if ticket.is_empty() || wanted.is_some_and(|wanted| wanted != ticket) {
@@ -72,10 +73,10 @@ impl Request<'_> {
             return self.refuse(400, "unsupported.grant.type", "the grant type is not supported");
         }
         if !self.in_corp(key, corp_id) {
-            // The real host takes an organisation it does not know for its own trouble.
+            // The real host reports an unknown organisation as a failure of its own.
             return self.refuse(500, "unknownError", "unknown error");
         }
-        if !self.knows(key, self.field("client_secret")) {
+        if !self.accepts(key, self.field("client_secret")) {
             return self.refuse(400, "invalid.client", "client id or secret is not valid");
         }
         self.issue(key, self.corp_kind(), ["access_token", "expires_in"])
@@ -85,7 +86,7 @@ impl Request<'_> {
         self.sent.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
-    fn knows(&self, key: &str, secret: &str) -> bool {
+    fn accepts(&self, key: &str, secret: &str) -> bool {
         let known =
             self.shared.apps.is_empty() || self.shared.app(key).is_some_and(|app| app.secret == secret);
         known && !key.is_empty() && !secret.is_empty()
@@ -96,12 +97,12 @@ impl Request<'_> {
         !corp.is_empty() && of_app.is_none_or(|of_app| of_app == corp)
     }
 
-    /// What the documents leave open about a token for one organisation.
-    fn corp_kind(&self) -> Kind {
-        match self.shared.knobs().corp_token {
-            CorpToken::New => Kind::Fresh,
-            CorpToken::Same => Kind::Internal,
-            CorpToken::Replaces => Kind::Only,
+    /// How a token for one organisation is issued; the documents leave it open.
+    fn corp_kind(&self) -> TokenKind {
+        match self.shared.options().corp_token {
+            CorpToken::New => TokenKind::Fresh,
+            CorpToken::Same => TokenKind::Internal,
+            CorpToken::Replaces => TokenKind::Only,
         }
     }
 
@@ -109,15 +110,15 @@ impl Request<'_> {
         refuse(self.shared, self.id, status, code, message)
     }
 
-    fn issue(&self, app: &str, kind: Kind, names: [&str; 2]) -> Answer {
+    fn issue(&self, app: &str, kind: TokenKind, names: [&str; 2]) -> Answer {
         let seconds = self.shared.limits.token_seconds;
         let token = self.shared.tokens().issue(app, kind, self.shared.clock.now(), seconds);
-        self.shared.count(|ledger| ledger.counts.tokens += 1);
+        self.shared.count(|counters| counters.counts.tokens += 1);
         Answer::json(200, Object::new().text(names[0], &token).number(names[1], i64::from(seconds)).end())
     }
 }
 
 fn refuse(shared: &Shared, request_id: &str, status: u16, code: &str, message: &str) -> Answer {
-    shared.count(|ledger| ledger.refused(code));
+    shared.count(|counters| counters.refused(code));
     Answer::refusal(status, code, message, request_id)
 }

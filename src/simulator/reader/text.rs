@@ -1,15 +1,15 @@
-//! A scenario file as it is written.
+//! The form of a scenario file.
 //!
-//! Guards: a key that means nothing is refused. Deliberately not here: what it comes to (`reader`).
+//! Guards: unknown keys are refused. Not here: the meaning of the keys (`reader`).
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::simulator::faults::{FaultKind, On};
-use crate::simulator::knobs::Knobs;
-use crate::simulator::ledger::Limits;
+use crate::simulator::counters::Limits;
+use crate::simulator::faults::{FaultKind, FaultTarget};
+use crate::simulator::options::AnswerOptions;
 use crate::simulator::scenario::App;
 
 #[derive(Debug, Deserialize)]
@@ -23,8 +23,8 @@ pub(super) struct File {
     pub(super) time_zone: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) limits: Limits,
-    #[serde(default)]
-    pub(super) knobs: Knobs,
+    #[serde(default, rename = "knobs")]
+    pub(super) options: AnswerOptions,
     #[serde(default)]
     pub(super) app: Vec<App>,
     pub(super) people: BTreeMap<String, Spanned<PersonText>>,
@@ -39,10 +39,10 @@ pub(super) struct File {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Anchor {
-    /// It starts when the simulator starts.
+    /// The scenario starts with the simulator.
     #[default]
     Now,
-    /// It started at the last midnight, and its times are the day's.
+    /// The scenario started at the last midnight, and its times are times of day.
     Midnight,
 }
 
@@ -76,7 +76,7 @@ pub(super) struct Script {
 pub(super) struct StepText {
     pub(super) at: String,
     #[serde(rename = "do")]
-    pub(super) what: Do,
+    pub(super) what: Action,
     #[serde(default)]
     pub(super) who: Vec<String>,
     pub(super) meeting: String,
@@ -85,7 +85,7 @@ pub(super) struct StepText {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Do {
+pub(super) enum Action {
     Invite,
     Call,
     Reject,
@@ -103,7 +103,7 @@ pub(super) enum Do {
 pub(super) struct FaultText {
     pub(super) kind: FaultKind,
     #[serde(default)]
-    pub(super) on: On,
+    pub(super) on: FaultTarget,
     #[serde(default)]
     pub(super) who: Vec<String>,
     pub(super) from: Option<String>,

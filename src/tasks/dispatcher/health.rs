@@ -99,7 +99,7 @@ impl WebhookHealth {
         let (was, failures) = (self.health.state.clone(), self.health.failures);
         let trouble = self.health.last_error.clone();
         let verdicts = batcher::decide(&mut self.health, &attempts, answer.silence.is_some(), rules);
-        self.health.note(answer.trouble());
+        self.health.note(answer.public_error());
         self.changed |=
             self.health.state != was || self.health.failures != failures || self.health.last_error != trouble;
         self.log(webhook, &was, trouble.is_some(), answer);

@@ -285,7 +285,7 @@ impl Dispatcher {
 
     fn returned(&mut self, returned: Returned) {
         let Returned { queue, sendings, probe, sent } = returned;
-        if let Some(leftover) = sent.leftover
+        if let Some(leftover) = sent.unread_body
             && self.leftovers.len() < MOST_LEFTOVERS
         {
             self.leftovers.spawn(leftover.drain());

@@ -258,8 +258,8 @@ mod tests {
     use crate::policy::delivery::{Rules, WebhookState};
     use crate::secret::Secret;
     use crate::store::outbox::Granted;
-    use crate::webhook::address::Reach;
-    use crate::webhook::format::Shape;
+    use crate::webhook::address::NetworkPolicy;
+    use crate::webhook::format::BodyFormat;
     use crate::webhook::send::Destination;
 
     const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
@@ -272,13 +272,13 @@ mod tests {
         let destination = Destination {
             webhook: name(webhook),
             url: Secret::new("http://127.0.0.1:9/"),
-            format: Shape::Standard,
+            format: BodyFormat::Standard,
             keys: Vec::new(),
             headers: Vec::new(),
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
             concurrency: 1,
-            reach: Reach::default(),
+            network: NetworkPolicy::default(),
             proxy: None,
             ca_file: None,
         };

@@ -51,12 +51,12 @@ impl Poller {
         self.upstreams[watched.upstream].health.looked(now, late);
         tracing::trace!(
             person = watched.person_id,
-            unchanged = matches!(answer, Answer::Same { .. }),
+            unchanged = matches!(answer, Answer::Unchanged { .. }),
             "a good look"
         );
         match answer {
-            Answer::Same { .. } => self.stretch(person, now),
-            Answer::Seen { observation, bytes_digest, .. } => {
+            Answer::Unchanged { .. } => self.stretch(person, now),
+            Answer::Observed { observation, bytes_digest, .. } => {
                 self.note_blind_spots(person);
                 self.compare(person, observation, bytes_digest, manual);
             }

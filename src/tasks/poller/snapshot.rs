@@ -33,7 +33,7 @@ impl Poller {
                 continue;
             }
             let may_know =
-                |one: &&Subscription| webhooks.contains(&one.webhook) && one.may_know(&watched.who.card());
+                |one: &&Subscription| webhooks.contains(&one.webhook) && one.admits_user(&watched.who.card());
             let mut allowed = subscriptions.iter().filter(may_know).map(|one| one.webhook.clone()).peekable();
             if allowed.peek().is_none() {
                 continue;

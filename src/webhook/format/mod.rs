@@ -1,10 +1,10 @@
-//! How stored events become one request's body, and when its answer counts as taken.
+//! Turns stored events into the body of one request, and decides whether its answer counts as accepted.
 //!
-//! Guards: `standard` and `cloudevents` send the stored bytes as they are, so every webhook, retry and replay gets the
-//! same; a robot and a template are asked in the receiver's own terms whether it took the message. Deliberately not
-//! here: the envelope itself (`presence::event`), the wording (`message`), headers and URLs (`send`).
+//! Guards: `standard` and `cloudevents` send the stored bytes unchanged, so every webhook, retry and replay sends the same
+//! bytes. For a robot or a template, the receiver's own success code decides. Not here: the envelope (`presence::event`),
+//! the wording (`message`), headers and URLs (`send`).
 
-mod answer;
+mod judgement;
 
 use std::time::Duration;
 
@@ -13,30 +13,29 @@ use crate::message::robot;
 use crate::message::style::Style;
 use crate::message::template::{self, Template};
 use crate::policy::delivery::Outcome;
-use crate::policy::robot::SILENCE;
 use crate::secret::Secret;
 use crate::signature::robot::SECRET_PREFIX;
 use crate::signature::{KeyError, SigningKey};
 
-pub use self::answer::Success;
+pub use self::judgement::{Judgement, Success};
 
-/// A webhook's format, with what it needs.
+/// A webhook's body format and its settings.
 #[derive(Clone, Debug)]
-pub enum Shape {
-    /// The envelope as it is.
+pub enum BodyFormat {
+    /// The envelope, unchanged.
     Standard,
-    /// The same, under the name of the CloudEvents standard.
+    /// The same, with the media type of CloudEvents.
     CloudEvents,
     /// A DingTalk group robot.
     Robot {
-        /// To sign with, where the robot's settings ask for it.
+        /// The secret for signing, if the robot's settings require it.
         secret: Option<Secret>,
-        /// Language and clock.
+        /// Language and time zone of the text.
         style: Style,
     },
-    /// A template's output.
+    /// The output of a template.
     Template {
-        /// Which.
+        /// The compiled template.
         template: Template,
         /// What the answer must hold.
         success: Option<Success>,
@@ -45,47 +44,36 @@ pub enum Shape {
     },
 }
 
-/// How many events one request may hold, and how long they are waited for.
+/// How many events one request may hold, and how long they are collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batching {
-    /// Every event by itself.
+    /// One event per request.
     Single,
-    /// What comes within so long of the first, at most so many.
+    /// All events within a time window after the first.
     Collected {
-        /// How long.
+        /// The length of the window.
         window: Duration,
-        /// How many.
+        /// The most events.
         most: usize,
     },
-    /// By the pace of a robot (`policy::robot`), at most so many.
+    /// Events are collected while the robot's rate limit (`policy::robot`) delays the next request.
     Paced {
-        /// How many.
+        /// The most events.
         most: usize,
     },
 }
 
-/// What an answer with an accepting status says in its body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judgement {
-    /// What it means.
-    pub outcome: Outcome,
-    /// Why it is not accepted.
-    pub error: Option<String>,
-    /// The robot wants to be left alone for so long.
-    pub silence: Option<Duration>,
-}
-
-/// The secrets of a webhook, by what they are for.
+/// The secrets of a webhook, by purpose.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
-    /// Standard Webhooks: newest first.
+    /// Standard Webhooks keys, newest first.
     pub signing: Vec<SigningKey>,
-    /// The robot's.
+    /// The robot's secret.
     pub robot: Option<Secret>,
 }
 
 impl Keys {
-    /// Sorts resolved secrets. A robot may have both kinds: its own, and one for whoever stands in between.
+    /// Splits resolved secrets by purpose. A robot may have its own secret and also keys for a proxy in front of it.
     pub fn sort(secrets: &[Secret], format: config::Format) -> Result<Self, KeyError> {
         let mut keys = Self::default();
         for secret in secrets {
@@ -100,8 +88,8 @@ impl Keys {
     }
 }
 
-impl Shape {
-    /// What the config says. `None`: a template is missing, which a valid config never lacks.
+impl BodyFormat {
+    /// The format that the config describes. `None` if the template is missing, which a valid config rules out.
     pub fn of(webhook: &config::Webhook, robot_secret: Option<Secret>) -> Option<Self> {
         Some(match webhook.format {
             config::Format::Standard => Self::Standard,
@@ -115,13 +103,13 @@ impl Shape {
         })
     }
 
-    /// The `Content-Type` that goes with it.
+    /// The `Content-Type` header.
     pub fn content_type(&self) -> &'static str {
         match self {
-            // A structured CloudEvent says so by its media type (CloudEvents HTTP binding, section 3.2).
+            // The media type marks a structured CloudEvent (CloudEvents HTTP binding, section 3.2).
             Self::CloudEvents => "application/cloudevents+json",
             Self::Standard => "application/json",
-            // These receivers read Chinese out of it, and some ask for the charset.
+            // These receivers display Chinese text, and some require the charset.
             Self::Robot { .. } | Self::Template { .. } => "application/json; charset=utf-8",
         }
     }
@@ -137,10 +125,10 @@ impl Shape {
         }
     }
 
-    /// The body for some stored events, at least one; `id` names the request. The error is why there is none.
+    /// The body for stored events, at least one; `id` names the request. The error says why there is no body.
     pub fn compose(&self, id: &str, mut bodies: Vec<Vec<u8>>) -> Result<Vec<u8>, String> {
         match self {
-            // Nobody hands these more than one.
+            // These formats never get more than one event.
             Self::Standard | Self::CloudEvents => Ok(bodies.swap_remove(0)),
             Self::Robot { style, .. } => {
                 let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
@@ -153,31 +141,17 @@ impl Shape {
         }
     }
 
-    /// Whether an accepting status is not enough.
+    /// Whether the body of an accepting answer must be read.
     pub fn reads_answers(&self) -> bool {
         matches!(self, Self::Robot { .. } | Self::Template { success: Some(_), .. })
     }
 
-    /// What the body of an answer with an accepting status means. `whole`: all of it is there.
+    /// Judges the body of an answer with an accepting status. `whole`: the body is complete.
     pub fn judge(&self, body: &[u8], whole: bool) -> Judgement {
         match self {
-            Self::Robot { .. } => answer::of_robot(body, whole),
+            Self::Robot { .. } => judgement::of_robot(body, whole),
             Self::Template { success: Some(success), .. } => success.judge(body, whole),
             _ => Judgement { outcome: Outcome::Accepted, error: None, silence: None },
         }
-    }
-}
-
-impl Judgement {
-    fn accepted() -> Self {
-        Self { outcome: Outcome::Accepted, error: None, silence: None }
-    }
-
-    fn unavailable(why: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Unavailable, error: Some(why.into()), silence: None }
-    }
-
-    fn silent(self, silence: bool) -> Self {
-        Self { silence: silence.then_some(SILENCE), ..self }
     }
 }

@@ -1,18 +1,18 @@
-//! Which connections may turn out dead: those that were kept.
+//! Estimates whether a request uses a kept connection, which the receiver may have closed.
 //!
-//! Guards: a request on a connection of its own is never retried at once. Deliberately not here: the connections
-//! themselves, which the client keeps.
+//! Guards: a request on a new connection is never retried at once. Not here: the connections themselves, which the HTTP
+//! client keeps.
 
 use std::error::Error;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// An idle connection older than this is closed by the client itself (`net`).
+/// The client closes an idle connection after this time (`net`).
 const IDLE_CONNECTION: Duration = Duration::from_secs(50);
 
-/// How many idle connections there can be at most, as far as one can tell from outside the client: a request that
-/// starts with none of them has a connection of its own, and is never retried at once.
+/// An upper bound of the number of idle connections, counted from outside the client. A request that starts while it is 0
+/// uses a new connection.
 #[derive(Debug)]
 pub(super) struct Pool {
     idle: AtomicUsize,
@@ -25,7 +25,7 @@ impl Pool {
         Self { idle: AtomicUsize::new(0), most, last_given_ms: AtomicI64::new(0) }
     }
 
-    /// Whether the request that starts now finds a connection.
+    /// Whether the request that starts now may use a kept connection.
     pub(super) fn take(&self, now_ms: i64) -> bool {
         let age_ms = now_ms.saturating_sub(self.last_given_ms.load(Ordering::Relaxed));
         if u128::try_from(age_ms).is_ok_and(|age_ms| age_ms > IDLE_CONNECTION.as_millis()) {
@@ -34,16 +34,16 @@ impl Pool {
         self.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |idle| idle.checked_sub(1)).is_ok()
     }
 
-    pub(super) fn give(&self, now_ms: i64) {
+    pub(super) fn release(&self, now_ms: i64) {
         self.last_given_ms.store(now_ms, Ordering::Relaxed);
         let more = |idle: usize| (idle < self.most).then_some(idle + 1);
-        // An error means there are as many as are kept.
+        // An error means that as many as possible are kept already.
         let _ = self.idle.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
     }
 }
 
-/// Whether the connection ended before a head arrived, not while connecting and not by a time-out.
-pub(super) fn died_before_an_answer(error: &reqwest::Error) -> bool {
+/// Whether the connection closed before a head arrived. False for connect errors and time-outs.
+pub(super) fn closed_before_response(error: &reqwest::Error) -> bool {
     if !error.is_request() || error.is_connect() || error.is_timeout() {
         return false;
     }
@@ -59,8 +59,7 @@ pub(super) fn died_before_an_answer(error: &reqwest::Error) -> bool {
             ];
             return ended.contains(&io.kind());
         }
-        // hyper's own error has no public kind for an end between two messages that can be named here.
-        if error.to_string().contains("connection closed before message completed") {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
             return true;
         }
         cause = error.source();

@@ -1,7 +1,7 @@
-//! One request that somebody watches: what went out, what came back.
+//! Sends one test request and returns what was sent and what was answered.
 //!
-//! Guards: it is the very request that a delivery would be, sent over the same client to the same checked address; no
-//! secret and no URL is in what is shown. Deliberately not here: what follows from it (`tasks`).
+//! Guards: the request is the same as for a delivery, sent with the same client to the same checked address. The result
+//! shows no secret and no URL. Not here: what follows from it (`tasks`).
 
 use reqwest::Request;
 use reqwest::header::HeaderMap;
@@ -9,22 +9,22 @@ use reqwest::header::HeaderMap;
 use super::{Message, Sender, Sent};
 use crate::webhook::answer::{self, Answer};
 
-/// What stands for a header's value that may be a secret.
+/// Replaces a header's value that may be a secret.
 const HIDDEN: &str = "(hidden)";
 
 /// A request and its answer.
 #[derive(Debug)]
 pub struct Trial {
-    /// The headers that went out, by name; empty when nothing could be sent.
+    /// The headers that were sent; empty if nothing could be sent.
     pub headers: Vec<(String, String)>,
-    /// The bytes of the body that went out.
+    /// The body that was sent.
     pub body: Vec<u8>,
-    /// What came back. `excerpt` holds the start of the body here also when it was accepted.
+    /// The answer. Here `excerpt` holds the start of the body also if the request was accepted.
     pub answer: Answer,
 }
 
 impl Sender {
-    /// Sends once, as a delivery is sent, and reads the answer's body whatever it says.
+    /// Sends once, as for a delivery, and reads the answer's body in every case.
     pub async fn try_out(&self, message: Message) -> Trial {
         let inner = &*self.inner;
         let body = message.body.clone();
@@ -38,13 +38,13 @@ impl Sender {
         };
         let (headers, body) = shown(&request);
         let exchange = async {
-            let Sent { mut answer, leftover } = inner.exchange(request, &bodies).await;
-            if let Some(mut leftover) = leftover {
-                let (bytes, whole) = answer::read_body(&mut leftover.response).await;
-                let told = inner.redacted(&String::from_utf8_lossy(&bytes), &inner.url, &bodies);
-                answer.excerpt = answer::printable(told.as_bytes());
+            let Sent { mut answer, unread_body } = inner.exchange(request, &bodies).await;
+            if let Some(mut unread_body) = unread_body {
+                let (bytes, whole) = answer::read_body(&mut unread_body.response).await;
+                let redacted = inner.redacted(&String::from_utf8_lossy(&bytes), &inner.url, &bodies);
+                answer.excerpt = answer::printable(redacted.as_bytes());
                 if whole {
-                    leftover.give_back();
+                    unread_body.release_connection();
                 }
             }
             answer

@@ -1,4 +1,4 @@
-//! The pages' own samples, what may be missing, what is foreign, and bodies made up by chance.
+//! DingTalk's own samples, missing members, foreign bodies, and random bodies.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ const ID: &str = "67595244412cc3026ec4a260";
 const NOW: Timestamp = Timestamp::from_ms(1_795_413_600_000);
 
 /// A record that says nothing.
-pub(in crate::dingtalk::meetings) fn nobody() -> Attendance {
+fn empty_record() -> Attendance {
     Attendance::without_times(id(), None)
 }
 
@@ -22,10 +22,10 @@ fn bytes(body: &Value) -> Vec<u8> {
     body.to_string().into_bytes()
 }
 
-fn place<T: fmt::Debug>(read: Result<T, Fault>) -> String {
+fn place<T: fmt::Debug>(read: Result<T, BodyError>) -> String {
     match read {
         Err(fault) => fault.to_string(),
-        Ok(told) => panic!("understood as {told:?}"),
+        Ok(parsed) => panic!("understood as {parsed:?}"),
     }
 }
 
@@ -34,7 +34,7 @@ fn org_sample() -> Value {
     json!({"nextToken": "50742351870", "totalCount": 20, "hasMore": true, "onGoingConfList": [{
         "conferenceId": ID, "title": "a title", "roomCode": "841000003", "status": 2,
         "startTime": 1_733_879_547_000_i64, "endTime": 1_733_889_547_000_i64, "creatorId": "urC45iEiE",
-        "creatorNick": "somebody", "bizType": "0"}]})
+        "creatorNick": "n", "bizType": "0"}]})
 }
 
 #[test]
@@ -79,10 +79,10 @@ fn a_foreign_body_is_no_answer_about_meetings() {
         json!({"onGoingConfList": [], "infos": [], "confInfo": {}, "memberModels": [], "code": "x"}),
     ] {
         let body = bytes(&body);
-        assert_eq!(ongoing(&body), Err(Fault::Foreign));
-        assert_eq!(batch(&body, &[id()]), Err(Fault::Foreign));
-        assert_eq!(info(&body, &id(), NOW), Err(Fault::Foreign));
-        assert_eq!(members(&body, &id()), Err(Fault::Foreign));
+        assert_eq!(ongoing(&body), Err(BodyError::Foreign));
+        assert_eq!(batch(&body, &[id()]), Err(BodyError::Foreign));
+        assert_eq!(info(&body, &id(), NOW), Err(BodyError::Foreign));
+        assert_eq!(members(&body, &id()), Err(BodyError::Foreign));
     }
     assert_eq!(place(ongoing(br#"{"infos":[]}"#)), "onGoingConfList is not there");
     assert_eq!(place(batch(br#"{"onGoingConfList":[]}"#, &[])), "infos is not there");
@@ -94,18 +94,18 @@ fn an_array_is_no_object_and_an_object_no_list() {
     for body in
         [r#"{"onGoingConfList":{}}"#, r#"{"onGoingConfList":[[]]}"#, r#"{"onGoingConfList":[1]}"#, "[]", ""]
     {
-        assert!(matches!(ongoing(body.as_bytes()), Err(Fault::Malformed(_))), "{body}");
+        assert!(matches!(ongoing(body.as_bytes()), Err(BodyError::Malformed(_))), "{body}");
     }
-    assert!(matches!(info(br#"{"confInfo":[]}"#, &id(), NOW), Err(Fault::Malformed(_))));
-    assert!(matches!(members(br#"{"memberModels":[[]]}"#, &id()), Err(Fault::Malformed(_))));
-    assert!(matches!(batch(br#"{"infos":[{"conferenceId":1}]}"#, &[id()]), Err(Fault::Malformed(_))));
+    assert!(matches!(info(br#"{"confInfo":[]}"#, &id(), NOW), Err(BodyError::Malformed(_))));
+    assert!(matches!(members(br#"{"memberModels":[[]]}"#, &id()), Err(BodyError::Malformed(_))));
+    assert!(matches!(batch(br#"{"infos":[{"conferenceId":1}]}"#, &[id()]), Err(BodyError::Malformed(_))));
 }
 
 #[test]
 fn a_batch_has_its_users_with_their_status() {
     let body = json!({"infos": [{"conferenceId": ID, "title": "t", "status": 2, "mediaStatus": 0, "userList": [
         {"userId": "27SaQ3iEiE", "nick": "n", "attendStatus": 3, "cameraStatus": 2, "micStatus": 2, "rejectDescription": "busy"},
-        {"userId": "user7", "attendStatus": "0"}, {"userId": "user8"}, {"nick": "nobody"}, null]}]});
+        {"userId": "user7", "attendStatus": "0"}, {"userId": "user8"}, {"nick": "x"}, null]}]});
     let (meetings, oddities) = batch(&bytes(&body), &[id()]).unwrap();
     assert_eq!(meetings[0].conference_id, id());
     let users: Vec<_> =
@@ -120,26 +120,26 @@ fn a_batch_is_about_what_was_asked() {
     let body = bytes(&json!({"infos": [{"conferenceId": ID}]}));
     assert_eq!(place(batch(&body, &[other])), "infos: a meeting that was not asked for");
     let twice = bytes(&json!({"infos": [{"conferenceId": ID}, {"conferenceId": ID}]}));
-    assert_eq!(place(batch(&twice, &[id()])), "infos: a meeting stands there twice");
+    assert_eq!(place(batch(&twice, &[id()])), "infos: a meeting appears twice");
     let over = bytes(&json!({"infos": [{"conferenceId": ID, "status": 1, "userList": [{"userId": "u"}]}]}));
     assert_eq!(batch(&over, &[id()]), Ok((vec![], 0)));
     assert_eq!(batch(b"{\"infos\":null}", &[id()]), Ok((vec![], 0)));
 }
 
 #[test]
-fn a_meeting_tells_how_it_stands() {
-    let told = |body: Value| info(&bytes(&json!({ "confInfo": body })), &id(), NOW).unwrap();
-    let over = told(json!({"activeNum": 0, "attendNum": 15, "confDuration": 1_000_000, "conferenceId": ID,
+fn a_meeting_has_a_state() {
+    let parsed = |body: Value| info(&bytes(&json!({ "confInfo": body })), &id(), NOW).unwrap();
+    let over = parsed(json!({"activeNum": 0, "attendNum": 15, "confDuration": 1_000_000, "conferenceId": ID,
         "creatorId": "2iPOL", "externalLinkUrl": "https://meeting.dingtalk.com/app", "invitedNum": 20,
         "startTime": 1_663_293_270_000_i64, "status": 1, "title": "t", "roomCode": "4272",
         "endTime": 1_663_294_270_000_i64, "bizType": "0", "extensionAppSettings": [{"appId": "29"}]}));
     assert_eq!((over.state, over.ended), (MeetingState::Ended, Some(Timestamp::from_ms(1_663_294_270_000))));
     assert_eq!((over.observed_at, over.active, over.oddities), (NOW, Some(0), 0));
-    assert_eq!(told(json!({"status": "2", "endTime": 0})).ended, None);
-    assert_eq!(told(json!({"status": 2})).state, MeetingState::Started);
-    assert_eq!(told(json!({"status": 0})).state, MeetingState::Initialized);
-    assert_eq!(told(json!({"status": 9})).state, MeetingState::Unrecognized);
-    assert_eq!(told(json!({})).state, MeetingState::Unrecognized);
+    assert_eq!(parsed(json!({"status": "2", "endTime": 0})).ended, None);
+    assert_eq!(parsed(json!({"status": 2})).state, MeetingState::Started);
+    assert_eq!(parsed(json!({"status": 0})).state, MeetingState::Initialized);
+    assert_eq!(parsed(json!({"status": 9})).state, MeetingState::Unrecognized);
+    assert_eq!(parsed(json!({})).state, MeetingState::Unrecognized);
     let other = bytes(&json!({"confInfo": {"conferenceId": "other"}}));
     assert_eq!(place(info(&other, &id(), NOW)), "confInfo: of another meeting");
 }
@@ -159,10 +159,10 @@ fn members_are_records_like_those_of_the_list() {
         role: Role::CoHost,
         external: true,
         nick: Some("n".into()),
-        ..nobody()
+        ..empty_record()
     };
     assert_eq!(page.items[0], Member { union_id: UnionId::parse("2iPOL").ok(), attendance: expected });
-    assert_eq!(page.items[1], Member { union_id: None, attendance: nobody() });
+    assert_eq!(page.items[1], Member { union_id: None, attendance: empty_record() });
     assert_eq!((page.next, page.total), (Some(PageToken("123000000".into())), Some(20)));
     let other = bytes(&json!({"memberModels": [{"conferenceId": "other"}]}));
     assert_eq!(place(members(&other, &id())), "memberModels: of another meeting");

@@ -1,4 +1,4 @@
-//! Bodies made up by chance: none panics, and none that is not of ours passes for an answer.
+//! Random bodies: none causes a panic, and no foreign body is accepted as an answer.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use presenced::simulator::faults::On;
+use presenced::simulator::faults::FaultTarget;
 use presenced::simulator::{Fault, FaultKind};
 
 use super::super::life::Dice;
@@ -28,7 +28,7 @@ const HANGS: u64 = 6;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// This kind as it is.
-    Plain(FaultKind, On),
+    Plain(FaultKind, FaultTarget),
     /// A refusal of every user with this status and code.
     Code(u16, &'static str),
     /// The same for one user.
@@ -36,7 +36,7 @@ pub(super) enum Trouble {
     /// With a `Retry-After` of a day.
     RetryAfter(FaultKind),
     /// Late or never: only a few times, then no connection.
-    Late(FaultKind, On),
+    Late(FaultKind, FaultTarget),
     /// Tokens are worthless, and fetching one fails so.
     Tokens(FaultKind),
 }
@@ -68,33 +68,33 @@ const TROUBLES: &[Trouble] = &[
     Trouble::OfOne(3, 400, "param.error"),
     Trouble::OfOne(1, 500, "system.error"),
     Trouble::Code(403, "Forbidden.AccessDenied.QpmLimitForAppkeyAndApi"),
-    Trouble::Plain(Kind::Qps, On::Lists),
-    Trouble::Plain(Kind::QpsOfAll, On::Lists),
-    Trouble::Plain(Kind::Busy, On::All),
+    Trouble::Plain(Kind::Qps, FaultTarget::Lists),
+    Trouble::Plain(Kind::QpsOfAll, FaultTarget::Lists),
+    Trouble::Plain(Kind::Busy, FaultTarget::All),
     Trouble::RetryAfter(Kind::Busy),
     Trouble::RetryAfter(Kind::ServerError),
     Trouble::RetryAfter(Kind::ErrorPage),
-    Trouble::Plain(Kind::Ban, On::All),
-    Trouble::Plain(Kind::BanPage, On::Lists),
-    Trouble::Plain(Kind::MonthSpent, On::Lists),
-    Trouble::Plain(Kind::ServerError, On::Lists),
-    Trouble::Plain(Kind::ErrorPage, On::All),
-    Trouble::Plain(Kind::Errcode, On::Lists),
-    Trouble::Plain(Kind::Garbage, On::Lists),
-    Trouble::Plain(Kind::NoBody, On::Lists),
-    Trouble::Plain(Kind::OtherPerson, On::Lists),
-    Trouble::Plain(Kind::NoMeetings, On::Lists),
-    Trouble::Plain(Kind::NoMeetings, On::OrgMeetings),
-    Trouble::Plain(Kind::Truncated, On::Lists),
-    Trouble::Plain(Kind::Truncated, On::MeetingMembers),
-    Trouble::Plain(Kind::ServerError, On::MeetingInfo),
-    Trouble::Plain(Kind::Drop, On::All),
-    Trouble::Late(Kind::Hang, On::Lists),
-    Trouble::Late(Kind::Slow, On::Lists),
-    Trouble::Late(Kind::Late, On::Tokens),
-    Trouble::Plain(Kind::BadToken, On::Lists),
-    Trouble::Plain(Kind::Permission, On::Lists),
-    Trouble::Plain(Kind::Address, On::Lists),
+    Trouble::Plain(Kind::Ban, FaultTarget::All),
+    Trouble::Plain(Kind::BanPage, FaultTarget::Lists),
+    Trouble::Plain(Kind::MonthSpent, FaultTarget::Lists),
+    Trouble::Plain(Kind::ServerError, FaultTarget::Lists),
+    Trouble::Plain(Kind::ErrorPage, FaultTarget::All),
+    Trouble::Plain(Kind::Errcode, FaultTarget::Lists),
+    Trouble::Plain(Kind::Garbage, FaultTarget::Lists),
+    Trouble::Plain(Kind::NoBody, FaultTarget::Lists),
+    Trouble::Plain(Kind::OtherPerson, FaultTarget::Lists),
+    Trouble::Plain(Kind::NoMeetings, FaultTarget::Lists),
+    Trouble::Plain(Kind::NoMeetings, FaultTarget::OrgMeetings),
+    Trouble::Plain(Kind::Truncated, FaultTarget::Lists),
+    Trouble::Plain(Kind::Truncated, FaultTarget::MeetingMembers),
+    Trouble::Plain(Kind::ServerError, FaultTarget::MeetingInfo),
+    Trouble::Plain(Kind::Drop, FaultTarget::All),
+    Trouble::Late(Kind::Hang, FaultTarget::Lists),
+    Trouble::Late(Kind::Slow, FaultTarget::Lists),
+    Trouble::Late(Kind::Late, FaultTarget::Tokens),
+    Trouble::Plain(Kind::BadToken, FaultTarget::Lists),
+    Trouble::Plain(Kind::Permission, FaultTarget::Lists),
+    Trouble::Plain(Kind::Address, FaultTarget::Lists),
     Trouble::Tokens(Kind::ServerError),
     Trouble::Tokens(Kind::Garbage),
     Trouble::Tokens(Kind::Drop),
@@ -114,13 +114,13 @@ impl Trouble {
             Self::Late(kind, on) => {
                 vec![Fault::new(kind).on(on).times(HANGS), Fault::new(FaultKind::Drop).on(on)]
             }
-            Self::Tokens(kind) => vec![Fault::new(kind).on(On::Tokens)],
+            Self::Tokens(kind) => vec![Fault::new(kind).on(FaultTarget::Tokens)],
         }
     }
 
     /// An answer that shows nobody in a meeting is understood, and wrong.
     pub(super) fn lies(self) -> bool {
-        self == Self::Plain(FaultKind::NoMeetings, On::Lists)
+        self == Self::Plain(FaultKind::NoMeetings, FaultTarget::Lists)
     }
 
     pub(super) fn wait(self) -> Wait {

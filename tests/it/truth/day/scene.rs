@@ -13,12 +13,12 @@ use presenced::policy::delivery::Rules;
 use presenced::secret::Secret;
 use presenced::signature::SigningKey;
 use presenced::simulator::Scenario;
-use presenced::simulator::faults::On;
+use presenced::simulator::faults::FaultTarget;
 use presenced::store::history::EventQuery;
 use presenced::tasks::dispatcher::{Dispatcher, Target, reload};
 use presenced::time::Timestamp;
-use presenced::webhook::address::Reach;
-use presenced::webhook::format::Shape;
+use presenced::webhook::address::NetworkPolicy;
+use presenced::webhook::format::BodyFormat;
 use presenced::webhook::routing::{Pattern, Subscription};
 use presenced::webhook::send::{Destination, Sender};
 use serde_json::Value;
@@ -145,7 +145,7 @@ impl Scene {
     fn spoil(&mut self, trouble: Trouble) {
         self.upstream_is_well();
         self.trouble = Some(trouble);
-        if matches!(trouble, Trouble::Tokens(_) | Trouble::Late(_, On::Tokens)) {
+        if matches!(trouble, Trouble::Tokens(_) | Trouble::Late(_, FaultTarget::Tokens)) {
             self.office.dingtalk.revoke_tokens();
         }
         for fault in trouble.faults() {
@@ -305,13 +305,13 @@ impl Scene {
         let destination = Destination {
             webhook: webhook(),
             url: Secret::new(&self.hook.url()),
-            format: Shape::Standard,
+            format: BodyFormat::Standard,
             keys: vec![SigningKey::parse(SECRET).unwrap()],
             headers: Vec::new(),
             timeout: Duration::from_millis(500),
             connect_timeout: Duration::from_millis(500),
             concurrency: 8,
-            reach: Reach::default(),
+            network: NetworkPolicy::default(),
             proxy: None,
             ca_file: None,
         };

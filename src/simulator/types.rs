@@ -1,11 +1,11 @@
-//! What there is and what can be true of it: people, meetings, somebody's seat in one, a join or a leave.
+//! The types that script, world and answers share: people, meetings, participations, changes.
 //!
-//! Guards: words only, so that the script, the world and the answers can share them. Deliberately not here: how any of it
-//! comes about (`script`), when it is so (`world`), how it is written (`record`).
+//! Guards: types only, without behaviour. Not here: how they arise (`script`), what is true at an instant (`world`), their
+//! JSON (`record`).
 
 use crate::time::Timestamp;
 
-// `attendStatus`, as the documents number it.
+// The values of `attendStatus` in the documents.
 pub(super) const INVITED: i64 = 1;
 pub(super) const CALLING: i64 = 2;
 pub(super) const INSIDE: i64 = 3;
@@ -13,36 +13,36 @@ pub(super) const REJECTED: i64 = 4;
 pub(super) const KICKED: i64 = 5;
 pub(super) const LEFT: i64 = 6;
 
-/// Somebody who can be in meetings.
+/// A person who can be in meetings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Person {
-    /// DingTalk's name for them.
+    /// The person's unionId.
     pub union_id: String,
-    /// What others see.
+    /// The name that others see.
     pub nick: String,
-    /// What they join with when a step does not say.
+    /// The device for joins that name none.
     pub device: String,
-    /// Of another organisation.
+    /// Belongs to another organisation.
     pub external: bool,
-    /// Joins by telephone.
+    /// Joins by phone.
     pub by_phone: bool,
 }
 
-/// A meeting that can take place, also several times: each time has its own conference id.
+/// A meeting that can take place several times, each time with its own conference id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meeting {
     /// Its name in the script.
     pub name: String,
-    /// The conference id of its first time; the others are made.
+    /// The conference id of the first time; the ids of the others are generated.
     pub conference_id: Option<String>,
-    /// Another organisation hosts it.
+    /// Hosted by another organisation.
     pub foreign: bool,
 }
 
-/// A role, as the wire's two booleans say it.
+/// A role, which the wire format writes as two booleans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
-    /// Neither.
+    /// Neither host nor co-host.
     #[default]
     Attendee,
     /// `coHost`.
@@ -51,10 +51,10 @@ pub enum Role {
     Host,
 }
 
-/// What is true about one person in one meeting at an instant. Times are instants.
+/// The state of one person in one meeting at an instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seat {
-    /// The meeting.
+pub struct Participation {
+    /// The conference id.
     pub conference_id: String,
     /// `attendStatus`, 1 to 6.
     pub status: i64,
@@ -62,45 +62,45 @@ pub struct Seat {
     pub joined: Option<Timestamp>,
     /// The first join of this meeting.
     pub first_joined: Option<Timestamp>,
-    /// When they left, if they are not inside.
+    /// The time of leaving, if the person is not inside.
     pub left: Option<Timestamp>,
-    /// When they had left before they came back.
+    /// The time of the leave before the latest join.
     pub previously_left: Option<Timestamp>,
-    /// Their role.
+    /// The person's role.
     pub role: Role,
-    /// The devices, in the order of joining; when they are not inside, the last one.
+    /// The devices in the order of joining; outside, the last one only.
     pub devices: Vec<String>,
 }
 
-impl Seat {
-    /// Whether they are in the meeting.
+impl Participation {
+    /// Whether the person is in the meeting.
     pub fn is_inside(&self) -> bool {
         self.status == INSIDE
     }
 }
 
-/// Why and how presence changed.
+/// The kind of a presence change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Change {
-    /// Came in.
+    /// Joined.
     Joined,
     /// Left.
     Left,
-    /// Was removed.
+    /// Was removed by the host.
     Kicked,
     /// Was inside when the meeting ended.
     Ended,
 }
 
-/// A join or a leave that really happened.
+/// A join or leave of the script, the truth that answers represent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrueChange {
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// Who.
+    /// The person's unionId.
     pub union_id: String,
-    /// Where.
+    /// The meeting's conference id.
     pub conference_id: String,
-    /// What.
+    /// The kind.
     pub change: Change,
 }

@@ -1,33 +1,60 @@
-//! What a receiver says in the body of a 200.
+//! Judges the body of an answer with an accepting status.
 //!
-//! Guards: an answer that is cut, is no JSON, or lacks the member never counts as accepted; numbers may come as texts
-//! where the receiver's documents print them so. Deliberately not here: status codes (`policy::delivery`).
+//! Guards: a body that is cut, is not JSON or lacks the member never counts as accepted. Numbers may be texts where the
+//! receiver's documents show them so. Not here: status codes (`policy::delivery`).
+
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Judgement;
 use crate::policy::delivery::Outcome;
 use crate::policy::robot;
+use crate::policy::robot::SILENCE;
 use crate::webhook::answer::printable;
+
+/// The meaning of an answer's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Whether the receiver accepted the request.
+    pub outcome: Outcome,
+    /// Why it did not.
+    pub error: Option<String>,
+    /// How long the robot accepts no further request.
+    pub silence: Option<Duration>,
+}
+
+impl Judgement {
+    fn accepted() -> Self {
+        Self { outcome: Outcome::Accepted, error: None, silence: None }
+    }
+
+    fn unavailable(why: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Unavailable, error: Some(why.into()), silence: None }
+    }
+
+    fn silent(self, silence: bool) -> Self {
+        Self { silence: silence.then_some(SILENCE), ..self }
+    }
+}
 
 /// `success = { json = "/errcode", equals = 0 }`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Success {
     /// A JSON pointer (RFC 6901).
     pub pointer: String,
-    /// What must stand there.
+    /// The value that the pointer must lead to.
     pub equals: Value,
 }
 
 impl Success {
-    /// What an answer's body means by this rule.
+    /// Judges a body by this rule.
     pub(super) fn judge(&self, body: &[u8], whole: bool) -> Judgement {
         let answer: Value = match read(body, whole) {
             Ok(answer) => answer,
             Err(why) => return Judgement::unavailable(why),
         };
         match answer.pointer(&self.pointer) {
-            Some(found) if is_same(found, &self.equals) => Judgement::accepted(),
+            Some(found) if is_equal(found, &self.equals) => Judgement::accepted(),
             Some(found) => {
                 let found = found.to_string();
                 Judgement::unavailable(format!(
@@ -40,8 +67,8 @@ impl Success {
     }
 }
 
-/// What a DingTalk robot's answer means: `errcode` as a number, as its servers send it, or as a text, as its documents
-/// print it.
+/// Judges a DingTalk robot's answer. `errcode` may be a number, as its servers send it, or a text, as its documents show
+/// it.
 pub(super) fn of_robot(body: &[u8], whole: bool) -> Judgement {
     let answer: Value = match read(body, whole) {
         Ok(answer) => answer,
@@ -70,8 +97,8 @@ fn read(body: &[u8], whole: bool) -> Result<Value, String> {
     })
 }
 
-/// The same JSON; numbers by their value, so that `0` is `0.0`.
-fn is_same(found: &Value, wanted: &Value) -> bool {
+/// Whether two JSON values are equal; numbers compare by value, so `0` equals `0.0`.
+fn is_equal(found: &Value, wanted: &Value) -> bool {
     match (found.as_f64(), wanted.as_f64()) {
         #[expect(clippy::float_cmp, reason = "a code is equal or it is not")]
         (Some(found), Some(wanted)) => found == wanted,
@@ -84,7 +111,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::policy::robot::SILENCE;
 
     fn robot(body: &str) -> Judgement {
         of_robot(body.as_bytes(), true)
@@ -130,20 +156,20 @@ mod tests {
     }
 
     #[test]
-    fn success_is_what_stands_at_the_pointer() {
+    fn success_is_the_value_at_the_pointer() {
         let rule = |pointer: &str, equals: Value| Success { pointer: pointer.to_owned(), equals };
         let zero = rule("/errcode", json!(0));
-        let said = |rule: &Success, body: &str| rule.judge(body.as_bytes(), true).error;
-        assert_eq!(said(&zero, r#"{"errcode":0}"#), None);
-        assert_eq!(said(&zero, r#"{"errcode":0.0}"#), None);
+        let error_of = |rule: &Success, body: &str| rule.judge(body.as_bytes(), true).error;
+        assert_eq!(error_of(&zero, r#"{"errcode":0}"#), None);
+        assert_eq!(error_of(&zero, r#"{"errcode":0.0}"#), None);
         assert_eq!(
-            said(&zero, r#"{"errcode":"0"}"#).as_deref(),
+            error_of(&zero, r#"{"errcode":"0"}"#).as_deref(),
             Some("`/errcode` in the answer is \"0\", not 0")
         );
-        assert_eq!(said(&zero, r#"{"code":0}"#).as_deref(), Some("there is no `/errcode` in the answer"));
-        assert_eq!(said(&zero, "ok").as_deref(), Some("the answer's body is no JSON: ok"));
-        assert_eq!(said(&rule("/a/0/ok", json!(true)), r#"{"a":[{"ok":true}]}"#), None);
-        assert_eq!(said(&rule("", json!("ok")), "\"ok\""), None);
-        assert!(said(&rule("/ok", json!(true)), r#"{"ok":1}"#).is_some());
+        assert_eq!(error_of(&zero, r#"{"code":0}"#).as_deref(), Some("there is no `/errcode` in the answer"));
+        assert_eq!(error_of(&zero, "ok").as_deref(), Some("the answer's body is no JSON: ok"));
+        assert_eq!(error_of(&rule("/a/0/ok", json!(true)), r#"{"a":[{"ok":true}]}"#), None);
+        assert_eq!(error_of(&rule("", json!("ok")), "\"ok\""), None);
+        assert!(error_of(&rule("/ok", json!(true)), r#"{"ok":1}"#).is_some());
     }
 }

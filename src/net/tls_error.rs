@@ -1,7 +1,7 @@
-//! Why TLS with a server failed, in plain words with the next step.
+//! Explains why TLS with a server failed, and what the operator can do.
 //!
-//! Guards: each failure that an operator can mend names what to do. A text holds names of the server's certificate,
-//! never the URL. Deliberately not here: failures below and above TLS (`net::describe`).
+//! Guards: each failure that an operator can fix names the next step. A text may hold names from the server's certificate,
+//! never the URL. Not here: failures below and above TLS (`net::describe`).
 
 use std::error::Error as StdError;
 
@@ -10,20 +10,20 @@ use rustls::{CertificateError, Error, InvalidMessage};
 
 use crate::time::Timestamp;
 
-/// How many names of a certificate are listed.
+/// The most names of a certificate that a text lists.
 const NAMES: usize = 3;
 
-/// A longer one is no host name.
+/// The longest DNS name, in bytes.
 const LONGEST_NAME: usize = 253;
 
-/// The reason, if TLS is what failed.
+/// The reason, if the error or one of its causes is a TLS error.
 pub(super) fn tls_reason(error: &(dyn StdError + 'static)) -> Option<String> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(tls) = error.downcast_ref::<Error>() {
             return Some(reason(tls));
         }
-        // An I/O error hides the error that it wraps from `source`.
+        // An I/O error does not return the error that it wraps from `source`.
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         cause = match wrapped {
             Some(wrapped) => Some(wrapped),
@@ -67,7 +67,7 @@ fn is_ca_as_server(other: &rustls::OtherError) -> bool {
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-/// The first names of a certificate, of texts such as `DnsName("crm.example.com")`. The server wrote them.
+/// The first names of a certificate, from texts such as `DnsName("crm.example.com")`. The server chose them.
 fn listed(presented: &[String]) -> String {
     let names: Vec<&str> = presented.iter().filter_map(|text| host_name(text)).take(NAMES + 1).collect();
     match names.as_slice() {

@@ -1,7 +1,7 @@
-//! How the truth is told: one knob for every question about live answers that the documents leave open.
+//! Options for how answers represent the truth: one for each question about live answers that the documents leave open.
 //!
-//! Guards: each default is the most plausible reading, each other position one that a client must survive.
-//! Deliberately not here: the truth (`world`), errors and outages (`faults`).
+//! Guards: each default is the most plausible reading; each other value is one that a client must survive. Not here: the
+//! truth (`world`), errors and outages (`faults`).
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub enum MapKey {
     Key,
     /// The person's unionId; further records as above.
     UnionId,
-    /// Something that says nothing.
+    /// A hash without a meaning.
     Random,
 }
 
@@ -51,7 +51,7 @@ pub enum LeaveTime {
     Null,
     /// 0.
     Zero,
-    /// Something left over: the leave before the rejoin, else a moment after the join.
+    /// An old time: the leave before the rejoin, or else 1 ms after the join.
     Stale,
 }
 
@@ -64,11 +64,11 @@ pub enum DurationInside {
     Absent,
     /// 0.
     Zero,
-    /// The time since the join: different in every answer.
+    /// The time since the join, so it differs in every answer.
     Growing,
 }
 
-/// Somebody who left a meeting that goes on.
+/// A person who has left an ongoing meeting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Leavers {
@@ -79,7 +79,7 @@ pub enum Leavers {
     Dropped,
 }
 
-/// How "no meeting" is said.
+/// How an answer says that there is no meeting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoMeeting {
@@ -96,7 +96,7 @@ pub enum NoMeeting {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Numbers {
-    /// As JSON has them.
+    /// As JSON numbers and booleans.
     #[default]
     Plain,
     /// As strings: `"3"`, `"true"`.
@@ -109,18 +109,18 @@ pub enum Numbers {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RejoinTime {
-    /// The rejoin's.
+    /// The time of the rejoin.
     #[default]
     New,
-    /// The first join's.
+    /// The time of the first join.
     Kept,
 }
 
-/// Whether ids and records come together.
+/// Whether the list of ids and the map of records match.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Records {
-    /// They do.
+    /// They match.
     #[default]
     Full,
     /// The id is listed, its record is missing.
@@ -129,7 +129,7 @@ pub enum Records {
     Unlisted,
 }
 
-/// A unionId that nobody has.
+/// The answer for an unknown unionId.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stranger {
@@ -140,16 +140,16 @@ pub enum Stranger {
     Empty,
 }
 
-/// What asking again for a third-party app's token gives.
+/// What another token call of a third-party app returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CorpToken {
-    /// A new one; the older ones hold on.
+    /// A new token; the older ones stay valid.
     #[default]
     New,
-    /// The same one, renewed, as an internal app gets it.
+    /// The same token with a new life, as for an internal app.
     Same,
-    /// A new one, and the older ones are worthless.
+    /// A new token; the older ones become invalid.
     Replaces,
 }
 
@@ -157,25 +157,25 @@ pub enum CorpToken {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ForeignMeetings {
-    /// They are not listed, and asking about one is refused: 403 `noPermission`.
+    /// They are not listed, and a call about one is refused: 403 `noPermission`.
     #[default]
     Missing,
-    /// They are told like the organisation's own.
+    /// They are listed like the organisation's own.
     Listed,
 }
 
-/// What `userId` holds in the batch call. Its text says userid, its example looks like a unionId.
+/// What `userId` holds in the batch call. The documents say userid; their example looks like a unionId.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchUser {
     /// The person's unionId.
     #[default]
     UnionId,
-    /// Their userid in the contacts.
+    /// The person's userid in the contacts.
     UserId,
 }
 
-/// A meeting that is over, in the batch call, which is for ongoing ones.
+/// The answer of the batch call about a meeting that has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedInBatch {
@@ -186,33 +186,33 @@ pub enum EndedInBatch {
     Refused,
 }
 
-/// The members of a meeting that is over.
+/// The members of a meeting that has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedMembers {
-    /// Everybody who was in it, with status 6 (or 5) and a `leaveTime`.
+    /// All who were in it, with status 6 (or 5) and a `leaveTime`.
     #[default]
     Kept,
     /// 400 `confClosed`.
     Refused,
 }
 
-/// What stands on the last page of several.
+/// The `nextToken` of the last of several pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LastPage {
-    /// No `nextToken`.
+    /// None.
     #[default]
     Plain,
-    /// A `nextToken` all the same; behind it is an empty page.
+    /// One that leads to an empty page.
     Token,
 }
 
-/// All of them.
+/// All options. A scenario sets them in its table `[knobs]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Knobs {
-    /// The key of a record.
+pub struct AnswerOptions {
+    /// The key of a record in `memberModelMap`.
     pub map_key: MapKey,
     /// `attendStatus`.
     pub attend_status: AttendStatus,
@@ -220,11 +220,11 @@ pub struct Knobs {
     pub leave_time: LeaveTime,
     /// `duration` while inside.
     pub duration: DurationInside,
-    /// Somebody who left.
+    /// People who have left.
     pub leavers: Leavers,
-    /// No meeting.
+    /// Answers without a meeting.
     pub no_meeting: NoMeeting,
-    /// Numbers.
+    /// Numbers and booleans.
     pub numbers: Numbers,
     /// `joinTime` after a rejoin.
     pub rejoin_time: RejoinTime,
@@ -232,31 +232,31 @@ pub struct Knobs {
     pub records: Records,
     /// Tokens of third-party apps.
     pub corp_token: CorpToken,
-    /// Unknown people.
+    /// Unknown unionIds.
     pub stranger: Stranger,
-    /// Answers are so old.
+    /// Answers show the truth of this long ago.
     pub lag: Lag,
-    /// The lag differs from second to second, between none and all of it, so that answers go back in time.
+    /// The lag changes every second between zero and `lag`, so that answers go back in time.
     pub lag_varies: bool,
-    /// The calls about meetings.
+    /// Meetings of other organisations.
     pub foreign_meetings: ForeignMeetings,
     /// `userId` in the batch call.
     pub batch_user: BatchUser,
-    /// Meetings that are over, in the batch call.
+    /// Ended meetings in the batch call.
     pub ended_in_batch: EndedInBatch,
-    /// Members of meetings that are over.
+    /// Members of ended meetings.
     pub ended_members: EndedMembers,
-    /// The end of several pages.
+    /// The `nextToken` of the last page.
     pub last_page: LastPage,
-    /// Answers about meetings are so old; `lag` is for those about people.
+    /// Answers about meetings show the truth of this long ago; `lag` applies to the list call.
     pub meetings_lag: Lag,
-    /// `deviceType` says another device every minute.
+    /// `deviceType` names another device every minute.
     pub device_flips: bool,
-    /// Every answer and record has a member that no document names.
+    /// Every answer and record has a member that is not documented.
     pub extra_members: bool,
 }
 
-/// A duration as people write it; none by default.
+/// A duration in the notation of `humantime`, such as `5s`; zero by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag(pub Duration);
 

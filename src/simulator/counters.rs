@@ -1,8 +1,8 @@
-//! What the gateway counts: calls in a second, calls in a month, and what it said to whom.
+//! Counts calls per second and month, and what the gateway answered.
 //!
-//! Guards: 20 calls a second for one app and path in fixed one-second windows; a call that this refuses does not
-//! count for the month; the month turns in Shanghai. All by the clock the simulator was given.
-//! Deliberately not here: the refusals themselves (`api`).
+//! Guards: one app may make 20 calls per second to one path, in fixed one-second windows. A call that this limit refuses
+//! does not count for the month. The month changes in Shanghai time. All times are those of the simulator's clock. Not
+//! here: the refusals (`gateway`).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -11,15 +11,15 @@ use serde::Deserialize;
 
 use crate::time::Timestamp;
 
-/// What an app may do.
+/// The limits of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Calls of one app to one path in one second; 0 = no limit. The standard edition has 20.
+    /// Calls of one app to one path per second; 0 means no limit. The standard edition has 20.
     pub per_second: u32,
-    /// Calls of all apps together in one calendar month; 0 = no limit. The standard edition has 5,000.
+    /// Calls of all apps per calendar month; 0 means no limit. The standard edition has 5,000.
     pub per_month: u64,
-    /// For how long a token holds, in seconds.
+    /// The life of a token, in seconds.
     pub token_seconds: u32,
 }
 
@@ -29,22 +29,22 @@ impl Default for Limits {
     }
 }
 
-/// What has happened so far.
+/// Counts since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Requests by path, everything that arrived.
+    /// All requests, by path.
     pub calls: BTreeMap<String, u64>,
-    /// List calls by unionId that got as far as being answered.
+    /// Answered list calls, by unionId.
     pub answers: BTreeMap<String, u64>,
     /// Refusals by their `code`, and faults by their name.
     pub refusals: BTreeMap<String, u64>,
-    /// Answers to token calls.
+    /// Issued tokens.
     pub tokens: u64,
-    /// The most calls one path got within one second.
+    /// The most calls to one path within one second of the clock.
     pub busiest_second: BTreeMap<String, u64>,
-    /// The same within any second, wherever it begins.
+    /// The most calls to one path within any second.
     pub busiest_window: BTreeMap<String, u64>,
-    /// Calls charged to the month that goes on.
+    /// Calls that count for the current month.
     pub charged: u64,
 }
 
@@ -60,21 +60,21 @@ impl Counts {
     }
 }
 
-/// Whether a call goes through.
+/// The result of the limits for one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Admission {
     Granted,
-    /// Too many in this second.
+    /// Too many calls in this second.
     TooFast,
-    /// The month is spent.
+    /// The calls of this month are used up.
     MonthSpent,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct CallCounters {
     pub(super) counts: Counts,
     seconds: HashMap<String, Second>,
-    /// When the calls of the last second came, by path.
+    /// The times of the calls in the last second, by path.
     lately: HashMap<String, VecDeque<Timestamp>>,
     apps: HashMap<(String, &'static str), Second>,
     month: (i32, u32),
@@ -87,7 +87,7 @@ struct Second {
 }
 
 impl Second {
-    /// One more call; how many this second has seen with it.
+    /// Adds a call and returns the calls of this second.
     fn count(&mut self, now: Timestamp) -> u64 {
         let second_s = now.as_ms().div_euclid(1000);
         if self.starts_s != second_s {
@@ -98,8 +98,8 @@ impl Second {
     }
 }
 
-impl Ledger {
-    /// A request came in. Paths that nobody knows are counted as one, so that a scan does not fill the memory.
+impl CallCounters {
+    /// Counts a request. All unknown paths count as one, so that a scan does not fill the memory.
     pub(super) fn arrived(&mut self, path: &str, now: Timestamp) {
         if let Some(calls) = self.counts.calls.get_mut(path) {
             *calls += 1;
@@ -118,7 +118,7 @@ impl Ledger {
         self.slide(path, now);
     }
 
-    /// Counts the second that ends now.
+    /// Counts the calls of the second that ends now.
     fn slide(&mut self, path: &str, now: Timestamp) {
         if !self.lately.contains_key(path) {
             self.lately.insert(path.to_owned(), VecDeque::new());
@@ -135,7 +135,7 @@ impl Ledger {
         }
     }
 
-    /// A call of this app to this path, if it may; then it is charged.
+    /// Applies the limits to a call of this app to this path, and counts it for the month if it is granted.
     pub(super) fn admit(
         &mut self,
         app: &str,
@@ -174,7 +174,7 @@ impl Ledger {
     }
 }
 
-/// China has had one zone without summer time since 1991, so eight hours are all there is to it.
+/// China has had UTC+8 without summer time since 1991.
 fn month_in_shanghai(now: Timestamp) -> (i32, u32) {
     const EIGHT_HOURS_MS: i64 = 8 * 3_600_000;
     let there =
@@ -194,8 +194,8 @@ mod tests {
 
     #[test]
     fn a_second_has_its_calls_and_not_one_more() {
-        let mut ledger = Ledger::default();
-        let mut admit = |app: &str, path, ms| ledger.admit(app, path, at(ms), LIMITS);
+        let mut counters = CallCounters::default();
+        let mut admit = |app: &str, path, ms| counters.admit(app, path, at(ms), LIMITS);
         assert_eq!(admit("a", "/x", 998), Admission::Granted);
         assert_eq!(admit("a", "/x", 999), Admission::Granted);
         assert_eq!(admit("a", "/x", 999), Admission::TooFast);
@@ -206,33 +206,33 @@ mod tests {
 
     #[test]
     fn a_month_is_spent_and_turns_in_shanghai_and_refusals_are_free() {
-        let mut ledger = Ledger::default();
+        let mut counters = CallCounters::default();
         // 2023-11-30T15:59:59Z is the last second of November in Shanghai.
         let last = Timestamp::from_ms(1_701_359_999_000);
         for second in 0..10 {
             for _ in 0..3 {
-                ledger.admit("a", "/x", last.minus(std::time::Duration::from_secs(second)), LIMITS);
+                counters.admit("a", "/x", last.minus(std::time::Duration::from_secs(second)), LIMITS);
             }
         }
-        assert_eq!(ledger.counts.charged, 5);
-        assert_eq!(ledger.admit("b", "/x", last, LIMITS), Admission::MonthSpent);
+        assert_eq!(counters.counts.charged, 5);
+        assert_eq!(counters.admit("b", "/x", last, LIMITS), Admission::MonthSpent);
         let next = last.plus(std::time::Duration::from_secs(1));
-        assert_eq!(ledger.admit("b", "/x", next, LIMITS), Admission::Granted);
-        assert_eq!(ledger.counts.charged, 1);
+        assert_eq!(counters.admit("b", "/x", next, LIMITS), Admission::Granted);
+        assert_eq!(counters.counts.charged, 1);
     }
 
     #[test]
     fn the_busiest_second_is_remembered() {
-        let mut ledger = Ledger::default();
+        let mut counters = CallCounters::default();
         for ms in [0, 1, 2, 1000, 2000, 2001] {
-            ledger.arrived("/x", at(ms));
+            counters.arrived("/x", at(ms));
         }
-        assert_eq!(ledger.counts.busiest_second["/x"], 3);
+        assert_eq!(counters.counts.busiest_second["/x"], 3);
         for ms in [2999, 3000] {
-            ledger.arrived("/x", at(ms));
+            counters.arrived("/x", at(ms));
         }
-        // 2000, 2001 and 2999 are within a second that begins at 2000.
-        assert_eq!(ledger.counts.busiest_window["/x"], 3);
-        assert_eq!(ledger.counts.calls_to("/x"), 8);
+        // 2000, 2001 and 2999 are within the second that begins at 2000.
+        assert_eq!(counters.counts.busiest_window["/x"], 3);
+        assert_eq!(counters.counts.calls_to("/x"), 8);
     }
 }

@@ -1,25 +1,25 @@
-//! Listed ids and records as one: which record belongs to which meeting, and what two of one meeting come to.
+//! Merges listed ids and records: assigns each record to a meeting, and merges two records of one meeting.
 //!
-//! Guards: a record is never lost and never counted twice; of two the one that says most for being inside stands; what
-//! had to be guessed is counted as an oddity. Deliberately not here: the JSON, what a record says (`wire`).
+//! Guards: a record is never lost and never counted twice. Of two records, the one that says inside counts. An assignment
+//! that had to be guessed is counted as an oddity. Not here: the JSON (`wire`), what a record says (`record`).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 
-use super::{Fault, MAX_CONFERENCES, Record};
+use super::record::{BodyError, MAX_CONFERENCES, Record};
 use crate::dingtalk::lenient::Id;
 use crate::ids::ConferenceId;
 use crate::presence::attendance::AttendancePhase;
 use crate::presence::observation::Entry;
 
-/// The union of listed ids and records. A record's own conference id counts first, then its key if that is listed; one
-/// id and one record are a pair; else the key is taken as it stands.
+/// The union of listed ids and records. A record belongs to its own conference id, or else to its key if that is listed. One
+/// id and one record belong together. Otherwise the key counts as the id.
 pub(super) fn entries(
     listed: &[Id<'_>],
     records: Vec<(Id<'_>, Option<Record<'_>>)>,
     asked: &str,
     oddities: &mut u32,
-) -> Result<BTreeMap<ConferenceId, Entry>, Fault> {
+) -> Result<BTreeMap<ConferenceId, Entry>, BodyError> {
     let mut entries = BTreeMap::new();
     for id in listed {
         entries.insert(conference(&id.0, "onGoingConfIdList")?, Entry::ListedOnly);
@@ -38,23 +38,23 @@ pub(super) fn entries(
             conference(&key.0, "memberModelMap: a key")?
         };
         let entry = match record {
-            Some(record) => Entry::Record(record.attendance(id.clone(), asked, oddities)?),
-            // Like an id without a record: presence there is unknown, not left.
+            Some(record) => Entry::Record(record.checked_attendance(id.clone(), asked, oddities)?),
+            // Like an id without a record, it leaves presence unknown; it does not mean that the user left.
             None => Entry::ListedOnly,
         };
         put(&mut entries, id, entry, oddities);
     }
     if entries.len() > MAX_CONFERENCES {
-        return Err(Fault::Malformed(format!("more than {MAX_CONFERENCES} meetings")));
+        return Err(BodyError::Malformed(format!("more than {MAX_CONFERENCES} meetings")));
     }
     Ok(entries)
 }
 
-fn conference(text: &str, place: &str) -> Result<ConferenceId, Fault> {
-    ConferenceId::parse(text).map_err(|error| Fault::Malformed(format!("{place} {error}")))
+fn conference(text: &str, place: &str) -> Result<ConferenceId, BodyError> {
+    ConferenceId::parse(text).map_err(|error| BodyError::Malformed(format!("{place} {error}")))
 }
 
-/// Two records of one meeting (several devices, perhaps) are one presence: the one that says most for being inside.
+/// Merges two records of one meeting (perhaps several devices): the one that says inside counts.
 fn put(entries: &mut BTreeMap<ConferenceId, Entry>, id: ConferenceId, entry: Entry, oddities: &mut u32) {
     fn weight(entry: &Entry) -> u8 {
         match entry {

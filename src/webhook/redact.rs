@@ -12,22 +12,22 @@ use serde_json::Value;
 
 use crate::secret::Secret;
 
-/// What stands where something was.
+/// Replaces each redacted part.
 const HIDDEN: &str = "[hidden]";
 
-/// A value shorter than this is no secret, and would be found in every other word.
+/// The shortest value that is redacted. Shorter ones are not secrets, and they occur in other words.
 const SHORTEST_VALUE: usize = 4;
 
-/// A part of a path as long as this may be a secret, as in the URLs of chat services.
+/// A segment of a path may be a secret from this length on, as in the URLs of chat services.
 const SHORTEST_SEGMENT: usize = 8;
 
-/// A part of a header's value as long as this may be a key: `Bearer KEY`, `user=KEY`.
+/// A part of a header's value may be a key from this length on: `Bearer KEY`, `user=KEY`.
 const SHORTEST_PART: usize = 6;
 
-/// A name in ASCII letters shorter than this is found in other words.
+/// The shortest name that is redacted, in bytes. Shorter ASCII names occur in other words.
 const SHORTEST_NAME: usize = 4;
 
-/// What names the user of an event, from the event's own body.
+/// The texts in an event's body that identify its user.
 pub(super) fn identifying(body: &[u8]) -> Vec<String> {
     let Ok(event) = serde_json::from_slice::<Value>(body) else { return Vec::new() };
     let user = &event["data"]["user"];
@@ -36,14 +36,14 @@ pub(super) fn identifying(body: &[u8]) -> Vec<String> {
     texts.filter(|text| text.len() >= SHORTEST_NAME && *text != "system").map(str::to_owned).collect()
 }
 
-/// As a query has it.
+/// The text in the encoding of a query.
 fn form_encoded(text: &str, url: &Url) -> String {
     let mut url = url.clone();
     url.query_pairs_mut().clear().append_key_only(text);
     url.query().unwrap_or_default().to_owned()
 }
 
-/// As JSON without any character beyond ASCII has it.
+/// The text in JSON escapes, ASCII only.
 fn json_escaped(text: &str) -> String {
     let mut escaped = String::new();
     for unit in text.encode_utf16() {
@@ -56,8 +56,8 @@ fn json_escaped(text: &str) -> String {
     escaped
 }
 
-/// The text without what is secret about the request it answers.
-pub(super) fn hide(text: &str, url: &Url, secrets: &[Secret], users: &[String]) -> String {
+/// The text without the parts that are secret about the request.
+pub(super) fn redact(text: &str, url: &Url, secrets: &[Secret], users: &[String]) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut take = |part: &str, shortest: usize| {
         if part.len() >= shortest {
@@ -87,7 +87,7 @@ pub(super) fn hide(text: &str, url: &Url, secrets: &[Secret], users: &[String]) 
         take(&json_escaped(user), SHORTEST_NAME);
         take(&form_encoded(user, url), SHORTEST_NAME);
     }
-    // The longest first, so that no rest of it stays behind.
+    // The longest part first, so that no rest of it remains.
     parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
     parts.iter().fold(text.to_owned(), |text, part| text.replace(part, HIDDEN))
 }
@@ -99,7 +99,7 @@ mod tests {
     fn hidden(text: &str) -> String {
         let url =
             "https://oapi.example.com/robot/send/T00000000?access_token=a%2Bb%3Dhush&x=1".parse().unwrap();
-        hide(text, &url, &[Secret::new("Bearer hush-hush"), Secret::new("ab")], &[])
+        redact(text, &url, &[Secret::new("Bearer hush-hush"), Secret::new("ab")], &[])
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
         for echo in
             [body, r#"{"nick":"\u5f20\u654f"}"#, "user=u-li%2B1&name=Li+Wei", "no user u-li+1 (Li Wei)"]
         {
-            let hidden = hide(echo, &url, &[], &users);
+            let hidden = redact(echo, &url, &[], &users);
             for part in ["u-li", "Li Wei", "张敏", "5f20", "Li+Wei"] {
                 assert!(!hidden.contains(part), "{hidden}");
             }

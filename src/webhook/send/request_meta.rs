@@ -1,20 +1,32 @@
-//! What the headers of a request say when it holds one event, or several.
+//! The metadata of a request that holds one event or several, as its headers send it.
 //!
-//! Guards: the same events make the same id. Deliberately not here: the body (`webhook::format`).
-
-use std::fmt::Write as _;
+//! Guards: the same events get the same id. Not here: the body (`webhook::format`).
 
 use sha2::{Digest, Sha256};
 
-use super::Message;
 use crate::policy::delivery::Trigger;
 
-/// `presenced-event` of a request that holds events of several types.
+/// The value of `presenced-event` for events of several types.
 const MIXED: &str = "batch";
 
-/// What one request is about.
+/// An event to send.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The event's id, sent as `webhook-id`.
+    pub event_id: String,
+    /// `presenced-event`.
+    pub event_type: String,
+    /// `presenced-trigger`.
+    pub trigger: Trigger,
+    /// `presenced-attempt`: 1 for the first.
+    pub attempt: u32,
+    /// The stored bytes.
+    pub body: Vec<u8>,
+}
+
+/// The metadata of one request.
 #[derive(Debug)]
-pub(super) struct Bundle {
+pub(super) struct RequestMeta {
     /// `webhook-id`.
     pub(super) id: String,
     /// `presenced-event`.
@@ -25,9 +37,9 @@ pub(super) struct Bundle {
     pub(super) attempt: u32,
 }
 
-impl Bundle {
-    /// One event is itself. Several have an id of their own, which is the same for the same events, so that a receiver
-    /// can drop a request that was sent again.
+impl RequestMeta {
+    /// A single event uses its own values. Several events get an id that depends only on the events, so that a receiver can
+    /// drop a request that is sent again.
     pub(super) fn of(messages: &[Message]) -> Self {
         let first = messages.first();
         let id_of = |message: &Message| message.event_id.clone();
@@ -51,10 +63,6 @@ fn batch_id(messages: &[Message]) -> String {
         hash.update(&message.event_id);
         hash.update(b"\n");
     }
-    let mut id = "bat_".to_owned();
-    for byte in hash.finalize().iter().take(16) {
-        // Writing to a String cannot fail.
-        let _ = write!(id, "{byte:02x}");
-    }
-    id
+    let digest = format!("{:x}", hash.finalize());
+    format!("bat_{}", &digest[..32])
 }
