@@ -278,7 +278,7 @@ fn shapes_that_are_not_understood_name_their_place() {
     is_malformed(&json!({ "onGoingConfIdList": [1] }), "onGoingConfIdList");
     is_malformed(&json!({ "onGoingConfIdList": [null] }), "onGoingConfIdList");
     is_malformed(&json!({ "onGoingConfIdList": [""] }), "onGoingConfIdList is empty");
-    is_malformed(&json!({ "onGoingConfIdList": ["a b"] }), "onGoingConfIdList holds");
+    is_malformed(&json!({ "onGoingConfIdList": ["a b"] }), "onGoingConfIdList contains");
     is_malformed(&json!({ "memberModelMap": [] }), "memberModelMap");
     is_malformed(&json!({ "memberModelMap": "x" }), "memberModelMap");
     is_malformed(&json!({ "memberModelMap": { "x": [] } }), "not a record");
