@@ -49,7 +49,7 @@ pub(crate) fn create(folder: &Path, rows: u32) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let store = Store::open(&file(folder), chrono_tz::UTC, Arc::new(SystemClock)).await?;
-        store.enroll(people()?).await.context("the people")?;
+        store.watch_list().enroll(people()?).await.context("the people")?;
         store.close().await?;
         let mut connection = connect(folder).await?;
         let now_ms = SystemClock.now().as_ms();

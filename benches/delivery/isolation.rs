@@ -56,7 +56,7 @@ pub(crate) fn run(addresses: &str) -> Result<()> {
         let folder = tempfile::tempdir()?;
         let store =
             Store::open(&folder.path().join("presence.db"), chrono_tz::UTC, Arc::new(SystemClock)).await?;
-        let (people, _) = store.enroll(people()?).await.context("the people")?;
+        let (people, _) = store.watch_list().enroll(people()?).await.context("the people")?;
         let targets = addresses
             .split(',')
             .skip(1)
@@ -82,7 +82,7 @@ async fn record(
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / u32::try_from(PACE)?);
     for (n, person) in people.iter().cycle().enumerate() {
         ticks.tick().await;
-        store.record(recording(person, n, webhooks)?).await?;
+        store.recorder().record(recording(person, n, webhooks)?).await?;
         wake.notify_one();
     }
     Ok(())
@@ -107,7 +107,7 @@ fn recording(person: &Enrolled, n: usize, webhooks: &Arc<[WebhookName]>) -> Resu
         visits: Vec::new(),
         events: vec![Outgoing { draft, webhooks: Arc::clone(webhooks) }],
         watched: true,
-        looked_at: None,
+        polled_at: None,
         next_poll: None,
     })
 }

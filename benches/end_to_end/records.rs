@@ -132,7 +132,7 @@ async fn enroll(store: &Store, people: usize) -> Result<Vec<Enrolled>> {
             Ok(Enrolment { identity, name: format!("Person {user}") })
         })
         .collect::<Result<Vec<_>>>()?;
-    let (people, _) = store.enroll(list).await.context("the store")?;
+    let (people, _) = store.watch_list().enroll(list).await.context("the store")?;
     Ok(people)
 }
 
@@ -153,11 +153,11 @@ async fn recordings(store: Store, person: Enrolled, with_visit: bool, written: R
             belief: UserState::default(),
             visits: if with_visit { vec![visit(&facts.draft, turn)?] } else { Vec::new() },
             watched: true,
-            looked_at: Some(facts.draft.time),
+            polled_at: Some(facts.draft.time),
             next_poll: Some(facts.draft.time),
             events: vec![Outgoing { draft: facts.draft, webhooks: Arc::clone(&webhooks) }],
         };
-        store.record(recording).await?;
+        store.recorder().record(recording).await?;
         written.set(written.get() + 1);
     }
     Ok(())

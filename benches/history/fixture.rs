@@ -15,7 +15,7 @@ use presenced::presence::diff::{self, DiffRules};
 use presenced::presence::event::{EventType, UserInfo};
 use presenced::presence::observation::{Entry, Evidence, Observation};
 use presenced::presence::user_state::UserState;
-use presenced::store::{Enrolment, NewSnapshot, Outgoing, Recording, Store, Stretch};
+use presenced::store::{Enrolment, NewSnapshot, Outgoing, Recording, Store, UnchangedPolls};
 use presenced::time::Timestamp;
 
 /// How many come to one meeting.
@@ -51,7 +51,7 @@ impl Company {
         }
         let list =
             cards.iter().map(|card| Enrolment { identity: card.identity.clone(), name: card.name.clone() });
-        let (enrolled, _) = store.enroll(list.collect()).await?;
+        let (enrolled, _) = store.watch_list().enroll(list.collect()).await?;
         let people = enrolled.into_iter().zip(cards).map(|(stored, card)| Person {
             row: stored.person_id,
             card,
@@ -99,7 +99,7 @@ impl Company {
             let observation = answer(&meeting, joined, left, seen)?;
             let recording = person.compare(&observation, store, &self.webhooks)?;
             let store = store.clone();
-            writing.spawn(async move { store.record(recording).await });
+            writing.spawn(async move { store.recorder().record(recording).await });
             self.polls += 1;
         }
         while let Some(written) = writing.join_next().await {
@@ -111,11 +111,15 @@ impl Company {
     /// Nothing new until then; a look every minute.
     async fn stretch(&mut self, store: &Store, clock: &ManualClock, until: Timestamp) -> Result<()> {
         let polls = u32::try_from(until.since(clock.now()).as_secs() / 60)?;
-        let stretch =
-            |person: &Person| Stretch { person_id: person.row, last_ok: until, polls, next_poll: until };
-        let stretches: Vec<Stretch> = self.people.iter().map(stretch).collect();
+        let stretch = |person: &Person| UnchangedPolls {
+            person_id: person.row,
+            last_ok: until,
+            polls,
+            next_poll: until,
+        };
+        let stretches: Vec<UnchangedPolls> = self.people.iter().map(stretch).collect();
         self.polls += u64::from(polls) * stretches.len() as u64;
-        store.flush(stretches, Vec::new()).await?;
+        store.watch_list().flush(stretches, Vec::new()).await?;
         clock.set(until);
         Ok(())
     }
@@ -131,10 +135,10 @@ impl Company {
             visits: Vec::new(),
             events: Vec::new(),
             watched: true,
-            looked_at: None,
+            polled_at: None,
             next_poll: None,
         };
-        Ok(store.record(look).await?)
+        Ok(store.recorder().record(look).await?)
     }
 
     pub(crate) fn polls(&self) -> u64 {
@@ -202,7 +206,7 @@ impl Person {
             visits: outcome.visits,
             events: events.collect(),
             watched: true,
-            looked_at: Some(observation.observed_at),
+            polled_at: Some(observation.observed_at),
             next_poll: Some(observation.observed_at.plus(Duration::from_mins(1))),
         })
     }

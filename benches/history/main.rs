@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use presenced::clock::{Clock, ManualClock, SystemClock};
 use presenced::store::retention::Limits;
-use presenced::store::{Sound, Store};
+use presenced::store::{CheckedDatabase, Store};
 use sqlx::ConnectOptions;
 
 mod fixture;
@@ -70,7 +70,7 @@ async fn fill(path: &Path, days: u64) -> Result<()> {
         let pruning = store.clone();
         let at = clock.now();
         // What a poll would wait for while the janitor is at work.
-        let busy = tokio::spawn(async move { pruning.prune(LIMITS, at).await });
+        let busy = tokio::spawn(async move { pruning.maintenance().prune(LIMITS, at).await });
         let before = sweeping.len();
         while !busy.is_finished() {
             let asked = Instant::now();
@@ -131,7 +131,7 @@ async fn deliver(path: &Path, at_ms: i64) -> Result<()> {
 async fn sizes(path: &Path) -> Result<()> {
     println!("\nfile: {:.1} MB", path.metadata()?.len() as f64 / 1e6);
     let store = Store::open_readonly(path).await?;
-    let facts = store.history().facts().await?;
+    let facts = store.history().database_info().await?;
     for (table, rows) in facts.rows {
         println!("  {table}: {rows} rows");
     }
@@ -164,7 +164,7 @@ async fn opening(path: &Path) -> Result<()> {
     let mut best = f64::MAX;
     for _ in 0..ROUNDS {
         let asked = Instant::now();
-        drop(Sound::find(path).await?);
+        drop(CheckedDatabase::check(path).await?);
         best = best.min(asked.elapsed().as_secs_f64());
     }
     println!(

@@ -20,7 +20,7 @@ use crate::net::ClientError;
 use crate::presence::diff::DiffRules;
 use crate::presence::event::UserInfo;
 use crate::secret::Secret;
-use crate::store::{Sound, Store, StoreError};
+use crate::store::{CheckedDatabase, Store, StoreError};
 use crate::tasks::alerts_webhook::WebhookAlerts;
 use crate::tasks::dispatcher::{Dispatcher, Target};
 use crate::tasks::operator::Operator;
@@ -196,7 +196,7 @@ async fn compare_clock(config: &Config, store: &Store, clock: &SharedClock) -> R
     let waits = config.webhooks.iter().map(|webhook| webhook.backoff.max);
     // A receiver may ask for an hour, and each wait is spread by a fifth.
     let longest = waits.chain([Duration::from_hours(1)]).max().unwrap_or_default() * 2;
-    let stored = store.compare_clock(clock.now(), clock.jumped_ms(), longest).await?;
+    let stored = store.maintenance().compare_clock(clock.now(), clock.jumped_ms(), longest).await?;
     if let Some(by) = stored.set_back {
         let seconds = by.as_secs();
         tracing::warn!(seconds, "the clock was set back; polls and deliveries stored for later are due now");
@@ -212,7 +212,7 @@ struct Ground {
     targets: Vec<Target>,
     clients: Vec<Held>,
     listener: Option<TcpListener>,
-    sound: Sound,
+    sound: CheckedDatabase,
 }
 
 impl Ground {
@@ -220,7 +220,7 @@ impl Ground {
         let targets = targets(config, clock).await?;
         let (clients, _) = clients(config, &[], clock).await?;
         let listener = listener(config).await?;
-        Ok(Self { targets, clients, listener, sound: Sound::find(&config.history.path).await? })
+        Ok(Self { targets, clients, listener, sound: CheckedDatabase::check(&config.history.path).await? })
     }
 }
 

@@ -1,6 +1,6 @@
 //! How the daemon is, as far as it knows without its database: what `status` asks for.
 //!
-//! Guards: asks nobody, so it answers whatever hangs. Deliberately not here: what is stored (`store::census`).
+//! Guards: asks nobody, so it answers whatever hangs. Deliberately not here: what is stored (`store::stats`).
 
 use std::sync::Arc;
 

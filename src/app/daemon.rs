@@ -133,7 +133,7 @@ impl Daemon {
         let (store, token) = (self.store.clone(), stop.clone());
         tasks.spawn("the end of patience", async move {
             token.cancelled().await;
-            store.hurry();
+            store.health().limit_lock_wait();
             Ok::<(), Fault>(())
         });
         let reload = self.reloading.map(|reloading| {
@@ -184,7 +184,7 @@ impl Daemon {
 /// is closed, and is done again after the next start.
 async fn unless_held_up<E>(store: Store, task: impl Future<Output = Result<(), E>>) -> Result<(), E> {
     match task.await {
-        Err(_) if store.gave_up() => Ok(()),
+        Err(_) if store.health().gave_up_on_lock() => Ok(()),
         ended => ended,
     }
 }

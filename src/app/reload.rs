@@ -260,7 +260,7 @@ impl Reloader {
         let (clients, renewed) =
             build::clients(&config, &self.parts.clients, &self.parts.clock).await.map_err(refused)?;
         let Parts { store, health, clock, .. } = &self.parts;
-        let states = store.webhook_states().await.map_err(failed)?;
+        let states = store.outbox().webhook_states().await.map_err(failed)?;
         let upstreams = build::upstreams(&config, &clients, store, health, clock).await.map_err(refused)?;
         let list = upkeep::without_forgotten(store, build::assignments(&config)).await.map_err(failed)?;
         let poller = poller::reload::Reload {

@@ -63,7 +63,7 @@ pub(super) async fn without_forgotten(
     mut list: Vec<Assignment>,
 ) -> Result<Vec<Assignment>, StoreError> {
     let everybody = list.iter().map(|assignment| assignment.card.identity.clone()).collect();
-    let forgotten = store.forgotten_of(everybody, SystemClock.now()).await?;
+    let forgotten = store.erasures().erased_of(everybody, SystemClock.now()).await?;
     if !forgotten.is_empty() {
         let people = forgotten.len();
         tracing::warn!(
@@ -83,14 +83,14 @@ pub async fn erase(store: &Store, config: &Config, person: &Person) -> Result<Fo
         org: OrgName::parse(&person.org).map_err(|error| corrupt(error.to_string()))?,
         union_id: UnionId::parse(&person.union_id).map_err(|error| corrupt(error.to_string()))?,
     };
-    store.forget(&identity, config.history.backup_dir.as_deref(), SystemClock.now()).await
+    store.erasures().forget(&identity, config.history.backup_dir.as_deref(), SystemClock.now()).await
 }
 
 pub(super) async fn forget(store: &Store, config: &Config, who: &str) -> Response {
     let found = match store.history().find_whole(who).await {
         Ok(Ok(person)) => erase(store, config, &person).await,
-        Ok(Err(error @ WhoError::Nobody { .. })) => return refused(Advice::Nothing, &error),
-        Ok(Err(error @ (WhoError::Several { .. } | WhoError::Part { .. }))) => {
+        Ok(Err(error @ WhoError::NotFound { .. })) => return refused(Advice::Nothing, &error),
+        Ok(Err(error @ (WhoError::Several { .. } | WhoError::Partial { .. }))) => {
             return refused(Advice::Usage, &error);
         }
         Err(error) => Err(error),
@@ -102,7 +102,7 @@ pub(super) async fn forget(store: &Store, config: &Config, who: &str) -> Respons
 }
 
 pub(super) async fn prune(store: &Store, config: &Config) -> Response {
-    match store.prune(limits(config), SystemClock.now()).await {
+    match store.maintenance().prune(limits(config), SystemClock.now()).await {
         Ok(pruned) => Response::Pruned(pruned),
         Err(error) => refused(Advice::Failed, &error),
     }

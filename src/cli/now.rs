@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::output::{Cell, Column, FAINT, GOOD, Row, Style, WARNING, ago, counted};
 use super::reading::{Reading, read};
 use super::{Exit, Globals};
-use crate::store::history::{Counts, MAX_ROWS, Standing};
+use crate::store::history::{Counts, MAX_ROWS, UserPresence as Standing};
 use crate::time::Timestamp;
 
 /// Options of `now`.

@@ -10,7 +10,7 @@ use crate::config::problem::{Problem, Sources};
 use crate::config::{Config, Loaded};
 use crate::store::Store;
 use crate::store::history::{History, Person, WhoError};
-use crate::store::outbox::admin::Ledger;
+use crate::store::outbox::OutboxReader;
 use crate::time::Timestamp;
 
 /// What such a command works with.
@@ -22,7 +22,7 @@ pub(super) struct Reading {
     /// The database.
     pub(super) history: History,
     /// Its outbox.
-    pub(super) ledger: Ledger,
+    pub(super) ledger: OutboxReader,
     /// The way to print.
     pub(super) printer: Printer,
     /// The present.
@@ -50,7 +50,7 @@ pub(super) fn read(
     }
     block_on(async {
         let store = Store::open_readonly(&config.history.path).await?;
-        let (history, ledger) = (store.history(), store.ledger());
+        let (history, ledger) = (store.history(), store.outbox_reader());
         let reading = Reading { config, warnings, history, ledger, printer, now: SystemClock.now() };
         let ended = look(&reading).await;
         store.close().await;
@@ -81,11 +81,11 @@ pub(super) fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
 /// Nobody found is "nothing matched"; several are a command line that does not say enough.
 pub(super) fn unfound(error: &WhoError) -> Failure {
     match error {
-        WhoError::Nobody { .. } => {
+        WhoError::NotFound { .. } => {
             let text = format!("{error}\n`presenced now --all` lists everybody who is watched");
             Failure::new(Exit::Nothing, text)
         }
-        WhoError::Several { .. } | WhoError::Part { .. } => Failure::new(Exit::Usage, error.to_string()),
+        WhoError::Several { .. } | WhoError::Partial { .. } => Failure::new(Exit::Usage, error.to_string()),
     }
 }
 

@@ -14,7 +14,7 @@ use super::reading::{Reading, read};
 use super::{Exit, Failure, Globals, when};
 use crate::policy::window::OpenTime;
 use crate::store::gaps::Why;
-use crate::store::history::report::{Gap, Known, Stay};
+use crate::store::history::report::{Gap, KnownUser as Known, VisitSpan as Stay};
 use crate::time::Timestamp;
 
 mod days;
@@ -110,8 +110,8 @@ async fn people(
         Some(who) => Some(reading.person(who).await?.person_id),
         None => None,
     };
-    let stays = by_person(reading.history.stays(since, until).await?);
-    let gaps = reading.history.gaps(since, until).await?;
+    let stays = by_person(reading.history.report().visits(since, until).await?);
+    let gaps = reading.history.report().gaps(since, until).await?;
     let wanted = |known: &Known| {
         only.map_or(known.watched || stays.contains_key(&known.person_id), |id| id == known.person_id)
     };
@@ -124,7 +124,7 @@ async fn people(
         let person = person(&known, stays, &gaps, &shut.unwrap_or_default(), reading.now);
         (known, person)
     };
-    Ok(reading.history.known().await?.into_iter().filter(wanted).map(with_days).collect())
+    Ok(reading.history.report().users().await?.into_iter().filter(wanted).map(with_days).collect())
 }
 
 /// The days asked for, oldest first; none after today.

@@ -20,8 +20,8 @@ use crate::ids::WebhookName;
 use crate::policy;
 use crate::policy::window::OpenTime;
 use crate::store::beside;
-use crate::store::census::{BlockedWebhook, Queue, weight};
 use crate::store::history::{BudgetRow, Counts};
+use crate::store::stats::{BlockedWebhook, Queue, file_sizes};
 use crate::time::Timestamp;
 use crate::web::token;
 
@@ -155,7 +155,7 @@ async fn take(reading: &Reading) -> anyhow::Result<Picture> {
     };
     let Counts { watched, inside, unknown, last_ok, .. } = reading.history.counts().await?;
     let path = &config.history.path;
-    let sizes = weight(path);
+    let sizes = file_sizes(path);
     let mut budget: Vec<Month> = Vec::new();
     for row in reading.history.budget(MONTHS).await? {
         if !budget.iter().any(|known| known.org == row.org) {
@@ -165,11 +165,11 @@ async fn take(reading: &Reading) -> anyhow::Result<Picture> {
     let now = SystemClock.now();
     let loaded_ms = daemon.as_ref().map(|daemon| daemon.loaded_ms);
     let reports = daemon.as_mut().map(|daemon| std::mem::take(&mut daemon.sweeps)).unwrap_or_default();
-    let stored = reading.history.sweeps().await?;
+    let stored = reading.history.sweep_states().await?;
     let sweeps = standings(config, &reports, &stored, now).into_iter();
     let sweeps = sweeps.map(|standing| beside(config, standing, &budget, now)).collect();
     let names: Vec<WebhookName> = config.webhooks.iter().map(|webhook| webhook.name.clone()).collect();
-    let blocked = reading.history.blocked_webhooks(&names, now).await?;
+    let blocked = reading.history.webhooks().blocked(&names, now).await?;
     let listens = config.http.listen.is_some() && config.http.token.is_none();
     Ok(Picture {
         at_ms: now.as_ms(),
@@ -183,7 +183,7 @@ async fn take(reading: &Reading) -> anyhow::Result<Picture> {
         people: People { watched, inside, unknown, last_good_poll_ms: last_ok.map(Timestamp::as_ms) },
         budget,
         sweeps,
-        webhooks: hooks(config, reading.history.queues().await?, &blocked),
+        webhooks: hooks(config, reading.history.webhooks().queues().await?, &blocked),
         database: Files {
             path: path.display().to_string(),
             main_bytes: sizes.main_bytes,

@@ -10,7 +10,7 @@ use crate::control::SweepReport;
 use crate::policy::quota::Month;
 use crate::policy::sweep::confidence::{AGREEMENTS_NEEDED, STALE_AFTER};
 use crate::policy::sweep::why_off;
-use crate::store::sweeps::SweepRow;
+use crate::store::sweep_state::SweepRow;
 use crate::telemetry::health::SweepState;
 use crate::time::Timestamp;
 

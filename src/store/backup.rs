@@ -1,8 +1,8 @@
 //! Verified copies of the database.
 //!
-//! Guards: a copy that bears its name is whole: SQLite found no damage in it, and it has the rows of its original; before
-//! a migration changes anything there is a copy of what was. Deliberately not here: when copies are made
-//! (`tasks::janitor`), putting one back (`restore`).
+//! Guards: a copy gets its final name only when it is complete: SQLite found no damage in it, and it has the rows of
+//! the original; no migration runs without a copy of the database before it. Deliberately not here: when copies are
+//! made (`tasks::janitor`), restoring (`restore`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::collections::BTreeMap;
@@ -16,19 +16,19 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
-use super::beside::{self, Owner};
-use super::{SCHEMA_VERSION, Store, StoreError, check, connection, readonly, schema};
+use super::beside::{self, FileId, Owner};
+use super::{SCHEMA_VERSION, StoreError, check, connection, read_options, schema};
 
 /// Managed copies are called `presenced-2026-11-23.db`.
 const PREFIX: &str = "presenced-";
 const SUFFIX: &str = ".db";
-/// While it is being made.
+/// Suffix of an unfinished copy.
 const PARTIAL: &str = ".partial";
-/// What is to be put in place: `presence.db.restoring`.
+/// Suffix of a database that is about to be put in place: `presence.db.restoring`.
 pub(super) const RESTORING: &str = ".restoring";
-/// What restoring replaced: `presence.db.before-restore-<milliseconds>`.
+/// What a restore replaced: `presence.db.before-restore-<milliseconds>`.
 pub(super) const SET_ASIDE: &str = ".before-restore-";
-/// What was there before a migration: `presence.db.before-migration-<schema>`.
+/// The database before a migration: `presence.db.before-migration-<schema>`.
 const BEFORE_MIGRATION: &str = ".before-migration-";
 /// What SQLite may leave beside a copy.
 const FILES_OF_COPY: [&str; 3] = ["-journal", "-wal", "-shm"];
@@ -41,33 +41,29 @@ const TABLES: &str =
 /// A copy that was made and verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copied {
-    /// Where it is.
+    /// Path of the copy.
     pub path: PathBuf,
-    /// Its size.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Its rows, by table.
+    /// Number of rows by table.
     pub rows: BTreeMap<String, i64>,
 }
 
-/// Copies a database, with the daemon up or down; the copy is one consistent instant. It bears its name only once it is
-/// verified. A process that has the database open itself takes [`Store::backup`].
+/// Copies a database, whether the daemon runs or not; the copy is consistent as of one instant. It gets its name only
+/// once it is verified. A process that has the database open itself uses [`super::Maintenance::backup`].
 pub async fn backup(database: &Path, to: &Path) -> Result<Copied, StoreError> {
-    make(database, readonly::options(database)?, to).await
+    make(database, read_options::options(database)?, to).await
 }
 
-impl Store {
-    /// The same for the daemon's own database. What SQLite has locked in this process is unlocked when anybody in it closes
-    /// the file, however it was opened (<https://sqlite.org/howtocorrupt.html>, section 2.2); so nobody looks at its header.
-    pub async fn backup(&self, to: &Path) -> Result<Copied, StoreError> {
-        let _one = self.inner.copying.lock().await;
-        make(self.path(), connection::read_only(self.path()), to).await
-    }
+/// Copies a database that this process has open; its header is not read.
+pub(super) async fn of_open_database(database: &Path, to: &Path) -> Result<Copied, StoreError> {
+    make(database, connection::read_only(database), to).await
 }
 
-/// Copies a database of an older schema before it is migrated: verified, or there is no migration. Not while this process has
-/// it open.
+/// Copies a database of an older schema before it is migrated; without a verified copy there is no migration. This
+/// process must not have the database open.
 pub(super) async fn before_migration(database: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let mut connection = readonly::options(database)?.connect().await?;
+    let mut connection = read_options::options(database)?.connect().await?;
     let found = schema::inspect(&mut connection, database).await;
     connection.close().await?;
     let found = found?.schema;
@@ -75,8 +71,8 @@ pub(super) async fn before_migration(database: &Path) -> Result<Option<PathBuf>,
         return Ok(None);
     }
     let to = beside::named(database, &format!("{BEFORE_MIGRATION}{found}"));
-    // One of an earlier upgrade from this schema, which was undone since.
-    replace(database, readonly::options(database)?, &to).await?;
+    // A copy of an earlier upgrade from this schema, which was undone since, is replaced.
+    replace(database, read_options::options(database)?, &to).await?;
     Ok(Some(to))
 }
 
@@ -89,34 +85,34 @@ async fn make(database: &Path, reading: SqliteConnectOptions, to: &Path) -> Resu
 
 async fn replace(database: &Path, reading: SqliteConnectOptions, to: &Path) -> Result<Copied, StoreError> {
     let partial = beside::named(to, PARTIAL);
-    // Of a copy that was broken off.
+    // Left by an interrupted copy.
     remove_copy(&partial);
-    let unfinished = Unfinished { copy: partial, let_go: Arc::default() };
-    let rows = copy_and_compare(database, reading, &unfinished.copy, &unfinished.let_go).await?;
+    let unfinished = Unfinished { copy: partial, cancelled: Arc::default() };
+    let rows = copy_and_compare(database, reading, &unfinished.copy, &unfinished.cancelled).await?;
     let bytes = finish(&unfinished.copy, to)?;
     Ok(Copied { path: to.to_owned(), bytes, rows })
 }
 
-/// A copy under way. Whoever lets go of it (a stop, an error) leaves nothing behind: no half copy, and no connection that
-/// reads on for minutes and keeps the daemon from closing the file.
+/// An unfinished copy. Dropping it (a stop, an error) removes the file and ends the connection, which would otherwise
+/// keep reading for minutes and keep the daemon from closing the database.
 struct Unfinished {
     copy: PathBuf,
-    let_go: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        self.let_go.store(true, Ordering::Relaxed);
+        self.cancelled.store(true, Ordering::Relaxed);
         remove_copy(&self.copy);
     }
 }
 
-/// The copies that are managed here, oldest first.
+/// The managed copies in a folder, oldest first.
 pub fn managed(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     listed(folder, "")
 }
 
-/// Files called like managed copies, with `suffix` behind.
+/// Files with the name of a managed copy followed by `suffix`.
 fn listed(folder: &Path, suffix: &str) -> Result<Vec<PathBuf>, StoreError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -139,31 +135,31 @@ fn listed(folder: &Path, suffix: &str) -> Result<Vec<PathBuf>, StoreError> {
     Ok(found)
 }
 
-/// Every copy that is managed here: what was set aside beside the database, and those of `folder`.
+/// All managed copies: those beside the database and those in `folder`.
 pub(super) fn all(database: &Path, folder: Option<&Path>) -> Result<Vec<PathBuf>, StoreError> {
     let mut copies = beside::listed(database, |rest| {
         [SET_ASIDE, BEFORE_MIGRATION].iter().any(|kind| {
             rest.strip_prefix(kind).is_some_and(|at| at.bytes().all(|byte| byte.is_ascii_digit()))
         })
     })?;
-    // A restore that was broken off leaves another name of the database itself.
-    let own = check::FileId::of(database)?;
-    copies.retain(|copy| check::FileId::of(copy).map_or(true, |copy| copy != own));
+    // An interrupted restore leaves a second name of the database itself.
+    let own = FileId::of(database)?;
+    copies.retain(|copy| FileId::of(copy).map_or(true, |copy| copy != own));
     if let Some(folder) = folder {
         copies.extend(managed(folder)?);
     }
     Ok(copies)
 }
 
-/// Removes what a copy or a restore left beside the database when it was killed. To be called with the lock held.
-pub(super) fn tidy(database: &Path) -> Result<(), StoreError> {
+/// Removes what an interrupted copy or restore left beside the database. The caller holds the lock.
+pub(super) fn remove_leftovers(database: &Path) -> Result<(), StoreError> {
     let halves = beside::listed(database, |rest| {
         let half = FILES_OF_COPY.iter().find_map(|suffix| rest.strip_suffix(suffix)).unwrap_or(rest);
         half == RESTORING || half.starts_with(BEFORE_MIGRATION) && half.ends_with(PARTIAL)
     })?;
-    let own = check::FileId::of(database).ok();
+    let own = FileId::of(database).ok();
     let links = beside::listed(database, |rest| rest.starts_with(SET_ASIDE))?;
-    let links = links.into_iter().filter(|link| own.is_some() && check::FileId::of(link).ok() == own);
+    let links = links.into_iter().filter(|link| own.is_some() && FileId::of(link).ok() == own);
     for leftover in halves.into_iter().chain(links) {
         fs::remove_file(&leftover).map_err(|error| StoreError::file("remove", &leftover, error))?;
         tracing::info!(path = %leftover.display(), "removed a file that an interrupted command left");
@@ -171,13 +167,13 @@ pub(super) fn tidy(database: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What the copy of a day (`2026-11-23`) is called.
+/// Path of the copy of a day (`2026-11-23`).
 pub fn managed_name(folder: &Path, day: &str) -> PathBuf {
     folder.join(format!("{PREFIX}{day}{SUFFIX}"))
 }
 
-/// Removes the oldest managed copies until `keep` are left, and what is left of copies that were broken off; gives which
-/// copies. Not while one is being made.
+/// Removes the oldest managed copies until `keep` are left, and the remains of interrupted copies; returns the removed
+/// copies. Must not run while a copy is made.
 pub fn thin_out(folder: &Path, keep: u32) -> Result<Vec<PathBuf>, StoreError> {
     for leftover in listed(folder, PARTIAL)? {
         remove_copy(&leftover);
@@ -191,22 +187,25 @@ pub fn thin_out(folder: &Path, keep: u32) -> Result<Vec<PathBuf>, StoreError> {
     Ok(copies)
 }
 
-/// Copies, then looks whether SQLite finds the copy sound and whether it has the original's rows. A daemon may add some
-/// meanwhile: the copy has at least those from before and at most those from after, or the other way round.
+/// Copies, then checks that SQLite finds no damage in the copy and that it has the rows of the original. A daemon may
+/// add or delete rows meanwhile, so each count must lie between the counts before and after.
 pub(super) async fn copy_and_compare(
     from: &Path,
     reading: SqliteConnectOptions,
     to: &Path,
-    let_go: &Arc<AtomicBool>,
+    cancelled: &Arc<AtomicBool>,
 ) -> Result<BTreeMap<String, i64>, StoreError> {
-    // Made here so that it has the right mode and owner from the first byte on.
+    // Created here so that it has the right mode and owner from the first byte.
     beside::create_new(to).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => StoreError::Exists { path: to.to_owned() },
         _ => StoreError::file("create", to, error),
     })?;
     let mut original = reading.connect().await?;
-    let let_go = Arc::clone(let_go);
-    original.lock_handle().await?.set_progress_handler(check::STEPS, move || !let_go.load(Ordering::Relaxed));
+    let cancelled = Arc::clone(cancelled);
+    original
+        .lock_handle()
+        .await?
+        .set_progress_handler(check::STEPS, move || !cancelled.load(Ordering::Relaxed));
     let copied = async {
         schema::inspect(&mut original, from).await?;
         let before = counts(&mut original).await?;
@@ -218,7 +217,7 @@ pub(super) async fn copy_and_compare(
     original.close().await?;
     let (before, after) = copied?;
     check::verify(to).await?;
-    let mut copy = readonly::options(to)?.connect().await?;
+    let mut copy = read_options::options(to)?.connect().await?;
     let rows = counts(&mut copy).await;
     copy.close().await?;
     let rows = rows?;
@@ -237,35 +236,36 @@ async fn counts(connection: &mut SqliteConnection) -> Result<BTreeMap<String, i6
     let tables: Vec<String> = sqlx::query_scalar(TABLES).fetch_all(&mut *connection).await?;
     let mut counts = BTreeMap::new();
     for table in tables {
-        // A name from the schema itself, quoted.
+        // The name comes from the schema and is quoted.
         let sql = AssertSqlSafe(format!("SELECT count(*) FROM \"{table}\""));
         counts.insert(table, sqlx::query_scalar(sql).fetch_one(&mut *connection).await?);
     }
     Ok(counts)
 }
 
-/// Written down for good, and then called by its name.
+/// Writes the copy to the disk, then gives it its name.
 fn finish(partial: &Path, to: &Path) -> Result<u64, StoreError> {
     let file = beside::open(partial, fs::OpenOptions::new().read(true), Owner::Any)
         .map_err(|error| StoreError::file("open", partial, error))?;
     file.sync_all().map_err(|error| StoreError::file("write", partial, error))?;
-    let bytes = file.metadata().map_err(|error| StoreError::file("look at", partial, error))?.len();
+    let bytes =
+        file.metadata().map_err(|error| StoreError::file("read the metadata of", partial, error))?.len();
     fs::rename(partial, to).map_err(|error| StoreError::file("rename", partial, error))?;
     sync_folder(to);
     Ok(bytes)
 }
 
-/// A rename is there after a power cut once its folder is written.
+/// Syncs the folder of a file, so that a rename survives a power failure.
 pub(super) fn sync_folder(path: &Path) {
     if let Some(Ok(folder)) = path.parent().map(fs::File::open) {
-        // Where a folder cannot be synced nothing better can be done.
+        // A folder that cannot be synced cannot be made safer.
         let _ = folder.sync_all();
     }
 }
 
 pub(super) fn remove_copy(path: &Path) {
     for suffix in std::iter::once("").chain(FILES_OF_COPY) {
-        // What is not there need not be removed; what cannot be is in the way next time, and is named then.
+        // A missing file needs no removal; a file that cannot be removed makes the next copy fail with its name.
         let _ = fs::remove_file(beside::named(path, suffix));
     }
 }

@@ -1,8 +1,8 @@
-//! The files beside the database: the lock, the reserve, copies, notes, and what is left of them.
+//! The files beside the database: the lock, the reserve file, copies, notices, and their remains.
 //!
-//! Guards: none of them is opened through a link, and none that another user put there: root runs commands in a folder that
-//! the daemon's user may write to. What root makes there belongs to the daemon. Deliberately not here: SQLite's own files,
-//! which SQLite opens without following links as well.
+//! Guards: no such file is opened through a link, and none that another user created: root runs commands in a folder
+//! that the daemon's user may write to. A file that root creates there belongs to the daemon's user. Deliberately not
+//! here: SQLite's own files, which SQLite opens without following links as well.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -14,16 +14,41 @@ use rustix::fs::OFlags;
 
 use super::StoreError;
 
-/// Read and write for the owner, read for the group: looking by hand needs no more, and presence is personal data.
+/// Read and write for the owner, read for the group: interactive queries need no more, and presence is personal data.
 pub(super) const FILE_MODE: u32 = 0o640;
 
-/// Whose a file must be.
+/// Which user must own a file.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Owner<'p> {
-    /// The user's who runs this, the folder's owner's, or the owner's of this database: for what is written to.
+    /// For files that are written: the current user, the owner of the folder, or the owner of this database.
     Of(&'p Path),
-    /// Any user's: for what is only read.
+    /// For files that are only read: any user.
     Any,
+}
+
+/// The identity of a file, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl From<Metadata> for FileId {
+    fn from(metadata: Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+impl FileId {
+    /// The open database and its WAL files; SQLite removes those only after the last connection.
+    pub(super) fn of_open(database: &Path) -> Result<Vec<(PathBuf, Self)>, StoreError> {
+        let paths = ["", "-wal", "-shm"].map(|suffix| named(database, suffix));
+        paths.into_iter().map(|path| Self::of(&path).map(|id| (path, id))).collect()
+    }
+
+    pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
+        Ok(path.metadata().map_err(|error| StoreError::file("read the metadata of", path, error))?.into())
+    }
 }
 
 /// `presence.db` -> `presence.db<suffix>`.
@@ -33,7 +58,7 @@ pub(super) fn named(database: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Files whose names are the database's with something behind it that is `wanted`, sorted.
+/// Files whose names are the database's name followed by a suffix for which `wanted` returns true, sorted.
 pub(super) fn listed(database: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, StoreError> {
     let folder = database.parent().unwrap_or(Path::new("."));
     let stem = database.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -50,9 +75,9 @@ pub(super) fn listed(database: &Path, wanted: impl Fn(&str) -> bool) -> Result<V
     Ok(found)
 }
 
-/// Opens what is there, if it is a plain file of one name and of the right owner.
+/// Opens an existing file if it is a regular file with one name and the right owner.
 pub(super) fn open(path: &Path, options: &mut OpenOptions, owner: Owner<'_>) -> io::Result<File> {
-    // A FIFO would wait for its other end.
+    // Opening a FIFO would wait for its other end.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = options.custom_flags(flags).open(path).map_err(|error| match error.raw_os_error() {
         Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => refused("it is a symbolic link"),
@@ -61,7 +86,7 @@ pub(super) fn open(path: &Path, options: &mut OpenOptions, owner: Owner<'_>) -> 
     let metadata = file.metadata()?;
     plain(&metadata)?;
     if let Owner::Of(database) = owner {
-        // A hard link could be another user's file; a plain file with one name was made here.
+        // A hard link could be another user's file; a regular file with one name was created here.
         if metadata.nlink() > 1 {
             return Err(refused("it is a hard link"));
         }
@@ -75,13 +100,13 @@ pub(super) fn open(path: &Path, options: &mut OpenOptions, owner: Owner<'_>) -> 
     Ok(file)
 }
 
-/// Refuses what is no plain file.
+/// Fails if the path is not a regular file.
 pub(super) fn require_plain(path: &Path) -> Result<(), StoreError> {
-    let looked = path.symlink_metadata().and_then(|metadata| plain(&metadata));
-    looked.map_err(|error| StoreError::file("open", path, error))
+    let checked = path.symlink_metadata().and_then(|metadata| plain(&metadata));
+    checked.map_err(|error| StoreError::file("open", path, error))
 }
 
-/// Makes a file where there is none, with the mode whatever the umask says.
+/// Creates a file that must not exist yet, with this mode whatever the umask is.
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
     file.set_permissions(Permissions::from_mode(FILE_MODE))?;
@@ -89,7 +114,7 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens for writing, or makes it. The mode is set only on what is made here: an operator's `chmod` stays.
+/// Opens a file for writing, or creates it. The mode is set only on creation: an operator's `chmod` stays.
 pub(super) fn open_or_create(path: &Path, owner: Owner<'_>) -> io::Result<File> {
     match create_new(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -99,14 +124,14 @@ pub(super) fn open_or_create(path: &Path, owner: Owner<'_>) -> io::Result<File> 
     }
 }
 
-/// A small file of one text, in the place of whatever is there.
-pub(super) fn note(path: &Path, text: &str) -> io::Result<()> {
-    // A link is removed, not what it leads to.
+/// Replaces a file by a small file with this text.
+pub(super) fn write_text(path: &Path, text: &str) -> io::Result<()> {
+    // This removes a link, not its target.
     let _ = fs::remove_file(path);
     create_new(path)?.write_all(text.as_bytes())
 }
 
-/// What a file says, if it is a plain one, whatever user owns it.
+/// Reads a regular file, whichever user owns it.
 pub fn read(path: &Path) -> io::Result<String> {
     io::read_to_string(open(path, OpenOptions::new().read(true), Owner::Any)?)
 }
@@ -122,14 +147,14 @@ fn refused(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, format!("{why}; it was not touched, remove it"))
 }
 
-/// What root makes here, by a command while the daemon is down, has to be the daemon's.
+/// Gives a file that root created, by a command while the daemon is down, to the daemon's user.
 fn give_to_owner_of_folder(file: &File, path: &Path) {
     let folder = path.parent().and_then(|folder| folder.metadata().ok());
     if let (Some(folder), Ok(made)) = (folder, file.metadata())
         && made.uid() == 0
         && folder.uid() != 0
     {
-        // Where it cannot be given away the next start says that the file cannot be opened.
+        // If this fails, the next start reports that the file cannot be opened.
         let _ = fchown(file, Some(folder.uid()), Some(folder.gid()));
     }
 }
@@ -173,7 +198,7 @@ mod tests {
         fs::hard_link(&secret, &planted).unwrap();
         let error = open_or_create(&planted, Owner::Of(&database)).unwrap_err().to_string();
         assert!(error.contains("hard link"), "{error}");
-        note(&planted, "ours").unwrap();
+        write_text(&planted, "ours").unwrap();
         assert_eq!(fs::read_to_string(&secret).unwrap(), "of another user");
         assert_eq!(read(&planted).unwrap(), "ours");
     }

@@ -1,7 +1,7 @@
 //! One statement for many rows.
 //!
-//! Guards: a statement costs two thread hops, a row in `jsonb_each` next to nothing, so rows travel together, but not
-//! in any number. Deliberately not here: the statements.
+//! Guards: rows are written in bulk, because a statement costs two thread hops and a row in `jsonb_each` almost
+//! nothing; the number of rows in one statement is limited. Deliberately not here: the statements.
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use serde::Serialize;
@@ -10,11 +10,12 @@ use sqlx::SqliteConnection;
 use super::{StoreError, jsonb};
 use crate::time::Timestamp;
 
-/// SQLite's memory for the rows of a long watch list would stay with the process for good.
+/// SQLite never returns the memory that the rows of a long watch list need, so a statement takes no more rows than
+/// this.
 const AT_ONCE: usize = 2048;
 
-/// Runs `sql` with `rows` as `?1`, where it says `jsonb_each(?1)` or `json_each(?1)`: once for some thousand of them,
-/// never for none. Returns how many rows of the database it changed.
+/// Runs `sql` with `rows` as `?1`, for `jsonb_each(?1)` or `json_each(?1)`: once for each chunk of 2,048 rows, not at
+/// all without rows. Returns how many rows of the database changed.
 pub(super) async fn bulk(
     connection: &mut SqliteConnection,
     sql: &'static str,
@@ -28,7 +29,7 @@ pub(super) async fn bulk(
     Ok(affected)
 }
 
-/// The same with an instant as `?2`.
+/// The same with a time as `?2`.
 pub(super) async fn bulk_at(
     connection: &mut SqliteConnection,
     sql: &'static str,

@@ -1,18 +1,17 @@
-//! Whether the file is whole: before it is written to, and when somebody asks.
+//! Checks whether the file is intact: before it is written to, and on request.
 //!
-//! Guards: a damaged file is found before anything is written to it, and named with what to do; looking writes nothing.
-//! Nothing is left out to save time: the work is shared by two connections. Deliberately not here: mending (`restore` in
-//! `backup`), who holds the file meanwhile (`open`).
+//! Guards: damage is found before anything is written, and reported with what to do; checking writes nothing. No check
+//! is skipped to save time; two connections share the work. Deliberately not here: repair (`restore`), the lock
+//! meanwhile (`open`).
 //!
-//! What SQLite's one `integrity_check` does in a row is asked for in parts that lie beside each other: `quick_check` reads
-//! every page and row of the file, and finds a page that belongs to two tables or to none; `integrity_check` of a table
-//! looks up each of its rows in each of its indexes. Both read the file where the system has it in memory (`mmap`), because
-//! SQLite's own copies of pages are guarded by one lock for all connections.
+//! SQLite's `integrity_check` is split into parts that run in parallel: `quick_check` reads every page and row of the
+//! file, and finds a page that belongs to two tables or to none; `integrity_check` of a table looks up each of its rows
+//! in each of its indexes. Both read through `mmap`, because SQLite's own page cache is guarded by one lock for all
+//! connections.
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,123 +19,87 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
-use super::{Store, StoreError, beside, checksum, readonly, schema};
+use super::{StoreError, beside, checksum, read_options, schema};
 
-/// Whatever is beyond any table.
+/// Everything that does not belong to one table.
 const QUICK: &str = "PRAGMA quick_check(50)";
-/// Those with something to compare (a table without rowid is its own index), the most work first.
+/// Tables with an index (a table without rowid is its own index), largest amount of work first.
 const INDEXED: &str = "SELECT name FROM (SELECT name, (SELECT count(*) FROM pragma_index_list(s.name)) AS indexes \
     FROM sqlite_schema AS s WHERE type = 'table') WHERE indexes > 0 ORDER BY indexes, name";
-/// As much as SQLite maps, 2 GiB; what is beyond is read as usual.
+/// The most that SQLite maps, 2 GiB; the rest is read as usual.
 const MAPPED: &str = "2147418112";
-/// So many lines say enough.
-const MOST_TROUBLES: usize = 50;
-/// As much is read at once.
+/// At most this many problems are reported.
+const MAX_PROBLEMS: usize = 50;
+/// Bytes of one read.
 const CHUNK: usize = 1 << 20;
-/// About a millisecond of work; then somebody may break it off.
+/// Virtual machine steps (about one millisecond of work) between two checks for cancellation.
 pub(super) const STEPS: i32 = 20_000;
 const ORPHANS: &str = "SELECT count(*) FROM pragma_foreign_key_check";
 
-/// Which file this is, whatever it is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl From<fs::Metadata> for FileId {
-    fn from(metadata: fs::Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
-    }
-}
-
-impl FileId {
-    /// The database and the files of its WAL, while it is open: SQLite removes those only after the last connection.
-    pub(super) fn of_open(database: &Path) -> Result<Vec<(PathBuf, Self)>, StoreError> {
-        let paths = ["", "-wal", "-shm"].map(|suffix| beside::named(database, suffix));
-        paths.into_iter().map(|path| Self::of(&path).map(|id| (path, id))).collect()
-    }
-
-    pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
-        Ok(path.metadata().map_err(|error| StoreError::file("look at", path, error))?.into())
-    }
-}
-
-impl Store {
-    /// Whether the path still leads to the file that was opened, and so do those of its WAL. A file that was deleted or
-    /// replaced goes on taking writes that are lost with the process, so the daemon stops when it learns of it.
-    pub fn still_there(&self) -> Result<(), StoreError> {
-        let gone = |(path, id): &&(PathBuf, FileId)| !FileId::of(path).is_ok_and(|found| found == *id);
-        match self.inner.files.iter().find(gone) {
-            None => Ok(()),
-            Some((path, _)) => Err(StoreError::Replaced { path: path.clone() }),
-        }
-    }
-}
-
-/// Everything that is wrong with a database, a line each; with the daemon up or down. Writes nothing.
+/// All problems of a database, one per line, whether the daemon runs or not. Writes nothing.
 pub async fn examine(path: &Path) -> Result<Vec<String>, StoreError> {
-    let troubles = structure(path).await?;
-    if !troubles.is_empty() {
-        return Ok(troubles);
+    let problems = structure(path).await?;
+    if !problems.is_empty() {
+        return Ok(problems);
     }
-    let mut connection = readonly::options(path)?.connect().await?;
-    let found = checksum::mismatches(&mut connection, MOST_TROUBLES).await;
+    let mut connection = read_options::options(path)?.connect().await?;
+    let found = checksum::mismatches(&mut connection, MAX_PROBLEMS).await;
     connection.close().await?;
     found
 }
 
-/// What is wrong with the file as a database of this program, whatever its events say.
+/// Problems of the file as a database of this program, without the bodies of its events.
 async fn structure(path: &Path) -> Result<Vec<String>, StoreError> {
     if !path.exists() {
         return Err(StoreError::Missing { path: path.to_owned() });
     }
     let examined = async {
-        inspect(path, readonly::options).await?;
-        let mut troubles = look_through(path, readonly::options).await?;
-        if troubles.is_empty() {
+        inspect(path, read_options::options).await?;
+        let mut problems = check_structure(path, read_options::options).await?;
+        if problems.is_empty() {
             let orphans = orphans(path).await?;
             if orphans > 0 {
-                troubles.push(format!("{orphans} rows refer to rows that are not there"));
+                problems.push(format!("{orphans} rows refer to missing rows"));
             }
         }
-        Ok(troubles)
+        Ok(problems)
     }
     .await;
     examined.or_else(|error: StoreError| match damage(&error) {
         Some(what) => Ok(vec![what]),
         None if matches!(error, StoreError::ForeignWal { .. }) => Ok(vec![error.to_string()]),
-        None => Err(readonly::unrecovered(error, path)),
+        None => Err(read_options::unrecovered(error, path)),
     })
 }
 
-/// The look before anybody writes: refuses a file that is damaged, newer, or somebody else's, and leaves nothing beside it.
+/// The check before the first write: refuses a file that is damaged, newer or foreign, and leaves no file beside it.
 pub(super) async fn before_writing(path: &Path) -> Result<(), StoreError> {
     let mut made = ["-shm", "-wal"].map(|suffix| beside::named(path, suffix)).to_vec();
     made.retain(|file| !file.exists());
-    let mut looked = sound(path, readonly::options_leaving_index).await;
-    if looked.as_ref().is_err_and(StoreError::wants_rollback) {
+    let mut checked = require_intact(path, read_options::options_leaving_index).await;
+    if checked.as_ref().is_err_and(StoreError::wants_rollback) {
         roll_back(path).await?;
     }
-    if looked.as_ref().is_err_and(may_go_otherwise) {
-        looked = sound(path, readonly::options).await;
+    if checked.as_ref().is_err_and(could_not_read) {
+        checked = require_intact(path, read_options::options).await;
     }
-    let looked = looked.map_err(|error| damaged(error, path));
-    if looked.is_err() {
-        // Made for reading what a crash left: the index of a WAL, or an empty WAL for an index. Usually there is neither.
+    let checked = checked.map_err(|error| damaged(error, path));
+    if checked.is_err() {
+        // Created to read what a crash left: the index of a WAL, or an empty WAL for an index. Usually there is
+        // neither.
         for file in made {
             let _ = fs::remove_file(file);
         }
     }
-    looked
+    checked
 }
 
-/// Whether SQLite could not look at all, rather than found something or had to wait for somebody.
-fn may_go_otherwise(error: &StoreError) -> bool {
+/// Whether SQLite could not read at all, as opposed to finding damage or waiting for a lock.
+fn could_not_read(error: &StoreError) -> bool {
     matches!(error, StoreError::Sqlite(_)) && !error.is_busy() && damage(error).is_none()
 }
 
-/// How a file is looked at, as it lies there now.
+/// The options for reading a file in its present state.
 type Options = fn(&Path) -> Result<SqliteConnectOptions, StoreError>;
 
 async fn inspect(path: &Path, options: Options) -> Result<(), StoreError> {
@@ -147,24 +110,24 @@ async fn inspect(path: &Path, options: Options) -> Result<(), StoreError> {
 }
 
 async fn orphans(path: &Path) -> Result<i64, StoreError> {
-    let mut connection = readonly::options(path)?.connect().await?;
+    let mut connection = read_options::options(path)?.connect().await?;
     let counted = sqlx::query_scalar(ORPHANS).fetch_one(&mut connection).await;
     connection.close().await?;
     Ok(counted?)
 }
 
-async fn sound(path: &Path, options: Options) -> Result<(), StoreError> {
+async fn require_intact(path: &Path, options: Options) -> Result<(), StoreError> {
     inspect(path, options).await?;
-    match look_through(path, options).await?.into_iter().next() {
+    match check_structure(path, options).await?.into_iter().next() {
         None => Ok(()),
         Some(what) => Err(StoreError::Damaged { path: path.to_owned(), what }),
     }
 }
 
-/// Undoes what a crash broke off half-way (a hot journal): before that nobody can read the file. It is what SQLite itself
-/// does for whoever may write.
+/// Rolls back a transaction that a crash interrupted (a hot journal); until then the file cannot be read. SQLite does
+/// the same for any connection that may write.
 async fn roll_back(path: &Path) -> Result<(), StoreError> {
-    tracing::info!("a transaction that was broken off by a crash is rolled back");
+    tracing::info!("rolling back a transaction that a crash interrupted");
     let mut connection = SqliteConnectOptions::new().filename(path).connect().await?;
     let read = sqlx::query("SELECT count(*) FROM sqlite_schema").execute(&mut connection).await;
     connection.close().await?;
@@ -172,7 +135,7 @@ async fn roll_back(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The same error, with what to do where the file is to blame.
+/// Turns an error that means damage into [`StoreError::Damaged`].
 pub(super) fn damaged(error: StoreError, path: &Path) -> StoreError {
     match damage(&error) {
         Some(what) => StoreError::Damaged { path: path.to_owned(), what },
@@ -180,7 +143,7 @@ pub(super) fn damaged(error: StoreError, path: &Path) -> StoreError {
     }
 }
 
-/// Whether a copy, or what is restored from, is whole. An event whose body has changed does not make a copy useless.
+/// Fails if a copy, or a file to be restored, is damaged. An event whose body has changed does not make a copy useless.
 pub(super) async fn verify(path: &Path) -> Result<(), StoreError> {
     match structure(path).await?.into_iter().next() {
         None => Ok(()),
@@ -188,76 +151,75 @@ pub(super) async fn verify(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// All that SQLite's `integrity_check` finds, a line each. Who no longer waits for it breaks it off. This process must have
-/// no other connection to the file: see [`Store::backup`].
-async fn look_through(path: &Path, options: Options) -> Result<Vec<String>, StoreError> {
-    let look = Look::default();
-    read_through(path, Arc::clone(&look.broken_off)).await?;
+/// All problems that SQLite's `integrity_check` finds, one per line. Dropping the future cancels it. This process must
+/// have no other connection to the file: see [`super::Maintenance::backup`].
+async fn check_structure(path: &Path, options: Options) -> Result<Vec<String>, StoreError> {
+    let check = ParallelCheck::default();
+    read_through(path, Arc::clone(&check.cancelled)).await?;
     let options = options(path)?.pragma("mmap_size", MAPPED);
-    let mut first = look.connect(&options).await?;
-    let mut second = match look.connect(&options).await {
+    let mut first = check.connect(&options).await?;
+    let mut second = match check.connect(&options).await {
         Ok(second) => second,
         Err(error) => {
-            // Not later: who looks again must find nothing open.
+            // Close now, because a second attempt must find no open connection.
             first.close().await?;
             return Err(error);
         }
     };
-    let looked = async {
-        look.plan(&mut first).await?;
-        let (one, other) = tokio::join!(look.work(&mut first), look.work(&mut second));
+    let checked = async {
+        check.plan(&mut first).await?;
+        let (one, other) = tokio::join!(check.work(&mut first), check.work(&mut second));
         one.and(other)
     }
     .await;
     first.close().await?;
     second.close().await?;
-    looked.map(|()| look.troubles())
+    checked.map(|()| check.problems())
 }
 
-/// Reads the file once from its beginning to its end: what the disk cannot read is said here as an error (read through a
-/// map it would be a signal that ends the process), and a file that is not in memory yet comes there in the order in which
-/// it lies.
-async fn read_through(path: &Path, broken_off: Arc<AtomicBool>) -> Result<(), StoreError> {
+/// Reads the whole file once, in order. A read error is reported as an error here; through `mmap` it would be a signal
+/// that ends the process. This also loads the file into the page cache in the order of its pages.
+async fn read_through(path: &Path, cancelled: Arc<AtomicBool>) -> Result<(), StoreError> {
     let file = path.to_owned();
     let read = tokio::task::spawn_blocking(move || -> io::Result<()> {
         let (mut file, mut chunk) = (File::open(file)?, vec![0; CHUNK]);
-        while !broken_off.load(Ordering::Relaxed) && file.read(&mut chunk)? > 0 {}
+        while !cancelled.load(Ordering::Relaxed) && file.read(&mut chunk)? > 0 {}
         Ok(())
     });
-    // It does not panic, and nobody aborts it.
+    // The task does not panic and is not aborted.
     let read = read.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     read.map_err(|error| StoreError::file("read", path, error))
 }
 
-/// One look through a file by two connections.
+/// One check of a file by two connections.
 #[derive(Default)]
-struct Look {
-    /// Nobody waits for it any more.
-    broken_off: Arc<AtomicBool>,
-    /// Tables that nobody has begun with; the last is the next.
+struct ParallelCheck {
+    /// The caller no longer waits.
+    cancelled: Arc<AtomicBool>,
+    /// Tables that are not taken yet; the last is the next.
     tables: Mutex<Vec<String>>,
-    /// By the table; what is beyond any table has no name and comes first.
+    /// Results by table; those of `QUICK` have an empty name and so come first.
     found: Mutex<Vec<(String, Vec<String>)>>,
 }
 
-impl Look {
+impl ParallelCheck {
     async fn connect(&self, options: &SqliteConnectOptions) -> Result<SqliteConnection, StoreError> {
         let mut connection = options.connect().await?;
-        let broken_off = Arc::clone(&self.broken_off);
-        let go_on = move || !broken_off.load(Ordering::Relaxed);
+        let cancelled = Arc::clone(&self.cancelled);
+        let go_on = move || !cancelled.load(Ordering::Relaxed);
         connection.lock_handle().await?.set_progress_handler(STEPS, go_on);
         Ok(connection)
     }
 
     async fn plan(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         let mut tables: Vec<String> = sqlx::query_scalar(INDEXED).fetch_all(connection).await?;
-        // Beside the table that takes longest, and not after it.
+        // So that it runs in parallel with the largest table, not after it.
         tables.insert(tables.len().saturating_sub(1), String::new());
         *self.tables.lock().unwrap_or_else(PoisonError::into_inner) = tables;
         Ok(())
     }
 
-    /// Takes one table after the other until there is none left.
+    /// Checks one table after the other until none is left.
     async fn work(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         loop {
             let Some(table) = self.tables.lock().unwrap_or_else(PoisonError::into_inner).pop() else {
@@ -267,44 +229,44 @@ impl Look {
                 "" => QUICK.to_owned(),
                 table => format!("PRAGMA integrity_check(\"{}\")", table.replace('"', "\"\"")),
             };
-            // A name from the schema itself, quoted.
-            let said: Vec<String> =
+            // The name comes from the schema and is quoted.
+            let lines: Vec<String> =
                 sqlx::query_scalar(AssertSqlSafe(pragma)).fetch_all(&mut *connection).await?;
-            self.found.lock().unwrap_or_else(PoisonError::into_inner).push((table, said));
+            self.found.lock().unwrap_or_else(PoisonError::into_inner).push((table, lines));
         }
     }
 
-    fn troubles(&self) -> Vec<String> {
+    fn problems(&self) -> Vec<String> {
         let mut found = std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner));
         found.sort();
-        let mut troubles = Vec::new();
-        for line in found.iter().flat_map(|(_, said)| said).flat_map(|text| text.lines()) {
-            // What is wrong with the pages of a table is said twice.
-            let news =
-                line != "ok" && !line.starts_with("***") && !troubles.iter().any(|known| known == line);
-            if news && troubles.len() < MOST_TROUBLES {
-                troubles.push(line.to_owned());
+        let mut problems = Vec::new();
+        for line in found.iter().flat_map(|(_, lines)| lines).flat_map(|text| text.lines()) {
+            // Damaged pages of a table are reported twice.
+            let is_new =
+                line != "ok" && !line.starts_with("***") && !problems.iter().any(|known| known == line);
+            if is_new && problems.len() < MAX_PROBLEMS {
+                problems.push(line.to_owned());
             }
         }
-        troubles
+        problems
     }
 }
 
-impl Drop for Look {
+impl Drop for ParallelCheck {
     fn drop(&mut self) {
-        self.broken_off.store(true, Ordering::Relaxed);
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 }
 
-/// Whether a copy is beyond cleaning: damaged, or no database of ours.
-pub(super) fn is_ruined(error: &StoreError) -> bool {
+/// Whether a copy cannot be cleaned: it is damaged, or no database of this program.
+pub(super) fn is_beyond_cleaning(error: &StoreError) -> bool {
     damage(error).is_some()
         || error.is_no_database()
         || matches!(error, StoreError::Foreign { .. } | StoreError::Corrupt { .. })
 }
 
-/// What SQLite says of a file that is not what it was: corrupt (11), and errors of the schema (1) that a sound file of
-/// ours cannot have when it is only looked at. A value of another type than any we wrote is no better.
+/// The message of an SQLite error that means damage: corrupt (11), and errors of the schema (1), which reading an
+/// intact file of this program cannot cause. A value of an unexpected type counts as damage as well.
 fn damage(error: &StoreError) -> Option<String> {
     let StoreError::Sqlite(error) = error else { return None };
     if matches!(**error, sqlx::Error::ColumnDecode { .. }) {

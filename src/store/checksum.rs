@@ -1,7 +1,7 @@
-//! The checksum of a stored event: whether its id and body are still the ones that were written.
+//! The checksum of a stored event: shows whether its id and body are unchanged.
 //!
-//! Guards: a body that changed on the disk is never signed and sent. SQLite has no checksums of its own, so neither reading
-//! nor `integrity_check` notices such a change. Deliberately not here: what becomes of the delivery (`outbox::claim`).
+//! Guards: a body that the disk changed is never signed and sent. SQLite has no checksums, so neither reading nor
+//! `integrity_check` notices such a change. Deliberately not here: what happens to the delivery (`outbox::claim`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
@@ -13,12 +13,12 @@ const CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC);
 
 const HAS_CHECKSUMS: &str = "SELECT count(*) FROM pragma_table_info('events') WHERE name = 'checksum'";
 
-/// A page of events, so that a long history needs no memory.
+/// One page of events, so that a long history needs little memory.
 const PAGE: &str = "\
 SELECT sequence, id, CAST(body AS BLOB), checksum FROM events \
 WHERE sequence > ?1 AND checksum IS NOT NULL ORDER BY sequence LIMIT 1000";
 
-/// What is stored beside an event.
+/// The checksum that is stored with an event.
 pub(super) fn of_event(id: &str, body: &[u8]) -> u32 {
     let mut digest = CRC.digest();
     digest.update(id.as_bytes());
@@ -26,12 +26,12 @@ pub(super) fn of_event(id: &str, body: &[u8]) -> u32 {
     digest.finalize()
 }
 
-/// Whether an event is still what was written. Events of releases without checksums (`None`) are taken as they are.
+/// Whether an event is unchanged. Events of releases without checksums (`None`) are accepted.
 pub(super) fn matches(id: &str, body: &[u8], stored: Option<i64>) -> bool {
     stored.is_none_or(|stored| stored == i64::from(of_event(id, body)))
 }
 
-/// The first `most` events that are not what was written, a line each. Finds none in a file of an older release.
+/// The first `most` events that do not match their checksums, one per line. A file of an older release has none.
 pub(super) async fn mismatches(
     connection: &mut SqliteConnection,
     most: usize,

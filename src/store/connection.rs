@@ -1,7 +1,7 @@
-//! Connections: the pragmas that durability rests on, for each that there is.
+//! The settings of each kind of connection, on which durability depends.
 //!
-//! Guards: what SQLite was asked for (WAL, `synchronous=FULL`, its version) is read back; a connection that looks cannot
-//! write. Deliberately not here: when one is made (`open`), what is asked through it.
+//! Guards: the settings (WAL, `synchronous=FULL`, the SQLite version) are read back; a connection for reading cannot
+//! write. Deliberately not here: when connections are made (`open`), the statements.
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::path::Path;
@@ -15,16 +15,16 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use super::StoreError;
 
-/// How long a look waits for a lock that another process holds.
+/// How long a read waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same for the writer, which is tried again: short, so that a lock is noticed at once, and a stop is not held up.
+/// The same for the writer, which retries: short, so that a lock is noticed at once and does not delay a stop.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The same for a copy, which is tried more than once.
+/// The same for a copy, which is retried.
 const COPY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Connections that read. Two cores' worth of page views and one to spare.
+/// Number of connections for reading: two cores' worth of page views and one spare.
 const READERS: u32 = 3;
 
 /// The first release without the WAL-reset defect (3.7.0 to 3.51.2 can corrupt a file with two connections).
@@ -34,17 +34,17 @@ const SETTINGS: &str = "SELECT sqlite_version(), \
     (SELECT journal_mode FROM pragma_journal_mode), \
     (SELECT synchronous FROM pragma_synchronous), \
     (SELECT foreign_keys FROM pragma_foreign_keys)";
-/// A stop has ten seconds for everything; a reader that does not let go gets one of them, twice.
-const HURRY: &str = "PRAGMA busy_timeout = 1000";
+/// A stop has ten seconds in total; a reader that blocks it gets one of them, twice.
+const SHORT_TIMEOUT: &str = "PRAGMA busy_timeout = 1000";
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 const PLAIN_JOURNAL: &str = "PRAGMA journal_mode=DELETE";
 
-/// The writing connection, with what every one of them needs.
+/// Opens the writing connection.
 pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
-        // Takes effect in a new file only: what retention frees is given back to the disk.
+        // Takes effect in a new file only: space that retention frees is returned to the disk.
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
@@ -53,18 +53,18 @@ pub(super) async fn connect(path: &Path) -> Result<SqliteConnection, StoreError>
         // 16 MiB of pages: the indices of a hundred thousand people stay in memory.
         .pragma("cache_size", "-16000")
         .pragma("temp_store", "memory")
-        // 16 MiB: under load a page that changes in every commit is copied into the file once for many.
+        // 16 MiB: under load a page that changes in every commit is copied into the file once for many commits.
         .pragma("wal_autocheckpoint", "4000")
         // After a burst the WAL is cut back to 64 MiB.
         .pragma("journal_size_limit", "67108864")
-        // Freed pages are wiped as far as it costs no extra write, so that what was forgotten is gone.
+        // Freed pages are overwritten where this costs no extra write, so that erased data is gone.
         .pragma("secure_delete", "fast")
         .thread_name(|_| "store-writer".to_owned())
         .disable_statement_logging();
     Ok(options.connect().await?)
 }
 
-/// What was asked for is not always what one gets (a file system without shared memory has no WAL).
+/// Reads the settings back, because SQLite may not apply them (a file system without shared memory has no WAL).
 pub(super) async fn assert_settings(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let (version, journal, synchronous, foreign_keys): (String, String, i64, i64) =
         sqlx::query_as(SETTINGS).fetch_one(connection).await?;
@@ -86,30 +86,31 @@ pub(super) async fn assert_settings(connection: &mut SqliteConnection) -> Result
     Ok(())
 }
 
-/// Says goodbye to the file: the WAL goes into it and the WAL's own files go away.
+/// Closes the connection: the WAL is moved into the file, and the WAL files are removed.
 pub(super) async fn disconnect(mut connection: SqliteConnection) -> Result<(), StoreError> {
-    sqlx::query(HURRY).execute(&mut connection).await?;
+    sqlx::query(SHORT_TIMEOUT).execute(&mut connection).await?;
     sqlx::query(CHECKPOINT).execute(&mut connection).await?;
-    // Somebody who looks by hand at this very moment keeps the WAL mode alive. Nothing is lost by that, and the next
-    // clean stop tries again; so it is said, and no error.
+    // Another program that reads at this moment keeps the file in WAL mode. Nothing is lost, and the next clean stop
+    // tries again, so this is a warning and not an error.
     if let Err(error) = sqlx::query(PLAIN_JOURNAL).execute(&mut connection).await {
-        tracing::warn!(%error, "the database is being read by another program and stays in WAL mode");
+        tracing::warn!(%error, "another program reads the database, so it stays in WAL mode; the next clean stop tries again");
     }
     Ok(connection.close().await?)
 }
 
-/// Carries the WAL into the file as far as no reader is in the way, for who reads the file alone; waits for nothing.
+/// Moves the WAL into the file as far as no reader blocks it, so that programs which read only the file see recent
+/// data; does not wait.
 pub(super) async fn checkpoint(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     sqlx::query(PASSIVE).execute(connection).await?;
     Ok(())
 }
 
-/// The daemon's own readers.
+/// The daemon's connections for reading.
 pub(super) async fn readers(path: &Path) -> Result<SqlitePool, StoreError> {
     Ok(pool(READERS).connect_with(read_only(path)).await?)
 }
 
-/// Options of a connection that cannot write.
+/// Options for a connection that cannot write.
 pub(super) fn read_only(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
@@ -119,8 +120,8 @@ pub(super) fn read_only(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Options of a connection that carries the WAL into the file while the writer writes, and does nothing else.
-pub(super) fn aside(path: &Path) -> SqliteConnectOptions {
+/// Options for a connection that only moves the WAL into the file, in parallel with the writer.
+pub(super) fn checkpointer(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(Duration::ZERO)
@@ -130,7 +131,7 @@ pub(super) fn aside(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// A copy that nobody else has open: one plain file before and after.
+/// Opens a copy that no other process has open: one plain file before and after.
 pub(super) async fn connect_copy(path: &Path) -> Result<SqliteConnection, StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -142,7 +143,7 @@ pub(super) async fn connect_copy(path: &Path) -> Result<SqliteConnection, StoreE
     Ok(options.connect().await?)
 }
 
-/// A pool that keeps its connections: a file has no reason to be opened anew.
+/// A pool that keeps its connections, because reopening a file has no benefit.
 pub(super) fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .min_connections(1)

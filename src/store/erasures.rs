@@ -1,8 +1,8 @@
-//! The list of erasures: salted hashes of the people who were erased.
+//! The list of erasures: salted hashes of erased people.
 //!
-//! Guards: the list is kept for good, because an older copy of the database can be restored at any time; a person who was
-//! erased after a copy was made is erased from it again, one who was put on the watch list later on purpose is not.
-//! Deliberately not here: the erasing itself (`forget`), putting a copy in place (`restore`).
+//! Guards: the list is kept forever, because an older copy of the database can be restored at any time. Restoring a
+//! copy erases a person again who was erased after the copy was made, but not one who was put on the watch list again
+//! later. Deliberately not here: erasing (`erase`, `forget`), putting a copy in place (`restore`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::fmt::Write as _;
@@ -12,31 +12,31 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
-use super::{StoreError, forget, readonly};
+use super::{StoreError, erase, read_options};
 use crate::ids::{Identity, OrgName, UnionId};
 use crate::time::Timestamp;
 
-/// Of the columns only these are in every release's table.
+/// Only these columns exist in the tables of all releases.
 const REMEMBER: &str = "INSERT INTO forgotten (org, salt, hash, forgotten_ms) VALUES (?1, ?2, ?3, ?4)";
-const CARRY: &str =
+const INSERT: &str =
     "INSERT INTO forgotten (org, salt, hash, forgotten_ms, lifted_ms) VALUES (?1, ?2, ?3, ?4, ?5)";
 const LIFTED: &str = "UPDATE forgotten SET lifted_ms = coalesce(lifted_ms, ?2) WHERE hash = ?1";
 const COLUMNS: &str =
     "SELECT count(*), count(*) FILTER (WHERE name = 'lifted_ms') FROM pragma_table_info('forgotten')";
 const PEOPLE: &str = "SELECT org, union_id FROM people";
 
-/// One erased person: compared with an identity, never turned back into one.
+/// The record of one erased person: can be compared with an identity, but not turned back into one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Erasure {
+pub(super) struct ErasureRecord {
     org: String,
     salt: String,
     hash: String,
     at_ms: i64,
-    /// Since when the person may be watched again.
+    /// When the person was allowed on the watch list again.
     lifted_ms: Option<i64>,
 }
 
-impl Erasure {
+impl ErasureRecord {
     pub(super) fn new(who: &Identity, now: Timestamp) -> Self {
         let salt = salt(now);
         let hash = hash(&salt, who);
@@ -47,7 +47,7 @@ impl Erasure {
         self.org == who.org.as_str() && hash(&self.salt, who) == self.hash
     }
 
-    /// Writes it down where the person was erased: in the database, or in a copy of any release.
+    /// Writes the record where the person was erased: in the database, or in a copy of any release.
     pub(super) async fn remember(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         let Self { org, salt, hash, at_ms, .. } = self;
         sqlx::query(REMEMBER).bind(org).bind(salt).bind(hash).bind(at_ms).execute(connection).await?;
@@ -55,14 +55,14 @@ impl Erasure {
     }
 }
 
-/// The list in a database that is about to be replaced; empty where there is none. A list that cannot be read is an error:
-/// without it a copy could bring an erased person back.
-pub(super) async fn of_database(database: &Path) -> Result<Vec<Erasure>, StoreError> {
+/// Reads the list of a database that is about to be replaced; empty if there is no database. A list that cannot be read
+/// is an error, because without it a copy could bring an erased person back.
+pub(super) async fn of_database(database: &Path) -> Result<Vec<ErasureRecord>, StoreError> {
     if !database.exists() {
         return Ok(Vec::new());
     }
     let read = async {
-        let mut connection = readonly::options_of_file(database)?.connect().await?;
+        let mut connection = read_options::options_of_file(database)?.connect().await?;
         let list = list(&mut connection).await;
         connection.close().await?;
         list
@@ -70,7 +70,7 @@ pub(super) async fn of_database(database: &Path) -> Result<Vec<Erasure>, StoreEr
     read.await.map_err(|error| StoreError::Erasures { path: database.to_owned(), error: Box::new(error) })
 }
 
-async fn list(connection: &mut SqliteConnection) -> Result<Vec<Erasure>, StoreError> {
+async fn list(connection: &mut SqliteConnection) -> Result<Vec<ErasureRecord>, StoreError> {
     let (columns, lifted): (i64, i64) = sqlx::query_as(COLUMNS).fetch_one(&mut *connection).await?;
     if columns == 0 {
         return Ok(Vec::new());
@@ -79,15 +79,15 @@ async fn list(connection: &mut SqliteConnection) -> Result<Vec<Erasure>, StoreEr
     let sql = format!("SELECT org, salt, hash, forgotten_ms, {lifted} FROM forgotten ORDER BY forgotten_id");
     let rows: Vec<(String, String, String, i64, Option<i64>)> =
         sqlx::query_as(AssertSqlSafe(sql)).fetch_all(connection).await?;
-    let erasure = |(org, salt, hash, at_ms, lifted_ms)| Erasure { org, salt, hash, at_ms, lifted_ms };
+    let erasure = |(org, salt, hash, at_ms, lifted_ms)| ErasureRecord { org, salt, hash, at_ms, lifted_ms };
     Ok(rows.into_iter().map(erasure).collect())
 }
 
-/// Takes a list over into a copy that is restored, and erases there who was erased after the copy was made. Gives how many
-/// people those are.
-pub(super) async fn carry(
+/// Writes a list into a copy that is restored, and erases from it the people who were erased after the copy was made.
+/// Returns their number.
+pub(super) async fn apply(
     connection: &mut SqliteConnection,
-    erasures: &[Erasure],
+    erasures: &[ErasureRecord],
 ) -> Result<u64, StoreError> {
     let known = list(connection).await?;
     let people: Vec<(String, String)> = sqlx::query_as(PEOPLE).fetch_all(&mut *connection).await?;
@@ -97,22 +97,23 @@ pub(super) async fn carry(
     let people: Vec<Identity> = people.iter().filter_map(identity).collect();
     let mut erased = 0;
     for erasure in erasures {
-        let Erasure { org, salt, hash, at_ms, lifted_ms } = erasure;
+        let ErasureRecord { org, salt, hash, at_ms, lifted_ms } = erasure;
         if known.iter().any(|old| old.hash == *hash) {
             sqlx::query(LIFTED).bind(hash).bind(lifted_ms).execute(&mut *connection).await?;
             continue;
         }
-        // An erasure that the copy knows as well came before the copy: what it holds of the person came later, on purpose.
+        // A later erasure that the copy contains as well happened before the copy was made: the person's rows in it are
+        // from a later time on the watch list.
         let later = |who: &&Identity| !known.iter().any(|old| old.at_ms >= *at_ms && old.is_of(who));
         if let Some(who) = people.iter().filter(|who| erasure.is_of(who)).find(later) {
-            match forget::erase(connection, who).await {
+            match erase::erase(connection, who).await {
                 Ok(_) => erased += 1,
-                // Two erasures of one person, from before and after a time on the watch list.
+                // Two erasures of one person, before and after a time on the watch list.
                 Err(StoreError::NoPerson { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        sqlx::query(CARRY)
+        sqlx::query(INSERT)
             .bind(org)
             .bind(salt)
             .bind(hash)
@@ -124,7 +125,7 @@ pub(super) async fn carry(
     Ok(erased)
 }
 
-/// Which of `list` an erasure of these rows (id, organisation, salt, hash) is about.
+/// The identity in `list` that an erasure record (organisation, salt, hash) is about.
 pub(super) fn find<'l>(
     list: &'l [Identity],
     (org, salt, wanted): (&str, &str, &str),
@@ -132,7 +133,7 @@ pub(super) fn find<'l>(
     list.iter().find(|who| who.org.as_str() == org && hash(salt, who) == wanted)
 }
 
-/// Of salt, organisation and unionId, with their lengths, so that no two pairs write the same bytes.
+/// Hashes salt, organisation and unionId with their lengths, so that no two triples give the same bytes.
 fn hash(salt: &str, who: &Identity) -> String {
     let mut hash = Sha256::new();
     for part in [salt, who.org.as_str(), who.union_id.as_str()] {

@@ -1,16 +1,16 @@
-//! Why the database did not do what was asked.
+//! Errors of the database.
 //!
-//! Guards: every refusal names the file and says what to do; an error can be given to every caller of a failed group.
+//! Guards: every refusal names the file and what to do; an error can be cloned for every caller of a failed group.
 //! Deliberately not here: retries (the caller knows whether the work still makes sense).
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why the database did not do what was asked.
+/// An error of the database.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another daemon has it.
+    /// Another daemon has the database open.
     #[error(
         "{path} is in use by another presenced (it holds {lock}); stop that one, or give this one another history.path"
     )]
@@ -20,20 +20,20 @@ pub enum StoreError {
         /// Its lock file.
         lock: PathBuf,
     },
-    /// The folder of the database is not there.
+    /// The folder of the database does not exist.
     #[error("{folder} does not exist: create it, or change history.path")]
     NoFolder {
         /// The folder.
         folder: PathBuf,
     },
-    /// The folder or a file in it does not let us in.
+    /// The folder, or a file in it, is not accessible.
     #[error("cannot {doing} {path}: {error}")]
     File {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
-        /// On what.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: Arc<io::Error>,
     },
     /// There is no database.
@@ -42,15 +42,15 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
-    /// The file is something else.
+    /// The file is not a database of this program.
     #[error("{path} is not a presenced database ({what}); it was not touched")]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// How one sees that.
+        /// The evidence.
         what: String,
     },
-    /// Made by a later release.
+    /// Written by a newer release.
     #[error(
         "{path} was written by a newer presenced (schema {found}, this one knows {known}); it was not touched. Use the newer release, or restore a backup made before the upgrade"
     )]
@@ -62,7 +62,7 @@ pub enum StoreError {
         /// The newest schema known here.
         known: i64,
     },
-    /// Made by an earlier release and not opened by this one's daemon yet.
+    /// Written by an older release and not migrated by the daemon yet.
     #[error(
         "{path} has the older schema {found} (this presenced has {known}): start the daemon once, it brings the file up to date"
     )]
@@ -74,7 +74,7 @@ pub enum StoreError {
         /// The schema known here.
         known: i64,
     },
-    /// Not what was written.
+    /// The file is damaged.
     #[error(
         "{path} is damaged ({what}); it was not touched. Put a backup in its place (`presenced db restore FILE`), or save what can be read of it (`sqlite3 {path} .recover`)"
     )]
@@ -92,7 +92,7 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
-    /// Left by a crash of another file of the same name.
+    /// The WAL of another database with the same name, left by a crash.
     #[error(
         "{wal} does not belong to {path}: it was left by a database that was there before and would undo what {path} holds. Neither was touched. To keep {path}, move {wal} and the -shm file beside it away; to put a backup in place use `presenced db restore FILE`, which takes care of it"
     )]
@@ -102,23 +102,23 @@ pub enum StoreError {
         /// The WAL.
         wal: PathBuf,
     },
-    /// Another program reads it and keeps its WAL from being taken in.
+    /// Another program reads the database and keeps its WAL from being moved into it.
     #[error("another program reads {path}: close it and repeat the command; nothing was changed")]
     InUse {
         /// The database.
         path: PathBuf,
     },
-    /// A backup that a person cannot be erased from now.
+    /// A backup from which a person cannot be erased now.
     #[error(
         "the backup {path} cannot be cleaned: {error}. Nothing was erased from the database and no backup was removed; close the program that has the backup open, or move the backup away, and repeat the command"
     )]
     Copy {
         /// The backup.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         error: Box<StoreError>,
     },
-    /// The list of erased people is part of what is damaged.
+    /// The list of erased people is damaged.
     #[error(
         "the list of erased people in {path} cannot be read ({error}); without it the copy could bring an erased person back. Nothing was changed. To restore all the same, move {path} away, repeat the command, and repeat `presenced db forget` for each erased person"
     )]
@@ -128,9 +128,9 @@ pub enum StoreError {
         /// Why not.
         error: Box<StoreError>,
     },
-    /// There was to be a copy before a migration.
+    /// The copy before a migration failed.
     #[error(
-        "{path} has an older schema and is not brought up to date, because no copy of it could be made first: {error}. Make room, or set before_migration = false in [history.backup]; nothing was changed"
+        "{path} has an older schema and is not brought up to date, because no copy of it could be made first: {error}. Free disk space, or set before_migration = false in [history.backup]; nothing was changed"
     )]
     NoCopy {
         /// The database.
@@ -138,13 +138,13 @@ pub enum StoreError {
         /// Why not.
         error: Box<StoreError>,
     },
-    /// A copy would overwrite something.
-    #[error("{path} exists already: choose another name, or remove it")]
+    /// A copy would overwrite a file.
+    #[error("{path} already exists: choose another name, or remove it")]
     Exists {
-        /// What is in the way.
+        /// The existing file.
         path: PathBuf,
     },
-    /// A copy does not hold what its original holds.
+    /// A copy is incomplete.
     #[error("the copy {path} is not complete: {what}; it was removed")]
     BadCopy {
         /// The copy.
@@ -152,17 +152,17 @@ pub enum StoreError {
         /// What differs.
         what: String,
     },
-    /// Left by a crash in a state that only a writer can tidy.
+    /// Left by a crash in a state that only a writer can recover.
     #[error(
-        "{path} was not closed cleanly and cannot be recovered from here ({error}): start the daemon once, or look as the user it runs as"
+        "{path} was not closed cleanly and cannot be recovered from here ({error}): start the daemon once, or repeat the command as the user it runs as"
     )]
     NeedsRecovery {
         /// The database.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         error: Arc<sqlx::Error>,
     },
-    /// The schema could not be brought up to date.
+    /// The migration failed.
     #[error("{path}: the schema cannot be brought up to date: {error}")]
     Migration {
         /// The database.
@@ -170,66 +170,71 @@ pub enum StoreError {
         /// Why.
         error: Arc<sqlx::migrate::MigrateError>,
     },
-    /// SQLite does not do what durability needs.
-    #[error("SQLite will not do: {0}")]
+    /// SQLite does not apply a setting that durability needs.
+    #[error("SQLite cannot be used: {0}")]
     Unsafe(String),
-    /// A row that nobody wrote so.
+    /// A row that this program cannot have written.
     #[error(
         "{table} row {row} cannot be read: {what}; restore a backup, or delete that row with the daemon stopped"
     )]
     Corrupt {
-        /// Where.
+        /// The table.
         table: &'static str,
-        /// Which.
+        /// The row.
         row: String,
         /// What is wrong with it.
         what: String,
     },
-    /// Nobody with that row: erased meanwhile.
-    #[error("there is no person {person_id} in the database")]
+    /// There is no user with this id; the user was erased meanwhile.
+    #[error("there is no user {person_id} in the database")]
     NoPerson {
-        /// The row that is not there.
+        /// The missing id.
         person_id: i64,
     },
-    /// What was to be written has no JSON form.
-    #[error("cannot be written as JSON: {0}")]
+    /// A value has no JSON form.
+    #[error("cannot be encoded as JSON: {0}")]
     Json(Arc<serde_json::Error>),
-    /// SQLite said no.
+    /// SQLite failed.
     #[error("database: {0}")]
     Sqlite(Arc<sqlx::Error>),
     /// Another program holds the write lock, and the daemon stops.
     #[error("another program holds the database's write lock")]
-    HeldUp,
-    /// Closed, or its writer is gone.
+    LockContention,
+    /// The database is closed, or its writer has ended.
     #[error("the database is closed")]
     Closed,
 }
 
 impl StoreError {
-    /// An operating system's refusal.
+    /// An error of the operating system.
     pub(super) fn file(doing: &'static str, path: &Path, error: io::Error) -> Self {
         Self::File { doing, path: path.to_owned(), error: Arc::new(error) }
     }
 
-    /// Whether another program holds a lock that was waited for in vain.
+    /// A row that cannot have been written by this program.
+    pub(super) fn corrupt(table: &'static str, row: &impl ToString, what: String) -> Self {
+        Self::Corrupt { table, row: row.to_string(), what }
+    }
+
+    /// Whether another program held a lock for longer than the timeout.
     pub(super) fn is_busy(&self) -> bool {
         // SQLITE_BUSY
         self.sqlite_code().is_some_and(|code| code & 0xff == 5)
     }
 
-    /// Whether there is no room on the disk.
+    /// Whether the disk is full.
     pub fn is_full(&self) -> bool {
         // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: the index of the WAL could not grow.
         self.sqlite_code().is_some_and(|code| code & 0xff == 13 || code == 4874)
     }
 
-    /// Whether the file is none of SQLite's.
+    /// Whether the file is not an SQLite database.
     pub(super) fn is_no_database(&self) -> bool {
         // SQLITE_NOTADB
         self.sqlite_code().is_some_and(|code| code & 0xff == 26)
     }
 
-    /// Whether nobody can read the file before somebody who may write has undone half a transaction.
+    /// Whether the file cannot be read before a connection that may write has rolled back a transaction.
     pub(super) fn wants_rollback(&self) -> bool {
         // SQLITE_READONLY_ROLLBACK
         self.sqlite_code() == Some(776)
@@ -240,12 +245,13 @@ impl StoreError {
         error.as_database_error()?.code()?.parse().ok()
     }
 
-    /// Whether SQLite refused what was to be written, rather than failed to write: only then is there sense in
-    /// trying the rest of a group without it.
+    /// Whether SQLite refused the data, as opposed to failing to write: only then does it make sense to write the rest
+    /// of a group without it.
     pub(super) fn is_refusal(&self) -> bool {
         match self {
             Self::Corrupt { .. } | Self::NoPerson { .. } | Self::Json(_) => true,
-            // SQLITE_CONSTRAINT, with anything above it: unique, foreign key, CHECK, NOT NULL, a type of a STRICT table.
+            // SQLITE_CONSTRAINT, with anything above it: unique, foreign key, CHECK, NOT NULL, a type of a STRICT
+            // table.
             _ => self.sqlite_code().is_some_and(|code| code & 0xff == 19),
         }
     }

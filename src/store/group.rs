@@ -1,7 +1,7 @@
-//! What goes into one transaction, and who hears what of it.
+//! One transaction of the writer, and the answers to its callers.
 //!
-//! Guards: everybody in a group is answered exactly once; what one of them did wrong is undone alone, what went wrong
-//! with the transaction is undone for all. Deliberately not here: who is in a group (`writer`).
+//! Guards: each caller of a group is answered exactly once; the failure of one caller undoes only its own work, a
+//! failure of the transaction undoes all. Deliberately not here: which writes form a group (`writer`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,20 +9,20 @@ use std::pin::Pin;
 use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::oneshot;
 
-use super::StoreError;
-use super::recording::{Note, Scribe};
-use super::writer::HeldUp;
+use super::lock_contention::LockContention;
+use super::recording::{EventWriter, WriteRequest};
+use super::{StoreError, recording};
 
-/// Never a deferred one: it fails as soon as somebody else has written, whatever the busy time-out says.
+/// A deferred transaction would fail as soon as another connection has written, whatever the busy timeout is.
 const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// What a job is while it runs, on the connection it is given.
+/// The future of a job, on the connection that it is given.
 pub(super) type JobFuture<'c, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'c>>;
 
 pub(super) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 pub(super) type Answer = oneshot::Sender<Result<(), StoreError>>;
 
-/// A job that has run, but is not committed.
+/// A job that has run and is not committed yet.
 pub(super) struct Ran {
     failure: Option<StoreError>,
     reply: Reply,
@@ -38,7 +38,7 @@ impl Ran {
     }
 }
 
-/// A job whose result type is forgotten, so that different ones share a queue.
+/// A job without its result type, so that different jobs share a queue.
 pub(super) trait Job: Send {
     fn run(
         self: Box<Self>,
@@ -47,12 +47,12 @@ pub(super) trait Job: Send {
     fn fail(self: Box<Self>, error: StoreError);
 }
 
-pub(super) struct Asked<T, F> {
+pub(super) struct JobWithAnswer<T, F> {
     pub(super) job: F,
     pub(super) answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl<T, F> Job for Asked<T, F>
+impl<T, F> Job for JobWithAnswer<T, F>
 where
     T: Send + 'static,
     F: for<'c> FnOnce(&'c mut SqliteConnection) -> JobFuture<'c, T> + Send + 'static,
@@ -65,7 +65,7 @@ where
             let result = (self.job)(connection).await;
             let failure = result.as_ref().err().cloned();
             let answer = self.answer;
-            // A caller that went away does not mind; its work is committed all the same.
+            // The work is committed even if the caller no longer waits.
             let reply = move |committed: Result<(), StoreError>| {
                 drop(answer.send(result.and_then(|value| committed.map(|()| value))));
             };
@@ -78,20 +78,20 @@ where
     }
 }
 
-/// What goes into one transaction.
+/// The writes of one transaction.
 #[derive(Default)]
 pub(super) struct Group {
     pub(super) jobs: Vec<Box<dyn Job>>,
-    pub(super) notes: Vec<Note>,
+    pub(super) requests: Vec<WriteRequest>,
     pub(super) answers: Vec<Answer>,
 }
 
 impl Group {
     pub(super) fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.notes.is_empty()
+        self.jobs.is_empty() && self.requests.is_empty()
     }
 
-    /// Everybody gets the same bad news.
+    /// Answers all callers with the same error.
     pub(super) fn fail(self, error: &StoreError) {
         for job in self.jobs {
             job.fail(error.clone());
@@ -101,32 +101,33 @@ impl Group {
         }
     }
 
-    /// Writes, commits, answers; gives whether a job found the disk full. After an error the connection should not be used any more.
+    /// Writes, commits and answers; returns whether a job found the disk full. After an error the connection must not
+    /// be used again.
     pub(super) async fn commit(
         self,
         connection: &mut SqliteConnection,
-        scribe: &mut Scribe,
-        held_up: &HeldUp,
+        event_writer: &mut EventWriter,
+        contention: &LockContention,
     ) -> Result<bool, StoreError> {
         let mut jobs = self.jobs.into_iter();
         let mut replies = Vec::new();
         let mut tries = 1;
         let written = loop {
-            let written = write_all(connection, scribe, &mut jobs, &self.notes, &mut replies).await;
+            let written = write_all(connection, event_writer, &mut jobs, &self.requests, &mut replies).await;
             match written {
-                // Only the first statement waits for anybody else's lock, so nothing has been done yet.
-                Err(error) if error.is_busy() && replies.is_empty() && held_up.may_wait(tries) => {
+                // Only the first statement waits for locks of other connections, so nothing has been done yet.
+                Err(error) if error.is_busy() && replies.is_empty() && contention.may_wait(tries) => {
                     if tries == 1 {
                         tracing::warn!("another program holds the database's write lock; waiting for it");
                     }
                     tries += 1;
-                    held_up.begins();
+                    contention.begin();
                 }
                 written => break written,
             }
         };
-        if !held_up.gave_up() {
-            held_up.ends();
+        if !contention.gave_up() {
+            contention.end();
         }
         match written {
             Ok((refused, full)) => {
@@ -142,50 +143,50 @@ impl Group {
                 for reply in replies {
                     reply(Err(error.clone()));
                 }
-                Self { jobs: jobs.collect(), notes: Vec::new(), answers: self.answers }.fail(&error);
+                Self { jobs: jobs.collect(), requests: Vec::new(), answers: self.answers }.fail(&error);
                 Err(error)
             }
         }
     }
 }
 
-/// The transaction. On success: what became of each note, in order, and whether a job found the disk full.
+/// Runs the transaction. On success: the result of each request, in order, and whether a job found the disk full.
 async fn write_all(
     connection: &mut SqliteConnection,
-    scribe: &mut Scribe,
+    event_writer: &mut EventWriter,
     jobs: &mut std::vec::IntoIter<Box<dyn Job>>,
-    notes: &[Note],
+    requests: &[WriteRequest],
     replies: &mut Vec<Reply>,
 ) -> Result<(Vec<Result<(), StoreError>>, bool), StoreError> {
     if jobs.len() == 0 {
-        return Ok((only_notes(connection, scribe, notes).await?, false));
+        return Ok((write_requests_only(connection, event_writer, requests).await?, false));
     }
     let mut transaction = connection.begin_with(BEGIN).await?;
-    if jobs.len() == 1 && notes.is_empty() {
-        return alone(transaction, jobs, replies).await.map(|full| (Vec::new(), full));
+    if jobs.len() == 1 && requests.is_empty() {
+        return single_job(transaction, jobs, replies).await.map(|full| (Vec::new(), full));
     }
     let mut full = false;
-    // What a failure leaves in the iterator is answered by the caller.
+    // The caller answers the jobs that a failure leaves in the iterator.
     for job in jobs.by_ref() {
         let mut savepoint = transaction.begin().await?;
         let ran = job.run(&mut savepoint).await;
         replies.push(ran.reply);
         match ran.failure {
             None => savepoint.commit().await?,
-            // Where there is no savepoint to go back to, SQLite has rolled back everything, for this failure.
+            // If the savepoint is gone, SQLite has rolled back the whole transaction, because of this failure.
             Some(failure) => {
                 full |= failure.is_full();
                 savepoint.rollback().await.map_err(|_| failure)?;
             }
         }
     }
-    let outcomes = note_all(&mut transaction, scribe, notes).await?;
+    let outcomes = write_all_requests(&mut transaction, event_writer, requests).await?;
     transaction.commit().await?;
     Ok((outcomes, full))
 }
 
-/// One job that shares with nobody needs no savepoint, and spares two hops.
-async fn alone(
+/// A single job needs no savepoint, which saves two thread hops.
+async fn single_job(
     mut transaction: Transaction<'_, Sqlite>,
     jobs: &mut std::vec::IntoIter<Box<dyn Job>>,
     replies: &mut Vec<Reply>,
@@ -203,73 +204,73 @@ async fn alone(
     Ok(false)
 }
 
-/// Notes that share with no job need no savepoint, unless one of them is refused: then all begin anew, one by one.
-async fn only_notes(
+/// Requests without jobs need no savepoint, unless one of them is refused: then they are repeated one by one.
+async fn write_requests_only(
     connection: &mut SqliteConnection,
-    scribe: &mut Scribe,
-    notes: &[Note],
+    event_writer: &mut EventWriter,
+    requests: &[WriteRequest],
 ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
     let mut transaction = connection.begin_with(BEGIN).await?;
-    match scribe.write(&mut transaction, notes).await {
+    match recording::write(&mut transaction, event_writer, requests).await {
         Ok(()) => {
             transaction.commit().await?;
-            return Ok(vec![Ok(()); notes.len()]);
+            return Ok(vec![Ok(()); requests.len()]);
         }
         Err(error) if !error.is_refusal() => return Err(error),
         Err(error) => {
             transaction.rollback().await?;
-            scribe.forget_sequence();
-            if notes.len() == 1 {
+            event_writer.forget_sequence();
+            if requests.len() == 1 {
                 return Ok(vec![Err(error)]);
             }
         }
     }
     let mut transaction = connection.begin_with(BEGIN).await?;
-    let outcomes = note_each(&mut transaction, scribe, notes).await?;
+    let outcomes = write_each_request(&mut transaction, event_writer, requests).await?;
     transaction.commit().await?;
     Ok(outcomes)
 }
 
-/// All notes at once; when one of them is refused, one by one, so that it hurts nobody else.
-async fn note_all(
+/// Writes all requests at once; if one of them is refused, writes them one by one, so that the others succeed.
+async fn write_all_requests(
     transaction: &mut Transaction<'_, Sqlite>,
-    scribe: &mut Scribe,
-    notes: &[Note],
+    event_writer: &mut EventWriter,
+    requests: &[WriteRequest],
 ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    if notes.is_empty() {
+    if requests.is_empty() {
         return Ok(Vec::new());
     }
-    match note(transaction, scribe, notes).await? {
-        Ok(()) => Ok(vec![Ok(()); notes.len()]),
-        Err(error) if notes.len() == 1 => Ok(vec![Err(error)]),
-        Err(_) => note_each(transaction, scribe, notes).await,
+    match write_in_savepoint(transaction, event_writer, requests).await? {
+        Ok(()) => Ok(vec![Ok(()); requests.len()]),
+        Err(error) if requests.len() == 1 => Ok(vec![Err(error)]),
+        Err(_) => write_each_request(transaction, event_writer, requests).await,
     }
 }
 
-async fn note_each(
+async fn write_each_request(
     transaction: &mut Transaction<'_, Sqlite>,
-    scribe: &mut Scribe,
-    notes: &[Note],
+    event_writer: &mut EventWriter,
+    requests: &[WriteRequest],
 ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    let mut outcomes = Vec::with_capacity(notes.len());
-    for one in notes {
-        outcomes.push(note(transaction, scribe, std::slice::from_ref(one)).await?);
+    let mut outcomes = Vec::with_capacity(requests.len());
+    for one in requests {
+        outcomes.push(write_in_savepoint(transaction, event_writer, std::slice::from_ref(one)).await?);
     }
     Ok(outcomes)
 }
 
-/// The inner error is a refusal of these notes and leaves the transaction as it was; the outer one ends it.
-async fn note(
+/// The inner error is a refusal of these requests and leaves the transaction as it was; the outer error ends it.
+async fn write_in_savepoint(
     transaction: &mut Transaction<'_, Sqlite>,
-    scribe: &mut Scribe,
-    notes: &[Note],
+    event_writer: &mut EventWriter,
+    requests: &[WriteRequest],
 ) -> Result<Result<(), StoreError>, StoreError> {
     let mut savepoint = transaction.begin().await?;
-    match scribe.write(&mut savepoint, notes).await {
+    match recording::write(&mut savepoint, event_writer, requests).await {
         Ok(()) => Ok(Ok(savepoint.commit().await?)),
         Err(error) if error.is_refusal() => {
             savepoint.rollback().await?;
-            scribe.forget_sequence();
+            event_writer.forget_sequence();
             Ok(Err(error))
         }
         Err(error) => Err(error),

@@ -1,27 +1,31 @@
-//! What is in the database, for those who ask: who is in, visits, events, health, spending.
+//! Reading the database: presence, visits, events, health, call usage.
 //!
 //! Guards: reads only, through connections that cannot write; every statement is a constant; every answer has a limit;
-//! event bodies come out byte for byte as they were stored; what "now" means is the caller's, not SQLite's. Deliberately
-//! not here: writing, printing, the `v_*` views (those are for people).
+//! event bodies are returned byte for byte as stored; the caller gives the current time. Deliberately not here:
+//! writing, printing, the `v_*` views (for interactive use).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use sqlx::SqlitePool;
 
+use self::report::Report;
+use self::visit_history::PastVisit;
 use super::StoreError;
+use super::stats::WebhookStats;
+use super::sweep_state::{self, SweepRow};
 use crate::presence::event::EventType;
 use crate::time::Timestamp;
 
-pub mod facts;
-pub mod lessons;
+pub mod info;
 pub mod report;
 mod rows;
 pub mod sql;
+pub mod visit_history;
 pub mod who;
 
-pub use rows::{BudgetRow, Counts, EventRow, HealthRow, OpenVisit, Standing, VisitRow};
+pub use rows::{BudgetRow, Counts, EventRow, HealthRow, OpenVisit, UserPresence, VisitRow};
 pub use who::{Person, WhoError};
 
-/// The most rows one answer holds, whatever is asked for.
+/// The most rows of one answer, whatever limit is requested.
 pub const MAX_ROWS: u32 = 100_000;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -48,7 +52,7 @@ const VISITS: &str = "SELECT visit_id, conference_id, ordinal, joined_ms, join_b
     FROM visits WHERE person_id = ?1 AND joined_ms < ?3 AND coalesce(left_ms, ?3) >= ?2 \
     ORDER BY joined_ms DESC, visit_id DESC LIMIT ?4";
 
-/// Two directions, with and without people: four constants, so that each has the plan it needs.
+/// Two directions, with and without people: four constants, so that each gets its own query plan.
 macro_rules! events {
     ($after:literal, $people:literal, $order:literal) => {
         concat!(
@@ -79,95 +83,96 @@ const HEALTH: &str = "SELECT p.org, p.union_id, p.name, p.watched, p.presence, p
 const BUDGET: &str = "SELECT org, month, used, throttled, call_limit, projected \
     FROM usage ORDER BY month DESC, org LIMIT ?1";
 
-/// The reading side of a database, open for writing elsewhere or not. Cloning shares its connections.
+/// Reads a database, whether or not it is open for writing elsewhere. Cloning shares its connections.
 #[derive(Clone, Debug)]
 pub struct History {
     readers: SqlitePool,
 }
 
-/// Which events.
+/// Selects events.
 #[derive(Clone, Debug, Default)]
 pub struct EventQuery {
-    /// Those with a higher sequence, oldest first. `None`: the newest.
+    /// Events with a higher sequence, oldest first. `None`: the newest.
     pub after: Option<i64>,
-    /// Of this organisation.
+    /// Events of this organisation.
     pub org: Option<String>,
-    /// About one of these people (`Person::person_id`). An empty list matches nobody.
+    /// Events about one of these people (`Person::person_id`). An empty list matches no event.
     pub people: Option<Vec<i64>>,
     /// An exact type, or a pattern with `*`.
     pub event_type: Option<String>,
-    /// At most so many, and at most [`MAX_ROWS`].
+    /// The number of events, at most [`MAX_ROWS`].
     pub limit: u32,
-}
-
-impl super::Store {
-    /// What was written, for those who only read.
-    pub fn history(&self) -> History {
-        History::over(self.inner.readers.clone())
-    }
-}
-
-impl super::ReadOnlyStore {
-    /// What was written.
-    pub fn history(&self) -> History {
-        History::over(self.readers().clone())
-    }
 }
 
 impl History {
     /// Over connections that cannot write.
-    fn over(readers: SqlitePool) -> Self {
+    pub(super) fn new(readers: SqlitePool) -> Self {
         Self { readers }
     }
 
-    /// The connections.
-    pub(super) fn readers(&self) -> &SqlitePool {
-        &self.readers
+    /// Visits, gaps and users over a span of time.
+    pub fn report(&self) -> Report<'_> {
+        Report { readers: &self.readers }
     }
 
-    /// Everybody ever watched, by name.
+    /// Queues of webhooks, and why they are blocked.
+    pub fn webhooks(&self) -> WebhookStats<'_> {
+        WebhookStats { readers: &self.readers }
+    }
+
+    /// Visits that began at or after `since`: the newest `limit` of them, newest first.
+    pub async fn recent_visits(&self, since: Timestamp, limit: u32) -> Result<Vec<PastVisit>, StoreError> {
+        visit_history::recent(&self.readers, since, limit.min(MAX_ROWS)).await
+    }
+
+    /// What the poller learned of each organisation's sweeps.
+    pub async fn sweep_states(&self) -> Result<Vec<SweepRow>, StoreError> {
+        sweep_state::rows(&self.readers).await
+    }
+
+    /// All users who are or were watched, by name.
     pub async fn people(&self) -> Result<Vec<Person>, StoreError> {
         Ok(sqlx::query_as(PEOPLE).fetch_all(&self.readers).await?)
     }
 
-    /// The one person meant by `who`; see [`who::find`].
+    /// The one user that `who` denotes; see [`who::find`].
     pub async fn find(&self, who: &str) -> Result<Result<Person, WhoError>, StoreError> {
         let people = self.people().await?;
         Ok(who::find(&people, who).cloned())
     }
 
-    /// The same for what cannot be taken back; see [`who::find_whole`].
+    /// The same for commands that cannot be undone; see [`who::find_whole`].
     pub async fn find_whole(&self, who: &str) -> Result<Result<Person, WhoError>, StoreError> {
         let people = self.people().await?;
         Ok(who::find_whole(&people, who).cloned())
     }
 
-    /// All who have exactly this unionId, name or `org/unionId`: for programs, which write no half names.
+    /// All users with exactly this unionId, name or `org/unionId`: for programs, which write full names.
     pub async fn people_called(&self, who: &str) -> Result<Vec<i64>, StoreError> {
         let rows = sqlx::query_scalar(CALLED).bind(who).bind(MAX_ROWS);
         Ok(rows.fetch_all(&self.readers).await?)
     }
 
-    /// How people stand: one person, or everybody on the list who is in a meeting, or (`everybody`) the whole list.
+    /// The presence of one user, of all watched users in a meeting, or (`include_all`) of the whole list.
     pub async fn now(
         &self,
         person_id: Option<i64>,
-        everybody: bool,
+        include_all: bool,
         limit: u32,
-    ) -> Result<Vec<Standing>, StoreError> {
+    ) -> Result<Vec<UserPresence>, StoreError> {
         let rows = sqlx::query_as(STANDINGS)
             .bind(person_id)
-            .bind(everybody || person_id.is_some())
+            .bind(include_all || person_id.is_some())
             .bind(limit.min(MAX_ROWS));
         Ok(rows.fetch_all(&self.readers).await?)
     }
 
-    /// The watch list in numbers.
+    /// Counts of the watch list.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
         Ok(sqlx::query_as(COUNTS).fetch_one(&self.readers).await?)
     }
 
-    /// Somebody's visits that touch `[since, until)`: the newest `limit` of them, oldest first.
+    /// The visits of a user that overlap `[since, until)`: the newest `limit` of them, oldest first.
     pub async fn visits(
         &self,
         person_id: i64,
@@ -209,7 +214,7 @@ impl History {
         Ok(rows)
     }
 
-    /// How well everybody on the list is being looked at, at `now`.
+    /// When each watched user was polled, and with which errors, at `now`.
     pub async fn health(&self, now: Timestamp, limit: u32) -> Result<Vec<HealthRow>, StoreError> {
         // The hour that began more than a day ago still reaches into the last 24 hours.
         let since_hour = now.as_ms().saturating_sub(DAY_MS + HOUR_MS);
@@ -217,13 +222,13 @@ impl History {
         Ok(rows.fetch_all(&self.readers).await?)
     }
 
-    /// The spending, newest month first.
+    /// Call usage, newest month first.
     pub async fn budget(&self, limit: u32) -> Result<Vec<BudgetRow>, StoreError> {
         Ok(sqlx::query_as(BUDGET).bind(limit.min(MAX_ROWS)).fetch_all(&self.readers).await?)
     }
 }
 
-/// Whether a type or pattern (`meeting.*`) means anything in the catalogue; if not, why.
+/// Checks that an event type or pattern (`meeting.*`) matches a type that exists; otherwise returns the reason.
 pub fn check_event_type(pattern: &str) -> Result<(), String> {
     let names = || EventType::ALL.iter().map(|event_type| event_type.name());
     let known = match pattern.split_once('*') {

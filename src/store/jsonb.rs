@@ -1,9 +1,9 @@
-//! Rows as SQLite's own binary JSON, which `jsonb_each` walks without parsing a word.
+//! Encodes rows as SQLite's binary JSON, which `jsonb_each` reads without parsing text.
 //!
-//! Guards: a text is stored raw, so that a body which is JSON itself is neither escaped here nor unescaped there; what
-//! comes out is what the same rows as JSON text would give. The format is SQLite's public one
-//! (<https://sqlite.org/jsonb.html>); sizes of texts are as short as they can be, those of containers always four bytes,
-//! filled in once they are known. Deliberately not here: reading, maps, floating point (no row has any).
+//! Guards: a text is stored raw, so that a body that is JSON itself is neither escaped nor unescaped; SQLite reads the
+//! same values as from JSON text. The format is public (<https://sqlite.org/jsonb.html>); sizes of texts are as short
+//! as possible, those of containers always four bytes, filled in at the end. Deliberately not here: reading, maps,
+//! floating point (no row has any).
 
 use serde::Serialize;
 use serde::ser::{
@@ -22,12 +22,12 @@ const OBJECT: u8 = 12;
 
 /// The longest content whose size fits into the first byte.
 const IN_FIRST_BYTE: usize = 11;
-/// What stands there instead when the size follows in one, two or four bytes.
+/// Codes for a size that follows in one, two or four bytes.
 const ONE_BYTE: u8 = 12;
 const TWO_BYTES: u8 = 13;
 const FOUR_BYTES: u8 = 14;
 
-/// Rows, ready to be bound where a statement says `jsonb_each(?1)`. Fails for what no row here is made of.
+/// Encodes rows to be bound to `?1` of `jsonb_each(?1)`. Fails for values that no row contains.
 pub(super) fn encode(rows: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     rows.serialize(Writer(&mut bytes))?;
@@ -39,7 +39,7 @@ struct Writer<'a>(&'a mut Vec<u8>);
 /// An array or object whose size is not known yet.
 struct Container<'a> {
     bytes: &'a mut Vec<u8>,
-    /// Where its four bytes of size stand.
+    /// Position of the four bytes of the size.
     size_at: usize,
 }
 
@@ -246,7 +246,7 @@ impl<'a> Serializer for Writer<'a> {
     }
 }
 
-/// What has values one after the other and no names is an array, whatever Rust calls it.
+/// Everything with a sequence of values and no names is an array, whatever type it is in Rust.
 macro_rules! array {
     ($kind:ident, $add:ident) => {
         impl $kind for Container<'_> {

@@ -1,36 +1,35 @@
-//! The lock: one daemon a database.
+//! The lock: one daemon per database.
 //!
-//! Guards: it is taken at once or not at all; two that come and go never both hold it; what was refused leaves none
-//! behind. The lock file guards the name, also while the file under it is replaced; a lock on the database itself guards the
-//! file, whatever else it is called. Deliberately not here: the locks of SQLite itself, which last no longer than a
-//! transaction and are of another kind (POSIX locks; these are those of `flock`).
+//! Guards: the lock is taken at once or not at all; two daemons never hold it at the same time; a refused start leaves
+//! no lock file. The lock file guards the name, even while the file under it is replaced; a lock on the database itself
+//! guards the file under any name. Deliberately not here: SQLite's own locks, which last no longer than a transaction
+//! and are POSIX locks (these are `flock` locks).
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
-use super::beside::{self, Owner};
-use super::check::FileId;
+use super::beside::{self, FileId, Owner};
 
-/// The file beside the database that the one daemon holds. The system frees it when the process dies, however it dies. Of
-/// a file that was refused nothing stays: who made the lock file for it removes it, while still holding it.
+/// The lock file beside the database. The system releases the lock when the process dies. A process that created the
+/// lock file for a database it then refuses removes it while it still holds it.
 #[derive(Debug)]
 pub(super) struct LockFile {
     file: File,
     path: PathBuf,
-    /// The database itself, once there is one. It is closed after every connection to it: when a process closes a file,
-    /// what SQLite has locked of it in that process is unlocked.
+    /// The database itself, once it exists. It is closed after every connection to it, because closing a file releases
+    /// all of SQLite's locks on it in this process.
     database: Option<File>,
-    /// Made here, and the database was not opened: it goes with us.
-    passing: bool,
+    /// Created here, and the database is not open: removed on drop.
+    temporary: bool,
 }
 
 impl LockFile {
-    /// Takes it; fails at once while somebody else holds it.
+    /// Takes the lock; fails at once while another process holds it.
     pub(super) fn take(database: &Path) -> Result<Self, StoreError> {
         let path = beside::named(database, ".lock");
         loop {
-            let passing = !path.exists();
+            let temporary = !path.exists();
             let file = beside::open_or_create(&path, Owner::Of(database))
                 .map_err(|error| StoreError::file("open", &path, error))?;
             match file.try_lock() {
@@ -40,11 +39,14 @@ impl LockFile {
                 }
                 Err(TryLockError::Error(error)) => return Err(StoreError::file("lock", &path, error)),
             }
-            let opened: FileId =
-                file.metadata().map_err(|error| StoreError::file("look at", &path, error))?.into();
-            // One that its holder removed since it was opened here guards nothing: the next daemon would make its own.
+            let opened: FileId = file
+                .metadata()
+                .map_err(|error| StoreError::file("read the metadata of", &path, error))?
+                .into();
+            // A lock file that its holder removed after it was opened here guards nothing: the next daemon would create
+            // its own.
             if FileId::of(&path).is_ok_and(|there| there == opened) {
-                let mut lock = Self { file, path, database: None, passing };
+                let mut lock = Self { file, path, database: None, temporary };
                 if database.exists() {
                     lock.take_file(database)?;
                 }
@@ -71,14 +73,14 @@ impl LockFile {
         Ok(())
     }
 
-    /// The database is in use from now on; its lock file stays.
-    pub(super) fn stay(&mut self) {
-        self.passing = false;
+    /// Keeps the lock file, because the database is in use from now on.
+    pub(super) fn keep(&mut self) {
+        self.temporary = false;
     }
 
-    /// Lets go of it before the process ends.
+    /// Releases the lock before the process ends.
     pub(super) fn release(&self) {
-        // The lock ends with the file anyway; there is nobody left to tell.
+        // The lock ends with the process anyway, so an error has no consequence.
         let _ = self.file.unlock();
         let _ = self.database.as_ref().map(File::unlock);
     }
@@ -86,8 +88,8 @@ impl LockFile {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        if self.passing {
-            // What cannot be removed is in nobody's way.
+        if self.temporary {
+            // A lock file that cannot be removed blocks no other process.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -107,7 +109,7 @@ mod tests {
         let take_and_let_go = || {
             for _ in 0..2_000 {
                 let Ok(lock) = LockFile::take(&database) else { continue };
-                assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "another one holds it");
+                assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "another thread holds it");
                 taken.fetch_add(1, Ordering::SeqCst);
                 holders.fetch_sub(1, Ordering::SeqCst);
                 drop(lock);
@@ -118,6 +120,6 @@ mod tests {
                 scope.spawn(take_and_let_go);
             }
         });
-        assert!(taken.load(Ordering::SeqCst) >= 2_000, "somebody always gets it");
+        assert!(taken.load(Ordering::SeqCst) >= 2_000, "one of them always gets it");
     }
 }

@@ -1,129 +1,103 @@
 //! The database: one SQLite file, one writer, some readers.
 //!
-//! Guards: snapshot, visits, events and deliveries are written together or not at all; one daemon a file; a newer
-//! schema is refused untouched; times are UTC milliseconds. Deliberately not here: what is written (`presence`), when
-//! deliveries are tried (`policy::delivery`).
+//! Guards: snapshot, visits, events and deliveries of a poll are written together or not at all; one daemon per database; a
+//! file with a newer schema is refused and left untouched; times are UTC milliseconds. Deliberately not here: what is written
+//! (`presence`), when deliveries are sent (`policy::delivery`).
+//!
+//! From the bottom up; no two files use each other:
 //!
 //! ```text
-//! open       opening, closing, the file's permissions
-//! lock       the lock file: one daemon a database
-//! connection what each connection is asked for
-//! schema     migrations, versions
-//! writer     the one writing connection and its queue: whatever is ready is one transaction
-//! group      that transaction, and who hears what of it
-//! bulk       one statement for many rows
-//! jsonb      what such rows travel as
-//! recording  one look: snapshot, visits, events, deliveries
-//! people     the watch list, stretches and misses
-//! census     numbers for who watches over the daemon
-//! accounts   spending, events about nobody
-//! gaps       when nobody looked, and the words for why
-//! open_gaps  why users are not polled at this moment
-//! notices    which alerts fire, closed windows
-//! sweeps     whether sweeps are believed, and what they cost
-//! outbox     deliveries: taken, written back
-//! readonly   the same file for commands that only look
-//! check      whether the file is whole, and still there
-//! checksum   whether an event is still what was written
-//! room       what happens when the disk is full
-//! trouble    what else went wrong with writing
-//! retention  what is too old goes
-//! backup     verified copies
-//! restore    putting one back
-//! forget     erasing a person
-//! erasures   the list of who was erased
-//! beside     the files beside the database
-//! wal        the WAL: carried into the file, and who keeps it
-//! set_back   stored instants after the clock was set back
+//! error           why a call failed
+//! beside          the files beside the database
+//! records         what tasks write and read
+//! jsonb, bulk     many rows in one statement
+//! connection      settings of each connection
+//! schema          migrations, versions
+//! checksum        whether an event is still what was written
+//! read_options    reading a file without leaving traces
+//! check           whether the file is intact
+//! wal             the WAL, and which processes keep it from shrinking
+//! lock            the lock file: one daemon per database
+//! lock_contention locks of other programs
+//! write_errors    failed writes
+//! disk_space      a full disk, and the reserve file
+//! recording       results of polls: snapshots, visits, events, deliveries
+//! group           one transaction, and the answers to its callers
+//! writer          the one writing connection and its queue
+//! database        the shared state of an open database
+//! retention       deleting old rows
+//! backup          verified copies
+//! erase, erasures, forget  erasing a person, and the list of erasures
+//! clock_change    stored times after the clock was set
+//! outbox          deliveries: taken, written back, sent again
+//! stats           queues of webhooks, and why they are blocked; sizes of the files
+//! sweep_state     what the poller learned of sweeps
+//! history         reading, by question
+//! recorder, watch_list, gaps, open_gaps, alert_state, call_usage, health, maintenance
+//!                 further handles, one for each subject
+//! handle          `Store`: one accessor for each subject
+//! readonly        the same file for commands that only read
+//! open            opening and closing
+//! restore         putting a copy in place
 //! ```
 
-mod accounts;
+mod alert_state;
 pub mod backup;
 pub mod beside;
 mod bulk;
-pub mod census;
+mod call_usage;
 pub mod check;
 mod checksum;
+mod clock_change;
 mod connection;
+mod database;
+mod disk_space;
+mod erase;
 mod erasures;
 mod error;
 pub mod forget;
 pub mod gaps;
 mod group;
+mod handle;
+mod health;
 pub mod history;
 mod jsonb;
 mod lock;
-mod notices;
+mod lock_contention;
+mod maintenance;
 mod open;
 pub mod open_gaps;
 pub mod outbox;
-mod people;
+mod read_options;
 mod readonly;
+mod recorder;
 mod recording;
 mod records;
 pub mod restore;
 pub mod retention;
-mod room;
 mod schema;
-mod set_back;
-pub mod sweeps;
-mod trouble;
+pub mod stats;
+pub mod sweep_state;
 mod wal;
+mod watch_list;
+mod write_errors;
 mod writer;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use sqlx::SqlitePool;
-
-use self::check::FileId;
-use self::forget::Erased;
-use self::room::Room;
-use self::writer::Queue;
-
+pub use self::alert_state::Alerts;
+pub use self::call_usage::CallUsage;
+pub use self::clock_change::StoredTime;
 pub use self::error::StoreError;
-pub use self::notices::Closed;
-pub use self::open::Sound;
+pub use self::forget::Erasures;
+pub use self::gaps::{ClosedTime, Gaps};
+pub use self::handle::Store;
+pub use self::health::DatabaseHealth;
+pub use self::maintenance::Maintenance;
+pub use self::open::CheckedDatabase;
 pub use self::readonly::ReadOnlyStore;
-pub use self::records::{Enrolled, Enrolment, Miss, NewSnapshot, Outgoing, Recording, Stretch, Usage};
+pub use self::recorder::Recorder;
+pub use self::records::{
+    Enrolled, Enrolment, NewSnapshot, Outgoing, PollFailure, Recording, UnchangedPolls, Usage,
+};
 pub use self::schema::{APPLICATION_ID, SCHEMA_VERSION};
-pub use self::set_back::StoredTime;
-
-/// An open database. Cloning shares it. Dropping the last clone without [`Store::close`] is a crash on purpose: what
-/// was committed stays, what was not is gone, the lock is free.
-#[derive(Clone, Debug)]
-pub struct Store {
-    inner: Arc<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    path: PathBuf,
-    /// The database and the files of its WAL, as they were opened.
-    files: Vec<(PathBuf, FileId)>,
-    source: String,
-    queue: Queue,
-    readers: SqlitePool,
-    room: Arc<Room>,
-    erased: Erased,
-    /// Held while a copy is made, and while a person is erased from all copies.
-    copying: tokio::sync::Mutex<()>,
-    lock: lock::LockFile,
-}
-
-impl Store {
-    /// `urn:presenced:...`, made with the database.
-    pub fn source(&self) -> &str {
-        &self.inner.source
-    }
-
-    /// The database file, with links resolved.
-    pub fn path(&self) -> &Path {
-        &self.inner.path
-    }
-
-    /// Connections that cannot write. Keep reads short: a reader that stays open stops the WAL from shrinking.
-    pub(super) fn readers(&self) -> &SqlitePool {
-        &self.inner.readers
-    }
-}
+pub use self::sweep_state::SweepStates;
+pub use self::watch_list::WatchList;

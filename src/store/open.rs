@@ -1,85 +1,84 @@
-//! Opening and closing: in which order, with whose patience, and what the file on the disk is like.
+//! Opening and closing the database.
 //!
-//! Guards: nothing is written to a file that is foreign, newer or damaged, or left beside it; the file is never writable
-//! by its group; two names of one file are one; a cleanly closed database is one plain file that a reader without write
-//! permission can open. Deliberately not here: who holds the file (`lock`), what a connection is asked for
-//! (`connection`), what is written.
+//! Guards: a foreign, newer or damaged file is not written to, and no file is left beside it; the group cannot write
+//! the file; two names of one file count as one; a cleanly closed database is one plain file that can be read without
+//! write permission. Deliberately not here: which process holds the file (`lock`), the settings of connections
+//! (`connection`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::fs::OpenOptions;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use chrono_tz::Tz;
 use sqlx::SqliteConnection;
-use tokio::sync::Mutex;
 
-use super::check::{self, FileId};
-use super::forget::Erased;
+use super::beside::FileId;
+use super::database::Database;
+use super::disk_space::DiskSpaceGuard;
 use super::lock::LockFile;
-use super::recording::Scribe;
-use super::room::Room;
-use super::writer::{Queue, Writer};
-use super::{Inner, Store, StoreError, backup, beside, connection, schema};
+use super::lock_contention::MAX_TRIES;
+use super::recording::EventWriter;
+use super::writer::{WriteQueue, Writer};
+use super::{Store, StoreError, backup, beside, check, connection, schema};
 use crate::clock::SharedClock;
 use crate::time::Timestamp;
 
-/// How often what met a lock is tried before a start or a group of writes fails: a minute in all. A look waits five seconds
-/// each time, the writer one. Who looks by hand may hold a lock for half of it, and only delays.
-const LOOKS: u32 = 12;
-pub(super) const PATIENCE: u32 = 60;
+/// How often the check before a start is tried while another program holds a lock. Each check waits five seconds: a
+/// minute in all.
+const MAX_CHECKS: u32 = 12;
 
-/// The same minute in one piece, for the few statements of a start.
-const PATIENT: &str = "PRAGMA busy_timeout = 60000";
-const AS_USUAL: &str = "PRAGMA busy_timeout = 1000";
+/// The same minute as one timeout, for the few statements of a start.
+const LONG_TIMEOUT: &str = "PRAGMA busy_timeout = 60000";
+const USUAL_TIMEOUT: &str = "PRAGMA busy_timeout = 1000";
 
 const INSTALL: &str = "INSERT INTO installation (one, source, created_ms, time_zone) VALUES (1, ?1, ?2, ?3) \
     ON CONFLICT (one) DO UPDATE SET time_zone = excluded.time_zone";
 const SOURCE: &str = "SELECT source FROM installation WHERE one = 1";
 
 impl Store {
-    /// Opens or creates the database for writing: takes the lock file, refuses what [`Sound::find`] refuses, migrates.
-    /// `time_zone` is what `*_local` columns are written in from now on.
+    /// Opens or creates the database for writing: takes the lock file, refuses what [`CheckedDatabase::check`] refuses,
+    /// migrates. `time_zone`: the time zone of the `*_local` columns from now on.
     pub async fn open(path: &Path, time_zone: Tz, clock: SharedClock) -> Result<Self, StoreError> {
-        Sound::find(path).await?.open(time_zone, clock, true).await
+        CheckedDatabase::check(path).await?.open(time_zone, clock, true).await
     }
 
-    /// Checkpoints, leaves the file readable by hand (`journal_mode=DELETE`), releases the lock. What was queued before
-    /// is written first; whoever comes later gets [`StoreError::Closed`]. The second call does nothing.
+    /// Writes what is queued, checkpoints, leaves the file readable without the daemon (`journal_mode=DELETE`) and
+    /// releases the lock. Later calls of other methods fail with [`StoreError::Closed`]; a second `close` does nothing.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.inner.readers.close().await;
-        let closed = self.inner.queue.close().await;
-        self.inner.room.leave();
-        self.inner.lock.release();
+        self.database.readers.close().await;
+        let closed = self.database.writer.close().await;
+        self.database.disk_space.remove_reserve();
+        self.database.lock.release();
         closed
     }
 }
 
-/// A file that may be written to: looked through and found whole, or not there yet, and held by nobody else. Letting go of
-/// it instead of opening it leaves everything as it was.
+/// A database that was checked and may be opened for writing: intact, or not created yet, and locked. Dropping it
+/// leaves everything as it was.
 #[derive(Debug)]
-pub struct Sound {
+pub struct CheckedDatabase {
     path: PathBuf,
     lock: LockFile,
 }
 
-impl Sound {
-    /// Takes the lock file, which fails at once while another daemon holds it; then looks through the file, which takes
-    /// about a second for 500 MiB. Refuses one that is damaged, newer or foreign. Nothing is written.
-    pub async fn find(path: &Path) -> Result<Self, StoreError> {
+impl CheckedDatabase {
+    /// Takes the lock file, which fails at once while another daemon holds it; then checks the file, which takes about
+    /// one second for 500 MiB. Refuses a damaged, newer or foreign file. Writes nothing.
+    pub async fn check(path: &Path) -> Result<Self, StoreError> {
         let path = resolve(path)?;
         let lock = LockFile::take(&path)?;
         if path.exists() {
-            look(&path).await?;
+            check_file(&path).await?;
         }
-        backup::tidy(&path)?;
+        backup::remove_leftovers(&path)?;
         Ok(Self { path, lock })
     }
 
-    /// Opens it for writing, or creates it. `copy_first`: an older schema is brought up to date only after a verified copy of
-    /// the file was made.
+    /// Opens the database for writing, or creates it. With `copy_first` an older schema is migrated only after a
+    /// verified copy of the file was made.
     pub async fn open(
         mut self,
         time_zone: Tz,
@@ -90,37 +89,45 @@ impl Sound {
         create(&path)?;
         self.lock.take_file(&path)?;
         if copy_first {
-            copy(&path).await?;
+            copy_before_migration(&path).await?;
         }
-        let mut connection = connect_patiently(&path).await?;
+        let mut connection = connect_with_retries(&path).await?;
         connection::assert_settings(&mut connection).await?;
-        sqlx::query(PATIENT).execute(&mut connection).await?;
+        sqlx::query(LONG_TIMEOUT).execute(&mut connection).await?;
         schema::migrate(&mut connection, &path).await?;
         let source = install(&mut connection, time_zone, &clock).await?;
-        sqlx::query(AS_USUAL).execute(&mut connection).await?;
+        sqlx::query(USUAL_TIMEOUT).execute(&mut connection).await?;
         connection::checkpoint(&mut connection).await?;
         let readers = connection::readers(&path).await?;
         let files = FileId::of_open(&path)?;
-        let room = Arc::new(Room::beside(&path));
-        let scribe = Scribe::new(source.as_str().into(), time_zone, clock);
-        let queue = Queue::start(Writer::new(path.clone(), connection, scribe, Arc::clone(&room)));
-        let (erased, copying) = (Erased::default(), Mutex::default());
-        self.lock.stay();
-        let lock = self.lock;
+        let disk_space = Arc::new(DiskSpaceGuard::beside(&path));
+        let event_writer = EventWriter::new(source.as_str().into(), time_zone, clock);
+        let writer = Writer::new(path.clone(), connection, event_writer, Arc::clone(&disk_space));
+        self.lock.keep();
         Ok(Store {
-            inner: Arc::new(Inner { path, files, source, queue, readers, room, erased, copying, lock }),
+            database: Arc::new(Database {
+                path,
+                files,
+                source,
+                writer: WriteQueue::start(writer),
+                readers,
+                disk_space,
+                erased: Mutex::default(),
+                copying: tokio::sync::Mutex::default(),
+                lock: self.lock,
+            }),
         })
     }
 }
 
-/// The copy before a migration: no copy, no migration.
-async fn copy(path: &Path) -> Result<(), StoreError> {
+/// Makes the copy before a migration; an error prevents the migration.
+async fn copy_before_migration(path: &Path) -> Result<(), StoreError> {
     match backup::before_migration(path).await {
         Ok(None) => Ok(()),
         Ok(Some(copy)) => {
             tracing::info!(
                 path = %copy.display(),
-                "copied and verified the database before its schema is brought up to date; remove the copy when the new version has proved itself"
+                "copied and verified the database before the migration; remove the copy when the new version works"
             );
             Ok(())
         }
@@ -128,18 +135,18 @@ async fn copy(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Somebody in the middle of a look by hand keeps a resting file from being opened for writing.
-async fn connect_patiently(path: &Path) -> Result<SqliteConnection, StoreError> {
+/// Another program that reads a closed database prevents its opening for writing, so this is retried.
+async fn connect_with_retries(path: &Path) -> Result<SqliteConnection, StoreError> {
     let mut tries = 0;
     loop {
         match connection::connect(path).await {
-            Err(error) if may_wait(&error, &mut tries, PATIENCE) => {}
+            Err(error) if may_wait(&error, &mut tries, MAX_TRIES) => {}
             connected => return connected.map_err(|error| check::damaged(error, path)),
         }
     }
 }
 
-/// Whether to try again; says so the first time.
+/// Whether to try again; logs the first time.
 fn may_wait(error: &StoreError, tries: &mut u32, most: u32) -> bool {
     *tries += 1;
     let may = error.is_busy() && *tries < most;
@@ -149,7 +156,7 @@ fn may_wait(error: &StoreError, tries: &mut u32, most: u32) -> bool {
     may
 }
 
-/// The path without links, so that two names of one file are one lock.
+/// Resolves links, so that two names of one file give one lock.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     if let Ok(real) = path.canonicalize() {
         return Ok(real);
@@ -169,20 +176,20 @@ pub(super) fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(real.join(name))
 }
 
-/// Looks at the file without writing to it; refuses what cannot be used.
-async fn look(path: &Path) -> Result<(), StoreError> {
-    // SQLite would fall back to reading; better to say it here, by name.
+/// Checks the file without writing to it; refuses a file that cannot be used.
+async fn check_file(path: &Path) -> Result<(), StoreError> {
+    // SQLite would silently open the file for reading only.
     OpenOptions::new().write(true).open(path).map_err(|error| StoreError::file("write to", path, error))?;
     let mut tries = 0;
     loop {
         match check::before_writing(path).await {
-            Err(error) if may_wait(&error, &mut tries, LOOKS) => {}
-            looked => return looked,
+            Err(error) if may_wait(&error, &mut tries, MAX_CHECKS) => {}
+            checked => return checked,
         }
     }
 }
 
-/// Makes an empty file with the right mode where there is none.
+/// Creates an empty file with the right mode if there is none.
 fn create(path: &Path) -> Result<(), StoreError> {
     match beside::create_new(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -192,7 +199,7 @@ fn create(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Not a decision: only a name that no other installation has. `RandomState` takes its keys from the system.
+/// A name that no other installation has. `RandomState` takes its keys from the system.
 pub(super) fn new_source(now: Timestamp) -> String {
     let random = RandomState::new().hash_one(now.as_ms());
     format!("urn:presenced:{:08x}", (random >> 32) ^ (random & 0xffff_ffff))

@@ -1,12 +1,12 @@
-//! Why users are not polled at this moment, for whoever reads the history by hand (`v_gaps`).
+//! Gaps that go on: why users are not polled at this moment, for the view `v_gaps`.
 //!
-//! Guards: only what changed is written; a user who was erased meanwhile gets no row. Deliberately not here: the words, and
-//! gaps that are over (`gaps`); when a reason begins and ends (`tasks::poller`).
+//! Guards: only changes are written; an erased user gets no row. Deliberately not here: the reasons, and gaps that are
+//! over (`gaps`); when a reason begins and ends (`tasks::poller`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
+use super::StoreError;
 use super::bulk::bulk;
-use super::gaps::Because;
-use super::{Store, StoreError};
+use super::gaps::{Because, Gaps};
 use crate::ids::OrgName;
 use crate::time::Timestamp;
 
@@ -17,7 +17,7 @@ const BEGIN: &str = "INSERT OR REPLACE INTO open_gaps (org, person_id, from_ms, 
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM jsonb_each(?1) \
     WHERE value ->> 1 IS NULL OR value ->> 1 IN (SELECT person_id FROM people)";
 
-/// Whose polls are missing: an organisation's, or those of one of its users.
+/// Subject of a gap: an organisation, or one of its users.
 pub type Whose = (OrgName, Option<i64>);
 
 /// A gap that goes on.
@@ -29,38 +29,40 @@ pub struct OpenGap {
     pub because: Because,
 }
 
-/// What is different from what was written last.
+/// Changes since the last write.
 #[derive(Clone, Debug, Default)]
 pub struct OpenGaps {
-    /// Rows of an earlier daemon are removed first.
-    pub anew: bool,
-    /// Gaps that go on no longer.
+    /// Remove the rows of an earlier daemon first.
+    pub reset: bool,
+    /// Gaps that ended.
     pub ended: Vec<Whose>,
     /// Gaps that began, or have another reason than before.
     pub begun: Vec<(Whose, OpenGap)>,
 }
 
-impl Store {
-    /// Writes which gaps go on.
-    pub async fn keep_open_gaps(&self, gaps: OpenGaps) -> Result<(), StoreError> {
-        let OpenGaps { anew, ended, begun } = gaps;
-        self.write(move |connection| {
-            Box::pin(async move {
-                if anew {
-                    sqlx::query(CLEAR).execute(&mut *connection).await?;
-                }
-                let ended: Vec<_> = ended.iter().map(|(org, person)| (org.as_str(), person)).collect();
-                bulk(connection, END, &ended).await?;
-                let rows: Vec<_> = begun
-                    .iter()
-                    .map(|((org, person), OpenGap { from, because })| {
-                        (org.as_str(), person, from.as_ms(), because.why.name(), because.error)
-                    })
-                    .collect();
-                bulk(connection, BEGIN, &rows).await?;
-                Ok(())
+impl Gaps<'_> {
+    /// Writes which gaps began and ended.
+    pub async fn save_open(self, gaps: OpenGaps) -> Result<(), StoreError> {
+        let OpenGaps { reset, ended, begun } = gaps;
+        self.database
+            .writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    if reset {
+                        sqlx::query(CLEAR).execute(&mut *connection).await?;
+                    }
+                    let ended: Vec<_> = ended.iter().map(|(org, person)| (org.as_str(), person)).collect();
+                    bulk(connection, END, &ended).await?;
+                    let rows: Vec<_> = begun
+                        .iter()
+                        .map(|((org, person), OpenGap { from, because })| {
+                            (org.as_str(), person, from.as_ms(), because.why.name(), because.error)
+                        })
+                        .collect();
+                    bulk(connection, BEGIN, &rows).await?;
+                    Ok(())
+                })
             })
-        })
-        .await
+            .await
     }
 }

@@ -1,7 +1,7 @@
-//! What goes in and out of the database, as the tasks see it.
+//! The values that tasks write to the database and read from it.
 //!
-//! Guards: nothing, these are plain facts; their types were parsed at the edges. Deliberately not here: how they are
-//! written (`recording`, `people`, `accounts`).
+//! Guards: nothing; these are plain values whose types were parsed before. Deliberately not here: how they are written
+//! (`recording`, `watch_list`, `call_usage`).
 
 use std::sync::Arc;
 
@@ -11,46 +11,46 @@ use crate::presence::user_state::UserState;
 use crate::presence::visit::Visit;
 use crate::time::Timestamp;
 
-/// A person on the watch list, to be matched with what is stored.
+/// A user of the watch list, to be matched with the stored users.
 #[derive(Clone, Debug)]
 pub struct Enrolment {
-    /// Who.
+    /// The identity.
     pub identity: Identity,
-    /// The name now.
+    /// The name in the config.
     pub name: String,
 }
 
-/// What is stored about somebody.
+/// A stored user.
 #[derive(Clone, Debug)]
 pub struct Enrolled {
-    /// The row.
+    /// Id of the row.
     pub person_id: i64,
-    /// Who.
+    /// The identity.
     pub identity: Identity,
     /// The name.
     pub name: String,
-    /// What was believed last.
+    /// The user's last state.
     pub belief: UserState,
-    /// The digest of the newest answer; `None`: whatever comes next is new.
+    /// The digest of the newest answer; `None`: the next answer counts as new.
     pub digest: Option<i64>,
-    /// When the next look is due.
+    /// When the next poll is due.
     pub next_poll: Option<Timestamp>,
-    /// The last look, good or not.
+    /// Time of the newest poll, successful or not.
     pub last_poll: Option<Timestamp>,
-    /// The last good look.
+    /// Time of the newest successful poll.
     pub last_ok: Option<Timestamp>,
 }
 
-/// An event and who gets it.
+/// An event and its receivers.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     /// The event.
     pub draft: NewEvent,
-    /// The webhooks whose filters let it through.
+    /// The webhooks whose filters accept it.
     pub webhooks: Arc<[WebhookName]>,
 }
 
-/// A new answer, to be kept.
+/// A new answer of DingTalk.
 #[derive(Clone, Debug)]
 pub struct NewSnapshot {
     /// When it arrived.
@@ -63,16 +63,16 @@ pub struct NewSnapshot {
     pub body: String,
 }
 
-/// All that one look changed about one person. Written in one transaction.
+/// Everything that one poll changed about one user. Written in one transaction.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// The row.
+    /// Id of the row.
     pub person_id: i64,
     /// The organisation.
     pub org: OrgName,
-    /// `None` when the answer itself was not new: then the newest row is stretched to `looked_at`.
+    /// `None` if the answer is unchanged: then the newest snapshot is extended to `polled_at`.
     pub snapshot: Option<NewSnapshot>,
-    /// The belief from now on.
+    /// The user's new state.
     pub belief: UserState,
     /// Visits opened, changed, ended.
     pub visits: Vec<Visit>,
@@ -80,29 +80,29 @@ pub struct Recording {
     pub events: Vec<Outgoing>,
     /// Still on the watch list.
     pub watched: bool,
-    /// When this was seen; `None` when no look is behind it.
-    pub looked_at: Option<Timestamp>,
-    /// When the next look is due.
+    /// Time of the poll; `None` if the change has no poll.
+    pub polled_at: Option<Timestamp>,
+    /// When the next poll is due.
     pub next_poll: Option<Timestamp>,
 }
 
-/// Unchanged answers since the last flush.
+/// Unchanged answers of a user since the last flush.
 #[derive(Clone, Copy, Debug)]
-pub struct Stretch {
-    /// The row.
+pub struct UnchangedPolls {
+    /// Id of the row.
     pub person_id: i64,
-    /// The newest of them.
+    /// Time of the newest of them.
     pub last_ok: Timestamp,
-    /// How many.
+    /// Number of polls.
     pub polls: u32,
-    /// When the next look is due.
+    /// When the next poll is due.
     pub next_poll: Timestamp,
 }
 
-/// A failed look.
+/// A failed poll.
 #[derive(Clone, Debug)]
-pub struct Miss {
-    /// The row.
+pub struct PollFailure {
+    /// Id of the row.
     pub person_id: i64,
     /// The organisation.
     pub org: OrgName,
@@ -112,15 +112,15 @@ pub struct Miss {
     pub class: &'static str,
     /// `CallError` as text.
     pub text: String,
-    /// When the next look is due.
+    /// When the next poll is due.
     pub next_poll: Timestamp,
 }
 
-/// A month's spending.
+/// Calls of one month.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Charged or reserved.
+    /// Calls charged or reserved.
     pub used: u64,
-    /// Refused by a rate limit.
+    /// Calls refused by a rate limit.
     pub throttled: u64,
 }

@@ -1,11 +1,11 @@
-//! Putting a copy in the place of the database.
+//! Restores a copy in place of the database.
 //!
-//! Guards: whenever it is killed, there is one whole database under the name: the old one until the rename, the new one from
-//! then on; the old one is kept; no WAL of the old one lies beside the new one; who was erased since a copy was made does
-//! not come back with it. Deliberately not here: making copies (`backup`).
+//! Guards: whenever this is killed, one complete database has the name: the old one until the rename, the new one from
+//! then on; the old one is kept; no WAL of the old database lies beside the new one; a person who was erased after the
+//! copy was made does not come back with it. Deliberately not here: making copies (`backup`).
 //!
-//! The order: the old database takes in its WAL and is one plain file; it gets a second name; its WAL's files go; the new
-//! one is renamed over it. Each step is on the disk before the next begins.
+//! The order: the old database absorbs its WAL and is one plain file; it gets a second name; its WAL files are removed;
+//! the new database is renamed over it. Each step is on the disk before the next begins.
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::collections::BTreeMap;
@@ -18,30 +18,30 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
 use super::backup::{RESTORING, SET_ASIDE, copy_and_compare, remove_copy, sync_folder};
-use super::erasures::{self, Erasure};
+use super::erasures::{self, ErasureRecord};
 use super::lock::LockFile;
-use super::{StoreError, beside, check, connection, open, readonly, schema};
+use super::{StoreError, beside, check, connection, open, read_options, schema};
 use crate::time::Timestamp;
 
 const RENAME_SOURCE: &str = "UPDATE installation SET source = ?1 WHERE one = 1";
-/// The daemon that held the leases is not there any more.
+/// The daemon that held the leases no longer runs.
 const FREE_LANES: &str = "UPDATE lanes SET lease_ms = NULL";
 const EMPTY_WAL: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
-/// What was put back.
+/// Result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// Rows, by table.
     pub rows: BTreeMap<String, i64>,
     /// The new `urn:presenced:...`.
     pub source: String,
-    /// Where the database that was there is now.
+    /// Where the replaced database is now.
     pub kept: Option<PathBuf>,
-    /// People who were erased since the copy was made, and were erased from it.
+    /// Number of people who were erased after the copy was made, and were erased from it.
     pub forgotten: u64,
 }
 
-/// Verifies `from` and puts it in the place of `database`, with a new `source`. The daemon must not run.
+/// Verifies `from` and puts it in place of `database`, with a new `source`. The daemon must not run.
 pub async fn restore(from: &Path, database: &Path, now: Timestamp) -> Result<Restored, StoreError> {
     let from = from.canonicalize().map_err(|error| StoreError::file("open", from, error))?;
     let database = open::resolve(database)?;
@@ -51,7 +51,7 @@ pub async fn restore(from: &Path, database: &Path, now: Timestamp) -> Result<Res
     let erasures = erasures::of_database(&database).await?;
     let new = beside::named(&database, RESTORING);
     remove_copy(&new);
-    let made = match copy_and_compare(&from, readonly::options(&from)?, &new, &Arc::default()).await {
+    let made = match copy_and_compare(&from, read_options::options(&from)?, &new, &Arc::default()).await {
         Ok(rows) => prepare(&new, &erasures, now).await.map(|(source, forgotten)| (rows, source, forgotten)),
         Err(error) => Err(error),
     };
@@ -65,11 +65,14 @@ pub async fn restore(from: &Path, database: &Path, now: Timestamp) -> Result<Res
     }
 }
 
-/// Takes the WAL that a crash left into the old database, so that it is whole without it. A damaged database is kept as it
-/// is.
+/// Moves the WAL that a crash left into the old database, so that it is complete without it. A damaged database stays
+/// as it is.
 async fn settle(database: &Path) -> Result<(), StoreError> {
     let wal = beside::named(database, "-wal");
-    if !database.exists() || readonly::is_empty_or_missing(&wal) || readonly::wal_of_another(database)? {
+    if !database.exists()
+        || read_options::is_empty_or_missing(&wal)
+        || read_options::wal_of_another(database)?
+    {
         return Ok(());
     }
     let settled = async {
@@ -83,23 +86,27 @@ async fn settle(database: &Path) -> Result<(), StoreError> {
         Ok(_) => Err(StoreError::InUse { path: database.to_owned() }),
         Err(error) if StoreError::is_busy(&error) => Err(StoreError::InUse { path: database.to_owned() }),
         Err(error) => {
-            tracing::warn!(%error, "the database that is replaced is damaged; it is kept with its WAL");
+            tracing::warn!(%error, "the replaced database is damaged; keeping it with its WAL");
             Ok(())
         }
     }
 }
 
-/// Makes a copy into a database of its own: a new source, no leases, and no person who was erased meanwhile.
-async fn prepare(new: &Path, erasures: &[Erasure], now: Timestamp) -> Result<(String, u64), StoreError> {
+/// Turns a copy into a database of its own: a new source, no leases, without the people who were erased meanwhile.
+async fn prepare(
+    new: &Path,
+    erasures: &[ErasureRecord],
+    now: Timestamp,
+) -> Result<(String, u64), StoreError> {
     let mut connection = connection::connect_copy(new).await?;
     let prepared = async {
-        // An older copy may lack what the statements below need.
+        // An older copy may lack tables that the statements below need.
         schema::migrate(&mut connection, new).await?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         let source = open::new_source(now);
         sqlx::query(RENAME_SOURCE).bind(&source).execute(&mut *transaction).await?;
         sqlx::query(FREE_LANES).execute(&mut *transaction).await?;
-        let erased = erasures::carry(&mut transaction, erasures).await?;
+        let erased = erasures::apply(&mut transaction, erasures).await?;
         transaction.commit().await?;
         if erased > 0 {
             sqlx::query("VACUUM").execute(&mut connection).await?;
@@ -111,7 +118,8 @@ async fn prepare(new: &Path, erasures: &[Erasure], now: Timestamp) -> Result<(St
     prepared
 }
 
-/// Gives the old database its second name, `presence.db.before-restore-<milliseconds>`, and renames the new one over it.
+/// Gives the old database its second name, `presence.db.before-restore-<milliseconds>`, and renames the new one over
+/// it.
 fn put_in_place(new: &Path, database: &Path, now: Timestamp) -> Result<Option<PathBuf>, StoreError> {
     let written = fs::File::open(new).and_then(|file| file.sync_all());
     written.map_err(|error| StoreError::file("write", new, error))?;
@@ -127,12 +135,13 @@ fn put_in_place(new: &Path, database: &Path, now: Timestamp) -> Result<Option<Pa
     Ok(kept)
 }
 
-/// What SQLite would read into the new database. It is empty, except beside a damaged one or one that it does not belong to.
+/// Moves away or removes the files that SQLite would read into the new database. The WAL is empty, except beside a
+/// damaged database or one that it does not belong to.
 fn set_aside_wal(database: &Path, kept: Option<&Path>) -> Result<(), StoreError> {
     for suffix in ["-shm", "-wal", "-journal"] {
         let from = beside::named(database, suffix);
         let moved = match kept {
-            Some(kept) if suffix != "-shm" && !readonly::is_empty_or_missing(&from) => {
+            Some(kept) if suffix != "-shm" && !read_options::is_empty_or_missing(&from) => {
                 fs::rename(&from, beside::named(kept, suffix))
             }
             _ => fs::remove_file(&from),

@@ -1,10 +1,10 @@
-//! What is too old goes, a little at a time.
+//! Deletes old rows, a few at a time.
 //!
-//! Guards: what is to go is looked for by those who only read, so that nobody waits for the search; the writer is given a
-//! few rows at a time, as many as it did lately in [`TARGET`], so that a poll that wants to be written waits for no more
-//! than that; what that leaves in the WAL is carried into the file beside the writer, not by it; nothing that is still
-//! needed goes (stays that go on, events on their way, the newest answer of each person). Deliberately not here: how
-//! long things are kept (`config`), when this runs (`tasks::janitor`), how the size is learned (`policy::batch`).
+//! Guards: rows to delete are found through read connections, so that no write waits for the search; each transaction
+//! deletes as many rows as recently fitted into [`TARGET`], so that a poll result waits no longer than that; the WAL is
+//! moved into the file beside the writer, not by it; rows that are still needed stay (open visits, pending deliveries,
+//! the newest answer of each user). Deliberately not here: the limits (`config`), when this runs (`tasks::janitor`),
+//! how the size is learned (`policy::batch`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::time::Duration;
@@ -12,159 +12,159 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
-use super::{Store, StoreError, connection};
+use super::database::Database;
+use super::{StoreError, connection};
 use crate::clock::Stopwatch;
 use crate::policy::batch::BatchSize;
 use crate::time::Timestamp;
 
-/// What one transaction aims at; a poll may wait for 50 ms.
+/// The duration that one transaction aims at; a poll result may wait for 50 ms.
 pub const TARGET: Duration = Duration::from_millis(20);
 
-/// Rows of the first transaction: few enough for the slowest disk.
+/// Rows of the first transaction: few enough for a slow disk.
 const FIRST: u32 = 20;
-/// Rows of the largest.
+/// Rows of the largest transaction.
 const MOST: u32 = 2_000;
-/// How many are looked for at once.
+/// Rows that one search returns.
 const FOUND: i64 = 10_000;
-/// Pages of 4 KiB given back to the disk at first, and at most.
+/// Pages of 4 KiB returned to the disk by the first transaction, and at most.
 const PAGES: (u32, u32) = (20, 2_000);
-/// Transactions after which the WAL is carried into the file: long before the writer would have to.
-const CARRY_EVERY: u32 = 8;
+/// Transactions after which the WAL is moved into the file: long before the writer would have to.
+const CHECKPOINT_EVERY: u32 = 8;
 
-/// Failures by the hour are asked for a day back.
+/// Counts of failed polls by hour are read for the last day only.
 const POLL_ERRORS: Duration = Duration::from_hours(24 * 8);
 
-/// How one table is thinned out: `find` gives keys as JSON, `delete` takes a list of those.
-struct Kind {
+/// How rows of one table are deleted: `find` returns keys as JSON, `delete` takes a list of them.
+struct TableRule {
     find: &'static str,
     delete: &'static str,
 }
 
-const SNAPSHOTS: Kind = Kind {
+const SNAPSHOTS: TableRule = TableRule {
     find: "SELECT CAST(s.snapshot_id AS TEXT) FROM people AS p \
         JOIN snapshots AS s ON s.person_id = p.person_id AND s.first_ms < ?1 \
         WHERE s.last_ms < ?1 AND s.snapshot_id <> (SELECT n.snapshot_id FROM snapshots AS n \
             WHERE n.person_id = p.person_id ORDER BY n.first_ms DESC, n.snapshot_id DESC LIMIT 1) LIMIT ?2",
-    // Never the newest again: one that is not the newest does not become it.
+    // A snapshot that is not the newest cannot become the newest, so this is not checked again.
     delete: "DELETE FROM snapshots WHERE snapshot_id IN (SELECT value FROM json_each(?1))",
 };
-const VISITS: Kind = Kind {
+const VISITS: TableRule = TableRule {
     find: "SELECT CAST(rowid AS TEXT) FROM visits WHERE joined_ms < ?1 AND left_ms < ?1 LIMIT ?2",
     delete: "DELETE FROM visits WHERE rowid IN (SELECT value FROM json_each(?1)) AND left_ms IS NOT NULL",
 };
-const GAPS: Kind = Kind {
+const GAPS: TableRule = TableRule {
     find: "SELECT CAST(gap_id AS TEXT) FROM gaps WHERE from_ms < ?1 AND to_ms < ?1 LIMIT ?2",
     delete: "DELETE FROM gaps WHERE gap_id IN (SELECT value FROM json_each(?1))",
 };
-/// With their deliveries, by foreign key. One that is still to be sent is ended by its webhook's rules, not by age; it
-/// may have been asked for again since it was found.
-const EVENTS: Kind = Kind {
+/// Deletes the deliveries as well, by foreign key. An event with a pending delivery stays, because the rules of its
+/// webhook end it; it may have been replayed since it was found.
+const EVENTS: TableRule = TableRule {
     find: "SELECT CAST(e.sequence AS TEXT) FROM events AS e WHERE e.recorded_ms < ?1 \
         AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.sequence = e.sequence AND d.state = 'pending') LIMIT ?2",
     delete: "DELETE FROM events WHERE sequence IN (SELECT value FROM json_each(?1)) \
         AND NOT EXISTS (SELECT 1 FROM deliveries AS d WHERE d.sequence = events.sequence AND d.state = 'pending')",
 };
-const ERRORS: Kind = Kind {
+const ERRORS: TableRule = TableRule {
     find: "SELECT json_array(person_id, hour_ms, class) FROM poll_errors WHERE hour_ms < ?1 LIMIT ?2",
     delete: "DELETE FROM poll_errors WHERE (person_id, hour_ms, class) IN \
         (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))",
 };
 const FREE_PAGES: &str = "SELECT freelist_count FROM pragma_freelist_count";
-/// Never in anybody's way: it takes what nobody reads, and leaves the rest for the next time.
-const CARRY: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+/// Blocks no connection: it moves what no reader needs, and leaves the rest for the next time.
+const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
-/// How long things are kept; `None` is for ever.
+/// How long rows are kept; `None`: forever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Answers as they came.
+    /// Snapshots of DingTalk's answers.
     pub snapshots: Option<Duration>,
-    /// Stays, and gaps.
+    /// Visits and gaps.
     pub visits: Option<Duration>,
-    /// Events, with their deliveries and dead letters.
+    /// Events with their deliveries, including dead letters.
     pub events: Option<Duration>,
 }
 
-/// How many rows went.
+/// Number of deleted rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pruned {
-    /// Answers.
+    /// Snapshots.
     pub snapshots: u64,
-    /// Stays.
+    /// Visits.
     pub visits: u64,
     /// Events.
     pub events: u64,
-    /// Stretches in which nobody looked.
+    /// Gaps.
     pub gaps: u64,
-    /// Counts of failures.
+    /// Counts of failed polls.
     pub poll_errors: u64,
-    /// Pages of 4 KiB given back to the disk.
+    /// Pages of 4 KiB returned to the disk.
     pub pages: u64,
 }
 
 impl Pruned {
-    /// All of the rows.
+    /// The sum of all rows.
     pub fn rows(&self) -> u64 {
         self.snapshots + self.visits + self.events + self.gaps + self.poll_errors
     }
 }
 
-impl Store {
-    /// Deletes what is older than its limit at `now`, in small transactions between which others write.
-    pub async fn prune(&self, limits: Limits, now: Timestamp) -> Result<Pruned, StoreError> {
-        let mut broom = Broom::new(self).await?;
-        let pruned = Pruned {
-            events: broom.delete_older(&EVENTS, limits.events, now).await?,
-            snapshots: broom.delete_older(&SNAPSHOTS, limits.snapshots, now).await?,
-            visits: broom.delete_older(&VISITS, limits.visits, now).await?,
-            gaps: broom.delete_older(&GAPS, limits.visits, now).await?,
-            poll_errors: broom.delete_older(&ERRORS, Some(POLL_ERRORS), now).await?,
-            pages: broom.give_back().await?,
-        };
-        broom.aside.close().await?;
-        Ok(pruned)
-    }
+/// Deletes what is older than its limit at `now`; see [`super::Maintenance::prune`].
+pub(super) async fn prune(database: &Database, limits: Limits, now: Timestamp) -> Result<Pruned, StoreError> {
+    let mut run = RetentionRun::new(database).await?;
+    let pruned = Pruned {
+        events: run.delete_older(&EVENTS, limits.events, now).await?,
+        snapshots: run.delete_older(&SNAPSHOTS, limits.snapshots, now).await?,
+        visits: run.delete_older(&VISITS, limits.visits, now).await?,
+        gaps: run.delete_older(&GAPS, limits.visits, now).await?,
+        poll_errors: run.delete_older(&ERRORS, Some(POLL_ERRORS), now).await?,
+        pages: run.free_pages().await?,
+    };
+    run.checkpointer.close().await?;
+    Ok(pruned)
 }
 
-/// One sweep: what it learned of the machine, and a connection of its own for the WAL.
-struct Broom<'s> {
-    store: &'s Store,
-    aside: SqliteConnection,
-    turns: u32,
+/// One retention run, with a connection of its own for checkpoints.
+struct RetentionRun<'d> {
+    database: &'d Database,
+    checkpointer: SqliteConnection,
+    transactions: u32,
 }
 
-impl<'s> Broom<'s> {
-    async fn new(store: &'s Store) -> Result<Self, StoreError> {
-        Ok(Self { store, aside: connection::aside(store.path()).connect().await?, turns: 0 })
+impl<'d> RetentionRun<'d> {
+    async fn new(database: &'d Database) -> Result<Self, StoreError> {
+        let checkpointer = connection::checkpointer(&database.path).connect().await?;
+        Ok(Self { database, checkpointer, transactions: 0 })
     }
 
     async fn delete_older(
         &mut self,
-        kind: &Kind,
+        rule: &TableRule,
         limit: Option<Duration>,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let Some(limit) = limit else { return Ok(0) };
         let before = now.minus(limit).as_ms();
-        // Rows of one table cost what those of another do not.
+        // Rows of different tables cost differently, so each table learns its own size.
         let mut batch = BatchSize::new(FIRST, MOST, TARGET);
         let mut gone = 0;
         loop {
-            let found: Vec<String> = sqlx::query_scalar(kind.find)
+            let found: Vec<String> = sqlx::query_scalar(rule.find)
                 .bind(before)
                 .bind(FOUND)
-                .fetch_all(self.store.readers())
+                .fetch_all(&self.database.readers)
                 .await?;
             let gone_before = gone;
             let mut left = &found[..];
             while !left.is_empty() {
                 let (keys, rest) = left.split_at(left.len().min(batch.size() as usize));
                 let watch = Stopwatch::start();
-                gone += self.delete(kind.delete, keys).await?;
+                gone += self.delete(rule.delete, keys).await?;
                 batch = batch.took(u32::try_from(keys.len()).unwrap_or(u32::MAX), watch.elapsed());
                 left = rest;
-                self.carry().await?;
+                self.checkpoint().await?;
             }
-            // What was found and is needed again since would be found for ever.
+            // Rows that became needed after the search would be found forever.
             if gone == gone_before {
                 return Ok(gone);
             }
@@ -173,7 +173,8 @@ impl<'s> Broom<'s> {
 
     async fn delete(&self, statement: &'static str, keys: &[String]) -> Result<u64, StoreError> {
         let keys = format!("[{}]", keys.join(","));
-        self.store
+        self.database
+            .writer
             .write(move |connection| {
                 Box::pin(async move {
                     Ok(sqlx::query(statement).bind(keys).execute(connection).await?.rows_affected())
@@ -182,21 +183,22 @@ impl<'s> Broom<'s> {
             .await
     }
 
-    /// Free pages go back to the disk, a few at a time as well.
-    async fn give_back(&mut self) -> Result<u64, StoreError> {
+    /// Returns free pages to the disk, a few at a time as well.
+    async fn free_pages(&mut self) -> Result<u64, StoreError> {
         let mut batch = BatchSize::new(PAGES.0, PAGES.1, TARGET);
         let mut given = 0;
         loop {
             let pages = batch.size();
-            // A number, so there is nothing to quote; a pragma takes no parameter.
-            let give_back = format!("PRAGMA incremental_vacuum({pages})");
+            // A number needs no quoting; a pragma takes no parameter.
+            let vacuum = format!("PRAGMA incremental_vacuum({pages})");
             let watch = Stopwatch::start();
             let (before, after): (i64, i64) = self
-                .store
-                .write_apart(move |connection| {
+                .database
+                .writer
+                .write_outside_transaction(move |connection| {
                     Box::pin(async move {
                         let before = sqlx::query_scalar(FREE_PAGES).fetch_one(&mut *connection).await?;
-                        sqlx::query(AssertSqlSafe(give_back)).fetch_all(&mut *connection).await?;
+                        sqlx::query(AssertSqlSafe(vacuum)).fetch_all(&mut *connection).await?;
                         Ok((before, sqlx::query_scalar(FREE_PAGES).fetch_one(connection).await?))
                     })
                 })
@@ -204,18 +206,18 @@ impl<'s> Broom<'s> {
             let now_given = u32::try_from(before.saturating_sub(after)).unwrap_or(0);
             batch = batch.took(now_given, watch.elapsed());
             given += u64::from(now_given);
-            self.carry().await?;
-            // A file of before this was thought of gives nothing back.
+            self.checkpoint().await?;
+            // A file that was created without `auto_vacuum` returns no pages.
             if now_given < pages {
                 return Ok(given);
             }
         }
     }
 
-    async fn carry(&mut self) -> Result<(), StoreError> {
-        self.turns += 1;
-        if self.turns.is_multiple_of(CARRY_EVERY) {
-            sqlx::query(CARRY).execute(&mut self.aside).await?;
+    async fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.transactions += 1;
+        if self.transactions.is_multiple_of(CHECKPOINT_EVERY) {
+            sqlx::query(CHECKPOINT).execute(&mut self.checkpointer).await?;
         }
         Ok(())
     }

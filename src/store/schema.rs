@@ -1,7 +1,7 @@
 //! The schema and its versions.
 //!
-//! Guards: a file of a newer release or of another program is recognised before anything is written to it.
-//! Deliberately not here: the tables themselves (`migrations/`).
+//! Guards: a file of a newer release or of another program is detected before anything is written to it. Deliberately
+//! not here: the tables (`migrations/`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::path::Path;
@@ -25,18 +25,18 @@ const VERSIONS: &str = "SELECT (SELECT application_id FROM pragma_application_id
     (SELECT count(*) FROM sqlite_schema WHERE tbl_name <> '_sqlx_migrations')";
 const APPLIED: &str = "SELECT version, checksum FROM _sqlx_migrations ORDER BY version";
 
-/// What a file says about itself.
+/// The versions that a file states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Versions {
-    /// The schema; 0 when nothing was ever written.
+    /// The schema version; 0 for an empty file.
     pub(super) schema: i64,
 }
 
-/// Reads whose file this is and how new. Refuses a foreign or a newer one; writes nothing.
+/// Reads which program wrote the file, and its schema version. Refuses a foreign or newer file; writes nothing.
 pub(super) async fn inspect(connection: &mut SqliteConnection, path: &Path) -> Result<Versions, StoreError> {
     let (application, user_version, migrations, objects): (i64, i64, i64, i64) =
         sqlx::query_as(VERSIONS).fetch_one(&mut *connection).await.map_err(|error| not_ours(error, path))?;
-    // The first migration stamps the file; before it there may be a list of migrations, but nothing else.
+    // The first migration sets `application_id`; before it the file may contain a list of migrations, but nothing else.
     if application != APPLICATION_ID && (application != 0 || objects > 0) {
         let what = format!("its application_id is {application}");
         return Err(StoreError::Foreign { path: path.to_owned(), what });
@@ -50,19 +50,19 @@ pub(super) async fn inspect(connection: &mut SqliteConnection, path: &Path) -> R
     if found > SCHEMA_VERSION {
         return Err(StoreError::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION });
     }
-    // A released migration never changes, so another checksum is damage that SQLite cannot see.
+    // A released migration never changes, so another checksum is damage that SQLite cannot detect.
     let is_ours = |(version, checksum): &(i64, Vec<u8>)| {
         let mut known = self::migrations().into_iter().filter(|known| known.version == *version);
         known.all(|known| *known.checksum == **checksum)
     };
     if let Some((version, _)) = applied.iter().find(|applied| !is_ours(applied)) {
-        let what = format!("the checksum that it holds of migration {version} is wrong");
+        let what = format!("its checksum of migration {version} is wrong");
         return Err(StoreError::Damaged { path: path.to_owned(), what });
     }
     Ok(Versions { schema: found })
 }
 
-/// Brings the schema up to date; each migration is one transaction.
+/// Migrates to the newest schema; each migration is one transaction.
 pub(super) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
     Migrator::with_migrations(migrations())
         .run(connection)
@@ -94,7 +94,7 @@ fn migrations() -> Vec<Migration> {
 fn not_ours(error: sqlx::Error, path: &Path) -> StoreError {
     let foreign = error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "26");
     if foreign {
-        return StoreError::Foreign { path: path.to_owned(), what: "it is no SQLite file".to_owned() };
+        return StoreError::Foreign { path: path.to_owned(), what: "it is not an SQLite file".to_owned() };
     }
     error.into()
 }

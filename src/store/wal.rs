@@ -1,40 +1,35 @@
-//! The WAL: carried into the file now and then, and whose fault it is when that does not go.
+//! The WAL: its size, and the processes that keep it from shrinking.
 //!
-//! Guards: who reads the file alone sees the last minute at the latest; a WAL that grows is noticed long before it fills the
-//! disk, with the name of the program that keeps it. Deliberately not here: the alert (`tasks::alerts_database`).
+//! Guards: a growing WAL is noticed long before it fills the disk, with the name of the program that blocks it.
+//! Deliberately not here: the alert (`tasks::alerts_database`), checkpoints (`connection`).
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use super::{Store, StoreError, beside, connection};
+use super::beside;
 
-/// SQLite's locks of readers, by bytes of the index of the WAL (`WAL_READ_LOCK` in wal.c, from byte 120 on).
+/// Bytes of the WAL index that SQLite's readers lock (`WAL_READ_LOCK` in wal.c, from byte 120 on).
 const READER_LOCKS: std::ops::RangeInclusive<u64> = 123..=127;
 
-impl Store {
-    /// Carries the WAL into the file as far as no reader is in the way.
-    pub async fn checkpoint(&self) -> Result<(), StoreError> {
-        self.write_apart(|connection| Box::pin(connection::checkpoint(connection))).await
-    }
-
-    /// How long the WAL is.
-    pub fn wal_bytes(&self) -> u64 {
-        beside::named(self.path(), "-wal").metadata().map_or(0, |metadata| metadata.len())
-    }
-
-    /// Other processes that read the database at this moment, like `sqlite3 (process 4711)`.
-    pub fn other_readers(&self) -> Vec<String> {
-        let index = beside::named(self.path(), "-shm").metadata().map(|metadata| metadata.ino());
-        let (Ok(index), Ok(locks)) = (index, fs::read_to_string("/proc/locks")) else { return Vec::new() };
-        let mut processes: Vec<u32> = locks.lines().filter_map(|line| reader(line, index)).collect();
-        processes.sort_unstable();
-        processes.dedup();
-        processes.retain(|&process| process != std::process::id());
-        processes.into_iter().map(called).collect()
-    }
+/// The size of the WAL.
+pub(super) fn bytes(database: &Path) -> u64 {
+    beside::named(database, "-wal").metadata().map_or(0, |metadata| metadata.len())
 }
 
-/// The process of a line like `1: POSIX  ADVISORY  READ 4711 fd:01:131090 123 123`, if it is a reader's lock on this inode.
+/// Other processes that read the database at this moment, such as `sqlite3 (process 4711)`.
+pub(super) fn other_readers(database: &Path) -> Vec<String> {
+    let index = beside::named(database, "-shm").metadata().map(|metadata| metadata.ino());
+    let (Ok(index), Ok(locks)) = (index, fs::read_to_string("/proc/locks")) else { return Vec::new() };
+    let mut processes: Vec<u32> = locks.lines().filter_map(|line| reader(line, index)).collect();
+    processes.sort_unstable();
+    processes.dedup();
+    processes.retain(|&process| process != std::process::id());
+    processes.into_iter().map(describe).collect()
+}
+
+/// The process id in a line such as `1: POSIX  ADVISORY  READ 4711 fd:01:131090 123 123`, if it is a reader's lock on
+/// this inode.
 fn reader(line: &str, inode: u64) -> Option<u32> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [_, "POSIX", _, "READ", process, file, first, last] = fields.as_slice() else { return None };
@@ -45,7 +40,7 @@ fn reader(line: &str, inode: u64) -> Option<u32> {
         .flatten()
 }
 
-fn called(process: u32) -> String {
+fn describe(process: u32) -> String {
     match fs::read_to_string(format!("/proc/{process}/comm")) {
         Ok(name) => format!("{} (process {process})", name.trim()),
         Err(_) => format!("process {process}"),

@@ -61,7 +61,7 @@ impl Board {
             AlertName::Webhook,
             AlertName::Database,
         ];
-        let stored = store.firing_alerts().await?;
+        let stored = store.alerts().firing().await?;
         let known = |(org, name): (Option<OrgName>, String)| {
             ALL.into_iter().find(|known| known.name() == name).map(|known| (org, known))
         };
@@ -101,7 +101,7 @@ pub async fn tell(store: &Store, subscriptions: &[Subscription], notice: &Notice
         Notice::Alert { org, .. } => (org.clone(), EventType::SystemAlert),
         Notice::Gap { org, .. } => (Some(org.clone()), EventType::SystemGap),
     };
-    let counts = store.system_counts(org.clone()).await?;
+    let counts = store.recorder().system_counts(org.clone()).await?;
     let earlier = counts.get(&event_type).copied().unwrap_or(0);
     let source = store.source();
     let draft = match notice {
@@ -113,9 +113,9 @@ pub async fn tell(store: &Store, subscriptions: &[Subscription], notice: &Notice
         }
     };
     let webhooks = recipients(subscriptions, &draft, None, None);
-    store.record_system(org, vec![Outgoing { draft, webhooks }]).await?;
+    store.recorder().record_system(org, vec![Outgoing { draft, webhooks }]).await?;
     if let Notice::Gap { org, from, to, because, .. } = notice {
-        store.note_gap(org.clone(), None, *from, *to, *because).await?;
+        store.gaps().note(org.clone(), None, *from, *to, *because).await?;
     }
     Ok(())
 }

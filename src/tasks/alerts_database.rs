@@ -116,12 +116,17 @@ impl DatabaseAlert {
     pub async fn step(&mut self, now: Timestamp) -> Result<(), StoreError> {
         if self.board.is_none() {
             self.board = Some(Board::load(&self.store).await?);
-            if self.store.take_word() {
+            if self.store.health().take_notice() {
                 self.trouble.last(REPLACED.to_owned(), now, CALM);
             }
         }
-        let seen = (self.store.is_full(), self.long_wal());
-        let firing = self.trouble.now(seen, self.store.write_failures(), self.store.damaged_events(), now);
+        let seen = (self.store.health().is_disk_full(), self.long_wal());
+        let firing = self.trouble.now(
+            seen,
+            self.store.health().write_errors(),
+            self.store.health().damaged_events(),
+            now,
+        );
         if let Some(board) = &mut self.board {
             let turned = board.set(None, AlertName::Database, firing, "the database is well again", now);
             if let Some(Notice::Alert { firing: true, summary, .. }) = &turned {
@@ -143,9 +148,9 @@ impl DatabaseAlert {
     /// What there is to say about a WAL that grows; once it was long it has to be half as long to be well again.
     fn long_wal(&self) -> Option<String> {
         let fires = self.board.as_ref().is_some_and(|board| board.fires(None, AlertName::Database));
-        let bytes = self.store.wal_bytes();
+        let bytes = self.store.health().wal_bytes();
         (bytes >= if fires { LONG_WAL / 2 } else { LONG_WAL }).then(|| {
-            let readers = self.store.other_readers();
+            let readers = self.store.health().other_readers();
             let who = if readers.is_empty() { "another program".to_owned() } else { readers.join(", ") };
             format!(
                 "the WAL of the database (presence.db-wal) has grown to {} MiB, because {who} keeps an old state of the database open; end that transaction or that program, and the WAL shrinks by itself",
@@ -196,13 +201,13 @@ mod tests {
             DatabaseAlert::new(store.clone(), Arc::default(), nobody)
         };
         let told = async |store: &Store| {
-            store.system_counts(None).await.unwrap().get(&EventType::SystemAlert).copied()
+            store.recorder().system_counts(None).await.unwrap().get(&EventType::SystemAlert).copied()
         };
 
         let store = open().await;
         alert(&store).step(at(1_000)).await.unwrap();
         assert_eq!(told(&store).await, None);
-        store.leave_word();
+        store.health().leave_notice();
         store.close().await.unwrap();
 
         let store = open().await;
@@ -210,14 +215,14 @@ mod tests {
         first.step(at(1_000)).await.unwrap();
         first.step(at(1_005)).await.unwrap();
         assert_eq!(told(&store).await, Some(1), "once");
-        assert_eq!(store.firing_alerts().await.unwrap(), [(None, "database".to_owned())]);
+        assert_eq!(store.alerts().firing().await.unwrap(), [(None, "database".to_owned())]);
         store.close().await.unwrap();
 
         // Another restart in the meantime: it still fires, and nobody has to remember but the database.
         let store = open().await;
         alert(&store).step(at(1_060)).await.unwrap();
         assert_eq!(told(&store).await, Some(2));
-        assert_eq!(store.firing_alerts().await.unwrap(), []);
+        assert_eq!(store.alerts().firing().await.unwrap(), []);
         store.close().await.unwrap();
     }
 }

@@ -67,7 +67,7 @@ impl WebhookAlerts {
         let now = self.clock.now();
         let mut again: Option<Timestamp> = None;
         let subscriptions = Arc::clone(&self.subscriptions.borrow());
-        for (webhook, health, told) in self.store.webhook_alerts().await? {
+        for (webhook, health, told) in self.store.alerts().of_webhooks().await? {
             if !subscriptions.iter().any(|one| one.webhook == webhook) {
                 continue;
             }
@@ -87,7 +87,7 @@ impl WebhookAlerts {
         told: SentAlert,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let counts = self.store.system_counts(None).await?;
+        let counts = self.store.recorder().system_counts(None).await?;
         let earlier = counts.get(&EventType::SystemAlert).copied().unwrap_or(0);
         let firing = told != SentAlert::Resolved;
         let text = summary(&webhook, health);
@@ -96,7 +96,7 @@ impl WebhookAlerts {
         let subscriptions = Arc::clone(&self.subscriptions.borrow());
         let webhooks = recipients(&subscriptions, &draft, None, Some(&webhook));
         tracing::warn!(%webhook, alert = "webhook", state = if firing { "firing" } else { "resolved" }, "{text}");
-        self.store.record_alert(webhook, told, Outgoing { draft, webhooks }).await?;
+        self.store.alerts().record_webhook_alert(webhook, told, Outgoing { draft, webhooks }).await?;
         self.outbox_wake.notify_one();
         Ok(())
     }

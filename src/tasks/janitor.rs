@@ -97,7 +97,7 @@ impl Janitor {
 
     async fn prune(&self, now: Timestamp) {
         let limits = (self.rules)().limits;
-        match self.store.prune(limits, now).await {
+        match self.store.maintenance().prune(limits, now).await {
             Ok(pruned) if pruned.rows() > 0 => tracing::info!(
                 events = pruned.events,
                 snapshots = pruned.snapshots,
@@ -123,7 +123,7 @@ impl Janitor {
         let copied = if to.exists() {
             Ok(())
         } else {
-            self.store.backup(&to).await.map(|copied| {
+            self.store.maintenance().backup(&to).await.map(|copied| {
                 tracing::info!(path = %copied.path.display(), bytes = copied.bytes, "backup made and verified");
             })
         };

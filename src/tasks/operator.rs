@@ -100,7 +100,7 @@ impl Operator {
         let at = self.clock.now();
         let accepted = trial.answer.outcome == Outcome::Accepted;
         let attempt = Attempted { status: trial.answer.status, error: trial.answer.error.clone() };
-        self.store.record_test(webhook.clone(), event_id.clone(), accepted, attempt, at).await?;
+        self.store.outbox().record_test(webhook.clone(), event_id.clone(), accepted, attempt, at).await?;
         if accepted && health.state.is_down() {
             self.dispatcher.change(webhook, OperatorAction::Answered).await?;
         }
@@ -111,12 +111,12 @@ impl Operator {
     /// Writes the event down, for nobody's queue; gives its id and its bytes.
     async fn test_event(&self, webhook: &WebhookName) -> Result<(String, Vec<u8>), OperatorError> {
         let _one_at_a_time = self.testing.lock().await;
-        let counts = self.store.system_counts(None).await?;
+        let counts = self.store.recorder().system_counts(None).await?;
         let earlier = counts.get(&EventType::WebhookTest).copied().unwrap_or(0);
         let draft = system::webhook_test(self.store.source(), webhook, self.clock.now(), earlier);
         let event_id = draft.id.as_str().to_owned();
-        self.store.record_system(None, vec![Outgoing { draft, webhooks: Arc::new([]) }]).await?;
-        let body = self.store.ledger().body(&event_id).await?;
+        self.store.recorder().record_system(None, vec![Outgoing { draft, webhooks: Arc::new([]) }]).await?;
+        let body = self.store.outbox_reader().body(&event_id).await?;
         let lost = || StoreError::Corrupt {
             table: "events",
             row: event_id.clone(),
@@ -156,7 +156,7 @@ impl Operator {
                 Some(_) => {}
             }
         }
-        let counts = self.store.replay(&selection, self.clock.now()).await?;
+        let counts = self.store.outbox().replay(&selection, self.clock.now()).await?;
         self.outbox_wake.notify_one();
         Ok(counts)
     }

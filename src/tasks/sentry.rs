@@ -68,7 +68,7 @@ impl Sentry {
 
     /// Looks once; gives when to look again.
     pub async fn step(&mut self) -> Result<Timestamp, StoreError> {
-        self.store.still_there().inspect_err(|_| self.store.leave_word())?;
+        self.store.health().check_files().inspect_err(|_| self.store.health().leave_notice())?;
         let held = self.is_locked().await;
         self.health.lock_held(held);
         if held {
@@ -81,19 +81,19 @@ impl Sentry {
         {
             tracing::debug!(%error, "the alert about the database cannot be told yet");
         }
-        if self.store.is_full() {
+        if self.store.health().is_disk_full() {
             self.full_since.get_or_insert(self.stamps.now().minus(EVERY));
         }
-        if !self.store.look_for_room()
+        if !self.store.health().recheck_disk_space()
             && let Some(from) = self.full_since.take()
-            && let Err(error) = self.store.note_pause(from, self.stamps.now(), Why::DiskFull).await
+            && let Err(error) = self.store.gaps().note_for_all(from, self.stamps.now(), Why::DiskFull).await
         {
             tracing::warn!(%error, "that nobody was looked at for a while could not be noted");
         }
         let now = self.clock.now();
-        if now >= self.next_checkpoint && !self.store.is_full() {
+        if now >= self.next_checkpoint && !self.store.health().is_disk_full() {
             self.next_checkpoint = now.plus(CHECKPOINT_EVERY);
-            if let Err(error) = self.store.checkpoint().await {
+            if let Err(error) = self.store.maintenance().checkpoint().await {
                 tracing::debug!(%error, "the WAL could not be carried into the database; again in a minute");
             }
         }
@@ -106,10 +106,10 @@ impl Sentry {
         tokio::select! {
             biased;
             // That it is refused is an answer, too.
-            _ = self.store.record_system(None, Vec::new()) => {}
+            _ = self.store.recorder().record_system(None, Vec::new()) => {}
             () = self.clock.sleep_until(until) => {}
         }
-        self.store.is_held_up()
+        self.store.health().waits_for_lock()
     }
 }
 

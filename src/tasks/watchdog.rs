@@ -42,7 +42,7 @@ impl Watched {
             let database = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 // That it says no is an answer.
-                _ = self.store.record_system(None, Vec::new()) => true,
+                _ = self.store.recorder().record_system(None, Vec::new()) => true,
                 () = self.clock.sleep_until(next) => false,
             };
             tokio::select! {
@@ -56,7 +56,7 @@ impl Watched {
             now.extend((!database).then_some("database"));
             // Somebody at a shell holds the database's lock, or did so in this interval: all who wait for it move again when
             // it is let go, and a restart would have to wait as well.
-            if self.store.was_held_up() {
+            if self.store.health().waited_for_lock() {
                 now.clear();
             }
             if now.is_empty() {
@@ -82,7 +82,7 @@ impl Watched {
     async fn line(&self) -> String {
         let history = self.store.history();
         let Ok(counts) = history.counts().await else { return "the database cannot be read".to_owned() };
-        let queues = history.queues().await.unwrap_or_default();
+        let queues = history.webhooks().queues().await.unwrap_or_default();
         let (waiting, dead) =
             queues.iter().fold((0, 0), |(waiting, dead), queue| (waiting + queue.pending, dead + queue.dead));
         let mut line = format!("watching {} people, {} in a meeting", counts.watched, counts.inside);

@@ -18,8 +18,8 @@ use super::{Peer, State, gate};
 use crate::ids::{OrgName, WebhookName};
 use crate::policy::circuit::Cause;
 use crate::store::StoreError;
-use crate::store::census::{BlockedWebhook, Queue, weight};
-use crate::store::history::{BudgetRow, Counts, Standing};
+use crate::store::history::{BudgetRow, Counts, UserPresence as Standing};
+use crate::store::stats::{BlockedWebhook, Queue, file_sizes};
 use crate::telemetry::health::{Health, SweepState, Sweeps, Unpolled, UserReason};
 use crate::telemetry::log;
 use crate::telemetry::metrics::{CONTENT_TYPE, Metrics, Page, seconds};
@@ -84,7 +84,7 @@ pub(super) async fn metrics(
     if let Ok(Ok(read)) = read {
         database(&mut page, &read, now);
     }
-    let sizes = weight(&measured.database);
+    let sizes = file_sizes(&measured.database);
     page.family("presenced_database_size_bytes", "gauge", "What the database's files weigh.");
     page.sample(&[("file", "main")], sizes.main_bytes);
     page.sample(&[("file", "wal")], sizes.wal_bytes);
@@ -96,7 +96,7 @@ async fn read(state: &State, per_user: bool) -> Result<Read, StoreError> {
     let people = if per_user { history.now(None, true, MOST_ROWS).await? } else { Vec::new() };
     Ok(Read {
         counts: history.counts().await?,
-        queues: history.queues().await?,
+        queues: history.webhooks().queues().await?,
         blocked: state.blocked_webhooks().await?,
         webhooks: state.webhooks(),
         budget: history.budget(MOST_ROWS).await?,

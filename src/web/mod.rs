@@ -23,8 +23,8 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::ids::WebhookName;
 use crate::secret::Secret;
 use crate::store::StoreError;
-use crate::store::census::BlockedWebhook;
 use crate::store::history::History;
+use crate::store::stats::BlockedWebhook;
 use crate::telemetry::health::Health;
 
 mod api;
@@ -120,7 +120,7 @@ impl State {
 
     /// The webhooks of which something is not sent at this moment.
     async fn blocked_webhooks(&self) -> Result<Vec<BlockedWebhook>, StoreError> {
-        self.0.history.blocked_webhooks(&self.webhooks(), self.0.clock.now()).await
+        self.0.history.webhooks().blocked(&self.webhooks(), self.0.clock.now()).await
     }
 
     /// Whether this is one of them, with whatever port a proxy or a published port has.

@@ -11,7 +11,7 @@ use axum::response::Response;
 use tokio::time::timeout;
 
 use super::{Peer, State, gate, json};
-use crate::store::census::BlockedWebhook;
+use crate::store::stats::BlockedWebhook;
 use crate::telemetry::health::{Check, Degraded, Readiness};
 
 /// A database that is slower than this serves nobody.

@@ -48,14 +48,14 @@ impl Shell {
     async fn with_history() -> (Self, Store) {
         let shell = Self::new();
         let store = shell.place.open().await;
-        let enrolled = store.enroll(vec![enrolment("li"), enrolment("liu")]).await.unwrap().0;
+        let enrolled = store.watch_list().enroll(vec![enrolment("li"), enrolment("liu")]).await.unwrap().0;
         let (li, liu) = (enrolled[0].person_id, enrolled[1].person_id);
         let mut first = joined(li, "li", "one");
         first.visits = vec![ended(visit("vis_one"), later(90))];
-        store.record(first).await.unwrap();
-        store.record(joined(li, "li", "two")).await.unwrap();
-        store.record(look(liu)).await.unwrap();
-        store.record_system(None, vec![system("evt_alert", &[])]).await.unwrap();
+        store.recorder().record(first).await.unwrap();
+        store.recorder().record(joined(li, "li", "two")).await.unwrap();
+        store.recorder().record(look(liu)).await.unwrap();
+        store.recorder().record_system(None, vec![system("evt_alert", &[])]).await.unwrap();
         (shell, store)
     }
 

@@ -35,7 +35,12 @@ async fn what_waits_behind_a_head_goes_on_after_the_clock_was_set_back() {
         drop(dispatcher);
         world.clock.set(START.minus(Duration::from_hours(3)));
         world.restart().await;
-        world.store.compare_clock(world.clock.now(), jumped_ms, Duration::from_hours(2)).await.unwrap();
+        world
+            .store
+            .maintenance()
+            .compare_clock(world.clock.now(), jumped_ms, Duration::from_hours(2))
+            .await
+            .unwrap();
         back.store(true, Ordering::SeqCst);
         let mut dispatcher = world.dispatcher(vec![world.target(&receiver)]);
         dispatcher.resume().await.unwrap();
@@ -59,12 +64,12 @@ async fn an_alert_that_was_resolved_after_the_clock_was_set_back_does_not_fire()
             earlier,
         );
         let event = Outgoing { draft, webhooks: Arc::from([]) };
-        world.store.record_system(None, vec![event]).await.unwrap();
+        world.store.recorder().record_system(None, vec![event]).await.unwrap();
     };
     world.clock.set(START.plus(FORTY_DAYS));
     turns(true, 0).await;
-    assert_eq!(world.store.firing_alerts().await.unwrap().len(), 1);
+    assert_eq!(world.store.alerts().firing().await.unwrap().len(), 1);
     world.clock.set(START);
     turns(false, 1).await;
-    assert_eq!(world.store.firing_alerts().await.unwrap(), []);
+    assert_eq!(world.store.alerts().firing().await.unwrap(), []);
 }

@@ -66,7 +66,7 @@ async fn open_with(scenario: Scenario, config: &str, used: u64) -> House {
     let plan = Plan { from: "2026-11-23T06:00:00Z", speed: 60.0, scenario, config, events };
     House::open(plan, async |store| {
         let (org, usage) = (OrgName::default_name(), Usage { used, throttled: 0 });
-        store.set_usage(org, "2026-11".into(), usage, Some(CALLS), None).await.unwrap();
+        store.call_usage().set(org, "2026-11".into(), usage, Some(CALLS), None).await.unwrap();
     })
     .await
 }

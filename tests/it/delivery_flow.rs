@@ -134,7 +134,7 @@ async fn gone_disables_at_once_and_what_waits_is_never_sent() {
     assert_eq!(dispatcher.settle().await, None);
     assert_eq!(receiver.got().len(), 1);
     let name = presenced::ids::WebhookName::parse("crm").unwrap();
-    assert_eq!(world.store.next_ready(&name).await.unwrap(), None, "nothing waits any more");
+    assert_eq!(world.store.outbox().next_ready(&name).await.unwrap(), None, "nothing waits any more");
 }
 
 #[tokio::test]
@@ -323,7 +323,7 @@ async fn run_delivers_on_a_wake_up_and_stops_softly() {
     stop.cancel();
     tasks.join_next().await.unwrap().unwrap().unwrap();
     let name = presenced::ids::WebhookName::parse("crm").unwrap();
-    assert_eq!(world.store.next_ready(&name).await.unwrap(), None, "everything is written down");
+    assert_eq!(world.store.outbox().next_ready(&name).await.unwrap(), None, "everything is written down");
 }
 
 #[tokio::test]
@@ -361,8 +361,8 @@ async fn a_database_that_would_not_write_is_asked_again_and_nothing_is_sent_twic
     assert_eq!(dispatcher.settle().await, None);
     assert_eq!(receiver.ids(), ["evt_1", "evt_2"]);
     let name = presenced::ids::WebhookName::parse("crm").unwrap();
-    assert_eq!(world.store.free_leases().await.unwrap(), 0);
-    assert_eq!(world.store.next_ready(&name).await.unwrap(), None);
+    assert_eq!(world.store.outbox().free_leases().await.unwrap(), 0);
+    assert_eq!(world.store.outbox().next_ready(&name).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -387,7 +387,7 @@ async fn under_every_kind_of_trouble_each_event_is_accepted_once_in_its_users_or
     }
     world.run_out(&mut dispatcher, 10_000).await;
     let name = presenced::ids::WebhookName::parse("crm").unwrap();
-    assert_eq!(world.store.next_ready(&name).await.unwrap(), None, "nothing waits any more");
+    assert_eq!(world.store.outbox().next_ready(&name).await.unwrap(), None, "nothing waits any more");
     let ids = receiver.ids();
     for person in 0..5 {
         let mut mine: Vec<_> = ids.iter().filter(|id| id.starts_with(&format!("evt_{person}_"))).collect();

@@ -209,7 +209,7 @@ impl World {
                 name: format!("person {i}"),
             })
             .collect();
-        let (enrolled, _) = store.enroll(list).await.unwrap();
+        let (enrolled, _) = store.watch_list().enroll(list).await.unwrap();
         let people = enrolled.iter().map(|one| one.person_id).collect();
         Self { clock, wake: Arc::new(Notify::new()), store, people, path, _folder: folder }
     }
@@ -225,10 +225,10 @@ impl World {
             visits: Vec::new(),
             events: vec![outgoing],
             watched: true,
-            looked_at: None,
+            polled_at: None,
             next_poll: None,
         };
-        self.store.record(recording).await.unwrap();
+        self.store.recorder().record(recording).await.unwrap();
         self.wake.notify_one();
     }
 
@@ -287,7 +287,7 @@ impl World {
     }
 
     pub(crate) async fn health(&self, webhook: &str) -> Health {
-        let states = self.store.webhook_states().await.unwrap();
+        let states = self.store.outbox().webhook_states().await.unwrap();
         states
             .into_iter()
             .find(|(name, _)| name.as_str() == webhook)

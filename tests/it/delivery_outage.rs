@@ -8,7 +8,7 @@ use std::time::Duration;
 use presenced::clock::Clock;
 use presenced::policy::delivery::WebhookState;
 use presenced::store::check;
-use presenced::store::outbox::admin::DeliveryQuery;
+use presenced::store::outbox::reader::DeliveryQuery;
 use presenced::tasks::alerts_database::DatabaseAlert;
 use tokio::sync::watch;
 
@@ -113,10 +113,10 @@ async fn a_body_that_the_disk_changed_is_never_sent_and_its_user_goes_on() {
     let states = [("dead".to_owned(), 1), ("delivered".to_owned(), 2)];
     assert_eq!(world.count_by_state().await, states.into());
     let dead = DeliveryQuery { state: Some("dead"), limit: 10, ..DeliveryQuery::default() };
-    let dead = world.store.ledger().deliveries(&dead).await.unwrap();
+    let dead = world.store.outbox_reader().deliveries(&dead).await.unwrap();
     assert!(dead[0].last_error.as_deref().unwrap().contains("does not match its checksum"));
 
     let (_, nobody) = watch::channel(Arc::from([]));
     DatabaseAlert::new(world.store.clone(), Arc::default(), nobody).step(world.clock.now()).await.unwrap();
-    assert_eq!(world.store.firing_alerts().await.unwrap(), [(None, "database".to_owned())]);
+    assert_eq!(world.store.alerts().firing().await.unwrap(), [(None, "database".to_owned())]);
 }

@@ -33,8 +33,8 @@ fn is_replay(got: &Got) -> bool {
 }
 
 async fn replay(world: &World, selection: &Selection) -> (u64, u64) {
-    let counted = world.store.ledger().replayable(selection).await.unwrap();
-    let done = world.store.replay(selection, world.clock.now()).await.unwrap();
+    let counted = world.store.outbox_reader().replayable(selection).await.unwrap();
+    let done = world.store.outbox().replay(selection, world.clock.now()).await.unwrap();
     assert_eq!(counted, done, "a dry run counts what is done");
     let Replayable { again, waiting } = done.get("crm").copied().unwrap_or_default();
     (again, waiting)

@@ -94,7 +94,7 @@ fn a_full_disk_pauses_polling_says_so_and_ends_by_itself() {
     assert!(fake.looks("li") <= looks + 1, "polling is paused");
     assert!(disk.0.join("filler").exists() && !disk.0.join("presence.db.ballast").exists());
     disk.make_room();
-    site.wait_for_log("there is room on the disk again");
+    site.wait_for_log("the disk has free space again");
     let before = receiver.wait(0).len();
     receiver.wait(before + 4);
     receiver.wait_alerts("database", &["firing", "resolved"]);

@@ -7,8 +7,8 @@ use std::path::Path;
 use presenced::policy::sweep::ids::IdKind;
 use presenced::presence::event::EventType;
 use presenced::store::gaps::Why;
-use presenced::store::sweeps::{SweepRow, SweptPerson};
-use presenced::store::{Miss, Store, StoreError, backup, restore};
+use presenced::store::sweep_state::{SweepRow, SweptPerson};
+use presenced::store::{PollFailure, Store, StoreError, backup, restore};
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
@@ -53,7 +53,7 @@ fn sweeps() -> SweepRow {
 
 /// A history in which both have a part, large enough that pages were split, freed and used again.
 async fn lived_in(store: &Store) -> i64 {
-    let people = store.enroll(vec![enrolment(ID), enrolment(OTHER)]).await.unwrap().0;
+    let people = store.watch_list().enroll(vec![enrolment(ID), enrolment(OTHER)]).await.unwrap().0;
     let (person, other) = (people[0].person_id, people[1].person_id);
     for n in 0..120_u32 {
         for (person_id, union_id) in [(person, ID), (other, OTHER)] {
@@ -63,22 +63,22 @@ async fn lived_in(store: &Store) -> i64 {
             snapshot.body = body;
             look.snapshot = Some(snapshot);
             look.visits[0].nick = Some(format!("Nick of {union_id}"));
-            store.record(look).await.unwrap();
+            store.recorder().record(look).await.unwrap();
         }
     }
-    store.record_system(None, vec![system("evt_alert", &["crm"])]).await.unwrap();
+    store.recorder().record_system(None, vec![system("evt_alert", &["crm"])]).await.unwrap();
     let swept = |person_id, union_id: &str| SweptPerson {
         person_id,
         userid: Some(format!("userid of {union_id}")),
         seen: 1.0,
         unseen: 0.5,
     };
-    store.keep_sweeps(sweeps(), vec![swept(person, ID), swept(other, OTHER)]).await.unwrap();
-    store.note_gap(org(), Some(person), START, later(9), Why::Failed).await.unwrap();
+    store.sweep_state().save(sweeps(), vec![swept(person, ID), swept(other, OTHER)]).await.unwrap();
+    store.gaps().note(org(), Some(person), START, later(9), Why::Failed).await.unwrap();
     let text = format!("no such user {ID}");
     let (at, next_poll) = (START, later(60));
-    let miss = Miss { person_id: person, org: org(), at, class: "rejected", text, next_poll };
-    store.flush(Vec::new(), vec![miss]).await.unwrap();
+    let miss = PollFailure { person_id: person, org: org(), at, class: "rejected", text, next_poll };
+    store.watch_list().flush(Vec::new(), vec![miss]).await.unwrap();
     person
 }
 
@@ -97,7 +97,7 @@ async fn not_one_byte_is_left_in_the_database_its_wal_or_the_backups() {
     assert!(hits(place.folder.path(), ID).len() >= 4 && hits(place.folder.path(), &nick).len() >= 3);
     let others = hits(&copies, OTHER).len();
 
-    let forgotten = store.forget(&identity(ID), Some(&copies), START).await.unwrap();
+    let forgotten = store.erasures().forget(&identity(ID), Some(&copies), START).await.unwrap();
 
     assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
     assert_eq!(hits(place.folder.path(), &nick), Vec::<String>::new());
@@ -108,7 +108,7 @@ async fn not_one_byte_is_left_in_the_database_its_wal_or_the_backups() {
         (120, 120, 1)
     );
     assert_eq!(forgotten.rows["swept_people"], 1);
-    assert!(!forgotten.wal_in_use && store.is_erased(person));
+    assert!(!forgotten.wal_in_use && store.erasures().is_erased(person));
     assert_eq!(hits(&copies, OTHER).len(), others, "the backups still hold everybody else");
     assert_eq!(place.count("SELECT count(*) FROM visits").await, 120);
     assert_eq!(place.count("SELECT count(*) FROM events WHERE person_id IS NULL").await, 1);
@@ -122,16 +122,19 @@ async fn whoever_was_forgotten_is_not_watched_before_the_list_was_without_them()
     let place = Place::new();
     let store = place.open().await;
     lived_in(&store).await;
-    store.forget(&identity(ID), None, START).await.unwrap();
+    store.erasures().forget(&identity(ID), None, START).await.unwrap();
     let list = vec![identity(ID), identity(OTHER)];
     for _ in 0..2 {
-        assert_eq!(store.forgotten_of(list.clone(), later(1)).await.unwrap(), [identity(ID)].into());
+        assert_eq!(store.erasures().erased_of(list.clone(), later(1)).await.unwrap(), [identity(ID)].into());
     }
     store.close().await.unwrap();
     let store = place.open().await;
-    assert_eq!(store.forgotten_of(list.clone(), later(1)).await.unwrap(), [identity(ID)].into());
-    assert!(store.forgotten_of(vec![identity(OTHER)], later(2)).await.unwrap().is_empty());
-    assert!(store.forgotten_of(list, later(3)).await.unwrap().is_empty(), "put on the list on purpose");
+    assert_eq!(store.erasures().erased_of(list.clone(), later(1)).await.unwrap(), [identity(ID)].into());
+    assert!(store.erasures().erased_of(vec![identity(OTHER)], later(2)).await.unwrap().is_empty());
+    assert!(
+        store.erasures().erased_of(list, later(3)).await.unwrap().is_empty(),
+        "put on the list on purpose"
+    );
     assert_eq!(place.count("SELECT count(*) FROM forgotten WHERE lifted_at IS NOT NULL").await, 1);
 }
 
@@ -140,10 +143,10 @@ async fn what_a_poll_still_brings_is_refused() {
     let place = Place::new();
     let store = place.open().await;
     let person = lived_in(&store).await;
-    store.forget(&identity(ID), None, START).await.unwrap();
-    let late = store.record(joined(person, ID, "late")).await.unwrap_err();
+    store.erasures().forget(&identity(ID), None, START).await.unwrap();
+    let late = store.recorder().record(joined(person, ID, "late")).await.unwrap_err();
     assert!(matches!(late, StoreError::NoPerson { .. }), "{late}");
-    let again = store.enroll(vec![enrolment(ID)]).await.unwrap().0.remove(0);
+    let again = store.watch_list().enroll(vec![enrolment(ID)]).await.unwrap().0.remove(0);
     assert_ne!(again.person_id, person, "a row is never given twice");
 }
 
@@ -156,8 +159,8 @@ async fn a_body_that_names_somebody_elsewhere_stops_the_erasing_whole() {
     odd.draft.event_type = EventType::SystemAlert;
     odd.draft.identity = None;
     odd.draft.data.cause = Some(ID.to_owned());
-    store.record_system(None, vec![odd]).await.unwrap();
-    let error = store.forget(&identity(ID), None, START).await.unwrap_err();
+    store.recorder().record_system(None, vec![odd]).await.unwrap();
+    let error = store.erasures().forget(&identity(ID), None, START).await.unwrap_err();
     assert!(error.to_string().contains("nothing was erased"), "{error}");
     assert_eq!(place.count("SELECT count(*) FROM people").await, 2);
     assert_eq!(place.count("SELECT count(*) FROM visits").await, 240);
@@ -171,7 +174,7 @@ async fn an_old_backup_does_not_bring_anybody_back() {
     let abroad = tempfile::tempdir().unwrap();
     let elsewhere = abroad.path().join("elsewhere.db");
     backup::backup(&place.file(), &elsewhere).await.unwrap();
-    store.forget(&identity(ID), None, START).await.unwrap();
+    store.erasures().forget(&identity(ID), None, START).await.unwrap();
     store.close().await.unwrap();
     let restored = restore::restore(&elsewhere, &place.file(), later(5)).await.unwrap();
     assert_eq!(restored.forgotten, 1);
@@ -188,8 +191,8 @@ async fn an_older_copy_brings_back_no_person_who_left_the_config_after_the_erasu
     let abroad = tempfile::tempdir().unwrap();
     let older = abroad.path().join("older.db");
     backup::backup(&place.file(), &older).await.unwrap();
-    store.forget(&identity(ID), None, START).await.unwrap();
-    assert!(store.forgotten_of(vec![identity(OTHER)], later(1)).await.unwrap().is_empty());
+    store.erasures().forget(&identity(ID), None, START).await.unwrap();
+    assert!(store.erasures().erased_of(vec![identity(OTHER)], later(1)).await.unwrap().is_empty());
     store.close().await.unwrap();
     for restored in 1..=2_u64 {
         let done = restore::restore(&older, &place.file(), later(4 + restored)).await.unwrap();
@@ -199,7 +202,7 @@ async fn an_older_copy_brings_back_no_person_who_left_the_config_after_the_erasu
     // Still lifted: the operator may watch the person again, on purpose.
     let store = place.open().await;
     let both = vec![identity(ID), identity(OTHER)];
-    assert!(store.forgotten_of(both, later(9)).await.unwrap().is_empty());
+    assert!(store.erasures().erased_of(both, later(9)).await.unwrap().is_empty());
     lived_in(&store).await;
     let newer = abroad.path().join("newer.db");
     backup::backup(&place.file(), &newer).await.unwrap();
@@ -216,7 +219,7 @@ async fn a_list_of_erasures_that_cannot_be_read_stops_the_restore() {
     lived_in(&store).await;
     let copy = place.folder.path().join("copy.db");
     backup::backup(&place.file(), &copy).await.unwrap();
-    store.forget(&identity(ID), None, START).await.unwrap();
+    store.erasures().forget(&identity(ID), None, START).await.unwrap();
     store.close().await.unwrap();
     let page = place.count("SELECT rootpage FROM sqlite_schema WHERE name = 'forgotten'").await;
     let mut bytes = fs::read(place.file()).unwrap();
@@ -241,13 +244,13 @@ async fn a_copy_that_another_program_reads_is_named_and_nothing_is_erased_until_
     backup::backup(&place.file(), &copy).await.unwrap();
     let mut reader = SqliteConnectOptions::new().filename(&copy).read_only(true).connect().await.unwrap();
     sqlx::raw_sql("BEGIN; SELECT count(*) FROM visits").execute(&mut reader).await.unwrap();
-    let error = store.forget(&identity(ID), Some(&copies), START).await.unwrap_err();
+    let error = store.erasures().forget(&identity(ID), Some(&copies), START).await.unwrap_err();
     assert!(matches!(error, StoreError::Copy { .. }), "{error}");
     assert!(error.to_string().contains("presenced-2026-11-22.db"), "{error}");
     assert!(copy.exists());
     assert_eq!(place.count("SELECT count(*) FROM people").await, 2, "the command can be repeated");
     reader.close().await.unwrap();
-    let forgotten = store.forget(&identity(ID), Some(&copies), START).await.unwrap();
+    let forgotten = store.erasures().forget(&identity(ID), Some(&copies), START).await.unwrap();
     assert_eq!(forgotten.backups, [copy]);
     assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
 }
@@ -264,7 +267,7 @@ async fn what_a_restore_set_aside_is_cleaned_as_well() {
     fs::remove_file(&copy).unwrap();
     assert!(kept.exists());
     let store = place.open().await;
-    let forgotten = store.forget(&identity(ID), None, START).await.unwrap();
+    let forgotten = store.erasures().forget(&identity(ID), None, START).await.unwrap();
     assert_eq!(forgotten.backups, std::slice::from_ref(&kept));
     assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());
     assert!(kept.exists() && !hits(place.folder.path(), OTHER).is_empty());
@@ -276,13 +279,13 @@ async fn what_sweeps_taught_is_kept_and_nothing_of_whoever_was_erased_comes_back
     let place = Place::new();
     let store = place.open().await;
     let person = lived_in(&store).await;
-    let (rows, people) = store.sweeps().await.unwrap();
+    let (rows, people) = store.sweep_state().load().await.unwrap();
     assert_eq!(rows, [sweeps()]);
     assert_eq!(people.len(), 2);
-    store.forget(&identity(ID), None, START).await.unwrap();
+    store.erasures().forget(&identity(ID), None, START).await.unwrap();
     let late = people.into_iter().find(|swept| swept.person_id == person).unwrap();
-    store.keep_sweeps(SweepRow { agreed: 4, ..sweeps() }, vec![late]).await.unwrap();
-    let (rows, people) = store.sweeps().await.unwrap();
+    store.sweep_state().save(SweepRow { agreed: 4, ..sweeps() }, vec![late]).await.unwrap();
+    let (rows, people) = store.sweep_state().load().await.unwrap();
     assert_eq!((rows[0].agreed, people.len()), (4, 1));
     store.close().await.unwrap();
     assert_eq!(hits(place.folder.path(), ID), Vec::<String>::new());

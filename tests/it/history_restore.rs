@@ -34,7 +34,7 @@ async fn crashed() -> Place {
     let (place, store) = filled().await;
     backup::backup(&place.file(), &place.folder.path().join("copy.db")).await.unwrap();
     let person = enroll_one(&store).await.person_id;
-    store.record(joined(person, "li", "in_the_wal")).await.unwrap();
+    store.recorder().record(joined(person, "li", "in_the_wal")).await.unwrap();
     let crashed = Place::new();
     for name in ["presence.db", "presence.db-wal", "presence.db-shm", "copy.db"] {
         fs::copy(place.folder.path().join(name), crashed.folder.path().join(name)).unwrap();

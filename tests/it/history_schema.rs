@@ -137,9 +137,13 @@ async fn each_reason_for_a_gap_can_be_written_and_no_other() {
     let store = place.open().await;
     enroll_one(&store).await;
     for why in Why::ALL {
-        store.note_gap(org(), None, START, later(60), Because { why, error: Some("outage") }).await.unwrap();
+        store
+            .gaps()
+            .note(org(), None, START, later(60), Because { why, error: Some("outage") })
+            .await
+            .unwrap();
     }
-    store.note_pause(START, later(60), Why::DiskFull).await.unwrap();
+    store.gaps().note_for_all(START, later(60), Why::DiskFull).await.unwrap();
     assert_eq!(place.count("SELECT count(*) FROM v_gaps WHERE to_ms IS NOT NULL").await, 12);
     let by_hand = "INSERT INTO gaps (org, from_ms, to_ms, why) VALUES ('default', 1, 2, 'something else')";
     let error = sqlx::query(by_hand).execute(&mut place.meddle().await).await.unwrap_err().to_string();
@@ -176,12 +180,12 @@ async fn going_on(place: &Place) -> Vec<(Option<String>, String, Option<String>,
 async fn a_gap_that_goes_on_has_the_reason_that_was_kept_until_it_ends() {
     let place = Place::new();
     let store = place.open().await;
-    let (people, _) = store.enroll(vec![enrolment("li"), enrolment("wang")]).await.unwrap();
+    let (people, _) = store.watch_list().enroll(vec![enrolment("li"), enrolment("wang")]).await.unwrap();
     let (li, wang) = (people[0].person_id, people[1].person_id);
     let open =
         |person, from, why, error| ((org(), person), OpenGap { from, because: Because { why, error } });
     let keep = async |anew, ended, begun| {
-        store.keep_open_gaps(OpenGaps { anew, ended, begun }).await.unwrap();
+        store.gaps().save_open(OpenGaps { reset: anew, ended, begun }).await.unwrap();
     };
     let nobody = 4711;
     keep(
@@ -211,7 +215,7 @@ async fn a_gap_that_goes_on_has_the_reason_that_was_kept_until_it_ends() {
     keep(false, vec![(org(), Some(wang))], vec![]).await;
     assert_eq!(going_on(&place).await, []);
 
-    store.note_own_gap(li, START, START.plus(Duration::from_hours(1)), Why::Failed).await.unwrap();
+    store.gaps().note_of_user(li, START, START.plus(Duration::from_hours(1)), Why::Failed).await.unwrap();
     let own = "SELECT count(*) FROM v_gaps WHERE who = 'Name li' AND minutes = 60 AND why = 'failed'";
     assert_eq!(place.count(own).await, 1);
     for why in Why::ALL {

@@ -26,7 +26,7 @@ async fn a_backup_is_whole_private_and_made_while_the_daemon_writes() {
     fs::write(place.folder.path().join("copy.db.partial"), "of a copy that was broken off").unwrap();
     let (copied, ()) = tokio::join!(backup::backup(&database, &to), async {
         for n in 0..50 {
-            store.record(joined(person, "li", &format!("m{n}"))).await.unwrap();
+            store.recorder().record(joined(person, "li", &format!("m{n}"))).await.unwrap();
         }
     });
     let copied = copied.unwrap();
@@ -47,12 +47,12 @@ async fn a_backup_is_whole_private_and_made_while_the_daemon_writes() {
 async fn a_shell_that_comes_and_goes_after_a_backup_takes_nothing_away() {
     let (place, store) = filled().await;
     let person = enroll_one(&store).await.person_id;
-    store.backup(&place.folder.path().join("copy.db")).await.unwrap();
+    store.maintenance().backup(&place.folder.path().join("copy.db")).await.unwrap();
     let shell =
         Command::new("sqlite3").arg(place.file()).arg("SELECT count(*) FROM events").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&shell.stdout), "50\n");
     assert!(place.folder.path().join("presence.db-wal").exists(), "the daemon is writing to it");
-    store.record(joined(person, "li", "after")).await.unwrap();
+    store.recorder().record(joined(person, "li", "after")).await.unwrap();
     store.close().await.unwrap();
     assert_eq!(place.count("SELECT count(*) FROM events").await, 51);
 }
@@ -98,7 +98,7 @@ async fn restoring_needs_the_daemon_down_a_sound_copy_and_gives_a_new_source() {
     assert!(matches!(running, StoreError::Locked { .. }), "{running}");
     let source = store.source().to_owned();
     let person = enroll_one(&store).await.person_id;
-    store.record(joined(person, "li", "later")).await.unwrap();
+    store.recorder().record(joined(person, "li", "later")).await.unwrap();
     store.close().await.unwrap();
 
     let bad = place.folder.path().join("bad.db");
@@ -143,24 +143,24 @@ async fn what_is_too_old_goes_and_what_is_needed_stays() {
         let mut old = joined(person, "li", &format!("old{n}"));
         old.visits = vec![ended(visit(&format!("vis_old{n}")), later(5))];
         old.events[0].webhooks = [].into();
-        store.record(old).await.unwrap();
+        store.recorder().record(old).await.unwrap();
     }
     // On its way to a receiver, a stay that goes on, and the newest answer.
-    store.record(joined(person, "li", "open")).await.unwrap();
-    store.note_gap(org(), None, START, later(9), Why::Restart).await.unwrap();
+    store.recorder().record(joined(person, "li", "open")).await.unwrap();
+    store.gaps().note(org(), None, START, later(9), Why::Restart).await.unwrap();
     place.clock.advance(DAY * 40);
     let mut young = joined(person, "li", "young");
     young.snapshot = Some(snapshot(START.plus(DAY * 40), 7));
     young.events[0].webhooks = [].into();
     young.visits = vec![ended(visit("vis_young"), START.plus(DAY * 40))];
     young.visits[0].joined = START.plus(DAY * 40);
-    store.record(young).await.unwrap();
+    store.recorder().record(young).await.unwrap();
     let limits = Limits { snapshots: Some(DAY * 30), visits: Some(DAY * 30), events: None };
-    let pruned = store.prune(limits, START.plus(DAY * 41)).await.unwrap();
+    let pruned = store.maintenance().prune(limits, START.plus(DAY * 41)).await.unwrap();
     assert_eq!((pruned.visits, pruned.snapshots, pruned.events, pruned.gaps), (1200, 1201, 0, 1));
     assert!(pruned.pages > 0, "{pruned:?}");
     let all = Limits { events: Some(DAY * 30), ..limits };
-    let pruned = store.prune(all, START.plus(DAY * 41)).await.unwrap();
+    let pruned = store.maintenance().prune(all, START.plus(DAY * 41)).await.unwrap();
     assert_eq!(pruned.events, 1200);
     let left = "SELECT group_concat(visit_id, ' ') = 'vis_open vis_young' FROM (SELECT visit_id FROM visits ORDER BY 1)";
     assert_eq!(place.count(left).await, 1);
@@ -171,7 +171,7 @@ async fn what_is_too_old_goes_and_what_is_needed_stays() {
         "one waits for its receiver, one is young"
     );
     let far = START.plus(DAY * 400);
-    assert_eq!(store.prune(all, far).await.unwrap().snapshots, 0, "the newest answer stays");
+    assert_eq!(store.maintenance().prune(all, far).await.unwrap().snapshots, 0, "the newest answer stays");
     store.close().await.unwrap();
     assert!(check::examine(&place.file()).await.unwrap().is_empty());
 }
@@ -194,7 +194,7 @@ async fn a_lock_that_somebody_holds_by_hand_delays_and_breaks_nothing() {
     let (place, store) = filled().await;
     let person = enroll_one(&store).await.person_id;
     let mut hand = hold(&place, "BEGIN IMMEDIATE");
-    store.record(joined(person, "li", "patient")).await.unwrap();
+    store.recorder().record(joined(person, "li", "patient")).await.unwrap();
     assert!(hand.wait().unwrap().success());
     store.close().await.unwrap();
     let mut hand = hold(&place, "BEGIN EXCLUSIVE");

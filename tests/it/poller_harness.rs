@@ -215,7 +215,7 @@ impl Office {
     }
 
     async fn usage_of(&self, org: &OrgName, month: &str) -> Usage {
-        self.store.usage(org.clone(), month.to_owned()).await.unwrap()
+        self.store.call_usage().of_month(org.clone(), month.to_owned()).await.unwrap()
     }
 }
 

@@ -64,11 +64,12 @@ fn scenario(people: usize) -> Scenario {
 /// Four weeks of such stand-ups, as a daemon would have written them down.
 async fn remember(office: &Office, people: usize) {
     let enrolment = |index| Enrolment { identity: identity(index), name: member(index) };
-    let (enrolled, _) = office.store.enroll((0..people).map(enrolment).collect()).await.unwrap();
+    let (enrolled, _) = office.store.watch_list().enroll((0..people).map(enrolment).collect()).await.unwrap();
     for (index, person) in enrolled.iter().enumerate() {
         let visits = (1..=28_u32).rev().filter(|back| ![1, 2].contains(&(back % 7)));
         office
             .store
+            .recorder()
             .record(Recording {
                 person_id: person.person_id,
                 org: OrgName::default_name(),
@@ -77,7 +78,7 @@ async fn remember(office: &Office, people: usize) {
                 visits: visits.map(|back| stand_up(index, back)).collect(),
                 events: Vec::new(),
                 watched: true,
-                looked_at: None,
+                polled_at: None,
                 next_poll: None,
             })
             .await
@@ -114,7 +115,8 @@ async fn rest_of_month(office: &Office, limit: u64, left: u64) {
     let usage = Usage { used: limit - left, throttled: 0 };
     office
         .store
-        .set_usage(OrgName::default_name(), "2026-11".into(), usage, Some(limit), None)
+        .call_usage()
+        .set(OrgName::default_name(), "2026-11".into(), usage, Some(limit), None)
         .await
         .unwrap();
 }
@@ -154,7 +156,7 @@ async fn what_the_history_teaches_decides_when_to_look_and_a_restart_changes_not
     let about_ten = office.calls() - before;
     // Forty minutes of eleven hours: even spreading would spend one or two of its twenty-five calls here.
     assert!(about_ten >= 8, "{about_ten} calls when everybody always meets");
-    let inside = office.store.history().lessons(at(STAND_UP).minus(MINUTE), 100).await.unwrap();
+    let inside = office.store.history().recent_visits(at(STAND_UP).minus(MINUTE), 100).await.unwrap();
     assert!(inside.len() >= PEOPLE / 2, "seen in the stand-up: {}", inside.len());
     assert!(office.calls() <= before + 40, "calls are not thrown away: {}", office.calls());
 

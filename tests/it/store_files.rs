@@ -34,7 +34,7 @@ async fn killed() -> (Place, PathBuf) {
     let copy = place.folder.path().join("copy.db");
     backup::backup(&place.file(), &copy).await.unwrap();
     let person = enroll_one(&store).await.person_id;
-    store.record(joined(person, "li", "after_the_copy")).await.unwrap();
+    store.recorder().record(joined(person, "li", "after_the_copy")).await.unwrap();
     let left = Place::new();
     for suffix in ["", "-wal", "-shm"] {
         fs::copy(beside(&place, suffix), beside(&left, suffix)).unwrap();
@@ -90,15 +90,15 @@ async fn a_wal_that_is_removed_or_replaced_while_the_database_is_open_is_noticed
         let (place, store) = filled().await;
         let away = place.folder.path().join("away");
         fs::rename(beside(&place, suffix), &away).unwrap();
-        let error = store.still_there().unwrap_err();
+        let error = store.health().check_files().unwrap_err();
         assert!(
             error.to_string().contains(&format!("presence.db{suffix} was deleted or replaced")),
             "{error}"
         );
         fs::copy(&away, beside(&place, suffix)).unwrap();
-        assert!(store.still_there().is_err(), "another file of the same bytes");
+        assert!(store.health().check_files().is_err(), "another file of the same bytes");
         fs::rename(&away, beside(&place, suffix)).unwrap();
-        store.still_there().unwrap();
+        store.health().check_files().unwrap();
         fs::remove_file(beside(&place, suffix)).unwrap();
         store.close().await.unwrap();
         assert_eq!(place.count("SELECT count(*) FROM events").await, 50);
@@ -114,7 +114,7 @@ async fn a_hard_link_to_the_database_is_the_same_lock() {
     let error = open().await.unwrap_err();
     assert!(matches!(error, StoreError::Locked { .. }), "{error}");
     let copy = place.folder.path().join("copy.db");
-    store.backup(&copy).await.unwrap();
+    store.maintenance().backup(&copy).await.unwrap();
     let error = restore::restore(&copy, &link, later(5)).await.unwrap_err();
     assert!(matches!(error, StoreError::Locked { .. }), "{error}");
     store.close().await.unwrap();
@@ -125,7 +125,7 @@ async fn a_hard_link_to_the_database_is_the_same_lock() {
 async fn a_planted_link_is_not_followed_whatever_file_it_stands_for() {
     let (place, store) = filled().await;
     let copy = place.folder.path().join("copy.db");
-    store.backup(&copy).await.unwrap();
+    store.maintenance().backup(&copy).await.unwrap();
     store.close().await.unwrap();
     let outside = tempfile::tempdir().unwrap();
     let target = outside.path().join("of-root");
@@ -137,7 +137,7 @@ async fn a_planted_link_is_not_followed_whatever_file_it_stands_for() {
         symlink(&target, &link).unwrap();
         // Refused or not: what the link leads to stays as it is.
         if let Ok(store) = place.try_open().await {
-            store.leave_word();
+            store.health().leave_notice();
             store.close().await.unwrap();
         }
         let _ = restore::restore(&copy, &place.file(), later(5)).await;
@@ -194,7 +194,7 @@ async fn who_reads_the_file_alone_sees_the_tables_at_once_and_what_is_written_wi
     let clock = Arc::new(place.clock.clone());
     let mut sentry = Sentry::new(store.clone(), clock.clone(), clock, Health::new());
     let person = enroll_one(&store).await.person_id;
-    store.record(joined(person, "li", "a")).await.unwrap();
+    store.recorder().record(joined(person, "li", "a")).await.unwrap();
     sentry.step().await.unwrap();
     assert_eq!(seen_alone(&place), "0");
     place.clock.advance(Duration::from_mins(1));
@@ -240,22 +240,22 @@ async fn a_wal_that_a_reader_keeps_from_shrinking_is_an_alert_that_names_the_rea
     // Longer by a hole, which SQLite takes for no frame.
     wal.set_len((256 << 20) - 1).unwrap();
     alert.step(later(1)).await.unwrap();
-    assert_eq!(store.firing_alerts().await.unwrap(), [], "not that long yet");
+    assert_eq!(store.alerts().firing().await.unwrap(), [], "not that long yet");
     wal.set_len(300 << 20).unwrap();
     alert.step(later(2)).await.unwrap();
     alert.step(later(7)).await.unwrap();
-    assert_eq!(store.firing_alerts().await.unwrap(), [(None, "database".to_owned())]);
+    assert_eq!(store.alerts().firing().await.unwrap(), [(None, "database".to_owned())]);
     let said = "SELECT body FROM v_events WHERE type = 'system.alert'";
     let text = sqlite3(&place.file(), said);
     let named = format!("sqlite3 (process {})", shell.0.id());
     assert!(text.lines().count() == 1 && text.contains("300 MiB") && text.contains(&named), "{text}");
     wal.set_len(length.max(200 << 20)).unwrap();
     alert.step(later(12)).await.unwrap();
-    assert_eq!(store.firing_alerts().await.unwrap().len(), 1, "still long");
+    assert_eq!(store.alerts().firing().await.unwrap().len(), 1, "still long");
     drop(shell);
     wal.set_len(64 << 20).unwrap();
     alert.step(later(17)).await.unwrap();
-    assert_eq!(store.firing_alerts().await.unwrap(), []);
+    assert_eq!(store.alerts().firing().await.unwrap(), []);
     store.close().await.unwrap();
 }
 

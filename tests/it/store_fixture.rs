@@ -77,7 +77,7 @@ pub(crate) fn identity(union_id: &str) -> Identity {
 }
 
 pub(crate) async fn enroll_one(store: &Store) -> Enrolled {
-    store.enroll(vec![enrolment("li")]).await.unwrap().0.remove(0)
+    store.watch_list().enroll(vec![enrolment("li")]).await.unwrap().0.remove(0)
 }
 
 /// One person with fifty joins, and the store that is open on them.
@@ -86,7 +86,7 @@ pub(crate) async fn filled() -> (Place, Store) {
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
     for n in 0..50 {
-        store.record(joined(person, "li", &format!("n{n}"))).await.unwrap();
+        store.recorder().record(joined(person, "li", &format!("n{n}"))).await.unwrap();
     }
     (place, store)
 }
@@ -101,7 +101,7 @@ pub(crate) fn look(person_id: i64) -> Recording {
         visits: Vec::new(),
         events: Vec::new(),
         watched: true,
-        looked_at: Some(START),
+        polled_at: Some(START),
         next_poll: Some(later(60)),
     }
 }

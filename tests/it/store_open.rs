@@ -153,10 +153,13 @@ async fn a_clean_stop_leaves_one_plain_file() {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await;
-    store.record(joined(person.person_id, "li", "a")).await.unwrap();
+    store.recorder().record(joined(person.person_id, "li", "a")).await.unwrap();
     store.close().await.unwrap();
     store.close().await.unwrap();
-    assert!(matches!(store.record(joined(person.person_id, "li", "b")).await, Err(StoreError::Closed)));
+    assert!(matches!(
+        store.recorder().record(joined(person.person_id, "li", "b")).await,
+        Err(StoreError::Closed)
+    ));
     let names: Vec<_> = fs::read_dir(place.folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -173,7 +176,7 @@ async fn what_was_committed_survives_a_store_that_is_only_dropped() {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await;
-    store.record(joined(person.person_id, "li", "a")).await.unwrap();
+    store.recorder().record(joined(person.person_id, "li", "a")).await.unwrap();
     // What a dead process leaves: the file and its WAL as they are at this instant.
     let crashed = Place::new();
     for suffix in ["", "-wal"] {
@@ -230,8 +233,8 @@ async fn an_empty_wal_does_not_hide_the_daemon_from_who_looks() {
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut hand).await.unwrap();
     assert_eq!(place.folder.path().join("presence.db-wal").metadata().unwrap().len(), 0);
     let looking = Store::open_readonly(&place.file()).await.unwrap();
-    store.record(joined(person, "li", "a")).await.unwrap();
-    assert!(looking.history().facts().await.unwrap().rows.contains(&("events".to_owned(), 1)));
+    store.recorder().record(joined(person, "li", "a")).await.unwrap();
+    assert!(looking.history().database_info().await.unwrap().rows.contains(&("events".to_owned(), 1)));
     looking.close().await;
     store.close().await.unwrap();
 }
@@ -252,7 +255,7 @@ async fn a_reader_does_not_stop_the_daemon_from_stopping() {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await;
-    store.record(joined(person.person_id, "li", "a")).await.unwrap();
+    store.recorder().record(joined(person.person_id, "li", "a")).await.unwrap();
     let reader = Store::open_readonly(&place.file()).await.unwrap();
     store.close().await.unwrap();
     reader.close().await;

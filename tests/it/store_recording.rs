@@ -4,7 +4,7 @@
 use presenced::presence::event::EventType;
 use presenced::presence::user_state::Presence;
 use presenced::store::gaps::Why;
-use presenced::store::{Miss, Outgoing, Recording, StoreError, Stretch, Usage};
+use presenced::store::{Outgoing, PollFailure, Recording, StoreError, UnchangedPolls, Usage};
 
 use crate::store_fixture::{
     Place, START, ended, enroll_one, enrolment, joined, later, look, org, outgoing, snapshot, system, visit,
@@ -18,7 +18,7 @@ async fn one_look_writes_everything_it_changed() {
     assert_eq!((person.digest, person.next_poll, person.last_poll, person.last_ok), (None, None, None, None));
     let mut recording = joined(person.person_id, "li", "a");
     recording.events = vec![outgoing("evt_a", "li", &["crm", "chat"]), outgoing("evt_b", "li", &[])];
-    store.record(recording.clone()).await.unwrap();
+    store.recorder().record(recording.clone()).await.unwrap();
 
     let enrolled = enroll_one(&store).await;
     assert_eq!(enrolled.belief, recording.belief);
@@ -59,7 +59,11 @@ async fn stored_bodies_are_the_bytes_that_were_made() {
     let store = place.open().await;
     let person = enroll_one(&store).await;
     let event = outgoing("evt_a", "li", &["crm"]);
-    store.record(Recording { events: vec![event.clone()], ..look(person.person_id) }).await.unwrap();
+    store
+        .recorder()
+        .record(Recording { events: vec![event.clone()], ..look(person.person_id) })
+        .await
+        .unwrap();
     let (body, sequence): (String, i64) =
         sqlx::query_as("SELECT body, sequence FROM events").fetch_one(&mut place.look().await).await.unwrap();
     let envelope = presenced::presence::event::Envelope {
@@ -75,11 +79,15 @@ async fn an_unchanged_answer_stretches_the_row_it_repeats() {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
-    store.record(joined(person, "li", "a")).await.unwrap();
-    let stretch =
-        |at, polls| Stretch { person_id: person, last_ok: later(at), polls, next_poll: later(at + 60) };
-    store.flush(vec![stretch(60, 2), stretch(120, 1)], Vec::new()).await.unwrap();
-    store.record(Recording { looked_at: Some(later(180)), ..look(person) }).await.unwrap();
+    store.recorder().record(joined(person, "li", "a")).await.unwrap();
+    let stretch = |at, polls| UnchangedPolls {
+        person_id: person,
+        last_ok: later(at),
+        polls,
+        next_poll: later(at + 60),
+    };
+    store.watch_list().flush(vec![stretch(60, 2), stretch(120, 1)], Vec::new()).await.unwrap();
+    store.recorder().record(Recording { polled_at: Some(later(180)), ..look(person) }).await.unwrap();
     let rows: Vec<(i64, i64, i64)> = sqlx::query_as("SELECT first_ms, last_ms, polls FROM v_snapshots")
         .fetch_all(&mut place.look().await)
         .await
@@ -87,8 +95,12 @@ async fn an_unchanged_answer_stretches_the_row_it_repeats() {
     assert_eq!(rows, [(START.as_ms(), later(180).as_ms(), 5)]);
 
     // The same answer as a snapshot, after a silence the caller found too long: a new row.
-    store.record(Recording { snapshot: Some(snapshot(later(9000), 1)), ..look(person) }).await.unwrap();
-    store.flush(vec![stretch(9060, 1)], Vec::new()).await.unwrap();
+    store
+        .recorder()
+        .record(Recording { snapshot: Some(snapshot(later(9000), 1)), ..look(person) })
+        .await
+        .unwrap();
+    store.watch_list().flush(vec![stretch(9060, 1)], Vec::new()).await.unwrap();
     let rows: Vec<(i64, i64)> = sqlx::query_as("SELECT first_ms, polls FROM v_snapshots ORDER BY first_ms")
         .fetch_all(&mut place.look().await)
         .await
@@ -104,15 +116,16 @@ async fn a_stretch_that_comes_late_moves_nothing_back() {
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
     store
+        .recorder()
         .record(Recording {
-            looked_at: Some(later(600)),
+            polled_at: Some(later(600)),
             next_poll: Some(later(660)),
             ..joined(person, "li", "a")
         })
         .await
         .unwrap();
-    let late = Stretch { person_id: person, last_ok: later(60), polls: 1, next_poll: later(120) };
-    store.flush(vec![late], Vec::new()).await.unwrap();
+    let late = UnchangedPolls { person_id: person, last_ok: later(60), polls: 1, next_poll: later(120) };
+    store.watch_list().flush(vec![late], Vec::new()).await.unwrap();
     let enrolled = enroll_one(&store).await;
     assert_eq!((enrolled.last_ok, enrolled.next_poll), (Some(later(600)), Some(later(660))));
 }
@@ -122,8 +135,8 @@ async fn misses_are_counted_and_touch_no_belief() {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
-    store.record(joined(person, "li", "a")).await.unwrap();
-    let miss = |at, class| Miss {
+    store.recorder().record(joined(person, "li", "a")).await.unwrap();
+    let miss = |at, class| PollFailure {
         person_id: person,
         org: org(),
         at: later(at),
@@ -132,10 +145,11 @@ async fn misses_are_counted_and_touch_no_belief() {
         next_poll: later(at + 30),
     };
     store
+        .watch_list()
         .flush(Vec::new(), vec![miss(10, "unreachable"), miss(20, "unreachable"), miss(15, "banned")])
         .await
         .unwrap();
-    store.flush(Vec::new(), vec![miss(30, "unreachable")]).await.unwrap();
+    store.watch_list().flush(Vec::new(), vec![miss(30, "unreachable")]).await.unwrap();
     let enrolled = enroll_one(&store).await;
     assert_eq!(enrolled.belief.presence, Presence::Inside);
     assert_eq!((enrolled.last_ok, enrolled.last_poll), (Some(START), Some(later(30))));
@@ -156,8 +170,8 @@ async fn flushing_somebody_who_was_erased_hurts_nobody() {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
-    let gone = Stretch { person_id: 4711, last_ok: later(1), polls: 1, next_poll: later(2) };
-    let miss = Miss {
+    let gone = UnchangedPolls { person_id: 4711, last_ok: later(1), polls: 1, next_poll: later(2) };
+    let miss = PollFailure {
         person_id: 4711,
         org: org(),
         at: later(1),
@@ -165,8 +179,8 @@ async fn flushing_somebody_who_was_erased_hurts_nobody() {
         text: String::new(),
         next_poll: later(2),
     };
-    let here = Stretch { person_id: person, ..gone };
-    store.flush(vec![gone, here], vec![miss]).await.unwrap();
+    let here = UnchangedPolls { person_id: person, ..gone };
+    store.watch_list().flush(vec![gone, here], vec![miss]).await.unwrap();
     assert_eq!(enroll_one(&store).await.last_ok, Some(later(1)));
 }
 
@@ -175,10 +189,10 @@ async fn a_visit_ends_in_its_own_row() {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
-    store.record(joined(person, "li", "a")).await.unwrap();
+    store.recorder().record(joined(person, "li", "a")).await.unwrap();
     assert_eq!(place.count("SELECT count(*) FROM v_now").await, 1);
     let left = Recording { visits: vec![ended(visit("vis_a"), later(90))], ..look(person) };
-    store.record(left).await.unwrap();
+    store.recorder().record(left).await.unwrap();
     assert_eq!(place.count("SELECT count(*) FROM v_now").await, 0);
     let row: (i64, String, f64, String, f64, String, i64) = sqlx::query_as(
         "SELECT ongoing, left_at, minutes, left_reason, leave_error_s, left_local, (SELECT count(*) FROM visits) FROM v_visits",
@@ -196,7 +210,7 @@ async fn an_event_that_is_there_already_is_not_told_twice() {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
-    store.record(joined(person, "li", "a")).await.unwrap();
+    store.recorder().record(joined(person, "li", "a")).await.unwrap();
     let body = "SELECT body FROM events WHERE id = 'evt_a'";
     let first: String = sqlx::query_scalar(body).fetch_one(&mut place.look().await).await.unwrap();
     place.clock.advance(std::time::Duration::from_secs(5));
@@ -207,7 +221,7 @@ async fn an_event_that_is_there_already_is_not_told_twice() {
         outgoing("evt_b", "li", &["crm"]),
         outgoing("evt_c", "li", &["crm"]),
     ];
-    store.record(Recording { events, ..look(person) }).await.unwrap();
+    store.recorder().record(Recording { events, ..look(person) }).await.unwrap();
     let again: String = sqlx::query_scalar(body).fetch_one(&mut place.look().await).await.unwrap();
     assert_eq!(first, again);
     let sequences: Vec<(i64, String)> = sqlx::query_as("SELECT sequence, id FROM events ORDER BY sequence")
@@ -224,12 +238,12 @@ async fn the_sequence_goes_on_over_a_reopening_and_after_retention() {
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
     for key in ["a", "b"] {
-        store.record(joined(person, "li", key)).await.unwrap();
+        store.recorder().record(joined(person, "li", key)).await.unwrap();
     }
     store.close().await.unwrap();
     sqlx::query("DELETE FROM events").execute(&mut place.meddle().await).await.unwrap();
     let store = place.open().await;
-    store.record(joined(person, "li", "c")).await.unwrap();
+    store.recorder().record(joined(person, "li", "c")).await.unwrap();
     assert_eq!(place.count("SELECT min(sequence) FROM events").await, 3);
 }
 
@@ -237,7 +251,7 @@ async fn the_sequence_goes_on_over_a_reopening_and_after_retention() {
 async fn a_look_at_nobody_is_refused_and_writes_nothing() {
     let place = Place::new();
     let store = place.open().await;
-    let error = store.record(joined(4711, "li", "a")).await.unwrap_err();
+    let error = store.recorder().record(joined(4711, "li", "a")).await.unwrap_err();
     assert!(matches!(error, StoreError::NoPerson { person_id: 4711 }), "{error}");
     assert_eq!(place.count("SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM visits)").await, 0);
 }
@@ -247,29 +261,30 @@ async fn who_leaves_the_list_is_named_once_and_comes_back_as_new() {
     let place = Place::new();
     let store = place.open().await;
     let list = |names: &[&str]| names.iter().map(|name| enrolment(name)).collect::<Vec<_>>();
-    let (first, dropped) = store.enroll(list(&["li", "wang", "zhao"])).await.unwrap();
+    let (first, dropped) = store.watch_list().enroll(list(&["li", "wang", "zhao"])).await.unwrap();
     assert!(dropped.is_empty());
     let wang = first[1].clone();
-    store.record(joined(wang.person_id, "wang", "a")).await.unwrap();
+    store.recorder().record(joined(wang.person_id, "wang", "a")).await.unwrap();
 
-    let (second, dropped) = store.enroll(list(&["zhao", "li"])).await.unwrap();
+    let (second, dropped) = store.watch_list().enroll(list(&["zhao", "li"])).await.unwrap();
     let ids: Vec<_> = second.iter().map(|person| person.person_id).collect();
     assert_eq!(ids, [first[2].person_id, first[0].person_id]);
     assert_eq!(dropped.iter().map(|person| person.person_id).collect::<Vec<_>>(), [wang.person_id]);
     assert_eq!(dropped[0].belief.presence, Presence::Inside);
     // Named again until a look ends it.
-    let (_, dropped) = store.enroll(list(&["zhao", "li"])).await.unwrap();
+    let (_, dropped) = store.watch_list().enroll(list(&["zhao", "li"])).await.unwrap();
     assert_eq!(dropped.len(), 1);
     store
-        .record(Recording { watched: false, looked_at: None, next_poll: None, ..look(wang.person_id) })
+        .recorder()
+        .record(Recording { watched: false, polled_at: None, next_poll: None, ..look(wang.person_id) })
         .await
         .unwrap();
-    let (_, dropped) = store.enroll(list(&["zhao", "li"])).await.unwrap();
+    let (_, dropped) = store.watch_list().enroll(list(&["zhao", "li"])).await.unwrap();
     assert!(dropped.is_empty());
 
-    store.enroll(list(&["wang", "li", "zhao"])).await.unwrap();
+    store.watch_list().enroll(list(&["wang", "li", "zhao"])).await.unwrap();
     // Also when the daemon died before the first look.
-    let (third, _) = store.enroll(list(&["wang", "li", "zhao"])).await.unwrap();
+    let (third, _) = store.watch_list().enroll(list(&["wang", "li", "zhao"])).await.unwrap();
     assert_eq!(third[0].person_id, wang.person_id);
     assert_eq!((third[0].digest, third[0].next_poll), (None, None));
     assert_eq!(third[0].last_ok, Some(START));
@@ -280,10 +295,10 @@ async fn a_new_name_keeps_the_row() {
     let place = Place::new();
     let store = place.open().await;
     let before = enroll_one(&store).await;
-    store.record(joined(before.person_id, "li", "a")).await.unwrap();
+    store.recorder().record(joined(before.person_id, "li", "a")).await.unwrap();
     let mut renamed = enrolment("li");
     renamed.name = "Li Wei".to_owned();
-    let after = store.enroll(vec![renamed]).await.unwrap().0.remove(0);
+    let after = store.watch_list().enroll(vec![renamed]).await.unwrap().0.remove(0);
     assert_eq!((after.person_id, after.name.as_str()), (before.person_id, "Li Wei"));
     assert_eq!((after.digest, after.next_poll), (Some(1), Some(later(60))));
 }
@@ -292,7 +307,7 @@ async fn a_new_name_keeps_the_row() {
 async fn the_same_person_twice_on_the_list_is_refused() {
     let place = Place::new();
     let store = place.open().await;
-    assert!(store.enroll(vec![enrolment("li"), enrolment("li")]).await.is_err());
+    assert!(store.watch_list().enroll(vec![enrolment("li"), enrolment("li")]).await.is_err());
     assert_eq!(place.count("SELECT count(*) FROM people").await, 0);
 }
 
@@ -304,7 +319,7 @@ async fn an_unreadable_belief_is_named() {
     store.close().await.unwrap();
     sqlx::query("UPDATE people SET belief = '{'").execute(&mut place.meddle().await).await.unwrap();
     let store = place.open().await;
-    let error = store.enroll(vec![enrolment("li")]).await.unwrap_err();
+    let error = store.watch_list().enroll(vec![enrolment("li")]).await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { table: "people", .. }), "{error}");
     assert!(error.to_string().contains("default/li"), "{error}");
 }
@@ -314,9 +329,9 @@ async fn a_hundred_thousand_people_are_enrolled_and_found_again() {
     let place = Place::new();
     let store = place.open().await;
     let list: Vec<_> = (0..100_000).map(|n| enrolment(&format!("u{n:06}"))).collect();
-    let (enrolled, _) = store.enroll(list.clone()).await.unwrap();
+    let (enrolled, _) = store.watch_list().enroll(list.clone()).await.unwrap();
     assert_eq!(enrolled.len(), list.len());
-    let (again, dropped) = store.enroll(list).await.unwrap();
+    let (again, dropped) = store.watch_list().enroll(list).await.unwrap();
     assert!(dropped.is_empty());
     assert_eq!(again[99_999].person_id, enrolled[99_999].person_id);
     assert_eq!(again[99_999].identity.union_id.as_str(), "u099999");
@@ -326,15 +341,19 @@ async fn a_hundred_thousand_people_are_enrolled_and_found_again() {
 async fn system_events_are_counted_by_kind_and_organisation() {
     let place = Place::new();
     let store = place.open().await;
-    assert!(store.system_counts(None).await.unwrap().is_empty());
-    store.record_system(None, vec![system("evt_1", &["crm"]), system("evt_2", &[])]).await.unwrap();
-    store.record_system(Some(org()), vec![system("evt_3", &["crm"])]).await.unwrap();
+    assert!(store.recorder().system_counts(None).await.unwrap().is_empty());
+    store
+        .recorder()
+        .record_system(None, vec![system("evt_1", &["crm"]), system("evt_2", &[])])
+        .await
+        .unwrap();
+    store.recorder().record_system(Some(org()), vec![system("evt_3", &["crm"])]).await.unwrap();
     // The same fact after a crash: no second event, no second count.
-    store.record_system(None, vec![system("evt_1", &["crm"])]).await.unwrap();
+    store.recorder().record_system(None, vec![system("evt_1", &["crm"])]).await.unwrap();
     store.close().await.unwrap();
     let store = place.open().await;
-    assert_eq!(store.system_counts(None).await.unwrap()[&EventType::SystemAlert], 2);
-    assert_eq!(store.system_counts(Some(org())).await.unwrap()[&EventType::SystemAlert], 1);
+    assert_eq!(store.recorder().system_counts(None).await.unwrap()[&EventType::SystemAlert], 2);
+    assert_eq!(store.recorder().system_counts(Some(org())).await.unwrap()[&EventType::SystemAlert], 1);
     let lanes: Vec<(String, i64)> = sqlx::query_as("SELECT org, person_id FROM lanes ORDER BY org")
         .fetch_all(&mut place.look().await)
         .await
@@ -348,12 +367,12 @@ async fn spending_is_kept_by_month() {
     let place = Place::new();
     let store = place.open().await;
     let month = || "2026-11".to_owned();
-    assert_eq!(store.usage(org(), month()).await.unwrap(), Usage::default());
+    assert_eq!(store.call_usage().of_month(org(), month()).await.unwrap(), Usage::default());
     let usage = Usage { used: 40, throttled: 2 };
-    store.set_usage(org(), month(), Usage { used: 20, throttled: 0 }, None, None).await.unwrap();
-    store.set_usage(org(), month(), usage, Some(5000), Some(4800)).await.unwrap();
-    assert_eq!(store.usage(org(), month()).await.unwrap(), usage);
-    assert_eq!(store.usage(org(), "2026-12".to_owned()).await.unwrap(), Usage::default());
+    store.call_usage().set(org(), month(), Usage { used: 20, throttled: 0 }, None, None).await.unwrap();
+    store.call_usage().set(org(), month(), usage, Some(5000), Some(4800)).await.unwrap();
+    assert_eq!(store.call_usage().of_month(org(), month()).await.unwrap(), usage);
+    assert_eq!(store.call_usage().of_month(org(), "2026-12".to_owned()).await.unwrap(), Usage::default());
     assert_eq!(place.count("SELECT projected FROM v_budget").await, 4800);
 }
 
@@ -362,9 +381,9 @@ async fn gaps_are_noted_for_one_or_for_all() {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
-    store.note_gap(org(), None, START, later(600), Why::Restart).await.unwrap();
-    store.note_gap(org(), Some(person), later(600), later(660), Why::Failed).await.unwrap();
-    assert!(store.note_gap(org(), None, later(1), START, Why::Late).await.is_err());
+    store.gaps().note(org(), None, START, later(600), Why::Restart).await.unwrap();
+    store.gaps().note(org(), Some(person), later(600), later(660), Why::Failed).await.unwrap();
+    assert!(store.gaps().note(org(), None, later(1), START, Why::Late).await.is_err());
     let rows: Vec<(Option<String>, f64, String)> =
         sqlx::query_as("SELECT who, minutes, why FROM v_gaps ORDER BY from_ms")
             .fetch_all(&mut place.look().await)
@@ -379,7 +398,7 @@ async fn events_of_one_batch_keep_their_order() {
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
     let events: Vec<Outgoing> = (0..50).map(|n| outgoing(&format!("evt_{n:02}"), "li", &["crm"])).collect();
-    store.record(Recording { events, ..look(person) }).await.unwrap();
+    store.recorder().record(Recording { events, ..look(person) }).await.unwrap();
     let ids: Vec<String> =
         sqlx::query_scalar("SELECT e.id FROM deliveries JOIN events AS e USING (sequence) ORDER BY sequence")
             .fetch_all(&mut place.look().await)

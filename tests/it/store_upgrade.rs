@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use presenced::store::{SCHEMA_VERSION, Sound, Store, StoreError, restore};
+use presenced::store::{CheckedDatabase, SCHEMA_VERSION, Store, StoreError, restore};
 use sha2::{Digest, Sha256};
 
 use crate::harness::daemon::{Site, sqlite3};
@@ -105,7 +105,7 @@ async fn a_person_is_erased_from_the_copy_made_before_a_migration_too() {
     let place = Place::new();
     lay_down(&place.file());
     let store = place.open().await;
-    let forgotten = store.forget(&identity("wang"), None, START).await.unwrap();
+    let forgotten = store.erasures().forget(&identity("wang"), None, START).await.unwrap();
     assert_eq!(forgotten.backups, [copy_of(&place.file())]);
     store.close().await.unwrap();
     let restored = restore::restore(&copy_of(&place.file()), &place.file(), START).await.unwrap();
@@ -122,7 +122,7 @@ async fn without_a_copy_there_is_no_migration_unless_the_config_wants_none() {
     let error = place.try_open().await.unwrap_err();
     assert!(matches!(error, StoreError::NoCopy { .. }), "{error}");
     assert!(fs::read(place.file()).unwrap() == before, "not migrated");
-    let sound = Sound::find(&place.file()).await.unwrap();
+    let sound = CheckedDatabase::check(&place.file()).await.unwrap();
     let store: Store = sound.open(chrono_tz::UTC, Arc::new(place.clock.clone()), false).await.unwrap();
     store.close().await.unwrap();
     assert_eq!(place.count("PRAGMA user_version").await, SCHEMA_VERSION);

@@ -32,11 +32,12 @@ async fn a_database_with_something_in_it() -> Place {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
-    store.record(joined(person, "li", "a")).await.unwrap();
-    store.record_system(None, vec![system("evt_s", &["crm"])]).await.unwrap();
-    store.note_gap(org(), None, START, later(60), Why::Restart).await.unwrap();
+    store.recorder().record(joined(person, "li", "a")).await.unwrap();
+    store.recorder().record_system(None, vec![system("evt_s", &["crm"])]).await.unwrap();
+    store.gaps().note(org(), None, START, later(60), Why::Restart).await.unwrap();
     store
-        .set_usage(org(), "2026-11".to_owned(), presenced::store::Usage { used: 1, throttled: 0 }, None, None)
+        .call_usage()
+        .set(org(), "2026-11".to_owned(), presenced::store::Usage { used: 1, throttled: 0 }, None, None)
         .await
         .unwrap();
     store.close().await.unwrap();

@@ -14,7 +14,7 @@ use presenced::simulator::faults::FaultTarget;
 use presenced::simulator::options::EndedInBatch;
 use presenced::simulator::{AnswerOptions, Fault, FaultKind, Running, Scenario, api};
 use presenced::store::history::EventQuery;
-use presenced::store::sweeps::SweepRow;
+use presenced::store::sweep_state::SweepRow;
 use presenced::telemetry::health::{SweepState, Sweeps};
 use serde_json::Value;
 
@@ -148,7 +148,7 @@ impl Desk {
 
     /// What is kept of them.
     pub(crate) async fn kept(&self) -> SweepRow {
-        self.office.store.history().sweeps().await.unwrap().remove(0)
+        self.office.store.history().sweep_states().await.unwrap().remove(0)
     }
 }
 

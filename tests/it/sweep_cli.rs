@@ -17,7 +17,7 @@ use presenced::simulator::faults::FaultTarget;
 use presenced::simulator::scenario::Crowd;
 use presenced::simulator::{Fault, FaultKind, Scenario, Simulator};
 use presenced::store::Store;
-use presenced::store::sweeps::SweepRow;
+use presenced::store::sweep_state::SweepRow;
 use presenced::time::Timestamp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -114,7 +114,7 @@ async fn what_is_stored_is_told_without_a_daemon() {
             month: "1999-12".to_owned(),
             calls: 7,
         };
-        store.keep_sweeps(row, Vec::new()).await.unwrap();
+        store.sweep_state().save(row, Vec::new()).await.unwrap();
         store.close().await.unwrap();
     };
     let never = about(&text(&site, "plan"), "sweeps: ");

@@ -176,7 +176,11 @@ async fn a_spent_month_stops_polling_until_it_turns() {
     };
     let house = House::open(plan, async |store| {
         let usage = Usage { used: 748, throttled: 0 };
-        store.set_usage(OrgName::default_name(), "2026-11".into(), usage, Some(750), None).await.unwrap();
+        store
+            .call_usage()
+            .set(OrgName::default_name(), "2026-11".into(), usage, Some(750), None)
+            .await
+            .unwrap();
     })
     .await;
     // The projection passes the limit at once: six looks would follow, two are left.

@@ -98,7 +98,7 @@ async fn a_month(sweep: &str) -> Office {
     for kind in [FaultKind::Qps, FaultKind::ServerError, FaultKind::Hang, FaultKind::Drop, FaultKind::Ban] {
         assert!(counts.refused(kind.name()) >= 3, "{} struck: {:?}", kind.name(), counts.refusals);
     }
-    let visits = office.store.history().lessons(began, 100_000).await.unwrap().len();
+    let visits = office.store.history().recent_visits(began, 100_000).await.unwrap().len();
     assert!(visits > 1_000, "people were seen in meetings: {visits}");
     polling.end().await;
     let written = office.usage("2026-11").await.used;

@@ -87,6 +87,6 @@ async fn honest_sweeps_keep_their_trust_for_eight_weeks() {
     }
     assert!(earned_in.is_some_and(|week| week <= 4), "in {ZONE}: {earned_in:?}");
     polling.end().await;
-    let kept = office.store.history().sweeps().await.unwrap().remove(0);
+    let kept = office.store.history().sweep_states().await.unwrap().remove(0);
     assert_eq!(kept.needed, AGREEMENTS_NEEDED, "no look contradicted a sweep");
 }

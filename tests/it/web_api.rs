@@ -67,9 +67,9 @@ impl Site {
     async fn with_events() -> Self {
         let site = Self::open().await;
         let li = enroll_one(&site.store).await;
-        site.store.record(joined(li.person_id, "li", "one")).await.unwrap();
-        site.store.record_system(None, vec![system("evt_two", &[])]).await.unwrap();
-        site.store.record(joined(li.person_id, "li", "three")).await.unwrap();
+        site.store.recorder().record(joined(li.person_id, "li", "one")).await.unwrap();
+        site.store.recorder().record_system(None, vec![system("evt_two", &[])]).await.unwrap();
+        site.store.recorder().record(joined(li.person_id, "li", "three")).await.unwrap();
         site
     }
 

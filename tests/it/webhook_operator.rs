@@ -11,7 +11,7 @@ use presenced::policy::delivery::{Outcome, WebhookState};
 use presenced::policy::operator_action::OperatorAction;
 use presenced::secret::Secret;
 use presenced::store::history::EventQuery;
-use presenced::store::outbox::admin::DeliveryQuery;
+use presenced::store::outbox::reader::DeliveryQuery;
 use presenced::tasks::alerts_webhook::WebhookAlerts;
 use presenced::tasks::dispatcher::Dispatcher;
 use presenced::tasks::operator::{Operator, OperatorError};
@@ -73,7 +73,7 @@ async fn enable_brings_back_what_is_disabled_and_its_dead_letters_stay() {
     world.event(0, "evt_2", &["crm"]).await;
     dispatcher.settle().await;
     assert_eq!(receiver.ids(), ["evt_1", "evt_2"]);
-    assert_eq!(world.store.ledger().standing("crm").await.unwrap().dead, 1);
+    assert_eq!(world.store.outbox_reader().webhook("crm").await.unwrap().dead, 1);
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn a_test_goes_to_one_webhook_around_its_queue_and_is_written_down() {
         (Some("webhook.test"), Some(true))
     );
     let query = DeliveryQuery { limit: 9, ..DeliveryQuery::default() };
-    let rows = world.store.ledger().deliveries(&query).await.unwrap();
+    let rows = world.store.outbox_reader().deliveries(&query).await.unwrap();
     let rows: Vec<_> =
         rows.iter().map(|row| (row.webhook.as_str(), row.trigger.as_str(), row.state.as_str())).collect();
     assert_eq!(rows, [("crm", "test", "delivered"); 2]);
@@ -168,8 +168,8 @@ async fn a_test_that_fails_is_told_so_and_is_no_dead_letter() {
     let desk = Desk::open(&world, world.dispatcher(vec![world.target(&receiver)]));
     let tested = desk.operator.test(&name("crm")).await.unwrap();
     assert_eq!((tested.trial.answer.outcome, tested.trial.answer.status), (Outcome::Refused, Some(302)));
-    let ledger = world.store.ledger();
-    assert_eq!(ledger.standing("crm").await.unwrap().dead, 0);
+    let ledger = world.store.outbox_reader();
+    assert_eq!(ledger.webhook("crm").await.unwrap().dead, 0);
     let dead = DeliveryQuery { state: Some("dead"), limit: 9, ..DeliveryQuery::default() };
     assert_eq!(ledger.deliveries(&dead).await.unwrap(), []);
     assert_eq!(world.health("crm").await.state, WebhookState::Up, "a test changes nobody's standing");
@@ -201,7 +201,7 @@ async fn told(world: &World) -> Vec<(String, Vec<String>)> {
         let body: serde_json::Value = serde_json::from_str(&event.body).unwrap();
         assert_eq!(body["data"]["alert"]["name"], "webhook");
         let of_event = DeliveryQuery { event: Some(event.id), limit: 9, ..DeliveryQuery::default() };
-        let rows = world.store.ledger().deliveries(&of_event).await.unwrap();
+        let rows = world.store.outbox_reader().deliveries(&of_event).await.unwrap();
         let state = body["data"]["alert"]["state"].as_str().unwrap().to_owned();
         told.push((state, rows.into_iter().map(|row| row.webhook).collect()));
     }

@@ -85,7 +85,7 @@ pub(in crate::app) async fn upstreams(
     let mut upstreams = Vec::with_capacity(clients.len());
     for (org, held) in config.orgs.iter().zip(clients) {
         let month = Month::of(now, org.month_time_zone).to_string();
-        let usage = store.usage(org.name.clone(), month).await?;
+        let usage = store.call_usage().of_month(org.name.clone(), month).await?;
         upstreams.push(Upstream::new(Parts {
             name: org.name.clone(),
             client: held.client.clone(),

@@ -6,13 +6,13 @@ use crate::cli::output::{Cell, Column, Row};
 use crate::cli::reading::{Reading, read};
 use crate::cli::{Exit, Globals};
 use crate::store::backup;
-use crate::store::history::facts::Facts;
+use crate::store::history::info::DatabaseInfo;
 
 const COLUMNS: &[Column] = &[Column::new("what", "WHAT"), Column::new("value", "VALUE").shrinking()];
 
 pub(super) fn run(globals: &Globals) -> anyhow::Result<Exit> {
     read(globals, async |reading: &Reading| {
-        let facts = reading.history.facts().await?;
+        let facts = reading.history.database_info().await?;
         let history = &reading.config.history;
         let newest_copy = match &history.backup_dir {
             None => None,
@@ -30,7 +30,7 @@ pub(super) fn run(globals: &Globals) -> anyhow::Result<Exit> {
     })
 }
 
-fn about(facts: &Facts) -> Vec<Row> {
+fn about(facts: &DatabaseInfo) -> Vec<Row> {
     vec![
         line("bytes", facts.bytes),
         line("free bytes in it", facts.free_bytes),

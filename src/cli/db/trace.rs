@@ -5,7 +5,7 @@
 use crate::cli::output::write_out;
 use crate::cli::reading::{Reading, read};
 use crate::cli::{Exit, Failure, Globals, OutputFormat};
-use crate::store::history::report::Trail;
+use crate::store::history::report::TraceRow;
 
 /// What to do who wants another shape.
 const ELSE: &str = "a trace is lines of JSON, for whoever reads it: leave `-o` out. As a table, JSON or CSV: \
@@ -18,7 +18,7 @@ pub(super) fn run(globals: &Globals) -> anyhow::Result<Exit> {
     read(globals, async |reading: &Reading| {
         let (mut after, mut lines) = (i64::MIN, 0);
         loop {
-            let page = reading.history.trace(after).await?;
+            let page = reading.history.report().trace(after).await?;
             let Some(last) = page.last() else { break };
             after = last.place;
             lines += page.len();
@@ -33,7 +33,7 @@ pub(super) fn run(globals: &Globals) -> anyhow::Result<Exit> {
     })
 }
 
-fn line(trail: &Trail) -> String {
+fn line(trail: &TraceRow) -> String {
     let (user, conference) = (quoted(&trail.union_id), quoted(&trail.conference_id));
     let left = trail.left.map_or_else(|| "null".to_owned(), |left| left.as_ms().to_string());
     let joined = trail.joined.as_ms();
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_line_has_its_four_members() {
-        let mut trail = Trail {
+        let mut trail = TraceRow {
             place: 1,
             union_id: "u\"1".into(),
             conference_id: "c".into(),

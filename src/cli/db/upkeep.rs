@@ -83,7 +83,7 @@ pub(super) fn prune(globals: &Globals) -> anyhow::Result<Exit> {
                 // Looked at first, so that there is nothing made where nothing was.
                 Store::open_readonly(&config.history.path).await?.close().await;
                 let (store, now) = (open(&config).await?, SystemClock.now());
-                let pruned = store.prune(limits(&config), now).await;
+                let pruned = store.maintenance().prune(limits(&config), now).await;
                 store.close().await?;
                 Ok(pruned?)
             }

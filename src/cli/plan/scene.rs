@@ -18,7 +18,7 @@ use crate::policy::quota::{Month, MonthBudget};
 use crate::policy::window::OpenTime;
 use crate::store::Store;
 use crate::store::history::MAX_ROWS;
-use crate::store::history::lessons::Lesson;
+use crate::store::history::visit_history::PastVisit;
 use crate::time::Timestamp;
 
 /// One organisation, ready to be asked.
@@ -96,7 +96,7 @@ pub(super) fn sweeps(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Stan
         };
         let mut stored = Vec::new();
         if let Ok(store) = Store::open_readonly(&config.history.path).await {
-            stored = store.history().sweeps().await.unwrap_or_default();
+            stored = store.history().sweep_states().await.unwrap_or_default();
             store.close().await;
         }
         Ok(standings(config, &reports, &stored, now))
@@ -194,10 +194,10 @@ impl<'a> Roll<'a> {
 }
 
 /// What is learned from: the visits of those who are paced, in their order.
-fn visits(lessons: &[Lesson], numbers: &HashMap<i64, u32>) -> Vec<Visit> {
-    let visit = |lesson: &Lesson| {
+fn visits(lessons: &[PastVisit], numbers: &HashMap<i64, u32>) -> Vec<Visit> {
+    let visit = |lesson: &PastVisit| {
         let &person = numbers.get(&lesson.person_id)?;
-        let &Lesson { conference, joined, left, .. } = lesson;
+        let &PastVisit { conference, joined, left, .. } = lesson;
         Some(Visit { user: person, conference, joined, left })
     };
     let mut visits: Vec<Visit> = lessons.iter().filter_map(visit).collect();
@@ -208,7 +208,7 @@ fn visits(lessons: &[Lesson], numbers: &HashMap<i64, u32>) -> Vec<Visit> {
 /// What the database tells.
 #[derive(Default)]
 struct Known {
-    lessons: Vec<Lesson>,
+    lessons: Vec<PastVisit>,
     /// By organisation and unionId.
     standing: HashMap<(String, String), Stands>,
     /// Calls by organisation and month.
@@ -235,7 +235,8 @@ async fn history(config: &Config, now: Timestamp) -> Known {
     let mut known = Known::default();
     let Ok(store) = Store::open_readonly(&config.history.path).await else { return known };
     let history = store.history();
-    known.lessons = history.lessons(now.minus(HISTORY_REACH), MAX_HISTORY_VISITS).await.unwrap_or_default();
+    known.lessons =
+        history.recent_visits(now.minus(HISTORY_REACH), MAX_HISTORY_VISITS).await.unwrap_or_default();
     for row in history.now(None, true, MAX_ROWS).await.unwrap_or_default() {
         let stands = known.standing.entry((row.org, row.union_id)).or_default();
         (stands.person_id, stands.last_look) = (row.person_id, row.last_ok);

@@ -8,7 +8,7 @@ use super::named;
 use crate::cli::output::{Column, FAINT, GOOD, Row, Style, WARNING};
 use crate::cli::reading::{Reading, read};
 use crate::cli::{Exit, Globals, number};
-use crate::store::outbox::admin::{DeliveryQuery, DeliveryRow};
+use crate::store::outbox::reader::{DeliveryQuery, DeliveryRow};
 
 /// Options of `webhook deliveries`.
 #[derive(Debug, clap::Args)]

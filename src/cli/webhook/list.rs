@@ -7,7 +7,7 @@ use crate::cli::output::{Column, FAINT, GOOD, Row, Style, WARNING};
 use crate::cli::reading::{Reading, read};
 use crate::cli::{Exit, Globals};
 use crate::config::{Format, Webhook};
-use crate::store::outbox::admin::WebhookRow;
+use crate::store::outbox::reader::WebhookRow;
 
 const COLUMNS: &[Column] = &[
     Column::new("webhook", "WEBHOOK"),
@@ -41,7 +41,7 @@ pub(super) fn run(globals: &Globals) -> anyhow::Result<Exit> {
         let mut rows = Vec::with_capacity(names.len());
         for name in names {
             let webhook = reading.config.webhooks.iter().find(|webhook| webhook.name.as_str() == name);
-            rows.push(row(webhook, reading.ledger.standing(&name).await?));
+            rows.push(row(webhook, reading.ledger.webhook(&name).await?));
         }
         reading.printer.print(COLUMNS, &rows)?;
         Ok(Exit::Done)

@@ -111,7 +111,7 @@ fn request(acting: &Acting, args: Args) -> anyhow::Result<ReplayRequest> {
 /// What it would come to, by the database alone.
 async fn count(acting: &Acting, request: ReplayRequest) -> anyhow::Result<Vec<Replayed>> {
     let store = Store::open_readonly(&acting.config.history.path).await?;
-    let ledger = store.ledger();
+    let ledger = store.outbox_reader();
     let mut webhooks: Vec<WebhookName> = Vec::new();
     for webhook in &acting.config.webhooks {
         let wanted = request.webhooks.is_empty()
@@ -119,7 +119,7 @@ async fn count(acting: &Acting, request: ReplayRequest) -> anyhow::Result<Vec<Re
         if !wanted {
             continue;
         }
-        if ledger.standing(webhook.name.as_str()).await?.state == "disabled" {
+        if ledger.webhook(webhook.name.as_str()).await?.state == "disabled" {
             acting
                 .printer
                 .remark(&format!("`{0}` is disabled: `presenced webhook enable {0}` first.", webhook.name));

@@ -1,25 +1,26 @@
-//! What a report and a trace are made from: everybody's stays, when nobody looked, since when who is known.
+//! Data for reports and traces: visits of all users, gaps, the time since each user is known.
 //!
-//! Guards: what it gives covers the whole time asked for; nothing is added up here. Deliberately not here: days and
+//! Guards: the result covers the whole requested span; nothing is aggregated here. Deliberately not here: days and
 //! hours (`cli::report`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::time::Duration;
 
-use super::History;
+use sqlx::SqlitePool;
+
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
-/// A stay that began longer before is not looked for: no meeting lasts a month.
-const LONGEST_STAY: Duration = Duration::from_hours(24 * 31);
-/// A page of a trace.
+/// Visits that began longer before the span are not found; no meeting lasts a month.
+const LONGEST_VISIT: Duration = Duration::from_hours(24 * 31);
+/// Rows of one page of a trace.
 const PAGE: i64 = 10_000;
 
-const STAYS: &str = "SELECT person_id, conference_id, joined_ms, left_ms FROM visits \
+const VISITS: &str = "SELECT person_id, conference_id, joined_ms, left_ms FROM visits \
     WHERE joined_ms >= ?1 AND joined_ms < ?3 AND coalesce(left_ms, ?3) > ?2 ORDER BY joined_ms, rowid";
 const GAPS: &str = "SELECT org, person_id, from_ms, to_ms, why FROM gaps \
     WHERE from_ms < ?2 AND to_ms > ?1 ORDER BY from_ms, gap_id";
-const KNOWN: &str = "SELECT p.person_id, p.org, p.union_id, p.name, p.watched, p.last_ok_ms, p.next_poll_ms, \
+const USERS: &str = "SELECT p.person_id, p.org, p.union_id, p.name, p.watched, p.last_ok_ms, p.next_poll_ms, \
     coalesce(p.last_error_ms > p.last_ok_ms, 0), \
     (SELECT min(at) FROM (SELECT min(s.first_ms) AS at FROM snapshots AS s WHERE s.person_id = p.person_id \
         UNION ALL SELECT min(v.joined_ms) FROM visits AS v WHERE v.person_id = p.person_id)) \
@@ -27,61 +28,61 @@ const KNOWN: &str = "SELECT p.person_id, p.org, p.union_id, p.name, p.watched, p
 const TRACE: &str = "SELECT v.rowid, p.union_id, v.conference_id, v.joined_ms, v.left_ms \
     FROM visits AS v JOIN people AS p USING (person_id) WHERE v.rowid > ?1 ORDER BY v.rowid LIMIT ?2";
 
-/// A stay of anybody.
+/// A visit of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stay {
-    /// Whose.
+pub struct VisitSpan {
+    /// The user.
     pub person_id: i64,
     /// The meeting.
     pub conference_id: String,
-    /// Since when.
+    /// When the user joined.
     pub joined: Timestamp,
-    /// `None`: still in, as far as known.
+    /// When the user left; `None`: still inside, as far as known.
     pub left: Option<Timestamp>,
 }
 
-/// A stretch of time in which nobody looked.
+/// Time without polls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The organisation.
     pub org: String,
-    /// `None`: at nobody of the organisation.
+    /// The user; `None`: all users of the organisation.
     pub person_id: Option<i64>,
-    /// The last look before.
+    /// The last poll before.
     pub from: Timestamp,
-    /// The first look after.
+    /// The first poll after.
     pub to: Timestamp,
-    /// Why.
+    /// One of the reasons in [`Why`](crate::store::gaps::Why).
     pub why: String,
 }
 
-/// Somebody, and between when they are known.
+/// A user, and the span for which data exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// The row.
+pub struct KnownUser {
+    /// Id of the row.
     pub person_id: i64,
     /// The organisation.
     pub org: String,
-    /// Who.
+    /// The unionId.
     pub union_id: String,
-    /// By the config.
+    /// Name in the config.
     pub name: String,
-    /// Still on the list.
+    /// Whether the user is watched.
     pub watched: bool,
-    /// The newest good look.
+    /// Time of the newest successful poll.
     pub last_ok: Option<Timestamp>,
-    /// When the next one is due.
+    /// When the next poll is due.
     pub next_poll: Option<Timestamp>,
-    /// The newest look was not good.
+    /// Whether the newest poll failed.
     pub failing: bool,
-    /// The first that is still known of them.
+    /// The first snapshot or visit.
     pub first: Option<Timestamp>,
 }
 
-/// A line of a trace.
+/// A row of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trail {
-    /// Where to go on: a page's last one is the next page's `after`.
+pub struct TraceRow {
+    /// The position: the last one of a page is `after` of the next page.
     pub place: i64,
     /// The unionId.
     pub union_id: String,
@@ -95,28 +96,34 @@ pub struct Trail {
 
 type KnownRow = (i64, String, String, String, bool, Option<i64>, Option<i64>, bool, Option<i64>);
 
-impl History {
-    /// Everybody's stays that touch `[since, until)`, by their begin.
-    pub async fn stays(&self, since: Timestamp, until: Timestamp) -> Result<Vec<Stay>, StoreError> {
-        let rows: Vec<(i64, String, i64, Option<i64>)> = sqlx::query_as(STAYS)
-            .bind(since.minus(LONGEST_STAY).as_ms())
+/// Data for reports and traces.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'h> {
+    pub(super) readers: &'h SqlitePool,
+}
+
+impl Report<'_> {
+    /// The visits of all users that overlap `[since, until)`, by start.
+    pub async fn visits(self, since: Timestamp, until: Timestamp) -> Result<Vec<VisitSpan>, StoreError> {
+        let rows: Vec<(i64, String, i64, Option<i64>)> = sqlx::query_as(VISITS)
+            .bind(since.minus(LONGEST_VISIT).as_ms())
             .bind(since.as_ms())
             .bind(until.as_ms())
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers)
             .await?;
-        let stay = |(person_id, conference_id, joined, left): (i64, String, i64, Option<i64>)| Stay {
+        let visit = |(person_id, conference_id, joined, left): (i64, String, i64, Option<i64>)| VisitSpan {
             person_id,
             conference_id,
             joined: Timestamp::from_ms(joined),
             left: left.map(Timestamp::from_ms),
         };
-        Ok(rows.into_iter().map(stay).collect())
+        Ok(rows.into_iter().map(visit).collect())
     }
 
-    /// The gaps that touch `[since, until)`, by their begin.
-    pub async fn gaps(&self, since: Timestamp, until: Timestamp) -> Result<Vec<Gap>, StoreError> {
+    /// The gaps that overlap `[since, until)`, by start.
+    pub async fn gaps(self, since: Timestamp, until: Timestamp) -> Result<Vec<Gap>, StoreError> {
         let rows: Vec<(String, Option<i64>, i64, i64, String)> =
-            sqlx::query_as(GAPS).bind(since.as_ms()).bind(until.as_ms()).fetch_all(&self.readers).await?;
+            sqlx::query_as(GAPS).bind(since.as_ms()).bind(until.as_ms()).fetch_all(self.readers).await?;
         let gap = |(org, person_id, from, to, why): (String, Option<i64>, i64, i64, String)| Gap {
             org,
             person_id,
@@ -127,13 +134,13 @@ impl History {
         Ok(rows.into_iter().map(gap).collect())
     }
 
-    /// Everybody ever watched, by name, and between when they are known.
-    pub async fn known(&self) -> Result<Vec<Known>, StoreError> {
-        let rows: Vec<KnownRow> = sqlx::query_as(KNOWN).fetch_all(&self.readers).await?;
+    /// All users who are or were watched, by name, and the spans for which data exists.
+    pub async fn users(self) -> Result<Vec<KnownUser>, StoreError> {
+        let rows: Vec<KnownRow> = sqlx::query_as(USERS).fetch_all(self.readers).await?;
         let at = |ms: Option<i64>| ms.map(Timestamp::from_ms);
-        let known = |row: KnownRow| {
+        let user = |row: KnownRow| {
             let (person_id, org, union_id, name, watched, last_ok, next_poll, failing, first) = row;
-            Known {
+            KnownUser {
                 person_id,
                 org,
                 union_id,
@@ -145,21 +152,23 @@ impl History {
                 first: at(first),
             }
         };
-        Ok(rows.into_iter().map(known).collect())
+        Ok(rows.into_iter().map(user).collect())
     }
 
-    /// A page of all stays there are, in the order they were written.
-    pub async fn trace(&self, after: i64) -> Result<Vec<Trail>, StoreError> {
+    /// A page of all visits, in the order they were written.
+    pub async fn trace(self, after: i64) -> Result<Vec<TraceRow>, StoreError> {
         let rows: Vec<(i64, String, String, i64, Option<i64>)> =
-            sqlx::query_as(TRACE).bind(after).bind(PAGE).fetch_all(&self.readers).await?;
-        let trail =
-            |(place, union_id, conference_id, joined, left): (i64, String, String, i64, Option<i64>)| Trail {
-                place,
-                union_id,
-                conference_id,
-                joined: Timestamp::from_ms(joined),
-                left: left.map(Timestamp::from_ms),
+            sqlx::query_as(TRACE).bind(after).bind(PAGE).fetch_all(self.readers).await?;
+        let line =
+            |(place, union_id, conference_id, joined, left): (i64, String, String, i64, Option<i64>)| {
+                TraceRow {
+                    place,
+                    union_id,
+                    conference_id,
+                    joined: Timestamp::from_ms(joined),
+                    left: left.map(Timestamp::from_ms),
+                }
             };
-        Ok(rows.into_iter().map(trail).collect())
+        Ok(rows.into_iter().map(line).collect())
     }
 }

@@ -1,37 +1,37 @@
-//! What the reading statements give, row by row.
+//! The rows of the reading statements.
 //!
-//! Guards: every column is read under its own name and with its own type. Deliberately not here: the statements.
+//! Guards: each column is read by its name and type. Deliberately not here: the statements.
 
 use sqlx::{FromRow, Row};
 
-use super::Person;
+use super::who::Person;
 use crate::time::Timestamp;
 
-/// How somebody stands now; one row for each meeting somebody is in.
+/// The present state of a user; one row for each meeting the user is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// The row.
+pub struct UserPresence {
+    /// Id of the row.
     pub person_id: i64,
     /// The organisation.
     pub org: String,
-    /// Who.
+    /// The unionId.
     pub union_id: String,
-    /// By the config.
+    /// Name in the config.
     pub name: String,
     /// `inside`, `outside`, `unknown`.
     pub presence: String,
-    /// The newest good look.
+    /// Time of the newest successful poll.
     pub last_ok: Option<Timestamp>,
-    /// `None`: in no meeting, as far as known.
+    /// The open visit; `None`: in no meeting, as far as known.
     pub meeting: Option<OpenVisit>,
 }
 
-/// A stay that has not ended, as far as known.
+/// A visit that has not ended, as far as known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenVisit {
     /// The meeting.
     pub conference_id: String,
-    /// Since when.
+    /// When the user joined.
     pub joined: Timestamp,
     /// `attendee`, `co_host`, `host`.
     pub role: String,
@@ -43,16 +43,16 @@ pub struct OpenVisit {
     pub by_phone: bool,
 }
 
-/// The watch list in numbers.
+/// Counts of the watch list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// On the list.
+    /// Watched users.
     pub watched: i64,
-    /// In a meeting.
+    /// Users in a meeting.
     pub inside: i64,
-    /// Not known.
+    /// Users whose presence is unknown.
     pub unknown: i64,
-    /// The newest good look at anybody.
+    /// Time of the newest successful poll of any user.
     pub last_ok: Option<Timestamp>,
 }
 
@@ -94,54 +94,54 @@ pub struct VisitRow {
 /// An event as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRow {
-    /// Its place.
+    /// The sequence number.
     pub sequence: i64,
     /// `evt_...`
     pub id: String,
-    /// From the catalogue.
+    /// The event type.
     pub event_type: String,
     /// `None`: about the daemon itself.
     pub org: Option<String>,
-    /// Whom it is about, by the name of today.
+    /// Name of the user, by the present config.
     pub name: Option<String>,
-    /// Whom it is about.
+    /// unionId of the user.
     pub union_id: Option<String>,
     /// The meeting.
     pub conference_id: Option<String>,
     /// When it happened, as far as known.
     pub time: Timestamp,
-    /// When it was written down.
+    /// When it was recorded.
     pub recorded: Timestamp,
     /// The bytes that are signed and sent.
     pub body: String,
 }
 
-/// How well somebody is being looked at.
+/// When a user was polled, and with which errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthRow {
     /// The organisation.
     pub org: String,
-    /// Who.
+    /// The unionId.
     pub union_id: String,
-    /// By the config.
+    /// Name in the config.
     pub name: String,
     /// `inside`, `outside`, `unknown`.
     pub presence: String,
-    /// The newest look.
+    /// Time of the newest poll.
     pub last_poll: Option<Timestamp>,
-    /// The newest good look.
+    /// Time of the newest successful poll.
     pub last_ok: Option<Timestamp>,
-    /// When the next one is due.
+    /// When the next poll is due.
     pub next_poll: Option<Timestamp>,
     /// Class and text of the newest failure.
     pub last_error: Option<String>,
-    /// When that was.
+    /// When it failed.
     pub last_error_at: Option<Timestamp>,
     /// Failures in the last 24 hours, to the hour.
     pub errors_24h: i64,
 }
 
-/// A month's spending.
+/// Calls of one month.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetRow {
     /// The organisation.
@@ -154,7 +154,7 @@ pub struct BudgetRow {
     pub throttled: i64,
     /// `None`: no limit.
     pub call_limit: Option<i64>,
-    /// By the month's end, at the present pace.
+    /// Expected calls at the end of the month.
     pub projected: Option<i64>,
 }
 
@@ -180,7 +180,7 @@ impl FromRow<'_, Stored> for Person {
     }
 }
 
-impl FromRow<'_, Stored> for Standing {
+impl FromRow<'_, Stored> for UserPresence {
     fn from_row(row: &Stored) -> sqlx::Result<Self> {
         let meeting = match row.try_get::<Option<String>, _>("conference_id")? {
             Some(conference_id) => Some(OpenVisit {

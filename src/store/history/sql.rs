@@ -1,7 +1,7 @@
-//! What people ask in SQL, and the questions that are stored in the file.
+//! SQL queries of operators, and the example queries that are stored in the file.
 //!
-//! Guards: one statement, on a connection that cannot write; every type that SQLite has comes out as what it is.
-//! Deliberately not here: our own questions (`history`), printing.
+//! Guards: one statement, on a connection that cannot write; values of every SQLite type are returned as they are.
+//! Deliberately not here: the queries of this program (`history`), printing.
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use sqlx::sqlite::SqliteRow;
@@ -11,10 +11,10 @@ use super::{History, MAX_ROWS};
 use crate::store::StoreError;
 
 const EXAMPLES: &str = "SELECT name, about, sql FROM example_queries ORDER BY name";
-/// Also against what a read-only connection still could do to other files.
-const LOOK_ONLY: &str = "PRAGMA query_only = ON";
+/// Prevents also what a read-only connection could do to other files.
+const QUERY_ONLY: &str = "PRAGMA query_only = ON";
 
-/// A value as SQLite has it.
+/// A value of SQLite.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// Nothing.
@@ -29,46 +29,46 @@ pub enum Value {
     Blob(Vec<u8>),
 }
 
-/// An answer of any shape.
+/// The result of a query.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
-    /// Their names, in order.
+    /// Names of the columns, in order.
     pub columns: Vec<String>,
     /// A value for each column.
     pub rows: Vec<Vec<Value>>,
 }
 
-/// A question with a name.
+/// A stored query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
     /// As in `@NAME`.
     pub name: String,
-    /// What it answers.
+    /// What the query answers.
     pub about: String,
     /// One statement.
     pub sql: String,
 }
 
-/// Why a question was not asked, or not answered.
+/// Why a query was refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlError {
-    /// It would do something, or is more than one.
+    /// The statement could write, or there is more than one.
     #[error("{0}")]
     Refused(&'static str),
-    /// SQLite did not understand it.
+    /// SQLite rejects the statement.
     #[error("{0}")]
     Wrong(String),
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl History {
-    /// Asks one question; at most [`MAX_ROWS`] rows come back.
+    /// Runs one query; returns at most [`MAX_ROWS`] rows.
     pub async fn sql(&self, question: &str) -> Result<Answer, SqlError> {
         check(question).map_err(SqlError::Refused)?;
         let mut connection = self.readers.acquire().await.map_err(StoreError::from)?;
-        sqlx::query(LOOK_ONLY).execute(&mut *connection).await.map_err(StoreError::from)?;
+        sqlx::query(QUERY_ONLY).execute(&mut *connection).await.map_err(StoreError::from)?;
         let statement = || AssertSqlSafe(question.to_owned()).into_sql_str();
         let prepared = (&mut *connection).prepare(statement()).await.map_err(wrong)?;
         let columns = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
@@ -81,7 +81,7 @@ impl History {
         Ok(answer)
     }
 
-    /// The questions stored in the file, by name.
+    /// The queries stored in the file, by name.
     pub async fn examples(&self) -> Result<Vec<Example>, StoreError> {
         let rows: Vec<(String, String, String)> = sqlx::query_as(EXAMPLES).fetch_all(&self.readers).await?;
         Ok(rows.into_iter().map(|(name, about, sql)| Example { name, about, sql }).collect())
@@ -109,13 +109,13 @@ fn value(row: &SqliteRow, index: usize) -> Result<Value, sqlx::Error> {
     })
 }
 
-/// One statement that only looks. The connection could not write to this database in any case; `VACUUM INTO` and `ATTACH`
-/// would make other files.
+/// Accepts one statement that only reads. The connection cannot write to this database; `VACUUM INTO` and `ATTACH`
+/// would create other files.
 fn check(question: &str) -> Result<(), &'static str> {
-    const ONE: &str = "one statement at a time, please";
+    const ONE: &str = "only one statement is allowed";
     let bare = without_literals(question);
     let mut statements = bare.split(';').map(str::trim).filter(|part| !part.is_empty());
-    let first = statements.next().ok_or("there is no statement in that")?;
+    let first = statements.next().ok_or("the query contains no statement")?;
     if statements.next().is_some() {
         return Err(ONE);
     }
@@ -123,11 +123,11 @@ fn check(question: &str) -> Result<(), &'static str> {
         first.split(|c: char| !c.is_ascii_alphabetic()).find(|word| !word.is_empty()).unwrap_or_default();
     match word.to_ascii_uppercase().as_str() {
         "SELECT" | "WITH" | "VALUES" | "EXPLAIN" | "PRAGMA" => Ok(()),
-        _ => Err("`db sql` only looks: SELECT, WITH, VALUES, EXPLAIN or PRAGMA"),
+        _ => Err("`db sql` only reads: use SELECT, WITH, VALUES, EXPLAIN or PRAGMA"),
     }
 }
 
-/// The text without what stands in quotes and comments.
+/// The text without quoted parts and comments.
 fn without_literals(text: &str) -> String {
     let mut bare = String::new();
     let mut rest = text;
@@ -145,7 +145,7 @@ fn without_literals(text: &str) -> String {
                 rest = &rest[c.len_utf8()..];
             }
             Some(end) => {
-                // What is never closed is a mistake that SQLite names better.
+                // SQLite reports an unclosed quote better.
                 let inner = &rest[c.len_utf8()..];
                 rest = inner.find(&end).map_or("", |at| &inner[at + end.len()..]);
                 bare.push(' ');
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_statement_that_looks_is_asked() {
+    fn only_one_reading_statement_is_accepted() {
         for good in [
             "SELECT 1",
             " select ';' ; ",

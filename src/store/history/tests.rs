@@ -40,7 +40,7 @@ async fn history() -> (tempfile::TempDir, History) {
     }
     writer.close().await;
     let readers = SqlitePoolOptions::new().connect_with(options.read_only(true)).await.unwrap();
-    (dir, History::over(readers))
+    (dir, History::new(readers))
 }
 
 fn at(ms: i64) -> Timestamp {
@@ -48,15 +48,15 @@ fn at(ms: i64) -> Timestamp {
 }
 
 #[tokio::test]
-async fn now_is_who_is_in_or_everybody_or_one() {
+async fn now_lists_users_in_meetings_or_all_or_one() {
     let (_dir, history) = history().await;
-    let brief = |rows: Vec<Standing>| -> Vec<(String, Option<String>)> {
+    let brief = |rows: Vec<UserPresence>| -> Vec<(String, Option<String>)> {
         rows.into_iter().map(|row| (row.name, row.meeting.map(|m| m.conference_id))).collect()
     };
     let li = |c: &str| ("李伟".to_owned(), Some(c.to_owned()));
     assert_eq!(brief(history.now(None, false, 10).await.unwrap()), [li("c2"), li("c3")]);
-    let everybody = brief(history.now(None, true, 10).await.unwrap());
-    assert_eq!(everybody, [li("c2"), li("c3"), ("Chen".into(), None), ("Wang".into(), None)]);
+    let all = brief(history.now(None, true, 10).await.unwrap());
+    assert_eq!(all, [li("c2"), li("c3"), ("Chen".into(), None), ("Wang".into(), None)]);
     assert_eq!(brief(history.now(Some(3), false, 10).await.unwrap()), [("Zhao".into(), None)]);
     assert_eq!(history.now(None, true, 1).await.unwrap().len(), 1);
     let counts = history.counts().await.unwrap();
@@ -115,17 +115,17 @@ async fn health_counts_the_errors_of_a_day_and_budget_has_the_newest_month_first
     let health = history.health(at(86_400_000 + HOUR_MS), 10).await.unwrap();
     let li = health.iter().find(|row| row.name == "李伟").unwrap();
     assert_eq!((li.errors_24h, li.last_error.as_deref()), (3, Some("throttled: slow down")));
-    assert_eq!(health.len(), 3, "who is not watched is not looked at");
+    assert_eq!(health.len(), 3, "users who are not watched are not listed");
     let budget = history.budget(10).await.unwrap();
     assert_eq!(budget.iter().map(|b| b.month.as_str()).collect::<Vec<_>>(), ["2026-11", "2026-10"]);
 }
 
 #[tokio::test]
-async fn somebody_is_found_and_the_connection_cannot_write() {
+async fn a_user_is_found_and_the_connection_cannot_write() {
     let (_dir, history) = history().await;
     assert_eq!(history.find("wang").await.unwrap().unwrap().person_id, 2);
     assert!(
-        matches!(history.find("Wong").await.unwrap(), Err(WhoError::Nobody { like, .. }) if like.len() == 1)
+        matches!(history.find("Wong").await.unwrap(), Err(WhoError::NotFound { like, .. }) if like.len() == 1)
     );
     for (who, ids) in [("u1", vec![1, 4]), ("other/u1", vec![4]), ("李伟", vec![1]), ("李", vec![])] {
         assert_eq!(history.people_called(who).await.unwrap(), ids, "{who}");

@@ -1,29 +1,29 @@
-//! WHO: from what an operator writes to the one person meant.
+//! Finds the user that an operator names (`WHO` in the CLI).
 //!
-//! Guards: an exact match outranks a likeness, and a likeness counts only if it fits one person; nobody is guessed.
-//! Deliberately not here: where the people come from (the database, or the config with no daemon).
+//! Guards: an exact match has priority over a partial match, and a partial match counts only if it is unique; no user
+//! is guessed. Deliberately not here: where the users come from (the database, or the config without a daemon).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// At most so many candidates are named.
+/// At most this many candidates are named.
 const NAMED: usize = 8;
-/// Likenesses below this are noise (Jaro-Winkler, 0 to 1).
+/// The least similarity of a suggestion (Jaro-Winkler, 0 to 1).
 const LIKE_ENOUGH: f64 = 0.8;
 
-/// Somebody who is or was watched.
+/// A user who is or was watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
-    /// The row.
+    /// Id of the row.
     pub person_id: i64,
     /// The organisation.
     pub org: String,
     /// The unionId.
     pub union_id: String,
-    /// By the config.
+    /// Name in the config.
     pub name: String,
-    /// Still on the list.
+    /// Whether the user is watched.
     pub watched: bool,
 }
 
@@ -33,40 +33,40 @@ impl fmt::Display for Person {
     }
 }
 
-/// Why nobody was found.
+/// Why no user was found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WhoError {
-    /// Nobody fits.
-    #[error("nobody is called `{who}`{}", did_you_mean(.like))]
-    Nobody {
-        /// As it was written.
+    /// No user matches.
+    #[error("no user is called `{who}`{}", did_you_mean(.like))]
+    NotFound {
+        /// As the operator wrote it.
         who: String,
-        /// Who comes near, nearest first.
+        /// Similar users, most similar first.
         like: Vec<Person>,
     },
-    /// Several fit.
+    /// Several users match.
     #[error("`{who}` fits {}: write more of it, or org/unionId", several(.fits))]
     Several {
-        /// As it was written.
+        /// As the operator wrote it.
         who: String,
-        /// All who fit.
+        /// All matches.
         fits: Vec<Person>,
     },
-    /// Somebody fits, and what is asked for cannot be taken back.
+    /// One user matches partially, but the command cannot be undone.
     #[error(
-        "`{who}` is only a part of {fits}: write the whole name or unionId, for this cannot be taken back"
+        "`{who}` is only a part of {fits}: write the whole name or unionId, because this cannot be undone"
     )]
-    Part {
-        /// As it was written.
+    Partial {
+        /// As the operator wrote it.
         who: String,
-        /// Who fits.
+        /// The match.
         fits: Person,
     },
 }
 
-/// The person meant: by `org/unionId`, unionId or name; else by name whatever the case; else by the only name (or
-/// unionId) that begins so; else by the only name that holds it. Somebody who is still watched outranks somebody of the
-/// same standing who is not.
+/// The user that `who` denotes: by `org/unionId`, unionId or name; else by name in any case; else by the only name (or
+/// unionId) with this beginning; else by the only name that contains it. A watched user has priority over one who is no
+/// longer watched.
 pub fn find<'a>(people: &'a [Person], who: &str) -> Result<&'a Person, WhoError> {
     let who = who.trim();
     let wanted = who.to_lowercase();
@@ -92,10 +92,10 @@ pub fn find<'a>(people: &'a [Person], who: &str) -> Result<&'a Person, WhoError>
             }
         }
     }
-    Err(WhoError::Nobody { who: who.to_owned(), like: alike(people, &wanted) })
+    Err(WhoError::NotFound { who: who.to_owned(), like: alike(people, &wanted) })
 }
 
-/// The same for what cannot be taken back: a part of a name is not enough.
+/// The same for commands that cannot be undone: a part of a name is not enough.
 pub fn find_whole<'a>(people: &'a [Person], who: &str) -> Result<&'a Person, WhoError> {
     let found = find(people, who)?;
     let who = who.trim();
@@ -103,7 +103,7 @@ pub fn find_whole<'a>(people: &'a [Person], who: &str) -> Result<&'a Person, Who
     if whole.iter().any(|name| name.to_lowercase() == who.to_lowercase()) {
         return Ok(found);
     }
-    Err(WhoError::Part { who: who.to_owned(), fits: found.clone() })
+    Err(WhoError::Partial { who: who.to_owned(), fits: found.clone() })
 }
 
 fn alike(people: &[Person], wanted: &str) -> Vec<Person> {
@@ -114,7 +114,7 @@ fn alike(people: &[Person], wanted: &str) -> Vec<Person> {
     let mut near: Vec<(f64, &Person)> =
         people.iter().map(|p| (likeness(p), p)).filter(|(likeness, _)| *likeness >= LIKE_ENOUGH).collect();
     near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    // The same name twice tells nothing more.
+    // The same name is suggested once.
     near.dedup_by(|(_, a), (_, b)| a.name == b.name);
     near.into_iter().take(3).map(|(_, p)| p.clone()).collect()
 }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_matches_outrank_likenesses() {
+    fn exact_matches_have_priority() {
         assert_eq!(found("Li Wei"), 1, "though it begins another name too");
         assert_eq!(found("li wei"), 1);
         assert_eq!(found("uLiWei"), 1);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_taken_back_wants_a_whole_name() {
+    fn what_cannot_be_undone_needs_a_whole_name() {
         let people = people();
         for whole in ["Li Wei", "li wei", " uLiWei ", "acme/uLiWei"] {
             assert_eq!(find_whole(&people, whole).unwrap().person_id, 1);
@@ -186,14 +186,14 @@ mod tests {
         let error = find_whole(&people, "小明").unwrap_err().to_string();
         assert_eq!(
             error,
-            "`小明` is only a part of 王小明 (acme/uWang): write the whole name or unionId, for this cannot be taken back"
+            "`小明` is only a part of 王小明 (acme/uWang): write the whole name or unionId, because this cannot be undone"
         );
         assert!(matches!(find_whole(&people, "li"), Err(WhoError::Several { .. })));
-        assert!(matches!(find_whole(&people, "nobody"), Err(WhoError::Nobody { .. })));
+        assert!(matches!(find_whole(&people, "nothing like it"), Err(WhoError::NotFound { .. })));
     }
 
     #[test]
-    fn who_is_still_watched_is_meant() {
+    fn watched_users_have_priority() {
         assert_eq!(found("Anna Schmidt"), 6);
         assert_eq!(found("uOld"), 5);
     }
@@ -209,10 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_comes_with_who_is_near() {
+    fn similar_users_are_suggested() {
         let error = find(&people(), "Anna Schmitt").unwrap_err().to_string();
-        assert_eq!(error, "nobody is called `Anna Schmitt`; did you mean `Anna Schmidt`?");
-        assert_eq!(find(&people(), "xyzzy").unwrap_err().to_string(), "nobody is called `xyzzy`");
-        assert!(matches!(find(&people(), " "), Err(WhoError::Nobody { .. })));
+        assert_eq!(error, "no user is called `Anna Schmitt`; did you mean `Anna Schmidt`?");
+        assert_eq!(find(&people(), "xyzzy").unwrap_err().to_string(), "no user is called `xyzzy`");
+        assert!(matches!(find(&people(), " "), Err(WhoError::NotFound { .. })));
     }
 }

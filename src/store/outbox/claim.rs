@@ -1,8 +1,8 @@
-//! Taking deliveries: the heads of lanes that are free and ready, leased in the same transaction.
+//! Takes deliveries: the heads of lanes that are free and ready, leased in the same transaction.
 //!
-//! Guards: a head is looked up lane by lane in the index that is ordered as a lane is; all heads of a webhook come over
-//! from SQLite's thread in one piece, because a row costs more on that way than in the database; an event that is no longer
-//! what was written is not handed out but becomes a dead letter. Deliberately not here: writing back (`turn`).
+//! Guards: a head is found lane by lane in the index that has the order of a lane; all heads of a webhook are
+//! transferred from SQLite's thread in one row, because the transfer of a row costs more than its query; an event whose
+//! body has changed is not returned and becomes a dead letter. Deliberately not here: writing back (`turn`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::collections::VecDeque;
@@ -10,18 +10,18 @@ use std::collections::VecDeque;
 use serde::Deserialize;
 use sqlx::SqliteConnection;
 
-use super::turn::{MOVE_LANES_ON, REMOVE_EMPTY_LANES, corrupt};
-use super::{Ask, Claimed, Granted, Ticket};
+use super::lanes::{MOVE_LANES_ON, REMOVE_EMPTY_LANES};
+use super::types::{Ask, Claimed, Granted, Ticket};
 use crate::ids::WebhookName;
 use crate::policy::delivery::Trigger;
 use crate::store::bulk::{bulk, bulk_at};
 use crate::store::{StoreError, checksum, jsonb};
 use crate::time::Timestamp;
 
-/// The heads of the lanes that are free and ready, longest waiting first, and of each some that come next. One row: a
-/// list of deliveries, and their bodies one behind the other (as they are, not as a text in a text). The limits are sums
-/// because SQLite plans for the very value of a bare `LIMIT ?`, and prepares the statement again with every run of it,
-/// which costs more than the run.
+/// The heads of the lanes that are free and ready, longest waiting first, each with some deliveries behind it. The
+/// result is one row: a list of deliveries, and their bodies concatenated (as bytes, not as JSON in JSON). The limits
+/// are sums because SQLite plans for the very value of a bare `LIMIT ?`, and prepares the statement again for every run
+/// of it, which costs more than the run.
 pub(super) const HEADS: &str = "\
 SELECT json_group_array(json_array(person_id, org, delivery_id, trigger, attempts, strikes, id, type, recorded_ms, \
         sequence, octet_length(body), checksum)), coalesce(group_concat(body, ''), '') \
@@ -42,18 +42,18 @@ FROM (SELECT value ->> 0 AS webhook, value ->> 1 AS person_id, value ->> 2 AS or
 WHERE lanes.webhook = taken.webhook AND lanes.person_id = taken.person_id AND lanes.org = taken.org \
     AND lanes.lease_ms IS NULL";
 
-/// Of each webhook, in their order: when its next free lane is ready.
+/// For each webhook, in order: when its next free lane is ready.
 pub(super) const NEXT_READY: &str = "\
 SELECT json_group_array((SELECT min(ready_ms) FROM lanes WHERE webhook = asked.value AND lease_ms IS NULL)) \
 FROM jsonb_each(?1) AS asked";
 
-/// Ends deliveries whose event changed on the disk.
+/// Ends deliveries whose event the disk changed.
 pub(super) const END_DAMAGED: &str = "\
 UPDATE deliveries SET state = 'dead', finished_ms = ?2, \
     last_error = 'the stored body does not match its checksum: the disk changed it, so it was not sent' \
 WHERE delivery_id IN (SELECT value FROM jsonb_each(?1)) AND state = 'pending'";
 
-/// A lane and one of its deliveries; all of the delivery is missing when nothing waits in the lane.
+/// A lane and one of its deliveries; the delivery's columns are NULL when nothing waits in the lane.
 #[derive(Deserialize)]
 struct Row(
     i64,
@@ -70,7 +70,7 @@ struct Row(
     Option<i64>,
 );
 
-/// Free lanes with what was found in them, in the order they are to be served.
+/// Free lanes with their deliveries, in the order in which they are served.
 #[derive(Default)]
 struct Found {
     lanes: Vec<Lane>,
@@ -80,23 +80,23 @@ struct Found {
 struct Lane {
     person_id: i64,
     org: String,
-    /// With their sequences; in no order.
+    /// With their sequences, unordered.
     deliveries: Vec<(i64, Claimed)>,
-    /// Those that must not be sent.
+    /// Deliveries that must not be sent.
     damaged: Vec<Claimed>,
 }
 
-/// What was found and is not handed out.
+/// What was found and is not returned.
 #[derive(Default)]
 struct Rest {
-    /// Lanes in which nothing waits: retention or an erasure took it, or it is damaged.
+    /// Lanes in which nothing waits: retention or an erasure removed the delivery, or it is damaged.
     empty: Vec<(WebhookName, i64, String)>,
     /// Deliveries that must not be sent.
     damaged: Vec<i64>,
 }
 
 impl Rest {
-    /// Ends what is damaged, then removes the lanes in which nothing is left and readies the others for their next head.
+    /// Ends damaged deliveries, removes empty lanes, and prepares the others for their next head.
     async fn clear(&self, connection: &mut SqliteConnection, now: Timestamp) -> Result<(), StoreError> {
         bulk_at(connection, END_DAMAGED, &self.damaged, now).await?;
         bulk(connection, REMOVE_EMPTY_LANES, &self.empty).await?;
@@ -107,7 +107,7 @@ impl Rest {
     }
 }
 
-/// Takes what is asked for, in the order of the asks.
+/// Takes the requested deliveries, in the order of the requests.
 pub(super) async fn grant(
     connection: &mut SqliteConnection,
     asks: &[Ask],
@@ -128,7 +128,7 @@ pub(super) async fn grant(
     Ok(granted)
 }
 
-/// The heads for one ask, not leased yet. There is surely more, and ready, when there are as many as were asked for.
+/// The heads for one request, not leased yet. If there are as many as requested, more may be ready.
 async fn heads(
     connection: &mut SqliteConnection,
     ask: &Ask,
@@ -147,7 +147,7 @@ async fn heads(
     let mut found = Found::read(&rows, bodies.as_bytes(), &ask.webhook)?;
     let limit = max as usize + run as usize;
     if found.rows >= limit {
-        // It may have been cut anywhere, its head included; the lanes before it hold `max` in all.
+        // The last lane may be incomplete, even without its head; the lanes before it hold `max` in all.
         found.lanes.pop();
     }
     let full = found.rows >= limit || found.lanes.len() >= max as usize;
@@ -163,7 +163,8 @@ async fn heads(
     Ok(Granted { webhook: ask.webhook.clone(), claimed: taken, damaged, next_ready: full.then_some(now) })
 }
 
-/// The lane's head, with the live traffic behind it. A replay goes alone, because live traffic may overtake the next one.
+/// The head of the lane, with the live deliveries behind it. A replay is taken alone, because live deliveries may
+/// overtake the next one.
 fn first_of(mut deliveries: Vec<(i64, Claimed)>) -> Option<Claimed> {
     deliveries.sort_by_key(|(sequence, one)| (one.trigger != Trigger::Event, *sequence));
     let mut deliveries = deliveries.into_iter().map(|(_, one)| one);
@@ -200,7 +201,7 @@ impl Found {
     }
 }
 
-/// With its sequence; `None` when nothing waits in the lane. Takes the body off `bodies`.
+/// The delivery with its sequence; `None` when nothing waits in the lane. Takes its body from the front of `bodies`.
 fn claimed(
     row: Row,
     bodies: &mut &[u8],
@@ -233,10 +234,10 @@ fn claimed(
     };
     let trigger = trigger.unwrap_or_default();
     let Some(trigger) = Trigger::parse(&trigger) else {
-        return Err(corrupt("deliveries", &delivery_id, format!("its trigger is {trigger:?}")));
+        return Err(StoreError::corrupt("deliveries", &delivery_id, format!("its trigger is {trigger:?}")));
     };
     let Some((body, rest)) = bodies.split_at_checked(length) else {
-        return Err(corrupt("events", &event_id, "its body is shorter than it says".to_owned()));
+        return Err(StoreError::corrupt("events", &event_id, "its body is shorter than it says".to_owned()));
     };
     *bodies = rest;
     let (attempts, strikes) = (attempts.unwrap_or(0), strikes.unwrap_or(0));
@@ -261,14 +262,16 @@ async fn lease(
         .collect();
     let leased = bulk(connection, LEASE, &lanes).await?;
     match lanes.first() {
-        Some((webhook, ..)) if leased != lanes.len() as u64 => {
-            Err(corrupt("lanes", webhook, format!("{leased} of {} lanes could be leased", lanes.len())))
-        }
+        Some((webhook, ..)) if leased != lanes.len() as u64 => Err(StoreError::corrupt(
+            "lanes",
+            webhook,
+            format!("{leased} of {} lanes could be leased", lanes.len()),
+        )),
         _ => Ok(()),
     }
 }
 
-/// When the next free lane of each webhook is ready; `None` where nothing waits.
+/// When the next free lane of each webhook is ready; `None` if nothing waits.
 pub(super) async fn next_ready(
     connection: &mut SqliteConnection,
     webhooks: &[&WebhookName],

@@ -1,23 +1,24 @@
-//! Sending again: deliveries that have ended wait once more.
+//! Sends deliveries again that have ended.
 //!
-//! Guards: a delivery that still waits is left as it is, so nothing is doubled; what is sent again goes behind live
-//! traffic, with its id and its bytes; what is looked up is looked up outside the writing transaction, and what is
-//! written is written in portions, so nobody waits long. Deliberately not here: the sending (`turn`).
+//! Guards: a pending delivery is not changed, so no delivery is duplicated; replays are sent after live deliveries,
+//! with the same id and bytes; lookups are outside the writing transaction, and writes are in portions, so other writes
+//! do not wait long. Deliberately not here: sending (`turn`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::collections::BTreeMap;
 
 use sqlx::SqliteConnection;
 
-use super::admin::Ledger;
+use super::handle::Outbox;
+use super::reader::OutboxReader;
 use crate::ids::WebhookName;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::time::Timestamp;
 
-/// How many deliveries one transaction takes.
+/// Deliveries in one transaction.
 const AT_ONCE: usize = 5_000;
 
-/// By time: when the events were written down. A test is a question, and its time is over.
+/// By the time at which the events were recorded. Tests are excluded.
 const BY_TIME: &str = "\
 SELECT d.delivery_id, d.webhook, d.state FROM deliveries AS d JOIN events AS e USING (sequence) \
 WHERE d.delivery_id > ?1 AND d.webhook IN (SELECT value FROM json_each(?2)) AND e.recorded_ms >= ?3 AND e.recorded_ms < ?4 \
@@ -30,7 +31,7 @@ WHERE e.id IN (SELECT value FROM json_each(?1)) AND d.webhook IN (SELECT value F
     AND (?3 IS NULL OR d.state = ?3) \
 ORDER BY d.delivery_id";
 
-/// Events that were never meant for a webhook, but are asked for by name.
+/// Events without a delivery to the webhook, requested by id.
 const NEVER_MEANT: &str = "\
 SELECT e.sequence, hook.value FROM events AS e, json_each(?2) AS hook \
 WHERE e.id IN (SELECT value FROM json_each(?1)) AND NOT EXISTS \
@@ -53,7 +54,7 @@ SELECT DISTINCT webhook, org, person_id, ?2 FROM deliveries \
 WHERE delivery_id IN (SELECT value FROM json_each(?1)) AND state = 'pending' \
 ON CONFLICT DO NOTHING";
 
-/// A lane's head may be another one now; a live one that waits out its backoff stays in front and goes on waiting.
+/// The head of a lane may change; a live delivery that waits for its backoff stays in front.
 const REFRESH_LANES: &str = "\
 UPDATE lanes SET ready_ms = \
     (SELECT next_ms FROM deliveries WHERE deliveries.webhook = lanes.webhook \
@@ -62,37 +63,37 @@ UPDATE lanes SET ready_ms = \
 WHERE (webhook, person_id, org) IN (SELECT webhook, person_id, org FROM deliveries \
     WHERE delivery_id IN (SELECT value FROM json_each(?1)) AND state = 'pending')";
 
-/// Which deliveries.
+/// Selects deliveries.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// To one of these.
+    /// Deliveries to one of these webhooks.
     pub webhooks: Vec<WebhookName>,
-    /// Of these events; empty: of all that fit the rest. `since` and `until` do not matter then.
+    /// Of these events; empty: of all events that match the rest. Otherwise `since` and `until` are ignored.
     pub events: Vec<String>,
-    /// Also the `events` that were never meant for these webhooks.
+    /// Also send `events` that have no delivery to these webhooks.
     pub never_meant: bool,
-    /// Of events written down then or later.
+    /// Of events recorded at or after this time.
     pub since: Option<Timestamp>,
-    /// Of events written down before.
+    /// Of events recorded before this time.
     pub until: Option<Timestamp>,
-    /// `delivered`, `dead` or `expired`; `None`: however they ended.
+    /// `delivered`, `dead` or `expired`; `None`: any outcome.
     pub state: Option<&'static str>,
 }
 
-/// What a selection comes to, at one webhook.
+/// The effect of a selection on one webhook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayable {
     /// Sent again.
     pub again: u64,
-    /// Left alone: they wait already.
+    /// Pending already, and not changed.
     pub waiting: u64,
 }
 
 /// By webhook.
 pub type Replayables = BTreeMap<String, Replayable>;
 
-impl Ledger {
-    /// What a replay would come to.
+impl OutboxReader {
+    /// The effect that a replay would have.
     pub async fn replayable(&self, selection: &Selection) -> Result<Replayables, StoreError> {
         let mut counts = Replayables::new();
         let mut after = i64::MIN;
@@ -143,33 +144,37 @@ impl Ledger {
     }
 }
 
-impl Store {
-    /// Lets what was selected wait again, from `at` on. The dispatcher is to be woken afterwards.
-    pub async fn replay(&self, selection: &Selection, at: Timestamp) -> Result<Replayables, StoreError> {
-        let ledger = self.ledger();
+impl Outbox<'_> {
+    /// Makes the selected deliveries pending again, from `at` on. The caller wakes the dispatcher afterwards.
+    pub async fn replay(self, selection: &Selection, at: Timestamp) -> Result<Replayables, StoreError> {
+        let reader = OutboxReader::new(self.database.readers.clone());
         let mut counts = Replayables::new();
         let mut after = i64::MIN;
-        let never_meant = ledger.never_meant(selection).await?;
-        while let Some(portion) = ledger.portion(selection, after).await? {
+        let never_meant = reader.never_meant(selection).await?;
+        while let Some(portion) = reader.portion(selection, after).await? {
             after = portion.last;
             portion.count(&mut counts);
             let ids: Vec<i64> =
                 portion.rows.iter().filter(|row| row.2 != "pending").map(|row| row.0).collect();
-            self.write(move |connection| Box::pin(async move { wait_again(connection, &ids, at).await }))
+            self.database
+                .writer
+                .write(move |connection| Box::pin(async move { wait_again(connection, &ids, at).await }))
                 .await?;
         }
         for (_, webhook) in &never_meant {
             counts.entry(webhook.clone()).or_default().again += 1;
         }
         if !never_meant.is_empty() {
-            self.write(move |connection| Box::pin(async move { add(connection, &never_meant, at).await }))
+            self.database
+                .writer
+                .write(move |connection| Box::pin(async move { add(connection, &never_meant, at).await }))
                 .await?;
         }
         Ok(counts)
     }
 }
 
-/// Some deliveries of a selection.
+/// A portion of a selection.
 struct Portion {
     last: i64,
     rows: Vec<(i64, String, String)>,

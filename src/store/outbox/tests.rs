@@ -2,14 +2,19 @@
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Row;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::ids::WebhookName;
 use crate::policy::delivery::WebhookState;
+use crate::policy::delivery::{Health, Trigger};
+use crate::store::Store;
 use crate::store::history::sql::Value;
+use crate::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_ms(1_700_000_000_000);
 const LEASE: Timestamp = Timestamp::from_ms(1_700_000_060_000);
@@ -32,7 +37,7 @@ impl Fixture {
     }
 
     async fn sql(&self, sql: &'static str) -> Vec<sqlx::sqlite::SqliteRow> {
-        let job = self.store.write(move |connection| {
+        let job = self.store.database.writer.write(move |connection| {
             Box::pin(async move { Ok(sqlx::query(sql).fetch_all(connection).await?) })
         });
         job.await.unwrap()
@@ -44,7 +49,7 @@ impl Fixture {
 
     /// `lanes` lanes of `each` deliveries; sequences run lane by lane, so lane 0 has 1, `lanes`+1, ...
     async fn fill(&self, lanes: i64, each: i64) {
-        let job = self.store.write(move |connection| {
+        let job = self.store.database.writer.write(move |connection| {
             Box::pin(async move {
                 for (sql, rows) in [
                     (
@@ -79,7 +84,7 @@ impl Fixture {
     }
 
     async fn claim(&self, max: u32) -> Vec<Claimed> {
-        self.store.claim(crm(), NOW, LEASE, max).await.unwrap()
+        self.store.outbox().claim(crm(), NOW, LEASE, max).await.unwrap()
     }
 }
 
@@ -108,7 +113,7 @@ async fn the_head_of_each_free_lane_is_taken_once() {
     assert_eq!(all, ["evt_1", "evt_2", "evt_3"].map(str::to_owned).into());
     assert_eq!(third[0].body, format!("{{\"n\":{}}}", &third[0].event_id[4..]).into_bytes());
     assert!(f.claim(9).await.is_empty());
-    assert_eq!(f.store.next_ready(&crm()).await.unwrap(), None);
+    assert_eq!(f.store.outbox().next_ready(&crm()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -116,10 +121,11 @@ async fn finishing_moves_the_lane_on_and_removes_an_empty_one() {
     let f = Fixture::new().await;
     f.fill(1, 2).await;
     for id in ["evt_1", "evt_2"] {
-        let mut taken = f.store.claim(crm(), NOW.plus(Duration::from_secs(1)), LEASE, 9).await.unwrap();
+        let mut taken =
+            f.store.outbox().claim(crm(), NOW.plus(Duration::from_secs(1)), LEASE, 9).await.unwrap();
         assert_eq!(taken[0].event_id, id);
         let one = taken.pop().unwrap();
-        assert_eq!(f.store.finish(vec![finish(one, Ending::Delivered)]).await.unwrap(), 0);
+        assert_eq!(f.store.outbox().finish(vec![finish(one, Ending::Delivered)]).await.unwrap(), 0);
     }
     assert_eq!(f.number("SELECT count(*) FROM lanes").await, 0);
     assert_eq!(
@@ -147,10 +153,10 @@ async fn a_retry_keeps_the_head_and_says_when() {
         at: NOW,
         keeps_lane: false,
     };
-    f.store.finish(vec![done]).await.unwrap();
+    f.store.outbox().finish(vec![done]).await.unwrap();
     assert!(f.claim(1).await.is_empty());
-    assert_eq!(f.store.next_ready(&crm()).await.unwrap(), Some(later));
-    let again = f.store.claim(crm(), later, LEASE, 9).await.unwrap();
+    assert_eq!(f.store.outbox().next_ready(&crm()).await.unwrap(), Some(later));
+    let again = f.store.outbox().claim(crm(), later, LEASE, 9).await.unwrap();
     assert_eq!(
         (again[0].event_id.as_str(), again[0].ticket.attempts, again[0].ticket.strikes),
         ("evt_1", 1, 1)
@@ -163,8 +169,8 @@ async fn what_is_released_is_as_it_was() {
     f.fill(1, 1).await;
     let taken = f.claim(1).await.pop().unwrap();
     let done = Finished { attempt: None, ..finish(taken, Ending::Released) };
-    f.store.finish(vec![done]).await.unwrap();
-    let again = f.store.claim(crm(), NOW.plus(Duration::from_secs(1)), LEASE, 1).await.unwrap();
+    f.store.outbox().finish(vec![done]).await.unwrap();
+    let again = f.store.outbox().claim(crm(), NOW.plus(Duration::from_secs(1)), LEASE, 1).await.unwrap();
     assert_eq!((again.len(), again[0].ticket.attempts), (1, 0));
 }
 
@@ -183,7 +189,7 @@ async fn leases_of_an_earlier_daemon_are_freed() {
     f.fill(2, 1).await;
     drop(f.claim(9).await);
     assert!(f.claim(9).await.is_empty());
-    assert_eq!(f.store.free_leases().await.unwrap(), 2);
+    assert_eq!(f.store.outbox().free_leases().await.unwrap(), 2);
     assert_eq!(f.claim(9).await.len(), 2);
 }
 
@@ -193,8 +199,12 @@ async fn a_delivery_erased_in_flight_is_counted_and_its_lane_goes() {
     f.fill(2, 1).await;
     let taken = f.claim(9).await;
     f.sql("DELETE FROM events WHERE sequence = 1").await;
-    let missing =
-        f.store.finish(taken.into_iter().map(|one| finish(one, Ending::Delivered)).collect()).await.unwrap();
+    let missing = f
+        .store
+        .outbox()
+        .finish(taken.into_iter().map(|one| finish(one, Ending::Delivered)).collect())
+        .await
+        .unwrap();
     assert_eq!(missing, 1);
     assert_eq!(f.number("SELECT count(*) FROM lanes").await, 0);
 }
@@ -220,7 +230,7 @@ async fn a_turn_writes_back_and_takes_the_next_head_at_once() {
         asks: vec![ask],
         ..Turn::default()
     };
-    let turned = f.store.turn(turn).await.unwrap();
+    let turned = f.store.outbox().turn(turn).await.unwrap();
     assert_eq!(turned.missing, 0);
     assert_eq!(ids(&turned.granted[0].claimed), ["evt_2"].into());
     assert_eq!(turned.granted[0].next_ready, None);
@@ -232,7 +242,7 @@ async fn a_probe_takes_one_head_ready_or_not() {
     f.fill(2, 1).await;
     let ask = Ask { webhook: crm(), max: 9, run: 3, lease_until: LEASE, probe: true };
     let turn = || Turn { at: NOW.minus(Duration::from_hours(1)), asks: vec![ask.clone()], ..Turn::default() };
-    assert_eq!(f.store.turn(turn()).await.unwrap().granted[0].claimed.len(), 1);
+    assert_eq!(f.store.outbox().turn(turn()).await.unwrap().granted[0].claimed.len(), 1);
 }
 
 #[tokio::test]
@@ -244,10 +254,10 @@ async fn lanes_of_a_hurried_webhook_are_ready_at_once_some_thousand_in_a_turn() 
     f.sql("UPDATE lanes SET ready_ms = 1700003600000").await;
     let ask = Ask { webhook: crm(), max: 9_000, run: 1, lease_until: LEASE, probe: false };
     let turn = || Turn { at: NOW, hurried: vec![crm()], asks: vec![ask.clone()], ..Turn::default() };
-    let first = f.store.turn(turn()).await.unwrap();
-    assert_eq!((first.granted[0].claimed.len(), first.unhurried), (5_000, vec![crm()]));
-    let rest = f.store.turn(turn()).await.unwrap();
-    assert_eq!((rest.granted[0].claimed.len(), rest.unhurried), (2, vec![]));
+    let first = f.store.outbox().turn(turn()).await.unwrap();
+    assert_eq!((first.granted[0].claimed.len(), first.unfinished), (5_000, vec![crm()]));
+    let rest = f.store.outbox().turn(turn()).await.unwrap();
+    assert_eq!((rest.granted[0].claimed.len(), rest.unfinished), (2, vec![]));
     assert_eq!(f.number("SELECT count(*) FROM lanes WHERE ready_ms > 1700000000000").await, 2);
     assert_eq!(taken.len(), 1, "what is in flight and what is another webhook's stays as it was");
 }
@@ -267,8 +277,8 @@ async fn states_are_kept_and_strikes_given_back() {
     for standing in standings {
         let health = Health { state: standing, failures: 4, ..Health::default() };
         let turn = Turn { forgiven: vec![id], states: vec![(crm(), health.clone())], ..Turn::default() };
-        f.store.turn(turn).await.unwrap();
-        assert_eq!(f.store.webhook_states().await.unwrap(), [(crm(), health)]);
+        f.store.outbox().turn(turn).await.unwrap();
+        assert_eq!(f.store.outbox().webhook_states().await.unwrap(), [(crm(), health)]);
     }
     assert_eq!(f.number("SELECT strikes FROM deliveries").await, 0, "never below none");
 }
@@ -277,7 +287,7 @@ async fn states_are_kept_and_strikes_given_back() {
 async fn what_waits_for_a_disabled_webhook_is_buried_with_the_reason() {
     let f = Fixture::new().await;
     f.fill(3, 2_000).await;
-    assert_eq!(f.store.bury(crm(), "gone".to_owned(), NOW).await.unwrap(), 6_000);
+    assert_eq!(f.store.outbox().give_up_all(crm(), "gone".to_owned(), NOW).await.unwrap(), 6_000);
     assert_eq!(
         f.number(
             "SELECT count(*) FROM deliveries WHERE state = 'dead' AND last_error = 'gone' AND finished_ms > 0"
@@ -288,15 +298,15 @@ async fn what_waits_for_a_disabled_webhook_is_buried_with_the_reason() {
     assert_eq!(f.number("SELECT count(*) FROM lanes").await, 0);
 }
 
-/// A failed test once stood in `status` and in the metric that an alert reads.
+/// A failed test was once counted in `status` and in the metric that an alert reads.
 #[tokio::test]
 async fn a_failed_test_is_no_dead_letter_for_those_who_watch_the_queue() {
     let f = Fixture::new().await;
     f.fill(1, 2).await;
     let attempt = || Attempted { status: None, error: Some("refused".to_owned()) };
-    f.store.record_test(crm(), "evt_1".to_owned(), false, attempt(), NOW).await.unwrap();
+    f.store.outbox().record_test(crm(), "evt_1".to_owned(), false, attempt(), NOW).await.unwrap();
     assert_eq!(f.number("SELECT count(*) FROM deliveries WHERE state = 'dead'").await, 1);
-    let dead = async || f.store.history().queues().await.unwrap()[0].dead;
+    let dead = async || f.store.history().webhooks().queues().await.unwrap()[0].dead;
     assert_eq!(dead().await, 0);
     let history = f.store.history();
     let stored = history.examples().await.unwrap().into_iter().find(|example| example.name == "undelivered");
@@ -308,7 +318,7 @@ async fn a_failed_test_is_no_dead_letter_for_those_who_watch_the_queue() {
     };
     let text = |word: &str| Value::Text(word.to_owned());
     assert_eq!(undelivered().await, [(text("pending"), Value::Integer(2))]);
-    f.store.bury(crm(), "gone".to_owned(), NOW).await.unwrap();
+    f.store.outbox().give_up_all(crm(), "gone".to_owned(), NOW).await.unwrap();
     assert_eq!(dead().await, 2, "what was given up counts");
     assert_eq!(undelivered().await, [(text("dead"), Value::Integer(2))]);
 }
@@ -317,7 +327,7 @@ async fn a_failed_test_is_no_dead_letter_for_those_who_watch_the_queue() {
 async fn runs(f: &Fixture, max: u32, run: u32) -> Granted {
     let ask = Ask { webhook: crm(), max, run, lease_until: LEASE, probe: false };
     let at = NOW.plus(Duration::from_mins(1));
-    let turned = f.store.turn(Turn { at, asks: vec![ask], ..Turn::default() }).await.unwrap();
+    let turned = f.store.outbox().turn(Turn { at, asks: vec![ask], ..Turn::default() }).await.unwrap();
     turned.granted.into_iter().next().unwrap()
 }
 
@@ -340,11 +350,15 @@ async fn a_run_is_a_lanes_next_in_order_and_its_lane_stays_taken_to_the_end() {
     assert_eq!(head.behind[2].body, b"{\"n\":7}");
     let next = head.behind.pop_front().unwrap();
     let first = Finished { keeps_lane: true, ..finish(head, Ending::Delivered) };
-    assert_eq!(f.store.finish(vec![first]).await.unwrap(), 0);
+    assert_eq!(f.store.outbox().finish(vec![first]).await.unwrap(), 0);
     assert!(runs(&f, 6, 4).await.claimed.is_empty(), "the lane is not free before its run is over");
     let later = NOW.plus(Duration::from_hours(1));
-    f.store.finish(vec![finish(next, Ending::Retry(later))]).await.unwrap();
-    assert_eq!(f.store.next_ready(&crm()).await.unwrap(), Some(later), "the run ended early; its rest waits");
+    f.store.outbox().finish(vec![finish(next, Ending::Retry(later))]).await.unwrap();
+    assert_eq!(
+        f.store.outbox().next_ready(&crm()).await.unwrap(),
+        Some(later),
+        "the run ended early; its rest waits"
+    );
     assert_eq!(f.number("SELECT count(*) FROM deliveries WHERE state = 'pending'").await, 9);
 }
 
@@ -375,7 +389,7 @@ async fn a_damaged_event_ends_and_the_lane_goes_on_with_what_is_behind_it() {
         "{heads:?}"
     );
     assert_eq!(f.number("SELECT count(*) FROM deliveries WHERE state = 'dead'").await, 2);
-    assert_eq!(f.store.damaged_events(), 2);
+    assert_eq!(f.store.health().damaged_events(), 2);
 }
 
 #[tokio::test]
@@ -386,7 +400,7 @@ async fn a_lane_of_nothing_but_damaged_events_is_gone_in_the_end() {
     for left in [2, 1, 0] {
         assert!(runs(&f, 1, 1).await.claimed.is_empty());
         assert_eq!(f.number("SELECT count(*) FROM deliveries WHERE state = 'pending'").await, left);
-        assert_eq!(f.store.next_ready(&crm()).await.unwrap().is_some(), left > 0);
+        assert_eq!(f.store.outbox().next_ready(&crm()).await.unwrap().is_some(), left > 0);
     }
 }
 
@@ -397,7 +411,7 @@ async fn live_traffic_goes_first_and_a_replay_alone() {
     f.sql("UPDATE deliveries SET trigger = 'replay' WHERE sequence IN (1, 2, 4)").await;
     let head = runs(&f, 9, 8).await.claimed.pop().unwrap();
     assert_eq!((head.event_id.as_str(), behind(&head)), ("evt_3", vec!["evt_5"]));
-    f.store.finish(vec![finish(head, Ending::Delivered)]).await.unwrap();
+    f.store.outbox().finish(vec![finish(head, Ending::Delivered)]).await.unwrap();
     f.sql("UPDATE deliveries SET state = 'delivered' WHERE sequence = 5").await;
     let head = runs(&f, 9, 8).await.claimed.pop().unwrap();
     assert_eq!((head.event_id.as_str(), head.behind.len()), ("evt_1", 0));
@@ -410,8 +424,8 @@ async fn a_turn_that_is_not_written_comes_back() {
     let taken = f.claim(1).await.pop().unwrap();
     f.store.close().await.unwrap();
     let turn = Turn { at: NOW, finished: vec![finish(taken, Ending::Delivered)], ..Turn::default() };
-    let failed = f.store.turn(turn).await.unwrap_err();
-    assert_eq!(failed.turn.expect("nobody else holds it").finished.len(), 1);
+    let failed = f.store.outbox().turn(turn).await.unwrap_err();
+    assert_eq!(failed.turn.expect("no other owner").finished.len(), 1);
 }
 
 #[tokio::test]
@@ -420,7 +434,7 @@ async fn nothing_scans_a_table() {
     f.fill(3, 3).await;
     for sql in turn::INDEXED {
         let plan = format!("EXPLAIN QUERY PLAN {sql}");
-        let job = f.store.write(move |connection| {
+        let job = f.store.database.writer.write(move |connection| {
             Box::pin(async move {
                 let mut query = sqlx::query(sqlx::AssertSqlSafe(plan));
                 for argument in ["[]", "0", "0", "0"].iter().take(sql.matches('?').count().min(4)) {

@@ -1,35 +1,24 @@
-//! The statements of the outbox, and the one transaction they make.
+//! The statements that write deliveries back, and the one transaction of a turn.
 //!
-//! Guards: times and outcomes come in as arguments; every statement but the one that frees all leases finds its rows by
-//! an index; what is looked up is what is written, because both happen in one transaction. Deliberately not here: when
-//! to ask, and what for (`tasks::dispatcher`).
+//! Guards: times and outcomes are arguments; every statement except the one that frees all leases finds its rows by an
+//! index; lookups and writes share one transaction. Deliberately not here: when to request deliveries, and which
+//! (`tasks::dispatcher`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
-use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use super::claim::grant;
 #[cfg(test)]
 use super::claim::{END_DAMAGED, HEADS, LEASE, NEXT_READY};
-use super::{Ending, Finished, Ticket, Turn, Turned};
+use super::lanes::{MOVE_LANES_ON, REMOVE_EMPTY_LANES};
+use super::types::{Ending, Finished, Turn, Turned};
+use super::webhook_state;
 use crate::ids::WebhookName;
-use crate::policy::delivery::{Health, WebhookState};
 use crate::store::StoreError;
 use crate::store::bulk::bulk;
 use crate::time::Timestamp;
 
 const FREE_ALL: &str = "UPDATE lanes SET lease_ms = NULL WHERE lease_ms IS NOT NULL";
-
-const STATES: &str =
-    "SELECT webhook, state, failures, down_since_ms, probe_ms, probes, reason FROM webhooks ORDER BY webhook";
-
-const SET_STATE: &str = "\
-INSERT INTO webhooks (webhook, state, failures, down_since_ms, probe_ms, probes, reason) \
-SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
-FROM jsonb_each(?1) WHERE true \
-ON CONFLICT (webhook) DO UPDATE SET state = excluded.state, failures = excluded.failures, \
-    down_since_ms = excluded.down_since_ms, probe_ms = excluded.probe_ms, probes = excluded.probes, \
-    reason = excluded.reason";
 
 const FINISH: &str = "\
 UPDATE deliveries SET state = done.state, attempts = deliveries.attempts + done.attempted, \
@@ -45,36 +34,23 @@ const FORGIVE: &str = "\
 UPDATE deliveries SET strikes = max(strikes - 1, 0) \
 WHERE delivery_id IN (SELECT value FROM jsonb_each(?1)) AND state = 'pending'";
 
-pub(super) const REMOVE_EMPTY_LANES: &str = "\
-DELETE FROM lanes \
-WHERE (webhook, person_id, org) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(?1)) \
-    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.webhook = lanes.webhook \
-        AND deliveries.person_id = lanes.person_id AND deliveries.org = lanes.org AND deliveries.state = 'pending')";
-
-pub(super) const MOVE_LANES_ON: &str = "\
-UPDATE lanes SET lease_ms = NULL, ready_ms = \
-    (SELECT next_ms FROM deliveries WHERE deliveries.webhook = lanes.webhook \
-        AND deliveries.person_id = lanes.person_id AND deliveries.org = lanes.org AND deliveries.state = 'pending' \
-     ORDER BY (trigger <> 'event'), sequence LIMIT 1) \
-WHERE (webhook, person_id, org) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM jsonb_each(?1))";
-
-/// Ready at once, whatever back-off their heads were given.
+/// Makes lanes ready at once, whatever their backoff.
 const HURRY: &str = "\
 UPDATE lanes SET ready_ms = ?2 WHERE (webhook, person_id, org) IN \
     (SELECT webhook, person_id, org FROM lanes WHERE webhook = ?1 AND lease_ms IS NULL AND ready_ms > ?2 LIMIT ?3 + 0)";
 
-const BURY: &str = "\
+const GIVE_UP: &str = "\
 UPDATE deliveries SET state = 'dead', last_error = ?2, finished_ms = ?3 \
 WHERE delivery_id IN (SELECT delivery_id FROM deliveries WHERE webhook = ?1 AND state = 'pending' LIMIT ?4)";
 
 const REMOVE_LANES: &str = "DELETE FROM lanes WHERE webhook = ?1";
 
-/// How many deliveries one transaction buries, so that nobody waits long for the writer.
-pub(super) const BURIED_AT_ONCE: u64 = 5_000;
-/// How many lanes of a webhook one transaction hurries, for the same reason.
+/// Deliveries that one transaction gives up, so that other writes do not wait long.
+pub(super) const GIVEN_UP_AT_ONCE: u64 = 5_000;
+/// Lanes of a webhook that one transaction makes ready, for the same reason.
 const HURRIED_AT_ONCE: u32 = 5_000;
 
-/// All but the one statement that looks at every lane, for the test that nothing scans.
+/// All statements except the one that reads every lane, for the test that no statement scans a table.
 #[cfg(test)]
 pub(super) const INDEXED: &[&str] = &[
     HEADS,
@@ -86,7 +62,7 @@ pub(super) const INDEXED: &[&str] = &[
     REMOVE_EMPTY_LANES,
     MOVE_LANES_ON,
     HURRY,
-    BURY,
+    GIVE_UP,
     REMOVE_LANES,
 ];
 
@@ -95,38 +71,29 @@ pub(super) async fn free_all(connection: &mut SqliteConnection) -> Result<u64, S
     Ok(sqlx::query(FREE_ALL).execute(connection).await?.rows_affected())
 }
 
-/// Every webhook's state.
-pub(super) async fn states(
-    connection: &mut SqliteConnection,
-) -> Result<Vec<(WebhookName, Health)>, StoreError> {
-    let rows: Vec<StateRow> = sqlx::query_as(STATES).fetch_all(connection).await?;
-    rows.into_iter().map(health).collect()
-}
-
 pub(super) async fn take_turn(connection: &mut SqliteConnection, turn: &Turn) -> Result<Turned, StoreError> {
     let missing = write_back(connection, &turn.finished).await?;
     bulk(connection, FORGIVE, &turn.forgiven).await?;
-    let states: Vec<_> = turn.states.iter().map(|(webhook, health)| state_row(webhook, health)).collect();
-    bulk(connection, SET_STATE, &states).await?;
-    let unhurried = hurry(connection, &turn.hurried, turn.at).await?;
+    webhook_state::save(connection, &turn.states).await?;
+    let unfinished = hurry(connection, &turn.hurried, turn.at).await?;
     let granted = grant(connection, &turn.asks, turn.at).await?;
-    Ok(Turned { granted, missing, unhurried })
+    Ok(Turned { granted, missing, unfinished })
 }
 
-/// Makes waiting lanes ready; returns the webhooks of which there are more than one transaction moves.
+/// Makes waiting lanes ready; returns the webhooks with more lanes than one transaction changes.
 async fn hurry(
     connection: &mut SqliteConnection,
     webhooks: &[WebhookName],
     at: Timestamp,
 ) -> Result<Vec<WebhookName>, StoreError> {
-    let mut unhurried = Vec::new();
+    let mut unfinished = Vec::new();
     for webhook in webhooks {
         let moved = sqlx::query(HURRY).bind(webhook.as_str()).bind(at.as_ms()).bind(HURRIED_AT_ONCE);
         if moved.execute(&mut *connection).await?.rows_affected() >= u64::from(HURRIED_AT_ONCE) {
-            unhurried.push(webhook.clone());
+            unfinished.push(webhook.clone());
         }
     }
-    Ok(unhurried)
+    Ok(unfinished)
 }
 
 pub(super) async fn write_back(
@@ -145,30 +112,24 @@ pub(super) async fn write_back(
     Ok((finished.len() as u64).saturating_sub(written))
 }
 
-pub(super) async fn bury_some(
+pub(super) async fn give_up_some(
     connection: &mut SqliteConnection,
     webhook: &WebhookName,
     reason: &str,
     at: Timestamp,
 ) -> Result<u64, StoreError> {
-    let buried = sqlx::query(BURY)
+    let given_up = sqlx::query(GIVE_UP)
         .bind(webhook.as_str())
         .bind(reason)
         .bind(at.as_ms())
-        .bind(i64::try_from(BURIED_AT_ONCE).unwrap_or(i64::MAX))
+        .bind(i64::try_from(GIVEN_UP_AT_ONCE).unwrap_or(i64::MAX))
         .execute(&mut *connection)
         .await?
         .rows_affected();
-    if buried < BURIED_AT_ONCE {
+    if given_up < GIVEN_UP_AT_ONCE {
         sqlx::query(REMOVE_LANES).bind(webhook.as_str()).execute(connection).await?;
     }
-    Ok(buried)
-}
-
-impl Ticket {
-    pub(super) fn lane(&self) -> (&str, i64, &str) {
-        (self.webhook.as_str(), self.person_id, &self.org)
-    }
+    Ok(given_up)
 }
 
 type FinishedRow<'a> =
@@ -182,54 +143,10 @@ fn finished_row(done: &Finished) -> FinishedRow<'_> {
         Ending::Retry(at) => ("pending", Some(at), None),
         Ending::Released => ("pending", None, None),
     };
-    // Relative, because a strike may have been given back while the request was out.
+    // A difference, because a strike may have been refunded while the request was sent.
     let strike = done.strikes.saturating_sub(done.ticket.strikes);
     let attempt = done.attempt.as_ref();
     let status = attempt.and_then(|attempt| attempt.status);
     let error = attempt.and_then(|attempt| attempt.error.as_deref());
     (done.ticket.delivery_id, state, u32::from(attempt.is_some()), strike, next, status, error, finished)
-}
-
-#[derive(Serialize)]
-struct StateOut<'a>(&'a str, &'static str, u32, Option<Timestamp>, Option<Timestamp>, u32, Option<&'a str>);
-
-fn state_row<'a>(webhook: &'a WebhookName, health: &'a Health) -> StateOut<'a> {
-    let (since, probe_at, probes, reason) = match &health.state {
-        WebhookState::Up => (None, None, 0, health.last_error.as_deref()),
-        WebhookState::Down { since, probe_at, probes } => {
-            (Some(*since), Some(*probe_at), *probes, health.last_error.as_deref())
-        }
-        WebhookState::Disabled { reason } | WebhookState::Paused { reason } => {
-            (None, None, 0, Some(reason.as_str()))
-        }
-    };
-    StateOut(webhook.as_str(), health.state.name(), health.failures, since, probe_at, probes, reason)
-}
-
-pub(super) type StateRow = (String, String, u32, Option<i64>, Option<i64>, u32, Option<String>);
-
-pub(super) fn health(row: StateRow) -> Result<(WebhookName, Health), StoreError> {
-    let (name, state, failures, since_ms, probe_ms, probes, reason) = row;
-    let odd = |what: String| corrupt("webhooks", &name, what);
-    let webhook = WebhookName::parse(&name).map_err(|e| odd(format!("the name {e}")))?;
-    let reason_of_trouble = reason.clone();
-    let reason = reason.unwrap_or_default();
-    let standing = match (state.as_str(), since_ms, probe_ms) {
-        ("up", ..) => WebhookState::Up,
-        ("down", Some(since), Some(probe_at)) => WebhookState::Down {
-            since: Timestamp::from_ms(since),
-            probe_at: Timestamp::from_ms(probe_at),
-            probes,
-        },
-        ("disabled", ..) => WebhookState::Disabled { reason },
-        ("paused", ..) => WebhookState::Paused { reason },
-        _ => return Err(odd("it is down, but since when or until when is missing".to_owned())),
-    };
-    let trouble =
-        reason_of_trouble.filter(|_| matches!(standing, WebhookState::Up | WebhookState::Down { .. }));
-    Ok((webhook, Health { state: standing, failures, last_error: trouble, ..Health::default() }))
-}
-
-pub(super) fn corrupt(table: &'static str, row: &impl ToString, what: String) -> StoreError {
-    StoreError::Corrupt { table, row: row.to_string(), what }
 }

@@ -1,15 +1,17 @@
-//! What is told: events with their number and body, their deliveries, the lanes these wait in.
+//! Events with their sequence and body, their deliveries, and the lanes of these.
 //!
-//! Guards: an event that is stored already keeps its first body and its deliveries; numbers follow each other without a
-//! hole. Deliberately not here: who gets an event (`webhook::routing`), taking deliveries (`outbox`).
+//! Guards: a stored event keeps its first body and its deliveries; sequence numbers have no gaps. Deliberately not
+//! here: which webhooks get an event (`webhook::routing`), taking deliveries (`outbox`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use chrono_tz::Tz;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
-use super::Scribe;
+use crate::clock::SharedClock;
 use crate::ids::{ConferenceId, OrgName};
 use crate::presence::event::{Envelope, NewEvent};
 use crate::store::bulk::bulk_at;
@@ -18,7 +20,7 @@ use crate::time::Timestamp;
 
 const KNOWN_EVENTS: &str = "SELECT id FROM events WHERE id IN (SELECT value FROM json_each(?1))";
 
-/// AUTOINCREMENT keeps the highest number ever given, also when retention has taken the events themselves.
+/// AUTOINCREMENT keeps the highest sequence ever used, even after retention deleted the events.
 const LAST_SEQUENCE: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)";
 
 const EVENTS: &str = "\
@@ -31,7 +33,7 @@ const DELIVERIES: &str = "\
 INSERT INTO deliveries (webhook, org, person_id, sequence, next_ms) \
 SELECT value ->> 'webhook', value ->> 'org', value ->> 'person', value ->> 'sequence', ?2 FROM jsonb_each(?1)";
 
-/// A lane that waits may wait for a replay, which goes after live traffic: whatever is its head now says when.
+/// The head of a waiting lane may be a replay, which is sent after live deliveries, so the new head sets the time.
 const LANES: &str = "\
 INSERT INTO lanes (webhook, org, person_id, ready_ms) \
 SELECT value ->> 'webhook', value ->> 'org', value ->> 'person', ?2 FROM jsonb_each(?1) WHERE true \
@@ -62,8 +64,31 @@ struct DeliveryRow<'a> {
     sequence: u64,
 }
 
-impl Scribe {
-    /// Gives each new event its number and its body. Returns the ones that were new, with their organisation.
+/// Writes events and owns their sequence.
+#[derive(Debug)]
+pub(in crate::store) struct EventWriter {
+    source: Arc<str>,
+    time_zone: Tz,
+    clock: SharedClock,
+    /// The last sequence used, once it was read; `None` after a transaction that may have failed.
+    last_sequence: Option<u64>,
+}
+
+impl EventWriter {
+    pub(in crate::store) fn new(source: Arc<str>, time_zone: Tz, clock: SharedClock) -> Self {
+        Self { source, time_zone, clock, last_sequence: None }
+    }
+
+    /// The last sequence may not have been committed, so it is read again before the next event.
+    pub(in crate::store) fn forget_sequence(&mut self) {
+        self.last_sequence = None;
+    }
+
+    pub(super) fn time_zone(&self) -> Tz {
+        self.time_zone
+    }
+
+    /// Writes new events with their sequence and body. Returns them with their organisation.
     pub(super) async fn write_events<'a>(
         &mut self,
         connection: &mut SqliteConnection,
@@ -109,11 +134,8 @@ impl Scribe {
         draft: &'a NewEvent,
     ) -> Result<EventRow<'a>, StoreError> {
         let body = draft.body(&Envelope { source: &self.source, sequence, recorded_at: now });
-        let body = String::from_utf8(body).map_err(|error| StoreError::Corrupt {
-            table: "events",
-            row: draft.id.to_string(),
-            what: error.to_string(),
-        })?;
+        let body = String::from_utf8(body)
+            .map_err(|error| StoreError::corrupt("events", &draft.id, error.to_string()))?;
         Ok(EventRow {
             sequence,
             id: draft.id.as_str(),
@@ -139,9 +161,6 @@ async fn known_events<'a>(
 
 async fn last_sequence(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
     let last: i64 = sqlx::query_scalar(LAST_SEQUENCE).fetch_one(connection).await?;
-    u64::try_from(last).map_err(|_| StoreError::Corrupt {
-        table: "sqlite_sequence",
-        row: "events".to_owned(),
-        what: format!("the sequence is {last}"),
-    })
+    u64::try_from(last)
+        .map_err(|_| StoreError::corrupt("sqlite_sequence", &"events", format!("the sequence is {last}")))
 }

@@ -28,13 +28,13 @@ impl std::fmt::Debug for Database {
 impl Database {
     /// Writes and asks.
     pub(super) fn turn(&mut self, store: Store, turn: Turn) {
-        self.0 = Some(Box::pin(async move { Done::Turn(store.turn(turn).await) }));
+        self.0 = Some(Box::pin(async move { Done::Turn(store.outbox().turn(turn).await) }));
     }
 
     /// Makes everything that waits for a disabled webhook dead letters.
     pub(super) fn give_up(&mut self, store: Store, webhook: WebhookName, reason: String, now: Timestamp) {
         self.0 = Some(Box::pin(async move {
-            let buried = store.bury(webhook.clone(), reason, now).await;
+            let buried = store.outbox().give_up_all(webhook.clone(), reason, now).await;
             Done::GivenUp(webhook, buried)
         }));
     }

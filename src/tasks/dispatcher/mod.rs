@@ -185,11 +185,11 @@ impl Dispatcher {
 
     /// Takes up where an earlier daemon ended: frees its leases, reads the state of the webhooks. `run` does it.
     pub async fn resume(&mut self) -> Result<(), StoreError> {
-        let freed = self.store.free_leases().await?;
+        let freed = self.store.outbox().free_leases().await?;
         if freed > 0 {
             tracing::info!(freed, "deliveries that were in flight when the daemon ended are sent again");
         }
-        self.queues.restore(self.store.webhook_states().await?);
+        self.queues.restore(self.store.outbox().webhook_states().await?);
         Ok(())
     }
 
@@ -356,6 +356,6 @@ impl Dispatcher {
         if turn.is_empty() {
             return Ok(());
         }
-        self.store.turn(turn).await.map(drop).map_err(|failed| failed.error)
+        self.store.outbox().turn(turn).await.map(drop).map_err(|failed| failed.error)
     }
 }

@@ -193,7 +193,7 @@ impl Queues {
 
     /// A transaction was written.
     pub(super) fn turned(&mut self, turned: Turned) {
-        self.hurry(turned.unhurried);
+        self.hurry(turned.unfinished);
         for granted in turned.granted {
             if let Some(queue) = self.named(&granted.webhook) {
                 queue.granted(granted);

@@ -91,7 +91,8 @@ impl Poller {
         let (limit, projected) = (upstream.budget.limit(), upstream.projected(now));
         let (store, org) = (self.tools.store.clone(), upstream.name.clone());
         self.running.start(async move {
-            let result = store.set_usage(org, written.month.to_string(), usage, limit, projected).await;
+            let result =
+                store.call_usage().set(org, written.month.to_string(), usage, limit, projected).await;
             Done::Noted { result }
         });
     }

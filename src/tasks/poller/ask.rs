@@ -12,7 +12,7 @@ use crate::dingtalk::error::{CallError, Verdict};
 use crate::policy::circuit::Cause;
 use crate::policy::quota::{Refusal, Reservation, Ticket};
 use crate::presence::lifecycle;
-use crate::store::{Miss, StoreError, Usage};
+use crate::store::{PollFailure, StoreError, Usage};
 use crate::tasks::poller::roster::UserKey;
 use crate::time::Timestamp;
 
@@ -34,7 +34,7 @@ pub(super) struct Call {
 impl Poller {
     /// Starts calls of one organisation while its limits allow; returns when the next one may start.
     pub(super) fn start_due(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
-        if self.tools.store.is_full() {
+        if self.tools.store.health().is_disk_full() {
             // What is seen now could not be written down: nobody is looked at before there is room again.
             self.upstreams[index].cover_on(now);
             self.tools.health.database(Err("disk full: polling is paused until there is room".to_owned()));
@@ -50,7 +50,7 @@ impl Poller {
             // Somebody is due: `next_due` said so with the same room for suspects.
             let (person, suspect) = upstream.due.pop_due(now, upstream.room_for_suspects())?;
             let (person, suspect) = self.probed_instead(index, person, suspect);
-            if self.tools.store.is_erased(self.users[person].person_id) {
+            if self.tools.store.erasures().is_erased(self.users[person].person_id) {
                 // Forgotten on the operator's word: nobody asks about them again.
                 let watched = &mut self.users[person];
                 (watched.gone, watched.busy) = (true, true);
@@ -157,7 +157,8 @@ impl Poller {
         let (store, org, limit) = (self.tools.store.clone(), upstream.name.clone(), upstream.budget.limit());
         let projected = upstream.projected(now);
         self.running.start(async move {
-            let result = store.set_usage(org, reservation.month.to_string(), usage, limit, projected).await;
+            let result =
+                store.call_usage().set(org, reservation.month.to_string(), usage, limit, projected).await;
             Done::Reserved { upstream: index, reservation, result }
         });
     }
@@ -232,7 +233,7 @@ impl Poller {
         self.totals.failed += 1;
         let next = self.after_failure(person, &error, now);
         let watched = &mut self.users[person];
-        self.misses.push(Miss {
+        self.misses.push(PollFailure {
             person_id: watched.person_id,
             org: watched.who.identity.org.clone(),
             at: now,

@@ -133,7 +133,7 @@ impl Poller {
             || upstream.standing.open.is_some()
             || !rules::is_fresh(question.since, now)
             || !rules::permits(left, people)
-            || self.tools.store.is_erased(watched.person_id)
+            || self.tools.store.erasures().is_erased(watched.person_id)
         {
             return Turn::Dropped;
         }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{Done, FLUSH_EVERY, Poller};
-use crate::store::{Miss, StoreError, Stretch, Usage};
+use crate::store::{PollFailure, StoreError, UnchangedPolls, Usage};
 use crate::time::Timestamp;
 
 /// More failures than this are not kept while the database refuses them; the newest are.
@@ -30,8 +30,8 @@ impl Poller {
         self.running.start(async move {
             let retry = misses.clone();
             // Plans last: what is newest stands.
-            let result = match store.flush(stretches, misses).await {
-                Ok(()) if !plans.is_empty() => store.replan(plans).await,
+            let result = match store.watch_list().flush(stretches, misses).await {
+                Ok(()) if !plans.is_empty() => store.watch_list().replan(plans).await,
                 result => result,
             };
             Done::Flushed { retry, result }
@@ -39,7 +39,7 @@ impl Poller {
         None
     }
 
-    pub(super) fn flushed(&mut self, retry: Vec<Miss>, result: Result<(), StoreError>) {
+    pub(super) fn flushed(&mut self, retry: Vec<PollFailure>, result: Result<(), StoreError>) {
         self.flushing = false;
         match result {
             Ok(()) => self.tools.health.database(Ok(())),
@@ -57,10 +57,10 @@ impl Poller {
     pub(super) async fn last_flush(&mut self) -> Result<(), StoreError> {
         let (stretches, misses, plans) = self.take_pending();
         if !stretches.is_empty() || !misses.is_empty() {
-            self.tools.store.flush(stretches, misses).await?;
+            self.tools.store.watch_list().flush(stretches, misses).await?;
         }
         if !plans.is_empty() {
-            self.tools.store.replan(plans).await?;
+            self.tools.store.watch_list().replan(plans).await?;
         }
         self.keep_trust_at_last().await?;
         let now = self.tools.clock.now();
@@ -71,13 +71,14 @@ impl Poller {
             let (limit, projected) = (upstream.budget.limit(), upstream.projected(now));
             self.tools
                 .store
-                .set_usage(upstream.name.clone(), exact.month.to_string(), usage, limit, projected)
+                .call_usage()
+                .set(upstream.name.clone(), exact.month.to_string(), usage, limit, projected)
                 .await?;
         }
         Ok(())
     }
 
-    fn take_pending(&mut self) -> (Vec<Stretch>, Vec<Miss>, Vec<(i64, Timestamp)>) {
+    fn take_pending(&mut self) -> (Vec<UnchangedPolls>, Vec<PollFailure>, Vec<(i64, Timestamp)>) {
         let mut stretches = std::mem::take(&mut self.unflushed);
         for person in self.stretched.drain(..) {
             let watched = &mut self.users[person];

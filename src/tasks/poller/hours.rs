@@ -14,7 +14,7 @@ use crate::policy::poll_time;
 use crate::policy::window::OpenTime;
 use crate::presence::lifecycle;
 use crate::store::gaps::Why;
-use crate::store::{Closed, StoreError};
+use crate::store::{ClosedTime, StoreError};
 use crate::time::Timestamp;
 
 /// Where nothing is open for years, the next look is so far ahead that it never comes.
@@ -183,7 +183,7 @@ impl Poller {
         let why = if open.is_day_off(now) { Why::Blackout } else { Why::WindowClosed };
         let mut rows = Vec::new();
         for (of, upstream) in self.upstreams.iter().enumerate() {
-            let row = |person| Closed { org: upstream.name.clone(), person, from: now, to: opens, why };
+            let row = |person| ClosedTime { org: upstream.name.clone(), person, from: now, to: opens, why };
             let mut members =
                 self.users.values().filter(|watched| watched.upstream == of && !watched.gone).peekable();
             if members.peek().is_none() {
@@ -200,7 +200,7 @@ impl Poller {
             return;
         }
         let store = self.tools.store.clone();
-        self.running.start(async move { Done::Noted { result: store.note_closed(rows).await } });
+        self.running.start(async move { Done::Noted { result: store.gaps().note_closed(rows).await } });
     }
 
     pub(super) fn noted(&self, result: &Result<(), StoreError>) {

@@ -21,9 +21,9 @@ use crate::policy::mass_absence::MassAbsence;
 use crate::policy::quota::Reservation;
 use crate::policy::sweep::SweepMode;
 use crate::presence::diff::DiffRules;
-use crate::store::history::lessons::Lesson;
+use crate::store::history::visit_history::PastVisit;
 use crate::store::open_gaps::{OpenGap, Whose};
-use crate::store::{Enrolled, Miss, Store, StoreError, Stretch};
+use crate::store::{Enrolled, PollFailure, Store, StoreError, UnchangedPolls};
 use crate::tasks::alerts::{Board, Notice};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
@@ -134,8 +134,8 @@ pub struct Poller {
     /// People with unchanged looks since the last flush.
     stretched: Vec<UserKey>,
     /// The same of users who have left since.
-    unflushed: Vec<Stretch>,
-    misses: Vec<Miss>,
+    unflushed: Vec<UnchangedPolls>,
+    misses: Vec<PollFailure>,
     /// People whose next look moved without a look since the last flush.
     replanned: Vec<UserKey>,
     flushing: bool,
@@ -183,7 +183,7 @@ enum Done {
     },
     Recorded(Box<settle::Recorded>),
     Flushed {
-        retry: Vec<Miss>,
+        retry: Vec<PollFailure>,
         result: Result<(), StoreError>,
     },
     Reserved {
@@ -207,7 +207,7 @@ enum Done {
     },
     Enrolled {
         waiting: Box<reload::Waiting>,
-        lessons: Vec<Lesson>,
+        lessons: Vec<PastVisit>,
         result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError>,
     },
     Left {

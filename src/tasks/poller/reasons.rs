@@ -54,7 +54,7 @@ impl Tally {
 impl Poller {
     /// Notices at once when the disk becomes full, and when there is room again.
     pub(super) fn watch_room(&mut self, now: Timestamp) {
-        let is_full = self.tools.store.is_full();
+        let is_full = self.tools.store.health().is_disk_full();
         if is_full != self.reasons.full_since.is_some() {
             self.reasons.full_since = is_full.then_some(now);
             self.next_alarm = now;
@@ -153,7 +153,7 @@ impl Poller {
         }
         let is_new = |whose: &Whose, open: &OpenGap| kept.is_none_or(|kept| kept.get(whose) != Some(open));
         let gaps = OpenGaps {
-            anew: kept.is_none(),
+            reset: kept.is_none(),
             ended: kept
                 .into_iter()
                 .flat_map(BTreeMap::keys)
@@ -169,7 +169,7 @@ impl Poller {
         self.reasons.keeping = true;
         let store = self.tools.store.clone();
         self.running.start(async move {
-            let result = store.keep_open_gaps(gaps).await;
+            let result = store.gaps().save_open(gaps).await;
             Done::OpenGapsKept { rows, result }
         });
     }

@@ -15,7 +15,7 @@ use super::upstream::Upstream;
 use super::{Done, Poller, PollerError, Settings};
 use crate::ids::{Identity, OrgName};
 use crate::presence::lifecycle;
-use crate::store::history::lessons::Lesson;
+use crate::store::history::visit_history::PastVisit;
 use crate::store::{Enrolled, Enrolment, Recording, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
@@ -97,7 +97,7 @@ impl Poller {
         let enrolments: Vec<Enrolment> = waiting.reload.list.iter().map(Assignment::enrolment).collect();
         let (tools, now) = (self.tools.clone(), self.tools.clock.now());
         self.running.start(async move {
-            let result = tools.store.enroll(enrolments).await;
+            let result = tools.store.watch_list().enroll(enrolments).await;
             let needed = needs_lessons(&waiting.reload.upstreams, &waiting.reload.list);
             let lessons = lessons(&tools, needed && result.is_ok(), now).await;
             Done::Enrolled { waiting: Box::new(waiting), lessons, result }
@@ -107,7 +107,7 @@ impl Poller {
     pub(super) fn enrolled(
         &mut self,
         waiting: Waiting,
-        lessons: &[Lesson],
+        lessons: &[PastVisit],
         result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError>,
     ) {
         self.reloads.busy = false;
@@ -118,7 +118,13 @@ impl Poller {
     }
 
     /// Takes the other list over, at once: who left, who came, who has other hours, and when each is due then.
-    fn swap(&mut self, reload: Reload, enrolled: Vec<Enrolled>, departed: Vec<Enrolled>, lessons: &[Lesson]) {
+    fn swap(
+        &mut self,
+        reload: Reload,
+        enrolled: Vec<Enrolled>,
+        departed: Vec<Enrolled>,
+        lessons: &[PastVisit],
+    ) {
         let now = self.tools.clock.now();
         let Reload { settings, subscriptions, upstreams, renewed, list } = reload;
         let present: Vec<(Identity, UserKey)> = self
@@ -280,12 +286,12 @@ impl Poller {
             visits: outcome.visits,
             events: outgoing(&self.tools.subscriptions, outcome.events, &card),
             watched: false,
-            looked_at: None,
+            polled_at: None,
             next_poll: None,
         };
         let store = self.tools.store.clone();
         self.running.start(async move {
-            let result = store.record(recording).await.map_err(PollerError::from);
+            let result = store.recorder().record(recording).await.map_err(PollerError::from);
             Done::Left { user: Some(person), result }
         });
     }

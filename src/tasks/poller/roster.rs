@@ -15,7 +15,7 @@ use super::who::Who;
 use crate::policy::cadence::Cron;
 use crate::policy::pace::Phase;
 use crate::presence::user_state::UserState;
-use crate::store::Stretch;
+use crate::store::UnchangedPolls;
 use crate::time::Timestamp;
 
 /// How often somebody is looked at.
@@ -82,9 +82,9 @@ pub(super) struct Watched {
 
 impl Watched {
     /// The good unchanged polls that are not written yet.
-    pub(super) fn unflushed(&self) -> Option<Stretch> {
+    pub(super) fn unflushed(&self) -> Option<UnchangedPolls> {
         let last_ok = self.last_ok.filter(|_| self.polls > 0)?;
-        Some(Stretch { person_id: self.person_id, last_ok, polls: self.polls, next_poll: self.due })
+        Some(UnchangedPolls { person_id: self.person_id, last_ok, polls: self.polls, next_poll: self.due })
     }
 }
 

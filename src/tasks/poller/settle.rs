@@ -214,12 +214,12 @@ impl Poller {
             visits: outcome.visits,
             events,
             watched: true,
-            looked_at: seen.map(|seen| seen.at),
+            polled_at: seen.map(|seen| seen.at),
             next_poll: Some(next),
         };
         let store = self.tools.store.clone();
         self.running.start(async move {
-            let result = store.record(recording).await;
+            let result = store.recorder().record(recording).await;
             Done::Recorded(Box::new(Recorded { person, result, belief, seen, events: told, next, reply }))
         });
     }

@@ -26,8 +26,8 @@ use crate::presence::event::{EventType, UserInfo};
 use crate::presence::system::GapCause;
 use crate::presence::{lifecycle, system};
 use crate::store::gaps::Why;
-use crate::store::history::lessons::Lesson;
-use crate::store::sweeps::{SweepRow, SweptPerson};
+use crate::store::history::visit_history::PastVisit;
+use crate::store::sweep_state::{SweepRow, SweptPerson};
 use crate::store::{Enrolled, Enrolment, Recording};
 use crate::tasks::alerts::Board;
 use crate::time::Timestamp;
@@ -62,7 +62,7 @@ impl Poller {
     ) -> Result<Self, PollerError> {
         let now = tools.clock.now();
         let enrolments = list.iter().map(Assignment::enrolment).collect();
-        let (mut enrolled, departed) = tools.store.enroll(enrolments).await?;
+        let (mut enrolled, departed) = tools.store.watch_list().enroll(enrolments).await?;
         for person in departed {
             end_watch(&tools, person, now).await?;
         }
@@ -101,7 +101,7 @@ impl Poller {
             totals: Totals::default(),
         };
         let lessons = lessons(&poller.tools, needs_lessons(&poller.upstreams, &list), now).await;
-        let swept = poller.tools.store.sweeps().await?;
+        let swept = poller.tools.store.sweep_state().load().await?;
         poller.fill(list, enrolled, &lessons, swept, now);
         poller.has_told(&told, now);
         Ok(poller)
@@ -111,7 +111,7 @@ impl Poller {
         &mut self,
         list: Vec<Assignment>,
         enrolled: Vec<Enrolled>,
-        lessons: &[Lesson],
+        lessons: &[PastVisit],
         swept: (Vec<SweepRow>, Vec<SweptPerson>),
         now: Timestamp,
     ) {
@@ -174,11 +174,11 @@ pub(super) fn needs_lessons(upstreams: &[Upstream], list: &[Assignment]) -> bool
 }
 
 /// What the rule learns from. Without it nobody is looked at less: calls are spread evenly then.
-pub(super) async fn lessons(tools: &Tools, needed: bool, now: Timestamp) -> Vec<Lesson> {
+pub(super) async fn lessons(tools: &Tools, needed: bool, now: Timestamp) -> Vec<PastVisit> {
     if !needed {
         return Vec::new();
     }
-    let read = tools.store.history().lessons(now.minus(HISTORY_REACH), MAX_HISTORY_VISITS).await;
+    let read = tools.store.history().recent_visits(now.minus(HISTORY_REACH), MAX_HISTORY_VISITS).await;
     read.unwrap_or_else(|error| {
         tracing::warn!(%error, "the history cannot be learned from; calls are spread evenly");
         Vec::new()
@@ -238,10 +238,10 @@ pub(super) async fn end_watch(tools: &Tools, person: Enrolled, now: Timestamp) -
         visits: outcome.visits,
         events,
         watched: false,
-        looked_at: None,
+        polled_at: None,
         next_poll: None,
     };
-    Ok(tools.store.record(recording).await?)
+    Ok(tools.store.recorder().record(recording).await?)
 }
 
 /// One `system.gap` for each organisation that was looked at before, and a mark on each belief that a stay may have ended
@@ -272,14 +272,14 @@ async fn tell_gaps(
     organisations.sort();
     for (org, from) in &organisations {
         let from = (*from).min(now);
-        let counts = tools.store.system_counts(Some(org.clone())).await?;
+        let counts = tools.store.recorder().system_counts(Some(org.clone())).await?;
         let earlier = counts.get(&EventType::SystemGap).copied().unwrap_or(0);
         let source = tools.store.source();
         let draft = system::system_gap(source, Some(org), (from, now), GapCause::Restart, earlier);
         let webhooks = recipients(&tools.subscriptions, &draft, None, None);
         let event = crate::store::Outgoing { draft, webhooks };
-        tools.store.record_system(Some(org.clone()), vec![event]).await?;
-        tools.store.note_gap(org.clone(), None, from, now, Why::Restart).await?;
+        tools.store.recorder().record_system(Some(org.clone()), vec![event]).await?;
+        tools.store.gaps().note(org.clone(), None, from, now, Why::Restart).await?;
         for person in enrolled.iter_mut().filter(|person| person.identity.org == *org) {
             person.belief = lifecycle::mark_unobserved(&person.belief, from, now);
         }

@@ -20,7 +20,7 @@ use crate::policy::sweep::confidence::SweepConfidence;
 use crate::policy::sweep::ids::SweepIds;
 use crate::policy::sweep::schedule::SweepSchedule;
 use crate::presence::sweep_view::{ListedMeetings, MeetingStatuses, Sweep};
-use crate::store::history::lessons::Lesson;
+use crate::store::history::visit_history::PastVisit;
 use crate::time::Timestamp;
 
 mod failures;
@@ -186,7 +186,7 @@ impl Poller {
             self.probe_for_sweeps(index, now);
             return Some(self.give_up(index, now));
         }
-        if self.tools.store.is_full() || now.since(pass.asked_at()) > LONGEST {
+        if self.tools.store.health().is_disk_full() || now.since(pass.asked_at()) > LONGEST {
             return Some(self.give_up(index, now));
         }
         if upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_untold {
@@ -313,7 +313,7 @@ impl Poller {
     }
 
     /// What the history teaches of the organisations' days.
-    pub(super) fn teach_sweeps(&mut self, lessons: &[Lesson], now: Timestamp) {
+    pub(super) fn teach_sweeps(&mut self, lessons: &[PastVisit], now: Timestamp) {
         let places: BTreeMap<i64, usize> =
             self.users.values().map(|watched| (watched.person_id, watched.upstream)).collect();
         for index in 0..self.upstreams.len() {

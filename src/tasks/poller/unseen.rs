@@ -44,7 +44,7 @@ impl Poller {
         let why = if failed { Why::Failed } else { Why::Late };
         let (store, person_id) = (self.tools.store.clone(), watched.person_id);
         self.running.start(async move {
-            Done::Noted { result: store.note_own_gap(person_id, last_ok, now, why).await }
+            Done::Noted { result: store.gaps().note_of_user(person_id, last_ok, now, why).await }
         });
     }
 }

@@ -16,6 +16,7 @@ const KNOWN: &[(&str, usize)] = &[
     ("config", 25),
     ("dingtalk", 7),
     ("net", 2),
+    ("policy", 8),
     ("presence", 10),
     ("simulator", 8),
     ("store", 19),

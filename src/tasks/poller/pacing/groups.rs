@@ -11,7 +11,7 @@ use super::{NO_NUMBER, Pacing, Plan, Roster, begins, seen};
 use crate::ids::ConferenceId;
 use crate::policy::pace::Visit as Lived;
 use crate::policy::pace::group::{Bounds, Budget, Member, PacingGroup};
-use crate::store::history::lessons::Lesson;
+use crate::store::history::visit_history::PastVisit;
 use crate::tasks::poller::Poller;
 use crate::tasks::poller::hours::HoursKey;
 use crate::tasks::poller::roster::{Rhythm, UserKey};
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 impl Poller {
     /// Makes the groups that are not as the config wants them. What they know comes from the history; when anybody is
     /// looked at next stays as it is.
-    pub(in crate::tasks::poller) fn form_groups(&mut self, lessons: &[Lesson], now: Timestamp) {
+    pub(in crate::tasks::poller) fn form_groups(&mut self, lessons: &[PastVisit], now: Timestamp) {
         for index in 0..self.upstreams.len() {
             let roster = self.roster(index, now);
             if self.upstreams[index].pacing.as_ref().map(|pacing| &pacing.roster) == roster.as_ref() {
@@ -55,7 +55,7 @@ impl Poller {
         &mut self,
         roster: Roster,
         budget: Budget,
-        lessons: &[Lesson],
+        lessons: &[PastVisit],
         questions: &HashMap<UserKey, Timestamp>,
         now: Timestamp,
     ) -> Pacing {
@@ -95,12 +95,12 @@ impl Poller {
     }
 
     /// In the order of the clock: the same history gives the same lessons.
-    fn visits_of(&self, roster: &Roster, lessons: &[Lesson]) -> Vec<Lived> {
+    fn visits_of(&self, roster: &Roster, lessons: &[PastVisit]) -> Vec<Lived> {
         let people = (0_u32..).zip(&roster.people);
         let numbers: HashMap<i64, u32> =
             people.map(|(number, &(person, _))| (self.users[person].person_id, number)).collect();
-        let lived = |lesson: &Lesson| {
-            let &Lesson { conference, joined, left, person_id } = lesson;
+        let lived = |lesson: &PastVisit| {
+            let &PastVisit { conference, joined, left, person_id } = lesson;
             Some(Lived { user: *numbers.get(&person_id)?, conference, joined, left })
         };
         let mut visits: Vec<Lived> = lessons.iter().filter_map(lived).collect();
@@ -110,7 +110,12 @@ impl Poller {
 
     /// Where sweeps are believed, looks are paced by what these do not show: by the visits of those who mostly meet where
     /// no sweep shows it, and by what looks find from now on. Where they no longer are, by everything again.
-    pub(in crate::tasks::poller) fn form_beside(&mut self, index: usize, lessons: &[Lesson], now: Timestamp) {
+    pub(in crate::tasks::poller) fn form_beside(
+        &mut self,
+        index: usize,
+        lessons: &[PastVisit],
+        now: Timestamp,
+    ) {
         self.turn_spending(index, now);
         let budget = self.budget(index, now).filter(|budget| budget.beside_sweeps.is_some());
         let Some(pacing) = &self.upstreams[index].pacing else { return };
@@ -121,7 +126,7 @@ impl Poller {
             let elsewhere = elsewhere.filter(|person| self.meets_elsewhere(*person));
             let elsewhere: HashSet<i64> = elsewhere.map(|person| self.users[person].person_id).collect();
             let unseen = lessons.iter().filter(|lesson| elsewhere.contains(&lesson.person_id));
-            let visits = self.visits_of(&pacing.roster, &unseen.copied().collect::<Vec<Lesson>>());
+            let visits = self.visits_of(&pacing.roster, &unseen.copied().collect::<Vec<PastVisit>>());
             PacingGroup::new(pacing.roster.bounds, &members, &visits, budget, now)
         });
         if let Some(pacing) = &mut self.upstreams[index].pacing {

@@ -225,7 +225,7 @@ impl Poller {
         !watched.gone
             && !watched.busy
             && self.may_look(person)
-            && !self.tools.store.is_erased(watched.person_id)
+            && !self.tools.store.erasures().is_erased(watched.person_id)
     }
 
     /// More than half of those inside are gone: one of them is looked at first.

@@ -2,7 +2,7 @@
 //!
 //! Guards: written at once when trust or ids turn, else every few minutes, and at the end; a refusal is not kept, because a
 //! restart is how one tries again; what is older than a week is no trust any more. Deliberately not here: the tables
-//! (`store::sweeps`).
+//! (`store::sweep_state`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use crate::policy::sweep::budget_split::BudgetSplit;
 use crate::policy::sweep::confidence::{STALE_AFTER, StoredConfidence, SweepConfidence};
 use crate::policy::sweep::why_off;
 use crate::store::StoreError;
-use crate::store::sweeps::{SweepRow, SweptPerson};
+use crate::store::sweep_state::{SweepRow, SweptPerson};
 use crate::tasks::poller::{Done, Poller, earliest};
 use crate::telemetry::health::{SweepState, Sweeps as Shown};
 use crate::time::Timestamp;
@@ -135,7 +135,7 @@ impl Poller {
             let (row, rows) = self.kept(index, &people, now);
             let store = self.tools.store.clone();
             self.running.start(async move {
-                let result = store.keep_sweeps(row, rows).await;
+                let result = store.sweep_state().save(row, rows).await;
                 Done::Kept(Box::new(Written { upstream: index, people, result }))
             });
         }
@@ -160,7 +160,7 @@ impl Poller {
             if std::mem::take(&mut keep.dirty) {
                 let people = std::mem::take(&mut keep.people);
                 let (row, rows) = self.kept(index, &people, now);
-                self.tools.store.keep_sweeps(row, rows).await?;
+                self.tools.store.sweep_state().save(row, rows).await?;
             }
         }
         Ok(())
@@ -190,8 +190,9 @@ impl Poller {
             calls,
         };
         let known = people.iter().filter_map(|&person| Some((person, self.users.get(person)?)));
-        let known =
-            known.filter(|(_, watched)| !watched.gone && !self.tools.store.is_erased(watched.person_id));
+        let known = known.filter(|(_, watched)| {
+            !watched.gone && !self.tools.store.erasures().is_erased(watched.person_id)
+        });
         let rows = known.map(|(person, watched)| {
             let (seen, unseen) = sweeping.trust.counts(person).unwrap_or_default();
             let userid = sweeping.ids.userid(person).map(str::to_owned);

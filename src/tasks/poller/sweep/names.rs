@@ -100,7 +100,7 @@ impl Poller {
         let (people, store) = (&self.users, &self.tools.store);
         let wanted = |person: UserKey| {
             people.get(person).is_some_and(|watched| {
-                watched.upstream == index && !watched.gone && !store.is_erased(watched.person_id)
+                watched.upstream == index && !watched.gone && !store.erasures().is_erased(watched.person_id)
             }) && ids.may_ask(person)
         };
         while let Some(&person) = names.first.front() {

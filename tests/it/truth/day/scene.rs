@@ -176,7 +176,7 @@ impl Scene {
 
     async fn reload(&mut self) {
         let targets = vec![self.target()];
-        let states = self.office.store.webhook_states().await.unwrap();
+        let states = self.office.store.outbox().webhook_states().await.unwrap();
         let running = self.running.as_mut().unwrap();
         self.office.reload(&running.polling).await;
         let changed = targets.iter().map(|target| target.name.clone()).collect();
@@ -188,7 +188,7 @@ impl Scene {
         self.office.reopen().await;
         let (store, now) = (self.office.store.clone(), self.wall.now());
         let longest = Duration::from_hours(2);
-        let stored = store.compare_clock(now, self.wall.jumped_ms(), longest).await.unwrap();
+        let stored = store.maintenance().compare_clock(now, self.wall.jumped_ms(), longest).await.unwrap();
         if stored.idle.is_some_and(|idle| idle > LONG_IDLE) {
             self.wall.doubt_ages();
         }
@@ -267,7 +267,7 @@ impl Scene {
         let readiness = health.readiness(self.wall.now());
         let (blocked, mut unpolled) = (health.blocked(), health.unpolled());
         unpolled.retain(|(_, users)| !users.is_empty());
-        let alerts = self.office.store.firing_alerts().await.unwrap();
+        let alerts = self.office.store.alerts().firing().await.unwrap();
         if readiness.ready && readiness.degraded.is_empty() && unpolled.is_empty() && alerts.is_empty() {
             return String::new();
         }
@@ -288,7 +288,7 @@ impl Scene {
 
     /// Deliveries that wait, and those that were given up.
     pub(super) async fn undelivered(&self) -> (i64, i64) {
-        let queues = self.office.store.history().queues().await.unwrap();
+        let queues = self.office.store.history().webhooks().queues().await.unwrap();
         (queues.iter().map(|queue| queue.pending).sum(), queues.iter().map(|queue| queue.dead).sum())
     }
 

@@ -1,25 +1,18 @@
-//! The outbox as the operator sees it: how each receiver stands, what became of each delivery; and what was told about
-//! a receiver's health.
+//! Reads the outbox for operators: the state of each webhook, the outcome of each delivery.
 //!
-//! Guards: what is shown is read through connections that cannot write, with the daemon up or down; an alert and the
-//! note that it was told are one transaction. Deliberately not here: sending again (`replay`), printing (`cli`).
+//! Guards: reads only, through connections that cannot write, whether the daemon runs or not. Deliberately not here:
+//! sending again (`replay`), printing (`cli`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
-use sqlx::{FromRow, SqliteConnection, SqlitePool};
+use sqlx::{FromRow, SqlitePool};
 
-use super::Attempted;
-use super::turn::{self, StateRow};
-use crate::ids::WebhookName;
-use crate::policy::delivery::Health;
-use crate::policy::webhook_alert::SentAlert;
-use crate::store::recording::Note;
-use crate::store::{Outgoing, ReadOnlyStore, Store, StoreError};
+use crate::store::StoreError;
 use crate::time::Timestamp;
 
 const KNOWN: &str = "SELECT webhook FROM webhooks UNION SELECT webhook FROM lanes ORDER BY webhook";
 
-/// Every count is a range of one index.
-const STANDING: &str = "\
+/// Each count is a range of one index.
+const WEBHOOK: &str = "\
 SELECT ?1 AS webhook, coalesce(w.state, 'up') AS state, coalesce(w.failures, 0) AS failures, w.down_since_ms, w.probe_ms, \
     w.reason, coalesce(w.alert, 'silent') AS alert, \
     (SELECT count(*) FROM deliveries WHERE webhook = ?1 AND state = 'pending') AS waiting, \
@@ -43,47 +36,38 @@ ORDER BY d.delivery_id DESC LIMIT ?4";
 
 const BODY: &str = "SELECT body FROM events WHERE id = ?1";
 
-const TESTED: &str = "\
-INSERT INTO deliveries (webhook, org, person_id, sequence, trigger, state, attempts, next_ms, last_status, last_error, finished_ms) \
-SELECT ?1, '', 0, sequence, 'test', ?3, 1, ?4, ?5, ?6, ?4 FROM events WHERE id = ?2";
-
-const ALERTS: &str = "\
-SELECT webhook, state, failures, down_since_ms, probe_ms, probes, reason, alert FROM webhooks ORDER BY webhook";
-
-const SET_TOLD: &str = "UPDATE webhooks SET alert = ?2 WHERE webhook = ?1";
-
-/// The outbox for those who only look. Cloning shares its connections.
+/// Reads the outbox. Cloning shares its connections.
 #[derive(Clone, Debug)]
-pub struct Ledger {
+pub struct OutboxReader {
     pub(super) readers: SqlitePool,
 }
 
-/// How a receiver stands.
+/// The state of a webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookRow {
-    /// Its name.
+    /// Name of the webhook.
     pub webhook: String,
     /// `up`, `down`, `disabled` or `paused`.
     pub state: String,
-    /// Unavailable in a row, over all lanes.
+    /// Consecutive failures over all lanes.
     pub failures: u32,
     /// While down: since when.
     pub down_since: Option<Timestamp>,
-    /// While down: when the next probe goes out.
+    /// While down: time of the next probe.
     pub probe_at: Option<Timestamp>,
-    /// Why it is disabled or paused; while it fails, what a delivery that waits met last.
+    /// Why it is disabled or paused; while it fails, the newest error of a pending delivery.
     pub why: Option<String>,
-    /// What was told about it: `silent`, `down` or `disabled`.
+    /// The alert that was sent about it: `silent`, `down` or `disabled`.
     pub alert: String,
-    /// Deliveries that wait or are in flight.
+    /// Deliveries that are pending or in flight.
     pub waiting: i64,
-    /// When the oldest event among them was written down.
+    /// When the oldest event among them was recorded.
     pub oldest_waiting: Option<Timestamp>,
     /// Dead letters.
     pub dead: i64,
 }
 
-/// Which deliveries.
+/// Selects deliveries.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryQuery {
     /// To this webhook.
@@ -92,16 +76,16 @@ pub struct DeliveryQuery {
     pub state: Option<&'static str>,
     /// Of the event with this id.
     pub event: Option<String>,
-    /// At most so many, the newest.
+    /// The number of deliveries; the newest are returned.
     pub limit: u32,
 }
 
-/// One event on its way to one receiver.
+/// The delivery of one event to one webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRow {
-    /// The row.
+    /// Id of the row.
     pub delivery_id: i64,
-    /// To whom.
+    /// The webhook.
     pub webhook: String,
     /// `pending`, `delivered`, `dead` or `expired`.
     pub state: String,
@@ -113,7 +97,7 @@ pub struct DeliveryRow {
     pub last_status: Option<i64>,
     /// Why the last one failed.
     pub last_error: Option<String>,
-    /// While it waits: not before this.
+    /// While it is pending: time of the next attempt.
     pub next_at: Option<Timestamp>,
     /// When it ended.
     pub finished: Option<Timestamp>,
@@ -125,79 +109,28 @@ pub struct DeliveryRow {
     pub sequence: i64,
     /// The event's organisation.
     pub org: Option<String>,
-    /// When the event was written down.
+    /// When the event was recorded.
     pub recorded: Timestamp,
-    /// Whom it is about.
+    /// Name of the user that the event is about.
     pub name: Option<String>,
-    /// Whom it is about.
+    /// unionId of the user that the event is about.
     pub union_id: Option<String>,
 }
 
-impl Store {
-    /// The outbox, for those who only look.
-    pub fn ledger(&self) -> Ledger {
-        Ledger { readers: self.readers().clone() }
+impl OutboxReader {
+    /// Over connections that cannot write.
+    pub(in crate::store) fn new(readers: SqlitePool) -> Self {
+        Self { readers }
     }
 
-    /// Writes down a test that was sent at `at`: ended, whatever came of it.
-    pub async fn record_test(
-        &self,
-        webhook: WebhookName,
-        event_id: String,
-        accepted: bool,
-        attempt: Attempted,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.write(move |connection| {
-            Box::pin(async move {
-                sqlx::query(TESTED)
-                    .bind(webhook.as_str())
-                    .bind(event_id)
-                    .bind(if accepted { "delivered" } else { "dead" })
-                    .bind(at.as_ms())
-                    .bind(attempt.status)
-                    .bind(attempt.error)
-                    .execute(connection)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    /// The state of every webhook that ever had one, and what was told about it.
-    pub async fn webhook_alerts(&self) -> Result<Vec<(WebhookName, Health, SentAlert)>, StoreError> {
-        let rows: Vec<AlertRow> = sqlx::query_as(ALERTS).fetch_all(self.readers()).await?;
-        rows.into_iter().map(told).collect()
-    }
-
-    /// Writes an alert about a webhook, and that it was told, in one transaction.
-    pub async fn record_alert(
-        &self,
-        webhook: WebhookName,
-        told: SentAlert,
-        event: Outgoing,
-    ) -> Result<(), StoreError> {
-        self.note(Note::Alert { webhook, told, event: Box::new(event) }).await
-    }
-}
-
-impl ReadOnlyStore {
-    /// The outbox, for those who only look.
-    pub fn ledger(&self) -> Ledger {
-        Ledger { readers: self.readers().clone() }
-    }
-}
-
-impl Ledger {
     /// The names of all webhooks that have a state or something waiting, the config's or not.
     pub async fn known(&self) -> Result<Vec<String>, StoreError> {
         Ok(sqlx::query_scalar(KNOWN).fetch_all(&self.readers).await?)
     }
 
-    /// How a webhook stands; one that nothing is known about is up, with nothing waiting.
-    pub async fn standing(&self, webhook: &str) -> Result<WebhookRow, StoreError> {
-        let mut row: WebhookRow = sqlx::query_as(STANDING).bind(webhook).fetch_one(&self.readers).await?;
+    /// The state of a webhook; an unknown webhook is up, with nothing pending.
+    pub async fn webhook(&self, webhook: &str) -> Result<WebhookRow, StoreError> {
+        let mut row: WebhookRow = sqlx::query_as(WEBHOOK).bind(webhook).fetch_one(&self.readers).await?;
         if row.why.is_none() && row.failures > 0 {
             row.why = sqlx::query_scalar(LAST_ERROR).bind(webhook).fetch_optional(&self.readers).await?;
         }
@@ -221,29 +154,6 @@ impl Ledger {
     pub async fn body(&self, event_id: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(sqlx::query_scalar(BODY).bind(event_id).fetch_optional(&self.readers).await?)
     }
-}
-
-/// Notes what is told about a webhook; called inside the transaction that writes the alert.
-pub(in crate::store) async fn note_told(
-    connection: &mut SqliteConnection,
-    webhook: &WebhookName,
-    told: SentAlert,
-) -> Result<(), StoreError> {
-    let noted = sqlx::query(SET_TOLD).bind(webhook.as_str()).bind(told.name()).execute(connection).await?;
-    if noted.rows_affected() == 1 {
-        return Ok(());
-    }
-    Err(turn::corrupt("webhooks", webhook, "it has no row to note an alert in".to_owned()))
-}
-
-type AlertRow = (String, String, u32, Option<i64>, Option<i64>, u32, Option<String>, String);
-
-fn told(row: AlertRow) -> Result<(WebhookName, Health, SentAlert), StoreError> {
-    let (webhook, state, failures, since_ms, probe_ms, probes, reason, alert) = row;
-    let row: StateRow = (webhook, state, failures, since_ms, probe_ms, probes, reason);
-    let (webhook, health) = turn::health(row)?;
-    // The column has a CHECK.
-    Ok((webhook, health, SentAlert::parse(&alert).unwrap_or_default()))
 }
 
 type Stored = sqlx::sqlite::SqliteRow;

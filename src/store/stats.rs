@@ -1,15 +1,15 @@
-//! Numbers for who watches over the daemon: the queue of each webhook, what everything weighs.
+//! Statistics for monitoring: the queue of each webhook, why it is blocked, the sizes of the files.
 //!
-//! Guards: cheap enough to be asked every few seconds; no person is named. Deliberately not here: what they are called
-//! (`web::metrics`), single people (`history`).
+//! Guards: cheap enough to run every few seconds; names no user. Deliberately not here: the names of metrics
+//! (`web::metrics`), single users (`history`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::path::Path;
 
 use serde::Serialize;
+use sqlx::SqlitePool;
 
-use super::history::History;
-use super::{Store, StoreError};
+use super::StoreError;
 use crate::ids::WebhookName;
 use crate::time::Timestamp;
 
@@ -24,7 +24,7 @@ SELECT w.webhook, coalesce(s.state, 'up'), w.pending, w.dead, e.recorded_ms, s.r
 ) GROUP BY webhook) AS w \
 LEFT JOIN webhooks AS s ON s.webhook = w.webhook LEFT JOIN events AS e ON e.sequence = w.head ORDER BY w.webhook";
 
-/// A lane that is ready later than now waits after a failed attempt; of those the one that is tried first says why.
+/// A lane that is ready later than now waits after a failed attempt; the lane that is retried first gives the reason.
 const BLOCKED: &str = "\
 SELECT k.webhook, coalesce(w.state, 'up'), w.reason, w.probe_ms, r.ready_ms, \
     (SELECT last_error FROM deliveries AS d WHERE d.webhook = k.webhook AND d.person_id = r.person_id \
@@ -35,60 +35,67 @@ LEFT JOIN webhooks AS w USING (webhook) \
 LEFT JOIN (SELECT webhook, min(ready_ms) AS ready_ms, person_id, org FROM lanes \
     WHERE lease_ms IS NULL AND ready_ms > ?1 GROUP BY webhook) AS r USING (webhook) ORDER BY k.webhook";
 
-/// Why some or all of what waits for a webhook is not sent at this moment.
+/// Why some or all pending deliveries of a webhook are not sent at this moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BlockedWebhook {
-    /// Its name.
+    /// Name of the webhook.
     pub webhook: String,
     /// One of [`BlockedWebhook::REASONS`].
     pub reason: &'static str,
-    /// More about it, for a person.
+    /// Details in plain text.
     pub why: Option<String>,
-    /// When the next attempt follows; `None`: somebody has to act first.
+    /// When the next attempt follows; `None`: an operator has to act first.
     #[serde(serialize_with = "rfc3339")]
     pub next: Option<Timestamp>,
 }
 
 impl BlockedWebhook {
-    /// All reasons: the states but `up`; accepts nothing; some of it waits after a failed attempt; not in the config any more.
+    /// All reasons: the states other than `up`; refuses all events; some deliveries wait after a failed attempt; no
+    /// longer in the config.
     pub const REASONS: [&str; 6] = ["down", "paused", "disabled", "refusing", "retrying", "removed"];
 }
 
-/// One webhook's queue.
+/// The queue of one webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
     /// Its name.
     pub webhook: String,
     /// `up`, `down`, `paused` or `disabled`.
     pub state: String,
-    /// Deliveries that wait.
+    /// Pending deliveries.
     pub pending: i64,
-    /// Deliveries given up; a failed test is none.
+    /// Dead letters; a failed test is none.
     pub dead: i64,
-    /// When the oldest one that waits was recorded.
+    /// When the oldest pending event was recorded.
     pub oldest: Option<Timestamp>,
-    /// Why it is not up, or accepts nothing.
+    /// Why it is not up, or refuses all events.
     pub reason: Option<String>,
-    /// While it is down: when it is tried next.
+    /// While it is down: time of the next probe.
     pub next_probe: Option<Timestamp>,
 }
 
 type BlockedRow = (String, String, Option<String>, Option<i64>, Option<i64>, Option<String>, bool);
 type QueueRow = (String, String, i64, i64, Option<i64>, Option<String>, Option<i64>);
 
-/// What the files weigh.
+/// Sizes of the database files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Weight {
+pub struct FileSizes {
     /// The database itself, in bytes.
     pub main_bytes: u64,
     /// Its write-ahead log, in bytes.
     pub wal_bytes: u64,
 }
 
-impl History {
-    /// The queue of every webhook the database knows.
-    pub async fn queues(&self) -> Result<Vec<Queue>, StoreError> {
-        let rows: Vec<QueueRow> = sqlx::query_as(WEBHOOKS).fetch_all(self.readers()).await?;
+/// Statistics of webhooks.
+#[derive(Clone, Copy, Debug)]
+pub struct WebhookStats<'h> {
+    pub(super) readers: &'h SqlitePool,
+}
+
+impl WebhookStats<'_> {
+    /// The queues of all webhooks in the database.
+    pub async fn queues(self) -> Result<Vec<Queue>, StoreError> {
+        let rows: Vec<QueueRow> = sqlx::query_as(WEBHOOKS).fetch_all(self.readers).await?;
         let queue = |(webhook, state, pending, dead, oldest, reason, next_probe): QueueRow| Queue {
             webhook,
             state,
@@ -100,33 +107,30 @@ impl History {
         };
         Ok(rows.into_iter().map(queue).collect())
     }
-}
 
-impl History {
-    /// The webhooks of which something is not sent at `now`, and why; `configured`: those of the config in force.
-    pub async fn blocked_webhooks(
-        &self,
+    /// The webhooks with blocked deliveries at `now`, and why; `configured`: those of the active config.
+    pub async fn blocked(
+        self,
         configured: &[WebhookName],
         now: Timestamp,
     ) -> Result<Vec<BlockedWebhook>, StoreError> {
-        let rows: Vec<BlockedRow> =
-            sqlx::query_as(BLOCKED).bind(now.as_ms()).fetch_all(self.readers()).await?;
+        let rows: Vec<BlockedRow> = sqlx::query_as(BLOCKED).bind(now.as_ms()).fetch_all(self.readers).await?;
         Ok(rows.into_iter().filter_map(|row| blocked(row, configured)).collect())
     }
 }
 
 fn blocked(row: BlockedRow, configured: &[WebhookName]) -> Option<BlockedWebhook> {
-    let (webhook, state, trouble, probe_ms, ready_ms, last_error, waits) = row;
+    let (webhook, state, state_reason, probe_ms, ready_ms, last_error, waits) = row;
     let is_configured = configured.iter().any(|name| name.as_str() == webhook);
     let (reason, why, next_ms) = match &*state {
         _ if !is_configured => ("removed", None, None),
-        "down" => ("down", trouble, probe_ms),
-        "paused" => ("paused", trouble, None),
-        "disabled" => ("disabled", trouble, None),
-        _ if trouble.is_some() => ("refusing", trouble, ready_ms),
+        "down" => ("down", state_reason, probe_ms),
+        "paused" => ("paused", state_reason, None),
+        "disabled" => ("disabled", state_reason, None),
+        _ if state_reason.is_some() => ("refusing", state_reason, ready_ms),
         _ => ("retrying", last_error, Some(ready_ms?)),
     };
-    // What is not in the config any more matters only while something waits for it.
+    // A webhook that is no longer in the config matters only while deliveries wait for it.
     (is_configured || waits).then(|| BlockedWebhook {
         webhook,
         reason,
@@ -140,17 +144,10 @@ fn rfc3339<S: serde::Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok,
     at.map(Timestamp::rfc3339).serialize(to)
 }
 
-impl Store {
-    /// What the files weigh now.
-    pub fn weight(&self) -> Weight {
-        weight(self.path())
-    }
-}
-
-/// What the files of a database weigh; nothing where there are none.
-pub fn weight(path: &Path) -> Weight {
+/// The sizes of the files of a database; 0 for missing files.
+pub fn file_sizes(path: &Path) -> FileSizes {
     let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
-    Weight { main_bytes: bytes(path), wal_bytes: bytes(Path::new(&wal)) }
+    FileSizes { main_bytes: bytes(path), wal_bytes: bytes(Path::new(&wal)) }
 }

@@ -1,7 +1,7 @@
-//! What was seen of people: belief, snapshot, visits.
+//! Results of polls: state, snapshots, visits.
 //!
-//! Guards: somebody who was erased meanwhile is an error, not a row that comes back. Deliberately not here: what is told
-//! of it (`events`), who comes twice (the room above).
+//! Guards: a result for a user who was erased meanwhile is an error and creates no row. Deliberately not here: events
+//! (`events`), repeated users (`request`).
 
 use chrono::DateTime;
 use chrono_tz::Tz;
@@ -20,22 +20,22 @@ SELECT value ->> 'person', value ->> 'org', value ->> 'at', value ->> 'at', 1, v
        value ->> 'digest', value ->> 'body' \
 FROM jsonb_each(?1)";
 
-/// Stretches the newest snapshot of each person.
-pub(in crate::store) const STRETCH_SNAPSHOTS: &str = "\
-UPDATE snapshots SET last_ms = max(snapshots.last_ms, look.at), polls = snapshots.polls + look.polls \
-FROM (SELECT value ->> 'person' AS person, value ->> 'at' AS at, value ->> 'polls' AS polls FROM jsonb_each(?1)) AS look \
-WHERE snapshots.snapshot_id = (SELECT newest.snapshot_id FROM snapshots AS newest WHERE newest.person_id = look.person \
+/// Extends the newest snapshot of each user.
+pub(in crate::store) const EXTEND_SNAPSHOTS: &str = "\
+UPDATE snapshots SET last_ms = max(snapshots.last_ms, poll.at), polls = snapshots.polls + poll.polls \
+FROM (SELECT value ->> 'person' AS person, value ->> 'at' AS at, value ->> 'polls' AS polls FROM jsonb_each(?1)) AS poll \
+WHERE snapshots.snapshot_id = (SELECT newest.snapshot_id FROM snapshots AS newest WHERE newest.person_id = poll.person \
                                ORDER BY newest.first_ms DESC, newest.snapshot_id DESC LIMIT 1)";
 
 const PEOPLE: &str = "\
-UPDATE people SET watched = look.watched, presence = look.presence, belief = look.belief, \
-    digest = CASE WHEN look.watched THEN coalesce(look.digest, people.digest) END, \
-    last_poll_ms = coalesce(look.at, people.last_poll_ms), last_ok_ms = coalesce(look.at, people.last_ok_ms), \
-    next_poll_ms = CASE WHEN look.watched THEN coalesce(look.next, people.next_poll_ms) END \
+UPDATE people SET watched = poll.watched, presence = poll.presence, belief = poll.belief, \
+    digest = CASE WHEN poll.watched THEN coalesce(poll.digest, people.digest) END, \
+    last_poll_ms = coalesce(poll.at, people.last_poll_ms), last_ok_ms = coalesce(poll.at, people.last_ok_ms), \
+    next_poll_ms = CASE WHEN poll.watched THEN coalesce(poll.next, people.next_poll_ms) END \
 FROM (SELECT value ->> 'person' AS person, value ->> 'watched' AS watched, value ->> 'presence' AS presence, \
              value ->> 'belief' AS belief, value ->> 'digest' AS digest, value ->> 'at' AS at, \
-             value ->> 'next' AS next FROM jsonb_each(?1)) AS look \
-WHERE people.person_id = look.person";
+             value ->> 'next' AS next FROM jsonb_each(?1)) AS poll \
+WHERE people.person_id = poll.person";
 
 const VISITS: &str = "\
 INSERT INTO visits (visit_id, person_id, org, conference_id, ordinal, anchor_ms, joined_ms, joined_local, join_basis, \
@@ -64,7 +64,7 @@ struct SnapshotRow<'a> {
 }
 
 #[derive(Serialize)]
-pub(in crate::store) struct StretchRow {
+pub(in crate::store) struct ExtensionRow {
     pub(in crate::store) person: i64,
     pub(in crate::store) at: Timestamp,
     pub(in crate::store) polls: u32,
@@ -105,56 +105,56 @@ struct VisitRow<'a> {
     nick: Option<&'a str>,
 }
 
-/// Writes it inside the caller's transaction; nobody comes twice.
+/// Writes the results inside the caller's transaction; no user occurs twice.
 pub(super) async fn write(
     connection: &mut SqliteConnection,
-    looks: &[&Recording],
+    polls: &[&Recording],
     time_zone: Tz,
 ) -> Result<(), StoreError> {
-    write_people(connection, looks).await?;
-    write_snapshots(connection, looks).await?;
-    write_visits(connection, looks, time_zone).await
+    write_people(connection, polls).await?;
+    write_snapshots(connection, polls).await?;
+    write_visits(connection, polls, time_zone).await
 }
 
-async fn write_snapshots(connection: &mut SqliteConnection, looks: &[&Recording]) -> Result<(), StoreError> {
-    let (mut new, mut stretched) = (Vec::new(), Vec::new());
-    for look in looks {
-        match (&look.snapshot, look.looked_at) {
+async fn write_snapshots(connection: &mut SqliteConnection, polls: &[&Recording]) -> Result<(), StoreError> {
+    let (mut new, mut unchanged) = (Vec::new(), Vec::new());
+    for poll in polls {
+        match (&poll.snapshot, poll.polled_at) {
             (Some(snapshot), _) => new.push(SnapshotRow {
-                person: look.person_id,
-                org: &look.org,
+                person: poll.person_id,
+                org: &poll.org,
                 at: snapshot.at,
                 meetings: snapshot.meetings,
                 digest: snapshot.digest,
                 body: &snapshot.body,
             }),
-            (None, Some(at)) => stretched.push(StretchRow { person: look.person_id, at, polls: 1 }),
+            (None, Some(at)) => unchanged.push(ExtensionRow { person: poll.person_id, at, polls: 1 }),
             (None, None) => {}
         }
     }
     bulk(connection, NEW_SNAPSHOTS, &new).await?;
-    bulk(connection, STRETCH_SNAPSHOTS, &stretched).await?;
+    bulk(connection, EXTEND_SNAPSHOTS, &unchanged).await?;
     Ok(())
 }
 
-async fn write_people(connection: &mut SqliteConnection, looks: &[&Recording]) -> Result<(), StoreError> {
-    let rows = looks
+async fn write_people(connection: &mut SqliteConnection, polls: &[&Recording]) -> Result<(), StoreError> {
+    let rows = polls
         .iter()
-        .map(|look| {
+        .map(|poll| {
             Ok(PersonRow {
-                person: look.person_id,
-                watched: look.watched.into(),
-                presence: look.belief.presence.name(),
-                belief: serde_json::to_string(&look.belief)?,
-                digest: look.snapshot.as_ref().map(|snapshot| snapshot.digest),
-                at: look.looked_at,
-                next: look.next_poll,
+                person: poll.person_id,
+                watched: poll.watched.into(),
+                presence: poll.belief.presence.name(),
+                belief: serde_json::to_string(&poll.belief)?,
+                digest: poll.snapshot.as_ref().map(|snapshot| snapshot.digest),
+                at: poll.polled_at,
+                next: poll.next_poll,
             })
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
     let changed = bulk(connection, PEOPLE, &rows).await?;
     match rows.first() {
-        // Somebody was erased meanwhile; the writer goes one by one then, and so finds who.
+        // A user was erased meanwhile; the writer then writes the requests one by one, and so finds which.
         Some(row) if changed != rows.len() as u64 => Err(StoreError::NoPerson { person_id: row.person }),
         _ => Ok(()),
     }
@@ -162,23 +162,23 @@ async fn write_people(connection: &mut SqliteConnection, looks: &[&Recording]) -
 
 async fn write_visits(
     connection: &mut SqliteConnection,
-    looks: &[&Recording],
+    polls: &[&Recording],
     time_zone: Tz,
 ) -> Result<(), StoreError> {
-    let rows: Vec<_> = looks
+    let rows: Vec<_> = polls
         .iter()
-        .flat_map(|look| look.visits.iter().map(|visit| visit_row(look, visit, time_zone)))
+        .flat_map(|poll| poll.visits.iter().map(|visit| visit_row(poll, visit, time_zone)))
         .collect();
     bulk(connection, VISITS, &rows).await?;
     Ok(())
 }
 
-fn visit_row<'a>(look: &'a Recording, visit: &'a Visit, time_zone: Tz) -> VisitRow<'a> {
+fn visit_row<'a>(poll: &'a Recording, visit: &'a Visit, time_zone: Tz) -> VisitRow<'a> {
     let end = visit.end.as_ref();
     VisitRow {
         id: visit.id.as_str(),
-        person: look.person_id,
-        org: &look.org,
+        person: poll.person_id,
+        org: &poll.org,
         conference: visit.conference_id.as_str(),
         ordinal: visit.ordinal,
         anchor: visit.anchor,
@@ -199,7 +199,7 @@ fn visit_row<'a>(look: &'a Recording, visit: &'a Visit, time_zone: Tz) -> VisitR
     }
 }
 
-/// `2023-11-07 16:54:55` on the operator's wall clock; the exact instant stands beside it in milliseconds.
+/// Local time of the operator, such as `2023-11-07 16:54:55`; the exact time is stored beside it in milliseconds.
 fn local(at: Timestamp, time_zone: Tz) -> String {
     DateTime::from_timestamp_millis(at.as_ms())
         .unwrap_or_default()

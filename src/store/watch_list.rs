@@ -1,7 +1,7 @@
-//! The watch list in the database: who is on it, what is believed about each, when each was looked at.
+//! The watch list in the database: users, their state, the times of their polls.
 //!
-//! Guards: a person keeps the row, and with it the history, over renames and absences; an unchanged poll costs no
-//! statement of its own. Deliberately not here: what a look changed (`recording`).
+//! Guards: a user keeps the row, and with it the history, over renames and absences; an unchanged poll needs no
+//! statement of its own. Deliberately not here: changes that a poll found (`recording`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::collections::{BTreeMap, HashMap};
@@ -11,13 +11,14 @@ use serde::Serialize;
 use sqlx::SqliteConnection;
 
 use super::bulk::bulk;
-use super::recording::{STRETCH_SNAPSHOTS, StretchRow};
-use super::{Enrolled, Enrolment, Miss, Store, StoreError, Stretch};
+use super::database::Database;
+use super::recording::{EXTEND_SNAPSHOTS, ExtensionRow};
+use super::{Enrolled, Enrolment, PollFailure, StoreError, UnchangedPolls};
 use crate::ids::{Identity, OrgName, UnionId};
 use crate::presence::user_state::UserState;
 use crate::time::Timestamp;
 
-/// How much of an error's text is kept with a person: a line, not a page.
+/// The stored length of an error text.
 const ERROR_TEXT: usize = 300;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -30,19 +31,19 @@ INSERT INTO people (org, union_id, name) \
 SELECT value ->> 'org', value ->> 'union_id', value ->> 'name' FROM jsonb_each(?1) WHERE true \
 ON CONFLICT (org, union_id) DO UPDATE SET name = excluded.name, watched = 1, \
     next_poll_ms = CASE WHEN people.watched THEN people.next_poll_ms END";
-const STRETCH_PEOPLE: &str = "\
-UPDATE people SET last_ok_ms = max(coalesce(people.last_ok_ms, look.at), look.at), \
-    last_poll_ms = max(coalesce(people.last_poll_ms, look.at), look.at), \
-    next_poll_ms = CASE WHEN look.at >= coalesce(people.last_poll_ms, look.at) THEN look.next ELSE people.next_poll_ms END \
-FROM (SELECT value ->> 'person' AS person, value ->> 'at' AS at, value ->> 'next' AS next FROM jsonb_each(?1)) AS look \
-WHERE people.person_id = look.person";
-const MISS_PEOPLE: &str = "\
-UPDATE people SET last_error = look.error, last_error_ms = look.at, \
-    last_poll_ms = max(coalesce(people.last_poll_ms, look.at), look.at), \
-    next_poll_ms = CASE WHEN look.at >= coalesce(people.last_poll_ms, look.at) THEN look.next ELSE people.next_poll_ms END \
+const EXTEND_USERS: &str = "\
+UPDATE people SET last_ok_ms = max(coalesce(people.last_ok_ms, poll.at), poll.at), \
+    last_poll_ms = max(coalesce(people.last_poll_ms, poll.at), poll.at), \
+    next_poll_ms = CASE WHEN poll.at >= coalesce(people.last_poll_ms, poll.at) THEN poll.next ELSE people.next_poll_ms END \
+FROM (SELECT value ->> 'person' AS person, value ->> 'at' AS at, value ->> 'next' AS next FROM jsonb_each(?1)) AS poll \
+WHERE people.person_id = poll.person";
+const FAILED_USERS: &str = "\
+UPDATE people SET last_error = poll.error, last_error_ms = poll.at, \
+    last_poll_ms = max(coalesce(people.last_poll_ms, poll.at), poll.at), \
+    next_poll_ms = CASE WHEN poll.at >= coalesce(people.last_poll_ms, poll.at) THEN poll.next ELSE people.next_poll_ms END \
 FROM (SELECT value ->> 'person' AS person, value ->> 'at' AS at, value ->> 'next' AS next, value ->> 'error' AS error \
-      FROM jsonb_each(?1)) AS look \
-WHERE people.person_id = look.person";
+      FROM jsonb_each(?1)) AS poll \
+WHERE people.person_id = poll.person";
 const REPLAN: &str = "\
 UPDATE people SET next_poll_ms = plan.next \
 FROM (SELECT value ->> 'person' AS person, value ->> 'next' AS next FROM jsonb_each(?1)) AS plan \
@@ -53,39 +54,52 @@ SELECT value ->> 'person', value ->> 'org', value ->> 'hour', value ->> 'class',
 WHERE EXISTS (SELECT 1 FROM people WHERE person_id = value ->> 'person') \
 ON CONFLICT (person_id, hour_ms, class) DO UPDATE SET errors = errors + 1";
 
-impl Store {
-    /// Matches the whole watch list with what is stored, in its order; adds who is new. The second list is who was
-    /// watched until now and is not any more (still to be ended by a `Recording` with `watched: false`).
-    ///
-    /// Somebody who comes back after having been off the list has no `digest` and no `next_poll`: the first look is
-    /// new, whatever it says.
-    pub async fn enroll(&self, list: Vec<Enrolment>) -> Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError> {
-        self.write(move |connection| Box::pin(enroll(connection, list))).await
-    }
-
-    /// Stretches snapshots and notes failures, in one transaction. People who were erased meanwhile are passed over.
-    ///
-    /// A stretch says "the same answer, looked at often enough"; a gap longer than that is the caller's to see, and it
-    /// sends the same answer as a [`Recording`](super::Recording) with a snapshot then, which begins a new row.
-    pub async fn flush(&self, stretches: Vec<Stretch>, misses: Vec<Miss>) -> Result<(), StoreError> {
-        if stretches.is_empty() && misses.is_empty() {
-            return Ok(());
-        }
-        self.write(move |connection| {
-            Box::pin(async move {
-                stretch(connection, stretches).await?;
-                miss(connection, misses).await
-            })
-        })
-        .await
-    }
+/// The watched users, with the time and outcome of their polls.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchList<'s> {
+    pub(super) database: &'s Database,
 }
 
-impl Store {
-    /// Next looks that moved without a look. Who was erased meanwhile is passed over.
-    pub async fn replan(&self, plans: Vec<(i64, Timestamp)>) -> Result<(), StoreError> {
+impl WatchList<'_> {
+    /// Matches the whole watch list with the stored users, in its order; adds new users. The second list contains the
+    /// users who were watched until now and no longer are (the caller ends them with a `Recording` with `watched:
+    /// false`).
+    ///
+    /// A user who returns to the list has no `digest` and no `next_poll`: the first poll counts as new, whatever its
+    /// answer is.
+    pub async fn enroll(self, list: Vec<Enrolment>) -> Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError> {
+        self.database.writer.write(move |connection| Box::pin(enroll(connection, list))).await
+    }
+
+    /// Extends snapshots and records failed polls, in one transaction. Users who were erased meanwhile are skipped.
+    ///
+    /// Unchanged polls mean that the answer stayed the same at short intervals. After a longer gap the caller sends the
+    /// same answer as a [`Recording`](super::Recording) with a snapshot, which begins a new row.
+    pub async fn flush(
+        self,
+        unchanged: Vec<UnchangedPolls>,
+        failures: Vec<PollFailure>,
+    ) -> Result<(), StoreError> {
+        if unchanged.is_empty() && failures.is_empty() {
+            return Ok(());
+        }
+        self.database
+            .writer
+            .write(move |connection| {
+                Box::pin(async move {
+                    extend_snapshots(connection, unchanged).await?;
+                    record_failures(connection, failures).await
+                })
+            })
+            .await
+    }
+
+    /// Writes due times that changed without a poll. Users who were erased meanwhile are skipped.
+    pub async fn replan(self, plans: Vec<(i64, Timestamp)>) -> Result<(), StoreError> {
         let rows: Vec<PlanRow> = plans.into_iter().map(|(person, next)| PlanRow { person, next }).collect();
-        self.write(move |connection| Box::pin(async move { bulk(connection, REPLAN, &rows).await.map(drop) }))
+        self.database
+            .writer
+            .write(move |connection| Box::pin(async move { bulk(connection, REPLAN, &rows).await.map(drop) }))
             .await
     }
 }
@@ -101,7 +115,7 @@ struct EnrolmentRow<'a> {
 }
 
 #[derive(Serialize)]
-struct LookRow {
+struct PollRow {
     person: i64,
     at: Timestamp,
     next: Timestamp,
@@ -115,7 +129,7 @@ struct PlanRow {
 }
 
 #[derive(Serialize)]
-struct MissRow {
+struct FailureRow {
     person: i64,
     at: Timestamp,
     next: Timestamp,
@@ -134,7 +148,7 @@ async fn enroll(
     connection: &mut SqliteConnection,
     list: Vec<Enrolment>,
 ) -> Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError> {
-    let before = everybody(connection).await?;
+    let before = known_users(connection).await?;
     let rows: Vec<_> = list
         .iter()
         .filter(|one| {
@@ -144,14 +158,14 @@ async fn enroll(
         .collect();
     bulk(connection, ORGANISATIONS, &rows).await?;
     bulk(connection, ENROLL, &rows).await?;
-    let mut known = if rows.is_empty() { before } else { everybody(connection).await? };
+    let mut known = if rows.is_empty() { before } else { known_users(connection).await? };
     let mut enrolled = Vec::with_capacity(list.len());
     for one in list {
         let Some((person, _)) = known.remove(&one.identity) else {
             return Err(StoreError::Corrupt {
                 table: "people",
                 row: one.identity.to_string(),
-                what: "somebody is on the watch list twice".to_owned(),
+                what: "the user is on the watch list twice".to_owned(),
             });
         };
         enrolled.push(person);
@@ -162,12 +176,12 @@ async fn enroll(
     Ok((enrolled, dropped))
 }
 
-/// Everybody ever watched, and whether they still are.
-async fn everybody(
+/// All users who are or were watched, and whether they still are.
+async fn known_users(
     connection: &mut SqliteConnection,
 ) -> Result<HashMap<Identity, (Enrolled, bool)>, StoreError> {
     let mut known = HashMap::new();
-    // Row by row: all of them at once would take several times the memory that the people themselves do.
+    // Row by row, because all rows at once would need several times the memory of the users themselves.
     let mut rows = sqlx::query_as::<_, PersonRow>(PEOPLE).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let (identity, person) = person(row)?;
@@ -203,34 +217,40 @@ fn person(row: PersonRow) -> Result<(Identity, (Enrolled, bool)), StoreError> {
     Ok((identity, (person, watched == 1)))
 }
 
-async fn stretch(connection: &mut SqliteConnection, stretches: Vec<Stretch>) -> Result<(), StoreError> {
-    let mut looks: BTreeMap<i64, LookRow> = BTreeMap::new();
-    for one in stretches {
-        let look = looks.entry(one.person_id).or_insert(LookRow {
+async fn extend_snapshots(
+    connection: &mut SqliteConnection,
+    unchanged: Vec<UnchangedPolls>,
+) -> Result<(), StoreError> {
+    let mut polls: BTreeMap<i64, PollRow> = BTreeMap::new();
+    for one in unchanged {
+        let poll = polls.entry(one.person_id).or_insert(PollRow {
             person: one.person_id,
             at: one.last_ok,
             next: one.next_poll,
             polls: 0,
         });
-        look.polls = look.polls.saturating_add(one.polls);
-        if one.last_ok >= look.at {
-            (look.at, look.next) = (one.last_ok, one.next_poll);
+        poll.polls = poll.polls.saturating_add(one.polls);
+        if one.last_ok >= poll.at {
+            (poll.at, poll.next) = (one.last_ok, one.next_poll);
         }
     }
-    let rows: Vec<_> = looks.values().collect();
-    let snapshots: Vec<_> = looks
+    let rows: Vec<_> = polls.values().collect();
+    let snapshots: Vec<_> = polls
         .values()
-        .map(|look| StretchRow { person: look.person, at: look.at, polls: look.polls })
+        .map(|poll| ExtensionRow { person: poll.person, at: poll.at, polls: poll.polls })
         .collect();
-    bulk(connection, STRETCH_SNAPSHOTS, &snapshots).await?;
-    bulk(connection, STRETCH_PEOPLE, &rows).await?;
+    bulk(connection, EXTEND_SNAPSHOTS, &snapshots).await?;
+    bulk(connection, EXTEND_USERS, &rows).await?;
     Ok(())
 }
 
-async fn miss(connection: &mut SqliteConnection, misses: Vec<Miss>) -> Result<(), StoreError> {
-    let mut newest: BTreeMap<i64, MissRow> = BTreeMap::new();
-    let mut errors = Vec::with_capacity(misses.len());
-    for one in &misses {
+async fn record_failures(
+    connection: &mut SqliteConnection,
+    failures: Vec<PollFailure>,
+) -> Result<(), StoreError> {
+    let mut newest: BTreeMap<i64, FailureRow> = BTreeMap::new();
+    let mut errors = Vec::with_capacity(failures.len());
+    for one in &failures {
         let hour = one.at.as_ms().div_euclid(HOUR_MS) * HOUR_MS;
         errors.push(ErrorRow { person: one.person_id, org: &one.org, hour, class: one.class });
         if newest.get(&one.person_id).is_none_or(|known| known.at <= one.at) {
@@ -238,11 +258,11 @@ async fn miss(connection: &mut SqliteConnection, misses: Vec<Miss>) -> Result<()
                 one.class.chars().chain(": ".chars()).chain(one.text.chars()).take(ERROR_TEXT).collect();
             newest.insert(
                 one.person_id,
-                MissRow { person: one.person_id, at: one.at, next: one.next_poll, error },
+                FailureRow { person: one.person_id, at: one.at, next: one.next_poll, error },
             );
         }
     }
-    bulk(connection, MISS_PEOPLE, &newest.values().collect::<Vec<_>>()).await?;
+    bulk(connection, FAILED_USERS, &newest.values().collect::<Vec<_>>()).await?;
     bulk(connection, COUNT_ERRORS, &errors).await?;
     Ok(())
 }

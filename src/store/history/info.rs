@@ -1,6 +1,6 @@
-//! The database about itself: how big, how old, how many rows.
+//! Facts about the database: its size, age and number of rows.
 //!
-//! Guards: reads only. Deliberately not here: whether it is whole (`check`).
+//! Guards: reads only. Deliberately not here: whether it is intact (`check`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use sqlx::AssertSqlSafe;
@@ -19,46 +19,46 @@ const INSTALLATION: &str = "SELECT source, created_ms, time_zone, \
 const TABLES: &str = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
     AND name NOT IN ('_sqlx_migrations', 'example_queries', 'installation') ORDER BY name";
 
-/// What there is to know.
+/// Facts about the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct DatabaseInfo {
     /// `urn:presenced:...`
     pub source: String,
-    /// When the file was made.
+    /// When the file was created.
     pub created: Timestamp,
-    /// Of the daemon.
+    /// Time zone of the `*_local` columns.
     pub time_zone: String,
-    /// The schema's version.
+    /// Version of the schema.
     pub schema: i64,
-    /// `wal` while a daemon has it.
+    /// `wal` while a daemon has the file open.
     pub journal_mode: String,
-    /// The file's size.
+    /// Size of the file.
     pub bytes: i64,
-    /// Of these, free for what comes.
+    /// Free bytes within the file.
     pub free_bytes: i64,
-    /// Of the SQLite built in here.
+    /// Version of the built-in SQLite.
     pub sqlite: String,
-    /// The oldest event kept.
+    /// Time of the oldest event.
     pub oldest_event: Option<Timestamp>,
-    /// The oldest stay kept.
+    /// Start of the oldest visit.
     pub oldest_visit: Option<Timestamp>,
-    /// The newest look at anybody.
+    /// Time of the newest poll of any user.
     pub newest_poll: Option<Timestamp>,
-    /// Rows, by table.
+    /// Number of rows by table.
     pub rows: Vec<(String, i64)>,
 }
 
 type Row = (String, i64, String, i64, String, i64, i64, String, Option<i64>, Option<i64>, Option<i64>);
 
 impl History {
-    /// The database about itself.
-    pub async fn facts(&self) -> Result<Facts, StoreError> {
+    /// Reads the facts about the database.
+    pub async fn database_info(&self) -> Result<DatabaseInfo, StoreError> {
         let mut connection = self.readers.acquire().await?;
         let row: Row = sqlx::query_as(INSTALLATION).fetch_one(&mut *connection).await?;
         let tables: Vec<String> = sqlx::query_scalar(TABLES).fetch_all(&mut *connection).await?;
         let mut rows = Vec::with_capacity(tables.len());
         for table in tables {
-            // A name from the schema itself, quoted.
+            // The name comes from the schema and is quoted.
             let sql = AssertSqlSafe(format!("SELECT count(*) FROM \"{table}\""));
             let count = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
             rows.push((table, count));
@@ -66,7 +66,7 @@ impl History {
         let (source, created, time_zone, schema, journal_mode, bytes, free_bytes, sqlite, event, visit, poll) =
             row;
         let at = |ms: Option<i64>| ms.map(Timestamp::from_ms);
-        Ok(Facts {
+        Ok(DatabaseInfo {
             source,
             created: Timestamp::from_ms(created),
             time_zone,
