@@ -1,7 +1,7 @@
-//! The daemon, built: its tasks side by side until it is told to stop, then its end in order.
+//! Runs the tasks of the daemon until it is stopped, then stops them in order.
 //!
-//! Guards: READY is said once everything runs; the poller and the dispatcher drain before the database closes; the
-//! database is closed in any case. Deliberately not here: how it was built (`app::build`).
+//! Guards: READY is sent when every task runs; the poller and the dispatcher drain before the database closes; the database
+//! is closed in any case. Not here: building the daemon (`app::build`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::build::Held;
-use super::condition::Condition;
-use super::control::Answers;
-use super::reload::{self, Reloader, Reloading};
+use super::build::ClientEntry;
+use super::control_handler::ControlHandler;
+use super::maintenance;
+use super::reload::{ReloadDeps, Reloader, Reloading};
+use super::status::StatusSource;
 use super::supervise::{Fault, Supervisor};
-use super::upkeep;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Config;
 use crate::control::Endpoint;
@@ -29,11 +29,11 @@ use crate::tasks::poller::report::PollerHandle;
 use crate::tasks::pulse::Pulse;
 use crate::tasks::watchdog::Watched;
 use crate::telemetry::health::Health;
-use crate::telemetry::settings::InForce;
+use crate::telemetry::settings::ActiveConfig;
 use crate::web;
 use crate::webhook::routing::Subscription;
 
-/// Everything, ready to run.
+/// All tasks and handles, ready to run.
 #[derive(Debug)]
 pub struct Daemon {
     pub(super) config: Config,
@@ -41,10 +41,10 @@ pub struct Daemon {
     pub(super) outbox_wake: Arc<Notify>,
     pub(super) store: Store,
     pub(super) health: Arc<Health>,
-    pub(super) in_force: Arc<InForce>,
-    pub(super) clients: Vec<Held>,
+    pub(super) active_config: Arc<ActiveConfig>,
+    pub(super) clients: Vec<ClientEntry>,
     pub(super) poller: Poller,
-    pub(super) looks: PollerHandle,
+    pub(super) poller_handle: PollerHandle,
     pub(super) dispatcher: Dispatcher,
     pub(super) alerts: WebhookAlerts,
     pub(super) operator: Operator,
@@ -55,12 +55,12 @@ pub struct Daemon {
     pub(super) watchdog: Option<Watchdog>,
 }
 
-/// Who is told that the daemon is alive.
+/// Reports to the service manager that the daemon is alive.
 pub struct Watchdog {
-    /// How long they wait before they end it.
+    /// Time without a report after which the service manager kills the daemon.
     pub patience: Duration,
-    /// Told, with a line for people.
-    pub tell: Box<dyn Fn(&str) + Send>,
+    /// Callback with a one-line status for systemd.
+    pub notify: Box<dyn Fn(&str) + Send>,
 }
 
 impl Watchdog {
@@ -71,10 +71,10 @@ impl Watchdog {
         store: &Store,
         stop: &CancellationToken,
     ) {
-        let Self { patience, tell } = self;
+        let Self { patience, notify } = self;
         let (store, clock) = (store.clone(), Arc::new(SystemClock));
         let watched = Watched { loops, store, every: patience / 3, clock };
-        tasks.spawn("the watchdog", watched.run(move |line: &str| tell(line), stop.clone()));
+        tasks.spawn("the watchdog", watched.run(move |line: &str| notify(line), stop.clone()));
     }
 }
 
@@ -84,72 +84,78 @@ impl std::fmt::Debug for Watchdog {
     }
 }
 
-/// Why a run ended badly.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A task.
+    /// A task failed.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// The database at the end.
-    #[error("closing the database: {0}")]
+    /// The database could not be closed.
+    #[error("cannot close the database: {0}")]
     Close(StoreError),
 }
 
 impl Daemon {
-    /// The database, for who wants to look at it afterwards.
+    /// The database.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Lets this daemon take over other configs while it runs.
+    /// Enables reloads.
     #[must_use]
     pub fn reloading(mut self, reloading: Reloading) -> Self {
         self.reloading = Some(reloading);
         self
     }
 
-    /// Tells somebody, for as long as everything moves.
+    /// Reports to the service manager as long as the event loops are responsive.
     #[must_use]
     pub fn watched(mut self, watchdog: Watchdog) -> Self {
         self.watchdog = Some(watchdog);
         self
     }
 
-    /// Runs until `stop` is cancelled or something fails. `ready` is called once all tasks run. Returns the config that was
-    /// in force last.
+    /// Runs until `stop` is cancelled or something fails. `ready` is called once all tasks run. Returns the
+    /// last active config.
     pub async fn run(self, stop: CancellationToken, ready: impl FnOnce()) -> Result<Arc<Config>, RunError> {
-        // Draining is measured on the machine's clock, whatever pace the daemon's own runs at.
+        // Draining uses the clock of the machine, because the clock of a demo runs faster.
         let mut tasks = Supervisor::new(Arc::new(SystemClock));
-        let condition = Condition {
+        let status = StatusSource {
             health: Arc::clone(&self.health),
-            in_force: Arc::clone(&self.in_force),
+            active_config: Arc::clone(&self.active_config),
             clock: Arc::clone(&self.clock),
         };
         let (sender, config) = watch::channel(Arc::new(self.config));
         let last = config.clone();
         let (wake, subscriptions) = (Arc::clone(&self.outbox_wake), self.alerts.subscriptions.clone());
         let alert = DatabaseAlert::new(self.store.clone(), wake, subscriptions);
-        upkeep::spawn(&mut tasks, config.clone(), (&self.store, alert, &self.health), &self.clock, &stop);
+        maintenance::spawn(
+            &mut tasks,
+            config.clone(),
+            (&self.store, alert, &self.health),
+            &self.clock,
+            &stop,
+        );
         let (store, token) = (self.store.clone(), stop.clone());
-        tasks.spawn("the end of patience", async move {
+        tasks.spawn("the shutdown deadline", async move {
             token.cancelled().await;
             store.health().limit_lock_wait();
             Ok::<(), Fault>(())
         });
         let reload = self.reloading.map(|reloading| {
-            let parts = reload::Parts {
+            let deps = ReloadDeps {
                 store: self.store.clone(),
                 clock: self.clock,
                 outbox_wake: self.outbox_wake,
                 health: self.health,
-                in_force: self.in_force,
+                active_config: self.active_config,
                 clients: self.clients,
                 poller: self.poller.reload_handle(),
                 dispatcher: self.dispatcher.reload_handle(),
                 web: self.web.as_ref().map(|(_, state)| state.clone()),
                 subscriptions: self.subscribing,
             };
-            let (reloader, handle) = Reloader::new(sender, reloading, parts);
+            let (reloader, handle) = Reloader::new(sender, reloading, deps);
             tasks.spawn("the reloader", reloader.run(stop.clone()));
             handle
         });
@@ -159,17 +165,20 @@ impl Daemon {
         }
         let (poller, dispatcher, token) = (self.poller, self.dispatcher, stop.clone());
         let polling = async move { poller.run(token).await.map(|_| ()) };
-        tasks.spawn("the poller", unless_held_up(self.store.clone(), polling));
-        tasks.spawn("the dispatcher", unless_held_up(self.store.clone(), dispatcher.run(stop.clone())));
+        tasks.spawn("the poller", ignore_lock_contention(self.store.clone(), polling));
+        tasks.spawn(
+            "the dispatcher",
+            ignore_lock_contention(self.store.clone(), dispatcher.run(stop.clone())),
+        );
         let (alerts, token) = (self.alerts, stop.clone());
         tasks.spawn("the alerts about webhooks", alerts.run(token));
         if let Some((listener, state)) = self.web {
             tasks.spawn("the listener", web::serve(listener, state, stop.clone()));
         }
         if let Some(endpoint) = self.control {
-            let (store, looks) = (self.store.clone(), self.looks.clone());
-            let answers = Answers { config, store, looks, operator: self.operator, reload, condition };
-            listen(&mut tasks, endpoint, answers, &stop);
+            let (store, poller) = (self.store.clone(), self.poller_handle.clone());
+            let state = ControlHandler { config, store, poller, operator: self.operator, reload, status };
+            listen(&mut tasks, endpoint, state, &stop);
         }
         ready();
         let ended = tasks.run(stop).await;
@@ -180,19 +189,19 @@ impl Daemon {
     }
 }
 
-/// A stop while another program holds the database's write lock is a clean one: what was not written is said when the database
-/// is closed, and is done again after the next start.
-async fn unless_held_up<E>(store: Store, task: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+/// A stop while another process holds the write lock is clean: closing the database reports what was not written, and the
+/// next start does it again.
+async fn ignore_lock_contention<E>(store: Store, task: impl Future<Output = Result<(), E>>) -> Result<(), E> {
     match task.await {
         Err(_) if store.health().gave_up_on_lock() => Ok(()),
         ended => ended,
     }
 }
 
-/// Acting commands are answered from here on.
-fn listen(tasks: &mut Supervisor, endpoint: Endpoint, answers: Answers, stop: &CancellationToken) {
-    let answers = Arc::new(answers);
-    let handler = move |request| Arc::clone(&answers).answer(request);
+/// Starts to answer commands on the control socket.
+fn listen(tasks: &mut Supervisor, endpoint: Endpoint, state: ControlHandler, stop: &CancellationToken) {
+    let state = Arc::new(state);
+    let handler = move |request| Arc::clone(&state).answer(request);
     let token = stop.clone();
     tasks.spawn("the control socket", async move {
         endpoint.serve(handler, token).await;

@@ -1,13 +1,13 @@
-//! Everything put together: from a validated config to a running daemon, and to its end.
+//! Connects everything: from a validated config to a running daemon, and to its stop.
 //!
-//! Guards: no task outlives `run`; the first task that ends without being asked to ends the whole with a failure; what is
-//! known is written down before the process ends. Deliberately not here: what the tasks do (`tasks`, `web`, `control`).
+//! Guards: no task outlives `run`; the first task that ends unexpectedly stops the daemon with a failure; results are
+//! written before the process ends. Not here: the work of the tasks (`tasks`, `web`, `control`).
 
 pub mod build;
-mod condition;
-mod control;
+mod control_handler;
 pub mod daemon;
+pub mod maintenance;
 pub mod reload;
 pub mod signals;
+mod status;
 pub mod supervise;
-pub mod upkeep;

@@ -1,9 +1,10 @@
-//! Another config for the running daemon: read, checked, its secrets got, everything built; then put in force in one step.
+//! Reloads the config of the running daemon: reads and checks it, resolves its secrets, builds everything, then activates
+//! it in one step.
 //!
-//! Guards: whatever fails, fails before anything has changed, and is said: to who asked, in the log, as an event, until
-//! it is put right, also by a restart; who asks while one is under way shares the next; files that change by
-//! themselves are read once for each change, good or bad; what counts only after a restart stays as it is and is
-//! reported each time. Deliberately not here: what differs (`config::change`), taking over (`tasks`).
+//! Guards: a failure changes nothing and is reported to the caller, in the log and as an alert until a reload or a restart
+//! succeeds; requests during a reload share the next one; a changed file is read once, valid or not; settings that need a
+//! restart keep their value and are reported each time. Not here: the differences (`config::change`), applying them
+//! (`tasks`).
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -14,11 +15,13 @@ use tokio::signal::unix::Signal;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::build::{self, BuildError, Held};
-use super::upkeep;
+use super::build::{
+    BuildError, ClientEntry, assignments, clients, http_token, settings, subscriptions, targets, upstreams,
+};
+use super::maintenance;
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::config::change::{self, Change, Effect};
-use crate::config::footprint::{Footprint, Lookout};
+use crate::config::file_set::{ConfigFileSet, FileWatcher};
 use crate::config::problem::render_one;
 use crate::config::{self, Config, Loaded};
 use crate::control::{Advice, ReloadReport};
@@ -28,36 +31,36 @@ use crate::tasks::alerts::{self, Board, Notice};
 use crate::tasks::{dispatcher, poller};
 use crate::telemetry::health::Health;
 use crate::telemetry::log::{self, LogHandle};
-use crate::telemetry::settings::InForce;
+use crate::telemetry::settings::ActiveConfig;
 use crate::web;
 use crate::webhook::routing::Subscription;
 
-/// Between two looks at the config's files. Two that agree make a change: it is in force within twice as long.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Interval of checking the files of the config. A change is loaded when two checks agree, so within twice this time.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Somebody who does not listen is told again after so long,
+/// Wait before the end of a reload is announced again to a service manager that did not take it,
 const ANNOUNCE_AGAIN: Duration = Duration::from_millis(100);
-/// so many times.
+/// and the maximum number of attempts.
 const ANNOUNCEMENTS: u32 = 10;
 
-/// Why the settings in force still are the old ones.
+/// Why the old config stays active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What it means for who asked.
+    /// What it means for the caller.
     pub advice: Advice,
-    /// Everything that is wrong, for a person.
+    /// Every problem, as text.
     pub message: String,
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 pub type Outcome = Result<ReloadReport, Refusal>;
 
-/// The way to ask for a reload.
+/// Requests reloads.
 #[derive(Clone, Debug)]
 pub struct ReloadHandle(mpsc::Sender<oneshot::Sender<Outcome>>);
 
 impl ReloadHandle {
-    /// Reads the config again and waits for what comes of it.
+    /// Reloads the config and waits for the result.
     pub async fn reload(&self) -> Outcome {
         let stopping =
             |()| Refusal { advice: Advice::TryLater, message: "the daemon is stopping".to_owned() };
@@ -67,64 +70,64 @@ impl ReloadHandle {
     }
 }
 
-/// Told to the service manager.
+/// Announced to the service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// A reload begins.
     Begins,
-    /// It is over, well or not.
+    /// It has ended, with success or not.
     Over,
 }
 
-/// Where another config comes from, and how one is asked for.
+/// Where the config comes from, and how a reload is requested.
 #[derive(Debug)]
 pub struct Reloading {
-    /// The file as it was named: a link may lead elsewhere by then.
+    /// The file as it was named: a link may have a new target later.
     pub file: PathBuf,
     /// SIGHUP.
     pub hangups: Signal,
-    /// The log's level, and how often `-v` was given.
+    /// Sets the log level; and how often `-v` was given.
     pub log: (LogHandle, i8),
-    /// What the config in force was read from.
-    pub footprint: Footprint,
-    /// Who else is told. Gives whether they took it.
+    /// The files of the active config.
+    pub files: ConfigFileSet,
+    /// Announces a phase to the service manager. Returns whether it was taken.
     pub announce: fn(Phase) -> bool,
 }
 
-/// What of the running daemon takes another config over.
+/// The parts of the running daemon that a reload changes.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct ReloadDeps {
     pub(super) store: Store,
     pub(super) clock: SharedClock,
     pub(super) outbox_wake: Arc<Notify>,
     pub(super) health: Arc<Health>,
-    pub(super) in_force: Arc<InForce>,
-    pub(super) clients: Vec<Held>,
+    pub(super) active_config: Arc<ActiveConfig>,
+    pub(super) clients: Vec<ClientEntry>,
     pub(super) poller: poller::reload::ReloadHandle,
     pub(super) dispatcher: dispatcher::reload::ReloadHandle,
     pub(super) web: Option<web::State>,
-    /// Who gets which events, for the tasks that tell of their own accord.
+    /// Subscriptions, for the tasks that emit alerts.
     pub(super) subscriptions: watch::Sender<Arc<[Subscription]>>,
 }
 
-/// Puts other configs in force.
+/// Reloads the config on request.
 #[derive(Debug)]
 pub struct Reloader {
     config: watch::Sender<Arc<Config>>,
     reloading: Reloading,
-    parts: Parts,
+    deps: ReloadDeps,
     requests: mpsc::Receiver<oneshot::Sender<Outcome>>,
-    lookout: Lookout,
-    /// The alert `config` was told and not yet resolved.
-    fires: bool,
+    watcher: FileWatcher,
+    /// Whether the alert `config` is firing.
+    firing: bool,
 }
 
-/// A config that can be put in force: nothing but the database can fail any more.
+/// A config that is ready to activate: only the database can still fail.
 struct Ready {
     config: Config,
     changes: Vec<Change>,
     warnings: Vec<String>,
-    clients: Vec<Held>,
+    clients: Vec<ClientEntry>,
     poller: poller::reload::Reload,
     dispatcher: dispatcher::reload::Reload,
     token: Option<crate::secret::Secret>,
@@ -134,29 +137,29 @@ impl Reloader {
     pub(super) fn new(
         config: watch::Sender<Arc<Config>>,
         reloading: Reloading,
-        parts: Parts,
+        deps: ReloadDeps,
     ) -> (Self, ReloadHandle) {
         let (sender, requests) = mpsc::channel(16);
-        let lookout = Lookout::over(reloading.footprint.clone());
-        (Self { config, reloading, parts, requests, lookout, fires: false }, ReloadHandle(sender))
+        let watcher = FileWatcher::over(reloading.files.clone());
+        (Self { config, reloading, deps, requests, watcher, firing: false }, ReloadHandle(sender))
     }
 
-    /// Reloads whenever it is asked to, until `stop`.
+    /// Reloads on every request until `stop`.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
-        self.recall().await;
+        self.resolve_old_alert().await;
         loop {
             let mut waiting = Vec::new();
-            // Files live in the machine's time, whatever pace the daemon's own runs at.
-            let next_look = SystemClock.now().plus(LOOK_EVERY);
-            let looking = self.config.borrow().auto_reload;
+            // Files use the clock of the machine, because the clock of a demo runs faster.
+            let next_check = SystemClock.now().plus(CHECK_EVERY);
+            let is_watching = self.config.borrow().auto_reload;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 Some(reply) = self.requests.recv() => waiting.push(reply),
-                // However many came since the last one, they are one.
+                // Several signals since the last reload are one request.
                 Some(()) = self.reloading.hangups.recv() => {}
-                () = SystemClock.sleep_until(next_look), if looking => {
-                    let Some(path) = self.look().await else { continue };
-                    tracing::info!(path = %path.display(), "the config has changed and is read again");
+                () = SystemClock.sleep_until(next_check), if is_watching => {
+                    let Some(path) = self.changed_file().await else { continue };
+                    tracing::info!(path = %path.display(), "a file of the config has changed; reloading");
                 }
             }
             while let Ok(reply) = self.requests.try_recv() {
@@ -171,13 +174,13 @@ impl Reloader {
                 self.announce_end().await;
             }
             for reply in waiting {
-                // Nobody waiting any more means nobody to tell.
+                // A caller that no longer waits needs no answer.
                 let _ = reply.send(outcome.clone());
             }
         }
     }
 
-    /// Who was told of the beginning waits for the end.
+    /// Announces the end: a service manager that knows of the begin waits for it.
     async fn announce_end(&self) {
         for _ in 0..ANNOUNCEMENTS {
             if (self.reloading.announce)(Phase::Over) {
@@ -187,22 +190,22 @@ impl Reloader {
         }
     }
 
-    /// A refusal that was told before a restart is over: what the daemon started with was not refused.
-    async fn recall(&mut self) {
-        match Board::load(&self.parts.store).await {
-            Ok(board) => self.fires = board.fires(None, AlertName::Config),
-            Err(error) => tracing::error!(%error, "which alerts fired before could not be read"),
+    /// Resolves an alert from before a restart: the daemon has started, so the config is valid.
+    async fn resolve_old_alert(&mut self) {
+        match Board::load(&self.deps.store).await {
+            Ok(board) => self.firing = board.fires(None, AlertName::Config),
+            Err(error) => tracing::error!(%error, "cannot read the alerts of the last run"),
         }
-        if self.fires {
-            self.alert(false, "the daemon was started with a config that is in order").await;
+        if self.firing {
+            self.alert(false, "the daemon was restarted with a valid config").await;
         }
     }
 
-    /// Which of the config's files has changed, once they stand still. A file system that hangs keeps nobody else waiting.
-    async fn look(&mut self) -> Option<PathBuf> {
-        let footprint = self.lookout.footprint().clone();
-        let now = tokio::task::spawn_blocking(move || footprint.again()).await.ok()?;
-        self.lookout.see(now)
+    /// The file of the config that has changed, once all files are stable. A file system that hangs blocks no other task.
+    async fn changed_file(&mut self) -> Option<PathBuf> {
+        let files = self.watcher.file_set().clone();
+        let now = tokio::task::spawn_blocking(move || files.again()).await.ok()?;
+        self.watcher.see(now)
     }
 
     async fn reload(&mut self) -> Outcome {
@@ -210,21 +213,21 @@ impl Reloader {
             Ok(ready) => self.swap(ready).await,
             Err(refusal) => Err(refusal),
         };
-        let now = self.parts.clock.now();
+        let now = self.deps.clock.now();
         match &outcome {
             Ok(report) => {
                 let restart = report.restart_for.len();
                 tracing::info!(changes = report.changes.len(), needing_restart = restart, "config reloaded");
-                self.parts.in_force.succeeded(now, report.restart_for.clone());
-                if self.fires {
-                    self.alert(false, "the config is in force again").await;
+                self.deps.active_config.succeeded(now, report.restart_for.clone());
+                if self.firing {
+                    self.alert(false, "the config was reloaded").await;
                 }
             }
             Err(refusal) => {
                 let why = &*first_error(&refusal.message);
-                tracing::error!(why, "the config was not reloaded; the old one stays in force");
-                self.parts.in_force.refused(now, why);
-                if !self.fires {
+                tracing::error!(why, "config not reloaded; the old config stays active");
+                self.deps.active_config.refused(now, why);
+                if !self.firing {
                     self.alert(true, why).await;
                 }
             }
@@ -232,18 +235,18 @@ impl Reloader {
         outcome
     }
 
-    /// Everything that can fail, with nothing changed.
+    /// Does everything that can fail, without changing anything.
     async fn prepare(&mut self) -> Result<Ready, Refusal> {
         let file = self.reloading.file.clone();
         let read = tokio::task::spawn_blocking(move || config::load(&file)).await;
         // A file that makes the reader panic must not end the daemon.
-        let read = read.map_err(|error| failed(format!("reading the config broke off: {error}")))?;
+        let read = read.map_err(|error| failed(format!("reading the config failed: {error}")))?;
         let sources = match &read {
             Ok(loaded) => &loaded.sources,
             Err(refused) => &refused.sources,
         };
-        // Also of a bad one: it is tried again when it has changed again.
-        self.lookout = Lookout::over(sources.footprint().clone());
+        // Also after an invalid config: it is read again after the next change.
+        self.watcher = FileWatcher::over(sources.file_set().clone());
         let Loaded { config, warnings, sources } =
             read.map_err(|refused| Refusal { advice: Advice::Misconfigured, message: refused.to_string() })?;
         let warnings =
@@ -251,99 +254,94 @@ impl Reloader {
         let warnings = warnings.collect();
         let old = Arc::clone(&self.config.borrow());
         let changes = change::between(&old, &config);
-        let config = as_far_as_possible(config, &old);
+        let config = without_restart_settings(config, &old);
         let (_, verbosity) = self.reloading.log;
         log::targets(&config.log.level, verbosity).map_err(misconfigured)?;
-        let targets = build::targets(&config, &self.parts.clock).await.map_err(refused)?;
-        let subscriptions = build::subscriptions(&config.webhooks).map_err(refused)?;
+        let webhook_targets = targets(&config, &self.deps.clock).await.map_err(refused)?;
+        let subscriptions = subscriptions(&config.webhooks).map_err(refused)?;
         let token = self.token(&config).await?;
         let (clients, renewed) =
-            build::clients(&config, &self.parts.clients, &self.parts.clock).await.map_err(refused)?;
-        let Parts { store, health, clock, .. } = &self.parts;
+            clients(&config, &self.deps.clients, &self.deps.clock).await.map_err(refused)?;
+        let ReloadDeps { store, health, clock, .. } = &self.deps;
         let states = store.outbox().webhook_states().await.map_err(failed)?;
-        let upstreams = build::upstreams(&config, &clients, store, health, clock).await.map_err(refused)?;
-        let list = upkeep::without_forgotten(store, build::assignments(&config)).await.map_err(failed)?;
-        let poller = poller::reload::Reload {
-            settings: build::settings(&config),
-            subscriptions,
-            upstreams,
-            renewed,
-            list,
-        };
+        let upstreams = upstreams(&config, &clients, store, health, clock).await.map_err(refused)?;
+        let list = maintenance::without_erased(store, assignments(&config)).await.map_err(failed)?;
+        let poller =
+            poller::reload::Reload { settings: settings(&config), subscriptions, upstreams, renewed, list };
         let differing = config.webhooks.iter().filter(|webhook| !old.webhooks.contains(webhook));
         let dispatcher = dispatcher::reload::Reload {
-            targets,
+            targets: webhook_targets,
             states,
             changed: differing.map(|webhook| webhook.name.clone()).collect(),
         };
         Ok(Ready { config, changes, warnings, clients, poller, dispatcher, token })
     }
 
-    /// What guards the listener, where it is asked for at all.
+    /// The token of the listener, if there is a listener.
     async fn token(&self, new: &Config) -> Result<Option<crate::secret::Secret>, Refusal> {
-        if self.parts.web.is_none() {
+        if self.deps.web.is_none() {
             return Ok(None);
         }
-        build::http_token(new).await.map(Some).map_err(refused)
+        http_token(new).await.map(Some).map_err(refused)
     }
 
     async fn swap(&mut self, ready: Ready) -> Outcome {
         let Ready { config, changes, warnings, clients, poller, dispatcher, token } = ready;
         let stopping = || Refusal { advice: Advice::TryLater, message: "the daemon is stopping".to_owned() };
         let subscriptions = Arc::clone(&poller.subscriptions);
-        // The one step that can still fail comes first: then nothing has changed.
-        self.parts.poller.reload(poller).await.ok_or_else(stopping)?.map_err(failed)?;
-        self.parts.clients = clients;
-        self.parts.subscriptions.send_replace(subscriptions);
-        if !self.parts.dispatcher.reload(dispatcher).await {
+        // The only step that can still fail comes first, so that a failure changes nothing.
+        self.deps.poller.reload(poller).await.ok_or_else(stopping)?.map_err(failed)?;
+        self.deps.clients = clients;
+        self.deps.subscriptions.send_replace(subscriptions);
+        if !self.deps.dispatcher.reload(dispatcher).await {
             return Err(stopping());
         }
         let (log, verbosity) = &self.reloading.log;
         if let Err(error) = log.set_level(&config.log.level, *verbosity) {
-            // It parsed before; the logger is gone only when the process is.
-            tracing::error!(%error, "the log's level could not be changed");
+            // The level was parsed before, so this fails only while the process ends.
+            tracing::error!(%error, "cannot change the log level");
         }
-        if let (Some(web), Some(token)) = (&self.parts.web, token) {
+        if let (Some(web), Some(token)) = (&self.deps.web, token) {
             web.set_token(token);
         }
-        if let Some(web) = &self.parts.web {
-            web.measure_people(config.http.metrics_per_user);
+        if let Some(web) = &self.deps.web {
+            web.set_per_user(config.http.metrics_per_user);
             web.set_hosts(&config.http.hosts);
             web.set_webhooks(config.webhooks.iter().map(|webhook| webhook.name.clone()));
         }
         let people = config.users.len();
         self.config.send_replace(Arc::new(config));
-        let is_late = |change: &&Change| change.effect == Effect::Restart;
+        let needs_restart = |change: &&Change| change.effect == Effect::Restart;
         Ok(ReloadReport {
             people,
-            restart_for: changes.iter().filter(is_late).map(ToString::to_string).collect(),
+            restart_for: changes.iter().filter(needs_restart).map(ToString::to_string).collect(),
             changes: changes.iter().map(ToString::to_string).collect(),
             warnings,
         })
     }
 
-    /// An event about it. That it cannot be written is no reason to give up: the next attempt tells it.
+    /// Emits the alert. If it cannot be written, the next reload tries again.
     async fn alert(&mut self, firing: bool, summary: &str) {
         let notice = Notice::Alert {
             org: None,
             name: AlertName::Config,
             firing,
             summary: summary.to_owned(),
-            at: self.parts.clock.now(),
+            at: self.deps.clock.now(),
         };
-        let subscriptions = Arc::clone(&self.parts.subscriptions.borrow());
-        match alerts::tell(&self.parts.store, &subscriptions, &notice).await {
+        let subscriptions = Arc::clone(&self.deps.subscriptions.borrow());
+        match alerts::tell(&self.deps.store, &subscriptions, &notice).await {
             Ok(()) => {
-                self.fires = firing;
-                self.parts.outbox_wake.notify_one();
+                self.firing = firing;
+                self.deps.outbox_wake.notify_one();
             }
-            Err(error) => tracing::error!(%error, "the alert about the config could not be written"),
+            Err(error) => tracing::error!(%error, "cannot write the alert about the config"),
         }
     }
 }
 
-/// What counts only after a restart stays as it is, so that the next reload reports it again.
-fn as_far_as_possible(new: Config, old: &Config) -> Config {
+/// The new config with the old values of settings that need a restart, so that the next reload reports them again.
+fn without_restart_settings(new: Config, old: &Config) -> Config {
     let mut config = new;
     config.file.clone_from(&old.file);
     config.time_zone = old.time_zone;
@@ -353,9 +351,9 @@ fn as_far_as_possible(new: Config, old: &Config) -> Config {
     config
 }
 
-/// The first error on one line, with its place where it has one.
+/// The first error on one line, with its place if it has one.
 fn first_error(message: &str) -> String {
-    // Warnings may stand before it.
+    // Warnings may come before it.
     let mut lines = message.lines().skip_while(|line| !line.starts_with("error: "));
     let Some(error) = lines.next().and_then(|line| line.strip_prefix("error: ")) else {
         return message.lines().next().unwrap_or_default().to_owned();

@@ -1,35 +1,36 @@
-//! Being told to stop: SIGTERM or SIGINT softly, the second one at once. Being told to read the config again: SIGHUP.
+//! Signals: SIGTERM and SIGINT stop the daemon, SIGHUP reloads the config.
 //!
-//! Guards: the first signal drains, the second ends the process without waiting for anything. Deliberately not here: what
-//! draining means (`app`).
+//! Guards: the first signal drains; the second one ends the process at once. Not here: draining (`daemon`).
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// What a shell expects of a process that ends by SIGINT: 128 + 2.
-const AT_ONCE: i32 = 130;
+/// Exit code that shells expect after SIGINT: 128 + 2.
+const INTERRUPTED: i32 = 130;
 
-/// SIGHUP: reload. From here on it does not end the process any more.
+/// SIGHUP, which requests a reload. From now on it does not end the process.
 pub fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// Cancels `stop` at the first signal and exits at the second. Runs until then.
+/// Cancels `stop` at the first signal and exits at the second.
 pub async fn watch(stop: CancellationToken) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut asked_before = false;
+    let mut is_stopping = false;
     loop {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        if asked_before {
-            tracing::warn!("second signal: ending at once");
-            std::process::exit(AT_ONCE);
+        if is_stopping {
+            tracing::warn!("second signal; exiting at once");
+            std::process::exit(INTERRUPTED);
         }
-        asked_before = true;
-        tracing::info!("stopping: calls and deliveries in flight may end, a second signal ends at once");
+        is_stopping = true;
+        tracing::info!(
+            "stopping; waiting for calls and deliveries in flight (a second signal stops at once)"
+        );
         stop.cancel();
     }
 }

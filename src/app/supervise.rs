@@ -1,7 +1,7 @@
-//! Running tasks side by side and ending them together.
+//! Runs tasks concurrently and stops them together.
 //!
-//! Guards: a task that ends before it was asked to, fails or panics takes the others down with it, in order, and its reason
-//! is what the process ends with. Draining is bounded. Deliberately not here: which tasks there are (`app::build`).
+//! Guards: a task that ends early, fails or panics stops the others in order, and its reason becomes the error of the
+//! process; draining has a deadline. Not here: which tasks there are (`daemon`).
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,32 +11,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 
-/// How long tasks may take to end once asked: less than the ten seconds promised, more than a slow receiver needs to answer.
+/// Deadline for tasks to stop: less than the promised ten seconds, more than a slow receiver needs to answer.
 pub const DRAIN: Duration = Duration::from_secs(8);
 
-/// Why the daemon ended without being asked.
+/// Why the daemon stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// A task returned an error.
     #[error("{task} failed: {reason}")]
     Failed {
-        /// Which.
+        /// Name of the task.
         task: &'static str,
         /// Its error.
         reason: String,
     },
-    /// A task ended although nobody asked it to.
-    #[error("{0} ended by itself")]
+    /// A task ended unexpectedly.
+    #[error("{0} ended unexpectedly")]
     Ended(&'static str),
     /// A task panicked.
     #[error("a task panicked: {0}")]
     Panicked(String),
-    /// A task did not end in time.
-    #[error("not everything ended within {} s", DRAIN.as_secs())]
+    /// A task did not stop before the deadline.
+    #[error("some tasks did not stop within {} s", DRAIN.as_secs())]
     Overdue,
 }
 
-/// Tasks that live and end together.
+/// Tasks that run and stop together.
 #[derive(Debug)]
 pub struct Supervisor {
     tasks: JoinSet<(&'static str, Result<(), String>)>,
@@ -44,7 +44,7 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Without any task yet. `clock` measures the draining; give it the machine's.
+    /// Without tasks. `clock` measures the draining and must be that of the machine.
     pub fn new(clock: SharedClock) -> Self {
         Self { tasks: JoinSet::new(), clock }
     }
@@ -61,7 +61,7 @@ impl Supervisor {
     /// Waits until `stop` is cancelled, or cancels it at the first fault; then waits for all tasks.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Fault> {
         let mut fault = tokio::select! {
-            // First, because a task that ended since it was asked to is no fault.
+            // Checked first, because a task that ends after `stop` is no fault.
             biased;
             () = stop.cancelled() => None,
             Some(ended) = self.tasks.join_next() => Some(match ended {
@@ -113,7 +113,7 @@ mod tests {
         });
         tasks.spawn("hasty", async { Ok::<(), Fault>(()) });
         let fault = tasks.run(stop).await.expect_err("must end with a fault");
-        assert_eq!(fault.to_string(), "hasty ended by itself");
+        assert_eq!(fault.to_string(), "hasty ended unexpectedly");
     }
 
     #[tokio::test]

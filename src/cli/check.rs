@@ -1,14 +1,16 @@
-//! `presenced check`: everything that is wrong with the config, with its place and what to write instead.
+//! `presenced check`: validates the config and prints every problem with its place and a fix.
 //!
-//! Guards: needs no network, no root and no daemon; silent when there is nothing to say. Deliberately not here: the
-//! rules (`config`).
+//! Guards: needs no network, no root and no daemon; the last line says how many problems there are, or what to do next.
+//! Not here: the rules (`config`).
+
+use std::path::Path;
 
 use serde::Serialize;
 
-use super::output::{ERROR, WARNING};
+use super::output::{ERROR, WARNING, counted};
 use super::{Exit, Failure, Globals, OutputFormat};
 use crate::config::problem::{Problem, Severity, Sources, foremost, render_one};
-use crate::config::{load, locate};
+use crate::config::{Config, load, locate};
 
 mod online;
 
@@ -18,12 +20,12 @@ pub struct Args {
     /// Exit with 3 when there are warnings
     #[arg(long)]
     pub strict: bool,
-    /// Also ask DingTalk for a token and one person of each organisation: costs a call of the month each
+    /// Also get a token and poll one user of each organisation (one call each)
     #[arg(long)]
     pub online: bool,
 }
 
-/// Runs it.
+/// Runs the command.
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its options by value")]
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let path =
@@ -35,19 +37,35 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     match globals.output {
         Some(OutputFormat::Json) => anstream::println!("{}", json(&problems, &sources)?),
         Some(OutputFormat::Jsonl | OutputFormat::Csv) => {
-            return Err(Failure::new(Exit::Usage, "`check` prints text, or JSON by `-o json`").into());
+            return Err(Failure::new(Exit::Usage, "`check` prints text, or JSON with `-o json`").into());
         }
-        None | Some(OutputFormat::Table) => show(globals, &problems, &sources),
+        None | Some(OutputFormat::Table) => {
+            show(globals, &problems, &sources);
+            if let Some(config) = config.as_ref().filter(|_| !globals.quiet) {
+                anstream::println!("{}", summary(&path, config, problems.len()));
+            }
+        }
     }
     let ended = ending(&problems, args.strict);
     match config.filter(|_| args.online) {
         None => Ok(ended),
-        Some(config) => Ok(worse(ended, tell(globals, &online::ask(&config)?))),
+        Some(config) => Ok(worse(ended, print_online(globals, &online::ask(&config)?))),
     }
 }
 
-/// Beside the problems, of which `-o json` is only about the file.
-fn tell(globals: &Globals, found: &[online::Found]) -> Exit {
+/// What is valid, and the next step.
+fn summary(path: &Path, config: &Config, warnings: usize) -> String {
+    let people = counted(config.users.len(), "person", "people");
+    let webhooks = counted(config.webhooks.len(), "webhook", "webhooks");
+    let state = match warnings {
+        0 => "is fine".to_owned(),
+        _ => format!("can be used, with {}", counted(warnings, "warning", "warnings")),
+    };
+    format!("{} {state}: {people}, {webhooks}; next: presenced run", path.display())
+}
+
+/// Prints the results of `--online`. With `-o json`, the JSON is about the file only, and these go to stderr.
+fn print_online(globals: &Globals, found: &[online::Found]) -> Exit {
     for one in found {
         let good = one.exit == Exit::Done;
         let help = if one.help.is_empty() { String::new() } else { format!("\n   = {}", one.help) };
@@ -62,12 +80,12 @@ fn tell(globals: &Globals, found: &[online::Found]) -> Exit {
     found.iter().map(|one| one.exit).find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done)
 }
 
-/// What DingTalk refuses matters more than a warning.
+/// A refusal by DingTalk counts more than a warning.
 fn worse(file: Exit, online: Exit) -> Exit {
     if online == Exit::Done { file } else { online }
 }
 
-/// Errors decide, then warnings if they count.
+/// An error decides; a warning only with `--strict`.
 fn ending(problems: &[Problem], strict: bool) -> Exit {
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
         Exit::Config
@@ -78,7 +96,7 @@ fn ending(problems: &[Problem], strict: bool) -> Exit {
     }
 }
 
-/// To the standard output: it is what was asked for. `-q` leaves warnings out.
+/// Prints to stdout, because the problems are the answer. `-q` omits warnings.
 fn show(globals: &Globals, problems: &[Problem], sources: &Sources) {
     let is_wanted = |problem: &&Problem| problem.severity == Severity::Error || !globals.quiet;
     let (shown, rest) = foremost(problems.iter().filter(is_wanted));

@@ -1,6 +1,6 @@
-//! `presenced completions`: what a shell needs to complete our command lines.
+//! `presenced completions`: prints the completion script for a shell.
 //!
-//! Guards: the completions are those of this very binary. Deliberately not here: where a shell wants them.
+//! Guards: the completions are those of this binary. Not here: where a shell looks for them.
 
 use super::Exit;
 use super::output::write_out;
@@ -8,7 +8,7 @@ use super::output::write_out;
 /// Options of `completions`.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Args {
-    /// For this shell
+    /// The shell to print completions for
     #[arg(value_name = "SHELL", value_enum)]
     shell: clap_complete::Shell,
 }

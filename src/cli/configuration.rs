@@ -1,12 +1,12 @@
-//! `presenced config`: what holds and why, what keys mean, the file as JSON Schema.
+//! `presenced config`: shows the effective config, explains its keys, prints its JSON Schema.
 //!
-//! Guards: no daemon, no network and no database is needed; no secret is shown. Deliberately not here: what is wrong
-//! with a config (`check`), what its settings come to (`plan`).
+//! Guards: needs no daemon, no network and no database; shows no secret. Not here: problems of a config (`check`), what
+//! its settings cost (`plan`).
 
 use clap::Subcommand;
 
 use super::output::write_out;
-use super::{Exit, Failure, Globals, OutputFormat};
+use super::{Exit, Globals, OutputFormat};
 use crate::config::reference;
 
 mod explain;
@@ -22,48 +22,40 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// The config that holds, after inheritance, included files and defaults; secrets are not shown
+    /// Print the effective config, with included files and defaults, without secrets
     Show {
-        /// Say of each value where it stands, or that it is the default
+        /// Show for each value the file and line that set it, or `default`
         #[arg(long)]
         origin: bool,
     },
-    /// What a key means: type, default, unit, who uses it, an example
+    /// Explain a key: type, default, unit, example
     Explain {
-        /// `poll.interval`, `interval`, a whole table such as `history`; none: all keys in short
+        /// A key (`poll.interval`), or a table (`history`); default: all keys in short
         #[arg(value_name = "KEY")]
         key: Vec<String>,
-        /// All of it as a Markdown page
+        /// Print the whole reference as Markdown
         #[arg(long, conflicts_with = "key")]
         markdown: bool,
     },
-    /// The JSON Schema of the file, for editors
+    /// Print the JSON Schema of the config file, for editors
     Schema,
 }
 
-/// Runs it.
+/// Runs the command.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     match args.what {
         What::Show { origin } => show::run(globals, origin),
         What::Explain { markdown: true, .. } => {
-            only(globals, &[], "`config explain --markdown` prints Markdown")?;
+            globals.allow_formats(&[], "`config explain --markdown` prints Markdown")?;
             write_out(std::io::stdout().lock(), &reference_page::markdown())?;
             Ok(Exit::Done)
         }
         What::Explain { key, .. } => explain::run(globals, &key.join(" ")),
         What::Schema => {
-            only(globals, &[OutputFormat::Json], "`config schema` prints JSON")?;
+            globals.allow_formats(&[OutputFormat::Json], "`config schema` prints JSON")?;
             let text = serde_json::to_string_pretty(&reference::schema())? + "\n";
             write_out(std::io::stdout().lock(), &text)?;
             Ok(Exit::Done)
         }
-    }
-}
-
-/// Refuses a shape that the answer does not have.
-fn only(globals: &Globals, shapes: &[OutputFormat], why: &str) -> anyhow::Result<()> {
-    match globals.output {
-        Some(shape) if !shapes.contains(&shape) => Err(Failure::new(Exit::Usage, why).into()),
-        _ => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
-//! `presenced db`: the database itself.
+//! `presenced db`: commands about the database file.
 //!
-//! Guards: what only looks works with the daemon up or down and writes nothing; what acts goes through the daemon while
-//! it runs. Deliberately not here: the work (`store`).
+//! Guards: commands that read work with the daemon up or down and write nothing; commands that write go through the daemon
+//! while it runs. Not here: the work (`store`).
 
 use std::path::PathBuf;
 
@@ -10,9 +10,9 @@ use clap::Subcommand;
 use super::{Exit, Globals};
 
 mod info;
+mod maintenance;
 mod sql;
 mod trace;
-mod upkeep;
 
 /// Options of `db`.
 #[derive(Debug, clap::Args)]
@@ -23,50 +23,50 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// What is in it, how big it is, how old
+    /// Show size, age and number of rows
     Info,
-    /// Ask it something, or `@NAME`: a question that is stored in it (none: lists those)
+    /// Run a query, or a stored one as `@NAME` (without an argument: list the stored ones)
     Sql {
-        /// One statement, or the name of a stored one after `@`
+        /// One SQL statement, or `@` and the name of a stored query
         #[arg(value_name = "QUERY|@NAME")]
         query: Option<String>,
     },
-    /// Look whether it is whole
+    /// Check the integrity of the database
     Check,
-    /// Make a verified copy, also while the daemon runs
+    /// Write a verified copy; works while the daemon runs
     Backup {
-        /// Where to
+        /// File to write
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Put a copy in its place; the daemon must not run, and what was there is kept beside it
+    /// Replace the database by a backup; stop the daemon first. Keeps the old file
     Restore {
-        /// The copy
+        /// Backup to restore
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Delete now what is older than the config keeps it
+    /// Delete everything older than the retention in the config
     Prune,
-    /// Erase one person everywhere, also in stored bodies and managed backups
+    /// Erase one user everywhere, also in stored events and managed backups
     Forget {
-        /// A whole name or unionId
+        /// Full name or unionId of the user
         #[arg(value_name = "WHO")]
         who: String,
     },
-    /// Every visit as a line of JSON, in no other shape: user, conference, `joined_ms`, `left_ms`
+    /// Print every visit as a JSON line: user, conference, `joined_ms`, `left_ms`
     ExportTrace,
 }
 
-/// Runs it.
+/// Runs the command.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     match args.what {
         What::Info => info::run(globals),
         What::Sql { query } => sql::run(globals, query),
-        What::Check => upkeep::check(globals),
-        What::Backup { file } => upkeep::backup(globals, &file),
-        What::Restore { file } => upkeep::restore(globals, &file),
-        What::Prune => upkeep::prune(globals),
-        What::Forget { who } => upkeep::forget(globals, &who),
+        What::Check => maintenance::check(globals),
+        What::Backup { file } => maintenance::backup(globals, &file),
+        What::Restore { file } => maintenance::restore(globals, &file),
+        What::Prune => maintenance::prune(globals),
+        What::Forget { who } => maintenance::forget(globals, &who),
         What::ExportTrace => trace::run(globals),
     }
 }

@@ -1,8 +1,8 @@
-//! Exit codes, and failures that know theirs.
+//! Exit codes, and failures that carry one.
 //!
-//! Guards: the codes are part of the contract for scripts and systemd. Not here: which command ends with which.
+//! Guards: the codes are a contract with scripts and systemd. Not here: which command ends with which code.
 
-/// How a command ended, beside 0.
+/// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -18,7 +18,7 @@ pub enum Exit {
     Nothing = 4,
     /// The daemon does not answer.
     Unreachable = 69,
-    /// Throttled or the budget is spent.
+    /// Rate limited, or the budget is used up.
     TryLater = 75,
     /// DingTalk refused credentials or permission.
     Refused = 77,
@@ -26,20 +26,20 @@ pub enum Exit {
     Config = 78,
 }
 
-/// A failure that knows its exit code. Its text is printed as `error: ...`.
+/// A failure with its exit code. Its text is printed as `error: ...`.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// With what code to end.
+    /// The exit code.
     pub exit: Exit,
-    /// What to say.
+    /// The text to print.
     pub message: String,
-    /// The text has its own `error:` in front of each problem.
+    /// Whether the text already has an `error:` before each problem.
     pub complete: bool,
 }
 
 impl Failure {
-    /// One with this code and text.
+    /// A failure with this code and text.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), complete: false }
     }

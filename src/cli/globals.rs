@@ -1,6 +1,6 @@
-//! The options that every command has, and the config they name.
+//! The options that every command has, and loading the config that they name.
 //!
-//! Guards: one place decides which config a command uses and how its mistakes are reported. Not here: the options of single
+//! Guards: one place decides which config a command uses and how its problems are reported. Not here: options of single
 //! commands.
 
 use std::path::PathBuf;
@@ -10,35 +10,45 @@ use clap::ValueEnum;
 use super::exit::{Exit, Failure};
 use crate::config::{self, Config, Loaded};
 
-/// Options of every command.
+/// Options that every command has.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Globals {
-    /// The config file; else ./config.toml, then /etc/presenced/config.toml
+    /// Config file (default ./config.toml, then /etc/presenced/config.toml)
     #[arg(short, long, global = true, value_name = "FILE", env = "PRESENCED_CONFIG")]
     pub config: Option<PathBuf>,
-    /// The shape of the output: table, json, jsonl or csv
+    /// Output format: table, json, jsonl or csv
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
     pub output: Option<OutputFormat>,
-    /// No colours (`NO_COLOR` does the same)
+    /// Print without colours (same as `NO_COLOR`)
     #[arg(long, global = true)]
     pub no_color: bool,
-    /// Say less
+    /// Print less
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Say more; twice for everything
+    /// Print more; repeat for debug output
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Show times in this zone (IANA name); default: the config's
+    /// Show times in this time zone (default: that of the config)
     #[arg(long, global = true, value_name = "ZONE", value_parser = crate::config::time_zone)]
     pub tz: Option<chrono_tz::Tz>,
 }
 
-/// The config that the command line means. The one place where a command gets it.
+impl Globals {
+    /// Refuses `-o` with a format that the command does not have; `message` says which it has.
+    pub(super) fn allow_formats(&self, formats: &[OutputFormat], message: &str) -> Result<(), Failure> {
+        match self.output {
+            Some(format) if !formats.contains(&format) => Err(Failure::new(Exit::Usage, message)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Loads the config that the command line names. Every command that needs a valid config gets it here.
 pub fn load_config(globals: &Globals) -> anyhow::Result<Config> {
     load_checked(globals).map(|loaded| loaded.config)
 }
 
-/// The same with its warnings. What is wrong with it is the failure's text, each problem with its place.
+/// Same as [`load_config`], with the warnings. If the config is invalid, the failure lists every problem with its place.
 pub fn load_checked(globals: &Globals) -> anyhow::Result<Loaded> {
     let not_found = |error: config::NotFound| Failure::new(Exit::Config, error.to_string());
     let path = config::locate(globals.config.as_deref()).map_err(not_found)?;
@@ -47,15 +57,15 @@ pub fn load_checked(globals: &Globals) -> anyhow::Result<Loaded> {
     })
 }
 
-/// The config for a command that the daemon or the database answers: of a file that is refused, what could be read. The
-/// failure is for what cannot be done without a whole config.
+/// Loads the config for a command that the daemon or the database answers. Of an invalid file it returns what could be
+/// read, and the failure for whatever needs a valid config.
 pub(super) fn load_readable(globals: &Globals) -> anyhow::Result<(Loaded, Option<Failure>)> {
     let not_found = |error: config::NotFound| Failure::new(Exit::Config, error.to_string());
     let path = config::locate(globals.config.as_deref()).map_err(not_found)?;
     match config::load(&path) {
         Ok(loaded) => Ok((loaded, None)),
         Err(mut refused) => {
-            // Where the path itself is what is wrong there is nothing to read.
+            // If the path of the database is the problem, there is no database to read.
             let salvaged = refused.salvaged.take().filter(|config| config.history.path.exists());
             let failure = Failure { exit: Exit::Config, message: refused.to_string(), complete: true };
             let Some(config) = salvaged else { return Err(failure.into()) };
@@ -65,8 +75,8 @@ pub(super) fn load_readable(globals: &Globals) -> anyhow::Result<(Loaded, Option
     }
 }
 
-/// The config file that the control socket's place follows from. Its content may be wrong.
-pub(super) fn socket_of(globals: &Globals) -> anyhow::Result<PathBuf> {
+/// The config file, from whose path the path of the control socket follows. Its content may be invalid.
+pub(super) fn config_path(globals: &Globals) -> anyhow::Result<PathBuf> {
     let path = config::locate(globals.config.as_deref())
         .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
     Ok(path.canonicalize()?)
@@ -77,15 +87,15 @@ pub fn log_level(globals: &Globals) -> i8 {
     if globals.quiet { -1 } else { i8::try_from(globals.verbose).unwrap_or(i8::MAX) }
 }
 
-/// The shape of what is printed.
+/// Format of what is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// For people.
+    /// Columns, for people.
     Table,
     /// One JSON document.
     Json,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Jsonl,
-    /// Comma-separated, with a header.
+    /// Comma-separated values with a header.
     Csv,
 }

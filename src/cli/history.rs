@@ -1,30 +1,29 @@
-//! `presenced history`: somebody's visits.
+//! `presenced history`: prints the visits of one user.
 //!
-//! Guards: a stay that goes on is not given an end, and an end that is only concluded says so. Deliberately not here:
-//! how visits come to be (`presence`).
+//! Guards: an ongoing visit has no end, and an inferred end is marked. Not here: how visits are derived (`presence`).
 
 use std::fmt::Write as _;
 
+use super::open_readonly::{Session, open_readonly};
 use super::output::{Cell, Column, GOOD, Printer, Row, Style, counted};
-use super::reading::{Reading, read};
 use super::{Exit, Globals, number, when};
 use crate::store::history::{Person, VisitRow};
 use crate::time::{Timestamp, duration_ms};
 
 /// Options of `history`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = when::UNDERSTOOD)]
+#[command(after_help = when::WHEN_HELP)]
 pub struct Args {
-    /// A name, a unionId, or enough of one
+    /// The user: a name, a unionId, or a unique part of one
     #[arg(value_name = "WHO")]
     who: String,
-    /// From then on: `7d` ago, a day, or an instant
+    /// Show visits since then: `7d` ago, a day, or a time
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Until then: `1h` ago, a day (included), or an instant
+    /// Show visits until then: `1h` ago, a day (included), or a time
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
-    /// The newest so many
+    /// Show at most N, the newest
     #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = number::whole(1_u32, None))]
     limit: u32,
 }
@@ -51,30 +50,30 @@ const COLUMNS: &[Column] = &[
     Column::data_only("nick"),
 ];
 
-/// Runs it.
+/// Runs the command.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let Args { who, since, until, limit } = args;
-    read(globals, async |reading: &Reading| {
-        let zone = reading.printer.time_zone;
-        let (since, until) = when::between(since.as_deref(), until.as_deref(), reading.now, zone)?;
-        let person = reading.person(&who).await?;
-        let visits = reading.history.visits(person.person_id, since, until, limit).await?;
+    open_readonly(globals, async |session: &Session| {
+        let zone = session.printer.time_zone;
+        let (since, until) = when::between(since.as_deref(), until.as_deref(), session.now, zone)?;
+        let person = session.person(&who).await?;
+        let visits = session.history.visits(person.person_id, since, until, limit).await?;
         if visits.is_empty() {
             let bounded = since.is_some() || until.is_some();
-            reading.printer.print_nothing(COLUMNS, &nothing(&person, bounded))?;
+            session.printer.print_nothing(COLUMNS, &nothing(&person, bounded))?;
             return Ok(Exit::Nothing);
         }
         let rows: Vec<Row> =
-            visits.iter().map(|visit| row(visit, &person, reading.now, &reading.printer)).collect();
-        reading.printer.print(COLUMNS, &rows)?;
-        reading.printer.remark(&summary(&visits, &person, reading.now, zone, limit));
+            visits.iter().map(|visit| row(visit, &person, session.now, &session.printer)).collect();
+        session.printer.print(COLUMNS, &rows)?;
+        session.printer.remark(&summary(&visits, &person, session.now, zone, limit));
         Ok(Exit::Done)
     })
 }
 
 fn row(visit: &VisitRow, person: &Person, now: Timestamp, printer: &Printer) -> Row {
     let left = match visit.left {
-        // A leave that nobody reported is known to an interval only.
+        // A leave that DingTalk did not report is known only to an interval.
         Some(at) if visit.leave_basis.as_deref() == Some("reported") => printer.local(at),
         Some(at) => format!("~{}", printer.local(at)),
         None => "still in".to_owned(),
@@ -111,26 +110,27 @@ fn length_ms(visit: &VisitRow, now: Timestamp) -> i64 {
 
 fn nothing(person: &Person, bounded: bool) -> String {
     let hint = match (bounded, person.watched) {
-        (true, _) => "try a longer time, or none",
-        (false, true) => "nothing was seen yet; `presenced now` says how fresh that is",
-        (false, false) => "nothing was seen while this person was watched",
+        (true, _) => "try a longer period, or leave out --since and --until",
+        (false, true) => "none observed yet; `presenced now` shows when the user was last polled",
+        (false, false) => "none observed while this user was watched",
     };
-    format!("No visits of {person}{}: {hint}.", if bounded { " in that time" } else { "" })
+    format!("No visits of {person}{}: {hint}.", if bounded { " in that period" } else { "" })
 }
 
 fn summary(visits: &[VisitRow], person: &Person, now: Timestamp, zone: chrono_tz::Tz, limit: u32) -> String {
     let minutes = visits.iter().map(|visit| length_ms(visit, now)).sum::<i64>() / 60_000;
     let mut text = format!(
-        "{}: {}, {minutes} minutes; times in {zone}",
+        "{}: {}, {}; times in {zone}",
         person.name,
-        counted(visits.len(), "visit", "visits")
+        counted(visits.len(), "visit", "visits"),
+        counted(usize::try_from(minutes).unwrap_or(0), "minute", "minutes")
     );
     if visits.iter().any(|visit| visit.leave_basis.as_deref().is_some_and(|basis| basis != "reported")) {
-        text += "; ~ is as far as known";
+        text += "; ~ marks an estimated time";
     }
     if u32::try_from(visits.len()).is_ok_and(|count| count == limit) {
         // Writing to a `String` cannot fail.
-        let _ = write!(text, "; only the newest {limit}, more by --limit");
+        let _ = write!(text, "; shows the newest {limit}, use --limit N for more");
     }
     text + "."
 }
@@ -202,14 +202,14 @@ mod tests {
     fn the_summary_adds_up_and_says_what_is_cut() {
         let now = JOINED.plus(std::time::Duration::from_mins(2));
         let text = summary(&visits(), &person(), now, chrono_tz::Asia::Shanghai, 3);
-        let expected = "李伟: 3 visits, 92 minutes; times in Asia/Shanghai; ~ is as far as known; \
-            only the newest 3, more by --limit.";
+        let expected = "李伟: 3 visits, 92 minutes; times in Asia/Shanghai; ~ marks an estimated time; \
+            shows the newest 3, use --limit N for more.";
         assert_eq!(text, expected);
     }
 
     #[test]
     fn no_visits_come_with_a_hint() {
-        assert!(nothing(&person(), true).contains("in that time: try a longer time"));
+        assert!(nothing(&person(), true).contains("in that period: try a longer period"));
         assert!(nothing(&person(), false).contains("`presenced now`"));
     }
 }

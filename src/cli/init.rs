@@ -1,7 +1,6 @@
-//! `presenced init`: the files to begin with: a commented config, a folder for credentials, the unit.
+//! `presenced init`: writes the files to start with: a commented config, a folder for credentials, the systemd unit.
 //!
-//! Guards: nothing that is there already is touched; the folder of credentials is closed to others. Deliberately not
-//! here: asking questions.
+//! Guards: existing files are not changed; only the owner may read the credentials folder. Not here: asking questions.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -18,18 +17,18 @@ const UNIT: &str = include_str!("../../systemd/presenced.service");
 /// Options of `init`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to; default: this folder
+    /// Folder to write to (default: the current folder)
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
 }
 
-/// Runs it.
+/// Runs the command.
 #[expect(clippy::needless_pass_by_value, reason = "every command takes its options by value")]
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let dir = args.dir.as_path();
     let folder = |path: &Path, mode| {
         let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
-        made.with_context(|| format!("{} cannot be made", path.display()))
+        made.with_context(|| format!("cannot create {}", path.display()))
     };
     folder(dir, 0o750)?;
     folder(&dir.join("credentials"), 0o700)?;
@@ -39,7 +38,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         if write(&dir.join(name), text, mode)? {
             new.push(name);
         } else {
-            anstream::eprintln!("{} is there already and stays as it is", dir.join(name).display());
+            anstream::eprintln!("{} exists already and is not changed", dir.join(name).display());
         }
     }
     if !globals.quiet {
@@ -47,7 +46,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
             anstream::println!("{}", dir.join(name).display());
         }
         anstream::println!(
-            "Next: fill in {config}, put the app's secret into {secret} (0600), and run\n  presenced check -c {config}",
+            "Next: edit {config}, write the app secret to {secret} (mode 0600), then run\n  presenced check -c {config}",
             config = dir.join("config.toml").display(),
             secret = dir.join("credentials/app-secret").display(),
         );
@@ -55,14 +54,14 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// `false`: there is one already.
+/// Writes a new file; `false` if it exists already.
 fn write(path: &Path, text: &str, mode: u32) -> anyhow::Result<bool> {
     match fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path) {
         Ok(mut file) => file
             .write_all(text.as_bytes())
             .map(|()| true)
-            .with_context(|| format!("{} cannot be written", path.display())),
+            .with_context(|| format!("cannot write {}", path.display())),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("{} cannot be made", path.display())),
+        Err(error) => Err(error).with_context(|| format!("cannot create {}", path.display())),
     }
 }

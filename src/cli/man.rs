@@ -1,7 +1,7 @@
-//! `presenced man`: the manual pages, one for each command and one for the config file.
+//! `presenced man`: prints the manual pages, one for each command and one for the config file.
 //!
-//! Guards: the pages are those of this very binary; what is in the help and in the reference is in them. Deliberately
-//! not here: where a system keeps its pages, and compressing them.
+//! Guards: the pages are those of this binary; they contain everything that the help and the reference say. Not here:
+//! where a system keeps its pages, compressing them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,14 @@ use anyhow::Context as _;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
-use super::output::write_out;
+use super::output::{counted, write_out};
 use super::{Exit, Globals};
 use crate::config::reference::{Absent, Effect, TABLES, Table};
 
 /// Options of `man`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Write all pages into this folder; without it, the page of `presenced` itself goes to the standard output
+    /// Folder to write all pages to (default: print the page of `presenced`)
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -40,7 +40,7 @@ pub fn run(globals: &Globals, args: &Args, program: clap::Command) -> anyhow::Re
         Some(dir) => {
             write(dir, &pages)?;
             if !globals.quiet {
-                anstream::println!("{} pages in {}", pages.len(), dir.display());
+                anstream::println!("wrote {} to {}", counted(pages.len(), "page", "pages"), dir.display());
             }
         }
     }
@@ -48,15 +48,15 @@ pub fn run(globals: &Globals, args: &Args, program: clap::Command) -> anyhow::Re
 }
 
 fn write(dir: &Path, pages: &[Page]) -> anyhow::Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     for page in pages {
         let path = dir.join(&page.name);
-        std::fs::write(&path, &page.text).with_context(|| format!("{} cannot be written", path.display()))?;
+        std::fs::write(&path, &page.text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }
 
-/// The program's first, then every command's, the config file's last.
+/// The page of the program, then those of its commands, then that of the config file.
 fn pages(program: clap::Command) -> std::io::Result<Vec<Page>> {
     let mut pages = Vec::new();
     let mut program = program.disable_help_flag(false);
@@ -119,35 +119,35 @@ fn program_page(man: &Man, text: &mut Vec<u8>) -> std::io::Result<()> {
 
 const EXIT_CODES: &[(&str, &str)] = &[
     ("0", "done"),
-    ("1", "it failed; the message says at what"),
+    ("1", "the command failed; the message says why"),
     ("2", "the command line is wrong"),
     ("3", "check --strict found warnings"),
     ("4", "nothing matched"),
     ("69", "the daemon does not answer"),
-    ("75", "try later: throttled, or the month's calls are spent"),
+    ("75", "try later: rate limited, or the calls of the month are used up"),
     ("77", "DingTalk refused credentials or a permission"),
-    ("78", "the config cannot be used"),
+    ("78", "the config is invalid"),
 ];
 const FILES: &[(&str, &str)] = &[
     (
         "./config.toml, /etc/presenced/config.toml",
-        "the config, where neither -c nor PRESENCED_CONFIG names one",
+        "the config, if neither -c nor PRESENCED_CONFIG names another",
     ),
-    ("/etc/presenced/credentials/", "secrets, which systemd hands to the daemon"),
+    ("/etc/presenced/credentials/", "secrets, which systemd passes to the daemon"),
     ("/var/lib/presenced/presence.db", "the history, an SQLite database that its group may read"),
-    ("/var/lib/presenced/http-token", "the token of the listener, where the config names none"),
+    ("/var/lib/presenced/http-token", "the token of the HTTP listener, if the config sets none"),
     ("/run/presenced/", "the control socket"),
 ];
 const ENVIRONMENT: &[(&str, &str)] = &[
-    ("PRESENCED_CONFIG", "the config file, where -c names none"),
+    ("PRESENCED_CONFIG", "the config file, if -c is not given"),
     ("NO_COLOR", "no colours"),
-    ("COLUMNS", "how wide tables may be"),
-    ("TZ", "what `local` means as a time zone"),
+    ("COLUMNS", "width of tables"),
+    ("TZ", "the time zone named `local`"),
     ("CREDENTIALS_DIRECTORY", "where systemd puts credentials"),
 ];
 const SIGNALS: &[(&str, &str)] = &[
-    ("SIGHUP", "read the config again; a config that cannot be used changes nothing"),
-    ("SIGTERM, SIGINT", "stop in order, within ten seconds; a second one stops at once"),
+    ("SIGHUP", "reload the config; an invalid config changes nothing"),
+    ("SIGTERM, SIGINT", "stop cleanly within ten seconds; a second signal stops at once"),
 ];
 
 fn section(roff: &mut Roff, title: &str, rows: &[(&str, &str)]) {
@@ -173,9 +173,9 @@ fn config_page() -> std::io::Result<Vec<u8>> {
     roff.text([roman("presenced.toml - the configuration of presenced, usually /etc/presenced/config.toml")]);
     roff.control("SH", ["DESCRIPTION"]);
     roff.text([roman(
-        "TOML. Unknown keys are errors, and nothing in the text is replaced. A duration is a text with its unit: 30s, 5m, \
+        "TOML. Unknown keys are errors, and nothing in the text is substituted. A duration is a text with its unit: 30s, 5m, \
          1h 30m, 90d. A secret is { credential = \"NAME\" }, { file = \"PATH\" }, { env = \"NAME\" }, \
-         { command = [\"PROGRAM\"] }, or a plain text. Relative paths count from the config's folder.",
+         { command = [\"PROGRAM\"] }, or a plain text. Relative paths start at the folder of the config.",
     )]);
     for table in TABLES {
         config_section(&mut roff, table);
@@ -192,17 +192,17 @@ fn config_section(roff: &mut Roff, table: &Table) {
     roff.text([roman(table.about)]);
     if let Some(shared) = table.also {
         roff.control("PP", []);
-        roff.text([roman(format!("Beside these, every key of [{shared}]."))]);
+        roff.text([roman(format!("In addition, every key of [{}].", shared.path))]);
     }
     for key in table.keys.iter().filter(|key| key.kind.inner().is_none()) {
         let absent = match key.absent {
             Absent::Default(value) => format!(" Default: {value}."),
             Absent::Means(what) => format!(" When left out: {what}."),
-            // The sentence says it.
+            // The sentence of the key says when it is required.
             Absent::Refused(_) => String::new(),
         };
         let restart = if key.effect == Effect::Restart && !key.about.contains("at a start") {
-            " A change counts at a restart."
+            " Takes effect at a restart."
         } else {
             ""
         };
@@ -248,7 +248,7 @@ mod tests {
         for name in ["presenced-history.1", "presenced-report.1", "presenced-webhook-replay.1"] {
             let page = pages.iter().find(|page| page.name == name).expect(name);
             let text = String::from_utf8_lossy(&page.text).into_owned();
-            assert!(text.contains("SH NOTES\nWHEN is a length of time ago"), "{text}");
+            assert!(text.contains("SH NOTES\nWHEN is a duration ago"), "{text}");
         }
     }
 

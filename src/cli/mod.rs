@@ -1,6 +1,7 @@
-//! The command line: what can be asked, where the answer goes, and with which exit code it ends.
+//! The command line: parses arguments, runs a command, and ends with its exit code.
 //!
-//! Guards: exit codes as documented; one file a command. Deliberately not here: the work itself (`app` and below).
+//! Guards: exit codes are those of the documentation; each command has its own file. Not here: the work itself (`app` and
+//! the rooms below it).
 
 use std::process::ExitCode;
 
@@ -19,16 +20,16 @@ pub mod init;
 pub mod man;
 pub mod now;
 mod number;
+mod open_readonly;
 pub mod output;
 pub mod plan;
 pub mod poll;
-mod reading;
 pub mod reload;
 pub mod report;
 pub mod run;
 pub mod simulate;
 pub mod status;
-mod sweeps;
+mod sweep_status;
 pub mod user;
 pub mod webhook;
 mod when;
@@ -36,9 +37,9 @@ mod when;
 pub use exit::{Exit, Failure};
 pub use globals::{Globals, OutputFormat, load_checked, load_config, log_level};
 
-/// Know who is in a DingTalk meeting, and tell other systems.
+/// Watches who is in DingTalk meetings and notifies your systems, within a small monthly API budget
 #[derive(Debug, Parser)]
-#[command(name = "presenced", version, about, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "presenced", version, propagate_version = true, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(flatten)]
     globals: Globals,
@@ -48,68 +49,68 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon, in the foreground
+    /// Run the daemon in the foreground
     Run(run::Args),
-    /// Everything at once, no account needed: a built-in DingTalk, a scripted day, a receiver that verifies
+    /// Show everything in 30 seconds, without an account: simulator, daemon and receiver
     Demo(demo::Args),
-    /// The built-in DingTalk alone, for anybody's tests
+    /// Run the built-in DingTalk simulator alone, for tests
     Simulate(simulate::Args),
-    /// Check the config: all problems at once, with their places
+    /// Validate the config; reports every problem with file, line and fix
     Check(check::Args),
-    /// Who is in a meeting now
+    /// Show who is in a meeting now
     Now(now::Args),
-    /// Somebody's visits
+    /// Show the visits of one user
     History(history::Args),
-    /// Hours in meetings by person and day
+    /// Show hours in meetings by user and day
     Report(report::Args),
-    /// The events so far
+    /// Show recorded events, or follow new ones
     Events(events::Args),
-    /// How the daemon is, on one screen
+    /// Show the state of the daemon, webhooks and budget on one screen
     Status(status::Args),
-    /// The files to begin with: a commented config, a folder for credentials, the unit
+    /// Write the files to start with: config, credentials folder, systemd unit
     Init(init::Args),
-    /// Let the running daemon read its config again; prints what changed
+    /// Reload the config of the running daemon and print what changed
     Reload(reload::Args),
-    /// What these settings mean: calls, budget, intervals; or replay a trace
+    /// Show what the settings cost: calls, budget, intervals; or replay a trace
     Plan(plan::Args),
-    /// Look at somebody now: request, answer, difference
+    /// Poll one user now; prints the request, the answer and what changed
     Poll(poll::Args),
-    /// The database itself: look at it, copy it, erase from it
+    /// Inspect, query, back up, restore and prune the database
     Db(db::Args),
-    /// Receivers: how they stand, tests, deliveries, replays, pauses, secrets
+    /// Manage webhooks: state, tests, deliveries, replays, pauses, secrets
     Webhook(webhook::Args),
-    /// Who is watched; unionIds of others, by DingTalk's contacts
+    /// List watched users; find unionIds in DingTalk's contacts
     User(user::Args),
-    /// The config: what holds and why, what keys mean, its JSON Schema
+    /// Show the effective config, explain its keys, print its JSON Schema
     Config(configuration::Args),
-    /// Completions for a shell
+    /// Print completions for a shell
     Completions(completions::Args),
-    /// The manual pages
+    /// Print or write the manual pages
     Man(man::Args),
-    /// The same as --help, for whoever is used to this
+    /// Same as --help
     #[command(hide = true)]
     Help {
-        /// A command, with the one below it where it has some
+        /// A command, and its subcommand if it has one
         #[arg(value_name = "COMMAND")]
         of: Vec<String>,
     },
-    /// The same as --version
+    /// Same as --version
     #[command(hide = true)]
     Version,
 }
 
-/// Prints what this option would, and ends; a command that there is not ends as one does.
-fn instead(of: &[String], option: &str) -> ! {
+/// Prints what `--help` or `--version` would print, and exits. An unknown command fails as it does without `help`.
+fn run_as_option(of: &[String], option: &str) -> ! {
     let words = ["presenced"].into_iter().chain(of.iter().map(String::as_str)).chain([option]);
-    if let Err(said) = Cli::try_parse_from(words) {
-        said.exit();
+    if let Err(shown) = Cli::try_parse_from(words) {
+        shown.exit();
     }
-    // After a `--` the option was taken for a word of the command's.
+    // After `--`, clap takes the option for an argument of the command.
     anstream::eprintln!("{}error:{:#} `help` takes the name of a command", output::ERROR, output::ERROR);
     std::process::exit(Exit::Usage as i32)
 }
 
-/// Parses the command line, runs the command, prints its failure, gives its exit code.
+/// Parses the command line, runs the command, prints its failure and returns its exit code.
 pub fn main() -> ExitCode {
     let Cli { globals, command } = Cli::parse();
     if globals.no_color {
@@ -135,16 +136,16 @@ pub fn main() -> ExitCode {
         Command::Config(args) => configuration::run(&globals, args),
         Command::Completions(args) => completions::run(&args, &mut Cli::command()),
         Command::Man(args) => man::run(&globals, &args, Cli::command()),
-        Command::Help { of } => instead(&of, "--help"),
-        Command::Version => instead(&[], "--version"),
+        Command::Help { of } => run_as_option(&of, "--help"),
+        Command::Version => run_as_option(&[], "--version"),
     };
     let exit = ended.unwrap_or_else(|error| {
         let failure = error.downcast_ref::<Failure>();
-        let told = output::harmless_lines(&format!("{error:#}"));
+        let text = output::harmless_lines(&format!("{error:#}"));
         if failure.is_some_and(|failure| failure.complete) {
-            anstream::eprintln!("{told}");
+            anstream::eprintln!("{text}");
         } else {
-            anstream::eprintln!("{}error:{:#} {told}", output::ERROR, output::ERROR);
+            anstream::eprintln!("{}error:{:#} {text}", output::ERROR, output::ERROR);
         }
         failure.map_or(Exit::Failed, |failure| failure.exit)
     });

@@ -1,11 +1,11 @@
-//! `presenced now`: who is in a meeting.
+//! `presenced now`: prints who is in a meeting.
 //!
-//! Guards: not known is said as such, never shown as absence. Deliberately not here: what is known (`presence`).
+//! Guards: an unknown state is shown as unknown, never as absent. Not here: deriving the state (`presence`).
 
 use std::fmt::Write as _;
 
+use super::open_readonly::{Session, open_readonly};
 use super::output::{Cell, Column, FAINT, GOOD, Row, Style, WARNING, ago, counted};
-use super::reading::{Reading, read};
 use super::{Exit, Globals};
 use crate::store::history::{Counts, MAX_ROWS, UserPresence as Standing};
 use crate::time::Timestamp;
@@ -13,10 +13,10 @@ use crate::time::Timestamp;
 /// Options of `now`.
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
-    /// One person: a name, a unionId, or enough of one
+    /// Show one user: a name, a unionId, or a unique part of one
     #[arg(value_name = "WHO", conflicts_with = "all")]
     who: Option<String>,
-    /// Everybody who is watched, not only who is in a meeting
+    /// Show all watched users, not only those in a meeting
     #[arg(short, long)]
     all: bool,
 }
@@ -37,38 +37,38 @@ const COLUMNS: &[Column] = &[
     Column::data_only("checked_s_ago"),
 ];
 
-/// Runs it.
+/// Runs the command.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let Args { who, all } = args;
-    read(globals, async |reading: &Reading| {
+    open_readonly(globals, async |session: &Session| {
         let person_id = match &who {
-            Some(who) => Some(reading.person(who).await?.person_id),
+            Some(who) => Some(session.person(who).await?.person_id),
             None => None,
         };
-        let standings = reading.history.now(person_id, all, MAX_ROWS).await?;
-        let counts = reading.history.counts().await?;
-        if standings.is_empty() {
-            reading.printer.print_nothing(COLUMNS, &nobody(counts, reading.now))?;
+        let states = session.history.now(person_id, all, MAX_ROWS).await?;
+        let counts = session.history.counts().await?;
+        if states.is_empty() {
+            session.printer.print_nothing(COLUMNS, &empty_text(counts, session.now))?;
         } else {
-            let rows: Vec<Row> = standings.iter().map(|standing| row(standing, reading.now)).collect();
-            reading.printer.print(COLUMNS, &rows)?;
+            let rows: Vec<Row> = states.iter().map(|state| row(state, session.now)).collect();
+            session.printer.print(COLUMNS, &rows)?;
             if person_id.is_none() {
-                reading.printer.remark(&summary(counts, reading.now));
+                session.printer.remark(&summary(counts, session.now));
             }
         }
         Ok(Exit::Done)
     })
 }
 
-fn row(standing: &Standing, now: Timestamp) -> Row {
-    let meeting = standing.meeting.as_ref();
-    let checked = standing.last_ok.map(|at| now.since(at));
+fn row(state: &Standing, now: Timestamp) -> Row {
+    let meeting = state.meeting.as_ref();
+    let checked = state.last_ok.map(|at| now.since(at));
     let seconds = checked.map(|age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
     Row::new(vec![
-        standing.name.as_str().into(),
-        standing.org.as_str().into(),
-        standing.union_id.as_str().into(),
-        standing.presence.as_str().into(),
+        state.name.as_str().into(),
+        state.org.as_str().into(),
+        state.union_id.as_str().into(),
+        state.presence.as_str().into(),
         meeting.map(|m| m.conference_id.as_str()).into(),
         meeting.map(|m| m.joined).into(),
         meeting.map(|m| minutes(m.joined, now)).into(),
@@ -79,7 +79,7 @@ fn row(standing: &Standing, now: Timestamp) -> Row {
         checked.map_or_else(|| "never".to_owned(), ago).into(),
         seconds.map_or(Cell::Nothing, Cell::Number),
     ])
-    .styled(style(&standing.presence))
+    .styled(style(&state.presence))
 }
 
 fn style(presence: &str) -> Style {
@@ -94,11 +94,12 @@ fn minutes(joined: Timestamp, now: Timestamp) -> i64 {
     i64::try_from(now.since(joined).as_secs() / 60).unwrap_or(i64::MAX)
 }
 
-fn nobody(counts: Counts, now: Timestamp) -> String {
+fn empty_text(counts: Counts, now: Timestamp) -> String {
     if counts.watched == 0 {
-        return "Nobody is watched yet: add a [[user]] to the config, and start `presenced run`.".to_owned();
+        return "No user is watched yet: add a [[user]] to the config, then start `presenced run`."
+            .to_owned();
     }
-    format!("Nobody is in a meeting: {}", summary(counts, now))
+    format!("No user is in a meeting: {}", summary(counts, now))
 }
 
 fn summary(counts: Counts, now: Timestamp) -> String {
@@ -106,11 +107,11 @@ fn summary(counts: Counts, now: Timestamp) -> String {
     let mut text = format!("{} of {watched} inside", counts.inside);
     // Writing to a `String` cannot fail.
     if counts.unknown > 0 {
-        let _ = write!(text, "; {} not known (`presenced now --all`)", counts.unknown);
+        let _ = write!(text, "; {} unknown (`presenced now --all`)", counts.unknown);
     }
     match counts.last_ok {
-        Some(at) => text + &format!("; newest look {}.", ago(now.since(at))),
-        None => text + "; nobody was looked at yet: is `presenced run` running?",
+        Some(at) => text + &format!("; last poll {}.", ago(now.since(at))),
+        None => text + "; no user was polled yet: is `presenced run` running?",
     }
 }
 
@@ -150,7 +151,7 @@ mod tests {
             standing("Maximilian Müller-Lüdenscheidt", "unknown", Some("attendee")),
             standing("Zoë", "outside", None),
         ]
-        .map(|standing| row(&standing, now));
+        .map(|state| row(&state, now));
         anstream::adapter::strip_str(&printer.render(COLUMNS, &rows)).to_string()
     }
 
@@ -166,15 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn nobody_in_is_said_with_how_fresh_that_is() {
+    fn an_empty_answer_says_how_fresh_it_is() {
         let counts = Counts { watched: 5, inside: 0, unknown: 2, last_ok: Some(JOINED) };
         let now = JOINED.plus(std::time::Duration::from_secs(12));
-        let said = nobody(counts, now);
-        let expected = "Nobody is in a meeting: 0 of 5 people inside; 2 not known (`presenced now --all`); \
-            newest look 12 s ago.";
-        assert_eq!(said, expected);
-        assert!(nobody(Counts::default(), now).contains("[[user]]"));
-        let unlooked = Counts { watched: 1, ..Counts::default() };
-        assert!(nobody(unlooked, now).ends_with("is `presenced run` running?"));
+        let text = empty_text(counts, now);
+        let expected = "No user is in a meeting: 0 of 5 people inside; 2 unknown (`presenced now --all`); last poll 12 s ago.";
+        assert_eq!(text, expected);
+        assert!(empty_text(Counts::default(), now).contains("[[user]]"));
+        let not_polled = Counts { watched: 1, ..Counts::default() };
+        assert!(empty_text(not_polled, now).ends_with("is `presenced run` running?"));
     }
 }

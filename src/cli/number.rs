@@ -1,12 +1,12 @@
-//! Values of options that are numbers or addresses: what is taken, and what is said about the rest.
+//! Parses option values that are numbers or addresses.
 //!
-//! Guards: who mistypes one reads what would do. Deliberately not here: times (`when`).
+//! Guards: the error says what a valid value is. Not here: times (`when`).
 
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
-/// A whole number from `least` on, up to `most` where there is one.
+/// A whole number of at least `least`, and at most `most` if that is given.
 pub(super) fn whole<T>(
     least: T,
     most: Option<T>,
@@ -18,15 +18,15 @@ where
         let number = text.parse().ok().filter(|number| *number >= least);
         number.filter(|number| most.is_none_or(|most| *number <= most)).ok_or_else(|| match most {
             Some(most) => format!("write a whole number from {least} to {most}"),
-            None => format!("write a whole number from {least} on"),
+            None => format!("write a whole number of at least {least}"),
         })
     }
 }
 
-/// Where to listen.
+/// An address and port to listen on.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
-        // Whoever writes a port alone, or a name, means this machine.
+        // A port alone, or a name, most likely means this machine.
         let port = text.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(8788_u16);
         format!("write an address and a port, as in `127.0.0.1:{port}`")
     })
@@ -41,7 +41,7 @@ mod tests {
         let (limit, days) = (whole(1_u32, None), whole(1_u16, Some(366)));
         assert_eq!((limit("1"), days("366")), (Ok(1), Ok(366)));
         for wrong in ["0", "-1", "ten", "", "1.5", "4294967296"] {
-            assert_eq!(limit(wrong).unwrap_err(), "write a whole number from 1 on", "{wrong}");
+            assert_eq!(limit(wrong).unwrap_err(), "write a whole number of at least 1", "{wrong}");
         }
         assert_eq!(days("367").unwrap_err(), "write a whole number from 1 to 366");
     }

@@ -1,15 +1,15 @@
-//! `presenced poll`: look at somebody now, and see what was asked, what came back, and what it changed.
+//! `presenced poll`: polls one user now; prints the request, the answer and what it changed.
 //!
-//! Guards: with the daemon up it is the daemon who looks, so the call is counted and nothing is seen twice; with the
-//! daemon down nothing is kept. No token is shown. Deliberately not here: what an answer means (`dingtalk`, `presence`).
+//! Guards: while the daemon runs, the daemon polls, so that the call is counted and no event is emitted twice; without the
+//! daemon nothing is stored. Shows no token. Not here: the meaning of an answer (`dingtalk`, `presence`).
 
 use std::fmt::Write as _;
 
 use anyhow::Context;
 
 use super::globals::load_readable;
+use super::open_readonly::{block_on, unfound};
 use super::output::{Cell, Column, GOOD, Printer, Row, Style, WARNING, harmless, harmless_lines, write_out};
-use super::reading::{block_on, unfound};
 use super::{Exit, Failure, Globals, OutputFormat};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::secrets::{self, SecretSource};
@@ -28,13 +28,13 @@ use crate::store::history::{Person, who};
 /// Options of `poll`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A name, a unionId, or enough of one
+    /// The user: a name, a unionId, or a unique part of one
     #[arg(value_name = "WHO")]
     who: String,
-    /// Look, but keep nothing and tell nobody
+    /// Do not store the result or send events
     #[arg(long)]
     dry_run: bool,
-    /// Also what was understood, as JSON, and what DingTalk's support asks for
+    /// Also print the parsed answer, and the codes that DingTalk's support asks for
     #[arg(long)]
     debug: bool,
 }
@@ -53,12 +53,12 @@ const COLUMNS: &[Column] = &[
     Column::data_only("by_phone"),
 ];
 
-/// Runs it.
+/// Runs the command.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let Args { who, dry_run, debug } = args;
     let (Loaded { config, .. }, refused) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
-    let report = block_on(look(&config, refused, who, dry_run, &printer))??;
+    let report = block_on(poll(&config, refused, who, dry_run, &printer))??;
     show(&printer, &report, debug)?;
     match &report.outcome {
         PollOutcome::Seen { .. } => Ok(Exit::Done),
@@ -69,7 +69,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     }
 }
 
-async fn look(
+async fn poll(
     config: &Config,
     refused: Option<Failure>,
     who: String,
@@ -80,15 +80,18 @@ async fn look(
     match ask(&ask_places(&config.file), &request).await {
         Ok(Response::Poll(report)) => Ok(*report),
         Ok(Response::Refused { advice, message }) => Err(Failure::new(exit(advice), message).into()),
-        Ok(_) => Err(Failure::new(Exit::Failed, "the daemon answered something else").into()),
+        Ok(_) => {
+            Err(Failure::new(Exit::Failed, "the daemon sent an unexpected answer; is it of another version?")
+                .into())
+        }
         Err(ControlError::Unreachable { .. }) => {
             if let Some(refused) = refused {
                 return Err(refused.into());
             }
             printer.remark(
-                "The daemon does not run: looking from here; nothing is kept, and the call is not counted.",
+                "The daemon does not run: polling directly. The result is not stored, and the call is missing from the count of\n`presenced status` (DingTalk counts it towards the monthly limit).",
             );
-            fetch(config, &who, std::sync::Arc::new(SystemClock)).await
+            poll_directly(config, &who, std::sync::Arc::new(SystemClock)).await
         }
         Err(error @ ControlError::Denied { .. }) => {
             Err(Failure::new(Exit::Unreachable, error.to_string()).into())
@@ -98,12 +101,12 @@ async fn look(
     }
 }
 
-/// One call from here, with nobody to compare it with.
-async fn fetch(config: &Config, who: &str, clock: SharedClock) -> anyhow::Result<PollReport> {
+/// Polls without the daemon, so that there is no state to compare the answer with.
+async fn poll_directly(config: &Config, who: &str, clock: SharedClock) -> anyhow::Result<PollReport> {
     let people: Vec<Person> = config.users.iter().zip(0..).map(person).collect();
     let person = who::find(&people, who).map_err(|error| unfound(&error))?;
     let user = usize::try_from(person.person_id).ok().and_then(|index| config.users.get(index));
-    let user = user.context("the person found is in the config")?;
+    let user = user.context("the user found is in the config")?;
     let org = config.orgs.iter().find(|org| org.name == user.identity.org);
     let org = org.context("a user's organisation is in the config")?;
     let client = Client::new(org, credentials(org).await?, clock.clone())?;
@@ -112,8 +115,8 @@ async fn fetch(config: &Config, who: &str, clock: SharedClock) -> anyhow::Result
     let took = clock.now().since(asked_at);
     let outcome = match answer {
         Ok(Answer::Observed { observation, .. }) => PollOutcome::Seen { observation, events: None },
-        // Nothing was handed in that the answer could be the same as.
-        Ok(_) => anyhow::bail!("the answer is the same as one that was never seen"),
+        // No earlier digest was passed, so the answer cannot be unchanged.
+        Ok(_) => anyhow::bail!("the answer is unchanged from an unknown one"),
         Err(error) => PollOutcome::Failed(PollFailure::from(&error)),
     };
     Ok(PollReport {
@@ -155,7 +158,7 @@ async fn resolved(source: &SecretSource) -> anyhow::Result<Secret> {
     Ok(resolved.map_err(|error| Failure::new(Exit::Config, error.to_string()))?)
 }
 
-/// The exit code for what a failure means.
+/// The exit code for a failure.
 pub(super) fn exit(advice: Advice) -> Exit {
     match advice {
         Advice::TryLater => Exit::TryLater,
@@ -170,7 +173,7 @@ pub(super) fn exit(advice: Advice) -> Exit {
 
 fn show(printer: &Printer, report: &PollReport, debug: bool) -> anyhow::Result<()> {
     let text = match printer.format {
-        OutputFormat::Table => told(printer, report, debug)?,
+        OutputFormat::Table => text(printer, report, debug)?,
         OutputFormat::Json | OutputFormat::Jsonl => data(printer, report)?,
         OutputFormat::Csv => printer.render(COLUMNS, &rows(report)),
     };
@@ -182,7 +185,7 @@ fn show(printer: &Printer, report: &PollReport, debug: bool) -> anyhow::Result<(
     Ok(())
 }
 
-/// The same for programs: one object, its meetings as in the table.
+/// The report for programs: one object; its meetings have the columns of the table.
 fn data(printer: &Printer, report: &PollReport) -> anyhow::Result<String> {
     let json = Printer { format: OutputFormat::Json, ..*printer };
     let meetings: serde_json::Value = serde_json::from_str(&json.render(COLUMNS, &rows(report)))?;
@@ -200,8 +203,8 @@ fn data(printer: &Printer, report: &PollReport) -> anyhow::Result<String> {
     Ok(object.to_string() + "\n")
 }
 
-/// Request, answer, difference: as people read them.
-fn told(printer: &Printer, report: &PollReport, debug: bool) -> anyhow::Result<String> {
+/// Request, answer and changes for people.
+fn text(printer: &Printer, report: &PollReport, debug: bool) -> anyhow::Result<String> {
     let mut text = String::new();
     writeln!(text, "asked     {} ({})", harmless(&report.request), harmless(&report.name))?;
     match &report.outcome {
@@ -209,19 +212,15 @@ fn told(printer: &Printer, report: &PollReport, debug: bool) -> anyhow::Result<S
             let meetings = super::output::counted(observation.entries.len(), "meeting", "meetings");
             writeln!(text, "answered  200 in {} ms: {meetings}", report.took_ms)?;
             text += &printer.render(COLUMNS, &rows(report));
-            writeln!(text, "{}", followed(events.as_deref(), report.recorded))?;
+            writeln!(text, "{}", changes(events.as_deref(), report.recorded))?;
             if debug {
-                writeln!(
-                    text,
-                    "understood\n{}",
-                    harmless_lines(&serde_json::to_string_pretty(observation)?)
-                )?;
+                writeln!(text, "parsed\n{}", harmless_lines(&serde_json::to_string_pretty(observation)?))?;
             }
         }
         PollOutcome::Failed(failure) => {
             let status = failure.status.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
             writeln!(text, "answered  {status} in {} ms", report.took_ms)?;
-            writeln!(text, "changed   nothing: a failed look changes nobody's presence")?;
+            writeln!(text, "changed   nothing: a failed poll does not change presence")?;
             if debug {
                 writeln!(text, "code      {}", harmless(failure.code.as_deref().unwrap_or("-")))?;
                 writeln!(text, "request   {}", harmless(failure.request_id.as_deref().unwrap_or("-")))?;
@@ -231,14 +230,14 @@ fn told(printer: &Printer, report: &PollReport, debug: bool) -> anyhow::Result<S
     Ok(text)
 }
 
-fn followed(events: Option<&[EventType]>, recorded: bool) -> String {
+fn changes(events: Option<&[EventType]>, recorded: bool) -> String {
     let names =
         |events: &[EventType]| events.iter().copied().map(EventType::name).collect::<Vec<_>>().join(", ");
     match (events, recorded) {
-        (None, _) => "changed   not known: without the daemon there is nothing to compare with".to_owned(),
+        (None, _) => "changed   unknown: without the daemon there is no state to compare with".to_owned(),
         (Some([]), _) => "changed   nothing".to_owned(),
         (Some(events), true) => format!("changed   {}", names(events)),
-        (Some(events), false) => format!("changes   {} (dry run: nothing was kept)", names(events)),
+        (Some(events), false) => format!("changes   {} (dry run: nothing was stored)", names(events)),
     }
 }
 
@@ -333,7 +332,7 @@ mod tests {
     fn printed(report: &PollReport, debug: bool) -> String {
         let zone = chrono_tz::Asia::Shanghai;
         let printer = Printer { format: OutputFormat::Table, time_zone: zone, width: 80, quiet: false };
-        anstream::adapter::strip_str(&told(&printer, report, debug).unwrap()).to_string()
+        anstream::adapter::strip_str(&text(&printer, report, debug).unwrap()).to_string()
     }
 
     #[test]
@@ -352,9 +351,9 @@ mod tests {
 
     #[test]
     fn a_look_without_the_daemon_compares_with_nothing() {
-        assert!(printed(&seen(None, false), false).ends_with("there is nothing to compare with\n"));
+        assert!(printed(&seen(None, false), false).ends_with("there is no state to compare with\n"));
         let dry = printed(&seen(Some(vec![EventType::ParticipantLeft]), false), false);
-        assert!(dry.ends_with("changes   meeting.participant_left (dry run: nothing was kept)\n"));
+        assert!(dry.ends_with("changes   meeting.participant_left (dry run: nothing was stored)\n"));
         assert!(printed(&seen(Some(vec![]), true), false).ends_with("changed   nothing\n"));
     }
 

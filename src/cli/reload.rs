@@ -1,12 +1,12 @@
-//! `presenced reload`: the running daemon reads its config again; what changed is printed.
+//! `presenced reload`: makes the running daemon reload its config, and prints what changed.
 //!
-//! Guards: waits until the new config is in force or refused; refused, the exit code is `check`'s and nothing has
-//! changed. Deliberately not here: the work (`app::reload`).
+//! Guards: waits until the new config is active or refused; if it is refused, nothing has changed and the exit code is
+//! that of `check`. Not here: the work (`app::reload`).
 
-use super::globals::socket_of;
-use super::output::WARNING;
+use super::globals::config_path;
+use super::open_readonly::block_on;
+use super::output::{WARNING, counted};
 use super::poll::exit;
-use super::reading::block_on;
 use super::{Exit, Failure, Globals, OutputFormat};
 use crate::control::{ControlError, ReloadReport, Request, Response, ask, ask_places};
 
@@ -14,9 +14,9 @@ use crate::control::{ControlError, ReloadReport, Request, Response, ask, ask_pla
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// Runs it.
+/// Runs the command.
 pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
-    let file = socket_of(globals)?;
+    let file = config_path(globals)?;
     let answer = block_on(ask(&ask_places(&file), &Request::Reload))?;
     match answer {
         Ok(Response::Reloaded(report)) => show(globals, &report).map(|()| Exit::Done),
@@ -24,7 +24,10 @@ pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
             let complete = message.starts_with("error: ");
             Err(Failure { exit: exit(advice), message, complete }.into())
         }
-        Ok(_) => Err(Failure::new(Exit::Failed, "the daemon answered something else").into()),
+        Ok(_) => {
+            Err(Failure::new(Exit::Failed, "the daemon sent an unexpected answer; is it of another version?")
+                .into())
+        }
         Err(error @ (ControlError::Unreachable { .. } | ControlError::Denied { .. })) => {
             Err(Failure::new(Exit::Unreachable, error.to_string()).into())
         }
@@ -51,14 +54,13 @@ fn text(report: &ReloadReport, quiet: bool) -> String {
         lines.extend(report.warnings.iter().map(|warning| format!("{WARNING}{warning}{WARNING:#}")));
         lines.extend(report.changes.iter().cloned());
         let what = match report.changes.len() {
-            0 => "No difference; secrets were read again".to_owned(),
-            1 => "1 difference".to_owned(),
-            several => format!("{several} differences"),
+            0 => "Nothing changed in the config; secrets were read again".to_owned(),
+            count => counted(count, "change", "changes"),
         };
-        lines.push(format!("{what}. {} people are watched.", report.people));
+        lines.push(format!("{what}. {} watched.", counted(report.people, "person is", "people are")));
     }
     if !report.restart_for.is_empty() {
-        lines.push("Some of it counts only after a restart: `systemctl restart presenced`.".to_owned());
+        lines.push("Some changes need a restart: run `systemctl restart presenced`.".to_owned());
     }
     lines.into_iter().map(|line| line + "\n").collect()
 }
@@ -78,12 +80,15 @@ mod tests {
         let expected = "\
 + user default/u3
 ~ [http]: listen (needs a restart)
-2 differences. 3 people are watched.
-Some of it counts only after a restart: `systemctl restart presenced`.
+2 changes. 3 people are watched.
+Some changes need a restart: run `systemctl restart presenced`.
 ";
         assert_eq!(text(&report, false), expected);
         let same = ReloadReport { people: 1, changes: vec![], restart_for: vec![], warnings: vec![] };
-        assert_eq!(text(&same, false), "No difference; secrets were read again. 1 people are watched.\n");
+        assert_eq!(
+            text(&same, false),
+            "Nothing changed in the config; secrets were read again. 1 person is watched.\n"
+        );
         assert_eq!(text(&same, true), "");
     }
 }

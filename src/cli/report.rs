@@ -1,7 +1,6 @@
-//! `presenced report`: hours in meetings by person and day.
+//! `presenced report`: prints hours in meetings by user and day.
 //!
-//! Guards: time in which nobody looked is a column of its own, never counted as absence. Deliberately not here: the
-//! arithmetic (`days`).
+//! Guards: unobserved time has its own column and is never counted as absence. Not here: the arithmetic (`days`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, Days, NaiveDate};
 use chrono_tz::Tz;
 
+use super::open_readonly::{Session, open_readonly};
 use super::output::{Cell, Column, FAINT, Row, Style, counted};
-use super::reading::{Reading, read};
 use super::{Exit, Failure, Globals, when};
 use crate::policy::window::OpenTime;
 use crate::store::gaps::Why;
@@ -20,33 +19,33 @@ use crate::time::Timestamp;
 mod days;
 mod spans;
 
-use days::{Day, Person};
+use days::{Day, Timeline};
 use spans::Spans;
 
 /// Options of `report`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = when::UNDERSTOOD)]
+#[command(after_help = when::WHEN_HELP)]
 pub struct Args {
-    /// Of one person: a name, a unionId, or enough of one
+    /// Show one user: a name, a unionId, or a unique part of one
     #[arg(value_name = "WHO")]
     who: Option<String>,
-    /// The last 7 days, today included (this is what you get without any option)
+    /// Show the last 7 days, including today (the default)
     #[arg(long, conflicts_with_all = ["month", "since", "until"])]
     week: bool,
-    /// The last 30 days, today included
+    /// Show the last 30 days, including today
     #[arg(long, conflicts_with_all = ["since", "until"])]
     month: bool,
-    /// From the day on in which this is: `7d` ago, a day, or an instant
+    /// Show days since this one: `7d` ago, a day, or a time
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Until the end of the day before this, or of this day
+    /// Show days until this one (included), or until a time
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
 }
 
-/// A report of more days than this is a query: see `db sql`.
-const MOST_DAYS: usize = 366;
-/// How late the next look may be before nobody is taken to be looking.
+/// Maximum number of days; for more, `db sql` is the tool.
+const MAX_DAYS: usize = 366;
+/// A next poll that is late by more than this means that the user is not observed.
 const LATE: Duration = Duration::from_mins(5);
 
 const COLUMNS: &[Column] = &[
@@ -63,72 +62,72 @@ const COLUMNS: &[Column] = &[
     Column::table_only("0     6     12    18    "),
 ];
 
-/// Runs it.
+/// Runs the command.
 pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
-    read(globals, async |reading: &Reading| {
-        let zone = reading.printer.time_zone;
-        let days = asked_days(args, reading.now, zone)?;
+    open_readonly(globals, async |session: &Session| {
+        let zone = session.printer.time_zone;
+        let days = requested_days(args, session.now, zone)?;
         let (Some(first), Some(last)) = (days.first(), days.last()) else {
             return Err(Failure::new(
                 Exit::Usage,
-                "there is no day to report on: that time lies ahead, or ends before it begins",
+                "there is no day to report: the period is in the future, or ends before it begins",
             )
             .into());
         };
         let (since, until) =
-            (when::midnight(*first, zone), when::midnight(next(*last), zone).min(reading.now));
-        let people = people(reading, args.who.as_deref(), (since, until)).await?;
+            (when::midnight(*first, zone), when::midnight(next(*last), zone).min(session.now));
+        let people = people(session, args.who.as_deref(), (since, until)).await?;
         let mut rows = Vec::new();
         let mut total = Total::default();
         for day in &days {
             let bounds = (when::midnight(*day, zone), when::midnight(next(*day), zone));
-            // Of a day before anybody looked at somebody there is nothing to say.
+            // Days before the first poll of a user are left out.
             let begun = people.iter().filter(|(known, _)| known.first.is_none_or(|first| first < bounds.1));
             for (known, person) in begun {
-                let found = person.day(bounds, reading.now);
+                let found = person.day(bounds, session.now);
                 total.add(&found);
                 rows.push(row(*day, known, &found, bounds));
             }
         }
         if rows.is_empty() {
-            reading.printer.print_nothing(COLUMNS, "Nobody was watched in that time.")?;
+            session.printer.print_nothing(COLUMNS, "No user was watched in that period.")?;
             return Ok(Exit::Nothing);
         }
-        reading.printer.print(COLUMNS, &rows)?;
-        reading.printer.remark(&total.told(people.len(), zone));
+        session.printer.print(COLUMNS, &rows)?;
+        session.printer.remark(&total.summary(people.len(), zone));
         Ok(Exit::Done)
     })
 }
 
 /// Those who are reported on: one of them, or all who are watched or were inside within that time.
 async fn people(
-    reading: &Reading,
+    session: &Session,
     who: Option<&str>,
     (since, until): (Timestamp, Timestamp),
-) -> anyhow::Result<Vec<(Known, Person)>> {
+) -> anyhow::Result<Vec<(Known, Timeline)>> {
     let only = match who {
-        Some(who) => Some(reading.person(who).await?.person_id),
+        Some(who) => Some(session.person(who).await?.person_id),
         None => None,
     };
-    let stays = by_person(reading.history.report().visits(since, until).await?);
-    let gaps = reading.history.report().gaps(since, until).await?;
+    let stays = by_person(session.history.report().visits(since, until).await?);
+    let gaps = session.history.report().gaps(since, until).await?;
     let wanted = |known: &Known| {
         only.map_or(known.watched || stays.contains_key(&known.person_id), |id| id == known.person_id)
     };
     let with_days = |known: Known| {
         let stays = stays.get(&known.person_id).map_or(&[][..], Vec::as_slice);
-        let open = reading.config.users.iter().find(|user| {
+        let open = session.config.users.iter().find(|user| {
             user.identity.org.as_str() == known.org && user.identity.union_id.as_str() == known.union_id
         });
-        let shut = open.map(|user| shut_since(&known, &reading.config.open_time(user), reading.now));
-        let person = person(&known, stays, &gaps, &shut.unwrap_or_default(), reading.now);
+        let shut = open.map(|user| closed_since(&known, &session.config.open_time(user), session.now));
+        let person = timeline(&known, stays, &gaps, &shut.unwrap_or_default(), session.now);
         (known, person)
     };
-    Ok(reading.history.report().users().await?.into_iter().filter(wanted).map(with_days).collect())
+    Ok(session.history.report().users().await?.into_iter().filter(wanted).map(with_days).collect())
 }
 
-/// The days asked for, oldest first; none after today.
-fn asked_days(args: &Args, now: Timestamp, zone: Tz) -> Result<Vec<NaiveDate>, Failure> {
+/// The requested days, oldest first, up to today.
+fn requested_days(args: &Args, now: Timestamp, zone: Tz) -> Result<Vec<NaiveDate>, Failure> {
     when::between(args.since.as_deref(), args.until.as_deref(), now, zone)?;
     let today = local_day(now, zone);
     let back = |days: u64| today.checked_sub_days(Days::new(days)).unwrap_or(today);
@@ -138,15 +137,15 @@ fn asked_days(args: &Args, now: Timestamp, zone: Tz) -> Result<Vec<NaiveDate>, F
         None => back(6),
     };
     let last = match &args.until {
-        // Until the first instant of a day is until the end of the one before.
+        // Until midnight means until the end of the day before.
         Some(text) => {
             local_day(when::until(text, now, zone)?.minus(Duration::from_millis(1)), zone).min(today)
         }
         None => today,
     };
-    let days: Vec<NaiveDate> = first.iter_days().take_while(|day| *day <= last).take(MOST_DAYS + 1).collect();
-    if days.len() > MOST_DAYS {
-        return Err(Failure::new(Exit::Usage, "that is more than a year; `presenced db sql` can do that"));
+    let days: Vec<NaiveDate> = first.iter_days().take_while(|day| *day <= last).take(MAX_DAYS + 1).collect();
+    if days.len() > MAX_DAYS {
+        return Err(Failure::new(Exit::Usage, "that is more than a year; use `presenced db sql` instead"));
     }
     Ok(days)
 }
@@ -167,8 +166,8 @@ fn by_person(stays: Vec<Stay>) -> BTreeMap<i64, Vec<Stay>> {
     of
 }
 
-/// Since the last good look: when nobody meant to look, by the config. A gap is written only when it ends.
-fn shut_since(known: &Known, open: &OpenTime, now: Timestamp) -> Vec<(i64, i64)> {
+/// The closed windows since the last answered poll. They are not in the database, because a gap is written when it ends.
+fn closed_since(known: &Known, open: &OpenTime, now: Timestamp) -> Vec<(i64, i64)> {
     let mut shut = Vec::new();
     let Some(mut at) = known.last_ok.filter(|_| !open.is_always()) else { return shut };
     while at < now {
@@ -181,9 +180,9 @@ fn shut_since(known: &Known, open: &OpenTime, now: Timestamp) -> Vec<(i64, i64)>
     shut
 }
 
-/// What is known of somebody: when they were in, when nobody meant to look, when nobody could.
-fn person(known: &Known, stays: &[Stay], gaps: &[Gap], shut: &[(i64, i64)], now: Timestamp) -> Person {
-    // Nobody knows anything since the last good look once the next one is late, or was no good.
+/// The timeline of a user: in a meeting, closed, unobserved.
+fn timeline(known: &Known, stays: &[Stay], gaps: &[Gap], shut: &[(i64, i64)], now: Timestamp) -> Timeline {
+    // If the next poll is late or failed, the state is unknown since the last answered poll.
     let late = known.last_ok.filter(|at| {
         known.next_poll.is_none_or(|due| due.plus(LATE) < now) || known.failing && at.plus(LATE) < now
     });
@@ -206,7 +205,7 @@ fn person(known: &Known, stays: &[Stay], gaps: &[Gap], shut: &[(i64, i64)], now:
             (stay.conference_id.clone(), (stay.joined.as_ms(), end.as_ms()))
         })
         .collect();
-    Person::new(stays, &Spans::of(closed), &unknown)
+    Timeline::new(stays, &Spans::of(closed), &unknown)
 }
 
 fn row(day: NaiveDate, known: &Known, found: &Day, bounds: (Timestamp, Timestamp)) -> Row {
@@ -245,10 +244,10 @@ impl Total {
         self.meetings.extend(day.meetings.iter().cloned());
     }
 
-    fn told(&self, people: usize, zone: Tz) -> String {
+    fn summary(&self, people: usize, zone: Tz) -> String {
         let hours = |ms: i64| format!("{}.{}", tenths_of_hours(ms) / 10, tenths_of_hours(ms) % 10);
         format!(
-            "{}: {} hours in {}, {} hours not known; days in {zone}. Bar: █ in a meeting, · not, ? nobody looked, blank: not meant to look.",
+            "{}: {} hours in {}, {} hours unknown; days in {zone}. Bar: █ in a meeting, · not in a meeting, ? not observed, blank: outside the windows.",
             counted(people, "person", "people"),
             hours(self.inside_ms),
             counted(self.meetings.len(), "meeting", "meetings"),

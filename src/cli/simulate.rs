@@ -1,7 +1,7 @@
-//! `presenced simulate`: the built-in DingTalk alone, for anybody's tests.
+//! `presenced simulate`: runs the DingTalk simulator alone, for tests.
 //!
-//! Guards: the first line of the output is its URL and nothing else, so that a script can read it; a scenario that
-//! cannot be played is refused with every problem and its line. Deliberately not here: what it answers (`simulator`).
+//! Guards: the first line of the output is the URL and nothing else, so that a script can read it; an invalid scenario is
+//! refused with every problem and its line. Not here: the answers (`simulator`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use super::{Exit, Failure, Globals, number};
 use crate::clock::{Clock as _, ScaledClock, SharedClock, SystemClock};
 use crate::simulator::{Running, Scenario, Simulator, api};
 
-/// What its answers are about, for the help.
-const SPEAKS: &str = "\
+/// The simulated API, for the help.
+const API_HELP: &str = "\
 It answers GET users/lists, orgConferences, videoConferences/{id} and its members, POST videoConferences/query (all
-below /v1.0/conference/), the three token calls, and the contacts calls that find people. How a scenario is written,
-with meetings of other organisations (`foreign = true`), knobs and faults: scenarios/README.md.";
+below /v1.0/conference/), the three token calls, and the contacts calls that find people. scenarios/README.md
+explains scenarios, with meetings of other organisations (`foreign = true`), options and faults.";
 
 /// Options of `simulate`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = SPEAKS)]
+#[command(after_help = API_HELP)]
 pub struct Args {
-    /// Where to listen; port 0 takes any free one
+    /// Listen on this address (port 0: any free port)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788", value_parser = number::address)]
     listen: SocketAddr,
-    /// A scenario file, or one of: working-day, demo, calls, two-devices, chaos
+    /// Play a file, or one of working-day, demo, calls, two-devices, chaos
     #[arg(long, value_name = "FILE", default_value = "working-day")]
     scenario: String,
-    /// How many times as fast as real time it plays
+    /// Play at N times real time
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed)]
     speed: f64,
 }
@@ -38,7 +38,7 @@ pub struct Args {
 fn speed(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(speed) if (0.001..=1e6).contains(&speed) => Ok(speed),
-        _ => Err("a number between 0.001 and 1000000".into()),
+        _ => Err("write a number from 0.001 to 1000000".into()),
     }
 }
 
@@ -49,9 +49,9 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("the runtime could not be started")?;
+        .context("cannot start the runtime")?;
     let ended = runtime.block_on(serve(globals, &args, scenario));
-    // Connections that a client keeps open are no reason to stay.
+    // Connections that a client keeps open do not delay the end.
     runtime.shutdown_timeout(Duration::from_millis(100));
     ended
 }
@@ -74,7 +74,7 @@ async fn serve(globals: &Globals, args: &Args, scenario: Scenario) -> anyhow::Re
     } else {
         Arc::new(ScaledClock::starting(SystemClock.now(), args.speed))
     };
-    // Before the first line is out, so that who has read it can already end us.
+    // Before the first line is printed, so that a script that has read it can send a signal.
     let end = end_signal()?;
     let title = scenario.title.clone();
     let running = Simulator::start(args.listen, scenario, clock, CancellationToken::new())
@@ -86,7 +86,7 @@ async fn serve(globals: &Globals, args: &Args, scenario: Scenario) -> anyhow::Re
     }
     end.await;
     let stopped = running.stop();
-    // An answer under way gets a moment; a client that does not take it gets no more.
+    // An answer in progress gets two seconds.
     let clock = SystemClock;
     tokio::select! {
         () = stopped => {}
@@ -97,9 +97,9 @@ async fn serve(globals: &Globals, args: &Args, scenario: Scenario) -> anyhow::Re
 
 fn explain(running: &Running, title: &str, speed: f64) {
     let base = running.base_url();
-    let somebody = running.world().people().first().map_or("u", |person| person.union_id.as_str());
+    let union_id = running.world().people().first().map_or("u", |person| person.union_id.as_str());
     anstream::println!(
-        "plays {title:?} at {speed} times real time; any app key and secret will do unless it names its apps"
+        "plays {title:?} at {speed} times real time; it accepts any app key and secret, unless the scenario names its apps"
     );
     for person in running.world().people().iter().take(10) {
         anstream::println!("  {:<34} {}", person.union_id, person.nick);
@@ -114,7 +114,7 @@ fn explain(running: &Running, title: &str, speed: f64) {
         api::ACCESS_TOKEN
     );
     anstream::println!(
-        "  curl -s '{base}{}?unionId={somebody}' -H \"x-acs-dingtalk-access-token: $TOKEN\"",
+        "  curl -s '{base}{}?unionId={union_id}' -H \"x-acs-dingtalk-access-token: $TOKEN\"",
         api::LISTS
     );
     anstream::println!(
@@ -124,11 +124,11 @@ fn explain(running: &Running, title: &str, speed: f64) {
     anstream::println!("  curl -s {base}/_simulator/inside    # who is in which meetings; ctrl-c ends it");
 }
 
-/// Ends when somebody wants us to; listening starts at once, not at the first poll.
+/// A future that ends at SIGINT or SIGTERM. The signals are caught from now on, not from the first poll of the future.
 fn end_signal() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut interrupt = signal(SignalKind::interrupt()).context("no signal handler")?;
-    let mut terminate = signal(SignalKind::terminate()).context("no signal handler")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot catch signals")?;
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}

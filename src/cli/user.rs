@@ -1,13 +1,13 @@
-//! `presenced user`: who is watched, and which unionIds other people have.
+//! `presenced user`: lists watched users, and finds unionIds in the contacts.
 //!
-//! Guards: what is found is printed as it is pasted; nothing is written, and the calls do not count for the month.
-//! Deliberately not here: the calls themselves (`dingtalk::contacts`).
+//! Guards: found users are printed ready to paste; writes nothing; the calls do not count for the month. Not here: the
+//! calls (`dingtalk::contacts`).
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::open_readonly::block_on;
 use super::output::{Cell, Column, Printer, Row, counted, harmless, write_out};
-use super::reading::block_on;
 use super::{Exit, Failure, Globals, load_config, number, poll};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Cadence, Config, Org, User};
@@ -16,8 +16,8 @@ use crate::dingtalk::client::Client;
 use crate::dingtalk::contacts::Contact;
 use crate::dingtalk::error::{CallError, Verdict};
 
-/// A contacts call that is refused for the rate of calls is repeated so often.
-const MOST_REPEATS: usize = 5;
+/// How often a rate-limited contacts call is repeated.
+const MAX_REPEATS: usize = 5;
 
 /// Options of `user`.
 #[derive(Debug, clap::Args)]
@@ -28,22 +28,22 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Who is watched, and how often
+    /// List watched users and how often they are polled
     List,
-    /// Look up unionIds in DingTalk's contacts, printed as [[user]] tables ready to paste; costs no calls of the month
+    /// Find unionIds in DingTalk's contacts, as [[user]] tables ready to paste; costs no calls
     Find(Find),
 }
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true)]
 struct Sought {
-    /// People by their userid in the contacts
+    /// Find users by their userid
     #[arg(value_name = "USERID")]
     userids: Vec<String>,
-    /// The members of a department (1 is the root)
+    /// Find the members of a department (1 is the root)
     #[arg(long, value_name = "ID", allow_negative_numbers = true, value_parser = number::whole(1_u64, None))]
     department: Option<u64>,
-    /// The person with this mobile number
+    /// Find the user with this mobile number
     #[arg(long, value_name = "NUMBER")]
     mobile: Vec<String>,
 }
@@ -52,10 +52,10 @@ struct Sought {
 struct Find {
     #[command(flatten)]
     sought: Sought,
-    /// Also the departments below
+    /// Include the departments below
     #[arg(long, requires = "department")]
     recursive: bool,
-    /// Which organisation to ask; needed when there are several
+    /// Search this organisation (needed if there are several)
     #[arg(long, value_name = "NAME")]
     org: Option<String>,
 }
@@ -65,7 +65,7 @@ const WATCHED: &[Column] = &[
     Column::new("org", "ORG"),
     Column::new("union_id", "UNION ID").shrinking(),
     Column::new("groups", "GROUPS").shrinking(),
-    Column::new("looks", "LOOKS"),
+    Column::new("looks", "POLLED"),
 ];
 
 const FOUND: &[Column] = &[
@@ -75,7 +75,7 @@ const FOUND: &[Column] = &[
     Column::new("userid", "USERID").shrinking(),
 ];
 
-/// Runs it.
+/// Runs the command.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let config = load_config(globals)?;
     let printer = Printer::new(globals, config.time_zone);
@@ -88,7 +88,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
 fn list(config: &Config, printer: &Printer) -> anyhow::Result<Exit> {
     let rows: Vec<Row> = config.users.iter().map(watched).collect();
     if rows.is_empty() {
-        printer.print_nothing(WATCHED, "Nobody is watched: add a [[user]].")?;
+        printer.print_nothing(WATCHED, "No user is watched: add a [[user]] to the config.")?;
         return Ok(Exit::Nothing);
     }
     printer.print(WATCHED, &rows)?;
@@ -96,7 +96,7 @@ fn list(config: &Config, printer: &Printer) -> anyhow::Result<Exit> {
 }
 
 fn watched(user: &User) -> Row {
-    let looks = match &user.cadence {
+    let polled = match &user.cadence {
         Cadence::Auto => "auto".to_owned(),
         Cadence::Every(interval) => humantime::format_duration(*interval).to_string(),
         Cadence::Cron(cron) => cron.as_str().to_owned(),
@@ -106,7 +106,7 @@ fn watched(user: &User) -> Row {
         user.identity.org.as_str().into(),
         user.identity.union_id.as_str().into(),
         user.groups.join(" ").into(),
-        looks.into(),
+        polled.into(),
     ])
 }
 
@@ -115,7 +115,7 @@ async fn look_up(config: &Config, printer: &Printer, find: Find) -> anyhow::Resu
     let client = Client::new(org, poll::credentials(org).await?, Arc::new(SystemClock))?;
     let Found { users: found, missing, failure } = contacts(&client, &find, printer).await;
     for what in &missing {
-        printer.remark(&format!("Not in the contacts: {}", harmless(what)));
+        printer.remark(&format!("Not found in the contacts: {}", harmless(what)));
     }
     let (known, unknown): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| one.union_id.is_some());
     for one in &unknown {
@@ -134,7 +134,7 @@ async fn look_up(config: &Config, printer: &Printer, find: Find) -> anyhow::Resu
         let text = printer.render(FOUND, &rows);
         write_out(std::io::stdout().lock(), &text)?;
     }
-    // What was found is printed; the rest is missing, and the exit code says so.
+    // What was found is printed; the exit code says that the rest is missing.
     failure.map_or(Ok(Exit::Done), |error| Err(failed(&error)))
 }
 
@@ -146,25 +146,26 @@ fn organisation<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Result<&'
             Failure::new(Exit::Usage, text).into()
         }),
         (None, [only]) => Ok(only),
-        (None, _) => {
-            Err(Failure::new(Exit::Usage, format!("several organisations: say `--org`, of {}", names()))
-                .into())
-        }
+        (None, _) => Err(Failure::new(
+            Exit::Usage,
+            format!("there are several organisations: add `--org` with one of {}", names()),
+        )
+        .into()),
     }
 }
 
-/// What the contacts answered.
+/// The result of a search.
 #[derive(Debug, Default)]
 struct Found {
     /// Each user once.
     users: Vec<Contact>,
-    /// What the contacts do not have.
+    /// Numbers and userids that were not found.
     missing: Vec<String>,
     /// Why the search ended early.
     failure: Option<CallError>,
 }
 
-/// Looks everything up; what was found before a failure is kept.
+/// Looks up everything; keeps what was found before a failure.
 async fn contacts(client: &Client, find: &Find, printer: &Printer) -> Found {
     let mut sought = Found::default();
     sought.failure = search(client, find, printer, &mut sought).await.err();
@@ -181,39 +182,39 @@ async fn search(
 ) -> Result<(), CallError> {
     let mut userids = find.sought.userids.clone();
     for mobile in &find.sought.mobile {
-        match patiently(printer, async || client.userid_by_mobile(mobile).await).await? {
+        match with_repeats(printer, async || client.userid_by_mobile(mobile).await).await? {
             Some(userid) => userids.push(userid),
             None => sought.missing.push(mobile.clone()),
         }
     }
     for userid in userids {
-        match patiently(printer, async || client.contact(&userid).await).await? {
+        match with_repeats(printer, async || client.contact(&userid).await).await? {
             Some(one) => sought.users.push(one),
             None => sought.missing.push(userid),
         }
     }
     if let Some(department) = find.sought.department {
         let departments = if find.recursive {
-            patiently(printer, async || client.departments_below(department).await).await?
+            with_repeats(printer, async || client.departments_below(department).await).await?
         } else {
             vec![department]
         };
         for department in departments {
-            sought.users.extend(patiently(printer, async || client.members(department).await).await?);
+            sought.users.extend(with_repeats(printer, async || client.members(department).await).await?);
         }
     }
     Ok(())
 }
 
-/// Repeats a call that is refused for the rate of calls, after the pause that is asked for.
-async fn patiently<T>(
+/// Repeats a rate-limited call after the pause that DingTalk asks for.
+async fn with_repeats<T>(
     printer: &Printer,
     call: impl AsyncFn() -> Result<T, CallError>,
 ) -> Result<T, CallError> {
-    for _ in 0..MOST_REPEATS {
+    for _ in 0..MAX_REPEATS {
         match call().await {
             Err(CallError { verdict: Verdict::Throttled { pause }, .. }) => {
-                printer.remark("DingTalk is busy; waiting and going on.");
+                printer.remark("Rate limited by DingTalk; waiting, then continuing.");
                 SystemClock.sleep_until(SystemClock.now().plus(pause)).await;
             }
             other => return other,
@@ -222,13 +223,13 @@ async fn patiently<T>(
     call().await
 }
 
-/// As they stand in a config; who is watched already is said so.
+/// [[user]] tables as in a config; users that are watched already are marked.
 fn tables(found: &[Contact], org: Option<&Org>, config: &Config) -> String {
     let mut text = String::new();
     for one in found {
         let union_id = one.union_id.as_deref().unwrap_or_default();
         let is_watched = config.users.iter().any(|user| user.identity.union_id.as_str() == union_id);
-        let remark = if is_watched { "  # is watched already" } else { "" };
+        let remark = if is_watched { "  # already watched" } else { "" };
         // Writing to a String cannot fail.
         let _ =
             writeln!(text, "[[user]]{remark}\nunion_id = {}\nname = {}", quoted(union_id), quoted(&one.name));
@@ -240,7 +241,7 @@ fn tables(found: &[Contact], org: Option<&Org>, config: &Config) -> String {
     text
 }
 
-/// A TOML basic string: JSON's escapes are TOML's, and what would steer a terminal is taken out before.
+/// A TOML basic string, which has the escapes of JSON; characters that would control the terminal are replaced.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(harmless(text)).to_string()
 }

@@ -1,7 +1,7 @@
-//! WHEN: `7d`, `yesterday`, `2026-11-23`, `2026-11-23 09:05`, `2026-11-23T09:05+08:00`.
+//! Parses WHEN: `7d`, `yesterday`, `2026-11-23`, `2026-11-23 09:05`, `2026-11-23T09:05+08:00`.
 //!
-//! Guards: a length of time is counted back from now; a day is the reader's, in the zone that is shown; months and
-//! years, whose length nobody knows, are refused. Deliberately not here: what happened then.
+//! Guards: a duration is counted back from now; a day is in the time zone of the output; months and years are refused,
+//! because they have no fixed length. Not here: what happened then.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use chrono_tz::Tz;
 use super::{Exit, Failure};
 use crate::time::Timestamp;
 
-/// What may be written, for the help of the commands that take it.
-pub(super) const UNDERSTOOD: &str = "\
-WHEN is a length of time ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`) or an instant: \
-`2026-11-23 09:05`, in the zone that is shown (the config's, or that of --tz), or with a zone of its own, \
+/// Explains WHEN in the help of commands that take it.
+pub(super) const WHEN_HELP: &str = "\
+WHEN is a duration ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`) or a time: \
+`2026-11-23 09:05` in the time zone of the output (--tz, or that of the config), or with its own zone, \
 `2026-11-23 09:05+08:00` or `2026-11-23T01:05:00Z`";
 
-/// How an instant begins. Seconds may have a fraction, as those that are printed have.
+/// Formats of a time. Seconds may have a fraction, as in the output.
 const CLOCKS: [&str; 4] =
     ["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"];
 
-/// The begin of what is meant; a day begins at midnight.
+/// The begin of WHEN; a day begins at midnight.
 pub(super) fn since(text: &str, now: Timestamp, zone: Tz) -> Result<Timestamp, Failure> {
     parse(text, now, zone, 0)
 }
 
-/// The end of what is meant; a day is included.
+/// The end of WHEN; a day is included.
 pub(super) fn until(text: &str, now: Timestamp, zone: Tz) -> Result<Timestamp, Failure> {
     parse(text, now, zone, 1)
 }
@@ -48,16 +48,16 @@ fn parse(text: &str, now: Timestamp, zone: Tz, days_after: u64) -> Result<Timest
         return Ok(now.minus(length));
     }
     let hint = if text.parse::<NaiveTime>().is_ok() {
-        format!("of which day? Write `{} {text}`", today(now, zone))
+        format!("the day is missing; write `{} {text}`", today(now, zone))
     } else {
-        "write a length of time (`7d`), a day (`2026-11-23`, `yesterday`) or an instant (`2026-11-23 09:05`, \
+        "write a duration (`7d`), a day (`2026-11-23`, `yesterday`) or a time (`2026-11-23 09:05`, \
          `2026-11-23T09:05+08:00`)"
             .into()
     };
-    Err(Failure::new(Exit::Usage, format!("`{text}` is no time; {hint}")))
+    Err(Failure::new(Exit::Usage, format!("`{text}` is not a time; {hint}")))
 }
 
-/// An instant, by the clocks there unless it names its own zone: `Z`, `+08:00`, `+0800`, `+08`, or a zone's name.
+/// A time, in `zone` unless the text has its own: `Z`, `+08:00`, `+0800`, `+08`, or the name of a zone.
 fn instant(text: &str, zone: Tz) -> Option<Timestamp> {
     let named = text.rsplit_once(' ').and_then(|(rest, name)| Some((rest.trim_end(), name.parse().ok()?)));
     let (text, zone) = named.unwrap_or((text, zone));
@@ -70,15 +70,15 @@ fn instant(text: &str, zone: Tz) -> Option<Timestamp> {
     })
 }
 
-/// A length of time, as an option takes it.
+/// A duration as the value of an option.
 pub(super) fn length(text: &str) -> Result<Duration, String> {
     if has_vague_unit(text) {
         return Err("months and years have no fixed length; write days, as in `30d`".to_owned());
     }
-    humantime::parse_duration(text).map_err(|_| "write a length of time, as in `28d` or `12h`".to_owned())
+    humantime::parse_duration(text).map_err(|_| "write a duration, as in `28d` or `12h`".to_owned())
 }
 
-/// A day, also by the word for it.
+/// A day: a date, `today` or `yesterday`.
 fn day(text: &str, now: Timestamp, zone: Tz) -> Option<NaiveDate> {
     match text {
         "today" => Some(today(now, zone)),
@@ -88,12 +88,12 @@ fn day(text: &str, now: Timestamp, zone: Tz) -> Option<NaiveDate> {
 }
 
 fn today(now: Timestamp, zone: Tz) -> NaiveDate {
-    // Every instant that a clock shows is one that chrono knows.
+    // chrono can represent every time of the machine's clock.
     let at = DateTime::from_timestamp_millis(now.as_ms()).unwrap_or_default();
     at.with_timezone(&zone).date_naive()
 }
 
-/// Both ends of what is meant, for who asks for a time that there is.
+/// Begin and end of a period; an empty period is an error.
 pub(super) fn between(
     first: Option<&str>,
     last: Option<&str>,
@@ -120,15 +120,15 @@ fn has_vague_unit(text: &str) -> bool {
         .any(|unit| matches!(unit, "M" | "month" | "months" | "y" | "yr" | "yrs" | "year" | "years"))
 }
 
-/// When a day begins there.
+/// The begin of a day in a zone.
 pub(super) fn midnight(day: NaiveDate, zone: Tz) -> Timestamp {
     local(day.and_time(NaiveTime::MIN), zone)
 }
 
-/// The instant at which the clocks there show this; the earlier one where they show it twice, and where they skip it
-/// the first one after.
+/// The time at which clocks in the zone show `civil`: the earlier one if they show it twice, and the next one if they skip
+/// it.
 fn local(civil: NaiveDateTime, zone: Tz) -> Timestamp {
-    // No zone ever skipped more than a day.
+    // No zone has skipped more than a day.
     let mut minutes_skipped = (0..=24 * 60).map(chrono::TimeDelta::minutes);
     let instant = minutes_skipped
         .find_map(|skipped| zone.from_local_datetime(&civil.checked_add_signed(skipped)?).earliest());

@@ -1,41 +1,41 @@
-//! Reading addresses: URLs, bases of APIs, proxies, where to listen.
+//! Parses addresses: URLs, API base URLs, proxies, listen addresses.
 //!
-//! Guards: no user or password in a URL (they are printed and logged), host names in ASCII, the app's secret never
-//! unencrypted beyond this machine. Deliberately not here: which addresses may be connected to (`webhook`).
+//! Guards: a URL has no user and no password, because URLs are printed and logged; host names are ASCII; the secret of the
+//! app is sent unencrypted only to this machine. Not here: which addresses may be connected to (`webhook`).
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::public;
-use super::section::{Raw, Trouble};
+use super::section::{RawValue, ValueError};
 use super::value::text;
 
 /// An `http` or `https` URL without a user, its host in ASCII.
-pub(super) fn url(text: &str) -> Result<reqwest::Url, Trouble> {
+pub(super) fn url(text: &str) -> Result<reqwest::Url, ValueError> {
     let example = "for example `https://hooks.example.com/dingtalk`";
     if text.trim() != text {
-        return Err(Trouble::new("white space stands around the URL", "take it out"));
+        return Err(ValueError::new("the URL begins or ends with white space", "remove it"));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(without_scheme(text).unwrap_or_else(|| Trouble::new("is not a URL", example)));
+        return Err(without_scheme(text).unwrap_or_else(|| ValueError::new("is not a URL", example)));
     };
     if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
-        return Err(Trouble::new("its scheme cannot be called", "write `https://`"));
+        return Err(ValueError::new("its scheme is not supported", "write `https://`"));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
     if authority.contains('@') {
-        return Err(Trouble::new(
-            "holds a user or a password",
-            "a URL is printed and logged: send them in a header whose value is a secret",
+        return Err(ValueError::new(
+            "contains a user or a password",
+            "URLs are printed and logged; send credentials in a header with a secret value",
         ));
     }
     if !authority.is_ascii() {
-        return Err(Trouble::new("the host is not ASCII", "write its punycode form, `xn--...`"));
+        return Err(ValueError::new("the host is not ASCII", "write its punycode form, `xn--...`"));
     }
-    reqwest::Url::parse(text).map_err(|error| Trouble::new(format!("is not a URL: {error}"), example))
+    reqwest::Url::parse(text).map_err(|error| ValueError::new(format!("is not a URL: {error}"), example))
 }
 
-/// What is an address once its scheme stands in front.
-fn without_scheme(text: &str) -> Option<Trouble> {
+/// The error for a text that is an address without a scheme.
+fn without_scheme(text: &str) -> Option<ValueError> {
     let rest = ["https:", "http:"].iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
     let whole = format!("https://{}", rest.trim_start_matches('/'));
     let host = reqwest::Url::parse(&whole).ok()?.host_str()?.to_owned();
@@ -43,12 +43,12 @@ fn without_scheme(text: &str) -> Option<Trouble> {
     let shown = public::origin_shown(&whole).filter(|_| public::is_host(&host) && text.contains(&host));
     is_one.then(|| {
         let help =
-            shown.map_or_else(|| "put `https://` in front of it".to_owned(), |it| format!("write `{it}`"));
-        Trouble::new("does not begin with `https://`", help)
+            shown.map_or_else(|| "add `https://` at the beginning".to_owned(), |it| format!("write `{it}`"));
+        ValueError::new("does not begin with `https://`", help)
     })
 }
 
-/// Whether the URL's host is this machine.
+/// Whether the host of the URL is this machine.
 pub(super) fn is_loopback(url: &reqwest::Url) -> bool {
     let host = url.host_str().unwrap_or("").trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
@@ -57,38 +57,38 @@ pub(super) fn is_loopback(url: &reqwest::Url) -> bool {
 }
 
 /// A base of an API: `https`, or `http` to this machine; without a slash at the end.
-pub(super) fn api_base(raw: Raw<'_>) -> Result<String, Trouble> {
+pub(super) fn api_base(raw: RawValue<'_>) -> Result<String, ValueError> {
     let text = text(raw)?;
     let url = url(&text)?;
     if url.scheme() == "http" && !is_loopback(&url) {
-        return Err(Trouble::new(
-            "the app's secret would travel unencrypted",
-            "write `https://`; `http` is for loopback",
+        return Err(ValueError::new(
+            "the secret of the app would be sent unencrypted",
+            "write `https://`; `http` is allowed only for loopback",
         ));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(Trouble::new("a base has no query", "leave away what follows the path"));
+        return Err(ValueError::new("a base URL has no query", "remove what follows the path"));
     }
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// A proxy's URL.
-pub(super) fn proxy(raw: Raw<'_>) -> Result<String, Trouble> {
+/// The URL of a proxy.
+pub(super) fn proxy(raw: RawValue<'_>) -> Result<String, ValueError> {
     let text = text(raw)?;
     let example = "for example `http://proxy.example.com:3128`";
     let authority = text.split_once("://").map_or("", |(_, rest)| rest).split('/').next().unwrap_or("");
     if !authority.is_ascii() {
-        return Err(Trouble::new("the host is not ASCII", "write its punycode form, `xn--...`"));
+        return Err(ValueError::new("the host is not ASCII", "write its punycode form, `xn--...`"));
     }
     match reqwest::Url::parse(&text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(text),
-        Ok(_) => Err(Trouble::new("is not an HTTP proxy", example)),
-        Err(error) => Err(Trouble::new(format!("is not a URL: {error}"), example)),
+        Ok(_) => Err(ValueError::new("is not an HTTP proxy", example)),
+        Err(error) => Err(ValueError::new(format!("is not a URL: {error}"), example)),
     }
 }
 
-/// Where to listen; `None` is off.
-pub(super) fn listen(raw: Raw<'_>) -> Result<Option<SocketAddr>, Trouble> {
+/// An address to listen on; `None` = off.
+pub(super) fn listen(raw: RawValue<'_>) -> Result<Option<SocketAddr>, ValueError> {
     let text = text(raw)?;
     if text.is_empty() {
         return Ok(None);
@@ -98,9 +98,9 @@ pub(super) fn listen(raw: Raw<'_>) -> Result<Option<SocketAddr>, Trouble> {
     address.parse().map(Some).map_err(|_| {
         let help = match text.parse::<u16>().or_else(|_| text.trim_start_matches(':').parse()) {
             Ok(port) => format!("write `127.0.0.1:{port}`"),
-            Err(_) => "an IP address and a port, such as `127.0.0.1:8787`; \"\" is off".to_owned(),
+            Err(_) => "an IP address and a port, such as `127.0.0.1:8787` (\"\" = off)".to_owned(),
         };
-        Trouble::new(format!("`{text}` is not an address to listen on"), help)
+        ValueError::new(format!("`{text}` is not an address to listen on"), help)
     })
 }
 
@@ -121,8 +121,8 @@ mod tests {
             ("https://客户.example.com", "ASCII"),
             ("https://", "is not a URL"),
         ] {
-            let trouble = url(text).expect_err(text);
-            assert!(trouble.message.contains(word), "{text}: {}", trouble.message);
+            let error = url(text).expect_err(text);
+            assert!(error.message.contains(word), "{text}: {}", error.message);
         }
     }
 
@@ -138,7 +138,7 @@ mod tests {
             assert_eq!(url(text).expect_err(text).help, format!("write `{whole}`"), "{text}");
         }
         for text in ["eyJhbGci.eyJzdWIi.c2ln", "hunter2.kX9fQz"] {
-            assert_eq!(url(text).expect_err(text).help, "put `https://` in front of it");
+            assert_eq!(url(text).expect_err(text).help, "add `https://` at the beginning");
         }
         for text in ["hook", "/hook", "me@crm.example.com", "ask the boss"] {
             assert!(url(text).expect_err(text).help.starts_with("for example"), "{text}");

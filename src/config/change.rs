@@ -1,7 +1,7 @@
-//! What another config changes in a running daemon, and what of it waits for a restart.
+//! The differences between two configs, and which of them need a restart.
 //!
-//! Guards: a field that is added to a table does not compile here until it is decided; no value is shown, only the
-//! names of keys, so no secret either. Deliberately not here: carrying it out (`app::reload`).
+//! Guards: a new field of a table does not compile here until its effect is decided; only names of keys are shown, no
+//! values, so no secret. Not here: applying the changes (`app::reload`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use super::{Blackout, Config, History, Http, Log, Org, Poll, User, Webhook, Wind
 pub enum Effect {
     /// At once.
     Live,
-    /// When the daemon is started again.
+    /// At the next start.
     Restart,
 }
 
@@ -31,13 +31,13 @@ pub enum Kind {
 /// One difference between two configs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Of what, as the file calls it: `user`, `webhook`, `[poll]`.
+    /// The table as in the file: `user`, `webhook`, `[poll]`.
     pub section: &'static str,
-    /// Which of several, for a person.
+    /// Name of the entry.
     pub name: Option<String>,
     /// What happened to it.
     pub kind: Kind,
-    /// When it counts.
+    /// When it takes effect.
     pub effect: Effect,
 }
 
@@ -124,68 +124,78 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
 fn entries_between(old: &Config, new: &Config, changes: &mut Vec<Change>) {
     let Config { orgs, windows, blackouts, users, webhooks, .. } = old;
     let (key, label) = (|org: &Org| org.name.to_string(), |org: &Org| org.name.to_string());
-    entries(changes, &Told { section: "org", old: orgs, new: &new.orgs, key, label, keys: org_keys });
+    entries(changes, &Comparison { section: "org", old: orgs, new: &new.orgs, key, label, keys: org_keys });
     let (key, label) = (|window: &Window| window.name.clone(), |window: &Window| window.name.clone());
     entries(
         changes,
-        &Told { section: "window", old: windows, new: &new.windows, key, label, keys: window_keys },
+        &Comparison { section: "window", old: windows, new: &new.windows, key, label, keys: window_keys },
     );
     let (key, label) = (|days: &Blackout| days.name.clone(), |days: &Blackout| days.name.clone());
     entries(
         changes,
-        &Told { section: "blackout", old: blackouts, new: &new.blackouts, key, label, keys: blackout_keys },
+        &Comparison {
+            section: "blackout",
+            old: blackouts,
+            new: &new.blackouts,
+            key,
+            label,
+            keys: blackout_keys,
+        },
     );
     let (key, label) = (|user: &User| user.identity.to_string(), user_label);
-    entries(changes, &Told { section: "user", old: users, new: &new.users, key, label, keys: user_keys });
+    entries(
+        changes,
+        &Comparison { section: "user", old: users, new: &new.users, key, label, keys: user_keys },
+    );
     let (key, label) =
         (|webhook: &Webhook| webhook.name.to_string(), |webhook: &Webhook| webhook.name.to_string());
     entries(
         changes,
-        &Told { section: "webhook", old: webhooks, new: &new.webhooks, key, label, keys: webhook_keys },
+        &Comparison { section: "webhook", old: webhooks, new: &new.webhooks, key, label, keys: webhook_keys },
     );
 }
 
-/// What is told of one kind of entry.
-struct Told<'a, T> {
+/// How entries of one kind are compared.
+struct Comparison<'a, T> {
     section: &'static str,
     old: &'a [T],
     new: &'a [T],
     /// By which two entries are the same one.
     key: fn(&T) -> String,
-    /// What it is called.
+    /// Its name for people.
     label: fn(&T) -> String,
     /// In what two of them differ.
     keys: fn(&T, &T) -> Vec<&'static str>,
 }
 
 /// Of several entries with one key (windows may) the last counts.
-fn entries<T>(changes: &mut Vec<Change>, told: &Told<'_, T>) {
+fn entries<T>(changes: &mut Vec<Change>, comparison: &Comparison<'_, T>) {
     let index = |list: &'_ [T]| -> BTreeMap<String, usize> {
-        list.iter().enumerate().map(|(at, entry)| ((told.key)(entry), at)).collect()
+        list.iter().enumerate().map(|(at, entry)| ((comparison.key)(entry), at)).collect()
     };
-    let (before, after) = (index(told.old), index(told.new));
-    let mut say = |entry: &T, kind| {
-        let name = Some((told.label)(entry));
-        changes.push(Change { section: told.section, name, kind, effect: Effect::Live });
+    let (before, after) = (index(comparison.old), index(comparison.new));
+    let mut record = |entry: &T, kind| {
+        let name = Some((comparison.label)(entry));
+        changes.push(Change { section: comparison.section, name, kind, effect: Effect::Live });
     };
     for (key, &at) in &after {
-        let entry = &told.new[at];
+        let entry = &comparison.new[at];
         match before.get(key) {
-            None => say(entry, Kind::Added),
+            None => record(entry, Kind::Added),
             Some(&known) => {
-                let keys = (told.keys)(&told.old[known], entry);
+                let keys = (comparison.keys)(&comparison.old[known], entry);
                 if !keys.is_empty() {
-                    say(entry, Kind::Changed(keys));
+                    record(entry, Kind::Changed(keys));
                 }
             }
         }
     }
     for (_, &at) in before.iter().filter(|(key, _)| !after.contains_key(*key)) {
-        say(&told.old[at], Kind::Removed);
+        record(&comparison.old[at], Kind::Removed);
     }
 }
 
-/// Two people may have one name, so the unionId is said, too.
+/// With the unionId, because two users may have the same name.
 fn user_label(user: &User) -> String {
     let identity = &user.identity;
     if user.name == identity.union_id.as_str() {
@@ -343,7 +353,7 @@ level = "info"
         super::super::load(&file).map_or_else(|refused| panic!("{refused}"), |loaded| loaded.config)
     }
 
-    fn told(change: impl Fn(&str) -> String) -> Vec<String> {
+    fn comparison(change: impl Fn(&str) -> String) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let old = config(folder.path(), BASE);
         let new = config(folder.path(), &change(BASE));
@@ -352,12 +362,12 @@ level = "info"
 
     #[test]
     fn the_same_file_is_no_change() {
-        assert!(told(str::to_owned).is_empty());
+        assert!(comparison(str::to_owned).is_empty());
     }
 
     #[test]
     fn people_come_go_and_change() {
-        let changes = told(|text| {
+        let changes = comparison(|text| {
             text.replace("name = \"Li Wei\"", "name = \"Li Wei\"\ninterval = \"1m\"")
                 .replace("\"u2\"", "\"u3\"")
         });
@@ -369,7 +379,7 @@ level = "info"
 
     #[test]
     fn what_needs_a_restart_says_so() {
-        let changes = told(|text| {
+        let changes = comparison(|text| {
             text.replace("p.db", "q.db")
                 .replace("listen = \"\"", "listen = \"127.0.0.1:1\"")
                 .replace("level = \"info\"", "level = \"debug\"\nformat = \"json\"")
@@ -389,7 +399,7 @@ level = "info"
 
     #[test]
     fn a_secret_that_changed_is_named_and_not_shown() {
-        let changes = told(|text| {
+        let changes = comparison(|text| {
             text.replace("app_secret = \"s\"", "app_secret = \"canary\"").replace(":1/\"", ":1/canary\"")
         });
         assert_eq!(changes, ["~ org default: app", "~ webhook crm: url"]);

@@ -1,24 +1,24 @@
-//! Characters that a value cannot hold, because nobody sees them or takes them for others.
+//! Characters that a value must not contain, because they are invisible or easily confused.
 //!
-//! Guards: what looks right in an editor and is not (a zero width space, a blank at the end, a full-width letter) is refused with
-//! its name and its place, before it is taken for a wrong secret or an unknown user. Nothing of a value but the one character
-//! is in a message. Deliberately not here: the syntax of the file (`file::encoding`), secrets that stand elsewhere (`secrets`).
+//! Guards: an invisible or full-width character or a blank at the end is reported with its name and place, before it is
+//! taken for a wrong secret or an unknown user; a message shows only that character of a value. Not here: the syntax of the
+//! file (`file::encoding`), secrets in other files (`secrets`).
 
 use std::ops::Range;
 
 use toml::de::DeValue;
 
-use super::section::{Raw, Trouble};
+use super::section::{RawValue, ValueError};
 use crate::invisible::{self, named, narrow};
 
 /// Keys below which a text is taken exactly as it is: it may begin or end with a blank.
 const EXACT: [&str; 3] = ["command", "equals", "tags"];
 
-/// The first character in a value, or in one inside of it, that is not seen; and the bytes of the file it stands at.
-pub(super) fn unseen(key: &str, raw: &Raw<'_>, file: &str) -> Option<(Range<usize>, Trouble)> {
+/// The first invisible character in a value or in a nested one, with its bytes in the file.
+pub(super) fn unseen(key: &str, raw: &RawValue<'_>, file: &str) -> Option<(Range<usize>, ValueError)> {
     match raw.value {
         DeValue::String(text) => {
-            in_text(key, text).map(|found| (found.place(raw.place().span, file), found.trouble()))
+            in_text(key, text).map(|found| (found.place(raw.place().span, file), found.error()))
         }
         DeValue::Array(_) => raw.items()?.iter().find_map(|item| unseen(key, item, file)),
         DeValue::Table(_) => raw.pairs()?.iter().find_map(|(name, value)| {
@@ -31,17 +31,17 @@ pub(super) fn unseen(key: &str, raw: &Raw<'_>, file: &str) -> Option<(Range<usiz
     }
 }
 
-/// The same in the name of a key. One without quotes can hold none.
-pub(super) fn in_key(name: &str, span: Range<usize>, file: &str) -> Option<(Range<usize>, Trouble)> {
+/// The first invisible character in the name of a key. A key without quotes has none.
+pub(super) fn in_key(name: &str, span: Range<usize>, file: &str) -> Option<(Range<usize>, ValueError)> {
     let found = invisible::first(name).map(|(_, c)| Found::within(c)).or_else(|| Found::around(name))?;
-    Some((found.place(span, file), found.trouble()))
+    Some((found.place(span, file), found.error()))
 }
 
 /// What keeps a text from being an id as a console shows it, copied from there: visible signs of ASCII, no quotes.
-pub(super) fn in_id(text: &str) -> Option<Trouble> {
+pub(super) fn in_id(text: &str) -> Option<ValueError> {
     let bad = text.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '"' | '\'' | '`'))?;
     let help = full_width(text).unwrap_or_else(|| "copy it again, without blanks and quotes".to_owned());
-    Some(Trouble::new(format!("holds {}", named(bad)), help))
+    Some(ValueError::new(format!("holds {}", named(bad)), help))
 }
 
 /// What to write for the first full-width character.
@@ -83,7 +83,7 @@ impl Found {
         first.or_else(|| text.chars().next_back().filter(is_blank).map(|c| Self { c, at: Where::Last }))
     }
 
-    /// Where it stands in the file, if it is not written as an escape.
+    /// Its place in the file, if it is not written as an escape.
     fn place(self, value: Range<usize>, file: &str) -> Range<usize> {
         let written = file.get(value.clone()).unwrap_or_default();
         let at = match self.at {
@@ -93,15 +93,15 @@ impl Found {
         at.map_or(value.clone(), |at| value.start + at..value.start + at + self.c.len_utf8())
     }
 
-    fn trouble(self) -> Trouble {
+    fn error(self) -> ValueError {
         let what = named(self.c);
-        Trouble::new(
+        ValueError::new(
             match self.at {
                 Where::First => format!("begins with {what}"),
                 Where::Within => format!("holds {what}"),
                 Where::Last => format!("ends with {what}"),
             },
-            "take it out",
+            "remove it",
         )
     }
 }
@@ -121,8 +121,8 @@ mod tests {
             ("“dingabc”", "holds `“` (U+201C)", "copy it again, without blanks and quotes"),
             ("dingＡbc", "holds `Ａ` (U+FF21)", "`Ａ` (U+FF21) is full-width: write `A`"),
         ] {
-            let trouble = in_id(text).expect(text);
-            assert_eq!((trouble.message.as_str(), trouble.help.as_str()), (message, help));
+            let error = in_id(text).expect(text);
+            assert_eq!((error.message.as_str(), error.help.as_str()), (message, help));
         }
     }
 }

@@ -1,47 +1,23 @@
-//! The whole file: every table to its reader, then what must hold between them.
+//! Reads all tables of a config, then checks the rules between them.
 //!
-//! Guards: one pass finds everything; what this version does not do yet is said. Deliberately not here: the rules
-//! of single tables, which have a room each; what is only warned of (`warnings`).
+//! Guards: one pass finds all problems. Not here: the rules of single tables (the files beside it), warnings (`warnings`).
 
-use std::path::PathBuf;
-
-use super::audience::Watched;
 use super::credentials::Context;
-use super::file::Document;
-use super::hooks::webhooks;
+use super::document::Files;
 use super::problem::{Problem, Sources};
-use super::secrets::Surroundings;
+use super::recipients::Watched;
+use super::secrets::Env;
 use super::section::{Report, Section};
-use super::{Config, dingtalk, housekeeping, people, plan, poll, value};
+use super::webhooks::webhooks;
+use super::{Config, dingtalk, plan, poll, retention, users, value};
 
-mod warnings;
-
-/// Keys that are read and checked, but whose work is not built in this version: each warns when it is set to
-/// something else than its default. Later versions take rows away.
-pub const NOT_BUILT_YET: &[(&str, &str)] = &[];
+pub(super) mod warnings;
 
 /// What an included file may hold.
 const INCLUDED: [&str; 3] = ["user", "group", "org"];
 
-/// All the files of one config.
-#[derive(Debug)]
-pub(super) struct Files<'a> {
-    /// The main one, canonical.
-    pub(super) path: PathBuf,
-    /// Its folder.
-    pub(super) folder: PathBuf,
-    /// The main one's text.
-    pub(super) main: &'a Document<'a>,
-    /// The others, in order.
-    pub(super) included: &'a [Document<'a>],
-    /// The main one's top.
-    pub(super) root: &'a Section<'a>,
-    /// `[watch] auto_reload`, which stands beside the names of the others.
-    pub(super) auto_reload: bool,
-}
-
 /// Reads everything. With an error in the report it is what could be read, and must not run.
-pub(super) fn config(files: &Files<'_>, around: &Surroundings, sources: &Sources, report: &Report) -> Config {
+pub(super) fn config(files: &Files<'_>, around: &Env, sources: &Sources, report: &Report) -> Config {
     let root = files.root;
     let context = Context { report, folder: &files.folder, around };
     let mut tops = Vec::new();
@@ -59,8 +35,8 @@ pub(super) fn config(files: &Files<'_>, around: &Surroundings, sources: &Sources
     let blackouts = poll::blackouts(&root.tables("blackout"), zone);
     let (orgs, org_names) =
         dingtalk::orgs(root.table("dingtalk", "dingtalk").as_ref(), &everywhere("org"), context);
-    let groups = people::groups(&everywhere("group"), report);
-    let users = people::users(
+    let groups = users::groups(&everywhere("group"), report);
+    let users = users::users(
         &everywhere("user"),
         &org_names,
         &groups,
@@ -70,10 +46,10 @@ pub(super) fn config(files: &Files<'_>, around: &Surroundings, sources: &Sources
     let watched = Watched::new(&users, &groups, &org_names);
     let defaults = root.table("webhook_defaults", "webhook_defaults");
     let webhooks = webhooks(defaults.as_ref(), &root.tables("webhook"), &watched, zone, context);
-    let history = housekeeping::history(root.table("history", "history").as_ref(), &files.folder);
-    let store_nick = housekeeping::store_nick(root.table("privacy", "privacy").as_ref());
-    let http = housekeeping::http(root.table("http", "http").as_ref(), context);
-    let log = housekeeping::log(root.table("log", "log").as_ref());
+    let history = retention::history(root.table("history", "history").as_ref(), &files.folder);
+    let store_nick = retention::store_nick(root.table("privacy", "privacy").as_ref());
+    let http = retention::http(root.table("http", "http").as_ref(), context);
+    let log = retention::log(root.table("log", "log").as_ref());
 
     warnings::about_people(&watched, &windows, window_groups.iter().flatten(), report);
     warnings::about_least_interval(&users, &poll, report);
@@ -116,10 +92,10 @@ fn local_zone(report: &Report) -> Option<chrono_tz::Tz> {
             value::warn_if_west(zone, None, report);
             Some(zone)
         }
-        Err(trouble) => {
+        Err(error) => {
             report.push(
-                Problem::error("no-time-zone", None, trouble.message)
-                    .help(format!("`time_zone`: {}", trouble.help)),
+                Problem::error("no-time-zone", None, error.message)
+                    .help(format!("`time_zone`: {}", error.help)),
             );
             None
         }

@@ -1,8 +1,7 @@
-//! Secrets in the file: reading the reference, and whether it leads anywhere.
+//! Reads references to secrets in the config, and checks that each can be read.
 //!
-//! Guards: what can be known without running anything is said now, not when the secret is first needed: a missing
-//! file or credential, permissions that are too wide, a signing secret of the wrong form. Deliberately not here:
-//! getting a secret (`secrets`).
+//! Guards: everything that can be checked without running a command is reported now, not at the first use: missing files
+//! and credentials, wide permissions, signing secrets of the wrong form. Not here: reading a secret (`secrets`).
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -12,11 +11,12 @@ use toml::de::DeValue;
 
 use super::keys::nearest;
 use super::problem::{Place, Problem};
-use super::public::{self, SOURCES};
-use super::secrets::text::{copied_trouble, variable_before};
-use super::secrets::{SecretError, SecretSource, Surroundings, add_credential, read, signing_secret_trouble};
-use super::section::{Raw, Report, Spot, Trouble, kind};
-use super::{Text, file, value};
+use super::public;
+use super::secret_source::SOURCES;
+use super::secrets::text::{copied_error, variable_before};
+use super::secrets::{Env, SecretError, SecretSource, add_credential, read, signing_secret_error};
+use super::section::{Located, RawValue, Report, ValueError, kind};
+use super::{Text, plain_file, value};
 use crate::secret::Secret;
 use crate::signature::robot;
 
@@ -31,7 +31,7 @@ pub(super) struct Context<'a> {
     /// The config file's folder, from which relative paths count.
     pub(super) folder: &'a Path,
     /// Where credentials and variables are looked up.
-    pub(super) around: &'a Surroundings,
+    pub(super) around: &'a Env,
 }
 
 /// What a secret is for.
@@ -47,42 +47,42 @@ pub(super) enum Purpose {
     Header,
     /// Standard Webhooks signatures: it has a form.
     Signing,
-    /// A DingTalk robot's signature, or a Standard Webhooks one for whoever stands in between.
+    /// The secret of a DingTalk robot, or a Standard Webhooks secret for a proxy before it.
     Robot,
 }
 
 impl Purpose {
     /// Why a secret cannot be one for this, and what to do. Never holds any of it.
-    fn trouble(self, secret: &Secret) -> Option<(String, &'static str)> {
+    fn error(self, secret: &Secret) -> Option<(String, &'static str)> {
         let text = secret.reveal();
-        let of_secret = |trouble: String| (format!("the secret {trouble}"), "");
+        let of_secret = |error: String| (format!("the secret {error}"), "");
         match self {
             Self::General => variable_before(text).map(of_secret),
-            Self::Copied => copied_trouble(secret).map(of_secret),
+            Self::Copied => copied_error(secret).map(of_secret),
             Self::Url => {
-                let trouble = super::address::url(text).err()?;
+                let error = super::address::url(text).err()?;
                 Some((
-                    format!("the URL of this secret {}", trouble.message),
+                    format!("the URL of this secret {}", error.message),
                     "write all of it, from `https://` on",
                 ))
             }
             Self::Header => {
-                let message = "this secret cannot travel in a header";
+                let message = "this secret is not a valid header value";
                 HeaderValue::from_str(text)
                     .is_err()
-                    .then(|| (message.to_owned(), "visible signs of ASCII can"))
+                    .then(|| (message.to_owned(), "use visible ASCII characters"))
             }
             Self::Signing => {
                 let help =
-                    "`presenced webhook secret new` makes one: `whsec_` and the base64 of 24 to 64 bytes";
-                let form = || signing_secret_trouble(secret).map(|trouble| (trouble.to_owned(), help));
+                    "`presenced webhook secret new` creates one: `whsec_` and the base64 of 24 to 64 bytes";
+                let form = || signing_secret_error(secret).map(|error| (error.to_owned(), help));
                 variable_before(text).map(of_secret).or_else(form)
             }
             Self::Robot if text.starts_with(robot::SECRET_PREFIX) => None,
             Self::Robot => {
                 let message = format!("a robot's signing secret starts with `{}`", robot::SECRET_PREFIX);
-                let help = "it stands in the robot's security settings, under signing";
-                let form = || signing_secret_trouble(secret).map(|_| (message, help));
+                let help = "see the security settings of the robot, under signing";
+                let form = || signing_secret_error(secret).map(|_| (message, help));
                 variable_before(text).map(of_secret).or_else(form)
             }
         }
@@ -91,19 +91,23 @@ impl Purpose {
 
 impl Context<'_> {
     /// Reads a reference: `{ credential = ".." }` and its like, or the secret itself.
-    pub(super) fn source(&self, raw: Raw<'_>) -> Result<SecretSource, Trouble> {
+    pub(super) fn source(&self, raw: RawValue<'_>) -> Result<SecretSource, ValueError> {
         let pairs = match raw.value {
-            DeValue::String(text) if text.trim().is_empty() => return Err(Trouble::new("is empty", EXAMPLE)),
+            DeValue::String(text) if text.trim().is_empty() => {
+                return Err(ValueError::new("is empty", EXAMPLE));
+            }
             DeValue::String(text) => return Ok(SecretSource::Plain(Secret::new(text))),
             DeValue::Table(_) => raw.pairs().unwrap_or_default(),
-            other => return Err(Trouble::new(format!("expected a secret, found {}", kind(other)), EXAMPLE)),
+            other => {
+                return Err(ValueError::new(format!("expected a secret, found {}", kind(other)), EXAMPLE));
+            }
         };
         let [(key, from)] = pairs.as_slice() else {
-            return Err(Trouble::new("a secret comes from one place", EXAMPLE));
+            return Err(ValueError::new("a secret comes from one place", EXAMPLE));
         };
-        let texts = || -> Result<Vec<String>, Trouble> {
+        let texts = || -> Result<Vec<String>, ValueError> {
             let items = from.items().ok_or_else(|| {
-                Trouble::new(
+                ValueError::new(
                     "a command is a list of words",
                     "for example `{ command = [\"pass\", \"show\", \"crm\"] }`",
                 )
@@ -114,7 +118,7 @@ impl Context<'_> {
             "credential" => {
                 let name = value::some_text(*from)?;
                 if name.contains('/') || name.starts_with('.') {
-                    return Err(Trouble::new("is no name of a credential", "a name without `/`"));
+                    return Err(ValueError::new("is no name of a credential", "a name without `/`"));
                 }
                 Ok(SecretSource::Credential(name))
             }
@@ -126,19 +130,19 @@ impl Context<'_> {
             }
             "env" => Ok(SecretSource::Env(value::some_text(*from)?)),
             "command" => match texts()? {
-                words if words.first().is_none_or(String::is_empty) => Err(Trouble::new(
+                words if words.first().is_none_or(String::is_empty) => Err(ValueError::new(
                     "the command is empty",
                     "for example `{ command = [\"pass\", \"show\", \"crm\"] }`",
                 )),
                 words => Ok(SecretSource::Command(words)),
             },
             other => Err(match nearest(other, SOURCES) {
-                Some(near) => Trouble::new(
+                Some(near) => ValueError::new(
                     format!("a secret cannot come from `{other}`"),
                     format!("did you mean `{near}`?"),
                 ),
                 // The word may be the secret itself.
-                None => Trouble::new(
+                None => ValueError::new(
                     "a secret cannot come from there",
                     format!("one of {}", SOURCES.map(|known| format!("`{known}`")).join(", ")),
                 ),
@@ -147,31 +151,31 @@ impl Context<'_> {
     }
 
     /// Reads a text that may be a secret.
-    pub(super) fn text(&self, raw: Raw<'_>) -> Result<Text, Trouble> {
+    pub(super) fn text(&self, raw: RawValue<'_>) -> Result<Text, ValueError> {
         match raw.value {
             DeValue::String(text) => Ok(Text::Plain(text.to_string())),
             _ => self.source(raw).map(Text::Secret),
         }
     }
 
-    /// Says what can be said about a secret without running anything.
-    pub(super) fn examine(&self, spot: &Spot<SecretSource>, purpose: Purpose) {
+    /// Checks a secret without running a command.
+    pub(super) fn examine(&self, spot: &Located<SecretSource>, purpose: Purpose) {
         self.examine_permissions(&spot.value, &spot.place);
         match &spot.value {
             SecretSource::Plain(_) => {
-                let message = "a secret stands in the config as plain text";
+                let message = "the secret is plain text in the config";
                 let problem = Problem::warning("plain-secret", Some(spot.place.clone()), message).aside("");
                 self.report
                     .push(problem.help("keep it in a file or a credential: `{ credential = \"NAME\" }`"));
             }
-            // Outside of the unit nobody knows which credentials the unit loads.
+            // Outside of the systemd unit its credentials are unknown.
             SecretSource::Credential(_) if self.around.credentials().is_none() => return,
             SecretSource::Command(_) => return,
             _ => {}
         }
         match read(&spot.value, self.around) {
             Ok(secret) => {
-                if let Some((message, help)) = purpose.trouble(&secret) {
+                if let Some((message, help)) = purpose.error(&secret) {
                     let problem = Problem::error("bad-secret", Some(spot.place.clone()), message).aside("");
                     self.report.push(if help.is_empty() { problem } else { problem.help(help) });
                 }
@@ -191,14 +195,14 @@ impl Context<'_> {
                     "`credential` takes the name of a credential, such as `app-secret`, not the secret";
                 self.report.error("missing-secret", place, "there is no credential of that name", help);
             }
-            // The daemon may be another user than the one who checks.
+            // The daemon may run as another user than `check`.
             SecretError::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {}
             SecretError::File { path, source } if source.kind() == ErrorKind::NotFound => {
                 // As it is written: joined to the folder of the config everything looks like a path.
                 let written = path.strip_prefix(self.folder).unwrap_or(&path);
                 let message = format!("there is no {}", public::file(written));
                 let help = if public::is_path(written) {
-                    "make it, with the secret in it and nothing else"
+                    "create it, with only the secret in it"
                 } else {
                     "`file` takes the path of a file with the secret in it, not the secret"
                 };
@@ -229,8 +233,8 @@ impl Context<'_> {
     fn examine_permissions(&self, source: &SecretSource, place: &Place) {
         let SecretSource::File(path) = source else { return };
         let Ok(metadata) = std::fs::metadata(path) else { return };
-        if metadata.is_file() && file::world_readable(&metadata) {
-            let message = format!("everybody on this machine can read {}", path.display());
+        if metadata.is_file() && plain_file::world_readable(&metadata) {
+            let message = format!("every user of this machine can read {}", path.display());
             self.report.warning("world-readable", place, message, &format!("chmod o-rwx {}", path.display()));
         }
     }

@@ -1,7 +1,7 @@
-//! `[dingtalk]` and `[[org]]`: which organisations, and the app that asks in the name of each.
+//! Reads `[dingtalk]` and `[[org]]`: the organisations and their apps.
 //!
-//! Guards: what `[dingtalk]` sets holds for every organisation that does not set it; each one has all it needs for
-//! its kind of app. Deliberately not here: tokens and calls (`dingtalk` the adapter).
+//! Guards: an organisation inherits from `[dingtalk]` what it does not set, and has everything that its kind of app needs.
+//! Not here: tokens and calls (the room `dingtalk`).
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -13,7 +13,7 @@ use chrono_tz::Tz;
 use super::credentials::{Context, Purpose};
 use super::problem::{Place, Problem};
 use super::secrets::SecretSource;
-use super::section::{Section, Spot};
+use super::section::{Located, Section};
 use super::{App, Org, address, plain_file, public, value};
 use crate::ids::OrgName;
 
@@ -33,23 +33,23 @@ enum Kind {
 /// The keys of one table, as far as they are there and right.
 #[derive(Debug, Default)]
 struct Keys {
-    site: Option<Spot<Site>>,
-    api_base: Option<Spot<String>>,
-    legacy_base: Option<Spot<String>>,
-    kind: Option<Spot<Kind>>,
-    app_key: Option<Spot<String>>,
-    app_secret: Option<Spot<SecretSource>>,
-    corp_id: Option<Spot<String>>,
-    suite_ticket: Option<Spot<SecretSource>>,
-    access_token: Option<Spot<SecretSource>>,
-    calls_per_month: Option<Spot<u64>>,
-    month_time_zone: Option<Spot<Tz>>,
-    rate: Option<Spot<u32>>,
-    concurrency: Option<Spot<usize>>,
-    timeout: Option<Spot<Duration>>,
-    connect_timeout: Option<Spot<Duration>>,
-    proxy: Option<Spot<String>>,
-    ca_file: Option<Spot<PathBuf>>,
+    site: Option<Located<Site>>,
+    api_base: Option<Located<String>>,
+    legacy_base: Option<Located<String>>,
+    kind: Option<Located<Kind>>,
+    app_key: Option<Located<String>>,
+    app_secret: Option<Located<SecretSource>>,
+    corp_id: Option<Located<String>>,
+    suite_ticket: Option<Located<SecretSource>>,
+    access_token: Option<Located<SecretSource>>,
+    calls_per_month: Option<Located<u64>>,
+    month_time_zone: Option<Located<Tz>>,
+    rate: Option<Located<u32>>,
+    concurrency: Option<Located<usize>>,
+    timeout: Option<Located<Duration>>,
+    connect_timeout: Option<Located<Duration>>,
+    proxy: Option<Located<String>>,
+    ca_file: Option<Located<PathBuf>>,
     /// Keys that stand there, right or wrong: a wrong one is not missing too.
     present: Vec<&'static str>,
 }
@@ -90,7 +90,7 @@ pub(super) fn orgs(
         return (orgs, vec![name]);
     }
     for section in own {
-        let name = section.take("name", |raw| super::people::name(raw, OrgName::parse));
+        let name = section.take("name", |raw| super::users::name(raw, OrgName::parse));
         if name.is_none() && !section.has("name") {
             let help = "write `name = \"...\"`";
             context.report.error("missing-key", &section.place, "`name` is missing in [[org]]", help);
@@ -153,7 +153,7 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
 }
 
 /// `ca_file`; a webhook has the key too.
-pub(super) fn ca_file(section: &Section<'_>, context: Context<'_>) -> Option<Spot<PathBuf>> {
+pub(super) fn ca_file(section: &Section<'_>, context: Context<'_>) -> Option<Located<PathBuf>> {
     let spot = section.take("ca_file", |raw| value::some_text(raw).map(|path| context.folder.join(path)))?;
     context.report.reads(&spot.value);
     let message = match plain_file::read(&spot.value, plain_file::MAX_CA_BYTES) {
@@ -266,6 +266,6 @@ fn app(own: &Keys, base: &Keys, missing: impl Fn(&str, &str)) -> Option<App> {
     Some(App::ThirdParty { key: key?, secret: secret?, corp_id: corp_id?, suite_ticket })
 }
 
-fn one<T: Clone>(own: Option<&Spot<T>>, base: Option<&Spot<T>>) -> Option<T> {
+fn one<T: Clone>(own: Option<&Located<T>>, base: Option<&Located<T>>) -> Option<T> {
     own.or(base).map(|spot| spot.value.clone())
 }

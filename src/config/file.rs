@@ -1,7 +1,7 @@
-//! From a path to a config or to everything that is wrong with it: finding the file, its includes, its syntax.
+//! Loads a config from a path: finds the file, its includes and syntax errors.
 //!
-//! Guards: a config is either whole or refused; what was read is kept, so that every problem can show its line.
-//! Deliberately not here: the meaning of the keys (`check`).
+//! Guards: a config is either valid or refused; the text is kept, so that every problem can show its line. Not here: the
+//! meaning of keys (`check`).
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -10,21 +10,22 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+use super::document::{Document, Files};
 use super::keys::keys_of;
 use super::problem::{Place, Problem, Severity, Source, Sources, render, sort, within};
-use super::secrets::Surroundings;
+use super::secrets::Env;
 use super::section::{Report, Section};
 use super::{Config, check, plain_file};
 use crate::invisible;
 
 pub(super) mod encoding;
 
-/// Where a config is looked for when none is named.
-const USUAL_PLACES: [&str; 2] = ["config.toml", "/etc/presenced/config.toml"];
+/// Paths of the config if none is given.
+const DEFAULT_PATHS: [&str; 2] = ["config.toml", "/etc/presenced/config.toml"];
 /// No config is larger: a hundred thousand users take a fifth of it.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A config, and what somebody should know about it.
+/// A valid config with its warnings.
 #[derive(Debug)]
 pub struct Loaded {
     /// Ready to run.
@@ -57,7 +58,7 @@ impl std::error::Error for Refused {}
 /// No config file was named, and none is where one usually is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no config file: give one by `--config FILE` or PRESENCED_CONFIG, or make ./config.toml or /etc/presenced/config.toml"
+    "no config file: give one with `--config FILE` or PRESENCED_CONFIG, or create ./config.toml or /etc/presenced/config.toml"
 )]
 pub struct NotFound;
 
@@ -66,24 +67,24 @@ pub struct NotFound;
 pub fn locate(named: Option<&Path>) -> Result<PathBuf, NotFound> {
     match named {
         Some(path) => Ok(path.to_owned()),
-        None => USUAL_PLACES.iter().map(PathBuf::from).find(|path| path.exists()).ok_or(NotFound),
+        None => DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.exists()).ok_or(NotFound),
     }
 }
 
 /// Reads and checks a config with everything it includes.
 pub fn load(path: &Path) -> Result<Loaded, Refused> {
-    load_in(path, &Surroundings::Process)
+    load_in(path, &Env::Process)
 }
 
-/// The same in another environment.
-pub fn load_in(path: &Path, around: &Surroundings) -> Result<Loaded, Refused> {
+/// Same as [`load`] in another environment.
+pub fn load_in(path: &Path, around: &Env) -> Result<Loaded, Refused> {
     let mut sources = Sources::default();
     let report = Report::default();
     let config = read_all(path, around, &mut sources, &report);
-    let (mut problems, footprint) = report.finish();
-    sources.came_from(footprint);
+    let (mut problems, file_set) = report.finish();
+    sources.set_file_set(file_set);
     if problems.iter().any(|problem| problem.code == "syntax") {
-        // What seems to be missing may stand in the part that could not be read.
+        // What seems to be missing may be in the part that could not be parsed.
         problems.retain(|problem| {
             !matches!(problem.code, "missing-key" | "plan" | "nobody-watched" | "never-open")
         });
@@ -97,17 +98,6 @@ pub fn load_in(path: &Path, around: &Surroundings) -> Result<Loaded, Refused> {
     }
 }
 
-/// One parsed file.
-#[derive(Debug)]
-pub(super) struct Document<'t> {
-    /// Its table; where the syntax was wrong, what could be saved.
-    pub(super) table: DeTable<'t>,
-    /// Its index among the sources.
-    pub(super) source: usize,
-    /// Whether it can be read by everybody on the machine.
-    pub(super) world_readable: bool,
-}
-
 /// One file as it was read.
 #[derive(Debug)]
 struct Text {
@@ -116,7 +106,7 @@ struct Text {
     world_readable: bool,
 }
 
-fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &Report) -> Option<Config> {
+fn read_all(path: &Path, around: &Env, sources: &mut Sources, report: &Report) -> Option<Config> {
     let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     // Not of the canonical path: where the file is a link into a store, its neighbours are beside the link.
     let folder = std::path::absolute(path).unwrap_or_else(|_| canonical.clone());
@@ -129,15 +119,15 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
             let problem = error.problem(&path.display().to_string(), None);
             let unseen = invisible::first(&path.to_string_lossy()).map(|(_, c)| invisible::named(c));
             report.push(match unseen {
-                Some(name) => problem.help(format!("{name} stands in the path")),
-                None if is_missing => problem.help("`presenced init` writes one to begin with"),
+                Some(name) => problem.help(format!("the path contains {name}")),
+                None if is_missing => problem.help("run `presenced init` to create one"),
                 None => problem,
             });
             return None;
         }
     };
     let main = parse(&main, report);
-    // Everything may stand in the main file.
+    // The main file may have every key.
     let everything: Vec<&str> = keys_of("").collect();
     let root = Section::root(&main.table, main.source, report, &everything);
     let mut texts = Vec::new();
@@ -152,8 +142,7 @@ fn read_all(path: &Path, around: &Surroundings, sources: &mut Sources, report: &
         }
     }
     let included: Vec<Document<'_>> = texts.iter().map(|text| parse(text, report)).collect();
-    let files =
-        check::Files { path: canonical, folder, main: &main, included: &included, root: &root, auto_reload };
+    let files = Files { path: canonical, folder, main: &main, included: &included, root: &root, auto_reload };
     Some(check::config(&files, around, sources, report))
 }
 
@@ -200,7 +189,7 @@ fn read(path: &Path, name: String, sources: &mut Sources) -> Result<Text, Unread
         }
     };
     let source = sources.add(Source::new(name, Arc::clone(&text)));
-    Ok(Text { whole: text, source, world_readable: world_readable(&metadata) })
+    Ok(Text { whole: text, source, world_readable: plain_file::world_readable(&metadata) })
 }
 
 fn parse<'t>(file: &'t Text, report: &Report) -> Document<'t> {
@@ -227,9 +216,9 @@ fn syntax_advice(text: &str, at: &std::ops::Range<usize>, message: &str) -> Opti
     let is_said = |word: &str| message.contains(word);
     let lacks_quotes = is_said("must be quoted");
     let help = if text.trim_start().starts_with('{') {
-        "this is JSON: the config is TOML, and `presenced init` writes one to begin with"
+        "this is JSON: the config is TOML, and run `presenced init` to create one"
     } else if is_said("duplicate key") {
-        "it stands above already: one of the two must go, or a new table begin"
+        "the key is set above already: remove one of them, or begin a new table"
     } else if is_said("carriage return") && !text.contains('\n') {
         "the lines end with a carriage return alone: save the file with LF or CRLF"
     } else if lacks_quotes && line.contains(['“', '”', '„', '‘', '’', '＂']) {
@@ -242,12 +231,6 @@ fn syntax_advice(text: &str, at: &std::ops::Range<usize>, message: &str) -> Opti
         return None;
     };
     Some(help.to_owned())
-}
-
-/// Whether anybody on the machine may read it.
-pub(super) fn world_readable(metadata: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o004 != 0
 }
 
 /// The included files in the order of their names, each with how the operator would name it.
@@ -285,7 +268,7 @@ fn includes(watch: Option<&Section<'_>>, root: &Section<'_>, folder: &Path) -> V
     found
 }
 
-/// Whether a file's name is of a pattern in which `*` stands for anything.
+/// Whether the name of a file matches a pattern with `*`.
 fn matches(pattern: &str, name: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut left) = name.strip_prefix(first) else { return false };

@@ -1,9 +1,9 @@
-//! Names of keys, and what somebody who wrote another one may have meant.
+//! Suggests the key that an unknown word may mean.
 //!
-//! Guards: advice names only keys that exist. Deliberately not here: the list of them, and what they mean (`reference`).
+//! Guards: suggestions are existing keys. Not here: the keys and their meaning (`reference`).
 
-use super::public::SOURCES;
 use super::reference::{Kind, TABLES, Table, table};
+use super::secret_source::SOURCES;
 
 /// What the same thing is called elsewhere, by the table's path; those of `webhook` hold for its defaults, those of
 /// `dingtalk` for an organisation.
@@ -23,7 +23,7 @@ const SYNONYMS: &[(&str, &[&str], &str)] = &[
     ("log", &["verbosity"], "level"),
 ];
 
-/// The one of `known` that somebody may have meant by `word`.
+/// The word of `known` that is nearest to `word`, if any is near.
 pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let (lower, length, letters) = (word.to_lowercase(), word.chars().count(), letters(word));
     let distance = |known: &'k str| {
@@ -38,8 +38,8 @@ pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     known.into_iter().filter_map(distance).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
-/// Which letters and signs a word has, a bit for each: two words are at least as far apart as one has letters that the other
-/// has not. The exact distance takes a hundred times as long, and lists may have a hundred thousand names.
+/// Which letters and signs a word has, a bit for each: two words are at least as far apart as one has letters that the
+/// other has not. The exact distance takes a hundred times as long, and lists may have a hundred thousand names.
 fn letters(word: &str) -> u64 {
     // One for all that is not ASCII, whose small letters are another matter.
     let bit = |c: char| if c.is_ascii() { u32::from(c.to_ascii_lowercase()) & 63 } else { 0 };
@@ -64,7 +64,7 @@ pub(super) fn keys_of(path: &str) -> impl Iterator<Item = &'static str> {
     table(path).into_iter().flat_map(|table| table.all_keys().map(|key| key.name))
 }
 
-/// The key of a table that somebody may have meant by an unknown one.
+/// The key of a table that an unknown one most likely means.
 pub(super) fn meant(name: &str, path: &str) -> Option<&'static str> {
     let shared = match path {
         "org" => "dingtalk",
@@ -75,7 +75,7 @@ pub(super) fn meant(name: &str, path: &str) -> Option<&'static str> {
     nearest(name, keys_of(path)).or(synonym.map(|(_, _, key)| *key))
 }
 
-/// What to do about an unknown key: the nearest one here, else where it is known, else what is known here.
+/// The help for an unknown key: the nearest key, else the tables that have it, else the keys of this table.
 pub(super) fn advice(name: &str, path: &str) -> String {
     if let Some(near) = meant(name, path) {
         return format!("did you mean `{}`?", written(near, path));
@@ -94,7 +94,7 @@ pub(super) fn advice(name: &str, path: &str) -> String {
         return format!("it is a key of {}", elsewhere.join(", "));
     }
     if keys_of("").any(|key| key == name) && !path.is_empty() {
-        return "it stands at the top of the file, before the first table".to_owned();
+        return "it belongs to the top of the file, before the first table".to_owned();
     }
     format!("known here: {}", keys_of(path).collect::<Vec<_>>().join(", "))
 }

@@ -1,7 +1,7 @@
-//! Reading a plain file: the config, what it includes, and the secrets, certificates and templates that it names.
+//! Reads plain files: the config, its includes, and the secrets, certificates and templates that it names.
 //!
-//! Guards: nothing hangs and nothing fills the memory. A FIFO, a device, a folder or a socket is refused before a byte of it is
-//! read, and so is a file that is larger than its kind can be. Deliberately not here: what the bytes mean.
+//! Guards: a read never blocks and never fills the memory: a FIFO, device, folder or socket is refused before a byte is
+//! read, and so is a file that is larger than its kind can be. Not here: the meaning of the bytes.
 
 use std::fs::{FileType, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Read};
@@ -15,7 +15,8 @@ pub(super) const MAX_CA_BYTES: u64 = 1024 * 1024;
 
 /// The bytes of a plain file of at most `limit` bytes, and what the file system knows about it.
 pub(super) fn read(path: &Path, limit: u64) -> std::io::Result<(Vec<u8>, Metadata)> {
-    // Before it is opened, because opening is enough to move some devices; and again, because it may be another one by then.
+    // Before it is opened, because opening is enough to move some devices; and again, because it may be another one by
+    // then.
     must_be_plain(std::fs::metadata(path)?.file_type())?;
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -48,6 +49,12 @@ fn must_be_plain(found: FileType) -> std::io::Result<()> {
         _ => "a device",
     };
     Err(Error::new(ErrorKind::InvalidInput, format!("it is {kind}, not a plain file")))
+}
+
+/// Whether every user of the machine may read the file.
+pub(super) fn world_readable(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o004 != 0
 }
 
 #[cfg(test)]

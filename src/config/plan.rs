@@ -1,8 +1,8 @@
-//! Whether the calls reach: what fixed intervals and instants need in a month, against `calls_per_month`.
+//! Checks that the calls suffice: compares what fixed intervals and cron need in a month with `calls_per_month`.
 //!
-//! Guards: a plan that cannot work is refused before it spends anything, with one that fits. The month is always
-//! the same: 30 days from a Monday, 22 of them working days, no days off; so a config does not turn invalid because
-//! a longer month begins. Deliberately not here: pacing `auto` (`policy`).
+//! Guards: a plan that cannot work is refused before it spends a call, with one that fits. The month is always the same (30
+//! days from a Monday, 22 working days, no days off), so a config does not become invalid when a longer month begins. Not
+//! here: pacing `auto` (`policy`).
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -12,10 +12,11 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use super::dingtalk::OrgAt;
-use super::people::UserAt;
+use super::model::open_time;
 use super::problem::{Place, Problem, Severity, Sources};
 use super::section::Report;
-use super::{Blackout, Cadence, Poll, User, Window, open_time};
+use super::users::UserAt;
+use super::{Blackout, Cadence, Poll, User, Window};
 use crate::ids::OrgName;
 use crate::policy::cadence::Cron;
 use crate::policy::civil;
@@ -40,7 +41,7 @@ pub(super) struct Plan<'a> {
     pub(super) time_zone: Tz,
 }
 
-/// People who share a cadence and open hours.
+/// Users with the same cadence and open time.
 #[derive(Debug)]
 struct Row {
     place: Option<Place>,
@@ -75,7 +76,7 @@ fn month(zone: Tz) -> (Timestamp, Timestamp) {
     (from, from.plus(Duration::from_hours(30 * 24)))
 }
 
-/// The windows that are not for everybody, by group.
+/// The windows of groups.
 struct OwnWindows<'a>(HashMap<&'a str, Vec<usize>>);
 
 impl<'a> OwnWindows<'a> {
@@ -102,7 +103,7 @@ impl<'a> OwnWindows<'a> {
 fn rows(plan: Plan<'_>, own: &OwnWindows<'_>, users: &[&UserAt]) -> Vec<Row> {
     let (from, to) = month(plan.time_zone);
     let mut rows: Vec<Row> = Vec::new();
-    // Everybody may have a cadence of their own, and a hundred thousand people are a legal list: no search in it.
+    // A list may have a hundred thousand users, each with its own cadence, so it is not searched linearly.
     let mut row_of: HashMap<(Option<Place>, Vec<usize>), usize> = HashMap::new();
     let mut open_of: HashMap<Vec<usize>, (OpenTime, f64)> = HashMap::new();
     let mut instants_of: HashMap<(String, Vec<usize>), f64> = HashMap::new();
@@ -138,14 +139,14 @@ fn rows(plan: Plan<'_>, own: &OwnWindows<'_>, users: &[&UserAt]) -> Vec<Row> {
 /// How often an expression comes true within the open time of the month.
 fn instants(cron: &Cron, open: &OpenTime, zone: Tz) -> f64 {
     let (from, to) = month(zone);
-    let (mut at, mut looked_at, mut hits) = (Timestamp::from_ms(from.as_ms() - 1), 0, 0_u32);
+    let (mut at, mut counted, mut hits) = (Timestamp::from_ms(from.as_ms() - 1), 0, 0_u32);
     while let Some(next) = cron.next_after(at, zone).filter(|next| *next < to) {
-        if looked_at == COUNTED_INSTANTS {
+        if counted == COUNTED_INSTANTS {
             let whole = open.open_between(from, to).as_secs_f64();
             let part = open.open_between(from, next).as_secs_f64();
             return if part > 0.0 { f64::from(hits) * whole / part } else { whole };
         }
-        looked_at += 1;
+        counted += 1;
         hits += u32::from(open.open_at(next));
         at = next;
     }
@@ -200,7 +201,7 @@ fn fits(rows: &[Row], needed: f64, limit: u64) -> String {
 
 /// To two digits: 118800 becomes 120000.
 fn round_up(number: f64) -> u64 {
-    // A plan is a few billion calls at most: one a millisecond for everybody would be more than any limit.
+    // A plan has at most a few billion calls, far less than any limit.
     let number = format!("{:.0}", number.ceil()).parse::<u64>().unwrap_or(u64::MAX);
     let step = 10_u64.pow(number.checked_ilog10().unwrap_or(0).saturating_sub(1));
     number.div_ceil(step).saturating_mul(step)

@@ -1,7 +1,7 @@
-//! `[poll]`, `[[window]]` and `[[blackout]]`: how often, and when at all.
+//! Reads `[poll]`, `[[window]]` and `[[blackout]]`: how often and when users are polled.
 //!
-//! Guards: an interval or instants, never both; bounds in their order. Deliberately not here: the arithmetic of
-//! calls (`plan`), the decisions (`policy`).
+//! Guards: a table has an interval or a cron expression, not both; bounds are in order. Not here: the arithmetic of calls
+//! (`plan`), decisions (`policy`).
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use chrono_tz::Tz;
 use toml::de::DeValue;
 
 use super::problem::Problem;
-use super::section::{Raw, Section, Spot, Trouble};
+use super::section::{Located, RawValue, Section, ValueError};
 use super::{Backoff, Blackout, Cadence, Poll, Window, value};
 use crate::policy::cadence::Cron;
 use crate::policy::window;
 
 const FIRST_POLL: &[(&str, bool)] = &[("emit", false), ("silent", true)];
 
-/// `[poll]`, and where its cadence stands.
-pub(super) fn poll(section: Option<&Section<'_>>) -> (Poll, Option<Spot<Cadence>>) {
+/// `[poll]`, and the place of its cadence.
+pub(super) fn poll(section: Option<&Section<'_>>) -> (Poll, Option<Located<Cadence>>) {
     let mut poll = defaults();
     let Some(section) = section else { return (poll, None) };
     let cadence = cadence(section);
@@ -58,7 +58,7 @@ fn defaults() -> Poll {
 }
 
 /// `interval` or `cron` of a table that has both keys.
-pub(super) fn cadence(section: &Section<'_>) -> Option<Spot<Cadence>> {
+pub(super) fn cadence(section: &Section<'_>) -> Option<Located<Cadence>> {
     let interval = section.take_unless("interval", &Cadence::Auto, interval);
     let cron = section.take("cron", cron);
     match (interval, cron) {
@@ -74,21 +74,21 @@ pub(super) fn cadence(section: &Section<'_>) -> Option<Spot<Cadence>> {
     }
 }
 
-fn interval(raw: Raw<'_>) -> Result<Cadence, Trouble> {
+fn interval(raw: RawValue<'_>) -> Result<Cadence, ValueError> {
     Ok(value::or_word("auto")(raw)?.map_or(Cadence::Auto, Cadence::Every))
 }
 
-fn cron(raw: Raw<'_>) -> Result<Cadence, Trouble> {
+fn cron(raw: RawValue<'_>) -> Result<Cadence, ValueError> {
     let text = value::text(raw)?;
-    Cron::parse(&text).map(Cadence::Cron).map_err(|error| Trouble::new(error.message, error.help))
+    Cron::parse(&text).map(Cadence::Cron).map_err(|error| ValueError::new(error.message, error.help))
 }
 
-fn sweep(raw: Raw<'_>) -> Result<Option<Cadence>, Trouble> {
+fn sweep(raw: RawValue<'_>) -> Result<Option<Cadence>, ValueError> {
     match raw.value {
         DeValue::String(word) if word == "off" => Ok(None),
-        _ => interval(raw).map(Some).map_err(|trouble| Trouble {
-            help: trouble.help.replace("write `auto` or", "write `auto`, `off` or"),
-            ..trouble
+        _ => interval(raw).map(Some).map_err(|error| ValueError {
+            help: error.help.replace("write `auto` or", "write `auto`, `off` or"),
+            ..error
         }),
     }
 }
@@ -113,11 +113,11 @@ pub(super) fn backoff(own: Option<&Section<'_>>, shared: Option<&Section<'_>>, d
 }
 
 /// The windows; one without a zone has the file's.
-pub(super) fn windows(sections: &[Section<'_>], file_zone: Tz) -> Vec<(Window, Vec<Spot<String>>)> {
+pub(super) fn windows(sections: &[Section<'_>], file_zone: Tz) -> Vec<(Window, Vec<Located<String>>)> {
     sections.iter().enumerate().map(|(at, section)| one_window(section, at, file_zone)).collect()
 }
 
-fn one_window(section: &Section<'_>, at: usize, file_zone: Tz) -> (Window, Vec<Spot<String>>) {
+fn one_window(section: &Section<'_>, at: usize, file_zone: Tz) -> (Window, Vec<Located<String>>) {
     let name = section
         .take("name", value::some_text)
         .map_or_else(|| format!("window {}", at + 1), |spot| spot.value);

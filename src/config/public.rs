@@ -1,9 +1,8 @@
-//! What of a config may be shown: names of keys, variables, credentials and files that look like names, the host of a URL,
-//! and the values of keys that are known to hold no secret.
+//! What a message may show of a config: names of keys, variables, credentials and files, the host of a URL, and values of
+//! keys that never hold a secret.
 //!
-//! Guards: a whitelist. What is not known to be public is not shown, so a secret in a place where none belongs (an
-//! unknown key, the name of a file, the path of a URL) is in no message. Not here: how the rest of a line is hidden
-//! (`redact`), what `config show` prints (`show`).
+//! Guards: it is an allowlist, so a secret in a wrong place (an unknown key, the name of a file, the path of a URL) is in
+//! no message. Not here: hiding the rest of a line (`redact`), the output of `config show` (`show`).
 
 use std::ops::Range;
 use std::path::Path;
@@ -13,10 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::meant;
 use super::reference::{Kind, table};
-use super::secrets::add_credential;
-
-/// Where a secret can come from.
-pub(super) const SOURCES: [&str; 4] = ["credential", "file", "env", "command"];
+use super::secret_source::add_credential;
 
 /// The longest word of a name; what is longer may be a key.
 const LONGEST_WORD: usize = 16;
@@ -76,7 +72,7 @@ pub(super) fn credential(name: &str) -> String {
     if is_name(name) {
         format!("credential `{name}`: {}", add_credential(name))
     } else {
-        "credential of the name that stands in the config".to_owned()
+        "credential named in the config".to_owned()
     }
 }
 
@@ -104,7 +100,7 @@ pub(super) fn command(program: &str) -> String {
     if is_program(program) {
         format!("command `{program}`")
     } else {
-        "command that stands in the config".to_owned()
+        "command named in the config".to_owned()
     }
 }
 
@@ -138,7 +134,7 @@ pub(super) fn is_host(text: &str) -> bool {
     text == "localhost" || is_address || (text.contains('.') && is_top)
 }
 
-/// The same for messages, with a sign for what is left out.
+/// The origin for messages, with `/...` for the rest.
 pub(super) fn origin_shown(url: &str) -> Option<String> {
     let origin = origin(url)?;
     let rest = &url[origin.len()..];
@@ -146,8 +142,8 @@ pub(super) fn origin_shown(url: &str) -> Option<String> {
 }
 
 /// The bytes of a text that may be shown: values of keys that are known to be public, references that look like
-/// names, the hosts of URLs. None of what stands on a line with a mistake in its syntax (`broken`, in bytes): nobody
-/// knows which key such a value belongs to.
+/// names, the hosts of URLs. Nothing on a line with a syntax error (`broken`, in bytes), because
+/// it is unknown which key such a value belongs to.
 pub(super) fn spans(text: &str, table: &DeTable<'_>, broken: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut walk = Walk { text, broken, found: Vec::new() };
     walk.table(table, "");

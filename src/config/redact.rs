@@ -1,7 +1,7 @@
-//! A line of a config with stars in place of whatever is not known to be public.
+//! Replaces everything that is not known to be public in a line of a config by stars.
 //!
-//! Guards: the line stays as long as it was, so that places in it still count. Not here: what is public (`public`),
-//! secrets that were read (`secrets`; their type does not print), what `config show` leaves out (`show`).
+//! Guards: the line keeps its length, so that places in it stay valid. Not here: what is public (`public`), secrets in
+//! memory (`secrets`; their type does not print), what `config show` hides (`show`).
 
 use std::ops::Range;
 
@@ -20,7 +20,7 @@ struct Quotes {
 }
 
 impl Quotes {
-    /// Takes the next character and says whether it gives the line its shape.
+    /// Reads the next character; returns whether it is part of the syntax of the line.
     fn is_shape(&mut self, c: char) -> bool {
         let escaped = std::mem::take(&mut self.escaped);
         match self.open {

@@ -1,7 +1,6 @@
-//! Where secrets come from: a systemd credential, a file, the environment, a command, or the config itself.
+//! Reads secrets: from a systemd credential, a file, the environment, a command, or the config itself.
 //!
-//! Guards: `Debug` of a source never shows a plain secret, and neither does an error; reading one takes a bounded
-//! time and a bounded amount of memory. Deliberately not here: what secrets are for.
+//! Guards: `Debug` and errors never show a secret; reading takes bounded time and memory. Not here: the use of secrets.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,10 +11,14 @@ use std::time::Duration;
 use base64::Engine as _;
 use tokio::io::AsyncReadExt;
 
-use super::{Text, plain_file, public};
+use super::{plain_file, public};
 use crate::secret::Secret;
 
+mod error;
 pub(super) mod text;
+
+pub use super::secret_source::{SecretSource, Text, add_credential};
+pub use error::SecretError;
 
 /// No secret is longer; a path that names a log must not fill the memory.
 pub const MAX_SECRET_BYTES: u64 = 64 * 1024;
@@ -23,77 +26,16 @@ pub const MAX_SECRET_BYTES: u64 = 64 * 1024;
 /// How long a command may take.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A reference to a secret, or the secret.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SecretSource {
-    /// A file of this name in `$CREDENTIALS_DIRECTORY` (systemd `LoadCredential=`).
-    Credential(String),
-    /// A file, absolute.
-    File(PathBuf),
-    /// An environment variable.
-    Env(String),
-    /// What a command prints; program first.
-    Command(Vec<String>),
-    /// Written in the config: tests and demos.
-    Plain(Secret),
-}
-
-/// Why a secret could not be had. Never holds any of it.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// systemd gave no credential of that name.
-    #[error("there is no {}", public::credential(name))]
-    Credential {
-        /// Its name.
-        name: String,
-    },
-    /// The file cannot be read.
-    #[error("the {} cannot be read: {source}", public::file(path))]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The variable is not set.
-    #[error("the {} is not set", public::variable(.0))]
-    Env(String),
-    /// The command could not be started, or failed.
-    #[error("the {} {problem}", public::command(program))]
-    Command {
-        /// Its first word.
-        program: String,
-        /// What went wrong.
-        problem: String,
-    },
-    /// Nothing in it.
-    #[error("{0} is empty")]
-    Empty(String),
-    /// More, or something else, than a secret.
-    #[error("{what} {problem}")]
-    NotASecret {
-        /// Where it comes from.
-        what: String,
-        /// What stands there, without any of it.
-        problem: String,
-    },
-}
-
-/// The line that is missing in the unit.
-pub fn add_credential(name: &str) -> String {
-    format!("add `LoadCredential={name}:/etc/presenced/credentials/{name}` to the unit's [Service]")
-}
-
 /// The environment that secrets are looked up in.
 #[derive(Clone, Debug)]
-pub enum Surroundings {
+pub enum Env {
     /// That of this process.
     Process,
     /// A fixed one: the tests'.
     Fixed(BTreeMap<String, OsString>),
 }
 
-impl Surroundings {
+impl Env {
     /// A variable of it.
     pub fn var(&self, name: &str) -> Option<OsString> {
         match self {
@@ -118,11 +60,11 @@ pub async fn resolve_text(text: &Text) -> Result<Secret, SecretError> {
 
 /// Gets a secret, from the environment of this process.
 pub async fn resolve(source: &SecretSource) -> Result<Secret, SecretError> {
-    resolve_in(source, &Surroundings::Process).await
+    resolve_in(source, &Env::Process).await
 }
 
 /// Gets a secret.
-pub async fn resolve_in(source: &SecretSource, around: &Surroundings) -> Result<Secret, SecretError> {
+pub async fn resolve_in(source: &SecretSource, around: &Env) -> Result<Secret, SecretError> {
     match source {
         SecretSource::Command(command) => from_command(command, COMMAND_TIMEOUT).await,
         other => read(other, around),
@@ -130,7 +72,7 @@ pub async fn resolve_in(source: &SecretSource, around: &Surroundings) -> Result<
 }
 
 /// Gets a secret that needs no command; one that does is an error here.
-pub fn read(source: &SecretSource, around: &Surroundings) -> Result<Secret, SecretError> {
+pub fn read(source: &SecretSource, around: &Env) -> Result<Secret, SecretError> {
     match source {
         SecretSource::Plain(secret) => Ok(secret.clone()),
         SecretSource::Credential(name) => {
@@ -197,7 +139,7 @@ async fn from_command(command: &[String], limit: Duration) -> Result<Secret, Sec
 }
 
 /// Why a text is no Standard Webhooks signing secret, or nothing: `whsec_` and base64 of 24 to 64 bytes.
-pub fn signing_secret_trouble(secret: &Secret) -> Option<&'static str> {
+pub fn signing_secret_error(secret: &Secret) -> Option<&'static str> {
     let Some(encoded) = secret.reveal().strip_prefix("whsec_") else {
         return Some("a signing secret begins with `whsec_`");
     };
@@ -212,8 +154,8 @@ pub fn signing_secret_trouble(secret: &Secret) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn around(pairs: &[(&str, &str)]) -> Surroundings {
-        Surroundings::Fixed(pairs.iter().map(|(name, value)| ((*name).into(), value.into())).collect())
+    fn around(pairs: &[(&str, &str)]) -> Env {
+        Env::Fixed(pairs.iter().map(|(name, value)| ((*name).into(), value.into())).collect())
     }
 
     fn command(words: &[&str]) -> Vec<String> {
@@ -289,11 +231,11 @@ mod tests {
                 base64::engine::general_purpose::STANDARD.encode(vec![7; bytes])
             ))
         };
-        assert_eq!(signing_secret_trouble(&of(24)), None);
-        assert_eq!(signing_secret_trouble(&of(64)), None);
-        assert!(signing_secret_trouble(&of(23)).is_some());
-        assert!(signing_secret_trouble(&of(65)).is_some());
-        assert!(signing_secret_trouble(&Secret::new("whsec_?")).is_some());
-        assert!(signing_secret_trouble(&Secret::new("abcdef")).is_some());
+        assert_eq!(signing_secret_error(&of(24)), None);
+        assert_eq!(signing_secret_error(&of(64)), None);
+        assert!(signing_secret_error(&of(23)).is_some());
+        assert!(signing_secret_error(&of(65)).is_some());
+        assert!(signing_secret_error(&Secret::new("whsec_?")).is_some());
+        assert!(signing_secret_error(&Secret::new("abcdef")).is_some());
     }
 }

@@ -1,83 +1,19 @@
-//! Reading one table of the file: its keys, their values, and where everything stands.
+//! Reads one table of the file: its keys, their values and their places.
 //!
-//! Guards: a wrong value never hides the next one; every unknown key is found, with the nearest known one.
-//! Deliberately not here: what the values must be like (`value`), how they fit together (`check`).
+//! Guards: an invalid value never hides the next one; every unknown key is reported with the nearest known one. Not here:
+//! the rules for values (`value`), rules between keys (`check`).
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::characters;
 use super::keys::{advice, is_known, keys_of, meant};
 use super::problem::Place;
 
+mod raw;
 mod report;
 
+pub(super) use raw::{Located, RawValue, ValueError, kind};
 pub(super) use report::Report;
-
-/// A value and where it stands.
-#[derive(Clone, Debug)]
-pub(super) struct Spot<T> {
-    /// The value.
-    pub(super) value: T,
-    /// Where.
-    pub(super) place: Place,
-}
-
-/// Why a value was refused.
-#[derive(Clone, Debug)]
-pub(super) struct Trouble {
-    /// What is wrong with it.
-    pub(super) message: String,
-    /// What to write.
-    pub(super) help: String,
-}
-
-impl Trouble {
-    /// One with what to write instead.
-    pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), help: help.into() }
-    }
-}
-
-/// A value as it stands in the file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Raw<'a> {
-    /// The value.
-    pub(super) value: &'a DeValue<'a>,
-    span: &'a Spanned<DeValue<'a>>,
-    source: usize,
-}
-
-impl<'a> Raw<'a> {
-    fn new(value: &'a Spanned<DeValue<'a>>, source: usize) -> Self {
-        Self { value: value.get_ref(), span: value, source }
-    }
-
-    /// Where it stands.
-    pub(super) fn place(&self) -> Place {
-        Place { source: self.source, span: self.span.span() }
-    }
-
-    /// The items of an array.
-    pub(super) fn items(&self) -> Option<Vec<Raw<'a>>> {
-        let array = self.value.as_array()?;
-        Some(array.iter().map(|item| Raw::new(item, self.source)).collect())
-    }
-
-    /// The pairs of a table, with the places of the keys.
-    pub(super) fn pairs(&self) -> Option<Vec<(Spot<String>, Raw<'a>)>> {
-        let table = self.value.as_table()?;
-        let mut pairs: Vec<_> = table
-            .iter()
-            .map(|(key, value)| {
-                let place = Place { source: self.source, span: key.span() };
-                (Spot { value: key.get_ref().to_string(), place }, Raw::new(value, self.source))
-            })
-            .collect();
-        pairs.sort_by_key(|(key, _)| key.place.span.start);
-        Some(pairs)
-    }
-}
 
 /// One table of the file. Making one reports its unknown keys.
 #[derive(Debug)]
@@ -85,16 +21,16 @@ pub(super) struct Section<'a> {
     path: &'static str,
     label: String,
     table: &'a DeTable<'a>,
-    /// The keys that unknown ones seem to mean.
+    /// The keys that unknown keys most likely mean.
     misspelt: Vec<&'static str>,
     /// Its header.
     pub(super) place: Place,
-    /// What the reading has come to.
+    /// Collects problems.
     pub(super) report: &'a Report,
 }
 
 impl<'a> Section<'a> {
-    /// The top of a file; only the keys in `allowed` may stand there.
+    /// The top of a file; only the keys in `allowed` are valid there.
     pub(super) fn root(table: &'a DeTable<'a>, source: usize, report: &'a Report, allowed: &[&str]) -> Self {
         let place = Place { source, span: 0..0 };
         let mut root =
@@ -103,8 +39,13 @@ impl<'a> Section<'a> {
             let name = key.get_ref().as_ref();
             if keys_of("").any(|key| key == name) && !allowed.contains(&name) {
                 let place = Place { source, span: key.span() };
-                let message = format!("`{name}` does not belong into an included file");
-                report.error("unknown-key", &place, message, "[[user]], [[group]] and [[org]] do");
+                let message = format!("`{name}` is not valid in an included file");
+                report.error(
+                    "unknown-key",
+                    &place,
+                    message,
+                    "an included file may have [[user]], [[group]] and [[org]]",
+                );
             }
         }
         root.report_unknown();
@@ -114,7 +55,7 @@ impl<'a> Section<'a> {
     fn new(
         path: &'static str,
         label: String,
-        raw: Raw<'a>,
+        raw: RawValue<'a>,
         table: &'a DeTable<'a>,
         report: &'a Report,
     ) -> Self {
@@ -132,9 +73,9 @@ impl<'a> Section<'a> {
             self.misspelt.extend(meant(name, self.path).filter(|key| !self.misspelt.contains(key)));
             let place = Place { source: self.place.source, span: key.span() };
             match self.report.unseen_in_key(name, &place) {
-                Some((at, trouble)) if self.report.is_quoted(&place) => {
-                    let message = format!("a key in {} {}", self.label, trouble.message);
-                    self.report.error("unknown-key", &at, message, &trouble.help);
+                Some((at, error)) if self.report.is_quoted(&place) => {
+                    let message = format!("a key in {} {}", self.label, error.message);
+                    self.report.error("unknown-key", &at, message, &error.help);
                 }
                 // Without quotes it is an error of the syntax, which has been reported.
                 Some(_) => {}
@@ -152,26 +93,26 @@ impl<'a> Section<'a> {
         &self.label
     }
 
-    /// Whether the key stands there, right or wrong, or misspelt: what is reported once is not missing too.
+    /// Whether the key is set, valid or not, or misspelt: a key that was reported is not missing too.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key) || self.misspelt.contains(&key)
     }
 
-    fn raw(&self, key: &'static str) -> Option<Raw<'a>> {
+    fn raw(&self, key: &'static str) -> Option<RawValue<'a>> {
         debug_assert!(
             keys_of(self.path).any(|known| known == key),
             "{key} is missing among the keys of {}",
             self.path
         );
-        self.table.get(key).map(|value| Raw::new(value, self.place.source))
+        self.table.get(key).map(|value| RawValue::new(value, self.place.source))
     }
 
-    /// Reads a key; a value that is refused is reported and missing.
+    /// Reads a key. An invalid value is reported, and the key counts as missing.
     pub(super) fn take<T>(
         &self,
         key: &'static str,
-        read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>,
-    ) -> Option<Spot<T>> {
+        read: impl FnOnce(RawValue<'a>) -> Result<T, ValueError>,
+    ) -> Option<Located<T>> {
         let spot = self.read(key, self.raw(key)?, read)?;
         self.report.mark_used(&self.used_path(key), &spot.place);
         Some(spot)
@@ -182,18 +123,18 @@ impl<'a> Section<'a> {
         &self,
         key: &'static str,
         default: T,
-        read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>,
+        read: impl FnOnce(RawValue<'a>) -> Result<T, ValueError>,
     ) -> T {
         self.take_unless(key, &default, read).map_or(default, |spot| spot.value)
     }
 
-    /// The same, saying whether it was set at all.
+    /// Same as [`Self::take_or`], but `None` if the key is not set.
     pub(super) fn take_unless<T: PartialEq>(
         &self,
         key: &'static str,
         default: &T,
-        read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>,
-    ) -> Option<Spot<T>> {
+        read: impl FnOnce(RawValue<'a>) -> Result<T, ValueError>,
+    ) -> Option<Located<T>> {
         let spot = self.read(key, self.raw(key)?, read)?;
         if spot.value != *default {
             self.report.mark_used(&self.used_path(key), &spot.place);
@@ -207,8 +148,8 @@ impl<'a> Section<'a> {
         &self,
         key: &'static str,
         one_is_a_list: bool,
-        read: impl Fn(Raw<'a>) -> Result<T, Trouble>,
-    ) -> Option<Spot<Vec<Spot<T>>>> {
+        read: impl Fn(RawValue<'a>) -> Result<T, ValueError>,
+    ) -> Option<Located<Vec<Located<T>>>> {
         let raw = self.raw(key)?;
         let items = match raw.items() {
             Some(items) => items,
@@ -226,34 +167,34 @@ impl<'a> Section<'a> {
             return None;
         }
         self.report.mark_used(&self.used_path(key), &raw.place());
-        Some(Spot { value, place: raw.place() })
+        Some(Located { value, place: raw.place() })
     }
 
     fn read<T>(
         &self,
         key: &str,
-        raw: Raw<'a>,
-        read: impl FnOnce(Raw<'a>) -> Result<T, Trouble>,
-    ) -> Option<Spot<T>> {
+        raw: RawValue<'a>,
+        read: impl FnOnce(RawValue<'a>) -> Result<T, ValueError>,
+    ) -> Option<Located<T>> {
         let place = raw.place();
-        let refuse = |place: &Place, trouble: &Trouble| {
-            let message = format!("`{key}` in {}: {}", self.label, trouble.message);
-            self.report.error("bad-value", place, message, &trouble.help);
+        let refuse = |place: &Place, error: &ValueError| {
+            let message = format!("`{key}` in {}: {}", self.label, error.message);
+            self.report.error("bad-value", place, message, &error.help);
             None
         };
         // Headers are looked at one by one.
-        if let Some((place, trouble)) = self.report.unseen(key, &raw).filter(|_| key != "headers") {
-            return refuse(&place, &trouble);
+        if let Some((place, error)) = self.report.unseen(key, &raw).filter(|_| key != "headers") {
+            return refuse(&place, &error);
         }
         match read(raw) {
-            Ok(value) => Some(Spot { value, place }),
+            Ok(value) => Some(Located { value, place }),
             // What recovery put in place of a value that does not parse is empty; it has been reported.
             Err(_) if place.span.is_empty() => None,
-            Err(trouble) => {
+            Err(error) => {
                 // What holds a slash may be a URL with a secret in it.
                 let plain = raw.value.as_str().filter(|text| !text.contains('/'));
-                let help = plain.and_then(characters::full_width).unwrap_or(trouble.help);
-                refuse(&place, &Trouble { help, ..trouble })
+                let help = plain.and_then(characters::full_width).unwrap_or(error.help);
+                refuse(&place, &ValueError { help, ..error })
             }
         }
     }
@@ -309,18 +250,5 @@ impl<'a> Section<'a> {
             "webhook_defaults" => format!("webhook.{key}"),
             path => format!("{path}.{key}"),
         }
-    }
-}
-
-/// What a value is, in words.
-pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
     }
 }

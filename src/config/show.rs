@@ -1,7 +1,7 @@
-//! What holds: the config after inheritance and defaults, each value with the line it comes from.
+//! The effective config: values after inheritance and defaults, each with the line that sets it.
 //!
-//! Guards: no secret is in it, plain ones and those of commands and URLs included; what is shown, read as a config,
-//! is the same config. Deliberately not here: how it is printed (`cli`).
+//! Guards: no secret is in it, also none of plain values, commands and URLs; read as a config, it is the same config. Not
+//! here: printing it (`cli`).
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use hidden::hidden;
 
 mod hidden;
 
-/// One table of what holds.
+/// One table of the effective config.
 #[derive(Clone, Debug)]
 pub struct Block {
     /// Which.
@@ -24,34 +24,34 @@ pub struct Block {
     pub lines: Vec<Line>,
 }
 
-/// One value that holds.
+/// One effective value.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// Its key.
     pub key: &'static str,
     /// The value, secrets taken out.
     pub value: Value,
-    /// Why it holds.
+    /// Where it comes from.
     pub origin: Origin,
 }
 
-/// Why a value holds.
+/// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It stands there.
+    /// Set at this place.
     At {
         /// The file as the operator would name it.
         file: String,
         /// From 1.
         line: usize,
     },
-    /// Nobody set it.
+    /// The default.
     Default,
-    /// Nobody set it, and it follows from something else.
+    /// The default, which follows from another value.
     From(&'static str),
 }
 
-/// Everything that holds, in the order of the reference.
+/// The effective config in the order of the reference.
 pub fn show(loaded: &Loaded) -> Vec<Block> {
     let documents: Vec<DeTable<'_>> = loaded
         .sources
@@ -167,7 +167,7 @@ impl<'a> Files<'a> {
         block
     }
 
-    /// What stands in [dingtalk] holds for all, and is shown where it ends up.
+    /// The organisations; keys inherited from [dingtalk] are shown in each.
     fn orgs(&self, config: &Config) -> Vec<Block> {
         let shared = self.root.table("dingtalk");
         let own = self.everywhere("org");
@@ -233,7 +233,7 @@ impl<'a> Files<'a> {
         blocks
     }
 
-    /// Those who are not watched, too. A group is shown by what it means to its people.
+    /// All users, also disabled ones. Groups are shown by their effect on users.
     fn users(&self, config: &Config) -> Vec<Block> {
         let groups = self.everywhere("group");
         let poll = self.root.table("poll");
@@ -267,12 +267,12 @@ impl<'a> Files<'a> {
         let mut block = self.block("watch", &layers).unwrap_or_else(empty);
         for line in block.lines.iter_mut().filter(|line| line.key == "include") {
             line.value = Value::Array(Vec::new());
-            line.origin = Origin::From("what was included is shown here");
+            line.origin = Origin::From("included files are shown here");
         }
         block
     }
 
-    /// The defaults are shown where they end up.
+    /// The webhooks; defaults are shown in each.
     fn webhooks(&self, config: &Config) -> Vec<Block> {
         let defaults = self.root.table("webhook_defaults");
         let mut blocks = Vec::new();
@@ -351,7 +351,7 @@ impl Block {
     }
 }
 
-/// Every path that is asked for is described; a test looks all of them up.
+/// Only needed if a path has no description, which a test excludes.
 fn empty() -> Block {
     Block { table: &super::reference::TABLES[0], lines: Vec::new() }
 }

@@ -1,7 +1,7 @@
-//! Reading one value: texts, numbers, durations, zones, days, each with advice when it is not one.
+//! Reads single values: texts, numbers, durations, time zones, days; the error says what to write.
 //!
-//! Guards: what a value must be like by itself. No floors beyond what makes sense at all. Deliberately not here:
-//! how values fit together (`check`).
+//! Guards: each value is valid by itself; there are no minimums beyond what makes sense. Not here: rules between values
+//! (`check`).
 
 use std::time::Duration;
 
@@ -10,43 +10,45 @@ use toml::de::DeValue;
 
 use super::keys::nearest;
 use super::problem::{Place, Problem};
-use super::section::{Raw, Report, Section, Spot, Trouble, kind};
+use super::section::{Located, RawValue, Report, Section, ValueError, kind};
 
-/// Longer durations overflow somewhere below; nobody means them.
+/// Longer durations would overflow.
 const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// Any text.
-pub(super) fn text(raw: Raw<'_>) -> Result<String, Trouble> {
+pub(super) fn text(raw: RawValue<'_>) -> Result<String, ValueError> {
     match raw.value {
         DeValue::String(text) => Ok(text.to_string()),
-        other => Err(Trouble::new(format!("expected a text, found {}", kind(other)), "write it in quotes")),
+        other => {
+            Err(ValueError::new(format!("expected a text, found {}", kind(other)), "write it in quotes"))
+        }
     }
 }
 
 /// A text with something in it.
-pub(super) fn some_text(raw: Raw<'_>) -> Result<String, Trouble> {
+pub(super) fn some_text(raw: RawValue<'_>) -> Result<String, ValueError> {
     let text = text(raw)?;
     if text.trim().is_empty() {
-        Err(Trouble::new("is empty", "write something or leave the key out"))
+        Err(ValueError::new("is empty", "write something or leave the key out"))
     } else {
         Ok(text)
     }
 }
 
 /// An id as a console shows it.
-pub(super) fn id(raw: Raw<'_>) -> Result<String, Trouble> {
+pub(super) fn id(raw: RawValue<'_>) -> Result<String, ValueError> {
     let text = some_text(raw)?;
     super::characters::in_id(&text).map_or(Ok(text), Err)
 }
 
 /// A host name, without scheme and port.
-pub(super) fn host_name(raw: Raw<'_>) -> Result<String, Trouble> {
+pub(super) fn host_name(raw: RawValue<'_>) -> Result<String, ValueError> {
     let text = some_text(raw)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     if text.chars().all(fits) {
         Ok(text)
     } else {
-        Err(Trouble::new(
+        Err(ValueError::new(
             format!("`{text}` is no host name"),
             "write the name alone: `presenced.example.com`",
         ))
@@ -54,18 +56,21 @@ pub(super) fn host_name(raw: Raw<'_>) -> Result<String, Trouble> {
 }
 
 /// `true` or `false`.
-pub(super) fn flag(raw: Raw<'_>) -> Result<bool, Trouble> {
+pub(super) fn flag(raw: RawValue<'_>) -> Result<bool, ValueError> {
     raw.value.as_bool().ok_or_else(|| {
-        Trouble::new(format!("expected true or false, found {}", kind(raw.value)), "write `true` or `false`")
+        ValueError::new(
+            format!("expected true or false, found {}", kind(raw.value)),
+            "write `true` or `false`",
+        )
     })
 }
 
 /// A whole number, `least` or more.
-pub(super) fn number<T: TryFrom<u64>>(least: u64) -> impl Fn(Raw<'_>) -> Result<T, Trouble> {
+pub(super) fn number<T: TryFrom<u64>>(least: u64) -> impl Fn(RawValue<'_>) -> Result<T, ValueError> {
     move |raw| {
         let DeValue::Integer(integer) = raw.value else {
             let help = if raw.value.is_str() { "write it without quotes" } else { "write a whole number" };
-            return Err(Trouble::new(format!("expected a whole number, found {}", kind(raw.value)), help));
+            return Err(ValueError::new(format!("expected a whole number, found {}", kind(raw.value)), help));
         };
         let parsed = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
         parsed
@@ -73,54 +78,58 @@ pub(super) fn number<T: TryFrom<u64>>(least: u64) -> impl Fn(Raw<'_>) -> Result<
             .filter(|number| *number >= least)
             .and_then(|number| T::try_from(number).ok())
             .ok_or_else(|| {
-                Trouble::new(format!("{} is out of range", integer.as_str()), format!("{least} or more"))
+                ValueError::new(format!("{} is out of range", integer.as_str()), format!("{least} or more"))
             })
     }
 }
 
 /// A number of 1.0 or more, as a factor of growing waits.
-pub(super) fn factor(raw: Raw<'_>) -> Result<f64, Trouble> {
+pub(super) fn factor(raw: RawValue<'_>) -> Result<f64, ValueError> {
     let number = match raw.value {
         DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
         DeValue::Integer(integer) => integer.as_str().parse::<f64>().ok(),
         other => {
-            return Err(Trouble::new(format!("expected a number, found {}", kind(other)), "for example 2.0"));
+            return Err(ValueError::new(
+                format!("expected a number, found {}", kind(other)),
+                "for example 2.0",
+            ));
         }
     };
     number
         .filter(|number| number.is_finite() && *number >= 1.0)
-        .ok_or_else(|| Trouble::new("waits would not grow", "1.0 or more; 2.0 doubles each wait"))
+        .ok_or_else(|| ValueError::new("waits would not grow", "1.0 or more; 2.0 doubles each wait"))
 }
 
 /// A duration, zero included.
-pub(super) fn duration(raw: Raw<'_>) -> Result<Duration, Trouble> {
+pub(super) fn duration(raw: RawValue<'_>) -> Result<Duration, ValueError> {
     match raw.value {
         DeValue::String(text) => parse_duration(text),
-        DeValue::Integer(number) => Err(Trouble::new(
+        DeValue::Integer(number) => Err(ValueError::new(
             "a duration is a text with its unit",
             format!("write `\"{}s\"` for seconds", number.as_str()),
         )),
-        other => {
-            Err(Trouble::new(format!("expected a duration, found {}", kind(other)), "for example `\"30s\"`"))
-        }
+        other => Err(ValueError::new(
+            format!("expected a duration, found {}", kind(other)),
+            "for example `\"30s\"`",
+        )),
     }
 }
 
 /// A duration of a millisecond or more.
-pub(super) fn wait(raw: Raw<'_>) -> Result<Duration, Trouble> {
+pub(super) fn wait(raw: RawValue<'_>) -> Result<Duration, ValueError> {
     let duration = duration(raw)?;
     if duration < Duration::from_millis(1) {
-        return Err(Trouble::new("is shorter than a millisecond", "for example `\"100ms\"` or `\"30s\"`"));
+        return Err(ValueError::new("is shorter than a millisecond", "for example `\"100ms\"` or `\"30s\"`"));
     }
     Ok(duration)
 }
 
 /// A word that stands for `None`, or a duration of a millisecond or more.
-pub(super) fn or_word(word: &'static str) -> impl Fn(Raw<'_>) -> Result<Option<Duration>, Trouble> {
+pub(super) fn or_word(word: &'static str) -> impl Fn(RawValue<'_>) -> Result<Option<Duration>, ValueError> {
     move |raw| match raw.value.as_str() {
         Some(text) if text == word => Ok(None),
         Some(text) if text.parse::<f64>().is_err() && !text.contains(|c: char| c.is_ascii_digit()) => {
-            Err(Trouble::new(
+            Err(ValueError::new(
                 format!("`{text}` is not a duration"),
                 format!("write `{word}` or for example `30s`"),
             ))
@@ -130,54 +139,55 @@ pub(super) fn or_word(word: &'static str) -> impl Fn(Raw<'_>) -> Result<Option<D
 }
 
 /// Reads `1h 30m`. Months and years have no fixed length, and `M` is a month where most people mean minutes.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, Trouble> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, ValueError> {
     let mut rest = text;
     while let Some(at) = rest.find(|c: char| c.is_ascii_alphabetic()) {
         let (number, from_unit) = rest.split_at(at);
         let end = from_unit.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(from_unit.len());
         let (unit, after) = from_unit.split_at(end);
-        if let Some(trouble) = calendar_unit(number.trim(), unit) {
-            return Err(trouble);
+        if let Some(error) = calendar_unit(number.trim(), unit) {
+            return Err(error);
         }
         rest = after;
     }
     match humantime::parse_duration(text) {
         Ok(duration) if duration <= LONGEST => Ok(duration),
-        Ok(_) => {
-            Err(Trouble::new(format!("`{text}` is longer than a hundred years"), "write something shorter"))
-        }
+        Ok(_) => Err(ValueError::new(
+            format!("`{text}` is longer than a hundred years"),
+            "write something shorter",
+        )),
         Err(humantime::DurationError::UnknownUnit { unit, value, .. }) if unit.is_empty() => {
-            Err(Trouble::new(
+            Err(ValueError::new(
                 format!("`{text}` has no unit"),
                 format!("write `{value}s`, `{value}m`, `{value}h` or `{value}d`"),
             ))
         }
-        Err(humantime::DurationError::UnknownUnit { unit, .. }) => Err(Trouble::new(
+        Err(humantime::DurationError::UnknownUnit { unit, .. }) => Err(ValueError::new(
             format!("`{unit}` is not a unit of time"),
             "ms, s, m, h, d or w; for example `30s`",
         )),
         Err(_) => {
-            Err(Trouble::new(format!("`{text}` is not a duration"), "for example `30s`, `5m` or `1h 30m`"))
+            Err(ValueError::new(format!("`{text}` is not a duration"), "for example `30s`, `5m` or `1h 30m`"))
         }
     }
 }
 
-fn calendar_unit(number: &str, unit: &str) -> Option<Trouble> {
+fn calendar_unit(number: &str, unit: &str) -> Option<ValueError> {
     const COUNT: [&str; 11] =
         ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
     let count = number.parse::<usize>().ok();
     let words = count.and_then(|count| COUNT.get(count).copied()).unwrap_or(number);
     let plural = if count == Some(1) { "" } else { "s" };
     match unit {
-        "M" => Some(Trouble::new(
+        "M" => Some(ValueError::new(
             "months have no fixed length",
             format!("`{number}M` is {words} month{plural}: write `{number}m`"),
         )),
-        "month" | "months" | "mo" | "mon" | "mons" => Some(Trouble::new(
+        "month" | "months" | "mo" | "mon" | "mons" => Some(ValueError::new(
             "months have no fixed length",
             count.map_or_else(|| "write days".to_owned(), |n| format!("write `{}d`", n.saturating_mul(30))),
         )),
-        "y" | "Y" | "yr" | "yrs" | "year" | "years" => Some(Trouble::new(
+        "y" | "Y" | "yr" | "yrs" | "year" | "years" => Some(ValueError::new(
             "years have no fixed length",
             count.map_or_else(|| "write days".to_owned(), |n| format!("write `{}d`", n.saturating_mul(365))),
         )),
@@ -186,12 +196,14 @@ fn calendar_unit(number: &str, unit: &str) -> Option<Trouble> {
 }
 
 /// One of a few words.
-pub(super) fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(Raw<'_>) -> Result<T, Trouble> {
+pub(super) fn choice<T: Copy>(
+    words: &'static [(&'static str, T)],
+) -> impl Fn(RawValue<'_>) -> Result<T, ValueError> {
     move |raw| {
         let word = text(raw)?;
         words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value).ok_or_else(|| {
             let all: Vec<String> = words.iter().map(|(known, _)| format!("`{known}`")).collect();
-            Trouble::new(
+            ValueError::new(
                 format!("`{word}` is not known"),
                 match nearest(&word, words.iter().map(|(known, _)| *known)) {
                     Some(near) => format!("did you mean `{near}`?"),
@@ -202,17 +214,17 @@ pub(super) fn choice<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(Ra
     }
 }
 
-/// What people write for China's one zone.
+/// Wrong names for the time zone of China.
 const IN_CHINA: [&str; 8] =
     ["beijing", "asia/beijing", "asia/hangzhou", "asia/shenzhen", "cst", "cst-8", "utc+8", "gmt+8"];
 
 /// A time zone by its IANA name; `local` is the machine's.
-pub(super) fn zone(raw: Raw<'_>) -> Result<Tz, Trouble> {
+pub(super) fn zone(raw: RawValue<'_>) -> Result<Tz, ValueError> {
     zone_called(&text(raw)?)
 }
 
 /// Reads a key that names a time zone, and warns of one that is most likely on the wrong side of Greenwich.
-pub(super) fn take_zone(section: &Section<'_>, key: &'static str) -> Option<Spot<Tz>> {
+pub(super) fn take_zone(section: &Section<'_>, key: &'static str) -> Option<Located<Tz>> {
     let spot = section.take(key, zone)?;
     warn_if_west(spot.value, Some(spot.place.clone()), section.report);
     Some(spot)
@@ -229,8 +241,8 @@ pub(super) fn warn_if_west(zone: Tz, place: Option<Place>, report: &Report) {
     }
 }
 
-/// The same, wherever the name stands.
-fn zone_called(name: &str) -> Result<Tz, Trouble> {
+/// A time zone by its name.
+fn zone_called(name: &str) -> Result<Tz, ValueError> {
     if name == "local" {
         return local_zone();
     }
@@ -246,28 +258,28 @@ fn zone_called(name: &str) -> Result<Tz, Trouble> {
             Some(near) => format!("did you mean `{near}`?"),
             None => "an IANA name such as `Asia/Shanghai`, or `local`".to_owned(),
         };
-        Trouble::new(format!("`{name}` is not a time zone"), help)
+        ValueError::new(format!("`{name}` is not a time zone"), help)
     })
 }
 
-/// The same on a command line.
+/// A time zone on a command line.
 pub fn time_zone(name: &str) -> Result<Tz, String> {
-    zone_called(name).map_err(|Trouble { message, help }| format!("{message}; {help}"))
+    zone_called(name).map_err(|ValueError { message, help }| format!("{message}; {help}"))
 }
 
 /// The time zone of `TZ`; where it is not set, the machine's.
-pub(super) fn local_zone() -> Result<Tz, Trouble> {
+pub(super) fn local_zone() -> Result<Tz, ValueError> {
     if let Some(zone) = std::env::var_os("TZ").and_then(|name| zone_of_tz(&name.to_string_lossy())) {
         return zone;
     }
     iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok()).ok_or_else(|| {
-        Trouble::new("the machine's own time zone is not known", "name one, such as `Asia/Shanghai`")
+        ValueError::new("the time zone of the machine is unknown", "name one, such as `Asia/Shanghai`")
     })
 }
 
-/// What `TZ` says: an IANA name, also as a file with or without a colon in front. `None` where it says nothing or leaves it to the
-/// machine. Anything else is an error: the C library takes it for UTC without a word.
-fn zone_of_tz(tz: &str) -> Option<Result<Tz, Trouble>> {
+/// The zone in `TZ`: an IANA name, also as a file with or without a colon before it. `None` if it is empty or refers to the
+/// machine. Anything else is an error, because the C library would silently use UTC.
+fn zone_of_tz(tz: &str) -> Option<Result<Tz, ValueError>> {
     const LONGEST: usize = 40;
     let file = tz.strip_prefix(':').unwrap_or(tz);
     if matches!(file, "" | "/etc/localtime") {
@@ -275,14 +287,13 @@ fn zone_of_tz(tz: &str) -> Option<Result<Tz, Trouble>> {
     }
     let name = file.split_once("/zoneinfo/").map_or(file, |(_, name)| name);
     // `local` would come back here.
-    let zone =
-        if name == "local" { Err(None) } else { zone_called(name).map_err(|trouble| Some(trouble.help)) };
+    let zone = if name == "local" { Err(None) } else { zone_called(name).map_err(|error| Some(error.help)) };
     Some(zone.map_err(|help| {
         let is_shown =
             tz.len() <= LONGEST && tz.bytes().all(|b| b.is_ascii_alphanumeric() || b":/_+-,.<>".contains(&b));
         let shown = if is_shown { format!("`{tz}`") } else { "not a name".to_owned() };
         let help = help.unwrap_or_else(|| "an IANA name such as `Asia/Shanghai`".to_owned());
-        Trouble::new(
+        ValueError::new(
             format!("the environment variable TZ is {shown}, which is not an IANA time zone"),
             format!("set it in the config, or correct or unset TZ; {help}"),
         )
@@ -290,7 +301,7 @@ fn zone_of_tz(tz: &str) -> Option<Result<Tz, Trouble>> {
 }
 
 /// A time of day in minutes; `24:00` is the end of the day.
-pub(super) fn time_of_day(raw: Raw<'_>) -> Result<u16, Trouble> {
+pub(super) fn time_of_day(raw: RawValue<'_>) -> Result<u16, ValueError> {
     match raw.value {
         DeValue::Datetime(time) => {
             // TOML has times of its own, whose seconds must be none here.
@@ -301,9 +312,9 @@ pub(super) fn time_of_day(raw: Raw<'_>) -> Result<u16, Trouble> {
     }
 }
 
-fn parse_time_of_day(text: &str) -> Result<u16, Trouble> {
+fn parse_time_of_day(text: &str) -> Result<u16, ValueError> {
     let wrong = || {
-        Trouble::new(format!("`{text}` is not a time of day"), "for example `08:30`; `24:00` ends the day")
+        ValueError::new(format!("`{text}` is not a time of day"), "for example `08:30`; `24:00` ends the day")
     };
     let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
     let digits = |text: &str| text.len() <= 2 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -329,7 +340,7 @@ const DAYS: [(&str, &str); 7] = [
 ];
 
 /// A day or a range of days, also over the weekend: `mon-fri`, `sat`, `fri-mon`.
-pub(super) fn days(raw: Raw<'_>) -> Result<[bool; 7], Trouble> {
+pub(super) fn days(raw: RawValue<'_>) -> Result<[bool; 7], ValueError> {
     let text = text(raw)?.to_lowercase();
     let day = |name: &str| {
         let name = name.trim();
@@ -338,7 +349,7 @@ pub(super) fn days(raw: Raw<'_>) -> Result<[bool; 7], Trouble> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => "mon tue wed thu fri sat sun, or a range such as `mon-fri`".to_owned(),
             };
-            Trouble::new(format!("`{name}` is not a day of the week"), help)
+            ValueError::new(format!("`{name}` is not a day of the week"), help)
         })
     };
     let (first, last) = match text.split_once('-') {
@@ -357,14 +368,14 @@ pub(super) fn days(raw: Raw<'_>) -> Result<[bool; 7], Trouble> {
 }
 
 /// A date or a range of dates, both ends included: `2027-02-05..2027-02-12`.
-pub(super) fn dates(raw: Raw<'_>) -> Result<(chrono::NaiveDate, chrono::NaiveDate), Trouble> {
+pub(super) fn dates(raw: RawValue<'_>) -> Result<(chrono::NaiveDate, chrono::NaiveDate), ValueError> {
     let text = match raw.value {
         DeValue::Datetime(date) => date.to_string(),
         _ => text(raw)?,
     };
     let date = |text: &str| {
         text.trim().parse::<chrono::NaiveDate>().map_err(|_| {
-            Trouble::new(
+            ValueError::new(
                 format!("`{text}` is not a date"),
                 "for example `2027-02-05` or `2027-02-05..2027-02-12`",
             )
@@ -375,7 +386,7 @@ pub(super) fn dates(raw: Raw<'_>) -> Result<(chrono::NaiveDate, chrono::NaiveDat
         None => (date(&text)?, date(&text)?),
     };
     if last < first {
-        return Err(Trouble::new(format!("`{text}` runs backwards"), format!("write `{last}..{first}`")));
+        return Err(ValueError::new(format!("`{text}` runs backwards"), format!("write `{last}..{first}`")));
     }
     Ok((first, last))
 }
@@ -384,9 +395,9 @@ pub(super) fn dates(raw: Raw<'_>) -> Result<(chrono::NaiveDate, chrono::NaiveDat
 mod tests {
     use super::*;
 
-    fn trouble(text: &str) -> String {
-        let trouble = parse_duration(text).expect_err(text);
-        format!("{}; {}", trouble.message, trouble.help)
+    fn error(text: &str) -> String {
+        let error = parse_duration(text).expect_err(text);
+        format!("{}; {}", error.message, error.help)
     }
 
     #[test]
@@ -429,19 +440,19 @@ mod tests {
 
     #[test]
     fn months_and_years_are_refused_with_what_is_meant() {
-        assert_eq!(trouble("5M"), "months have no fixed length; `5M` is five months: write `5m`");
-        assert_eq!(trouble("1M"), "months have no fixed length; `1M` is one month: write `1m`");
-        assert_eq!(trouble("1h 30M"), "months have no fixed length; `30M` is 30 months: write `30m`");
-        assert_eq!(trouble("2 months"), "months have no fixed length; write `60d`");
-        assert_eq!(trouble("1y"), "years have no fixed length; write `365d`");
+        assert_eq!(error("5M"), "months have no fixed length; `5M` is five months: write `5m`");
+        assert_eq!(error("1M"), "months have no fixed length; `1M` is one month: write `1m`");
+        assert_eq!(error("1h 30M"), "months have no fixed length; `30M` is 30 months: write `30m`");
+        assert_eq!(error("2 months"), "months have no fixed length; write `60d`");
+        assert_eq!(error("1y"), "years have no fixed length; write `365d`");
     }
 
     #[test]
     fn other_durations_are_refused_with_advice() {
-        assert_eq!(trouble("30"), "`30` has no unit; write `30s`, `30m`, `30h` or `30d`");
-        assert!(trouble("30 sek").starts_with("`sek` is not a unit of time"));
-        assert!(trouble("").contains("is not a duration"));
-        assert!(trouble("-5m").contains("is not a duration"));
-        assert!(trouble("999999999999w").contains("longer"));
+        assert_eq!(error("30"), "`30` has no unit; write `30s`, `30m`, `30h` or `30d`");
+        assert!(error("30 sek").starts_with("`sek` is not a unit of time"));
+        assert!(error("").contains("is not a duration"));
+        assert!(error("-5m").contains("is not a duration"));
+        assert!(error("999999999999w").contains("longer"));
     }
 }

@@ -1,8 +1,8 @@
-//! One line asked, one line answered, over a Unix socket.
+//! One request line and one answer line over a Unix socket.
 //!
-//! Guards: the socket is 0600 from its first moment; a socket left behind by a dead daemon is replaced, a living
-//! one is not; a client that says nothing or too much costs one slot for a few seconds. Deliberately not here: where
-//! the socket is (`place`).
+//! Guards: the socket has mode 0600 from its creation; the socket of a dead daemon is replaced, that of a running one is
+//! not; a client that sends nothing or too much takes one slot for a few seconds. Not here: the path of the socket
+//! (`place`).
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
@@ -20,43 +20,43 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Advice, Request, Response};
 
-/// The longest line in either direction; an answer of DingTalk's has at most 1 MiB.
+/// Maximum length of a line; an answer of DingTalk has at most 1 MiB.
 const MAX_LINE_BYTES: u64 = 2 << 20;
-/// A question is a few hundred bytes from this machine.
-const QUESTION_TIME: Duration = Duration::from_secs(5);
-/// A look may fetch a token, wait its turn and call, each with its own time-out.
+/// Timeout of receiving a request, which is a few hundred bytes.
+const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// Timeout of an answer. A poll may get a token, wait in a queue and make a call, each with its own timeout.
 const ANSWER_TIME: Duration = Duration::from_mins(1);
-/// Commands by hand and timers; nobody needs more at once.
+/// Maximum number of connections: commands of an operator, and timers.
 const MAX_CONNECTIONS: usize = 16;
-/// After a connection that could not be accepted.
+/// Wait after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// For answers under way when the daemon stops.
+/// Time for answers in progress when the daemon stops.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Nobody listens.
-    #[error("the daemon does not answer (looked for {})", list(.tried))]
+    /// No daemon listens.
+    #[error("the daemon does not answer (no socket at {})", list(.tried))]
     Unreachable {
-        /// Where.
+        /// The paths that were tried.
         tried: Vec<PathBuf>,
     },
-    /// Somebody listens, but this user may not ask.
-    #[error("the daemon's socket {} is not open to this user: ask as the daemon's user or as root", .path.display())]
+    /// A daemon listens, but this user may not connect.
+    #[error("this user may not use the socket {} of the daemon: run the command as the user of the daemon or as root", .path.display())]
     Denied {
         /// The socket.
         path: PathBuf,
     },
-    /// It took the question and did not answer in time.
+    /// The daemon did not answer in time.
     #[error("the daemon did not answer within {} s", ANSWER_TIME.as_secs())]
     Slow,
-    /// The answer made no sense; usually daemon and command are of different versions.
-    #[error("the daemon's answer is not understood (is it another version?): {0}")]
+    /// The answer cannot be parsed, usually because daemon and command have different versions.
+    #[error("cannot parse the answer of the daemon (does it have another version?): {0}")]
     Garbled(String),
 }
 
-/// The daemon's end, bound.
+/// The bound socket of the daemon.
 #[derive(Debug)]
 pub struct Endpoint {
     listener: UnixListener,
@@ -65,11 +65,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Listens at `path`. A living daemon there is an error (`AddrInUse`).
+    /// Listens at `path`. A daemon that already listens there is an error (`AddrInUse`).
     pub async fn bind(path: &Path) -> io::Result<Self> {
         match std::fs::symlink_metadata(path) {
             Ok(found) if !found.file_type().is_socket() => {
-                let text = format!("{} is there and is no socket: remove it", path.display());
+                let text = format!("{} exists and is not a socket: remove it", path.display());
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
             }
             Ok(_) if UnixStream::connect(path).await.is_ok() => {
@@ -78,7 +78,7 @@ impl Endpoint {
             }
             _ => {}
         }
-        // Made in a closed folder and moved: never open to others, not even before its mode is set.
+        // Created in a private folder and moved, so that no other user can connect before the mode is set.
         let folder = path.with_extension(format!("{}.tmp", std::process::id()));
         remove_leftovers(path);
         std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
@@ -90,12 +90,12 @@ impl Endpoint {
         Ok(Self { listener, path: path.to_owned(), inode })
     }
 
-    /// Where it listens.
+    /// Path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Answers until `stop`; then removes the socket and lets the answers under way be finished, within 5 s.
+    /// Answers until `stop`; then removes the socket and finishes answers in progress within 5 s.
     pub async fn serve<H, F>(self, handler: H, stop: CancellationToken)
     where
         H: Fn(Request) -> F + Send + Sync + 'static,
@@ -109,28 +109,28 @@ impl Endpoint {
                 Some(_) = open.join_next() => {}
                 accepted = self.listener.accept(), if open.len() < MAX_CONNECTIONS => match accepted {
                     Ok((stream, _)) => {
-                        open.spawn(converse(stream, Arc::clone(&handler)));
+                        open.spawn(handle_connection(stream, Arc::clone(&handler)));
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "a control connection could not be accepted");
-                        // Usually there are no file descriptors left; that takes a moment to pass.
+                        tracing::warn!(%error, "cannot accept a control connection");
+                        // Usually there are no file descriptors left for a moment.
                         let _ = timeout(ACCEPT_PAUSE, stop.cancelled()).await;
                     }
                 },
             }
         }
-        // Nobody new; a successor's socket at the same place is left alone.
+        // No new connections. A socket of a new daemon at the same path is not removed.
         if std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
-            // If it cannot be removed, the next daemon replaces it.
+            // If this fails, the next daemon replaces it.
             let _ = std::fs::remove_file(&self.path);
         }
         drop(self.listener);
-        // What is not done by then is dropped with the set; who asked sees the connection close.
+        // Unfinished answers are dropped with the set, and their connections close.
         let _ = timeout(DRAIN_TIME, async { while open.join_next().await.is_some() {} }).await;
     }
 }
 
-/// Asks the daemon that listens at the first of these places where one does.
+/// Sends a request to the daemon that listens at the first of these paths with a listener.
 pub async fn ask(places: &[PathBuf], request: &Request) -> Result<Response, ControlError> {
     for path in places {
         match UnixStream::connect(path).await {
@@ -154,7 +154,7 @@ pub async fn ask(places: &[PathBuf], request: &Request) -> Result<Response, Cont
     Err(ControlError::Unreachable { tried: places.to_vec() })
 }
 
-/// Removes the folders that starts of this daemon left when they were killed; the lock on the database keeps two from starting at once.
+/// Removes folders of starts that were killed. Two daemons cannot start at once, because of the lock on the database.
 fn remove_leftovers(path: &Path) {
     let Some(Ok(entries)) = path.parent().map(std::fs::read_dir) else { return };
     let stem = format!("{}.", path.file_stem().unwrap_or_default().to_string_lossy());
@@ -162,7 +162,7 @@ fn remove_leftovers(path: &Path) {
         let name = entry.file_name();
         let process = name.to_str().and_then(|name| name.strip_prefix(&stem)?.strip_suffix(".tmp"));
         if process.is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_digit())) {
-            // One that cannot be removed is in the way of nothing, unless it is ours: then making it says so.
+            // A folder that cannot be removed does no harm; if it is needed, creating it fails with an error.
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -175,28 +175,28 @@ fn bind_closed(at: &Path, then_move_to: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn converse<H, F>(stream: UnixStream, handler: Arc<H>)
+async fn handle_connection<H, F>(stream: UnixStream, handler: Arc<H>)
 where
     H: Fn(Request) -> F,
     F: Future<Output = Response>,
 {
     let (reader, mut writer) = stream.into_split();
-    let response = match timeout(QUESTION_TIME, receive::<Request>(reader)).await {
+    let response = match timeout(REQUEST_TIME, receive::<Request>(reader)).await {
         Ok(Ok(request)) => match timeout(ANSWER_TIME, handler(request)).await {
             Ok(response) => response,
             Err(_) => Response::Refused {
                 advice: Advice::TryLater,
-                message: format!("it was not done within {} s", ANSWER_TIME.as_secs()),
+                message: format!("not finished within {} s", ANSWER_TIME.as_secs()),
             },
         },
         Ok(Err(error)) => Response::Refused {
             advice: Advice::Usage,
-            message: format!("the question is not understood (is the command another version?): {error}"),
+            message: format!("cannot parse the request (does the command have another version?): {error}"),
         },
         Err(_) => return,
     };
-    if let Ok(Err(error)) = timeout(QUESTION_TIME, send(&mut writer, &response)).await {
-        tracing::debug!(%error, "who asked did not wait for the answer");
+    if let Ok(Err(error)) = timeout(REQUEST_TIME, send(&mut writer, &response)).await {
+        tracing::debug!(%error, "the client did not wait for the answer");
     }
 }
 
@@ -211,7 +211,7 @@ async fn receive<T: DeserializeOwned>(reader: impl AsyncReadExt + Unpin) -> io::
     let mut line = Vec::new();
     BufReader::new(reader.take(MAX_LINE_BYTES)).read_until(b'\n', &mut line).await?;
     if line.last() != Some(&b'\n') {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the line has no end"));
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete line"));
     }
     Ok(serde_json::from_slice(&line)?)
 }

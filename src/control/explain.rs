@@ -1,7 +1,6 @@
-//! Why somebody's next look is when it is, as told to who asked.
+//! The explanation of the time of the next poll, as sent over the control socket.
 //!
-//! Guards: the factors are those of the decision, not a retelling. Deliberately not here: deciding (`policy::pace`),
-//! printing (`cli`).
+//! Guards: the factors are those of the decision. Not here: deciding (`policy::pace`), printing (`cli`).
 
 use serde::{Deserialize, Serialize};
 
@@ -9,26 +8,27 @@ use crate::policy::pace::Why;
 use crate::policy::pace::pacer::Rule;
 use crate::time::Timestamp;
 
-/// What is planned for somebody, and what speaks for it.
+/// The next poll of a user, and the factors of the decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExplainReport {
-    /// By the config.
+    /// Name from the config.
     pub who: String,
-    /// Their organisation.
+    /// The organisation of the user.
     pub org: String,
-    /// When they are looked at, or the rule is asked again.
+    /// Time of the poll or of the re-plan.
     pub due: Timestamp,
-    /// They are looked at then.
-    pub is_look: bool,
-    /// Something other than the rule gave that time: what. The factors are what the rule would say now.
+    /// Whether `due` is a poll; else the rule only re-plans then.
+    #[serde(rename = "is_look")]
+    pub is_poll: bool,
+    /// What set the time, if it was not the rule. The factors are then those of a decision now.
     pub instead: Option<String>,
-    /// When it was decided.
+    /// Time of the decision.
     pub decided: Timestamp,
-    /// What spoke for it.
+    /// The factors.
     pub factors: Factors,
 }
 
-/// The factors of one decision; [`Why`] says what they are.
+/// The factors of one decision, as in [`Why`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are those of `Why`")]
 pub struct Factors {

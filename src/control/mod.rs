@@ -1,8 +1,8 @@
-//! The control socket: how a command reaches the running daemon, and what the two say to each other.
+//! The control socket: how a command reaches the running daemon, and the messages between them.
 //!
-//! Guards: only the daemon's own user (and root) can speak here; the socket's place follows from the config file's
-//! path alone; one JSON line is asked, one is answered, both bounded in size and time; no secret crosses it.
-//! Deliberately not here: what is done when asked (`app`), how an answer is printed (`cli`).
+//! Guards: only the user of the daemon and root can connect; the path of the socket follows from the path of the config; a
+//! request and its answer are one JSON line each, with limits on size and time; no secret is sent. Not here: handling
+//! requests (`app`), printing answers (`cli`).
 
 use serde::{Deserialize, Serialize};
 
@@ -21,36 +21,36 @@ pub mod webhook;
 pub use channel::{ControlError, Endpoint, ask};
 pub use place::{ask_places, serve_place};
 
-/// What a command asks of the daemon.
+/// A request of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
-    /// Why somebody's next look is when it is.
+    /// Explain the time of the next poll of a user.
     Explain {
-        /// Whose: the organisation's name.
+        /// The organisation of the user.
         org: OrgName,
-        /// And the unionId.
+        /// The unionId of the user.
         union_id: UnionId,
     },
-    /// Erase somebody.
+    /// Erase a user.
     Forget {
-        /// As the operator wrote it.
+        /// A name or a unionId.
         who: String,
     },
-    /// Whether anybody is there.
+    /// Check that the daemon runs.
     Ping,
-    /// Read the config again.
+    /// Reload the config.
     Reload,
-    /// How things stand.
+    /// Status of the daemon.
     Status,
-    /// Look at somebody now.
+    /// Poll a user now.
     Poll {
-        /// As the operator wrote it: a name, a unionId, or enough of one.
+        /// A name, a unionId, or a unique part of one.
         who: String,
-        /// Look, but change nothing.
+        /// Do not store the result or send events.
         dry_run: bool,
     },
-    /// Delete now what is too old.
+    /// Delete now what is older than its retention.
     Prune,
     /// Something about webhooks.
     Webhook(webhook::WebhookRequest),
@@ -62,59 +62,59 @@ pub enum Request {
 pub enum Response {
     /// Why it is when it is.
     Explained(Box<explain::ExplainReport>),
-    /// Somebody was erased.
+    /// A user was erased.
     Forgot(Box<Forgotten>),
-    /// It is there.
+    /// The daemon runs.
     Pong {
-        /// Of the daemon.
+        /// Version of the daemon.
         version: String,
     },
-    /// Another config is in force.
+    /// The config was reloaded.
     Reloaded(Box<ReloadReport>),
-    /// How things stand.
+    /// Status of the daemon.
     Status(Box<StatusReport>),
-    /// What the look gave.
+    /// Result of a poll.
     Poll(Box<PollReport>),
-    /// What was too old.
+    /// Number of rows deleted.
     Pruned(Pruned),
-    /// What was done about webhooks.
+    /// Answer about webhooks.
     Webhook(webhook::WebhookResponse),
-    /// It was not done.
+    /// The request was refused.
     Refused {
-        /// What that means for who asked.
+        /// What it means for the caller.
         advice: Advice,
-        /// Why, for a person.
+        /// The reason, as text.
         message: String,
     },
 }
 
-/// How the daemon is; what the database knows is not repeated.
+/// Status of the daemon, without what is in the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusReport {
-    /// Of the daemon.
+    /// Version of the daemon.
     pub version: String,
     /// When it started, in milliseconds since 1970.
     pub started_ms: i64,
-    /// When the config in force was read.
+    /// When the active config was read.
     pub loaded_ms: i64,
-    /// A newer one was refused.
+    /// The last reload, if it was refused.
     pub refused: Option<RefusedConfig>,
-    /// What of the newest config counts only after a restart.
+    /// Changes that need a restart.
     pub restart_for: Vec<String>,
     /// The database takes writes and at least one organisation works.
     pub ready: bool,
-    /// What is not.
+    /// Checks that fail.
     pub reasons: Vec<String>,
     /// Organisations that do not work.
     #[serde(default)]
     pub degraded: Vec<DegradedOrg>,
-    /// Users whom DingTalk refuses, by organisation.
+    /// Users that DingTalk refuses, by organisation.
     #[serde(default)]
     pub refused_users: Vec<RefusedUsers>,
     /// Users who are not polled as planned, the refused ones among them, by organisation and reason.
     #[serde(default)]
     pub unpolled_users: Vec<UnpolledUsers>,
-    /// What sweeps do, by organisation.
+    /// State of sweeps by organisation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweeps: Vec<SweepReport>,
 }
@@ -124,20 +124,20 @@ pub struct StatusReport {
 pub struct DegradedOrg {
     /// The organisation's name.
     pub org: String,
-    /// Why, for a person.
+    /// The reason, as text.
     pub reason: String,
-    /// Since when, in milliseconds since 1970.
+    /// Begin of the problem, in milliseconds since 1970.
     pub since_ms: Option<i64>,
-    /// When the next attempt follows.
+    /// Time of the next attempt.
     pub next_ms: Option<i64>,
 }
 
-/// Users whom DingTalk refuses while it answers about others.
+/// Users that DingTalk refuses while it answers about others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedUsers {
     /// The organisation's name.
     pub org: String,
-    /// How many.
+    /// Number of users.
     pub users: usize,
     /// When the first of them is polled again, in milliseconds since 1970.
     pub next_ms: i64,
@@ -150,122 +150,122 @@ pub struct UnpolledUsers {
     pub org: String,
     /// `refused`, `failed` or `late`.
     pub reason: String,
-    /// How many.
+    /// Number of users.
     pub users: usize,
     /// When the first of them is polled again, in milliseconds since 1970; where polls are late, since when it is due.
     pub next_ms: i64,
 }
 
-/// What sweeps of an organisation do.
+/// State of sweeps of an organisation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepReport {
     /// The organisation's name.
     pub org: String,
     /// `off`, `refused`, `learning` or `trusted`.
     pub state: String,
-    /// Why it is no better.
+    /// The reason for the state.
     pub why: Option<String>,
-    /// Looks that agreed since the newest contradiction.
+    /// Polls that agreed with sweeps since the last contradiction.
     pub agreed: u32,
-    /// So many earn trust.
+    /// Agreements after which sweeps are trusted.
     pub needed: u32,
-    /// `union_id` or `userid`, once that is learned.
+    /// `union_id` or `userid`: the ids that sweeps report, once known.
     pub ids: Option<String>,
-    /// This month's calls that sweeps took.
+    /// Calls of this month made by sweeps.
     pub calls: u64,
-    /// The newest whole sweep, in milliseconds since 1970.
+    /// Time of the last complete sweep, in milliseconds since 1970.
     pub last_ms: Option<i64>,
 }
 
-/// A config that was not taken over.
+/// A refused config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedConfig {
     /// When, in milliseconds since 1970.
     pub at_ms: i64,
-    /// The first thing that is wrong with it.
+    /// The first error in it.
     pub why: String,
 }
 
-/// What another config changed.
+/// The result of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadReport {
-    /// How many people are watched now.
+    /// Number of watched users.
     pub people: usize,
-    /// Every difference, a line each.
+    /// Changes, one line each.
     pub changes: Vec<String>,
-    /// Those of them that count only after a restart.
+    /// Changes that need a restart.
     pub restart_for: Vec<String>,
-    /// What somebody should know about the config.
+    /// Warnings about the config.
     pub warnings: Vec<String>,
 }
 
-/// One look at one person, as told to who asked for it.
+/// The result of one poll.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PollReport {
     /// The organisation's name.
     pub org: String,
     /// The unionId.
     pub union_id: String,
-    /// The name, by the config.
+    /// Name from the config.
     pub name: String,
-    /// Method and URL; the token is a header and stays out.
+    /// Method and URL. The token is a header, so it is not included.
     pub request: String,
-    /// How long the answer took, in milliseconds.
+    /// Duration in milliseconds.
     pub took_ms: u64,
-    /// Whether anything was kept: not on a dry run, not without the daemon.
+    /// Whether the result was stored: not with a dry run, not without the daemon.
     pub recorded: bool,
-    /// What came back.
+    /// The answer.
     #[serde(flatten)]
     pub outcome: PollOutcome,
 }
 
-/// What came back.
+/// The answer of a poll.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum PollOutcome {
-    /// A good answer.
+    /// A valid answer.
     Seen {
-        /// What it says.
+        /// The observation.
         observation: Observation,
-        /// The events that followed (on a dry run: that would follow); `None` when nobody could compare.
+        /// The resulting events (with a dry run: that would result); `None` if there was no state to compare with.
         events: Option<Vec<EventType>>,
     },
-    /// No good answer; nobody's presence changed.
+    /// No valid answer, so presence did not change.
     Failed(PollFailure),
 }
 
-/// A failed call, as `dingtalk::error` classified it.
+/// A failed call, as classified by `dingtalk::error`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PollFailure {
-    /// The short fixed word.
+    /// The class, a fixed word.
     pub class: String,
-    /// For a person.
+    /// The error, as text.
     pub text: String,
     /// DingTalk's `code`.
     pub code: Option<String>,
-    /// DingTalk's request id: what its support asks for.
+    /// Request id of DingTalk, which its support asks for.
     pub request_id: Option<String>,
     /// The HTTP status.
     pub status: Option<u16>,
-    /// What it means for who asked.
+    /// What it means for the caller.
     pub advice: Advice,
 }
 
-/// What a failure means for who asked; the command line has an exit code for each.
+/// What a failure means for the caller; the command line has an exit code for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Advice {
-    /// Throttled, ill or spent: the same request may succeed later.
+    /// Rate limited, outage, or budget used up: the same request may succeed later.
     TryLater,
     /// Credentials or permissions are refused.
     Refused,
-    /// Nobody answered.
+    /// No answer.
     Unreachable,
     /// The configuration is wrong.
     Misconfigured,
-    /// Nobody is called that.
+    /// No match.
     Nothing,
-    /// The question fits several, or cannot be asked.
+    /// The request is ambiguous or invalid.
     Usage,
     /// Anything else.
     Failed,
@@ -301,7 +301,7 @@ impl From<&CallError> for PollFailure {
     }
 }
 
-/// The request line of a look, for people: what `dingtalk::client` sends, without its headers.
+/// The request line of a poll as text: what `dingtalk::client` sends, without headers.
 pub fn request_line(api_base: &str, union_id: &str) -> String {
     format!("GET {api_base}/v1.0/conference/users/lists?unionId={union_id}")
 }

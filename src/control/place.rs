@@ -1,17 +1,16 @@
-//! Where the control socket is.
+//! The path of the control socket.
 //!
-//! Guards: daemon and command find the same socket from the config file's path alone, whatever either was started
-//! with; a folder in the shared temporary directory is trusted only if it is the user's own and closed to others.
-//! Deliberately not here: what is said over it (`channel`).
+//! Guards: daemon and command derive the same path from the path of the config file alone; a folder in the shared temporary
+//! directory is used only if it belongs to the user and is closed to others. Not here: the protocol (`channel`).
 
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What systemd makes of `RuntimeDirectory=presenced`.
+/// The folder that systemd creates for `RuntimeDirectory=presenced`.
 const SYSTEM_DIR: &str = "/run/presenced";
 
-/// Where a daemon with this config file (canonical path) listens: in the first folder it may write to.
+/// The path at which a daemon with this config file (canonical path) listens: in the first writable folder.
 pub fn serve_place(config_file: &Path) -> Result<PathBuf> {
     let name = socket_name(config_file);
     for dir in shared_dirs() {
@@ -22,7 +21,7 @@ pub fn serve_place(config_file: &Path) -> Result<PathBuf> {
     Ok(own_dir(&std::env::temp_dir(), true)?.join(name))
 }
 
-/// Where a command looks for that daemon, in this order.
+/// The paths at which a command looks for that daemon, in order.
 pub fn ask_places(config_file: &Path) -> Vec<PathBuf> {
     let name = socket_name(config_file);
     let own = own_dir(&std::env::temp_dir(), false).ok();
@@ -30,7 +29,7 @@ pub fn ask_places(config_file: &Path) -> Vec<PathBuf> {
 }
 
 fn shared_dirs() -> Vec<PathBuf> {
-    // systemd lists several folders separated by colons; the first is ours.
+    // systemd separates several folders by colons; the first one is used.
     let given = std::env::var("RUNTIME_DIRECTORY").ok();
     let given = given.as_deref().and_then(|dirs| dirs.split(':').next()).filter(|dir| !dir.is_empty());
     let of_user = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
@@ -48,7 +47,7 @@ fn shared_dirs() -> Vec<PathBuf> {
     dirs
 }
 
-/// `presenced-` and 16 hex digits: a socket's path may have 108 bytes only.
+/// `presenced-` and 16 hex digits, because the path of a socket has at most 108 bytes.
 fn socket_name(config_file: &Path) -> String {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in config_file.as_os_str().as_encoded_bytes() {
@@ -57,11 +56,11 @@ fn socket_name(config_file: &Path) -> String {
     format!("presenced-{hash:016x}.sock")
 }
 
-/// Tried, not computed: permissions, read-only mounts and access lists all have a say.
+/// Whether a file can be created in `dir`. Tried, because permissions, mounts and access lists all matter.
 fn writable(dir: &Path) -> bool {
     let probe = dir.join(format!(".presenced-probe-{}", std::process::id()));
     let made = std::fs::OpenOptions::new().write(true).create_new(true).open(&probe).is_ok();
-    // A probe that stays behind is empty and hidden; there is nothing better to do about it.
+    // A probe that cannot be removed is empty and hidden.
     let _ = std::fs::remove_file(&probe);
     made
 }
@@ -83,7 +82,7 @@ fn own_dir(temporary: &Path, create: bool) -> Result<PathBuf> {
     } else {
         Err(Error::new(
             ErrorKind::PermissionDenied,
-            format!("{} is not a folder of this user's alone: remove it", dir.display()),
+            format!("{} is not a private folder of this user: remove it", dir.display()),
         ))
     }
 }

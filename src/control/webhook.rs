@@ -1,124 +1,123 @@
-//! What the two say to each other about webhooks.
+//! Requests and answers about webhooks.
 //!
-//! Guards: the same as the rest of the socket: no URL and no secret crosses it. Deliberately not here: doing it
-//! (`tasks::operator`).
+//! Guards: no URL and no secret is sent. Not here: the work (`tasks::operator`).
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
-/// What a command asks about webhooks.
+/// A request about webhooks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum WebhookRequest {
-    /// Send a test now.
+    /// Send a test event now.
     Test {
-        /// To whom.
+        /// Name of the webhook.
         webhook: String,
     },
-    /// Hold everything back.
+    /// Pause deliveries.
     Pause {
-        /// From whom.
+        /// Name of the webhook.
         webhook: String,
     },
-    /// Undo a pause, or probe at once.
+    /// End a pause, or probe at once.
     Resume {
-        /// Whom.
+        /// Name of the webhook.
         webhook: String,
     },
-    /// Up again whatever it was, and told how everybody stands.
+    /// Re-enable a webhook and send it a snapshot.
     Enable {
-        /// Whom.
+        /// Name of the webhook.
         webhook: String,
     },
-    /// Told how everybody stands.
+    /// Send a snapshot.
     Snapshot {
-        /// Whom.
+        /// Name of the webhook.
         webhook: String,
     },
-    /// Send again.
+    /// Send deliveries again.
     Replay(ReplayRequest),
 }
 
-/// What is to be sent again.
+/// Which deliveries are sent again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayRequest {
-    /// To these; empty: to all that are not disabled.
+    /// These webhooks; empty: all that are not disabled.
     pub webhooks: Vec<String>,
-    /// These events; empty: all that fit the rest.
+    /// These events; empty: all that match the rest.
     pub events: Vec<String>,
-    /// Also events that were never meant for these webhooks.
+    /// Also events that were not routed to these webhooks.
     pub never_meant: bool,
-    /// Written down then or later.
+    /// Recorded at this time or later.
     pub since: Option<Timestamp>,
-    /// Written down before.
+    /// Recorded before this time.
     pub until: Option<Timestamp>,
     /// `delivered`, `dead` or `expired`.
     pub state: Option<String>,
 }
 
-/// What the daemon answers about webhooks.
+/// An answer about webhooks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "did", rename_all = "snake_case")]
 pub enum WebhookResponse {
     /// A test was sent.
     Tested(Box<TestReport>),
-    /// A webhook's state was changed, or was so already.
+    /// The state of a webhook, changed or not.
     Changed {
-        /// Its name.
+        /// Name of the webhook.
         webhook: String,
-        /// `up`, `down`, `disabled` or `paused`, before.
+        /// The state before: `up`, `down`, `disabled` or `paused`.
         was: String,
-        /// The same, now.
+        /// The state now.
         state: String,
-        /// How many people it is told about, where it is.
+        /// Number of users in the snapshot, if one is sent.
         snapshots: Option<usize>,
     },
-    /// Snapshots are on their way.
+    /// Snapshots are being sent.
     Snapshots {
-        /// To whom.
+        /// Name of the webhook.
         webhook: String,
-        /// About so many people.
+        /// Number of users.
         people: usize,
     },
-    /// Deliveries wait again.
+    /// Deliveries are queued again.
     Replayed {
-        /// By webhook.
+        /// The counts by webhook.
         counts: Vec<Replayed>,
     },
 }
 
-/// What a replay came to at one webhook.
+/// The result of a replay for one webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replayed {
-    /// Its name.
+    /// Name of the webhook.
     pub webhook: String,
-    /// Sent again.
+    /// Number of deliveries queued again.
     pub again: u64,
-    /// Left alone: they wait already.
+    /// Number of deliveries that were waiting already.
     pub waiting: u64,
 }
 
-/// One test, as told to who asked for it.
+/// The result of a test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestReport {
-    /// The webhook.
+    /// Name of the webhook.
     pub webhook: String,
-    /// How it stood: `up`, `down`, `disabled` or `paused`.
+    /// Its state: `up`, `down`, `disabled` or `paused`.
     pub state: String,
-    /// The event's id.
+    /// Id of the event.
     pub event_id: String,
-    /// The headers that went out, by name; what may be secret is hidden. Empty: nothing could be sent.
+    /// The headers that were sent; secret values are hidden. Empty: the request could not be sent.
     pub headers: Vec<(String, String)>,
-    /// The body that went out.
+    /// The body that was sent.
     pub body: String,
-    /// The HTTP status; `None` when no head arrived.
+    /// The HTTP status; `None` without an answer.
     pub status: Option<u16>,
-    /// The start of the answer's body, printable.
+    /// The begin of the body of the answer, printable.
     pub answered: String,
-    /// What went wrong.
+    /// The error.
     pub error: Option<String>,
-    /// How long it took, in milliseconds.
+    /// Duration in milliseconds.
     pub took_ms: u64,
     /// `accepted`, `refused`, `unavailable` or `gone`.
     pub outcome: String,

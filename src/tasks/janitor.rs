@@ -41,13 +41,13 @@ pub struct Rules {
 }
 
 /// The rules in force: a reload changes them.
-pub type InForce = Box<dyn Fn() -> Rules + Send + Sync>;
+pub type ActiveConfig = Box<dyn Fn() -> Rules + Send + Sync>;
 
 /// The janitor.
 pub struct Janitor {
     store: Store,
     clock: SharedClock,
-    rules: InForce,
+    rules: ActiveConfig,
     next_prune: Timestamp,
     next_backup: Timestamp,
     /// The day of the newest copy that was made or found.
@@ -56,7 +56,7 @@ pub struct Janitor {
 
 impl Janitor {
     /// For an open database.
-    pub fn new(store: Store, clock: SharedClock, rules: InForce) -> Self {
+    pub fn new(store: Store, clock: SharedClock, rules: ActiveConfig) -> Self {
         let now = clock.now();
         Self { store, clock, rules, next_prune: now.plus(FIRST_PRUNE), next_backup: now, copied: None }
     }

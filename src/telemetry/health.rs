@@ -1,8 +1,8 @@
-//! Whether the daemon is well: what the tasks report, what `/readyz` answers.
+//! Health of the daemon: what tasks report, and what `/readyz` answers.
 //!
-//! Guards: ready means that presence is really being looked at and written down: the database takes writes, every
-//! organisation has a token, and its newest good look is fresh while anybody is to be looked at. A good look costs two
-//! atomic stores. Deliberately not here: alerts and metrics.
+//! Guards: ready means that presence is polled and recorded: the database takes writes, and at least one organisation has a
+//! token and a recent successful poll while a user is due. A successful poll costs two atomic stores. Not here: alerts and
+//! metrics.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,14 +15,14 @@ use crate::ids::OrgName;
 use crate::policy::circuit::Cause;
 use crate::time::Timestamp;
 
-/// No instant.
+/// No time.
 const NEVER: i64 = i64::MIN;
-/// Nobody is to be looked at: there is nothing to be late with.
+/// No user is to be polled, so no poll can be late.
 const IDLE: i64 = i64::MAX;
 
-const LOCK_HELD: &str = "another program holds the write lock; nothing is written until it lets go";
+const LOCK_HELD: &str = "another process holds the write lock; nothing is written until it releases it";
 
-/// The whole daemon's health. Shared by an `Arc`.
+/// Health of the daemon.
 #[derive(Debug, Default)]
 pub struct Health {
     state: Mutex<State>,
@@ -30,14 +30,14 @@ pub struct Health {
 
 #[derive(Debug, Default)]
 struct State {
-    /// `None`: nothing was written yet.
+    /// Result of the last write; `None`: nothing was written yet.
     database: Option<Result<(), String>>,
-    /// Whether another program holds the database's write lock.
+    /// Whether another process holds the write lock of the database.
     lock_held: bool,
     orgs: BTreeMap<OrgName, Arc<OrgHealth>>,
 }
 
-/// One organisation's. Tasks keep it by `Arc`.
+/// Health of one organisation.
 #[derive(Debug)]
 pub struct OrgHealth {
     last_ok_ms: AtomicI64,
@@ -53,11 +53,11 @@ pub struct OrgHealth {
 pub struct Blocked {
     /// The reason.
     pub cause: Cause,
-    /// The newest failure, for a person.
+    /// The last failure, as text.
     pub text: String,
     /// The first failure.
     pub since: Timestamp,
-    /// When the next probe goes out.
+    /// Time of the next probe.
     pub next: Timestamp,
 }
 
@@ -106,35 +106,35 @@ impl fmt::Display for Unpolled {
     }
 }
 
-/// What sweeps of an organisation do; nothing of it makes a daemon ill.
+/// The state of sweeps of an organisation. It does not affect readiness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sweeps {
-    /// Whether they are made and believed.
+    /// Whether sweeps run and are trusted.
     pub state: SweepState,
-    /// Why it is no better, for a person; nothing where there is nothing to say.
+    /// The reason for the state, as text.
     pub why: Option<String>,
-    /// Looks that agreed since the newest contradiction.
+    /// Polls that agreed with sweeps since the last contradiction.
     pub agreed: u32,
-    /// So many earn trust.
+    /// Agreements after which sweeps are trusted.
     pub needed: u32,
-    /// What sweeps name people by, once that is learned.
+    /// Which ids sweeps report, once known.
     pub ids: Option<&'static str>,
-    /// This month's calls that sweeps took.
+    /// Calls of this month made by sweeps.
     pub calls: u64,
-    /// The newest whole sweep.
+    /// Time of the last complete sweep.
     pub last: Option<Timestamp>,
 }
 
-/// Whether sweeps are made and believed.
+/// Whether sweeps run and are trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SweepState {
-    /// None are made, by the config.
+    /// Disabled by the config.
     Off,
     /// DingTalk refuses them.
     Refused,
-    /// They say whom to look at.
+    /// They only schedule polls.
     Learning,
-    /// They tell joins and leaves.
+    /// They change presence.
     Trusted,
 }
 
@@ -142,7 +142,7 @@ impl SweepState {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Off, Self::Refused, Self::Learning, Self::Trusted];
 
-    /// The word for it.
+    /// Its name in status and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Off => "off",
@@ -166,12 +166,12 @@ impl Default for OrgHealth {
     }
 }
 
-/// What `/readyz` says.
+/// The answer of `/readyz`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Readiness {
     /// The database takes writes and at least one organisation works.
     pub ready: bool,
-    /// One a line of the answer.
+    /// The checks.
     pub checks: Vec<Check>,
     /// Organisations that do not work.
     pub degraded: Vec<Degraded>,
@@ -182,58 +182,58 @@ pub struct Readiness {
 pub struct Degraded {
     /// Its name.
     pub org: OrgName,
-    /// Why, for a person.
+    /// The reason, as text.
     pub reason: String,
-    /// Since when; `None`: since the start.
+    /// Begin of the problem; `None`: since the start.
     #[serde(serialize_with = "rfc3339")]
     pub since: Option<Timestamp>,
-    /// When the next attempt follows; `None`: not known.
+    /// Time of the next attempt; `None`: unknown.
     #[serde(serialize_with = "rfc3339")]
     pub next: Option<Timestamp>,
 }
 
-/// One thing that must be well.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// `database`, `token` or `poll`.
     pub name: &'static str,
-    /// The organisation, where it is one's.
+    /// The organisation, if the check is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub org: Option<OrgName>,
-    /// Whether it is well.
+    /// Whether it passes.
     pub ok: bool,
-    /// Why, for a person.
+    /// The reason, as text.
     pub reason: String,
 }
 
 impl Health {
-    /// Nothing is known yet: not ready.
+    /// Not ready, because nothing is known yet.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// What the newest write came to; an error in words without paths or values.
+    /// Records the result of the last write; an error has no paths and no values.
     pub fn database(&self, outcome: Result<(), String>) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).database = Some(outcome);
     }
 
-    /// Whether another program holds the database's write lock.
+    /// Whether another process holds the write lock of the database.
     pub fn lock_held(&self, held: bool) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).lock_held = held;
     }
 
-    /// An organisation's part, made when it is first asked for.
+    /// The health of an organisation; created on first use.
     pub fn org(&self, name: &OrgName) -> Arc<OrgHealth> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(state.orgs.entry(name.clone()).or_default())
     }
 
-    /// An organisation that is not in the config any more.
+    /// Removes an organisation that is no longer in the config.
     pub fn forget(&self, name: &OrgName) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).orgs.remove(name);
     }
 
-    /// What sweeps do, by organisation.
+    /// The state of sweeps by organisation.
     pub fn sweeps(&self) -> Vec<(OrgName, Sweeps)> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |(name, org): (&OrgName, &Arc<OrgHealth>)| {
@@ -246,7 +246,7 @@ impl Health {
         state.orgs.iter().filter_map(of).collect()
     }
 
-    /// How things stand at `now`.
+    /// Readiness at `now`.
     pub fn readiness(&self, now: Timestamp) -> Readiness {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut checks = vec![match &state.database {
@@ -256,7 +256,7 @@ impl Health {
             None => check("database", None, false, "nothing was written yet"),
         }];
         if state.orgs.is_empty() {
-            checks.push(check("poll", None, false, "polling has not begun"));
+            checks.push(check("poll", None, false, "polling has not started"));
         }
         let mut degraded = Vec::new();
         for (name, org) in &state.orgs {
@@ -288,28 +288,28 @@ impl Health {
 }
 
 impl OrgHealth {
-    /// A good look at somebody; the next one is late after `due`.
+    /// Records a successful poll; the next one is late after `due`.
     pub fn looked(&self, at: Timestamp, due: Timestamp) {
         self.last_ok_ms.fetch_max(at.as_ms(), Ordering::Relaxed);
         self.due_ms.store(due.as_ms(), Ordering::Relaxed);
     }
 
-    /// Without a look: a window opened, the next good look is late after `due`.
+    /// Records that a window opened: the next successful poll is late after `due`.
     pub fn expect_look(&self, due: Timestamp) {
         self.due_ms.store(due.as_ms(), Ordering::Relaxed);
     }
 
-    /// Nobody is to be looked at (windows closed, nobody on the list): no look is late.
+    /// Records that no user is to be polled (closed windows or an empty list), so that no poll is late.
     pub fn idle(&self) {
         self.due_ms.store(IDLE, Ordering::Relaxed);
     }
 
-    /// What the newest call said about the token; an error in words without the token.
+    /// Records what the last call showed about the token; an error does not contain it.
     pub fn token(&self, outcome: Result<(), String>) {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
     }
 
-    /// What sweeps do now.
+    /// Records the state of sweeps.
     pub fn sweeps(&self, sweeps: Sweeps) {
         *self.sweeps.lock().unwrap_or_else(PoisonError::into_inner) = Some(sweeps);
     }
@@ -335,7 +335,7 @@ impl OrgHealth {
         })
     }
 
-    /// The newest good look at anybody.
+    /// Time of the last successful poll.
     pub fn last_ok(&self) -> Option<Timestamp> {
         let ms = self.last_ok_ms.load(Ordering::Relaxed);
         (ms != NEVER).then(|| Timestamp::from_ms(ms))
@@ -346,11 +346,11 @@ impl OrgHealth {
         match &*self.token.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(Ok(())) => check("token", org, true, "is valid"),
             Some(Err(why)) => check("token", org, false, why),
-            // Without anybody to look at there is no call that would have needed one.
+            // Without a user to poll, no call has needed a token.
             None if self.due_ms.load(Ordering::Relaxed) == IDLE => {
-                check("token", org, true, "was not needed yet")
+                check("token", org, true, "not needed yet")
             }
-            None => check("token", org, false, "was not had yet"),
+            None => check("token", org, false, "not received yet"),
         }
     }
 
@@ -358,7 +358,7 @@ impl OrgHealth {
         let org = Some(name.clone());
         let due_ms = self.due_ms.load(Ordering::Relaxed);
         let mut seen = match self.last_ok() {
-            Some(at) => format!("the newest good poll was {} s ago", now.since(at).as_secs()),
+            Some(at) => format!("the last successful poll was {} s ago", now.since(at).as_secs()),
             None => "no poll has succeeded yet".to_owned(),
         };
         for unpolled in &*self.unpolled.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -374,7 +374,7 @@ impl OrgHealth {
             check("poll", org, self.last_ok().is_some(), &seen)
         } else {
             let late = now.since(Timestamp::from_ms(due_ms)).as_secs();
-            check("poll", org, false, &format!("{seen}; the next good poll is {late} s late"))
+            check("poll", org, false, &format!("{seen}; the next successful poll is {late} s late"))
         }
     }
 }
@@ -422,7 +422,7 @@ mod tests {
         assert!(failing(&health, at(65)).is_empty());
         assert_eq!(failing(&health, at(66)), ["poll"]);
         let text = serde_json::to_string(&health.readiness(at(70))).unwrap();
-        assert!(text.contains("65 s ago; the next good poll is 5 s late"), "{text}");
+        assert!(text.contains("65 s ago; the next successful poll is 5 s late"), "{text}");
         org.token(Err("refused".into()));
         health.database(Err("disk full".into()));
         assert_eq!(failing(&health, at(60)), ["database", "token"]);

@@ -1,9 +1,8 @@
-//! How many lines the log gets: at most sixty in any minute, and at most twenty of one kind.
+//! Limits the log: at most sixty lines per minute, and at most twenty of one kind.
 //!
-//! Guards: whatever goes wrong, and for however many people and webhooks at once, the log stays readable and the disk
-//! below it does not fill up; a flood of one kind of line does not keep the others out, and none keeps errors out; what
-//! is left out is counted, and the next line says how much it was. Finer lines (debug, trace) were asked for and are not limited. Deliberately
-//! not here: how lines look (`log`).
+//! Guards: the log stays readable and does not fill the disk, however many users and webhooks fail at once; many lines of
+//! one kind do not suppress others, and errors keep room of their own; suppressed lines are counted, and the next line has
+//! their number. Debug and trace lines are not limited. Not here: the format of lines (`log`).
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -19,15 +18,15 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::clock::SharedClock;
 use crate::time::Timestamp;
 
-/// In any minute.
+/// Lines per minute.
 const LINES: usize = 60;
-/// Of those, kept free for errors.
+/// Lines per minute that are reserved for errors.
 const FOR_ERRORS: usize = 10;
-/// Of one kind, which is one place in the program.
+/// Lines per minute of one kind, which is one place in the program.
 const LINES_OF_A_KIND: usize = 20;
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// What was written lately.
+/// The lines of the last minute.
 pub(super) struct Limit {
     clock: SharedClock,
     state: Mutex<State>,
@@ -35,21 +34,21 @@ pub(super) struct Limit {
 
 #[derive(Default)]
 struct State {
-    /// At most as many instants as lines are allowed.
+    /// At most as many times as lines are allowed.
     written: VecDeque<Timestamp>,
     kinds: HashMap<Identifier, VecDeque<Timestamp>>,
     left_out: u64,
 }
 
 impl Limit {
-    /// Nothing was written yet.
+    /// A limit without lines.
     pub(super) fn new(clock: SharedClock) -> Arc<Self> {
         Arc::new(Self { clock, state: Mutex::default() })
     }
 
-    /// Whether a line may be written; with it, how many were left out before it.
+    /// Whether a line may be written; if so, the number of lines suppressed before it.
     fn permit(&self, metadata: &Metadata<'_>) -> Option<u64> {
-        // Levels compare the other way round: what is finer is greater.
+        // A finer level compares as greater.
         if *metadata.level() > Level::INFO {
             return Some(0);
         }
@@ -68,7 +67,7 @@ impl Limit {
     }
 }
 
-/// Forgets what is older than a minute. A clock that was put back makes everything old.
+/// Drops times older than a minute. If the clock was set back, all times are dropped.
 fn has_room(written: &mut VecDeque<Timestamp>, most: usize, now: Timestamp) -> bool {
     while written.front().is_some_and(|at| *at > now || now.since(*at) >= MINUTE) {
         written.pop_front();
@@ -76,13 +75,13 @@ fn has_room(written: &mut VecDeque<Timestamp>, most: usize, now: Timestamp) -> b
     written.len() < most
 }
 
-/// A format whose lines are counted.
+/// A format with a limit.
 pub(super) struct Limited<F> {
     /// The format.
     pub(super) format: F,
-    /// Shared by all lines of the log.
+    /// Shared by all lines.
     pub(super) limit: Arc<Limit>,
-    /// Puts the number of those that were left out into a line.
+    /// Adds the number of suppressed lines to a line.
     pub(super) mark: fn(&mut String, u64),
 }
 
@@ -111,13 +110,13 @@ where
     }
 }
 
-/// At the end of a line of text.
+/// Adds the number at the end of a text line.
 pub(super) fn mark_text(line: &mut String, left_out: u64) {
     let end = line.trim_end().len();
     line.insert_str(end, &format!(" left_out={left_out}"));
 }
 
-/// As a member of an object.
+/// Adds the number as a member of a JSON object.
 pub(super) fn mark_json(line: &mut String, left_out: u64) {
     if let Some(end) = line.rfind('}') {
         line.insert_str(end, &format!(",\"left_out\":{left_out}"));

@@ -1,8 +1,8 @@
-//! Log lines: which are written, and how they look.
+//! Log lines: their filter and their format.
 //!
-//! Guards: a standard error that is not read stops nothing: lines wait in a bounded queue, and what does not fit is counted;
-//! for journald and as JSON one event is one line; in lines for people nothing is invisible; libraries that would print
-//! URLs are held at warnings; journald gets priorities and no second time stamp. Deliberately not here: what is logged.
+//! Guards: a stderr that is not read blocks nothing: lines wait in a bounded queue, and dropped ones are counted; for
+//! journald and as JSON one event is one line; text lines have no invisible characters; libraries that would log URLs are
+//! limited to warnings; journald gets priorities and no second timestamp. Not here: what is logged.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -26,29 +26,29 @@ use crate::clock::SystemClock;
 use crate::config::LogFormat;
 use crate::invisible::{REPLACEMENT, replaced};
 
-/// Their finer lines hold URLs, headers or SQL.
+/// Libraries whose debug lines have URLs, headers or SQL.
 const CAPPED: [&str; 7] = ["hyper", "reqwest", "sqlx", "rustls", "tower", "axum", "h2"];
 
-/// So many lines wait for a standard error that is not read.
-const WAITING_LINES: usize = 4_096;
+/// Size of the queue for stderr.
+const QUEUED_LINES: usize = 4_096;
 
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// Why logging could not begin, or be changed.
+/// Why logging cannot start or change.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter does not parse.
     #[error("log level `{text}` is not understood ({why}): write `info`, or `info,presenced::tasks=debug`")]
     Level {
-        /// What was written.
+        /// The level from the config.
         text: String,
-        /// What the parser says.
+        /// The error of the parser.
         why: String,
     },
-    /// There is a logger already.
-    #[error("logging has begun already")]
+    /// A logger is already set.
+    #[error("logging has already started")]
     Begun,
-    /// The logger is gone.
+    /// The logger has ended.
     #[error("logging has ended")]
     Ended,
 }
@@ -57,7 +57,7 @@ pub enum LogError {
 #[derive(Clone)]
 pub struct LogHandle {
     filter: reload::Handle<Targets, tracing_subscriber::Registry>,
-    /// Writes what waits when the last handle goes, for a second at most.
+    /// Writes queued lines when the last handle is dropped, for at most a second.
     _writer: Arc<WorkerGuard>,
 }
 
@@ -68,32 +68,32 @@ impl fmt::Debug for LogHandle {
 }
 
 impl LogHandle {
-    /// From now on with this filter. `verbosity` as in [`init`].
+    /// Sets the filter. `verbosity` as in [`init`].
     pub fn set_level(&self, level: &str, verbosity: i8) -> Result<(), LogError> {
         let filter = targets(level, verbosity)?;
         self.filter.reload(filter).map_err(|_| LogError::Ended)
     }
 }
 
-/// Begins to log to the standard error, for the life of the process. `level`: a filter as in `[log] level`;
+/// Starts logging to stderr for the life of the process. `level`: a filter as in `[log] level`;
 /// `verbosity`: how often `-v` was given, or -1 for `-q`.
 pub fn init(level: &str, format: LogFormat, verbosity: i8) -> Result<LogHandle, LogError> {
     let (filter, handle) = reload::Layer::new(targets(level, verbosity)?);
     let (writer, guard) =
-        NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).finish(std::io::stderr());
-    // Logging begins once.
+        NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).finish(std::io::stderr());
+    // Logging starts once.
     let _ = DROPPED.set(writer.error_counter());
     let lines = lines(resolved(format), writer, Limit::new(Arc::new(SystemClock)));
     tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().map_err(|_| LogError::Begun)?;
     Ok(LogHandle { filter: handle, _writer: Arc::new(guard) })
 }
 
-/// Lines that did not fit into the queue since the start, because the standard error was not read.
+/// Lines dropped since the start, because stderr was not read and the queue was full.
 pub fn dropped_lines() -> usize {
     DROPPED.get().map_or(0, ErrorCounter::dropped_lines)
 }
 
-/// The filter a text stands for, with the libraries capped.
+/// Parses a filter, and limits the libraries to warnings.
 pub fn targets(level: &str, verbosity: i8) -> Result<Targets, LogError> {
     let wrong = |why: &dyn fmt::Display| LogError::Level { text: level.to_owned(), why: why.to_string() };
     let asked: Targets = level.parse().map_err(|error| wrong(&error))?;
@@ -124,12 +124,12 @@ fn resolved(format: LogFormat) -> LogFormat {
     }
 }
 
-/// systemd names the journal's socket by device and inode, so that a redirected stream is told apart.
+/// systemd gives device and inode of the socket of the journal, so that a redirected stream can be distinguished.
 fn goes_to_journal() -> bool {
     let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
     match std::fs::metadata("/proc/self/fd/2") {
         Ok(stream) => named == format!("{}:{}", stream.dev(), stream.ino()),
-        // Without /proc there is no telling; the variable alone is a good sign.
+        // Without /proc the variable is the only sign.
         Err(_) => !std::io::stderr().is_terminal(),
     }
 }
@@ -158,7 +158,7 @@ where
     }
 }
 
-/// Fields for people: nothing in a value is invisible, steers a terminal or turns the reading direction.
+/// Fields in text lines, without invisible characters, control characters and direction marks.
 struct VisibleFields;
 
 impl<'w> FormatFields<'w> for VisibleFields {
@@ -191,7 +191,7 @@ where
         };
         let mut text = String::new();
         context.field_format().format_fields(Writer::new(&mut text), event)?;
-        // A line end would begin a second entry, with a priority of its own.
+        // A line end would start a second entry of the journal.
         let text = text.replace(['\n', '\r'], " ");
         writeln!(writer, "<{priority}>{}: {text}", event.metadata().target())
     }

@@ -1,8 +1,7 @@
-//! What is counted while the daemon runs, and the text that Prometheus reads.
+//! Counters of the daemon, and the text format of Prometheus.
 //!
-//! Guards: names and units by Prometheus' conventions; labels hold names from the config and fixed words, never a
-//! person; counting costs a lock and a look-up. Deliberately not here: what the database knows anyway, which is read when
-//! it is asked for (`web::metrics`).
+//! Guards: names and units follow the conventions of Prometheus; labels have names from the config and fixed words, never a
+//! user; counting takes a lock and a lookup. Not here: what is read from the database for each scrape (`web::metrics`).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,13 +14,13 @@ use crate::time::Timestamp;
 /// The media type of [`Page::text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Bounds for what takes milliseconds to a time-out.
+/// Buckets for durations from milliseconds to a timeout.
 const CALL_SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// Bounds for what takes seconds to half a day.
+/// Buckets for delays from a second to half a day.
 const DELAY_SECONDS: &[f64] =
     &[1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0, 43200.0];
 
-/// Everything that is counted. Shared by an `Arc`.
+/// All counters.
 #[derive(Debug)]
 pub struct Metrics {
     polls: Counts<(OrgName, &'static str)>,
@@ -31,11 +30,11 @@ pub struct Metrics {
     token_expiry: Mutex<BTreeMap<OrgName, Timestamp>>,
     duration: Histogram,
     lag: Histogram,
-    noticing: Histogram,
+    observation_delay: Histogram,
 }
 
 impl Metrics {
-    /// Nothing was counted yet.
+    /// Counters at 0.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             polls: Counts::default(),
@@ -45,49 +44,49 @@ impl Metrics {
             token_expiry: Mutex::default(),
             duration: Histogram::new(CALL_SECONDS),
             lag: Histogram::new(DELAY_SECONDS),
-            noticing: Histogram::new(DELAY_SECONDS),
+            observation_delay: Histogram::new(DELAY_SECONDS),
         })
     }
 
-    /// A look began, so long after it was due.
+    /// A poll began, `late` after it was due.
     pub fn poll_began(&self, late: Duration) {
         self.lag.observe(late);
     }
 
-    /// A look ended: `ok`, or the class of its failure; what it took from the month, and how long it was under way.
+    /// A poll ended with `ok` or the class of its failure; the calls it took from the month, and its duration.
     pub fn poll_ended(&self, org: &OrgName, outcome: &'static str, calls: u32, took: Duration) {
         self.polls.add((org.clone(), outcome), 1);
         self.calls.add(org.clone(), u64::from(calls));
         self.duration.observe(took);
     }
 
-    /// Calls that no look was behind; what they took from the month.
+    /// Calls that were not polls; the calls they took from the month.
     pub fn calls_made(&self, org: &OrgName, calls: u32) {
         self.calls.add(org.clone(), u64::from(calls));
     }
 
-    /// The token in use ends then.
+    /// The token in use expires then.
     pub fn token_expires(&self, org: &OrgName, at: Timestamp) {
         self.token_expiry.lock().unwrap_or_else(PoisonError::into_inner).insert(org.clone(), at);
     }
 
-    /// An event was recorded; `delay`: since it happened, where that is known.
+    /// An event was recorded; `delay` after it happened, if that is known.
     pub fn event(&self, event_type: &'static str, delay: Option<Duration>) {
         self.events.add(event_type, 1);
         if let Some(delay) = delay {
-            self.noticing.observe(delay);
+            self.observation_delay.observe(delay);
         }
     }
 
-    /// A delivery was tried; `code`: the HTTP status, `None` when there was no answer.
+    /// A delivery was attempted; `code`: the HTTP status, `None` without an answer.
     pub fn webhook_attempt(&self, webhook: &str, code: Option<u16>) {
         let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
         self.attempts.add((webhook.to_owned(), code), 1);
     }
 
-    /// Writes everything counted so far.
+    /// Writes all counters to the page.
     pub fn write(&self, page: &mut Page) {
-        page.family("presenced_polls_total", "counter", "Looks at people, by outcome.");
+        page.family("presenced_polls_total", "counter", "Polls of users, by outcome.");
         self.polls.each(|(org, outcome), n| page.sample(&[("org", org.as_str()), ("outcome", outcome)], n));
         page.family(
             "presenced_api_calls_total",
@@ -103,20 +102,20 @@ impl Metrics {
         for (org, at) in self.token_expiry.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             page.sample(&[("org", org.as_str())], seconds(*at));
         }
-        self.duration.write(page, "presenced_poll_duration_seconds", "How long a look is under way.");
-        self.lag.write(page, "presenced_poll_lag_seconds", "How long after it was due a look begins.");
-        let help = "From when something happened, as far as that is known, to when it was recorded.";
-        self.noticing.write(page, "presenced_noticing_delay_seconds", help);
+        self.duration.write(page, "presenced_poll_duration_seconds", "Duration of a poll.");
+        self.lag.write(page, "presenced_poll_lag_seconds", "How long after it was due a poll begins.");
+        let help = "From when something happened, if known, to when it was recorded.";
+        self.observation_delay.write(page, "presenced_noticing_delay_seconds", help);
     }
 }
 
-/// Seconds since 1970, as Prometheus has them.
+/// Seconds since 1970, the unit of Prometheus.
 #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit a double until the year 287396")]
 pub fn seconds(at: Timestamp) -> f64 {
     at.as_ms() as f64 / 1000.0
 }
 
-/// Counters that differ in their labels.
+/// Counters of one metric, by label.
 #[derive(Debug)]
 struct Counts<K>(Mutex<BTreeMap<K, u64>>);
 
@@ -138,23 +137,23 @@ impl<K: Ord> Counts<K> {
     }
 }
 
-/// How durations are spread.
+/// A histogram of durations.
 #[derive(Debug)]
 struct Histogram {
     bounds: &'static [f64],
-    state: Mutex<Spread>,
+    state: Mutex<Buckets>,
 }
 
 #[derive(Debug)]
-struct Spread {
-    /// One more than there are bounds.
+struct Buckets {
+    /// One more than the bounds.
     counts: Vec<u64>,
     sum: f64,
 }
 
 impl Histogram {
     fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, state: Mutex::new(Spread { counts: vec![0; bounds.len() + 1], sum: 0.0 }) }
+        Self { bounds, state: Mutex::new(Buckets { counts: vec![0; bounds.len() + 1], sum: 0.0 }) }
     }
 
     fn observe(&self, value: Duration) {
@@ -179,7 +178,7 @@ impl Histogram {
     }
 }
 
-/// A page in Prometheus' text format.
+/// A page in the text format of Prometheus.
 #[derive(Debug, Default)]
 pub struct Page {
     text: String,
@@ -187,14 +186,14 @@ pub struct Page {
 }
 
 impl Page {
-    /// What follows belongs to this name. `kind`: counter, gauge or histogram.
+    /// Begins a metric. `kind`: counter, gauge or histogram.
     pub fn family(&mut self, name: &'static str, kind: &str, help: &str) {
         self.family = name;
         let help = help.replace('\\', "\\\\").replace('\n', "\\n");
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    /// One value of it.
+    /// One value of the current metric.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl std::fmt::Display) {
         self.part("", labels, value);
     }

@@ -1,7 +1,6 @@
-//! What the daemon says about itself: log lines, and whether it is well.
+//! Log lines, health and metrics of the daemon.
 //!
-//! Guards: neither a secret nor a URL stands in a log line or in a reason. Deliberately not here: who asks for it
-//! (`web`, `cli`).
+//! Guards: no log line and no reason has a secret or a URL. Not here: showing them (`web`, `cli`).
 
 pub mod health;
 mod limit;

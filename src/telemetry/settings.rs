@@ -1,34 +1,34 @@
-//! Which settings are in force: since when, and what became of the newest attempt to change them.
+//! The active config: when it was read, and the result of the last reload.
 //!
-//! Guards: a reload that failed stays visible until one succeeds. Deliberately not here: reloading (`app::reload`).
+//! Guards: a failed reload stays visible until one succeeds. Not here: reloading (`app::reload`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::time::Timestamp;
 
-/// Shared by who reloads and who is asked how things stand.
+/// Shared by the reloader and everything that reports status.
 #[derive(Debug)]
-pub struct InForce {
+pub struct ActiveConfig {
     started: Timestamp,
     state: Mutex<Attempts>,
 }
 
-/// What became of the attempts so far.
+/// The results of reloads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempts {
-    /// When the settings in force were read.
+    /// When the active config was read.
     pub loaded: Timestamp,
-    /// How many times others were taken over.
+    /// Number of successful reloads.
     pub succeeded: u64,
-    /// How many times they were refused.
+    /// Number of refused reloads.
     pub failed: u64,
-    /// The newest attempt failed: when, and the first line of why.
+    /// If the last reload was refused: when, and the first line of the reason.
     pub refused: Option<(Timestamp, String)>,
-    /// What differs from the file that was read last and counts only after a restart.
+    /// Changes in the file that need a restart.
     pub restart_for: Vec<String>,
 }
 
-impl InForce {
+impl ActiveConfig {
     /// At the start.
     pub fn since(now: Timestamp) -> Arc<Self> {
         let attempts =
@@ -41,12 +41,12 @@ impl InForce {
         self.started
     }
 
-    /// How things stand.
+    /// The results so far.
     pub fn attempts(&self) -> Attempts {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Others are in force from now on. `restart_for`: what of them is not.
+    /// Records a successful reload. `restart_for`: changes that need a restart.
     pub fn succeeded(&self, now: Timestamp, restart_for: Vec<String>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.loaded = now;
@@ -55,7 +55,7 @@ impl InForce {
         state.restart_for = restart_for;
     }
 
-    /// Those that were in force still are.
+    /// Records a refused reload.
     pub fn refused(&self, now: Timestamp, why: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.failed += 1;
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn a_refusal_is_seen_until_a_reload_succeeds() {
         let at = Timestamp::from_ms;
-        let settings = InForce::since(at(1));
+        let settings = ActiveConfig::since(at(1));
         settings.refused(at(2), "error: unknown key\n  --> config.toml:1:1");
         let attempts = settings.attempts();
         assert_eq!((attempts.loaded, attempts.failed), (at(1), 1));

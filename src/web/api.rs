@@ -1,7 +1,7 @@
-//! `/api/v1/...`: what programs read.
+//! `/api/v1/...`: the API for programs.
 //!
-//! Guards: an event's body goes out byte for byte as it was signed and sent; a page has an end, and says where the
-//! next one begins. Deliberately not here: who may ask (`gate`).
+//! Guards: the body of an event is byte for byte what was signed and sent; a page is bounded and says where the next one
+//! begins. Not here: access control (`access`).
 
 use std::time::Duration;
 
@@ -12,21 +12,22 @@ use axum::response::Response;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{State, json, problem};
+use super::response::{json, problem};
+use super::state::State;
 use crate::store::StoreError;
 use crate::store::history::{EventQuery, EventRow, History, check_event_type};
 
-/// Without `limit=`.
-const USUAL_PAGE: u32 = 100;
-/// The most on one page, whatever is asked for.
+/// Default of `limit`.
+const DEFAULT_PAGE: u32 = 100;
+/// Maximum of `limit`.
 const MAX_PAGE: u32 = 1000;
-/// A page that takes longer helps nobody.
+/// Timeout of reading a page.
 const READ_TIME: Duration = Duration::from_secs(10);
 
-/// `?after=&org=&user=&type=&limit=`; another name is a mistake, and is said.
+/// `?after=&org=&user=&type=&limit=`; another name is an error.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct EventsAsked {
+pub(super) struct EventsQuery {
     after: Option<u64>,
     org: Option<String>,
     user: Option<String>,
@@ -38,7 +39,7 @@ pub(super) struct EventsAsked {
 /// The events after a sequence, oldest first.
 pub(super) async fn events(
     Shared(state): Shared<State>,
-    asked: Result<Query<EventsAsked>, QueryRejection>,
+    asked: Result<Query<EventsQuery>, QueryRejection>,
 ) -> Response {
     let Query(asked) = match asked {
         Ok(asked) => asked,
@@ -51,14 +52,16 @@ pub(super) async fn events(
     match timeout(READ_TIME, read(&state.0.history, asked, after)).await {
         Ok(Ok(rows)) => json(StatusCode::OK, page(&rows, after)),
         Ok(Err(error)) => {
-            tracing::error!(%error, "events could not be read");
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "the database did not answer; the log says why")
+            tracing::error!(%error, "cannot read events");
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "the database did not answer; see the log")
         }
-        Err(_) => problem(StatusCode::SERVICE_UNAVAILABLE, "the database is too slow just now; ask again"),
+        Err(_) => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "the database is too slow at the moment; try again")
+        }
     }
 }
 
-async fn read(history: &History, asked: EventsAsked, after: i64) -> Result<Vec<EventRow>, StoreError> {
+async fn read(history: &History, asked: EventsQuery, after: i64) -> Result<Vec<EventRow>, StoreError> {
     let people = match &asked.user {
         Some(user) => Some(history.people_called(user).await?),
         None => None,
@@ -68,12 +71,12 @@ async fn read(history: &History, asked: EventsAsked, after: i64) -> Result<Vec<E
         org: asked.org,
         people,
         event_type: asked.event_type,
-        limit: asked.limit.unwrap_or(USUAL_PAGE).clamp(1, MAX_PAGE),
+        limit: asked.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE),
     };
     history.events(&query).await
 }
 
-/// The stored bodies between brackets: parsing and printing them again could change their bytes.
+/// The stored bodies as a JSON array. They are not parsed, because printing them again could change their bytes.
 fn page(rows: &[EventRow], after: i64) -> String {
     let bodies: Vec<&str> = rows.iter().map(|row| row.body.as_str()).collect();
     let next_after = rows.last().map_or(after, |row| row.sequence);

@@ -1,8 +1,7 @@
-//! Connections, counted and timed.
+//! Connections with a limit on their number, time and size.
 //!
-//! Guards: at most so many connections at once; one that brings no whole request, or takes no answer, for half a minute
-//! is closed, however slowly it drips, and so is one that brings more than any request needs. Deliberately not here:
-//! what is asked.
+//! Guards: a connection that sends no complete request, or reads no answer, for half a minute is closed, and so is one that
+//! sends more than a request needs. Not here: requests.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,16 +18,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::{SharedClock, Sleep};
 
-/// From the connection's begin to the end of its first request.
-const HEAD_PATIENCE: Duration = Duration::from_secs(5);
-/// From one answer to the next. Also what an idle connection is kept for.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// From one answer to the next: some requests' worth of lines and headers. Nothing here takes a body of any size.
-const MOST_BYTES: usize = 32 * 1024;
-/// After a connection that could not be accepted: usually there are no file descriptors left.
+/// Deadline for the first request of a connection.
+const FIRST_REQUEST_TIME: Duration = Duration::from_secs(5);
+/// Deadline from one answer to the next, so also the lifetime of an idle connection.
+const IDLE_TIME: Duration = Duration::from_secs(30);
+/// Maximum of bytes received from one answer to the next: several request heads. No request has a body.
+const MAX_BYTES: usize = 32 * 1024;
+/// Wait after a failed accept, which usually means that there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// A listener that has only so many open connections.
+/// A listener with a maximum number of connections.
 pub(super) struct Bounded {
     listener: TcpListener,
     free: Arc<Semaphore>,
@@ -48,13 +47,13 @@ impl Listener for Bounded {
     async fn accept(&mut self) -> (Timed, SocketAddr) {
         loop {
             let Ok(permit) = Arc::clone(&self.free).acquire_owned().await else {
-                // The semaphore is never closed; without it nothing more may be accepted.
+                // The semaphore is never closed.
                 return std::future::pending().await;
             };
             match self.listener.accept().await {
                 Ok((stream, peer)) => return (Timed::new(stream, permit, self.clock.clone()), peer),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    tracing::warn!(%error, "cannot accept a connection");
                     self.clock.sleep_until(self.clock.now().plus(ACCEPT_PAUSE)).await;
                 }
             }
@@ -66,7 +65,7 @@ impl Listener for Bounded {
     }
 }
 
-/// Who is at the other end.
+/// Address of the client.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
@@ -76,8 +75,7 @@ impl Connected<IncomingStream<'_, Bounded>> for Peer {
     }
 }
 
-/// A connection with its place in the count and its deadline. Only bytes sent move the deadline: a request that
-/// drips in does not.
+/// A connection with its permit and its deadline. Only bytes that are sent extend the deadline, so a slow request does not.
 pub(super) struct Timed {
     stream: TcpStream,
     deadline: Sleep,
@@ -88,19 +86,19 @@ pub(super) struct Timed {
 
 impl Timed {
     fn new(stream: TcpStream, permit: OwnedSemaphorePermit, clock: SharedClock) -> Self {
-        let deadline = clock.sleep_until(clock.now().plus(HEAD_PATIENCE));
+        let deadline = clock.sleep_until(clock.now().plus(FIRST_REQUEST_TIME));
         Self { stream, deadline, unanswered_bytes: 0, clock, _permit: permit }
     }
 
-    /// Ready, with the error, once the deadline has passed.
+    /// The timeout error, once the deadline has passed.
     fn late<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         ready!(self.deadline.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    fn moved(&mut self) {
+    fn extend_deadline(&mut self) {
         self.unanswered_bytes = 0;
-        self.deadline = self.clock.sleep_until(self.clock.now().plus(PATIENCE));
+        self.deadline = self.clock.sleep_until(self.clock.now().plus(IDLE_TIME));
     }
 }
 
@@ -114,7 +112,7 @@ impl AsyncRead for Timed {
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(done) => {
                 self.unanswered_bytes += buffer.filled().len() - before;
-                if self.unanswered_bytes > MOST_BYTES {
+                if self.unanswered_bytes > MAX_BYTES {
                     return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
                 }
                 Poll::Ready(done)
@@ -132,7 +130,7 @@ impl AsyncWrite for Timed {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.stream).poll_write(context, bytes) {
             Poll::Ready(done) => {
-                self.moved();
+                self.extend_deadline();
                 Poll::Ready(done)
             }
             Poll::Pending => self.late(context),
@@ -184,7 +182,7 @@ mod tests {
     async fn a_request_without_end_is_cut_off_and_an_answer_makes_room_for_the_next() {
         let (_clock, mut bounded, mut client) = pair(1).await;
         let (mut server, _) = bounded.accept().await;
-        let mut bytes = vec![0; MOST_BYTES];
+        let mut bytes = vec![0; MAX_BYTES];
         for _ in 0..2 {
             client.write_all(&bytes).await.unwrap();
             server.read_exact(&mut bytes).await.unwrap();

@@ -1,12 +1,11 @@
-//! `/metrics`: what was counted, and what the database and the health of the daemon say at this moment.
+//! `/metrics`: counters, and the current state of the database and the daemon.
 //!
-//! Guards: for this machine and for who has the token; no person is named unless the config says so; a database that does
-//! not answer costs its part of the page, not the page. Deliberately not here: counting (`telemetry::metrics`).
+//! Guards: only for requests from this machine or with the token; no user is named unless the config allows it; if the
+//! database does not answer, only its metrics are missing. Not here: counting (`telemetry::metrics`).
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::{ConnectInfo, State as Shared};
@@ -14,7 +13,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
-use super::{Peer, State, gate};
+use super::access;
+use super::listener::Peer;
+use super::response::problem;
+use super::state::{Measured, State};
 use crate::ids::{OrgName, WebhookName};
 use crate::policy::circuit::Cause;
 use crate::store::StoreError;
@@ -22,32 +24,18 @@ use crate::store::history::{BudgetRow, Counts, UserPresence as Standing};
 use crate::store::stats::{BlockedWebhook, Queue, file_sizes};
 use crate::telemetry::health::{Health, SweepState, Sweeps, Unpolled, UserReason};
 use crate::telemetry::log;
-use crate::telemetry::metrics::{CONTENT_TYPE, Metrics, Page, seconds};
-use crate::telemetry::settings::InForce;
+use crate::telemetry::metrics::{CONTENT_TYPE, Page, seconds};
 use crate::time::Timestamp;
 
-/// Scrapers give up after ten seconds.
+/// Timeout of reading the database; scrapers wait ten seconds.
 const READ_TIME: Duration = Duration::from_secs(5);
-/// People and months; more are cut off rather than making the page endless.
-const MOST_ROWS: u32 = 10_000;
-/// All that a webhook can be.
+/// Maximum number of users and months on the page.
+const MAX_ROWS: u32 = 10_000;
+/// All states of a webhook.
 const STATES: [&str; 4] = ["up", "down", "paused", "disabled"];
 
-/// What is measured beside the health.
-#[derive(Clone, Debug)]
-pub struct Measured {
-    /// What was counted.
-    pub metrics: Arc<Metrics>,
-    /// Which settings are in force.
-    pub in_force: Arc<InForce>,
-    /// Whose size is told.
-    pub database: PathBuf,
-    /// `metrics_per_user`.
-    pub per_user: Arc<AtomicBool>,
-}
-
-/// What the database says.
-struct Read {
+/// What is read from the database.
+struct DatabaseState {
     counts: Counts,
     queues: Vec<Queue>,
     blocked: Vec<BlockedWebhook>,
@@ -62,11 +50,11 @@ pub(super) async fn metrics(
     ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    if !peer.ip().to_canonical().is_loopback() && !gate::has_token(&headers, &state.token()) {
-        return gate::unauthorised();
+    if !peer.ip().to_canonical().is_loopback() && !access::has_token(&headers, &state.token()) {
+        return access::unauthorised();
     }
     let Some(measured) = state.0.measured.get() else {
-        return super::problem(StatusCode::NOT_FOUND, "nothing is measured here");
+        return problem(StatusCode::NOT_FOUND, "metrics are not enabled");
     };
     let now = state.0.clock.now();
     let mut page = Page::default();
@@ -75,7 +63,7 @@ pub(super) async fn metrics(
     liveness(&mut page, &state.0.health);
     sweeps(&mut page, &state.0.health.sweeps());
     settings(&mut page, measured);
-    let help = "Log lines dropped because the standard error was not read.";
+    let help = "Log lines dropped because stderr was not read.";
     page.family("presenced_log_lines_dropped_total", "counter", help);
     page.sample(&[], log::dropped_lines());
     let read = timeout(READ_TIME, read(&state, measured.per_user.load(Ordering::Relaxed))).await;
@@ -85,30 +73,30 @@ pub(super) async fn metrics(
         database(&mut page, &read, now);
     }
     let sizes = file_sizes(&measured.database);
-    page.family("presenced_database_size_bytes", "gauge", "What the database's files weigh.");
+    page.family("presenced_database_size_bytes", "gauge", "Size of the database files.");
     page.sample(&[("file", "main")], sizes.main_bytes);
     page.sample(&[("file", "wal")], sizes.wal_bytes);
     (StatusCode::OK, [(header::CONTENT_TYPE, CONTENT_TYPE)], page.text()).into_response()
 }
 
-async fn read(state: &State, per_user: bool) -> Result<Read, StoreError> {
+async fn read(state: &State, per_user: bool) -> Result<DatabaseState, StoreError> {
     let history = &state.0.history;
-    let people = if per_user { history.now(None, true, MOST_ROWS).await? } else { Vec::new() };
-    Ok(Read {
+    let people = if per_user { history.now(None, true, MAX_ROWS).await? } else { Vec::new() };
+    Ok(DatabaseState {
         counts: history.counts().await?,
         queues: history.webhooks().queues().await?,
         blocked: state.blocked_webhooks().await?,
         webhooks: state.webhooks(),
-        budget: history.budget(MOST_ROWS).await?,
+        budget: history.budget(MAX_ROWS).await?,
         people,
     })
 }
 
 fn health(page: &mut Page, state: &State, now: Timestamp) {
     let readiness = state.0.health.readiness(now);
-    page.family("presenced_ready", "gauge", "Whether everything is well, as /readyz has it.");
+    page.family("presenced_ready", "gauge", "Whether the daemon is ready, as in /readyz.");
     page.sample(&[], u8::from(readiness.ready));
-    page.family("presenced_check_ok", "gauge", "One of the things that must be well.");
+    page.family("presenced_check_ok", "gauge", "Whether one check of /readyz passes.");
     for check in &readiness.checks {
         let org = check.org.as_ref().map_or("", |org| org.as_str());
         page.sample(&[("check", check.name), ("org", org)], u8::from(check.ok));
@@ -117,7 +105,7 @@ fn health(page: &mut Page, state: &State, now: Timestamp) {
 
 /// The reasons for which users are not polled.
 fn liveness(page: &mut Page, health: &Health) {
-    let help = "1 for the reason for which no user of an organisation is polled.";
+    let help = "1 for the reason why no user of an organisation is polled.";
     page.family("presenced_polling_blocked", "gauge", help);
     for (org, blocked) in health.blocked() {
         for cause in Cause::ALL {
@@ -129,7 +117,11 @@ fn liveness(page: &mut Page, health: &Health) {
     let users = |all: &[Unpolled], reason| {
         all.iter().find(|unpolled| unpolled.reason == reason).map_or(0, |unpolled| unpolled.users)
     };
-    page.family("presenced_refused_users", "gauge", "Users whom DingTalk refuses; retried at growing waits.");
+    page.family(
+        "presenced_refused_users",
+        "gauge",
+        "Users that DingTalk refuses; retried at growing intervals.",
+    );
     for (org, all) in &unpolled {
         page.sample(&[("org", org.as_str())], users(all, UserReason::Refused));
     }
@@ -143,52 +135,52 @@ fn liveness(page: &mut Page, health: &Health) {
 }
 
 fn sweeps(page: &mut Page, sweeps: &[(OrgName, Sweeps)]) {
-    page.family("presenced_sweeps_state", "gauge", "1 for what sweeps of an organisation's meetings do.");
+    page.family("presenced_sweeps_state", "gauge", "1 for the state of sweeps of an organisation.");
     for (org, sweeps) in sweeps {
         for state in SweepState::ALL {
             let labels = [("org", org.as_str()), ("state", state.name())];
             page.sample(&labels, u8::from(sweeps.state == state));
         }
     }
-    let help = "Looks that agreed with sweeps since the newest contradiction, as far as they count.";
+    let help = "Polls that agreed with sweeps since the last contradiction, up to the number needed.";
     page.family("presenced_sweeps_agreed_looks", "gauge", help);
     for (org, sweeps) in sweeps {
         page.sample(&[("org", org.as_str())], sweeps.agreed);
     }
-    page.family("presenced_sweeps_needed_looks", "gauge", "Looks that must agree before sweeps are trusted.");
+    page.family("presenced_sweeps_needed_looks", "gauge", "Polls that must agree before sweeps are trusted.");
     for (org, sweeps) in sweeps {
         page.sample(&[("org", org.as_str())], sweeps.needed);
     }
-    page.family("presenced_budget_sweep_calls", "gauge", "Calls of this month that sweeps took.");
+    page.family("presenced_budget_sweep_calls", "gauge", "Calls of this month made by sweeps.");
     for (org, sweeps) in sweeps {
         page.sample(&[("org", org.as_str())], sweeps.calls);
     }
-    page.family("presenced_last_sweep_timestamp_seconds", "gauge", "The newest whole sweep.");
+    page.family("presenced_last_sweep_timestamp_seconds", "gauge", "Time of the last complete sweep.");
     for (org, last) in sweeps.iter().filter_map(|(org, sweeps)| Some((org, sweeps.last?))) {
         page.sample(&[("org", org.as_str())], seconds(last));
     }
 }
 
 fn settings(page: &mut Page, measured: &Measured) {
-    let attempts = measured.in_force.attempts();
+    let attempts = measured.active_config.attempts();
     page.family("presenced_build_info", "gauge", "Always 1; the version is in the label.");
     page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     page.family("presenced_start_time_seconds", "gauge", "When the daemon started.");
-    page.sample(&[], seconds(measured.in_force.started()));
-    page.family("presenced_config_last_reload_successful", "gauge", "0 while the newest config is refused.");
+    page.sample(&[], seconds(measured.active_config.started()));
+    page.family("presenced_config_last_reload_successful", "gauge", "0 if the last reload was refused.");
     page.sample(&[], u8::from(attempts.refused.is_none()));
-    page.family("presenced_config_loaded_timestamp_seconds", "gauge", "When the config in force was read.");
+    page.family("presenced_config_loaded_timestamp_seconds", "gauge", "When the active config was read.");
     page.sample(&[], seconds(attempts.loaded));
-    page.family("presenced_config_reloads_total", "counter", "Attempts to take another config over.");
+    page.family("presenced_config_reloads_total", "counter", "Attempts to reload the config.");
     page.sample(&[("outcome", "ok")], attempts.succeeded);
     page.sample(&[("outcome", "refused")], attempts.failed);
-    page.family("presenced_config_restart_needed", "gauge", "Changes that count only after a restart.");
+    page.family("presenced_config_restart_needed", "gauge", "Changes that need a restart.");
     page.sample(&[], attempts.restart_for.len());
 }
 
-fn database(page: &mut Page, read: &Read, now: Timestamp) {
-    let Read { counts, queues, blocked, budget, people, webhooks } = read;
-    page.family("presenced_people", "gauge", "People on the watch list, by what is believed of them.");
+fn database(page: &mut Page, read: &DatabaseState, now: Timestamp) {
+    let DatabaseState { counts, queues, blocked, budget, people, webhooks } = read;
+    page.family("presenced_people", "gauge", "Watched users, by presence.");
     let outside = counts.watched - counts.inside - counts.unknown;
     for (presence, n) in [("in", counts.inside), ("out", outside), ("unknown", counts.unknown)] {
         page.sample(&[("presence", presence)], n);
@@ -197,7 +189,7 @@ fn database(page: &mut Page, read: &Read, now: Timestamp) {
         page.family(
             "presenced_last_good_poll_timestamp_seconds",
             "gauge",
-            "The newest good look at anybody.",
+            "Time of the last successful poll.",
         );
         page.sample(&[], seconds(at));
     }
@@ -205,7 +197,11 @@ fn database(page: &mut Page, read: &Read, now: Timestamp) {
     blocked_webhooks(page, webhooks, blocked);
     spending(page, budget);
     if !people.is_empty() {
-        page.family("presenced_user_in_meeting", "gauge", "Whether somebody is in a meeting; -1: not known.");
+        page.family(
+            "presenced_user_in_meeting",
+            "gauge",
+            "1 if the user is in a meeting, 0 if not, -1 if unknown.",
+        );
         for person in people {
             let inside = match person.presence.as_str() {
                 "inside" => 1,
@@ -219,22 +215,22 @@ fn database(page: &mut Page, read: &Read, now: Timestamp) {
 }
 
 fn queue(page: &mut Page, queues: &[Queue], now: Timestamp) {
-    page.family("presenced_webhook_state", "gauge", "1 for the state a webhook is in.");
+    page.family("presenced_webhook_state", "gauge", "1 for the state of the webhook.");
     for queue in queues {
         for state in STATES {
             let labels = [("webhook", queue.webhook.as_str()), ("state", state)];
             page.sample(&labels, u8::from(queue.state == state));
         }
     }
-    page.family("presenced_webhook_pending_deliveries", "gauge", "Deliveries that wait.");
+    page.family("presenced_webhook_pending_deliveries", "gauge", "Deliveries waiting to be sent.");
     for queue in queues {
         page.sample(&[("webhook", &queue.webhook)], queue.pending);
     }
-    page.family("presenced_webhook_dead_letters", "gauge", "Deliveries given up and still kept.");
+    page.family("presenced_webhook_dead_letters", "gauge", "Dead letters in the database.");
     for queue in queues {
         page.sample(&[("webhook", &queue.webhook)], queue.dead);
     }
-    let help = "Since the oldest delivery that waits was recorded; 0: none waits.";
+    let help = "Age of the oldest waiting delivery; 0 if none waits.";
     page.family("presenced_webhook_oldest_pending_seconds", "gauge", help);
     for queue in queues {
         let age = queue.oldest.map_or(0.0, |at| now.since(at).as_secs_f64());
@@ -242,9 +238,9 @@ fn queue(page: &mut Page, queues: &[Queue], now: Timestamp) {
     }
 }
 
-/// Also of webhooks that were removed while something waits for them.
+/// Includes removed webhooks with waiting deliveries.
 fn blocked_webhooks(page: &mut Page, webhooks: &[WebhookName], blocked: &[BlockedWebhook]) {
-    let help = "1 for the reason for which something that waits for a webhook is not sent.";
+    let help = "1 for the reason why deliveries of a webhook wait.";
     page.family("presenced_delivery_blocked", "gauge", help);
     let names: BTreeSet<&str> = webhooks
         .iter()
@@ -277,12 +273,12 @@ fn spending(page: &mut Page, budget: &[BudgetRow]) {
             }
         }
     };
-    let used = "Calls spent this month, those reserved for the next minutes included.";
+    let used = "Calls of this month, including those reserved for the next minutes.";
     family("presenced_budget_used_calls", used, |row| Some(row.used));
-    family("presenced_budget_limit_calls", "Calls that may be spent this month.", |row| row.call_limit);
-    let projected = "Calls at the end of the month, if spending goes on like this.";
+    family("presenced_budget_limit_calls", "Limit of calls this month.", |row| row.call_limit);
+    let projected = "Calls expected at the end of the month.";
     family("presenced_budget_projected_calls", projected, |row| row.projected);
-    family("presenced_budget_throttled_calls", "Calls refused for their rate this month.", |row| {
+    family("presenced_budget_throttled_calls", "Calls that were rate limited this month.", |row| {
         Some(row.throttled)
     });
 }

@@ -1,7 +1,7 @@
-//! `/healthz` and `/readyz`: for supervisors, balancers and probes.
+//! `/healthz` and `/readyz`: for supervisors, load balancers and probes.
 //!
-//! Guards: alive says nothing but that; ready says why not, to who may know: on this machine, or with the token.
-//! Deliberately not here: what makes the daemon ready (`telemetry::health`).
+//! Guards: the reasons are shown only to requests from this machine or with the token. Not here: what makes the daemon
+//! ready (`telemetry::health`).
 
 use std::time::Duration;
 
@@ -10,14 +10,17 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use tokio::time::timeout;
 
-use super::{Peer, State, gate, json};
+use super::access;
+use super::listener::Peer;
+use super::response::json;
+use super::state::State;
 use crate::store::stats::BlockedWebhook;
 use crate::telemetry::health::{Check, Degraded, Readiness};
 
-/// A database that is slower than this serves nobody.
+/// Timeout of reading the database.
 const DATABASE_TIME: Duration = Duration::from_secs(2);
 
-/// The process turns.
+/// The process is alive.
 pub(super) async fn healthz() -> Response {
     json(StatusCode::OK, r#"{"alive":true}"#.to_owned())
 }
@@ -30,7 +33,7 @@ pub(super) async fn readyz(
     headers: HeaderMap,
 ) -> Response {
     let Readiness { mut ready, mut checks, degraded } = state.0.health.readiness(state.0.clock.now());
-    // Reading them shows that the database answers.
+    // Reading shows that the database answers.
     let read = timeout(DATABASE_TIME, state.blocked_webhooks()).await.ok().and_then(Result::ok);
     if read.is_none() {
         ready = false;
@@ -38,13 +41,13 @@ pub(super) async fn readyz(
     }
     let webhooks = read.unwrap_or_default();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    // A page whose name was turned to this address (DNS rebinding) comes from this machine, but by another name.
-    let local = peer.ip().to_canonical().is_loopback() && gate::is_known(&state, &headers, &uri);
-    let may_know = local || gate::has_token(&headers, &state.token());
+    // With DNS rebinding a request comes from this machine, but has another host name.
+    let local = peer.ip().to_canonical().is_loopback() && access::is_known(&state, &headers, &uri);
+    let may_know = local || access::has_token(&headers, &state.token());
     json(status, body(ready, &checks, &degraded, &webhooks, may_know))
 }
 
-/// Whoever may not know the reasons still gets the answer.
+/// The answer; without reasons unless `may_know`.
 fn body(
     ready: bool,
     checks: &[Check],

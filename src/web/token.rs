@@ -1,7 +1,7 @@
-//! The token that guards what is about people, when the config names none.
+//! The token of the listener, if the config sets none.
 //!
-//! Guards: made once, from the system's randomness, whole or not at all, never readable by everybody. Deliberately not
-//! here: a configured token (`config::secrets`), the check (`gate`).
+//! Guards: created once from the random generator of the system, completely or not at all; only owner and group may read
+//! it. Not here: a configured token (`config::secrets`), the check (`access`).
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -13,23 +13,23 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::secret::Secret;
 use crate::store::beside;
 
-/// Beside the database.
+/// Name of the file beside the database.
 const FILE_NAME: &str = "http-token";
-/// The owner writes, the group reads: who may read the database may ask for it.
+/// The group may read it, as it may read the database.
 const MODE: u32 = 0o640;
 const RANDOM_BYTES: usize = 32;
-/// What somebody wrote there by hand must be at least this long.
+/// Minimum length of a token that an operator wrote.
 const SHORTEST: usize = 16;
 
-/// Where the token of a database in `dir` is.
+/// Path of the token for a database in `dir`.
 pub fn path(dir: &Path) -> PathBuf {
     dir.join(FILE_NAME)
 }
 
-/// Reads the token kept in `dir`, or makes one and keeps it there; removes what a start that was killed left of one.
+/// Reads the token in `dir`, or creates one. Removes temporary files of starts that were killed.
 pub fn load_or_create(dir: &Path) -> Result<Secret> {
     let path = path(dir);
-    remove_halves(dir);
+    remove_temporary_files(dir);
     match beside::read(&path) {
         Ok(text) => checked(&path, &text),
         Err(error) if error.kind() == ErrorKind::NotFound => create(dir, &path),
@@ -37,13 +37,13 @@ pub fn load_or_create(dir: &Path) -> Result<Secret> {
     }
 }
 
-fn remove_halves(dir: &Path) {
+fn remove_temporary_files(dir: &Path) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let process = name.to_str().and_then(|name| name.strip_prefix(&format!(".{FILE_NAME}.")));
         if process.is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_digit())) {
-            // One that cannot be removed is in the way of nothing.
+            // A file that cannot be removed does no harm.
             let _ = std::fs::remove_file(entry.path());
         }
     }
@@ -53,28 +53,28 @@ fn checked(path: &Path, text: &str) -> Result<Secret> {
     let secret = Secret::new(text);
     if secret.reveal().len() < SHORTEST || !secret.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
         let text = format!(
-            "{} holds no token of {SHORTEST} or more printable characters: remove it, and a new one is made",
+            "{} has no token of {SHORTEST} or more printable characters; remove the file to get a new one",
             path.display()
         );
         return Err(Error::new(ErrorKind::InvalidData, text));
     }
     if std::fs::metadata(path)?.permissions().mode() & 0o007 != 0 {
-        tracing::warn!(path = %path.display(), "the token's file is open to everybody: chmod 0640 it");
+        tracing::warn!(path = %path.display(), "every user can read the token file; run chmod 0640 on it");
     }
     Ok(secret)
 }
 
 fn create(dir: &Path, path: &Path) -> Result<Secret> {
     let mut random = [0; RANDOM_BYTES];
-    // The system's generator; there is no randomness anywhere else in this program, so no crate for it either.
+    // The generator of the system. No other part of the program needs randomness, so there is no crate for it.
     std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
     let token = URL_SAFE_NO_PAD.encode(random);
-    let half = dir.join(format!(".{FILE_NAME}.{}", std::process::id()));
-    let written = write_closed(&half, &token).and_then(|()| std::fs::rename(&half, path));
+    let temporary = dir.join(format!(".{FILE_NAME}.{}", std::process::id()));
+    let written = write_closed(&temporary, &token).and_then(|()| std::fs::rename(&temporary, path));
     if let Err(error) = written {
-        // Nothing useful is in it, and the next attempt makes its own.
-        let _ = std::fs::remove_file(&half);
-        return Err(Error::new(error.kind(), format!("{} cannot be made: {error}", path.display())));
+        // The next attempt creates its own file.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(Error::new(error.kind(), format!("cannot create {}: {error}", path.display())));
     }
     Ok(Secret::new(&token))
 }

@@ -38,7 +38,7 @@ const LOOKS: &[Case] = &[
         "outgoing addresses",
     ),
     case(400, r#"{"code":"param.error"}"#, 1, "unknown_user:", "presenced user find"),
-    case(403, r#"{"code":"acrossOrgAccessForbidden"}"#, 1, "refused:", "this person only"),
+    case(403, r#"{"code":"acrossOrgAccessForbidden"}"#, 1, "refused:", "only this user"),
     case(
         403,
         r#"{"code":"Forbidden.AccessDenied.QpsLimitForApi"}"#,
@@ -51,8 +51,8 @@ const LOOKS: &[Case] = &[
     case(500, r#"{"code":"system.error"}"#, 75, "outage:", "try again later"),
     case(200, r#"{"status":1111,"wait":5,"punish":"deny"}"#, 75, "banned:", "wait five minutes"),
     case(200, "{\"hello\":1}", 75, "malformed:", "api_base"),
-    case(302, "{}", 78, "redirect:", "decide which call is made"),
-    case(404, "<html></html>", 78, "misconfigured:", "decide which call is made"),
+    case(302, "{}", 78, "redirect:", "decide the call"),
+    case(404, "<html></html>", 78, "misconfigured:", "decide the call"),
 ];
 
 fn assert_said(site: &Site, case: &Case) {
@@ -80,7 +80,7 @@ fn every_refusal_of_a_look_is_explained() {
 fn every_refusal_of_a_token_is_explained() {
     for case in [
         case(400, r#"{"code":"invalidClientIdOrSecret"}"#, 77, "no token: credentials:", "developer console"),
-        case(400, r#"{"code":"whatever.else"}"#, 78, "no token: misconfigured:", "decide which call is made"),
+        case(400, r#"{"code":"whatever.else"}"#, 78, "no token: misconfigured:", "decide the call"),
         case(503, "", 75, "no token: outage:", "try again later"),
     ] {
         let (status, body) = (case.status, case.body);

@@ -151,18 +151,18 @@ async fn values_that_cannot_be_are_answered_with_some_that_can() {
     let (shell, store) = Shell::with_history().await;
     store.close().await.unwrap();
     for (arguments, said) in [
-        (&["history", "li", "--limit", "ten"][..], "a whole number from 1 on"),
-        (&["webhook", "deliveries", "--limit", "-5"], "a whole number from 1 on"),
-        (&["events", "--after", "-1"], "a whole number from 0 on"),
-        (&["events", "--limit", "0"], "a whole number from 1 on"),
+        (&["history", "li", "--limit", "ten"][..], "a whole number of at least 1"),
+        (&["webhook", "deliveries", "--limit", "-5"], "a whole number of at least 1"),
+        (&["events", "--after", "-1"], "a whole number of at least 0"),
+        (&["events", "--limit", "0"], "a whole number of at least 1"),
         (&["events", "--type", "joined"], "did you mean `meeting.participant_joined`?"),
         (&["webhook", "route", "meeting"], "did you mean `meeting.*`?"),
-        (&["history", "li", "--since", "09:05"], "of which day? Write `20"),
+        (&["history", "li", "--since", "09:05"], "the day is missing; write `20"),
         (&["plan", "--days", "1000"], "a whole number from 1 to 366"),
         (&["plan", "--replay", "trace.jsonl", "--warmup", "5M"], "write days, as in `30d`"),
         (&["plan", "--replay", "trace.jsonl", "--warmup", "soon"], "as in `28d`"),
         (&["demo", "--seconds", "x"], "a whole number from 1 to 86400"),
-        (&["user", "find", "--department", "sales"], "a whole number from 1 on"),
+        (&["user", "find", "--department", "sales"], "a whole number of at least 1"),
         (&["simulate", "--listen", "localhost:9000"], "as in `127.0.0.1:9000`"),
     ] {
         let refused = shell.run(arguments).await;
@@ -248,7 +248,7 @@ async fn history_has_every_visit_and_says_so_when_there_is_none() {
         shell.run(&["history", "li", "--since", "2023-11-07", "--until", "2023-11-07", "--limit", "1"]);
     let same_day = same_day.await;
     assert_eq!((same_day.code, same_day.out.lines().count()), (0, 2), "{same_day:?}");
-    assert!(same_day.err.contains("only the newest 1"), "{same_day:?}");
+    assert!(same_day.err.contains("shows the newest 1"), "{same_day:?}");
     let vague = shell.run(&["history", "li", "--since", "5M"]).await;
     assert_eq!(vague.code, 2);
     let json = shell.run(&["history", "liu", "-o", "json"]).await;
@@ -277,7 +277,7 @@ async fn events_are_the_stored_bodies() {
     assert!(unknown.err.contains("did you mean `meeting.participant_left`"), "{unknown:?}");
     let org = shell.run(&["events", "--org", "acme"]).await;
     assert_eq!(org.code, 4);
-    assert!(org.err.contains("there is default"), "{org:?}");
+    assert!(org.err.contains("the config has default"), "{org:?}");
 }
 
 #[tokio::test]
@@ -340,7 +340,7 @@ async fn poll_without_the_daemon_looks_from_here_and_keeps_nothing() {
     let shell = Shell::new();
     let ended = shell.run(&["poll", "li"]).await;
     assert_eq!(ended.code, 69, "nobody listens at the discard port: {ended:?}");
-    assert!(ended.err.contains("The daemon does not run: looking from here"), "{ended:?}");
+    assert!(ended.err.contains("The daemon does not run: polling directly"), "{ended:?}");
     assert!(!shell.place.file().exists(), "no database was made");
     let nobody = shell.run(&["poll", "wang"]).await;
     assert_eq!(nobody.code, 4, "{nobody:?}");

@@ -86,7 +86,7 @@ fn a_jump_that_lasts_is_taken_over_within_seconds() {
     receiver.wait(1);
     for (round, offset) in ["+40d", "+0", "-10m"].iter().enumerate() {
         set_clock(&site, offset);
-        site.wait_for_log_lines("starting again by the new time", round + 1);
+        site.wait_for_log_lines("restarting tasks with the new time", round + 1);
         site.wait_for_log_lines(" ready ", round + 2);
         fake.wait_looks("li", GOES_ON);
     }

@@ -131,7 +131,7 @@ fn a_webhook_is_not_kept_to_public_addresses_through_a_proxy() {
     let said = said_with(
         "[webhook_defaults]\nproxy = \"http://proxy:3128\"\n[[webhook]]\nname = \"crm\"\nurl = \"https://crm.example.com\"\nnetwork = \"public\"\n",
     );
-    assert!(said.contains("cannot be kept through `proxy`"), "{said}");
+    assert!(said.contains("cannot be used with `proxy`"), "{said}");
 }
 
 #[test]

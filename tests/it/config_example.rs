@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use presenced::config::secrets::Surroundings;
+use presenced::config::secrets::Env;
 use presenced::config::{Config, load_in};
 use proptest::prelude::*;
 
@@ -24,8 +24,7 @@ const WEBHOOK: &str = "\n[[webhook]]\nname = \"crm\"\nurl = \"https://crm.exampl
 fn clean(folder: &Path, text: &str) -> Config {
     let path = folder.join("config.toml");
     std::fs::write(&path, text).expect("written");
-    let loaded =
-        load_in(&path, &Surroundings::Fixed([].into())).unwrap_or_else(|refused| panic!("{refused}"));
+    let loaded = load_in(&path, &Env::Fixed([].into())).unwrap_or_else(|refused| panic!("{refused}"));
     assert_eq!(loaded.warnings, [], "no warnings");
     loaded.config
 }
@@ -62,7 +61,7 @@ proptest! {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("config.toml");
         std::fs::write(&path, text).expect("written");
-        match load_in(&path, &Surroundings::Fixed([].into())) {
+        match load_in(&path, &Env::Fixed([].into())) {
             Ok(loaded) => drop(presenced::config::problem::render(&loaded.warnings, &loaded.sources)),
             Err(refused) => prop_assert!(refused.to_string().starts_with("error: ") || refused.to_string().contains("\nerror: ")),
         }

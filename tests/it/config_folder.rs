@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use presenced::config::problem::render;
-use presenced::config::secrets::Surroundings;
+use presenced::config::secrets::Env;
 use presenced::config::{Loaded, Refused, load_in};
 use tempfile::TempDir;
 
@@ -55,7 +55,7 @@ impl Folder {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.replace("FOLDER", &folder).into()))
             .collect();
-        load_in(&self.path().join("config.toml"), &Surroundings::Fixed(variables))
+        load_in(&self.path().join("config.toml"), &Env::Fixed(variables))
     }
 
     /// All problems as text, the folder's own name taken out.

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use presenced::config::secrets::Surroundings;
+use presenced::config::secrets::Env;
 use presenced::config::{Config, load_in};
 use tempfile::TempDir;
 
@@ -137,7 +137,7 @@ impl Folder {
 
     /// The config of a file in this folder, all of it but the file's own name.
     fn config(&self, file: &str) -> String {
-        let around = Surroundings::Fixed([("SITE".to_owned(), "HZ".into())].into());
+        let around = Env::Fixed([("SITE".to_owned(), "HZ".into())].into());
         let loaded = load_in(&self.path().join(file), &around).unwrap_or_else(|refused| panic!("{refused}"));
         let config = Config { file: "config.toml".into(), ..loaded.config };
         format!("{config:#?}")

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use presenced::config::load_in;
 use presenced::config::problem::{Problem, Sources, render_one};
-use presenced::config::secrets::Surroundings;
+use presenced::config::secrets::Env;
 use presenced::config::show::show;
 
 use crate::config_folder::{HEAD, ONE_USER};
@@ -232,7 +232,7 @@ const LINES: &[&str] = &[
 /// Everything that is said about a config, as text and as programs have it; and what `config show` shows.
 fn everything(path: &Path, config: &str) -> String {
     std::fs::write(path, config).expect("written");
-    match load_in(path, &Surroundings::Fixed(std::collections::BTreeMap::new())) {
+    match load_in(path, &Env::Fixed(std::collections::BTreeMap::new())) {
         Ok(loaded) => format!("{}{:?}", words(&loaded.warnings, &loaded.sources), show(&loaded)),
         Err(refused) => format!("{refused}{}", words(&refused.problems, &refused.sources)),
     }

@@ -55,7 +55,7 @@ fn what_looks_works_with_the_daemon_up_and_down() {
             info.contains("rows in visits") && info.contains(if up { "wal" } else { "delete" }),
             "{info}"
         );
-        assert!(ok(&site, &["db", "check"]).contains("is whole"));
+        assert!(ok(&site, &["db", "check"]).contains("is intact"));
         let trace = ok(&site, &["db", "export-trace"]);
         let expected = format!(
             "{{\"user\":\"{ID}\",\"conference\":\"{ROOM}\",\"joined_ms\":1699347295876,\"left_ms\":null}}\n"
@@ -124,7 +124,7 @@ fn forgetting_and_pruning_go_through_the_daemon_while_it_runs() {
     let daemon = site.start();
     fake.wait_looks("other", 5);
     assert_eq!(sqlite3(&site.database(), "SELECT group_concat(name) FROM people"), "other");
-    assert!(daemon.log().contains("were forgotten"), "{}", daemon.log());
+    assert!(daemon.log().contains("were erased"), "{}", daemon.log());
     daemon.terminate();
 }
 
@@ -140,7 +140,7 @@ fn forgetting_and_restoring_work_without_the_daemon() {
     ok(&site, &["db", "forget", ID]);
     assert_eq!(sqlite3(&site.database(), "SELECT count(*) FROM visits"), "0");
     let restored = site.command(&["db", "restore", copy]);
-    assert!(text(&restored.stderr).contains("1 who were forgotten since"), "{}", text(&restored.stderr));
+    assert!(text(&restored.stderr).contains("Removed 1 person erased since"), "{}", text(&restored.stderr));
     assert_eq!(sqlite3(&site.database(), "SELECT count(*) FROM visits"), "0");
     assert_ne!(sqlite3(&site.database(), "SELECT source FROM installation"), source);
     ok(&site, &["db", "check"]);

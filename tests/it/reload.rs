@@ -48,7 +48,7 @@ fn people_and_webhooks_come_and_go_while_it_runs() {
         text.lines().filter(|line| line.starts_with(['+', '-', '~'])).collect::<Vec<_>>(),
         ["+ user default/comes", "- user default/goes", "+ webhook two"]
     );
-    assert!(text.contains("3 differences. 2 people are watched."), "{text}");
+    assert!(text.contains("3 changes. 2 people are watched."), "{text}");
 
     fake.wait_looks("comes", 2);
     let looks = fake.looks("goes");

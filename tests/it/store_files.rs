@@ -272,7 +272,7 @@ async fn a_write_lock_that_another_program_holds_turns_readiness_until_it_is_let
     let shell = Shell::hold(&place.file(), "BEGIN IMMEDIATE;");
     sentry.step().await.unwrap();
     let check = database();
-    assert!(!check.ok && check.reason.contains("another program holds the write lock"), "{check:?}");
+    assert!(!check.ok && check.reason.contains("another process holds the write lock"), "{check:?}");
     drop(shell);
     // What waited is written before the next empty write.
     sentry.step().await.unwrap();

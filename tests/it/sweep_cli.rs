@@ -118,14 +118,14 @@ async fn what_is_stored_is_told_without_a_daemon() {
         store.close().await.unwrap();
     };
     let never = about(&text(&site, "plan"), "sweeps: ");
-    assert!(never.starts_with("sweeps: not chosen yet (learning, 0 of 10 looks agreed)"), "{never}");
-    assert!(never.contains("two calls for every 20 meetings"), "{never}");
+    assert!(never.starts_with("sweeps: not used yet (learning, 0 of 10 polls agreed)"), "{never}");
+    assert!(never.contains("two calls for every 20 ongoing meetings"), "{never}");
     keep(4, Some(days(1))).await;
     let some = about(&text(&site, "plan"), "sweeps: ");
-    assert!(some.contains("4 of 10 looks agreed") && some.contains("about 2.9 calls"), "{some}");
+    assert!(some.contains("4 of 10 polls agreed") && some.contains("about 2.9 calls"), "{some}");
     keep(12, Some(days(1))).await;
     let plan = about(&text(&site, "plan"), "sweeps: ");
-    assert!(plan.starts_with("sweeps: chosen; looks have agreed with them"), "{plan}");
+    assert!(plan.starts_with("sweeps: used; polls have agreed with them"), "{plan}");
     let status = json(&site, "status");
     assert_eq!(status["sweeps"][0]["state"], "trusted");
     assert_eq!((&status["sweeps"][0]["ids"], &status["sweeps"][0]["calls"]), (&"userid".into(), &0.into()));

@@ -343,7 +343,8 @@ async fn ready_says_what_is_missing_until_nothing_is() {
     site.place.clock.advance(Duration::from_secs(61));
     let late = site.get("/readyz").await;
     assert_eq!(late.status, 503);
-    let reason = "poll of default: the newest good poll was 61 s ago; the next good poll is 1 s late";
+    let reason =
+        "poll of default: the last successful poll was 61 s ago; the next successful poll is 1 s late";
     assert_eq!(late.json()["reasons"], serde_json::json!([reason]));
     site.close().await;
 }

@@ -1,11 +1,11 @@
-//! Webhooks from the config: who gets which events, and where each is sent.
+//! Builds subscriptions and delivery targets from the webhooks of the config.
 //!
-//! Guards: secrets come in resolved, and leave in types that do not print. Deliberately not here: sending (`webhook`),
-//! queueing (`tasks::dispatcher`).
+//! Guards: secrets are held in types that do not print. Not here: sending (`webhook`), queueing (`tasks::dispatcher`).
 
 use std::sync::Arc;
 
-use super::{BuildError, secret, text};
+use super::error::BuildError;
+use super::resolve::{secret, text};
 use crate::clock::SharedClock;
 use crate::config::header_shown;
 use crate::config::{Config, Webhook};
@@ -16,12 +16,12 @@ use crate::webhook::format::{BodyFormat, Keys};
 use crate::webhook::routing::Subscription;
 use crate::webhook::send::{Destination, Sender, SenderError};
 
-/// Who gets which events.
+/// Which events each webhook gets.
 pub(in crate::app) fn subscriptions(webhooks: &[Webhook]) -> Result<Arc<[Subscription]>, BuildError> {
     webhooks.iter().map(|webhook| subscription(webhook).map_err(|error| refused(webhook, &error))).collect()
 }
 
-/// Where each is sent, with what is needed for it.
+/// Where and how events are sent, for each webhook.
 pub(in crate::app) async fn targets(config: &Config, clock: &SharedClock) -> Result<Vec<Target>, BuildError> {
     let mut targets = Vec::with_capacity(config.webhooks.len());
     for webhook in &config.webhooks {
@@ -48,21 +48,21 @@ pub(in crate::app) async fn targets(config: &Config, clock: &SharedClock) -> Res
 }
 
 async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
-    let whose = |key: &str| format!("webhook `{}`: {key}", webhook.name);
+    let label = |key: &str| format!("webhook `{}`: {key}", webhook.name);
     let mut secrets = Vec::with_capacity(webhook.secrets.len());
     for source in &webhook.secrets {
-        secrets.push(secret(|| whose("secret"), source).await?);
+        secrets.push(secret(|| label("secret"), source).await?);
     }
     let keys = Keys::sort(&secrets, webhook.format).map_err(|error| refused(webhook, &error))?;
     let format =
         BodyFormat::of(webhook, keys.robot).ok_or_else(|| refused(webhook, &"it has no template"))?;
     let mut headers = Vec::with_capacity(webhook.headers.len());
     for (name, value) in &webhook.headers {
-        headers.push((name.clone(), text(value, || whose(header_shown(name))).await?));
+        headers.push((name.clone(), text(value, || label(header_shown(name))).await?));
     }
     Ok(Destination {
         webhook: webhook.name.clone(),
-        url: text(&webhook.url, || whose("url")).await?,
+        url: text(&webhook.url, || label("url")).await?,
         format,
         keys: keys.signing,
         headers,

@@ -1,49 +1,49 @@
-//! `check --online`: whether DingTalk agrees with the config: a token and one person for each organisation.
+//! `check --online`: checks the config with DingTalk: gets a token and polls one user of each organisation.
 //!
-//! Guards: one call of the month an organisation, and only where the file has no error; no token and no secret is
-//! shown. Deliberately not here: what the answers say (`poll`).
+//! Guards: makes one counted call for each organisation, and only if the file has no error; shows no token and no secret.
+//! Not here: the content of the answers (`poll`).
 #![expect(clippy::format_push_string, reason = "a line on a screen: the extra allocation is nothing")]
 
 use crate::cli::output::harmless;
 use crate::cli::poll::{credentials, exit};
-use crate::cli::{Exit, reading};
+use crate::cli::{Exit, open_readonly};
 use crate::clock::SystemClock;
 use crate::config::{Config, Org};
 use crate::control::Advice;
 use crate::dingtalk::client::Client;
 use crate::dingtalk::error::{CallError, class};
 
-/// One organisation's line, and what it means for the command.
+/// The result for one organisation.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// For a person.
+    /// The line to print.
     pub(super) line: String,
-    /// What to do about it; empty where there is nothing to do.
+    /// What to do about it; may be empty.
     pub(super) help: &'static str,
-    /// How the command ends when this is the worst.
+    /// The exit code for this result.
     pub(super) exit: Exit,
 }
 
-/// Asks for every organisation in turn.
+/// Checks every organisation in turn.
 pub(super) fn ask(config: &Config) -> anyhow::Result<Vec<Found>> {
-    reading::block_on(async {
+    open_readonly::block_on(async {
         let mut found = Vec::with_capacity(config.orgs.len());
         for org in &config.orgs {
-            let Said { what, help, exit } = one(config, org).await;
+            let Answer { what, help, exit } = one(config, org).await;
             found.push(Found { line: format!("{}: {}", org.name, harmless(&what)), help, exit });
         }
         Ok(found)
     })?
 }
 
-/// The same before the organisation's name is put in front.
-struct Said {
+/// The result before it is prefixed with the name of the organisation.
+struct Answer {
     what: String,
     help: &'static str,
     exit: Exit,
 }
 
-impl Said {
+impl Answer {
     fn good(what: impl Into<String>) -> Self {
         Self { what: what.into(), help: "", exit: Exit::Done }
     }
@@ -52,7 +52,7 @@ impl Said {
         Self { what, help: "", exit: Exit::Config }
     }
 
-    /// What DingTalk's support asks for is said, too.
+    /// With the code and the request id, which DingTalk's support asks for.
     fn refused(what: &str, error: &CallError) -> Self {
         let mut text = format!("{what}: {}: {}", error.class, error.text);
         if let Some(code) = &error.code {
@@ -65,59 +65,59 @@ impl Said {
     }
 }
 
-async fn one(config: &Config, org: &Org) -> Said {
+async fn one(config: &Config, org: &Org) -> Answer {
     let client = match credentials(org).await {
         Ok(credentials) => Client::new(org, credentials, std::sync::Arc::new(SystemClock)),
-        Err(error) => return Said::config(format!("{error:#}")),
+        Err(error) => return Answer::config(format!("{error:#}")),
     };
     let client = match client {
         Ok(client) => client,
-        Err(error) => return Said::config(error.to_string()),
+        Err(error) => return Answer::config(error.to_string()),
     };
     if let Err(error) = client.token_ready().await {
-        return Said::refused("no token", &error);
+        return Answer::refused("no token", &error);
     }
     let Some(user) = config.users.iter().find(|user| user.identity.org == org.name) else {
-        return Said::good("the app gets a token; nobody of it is watched");
+        return Answer::good("the app gets a token; no user of this organisation is watched");
     };
     match client.ongoing(&user.identity.union_id, None).await {
-        Ok(_) => Said::good(format!("the app gets a token and may look at {}", user.name)),
-        Err(error) => Said::refused(&format!("looking at {}", user.name), &error),
+        Ok(_) => Answer::good(format!("the app gets a token and may poll {}", user.name)),
+        Err(error) => Answer::refused(&format!("polling {}", user.name), &error),
     }
 }
 
-/// What to do about a failure of that class.
+/// What to do about a failure of this class.
 fn advice(failed: &str) -> &'static str {
     match failed {
-        class::UNREACHABLE => "nothing was sent: is the network up, does DingTalk need `proxy` from here?",
-        class::TIMEOUT => "no whole answer within `timeout`: try again, or allow more",
-        class::BROKEN => "something on the way breaks connections: a proxy, a firewall?",
+        class::UNREACHABLE => "the request was not sent: is the network up, does this machine need `proxy`?",
+        class::TIMEOUT => "no complete answer within `timeout`: try again, or raise it",
+        class::BROKEN => "the connection was broken: by a proxy, by a firewall?",
         class::OVERSIZED | class::NOT_JSON | class::MALFORMED | class::FOREIGN => {
-            "is `api_base` DingTalk's own host, is a portal or a proxy in between?"
+            "is `api_base` a host of DingTalk, is there a captive portal or a proxy?"
         }
-        class::BANNED => "stop what calls DingTalk from here, wait five minutes, try again",
+        class::BANNED => {
+            "this IP is banned: stop everything that calls DingTalk from here, wait five minutes, try again"
+        }
         class::REDIRECT | class::MISCONFIGURED => {
-            "`site`, `api_base`, `app` and `corp_id` decide which call is made, and where"
+            "check `site`, `api_base`, `app` and `corp_id`, which decide the call and its host"
         }
         class::THROTTLED | class::BUSY => {
-            "try again in a minute; other apps of the organisation may call, too"
+            "try again in a minute; other apps of the organisation may be calling, too"
         }
-        class::QUOTA_SPENT => {
-            "wait for the next month, or buy calls; `calls_per_month` keeps this program below"
+        class::QUOTA_SPENT => "wait for the next month, or buy calls; `calls_per_month` limits this program",
+        class::UNAUTHORISED => {
+            "is `site` that of the organisation, is the token (`access_token`) still valid?"
         }
-        class::UNAUTHORISED => "is `site` the organisation's, is the token (`access_token`) a fresh one?",
         class::CREDENTIALS => {
             "compare `app_key` and `app_secret` with the app's page in the developer console of that `site`"
         }
-        class::FORBIDDEN => {
-            "ask for it under permissions in the developer console; an administrator grants it"
+        class::FORBIDDEN => "request the permission in the developer console; an administrator grants it",
+        class::IP_NOT_ALLOWED => {
+            "add the address to the outgoing addresses of the app in the developer console"
         }
-        class::IP_NOT_ALLOWED => "add the address to the app's outgoing addresses in the developer console",
-        class::UNKNOWN_USER => {
-            "is it a unionId of this organisation? `presenced user find` prints those of its people"
-        }
-        class::REFUSED => "it is about this person only: is it somebody of this organisation?",
-        class::OUTAGE => "DingTalk's own trouble: try again later",
+        class::UNKNOWN_USER => "is it a unionId of this organisation? `presenced user find` prints unionIds",
+        class::REFUSED => "this affects only this user: are they a member of this organisation?",
+        class::OUTAGE => "DingTalk has an outage: try again later",
         _ => "",
     }
 }

@@ -1,25 +1,25 @@
-//! `config explain`: one key, a table of keys, or all of them in short.
+//! `config explain`: explains one key, a table of keys, or all keys in short.
 //!
-//! Guards: what is printed is what the reference says, so nothing is explained twice. Deliberately not here: the
+//! Guards: every sentence comes from the reference, so no key is explained twice; no sentence is cut. Not here: the
 //! reference (`config::reference`).
 
 use std::fmt::Write as _;
 
 use chrono_tz::Tz;
 
-use crate::cli::output::{Cell, Column, Printer, Row, Style, write_out};
+use crate::cli::output::{Cell, Column, FAINT, Printer, Row, Style, write_out};
 use crate::cli::{Exit, Failure, Globals};
 use crate::config::reference::{Absent, Effect, Entry, Found, Table, entries, find};
 
 const COLUMNS: &[Column] = &[
-    Column::new("key", "KEY"),
+    Column::data_only("key"),
     Column::data_only("table"),
     Column::data_only("type"),
-    Column::new("default", "DEFAULT").shrinking(),
+    Column::data_only("default"),
     Column::data_only("required"),
     Column::data_only("unit"),
     Column::data_only("written"),
-    Column::new("about", "ABOUT").shrinking(),
+    Column::data_only("about"),
     Column::data_only("more"),
     Column::data_only("example"),
     Column::data_only("takes_effect"),
@@ -31,11 +31,11 @@ const BOLD: Style = Style::new().bold();
 /// Where the second column of an explanation begins.
 const INDENT: usize = 14;
 
-/// Runs it.
+/// Runs the command.
 pub(super) fn run(globals: &Globals, typed: &str) -> anyhow::Result<Exit> {
     let printer = Printer::new(globals, Tz::UTC);
     if typed.is_empty() {
-        printer.print(COLUMNS, &entries().map(row).collect::<Vec<_>>())?;
+        print_list(&printer, entries().collect())?;
         return Ok(Exit::Done);
     }
     let keys = match find(typed) {
@@ -45,7 +45,7 @@ pub(super) fn run(globals: &Globals, typed: &str) -> anyhow::Result<Exit> {
             if printer.is_table() {
                 write_out(anstream::stdout().lock(), &heading(table, printer.width))?;
             }
-            printer.print(COLUMNS, &keys.into_iter().map(row).collect::<Vec<_>>())?;
+            print_list(&printer, keys)?;
             return Ok(Exit::Done);
         }
         Found::Nothing(close) => return Err(unknown(typed, &close).into()),
@@ -57,6 +57,23 @@ pub(super) fn run(globals: &Globals, typed: &str) -> anyhow::Result<Exit> {
         printer.print(COLUMNS, &keys.into_iter().map(row).collect::<Vec<_>>())?;
     }
     Ok(Exit::Done)
+}
+
+/// Prints keys in short: the key and its default, and below them what the key is for.
+fn print_list(printer: &Printer, keys: Vec<Entry>) -> std::io::Result<()> {
+    if !printer.is_table() {
+        return printer.print(COLUMNS, &keys.into_iter().map(row).collect::<Vec<_>>());
+    }
+    let short = |entry: &Entry| {
+        let default = match entry.key.absent {
+            Absent::Default(value) => format!("  {FAINT}{value}{FAINT:#}"),
+            Absent::Refused("") => format!("  {FAINT}required{FAINT:#}"),
+            Absent::Means(_) | Absent::Refused(_) => String::new(),
+        };
+        let path = entry.path();
+        format!("{BOLD}{path}{BOLD:#}{default}\n{}", wrapped(entry.key.about, 4, printer.width))
+    };
+    write_out(anstream::stdout().lock(), &keys.iter().map(short).collect::<String>())
 }
 
 fn unknown(typed: &str, close: &[String]) -> Failure {
@@ -87,7 +104,7 @@ fn heading(table: &Table, width: usize) -> String {
     text
 }
 
-/// A key with everything about it.
+/// A key with everything that the reference says about it.
 fn explained(entry: Entry, width: usize) -> String {
     let Entry { table, key } = entry;
     let name = entry.path();
@@ -116,7 +133,7 @@ fn explained(entry: Entry, width: usize) -> String {
     text
 }
 
-/// What holds when it is left out, in words.
+/// The value when the key is left out, in words.
 pub(super) fn default(absent: Absent) -> String {
     match absent {
         Absent::Default(value) => value.to_owned(),
@@ -126,7 +143,7 @@ pub(super) fn default(absent: Absent) -> String {
     }
 }
 
-/// When a change counts, in words.
+/// When a change takes effect, in words.
 pub(super) fn effect(effect: Effect) -> &'static str {
     match effect {
         Effect::Reload => "at a reload",

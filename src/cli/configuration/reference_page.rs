@@ -1,7 +1,7 @@
-//! `config explain --markdown`: the whole reference as a page, which stands in `docs/configuration.md`.
+//! `config explain --markdown`: the whole reference as a page, which is `docs/configuration.md`.
 //!
-//! Guards: made of the same descriptions as everything else; a test compares. Deliberately not here: prose that is not
-//! about keys, but for what holds for all of them.
+//! Guards: the sentences are those of the reference; a test compares the page with the file. Not here: prose that is not
+//! about keys, except what is true of all of them.
 
 use std::fmt::Write as _;
 
@@ -11,19 +11,18 @@ use crate::config::reference::{Absent, Effect, Key, Kind, TABLES, Table};
 const HEAD: &str = "\
 # The configuration, key by key
 
-This page is printed by `presenced config explain --markdown`, and a test keeps it so. `config.example.toml` shows the same
-keys as a file; `presenced config explain KEY` explains one of them; `presenced config show --origin` says what holds on your
-machine and which line says so; [config.schema.json](config.schema.json) (`presenced config schema`) is for editors.
+This page is the output of `presenced config explain --markdown`. `config.example.toml` has the same keys as a file.
+`presenced config explain KEY` explains one key. `presenced config show --origin` prints the effective values on your machine
+and the line that sets each. [config.schema.json](config.schema.json) (`presenced config schema`) is for editors.
 
-- The file is the one of `-c FILE`, else of `PRESENCED_CONFIG`, else `./config.toml`, else `/etc/presenced/config.toml`.
-- Unknown keys are errors, and nothing in the text is replaced: `${NAME}` stays as it is.
-- A duration is a text with its unit: `30s`, `5m`, `1h 30m`, `90d`. `M` would be months and is refused.
+- The config file is that of `-c FILE`, else of `PRESENCED_CONFIG`, else `./config.toml`, else `/etc/presenced/config.toml`.
+- Unknown keys are errors. Nothing in the text is replaced: `${NAME}` stays as it is.
+- A duration is a text with its unit: `30s`, `5m`, `1h 30m`, `90d`. `M` (months) is refused.
 - A secret is `{ credential = \"NAME\" }` (systemd), `{ file = \"PATH\" }`, `{ env = \"NAME\" }`, `{ command = [\"PROGRAM\", \"...\"] }`,
   or a plain text, for tests and demos.
-- Relative paths count from the config's folder.
-- How often somebody is looked at: their own `interval` or `cron`, else that of the last `[[group]]` of theirs in the file, else
-  that of `[poll]`.
-- A reload makes every change count but those that say *at a restart*.
+- Relative paths start at the folder of the config file.
+- A user is polled by their own `interval` or `cron`, else by that of the last `[[group]]` they are in, else by that of `[poll]`.
+- A reload applies every change, except those that take effect *at a restart*.
 ";
 
 /// The page.
@@ -46,7 +45,7 @@ fn part(page: &mut String, table: &Table) {
     let _ =
         writeln!(page, "\n## {title}\n\n{} Used by {}. More: [{see}]({see}).", table.about, table.used_by);
     if let Some(shared) = table.also {
-        let _ = writeln!(page, "\nBeside these, every key of [`[{shared}]`](#{shared}).");
+        let _ = writeln!(page, "\nIn addition, every key of [`[{0}]`](#{0}).", shared.path);
     }
     let inner: Vec<&str> = table.keys.iter().filter_map(|key| key.kind.inner()).collect();
     if !inner.is_empty() && !table.path.is_empty() {
@@ -60,7 +59,7 @@ fn part(page: &mut String, table: &Table) {
     }
 }
 
-/// As the headings above come out: GitHub drops brackets, dots and backticks.
+/// The anchor of a heading: GitHub drops brackets, dots and backticks.
 fn anchor(path: &str) -> String {
     path.replace('.', "")
 }
@@ -86,7 +85,7 @@ fn row(page: &mut String, key: &Key) {
         let _ = write!(about, " Example: `{}`.", key.example);
     }
     if key.effect == Effect::Restart && !about.contains("at a start") {
-        let _ = write!(about, " A change counts *{}*.", effect(key.effect));
+        let _ = write!(about, " Takes effect *{}*.", effect(key.effect));
     }
     let cells = [format!("`{}`", key.name), takes, absent, about].map(|cell| cell.replace('|', "\\|"));
     let _ = writeln!(page, "| {} |", cells.join(" | "));

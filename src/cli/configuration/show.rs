@@ -1,6 +1,6 @@
-//! `config show`: the config that holds, as TOML, as one JSON document, or a row for each value.
+//! `config show`: prints the effective config as TOML, as one JSON document, or as a row for each value.
 //!
-//! Guards: the TOML, saved as it is, is a config again (secrets aside). Deliberately not here: what holds
+//! Guards: the printed TOML is itself a valid config (except secrets). Not here: computing the effective values
 //! (`config::show`).
 
 use std::fmt::Write as _;
@@ -9,7 +9,6 @@ use chrono_tz::Tz;
 use serde_json::{Map, Value as Json};
 use toml::Value;
 
-use super::only;
 use crate::cli::output::{Cell, Column, FAINT, Printer, Row, write_out};
 use crate::cli::{Exit, Globals, OutputFormat, load_checked};
 use crate::config::show::{Block, Line, Origin, show};
@@ -23,13 +22,16 @@ const COLUMNS: &[Column] = &[
     Column::new("origin", "ORIGIN"),
 ];
 
-/// Remarks stand below each other, but not farther to the right than this.
-const FARTHEST: usize = 44;
+/// Remarks are aligned, but not farther to the right than this column.
+const REMARK_COLUMN: usize = 44;
 
-/// Runs it.
+/// Runs the command.
 pub(super) fn run(globals: &Globals, origin: bool) -> anyhow::Result<Exit> {
     if !origin {
-        only(globals, &[OutputFormat::Table, OutputFormat::Json], "rows are for `config show --origin`")?;
+        globals.allow_formats(
+            &[OutputFormat::Table, OutputFormat::Json],
+            "`-o csv` and `-o jsonl` need `config show --origin`",
+        )?;
     }
     let blocks = show(&load_checked(globals)?);
     match globals.output {
@@ -54,7 +56,8 @@ fn as_toml(blocks: &[Block], origin: bool) -> String {
         }
         let lines: Vec<String> =
             block.lines.iter().map(|line| format!("{} = {}", line.key, line.value)).collect();
-        let width = lines.iter().map(|line| line.chars().count()).filter(|width| *width <= FARTHEST).max();
+        let width =
+            lines.iter().map(|line| line.chars().count()).filter(|width| *width <= REMARK_COLUMN).max();
         for (shown, line) in lines.iter().zip(&block.lines) {
             if origin {
                 let remark = format!("{FAINT}# {}{FAINT:#}", words(&line.origin));
@@ -75,7 +78,7 @@ fn words(origin: &Origin) -> String {
     }
 }
 
-/// The same shape as the file.
+/// A JSON document with the structure of the file.
 fn document(blocks: &[Block]) -> Json {
     let mut root = Map::new();
     for block in blocks {
@@ -86,7 +89,7 @@ fn document(blocks: &[Block]) -> Json {
     Json::Object(root)
 }
 
-/// A table goes into the newest of the table around it.
+/// Puts a table into the last one of the table around it.
 fn put(root: &mut Map<String, Json>, block: &Block, values: Map<String, Json>) {
     let mut at = root;
     let mut words = block.table.path.split('.').peekable();
@@ -126,7 +129,7 @@ fn json(value: &Value) -> Json {
     }
 }
 
-/// A row for each value; `table` counts those of an array from 1.
+/// A row for each value; tables of an array are numbered from 1.
 fn rows(blocks: &[Block]) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut counts: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();

@@ -1,9 +1,9 @@
-//! `presenced db info`.
+//! `presenced db info`: shows size, age and number of rows of the database.
 //!
-//! Guards: nothing is written. Deliberately not here: whether the file is whole (`db check`).
+//! Guards: writes nothing. Not here: whether the file is intact (`db check`).
 
+use crate::cli::open_readonly::{Session, open_readonly};
 use crate::cli::output::{Cell, Column, Row};
-use crate::cli::reading::{Reading, read};
 use crate::cli::{Exit, Globals};
 use crate::store::backup;
 use crate::store::history::info::DatabaseInfo;
@@ -11,9 +11,9 @@ use crate::store::history::info::DatabaseInfo;
 const COLUMNS: &[Column] = &[Column::new("what", "WHAT"), Column::new("value", "VALUE").shrinking()];
 
 pub(super) fn run(globals: &Globals) -> anyhow::Result<Exit> {
-    read(globals, async |reading: &Reading| {
-        let facts = reading.history.database_info().await?;
-        let history = &reading.config.history;
+    open_readonly(globals, async |session: &Session| {
+        let facts = session.history.database_info().await?;
+        let history = &session.config.history;
         let newest_copy = match &history.backup_dir {
             None => None,
             Some(folder) => backup::managed(folder)?.pop(),
@@ -25,7 +25,7 @@ pub(super) fn run(globals: &Globals) -> anyhow::Result<Exit> {
             None => line("newest backup", Cell::Nothing),
         });
         rows.extend(facts.rows.iter().map(|(table, count)| line(&format!("rows in {table}"), *count)));
-        reading.printer.print(COLUMNS, &rows)?;
+        session.printer.print(COLUMNS, &rows)?;
         Ok(Exit::Done)
     })
 }
@@ -38,8 +38,8 @@ fn about(facts: &DatabaseInfo) -> Vec<Row> {
         line("source", facts.source.as_str()),
         line("time zone", facts.time_zone.as_str()),
         line("journal mode", facts.journal_mode.as_str()),
-        line("made", facts.created),
-        line("newest look", facts.newest_poll),
+        line("created", facts.created),
+        line("last poll", facts.newest_poll),
         line("oldest visit", facts.oldest_visit),
         line("oldest event", facts.oldest_event),
         line("SQLite built in", facts.sqlite.as_str()),

@@ -1,13 +1,12 @@
-//! `presenced db sql`: any question, or one that is stored in the file.
+//! `presenced db sql`: runs a query, or one that is stored in the database.
 //!
-//! Guards: it brings its own SQLite and only looks; numbers stay numbers in JSON. Deliberately not here: which statements
-//! are refused (`store::history::sql`). An answer with more columns than the terminal has room for is printed a column a
-//! line.
+//! Guards: uses the built-in SQLite and only reads; numbers stay numbers in JSON; an answer that is too wide for the
+//! terminal is printed with one column per line. Not here: which statements are refused (`store::history::sql`).
 
 use unicode_width::UnicodeWidthStr as _;
 
+use crate::cli::open_readonly::{Session, open_readonly};
 use crate::cli::output::{Cell, Column, Printer, Row, padded, write_out};
-use crate::cli::reading::{Reading, read};
 use crate::cli::{Exit, Failure, Globals};
 use crate::store::history::sql::{Answer, Example, SqlError, Value};
 
@@ -15,35 +14,35 @@ const EXAMPLES: &[Column] =
     &[Column::new("name", "NAME"), Column::new("about", "ABOUT").shrinking(), Column::data_only("sql")];
 
 pub(super) fn run(globals: &Globals, query: Option<String>) -> anyhow::Result<Exit> {
-    read(globals, async |reading: &Reading| {
+    open_readonly(globals, async |session: &Session| {
         let Some(query) = query else {
-            let rows: Vec<Row> = reading.history.examples().await?.iter().map(example).collect();
-            reading.printer.print(EXAMPLES, &rows)?;
-            reading
-                .printer
-                .remark("`presenced db sql @NAME` asks one of these; `db sql \"SELECT ...\"` anything.");
+            let rows: Vec<Row> = session.history.examples().await?.iter().map(example).collect();
+            session.printer.print(EXAMPLES, &rows)?;
+            session.printer.remark(
+                "Run one with `presenced db sql @NAME`, or your own with `presenced db sql \"SELECT ...\"`.",
+            );
             return Ok(Exit::Done);
         };
         let question = match query.strip_prefix('@') {
-            Some(name) => stored(reading.history.examples().await?, name)?,
+            Some(name) => stored(session.history.examples().await?, name)?,
             None => query,
         };
-        let answer = reading.history.sql(&question).await.map_err(refused)?;
-        if answer.rows.is_empty() && reading.printer.is_table() {
-            reading.printer.remark("No rows.");
+        let answer = session.history.sql(&question).await.map_err(refused)?;
+        if answer.rows.is_empty() && session.printer.is_table() {
+            session.printer.remark("No rows.");
             return Ok(Exit::Done);
         }
         let (columns, rows) = shown(answer);
-        if reading.printer.is_table() && too_wide(&columns, reading.printer.width) {
-            write_out(anstream::stdout().lock(), &records(&reading.printer, &columns, &rows))?;
+        if session.printer.is_table() && too_wide(&columns, session.printer.width) {
+            write_out(anstream::stdout().lock(), &records(&session.printer, &columns, &rows))?;
         } else {
-            reading.printer.print(&columns, &rows)?;
+            session.printer.print(&columns, &rows)?;
         }
         Ok(Exit::Done)
     })
 }
 
-/// Whether not even the names of the columns fit beside each other.
+/// Whether even the names of the columns do not fit on one line.
 fn too_wide(columns: &[Column], width: usize) -> bool {
     let names: usize = columns.iter().map(|column| column.name().width()).sum();
     names + 2 * columns.len().saturating_sub(1) > width
@@ -70,7 +69,7 @@ fn stored(examples: Vec<Example>, name: &str) -> Result<String, Failure> {
     let names: Vec<String> = examples.iter().map(|example| format!("@{}", example.name)).collect();
     let found = examples.into_iter().find(|example| example.name == name);
     found.map(|example| example.sql).ok_or_else(|| {
-        let text = format!("no question is stored as `@{name}`; there is {}", names.join(", "));
+        let text = format!("there is no stored query `@{name}`; there are {}", names.join(", "));
         Failure::new(Exit::Nothing, text)
     })
 }

@@ -1,24 +1,24 @@
-//! `presenced db export-trace`: what happened, for `plan --replay` and for other people's tools.
+//! `presenced db export-trace`: prints all visits, for `plan --replay` and for other tools.
 //!
-//! Guards: the four members of a line are a contract. Deliberately not here: what a replay makes of it (`plan`).
+//! Guards: the four members of a line are a contract. Not here: replaying them (`plan`).
 
+use crate::cli::open_readonly::{Session, open_readonly};
 use crate::cli::output::write_out;
-use crate::cli::reading::{Reading, read};
 use crate::cli::{Exit, Failure, Globals, OutputFormat};
 use crate::store::history::report::TraceRow;
 
-/// What to do who wants another shape.
-const ELSE: &str = "a trace is lines of JSON, for whoever reads it: leave `-o` out. As a table, JSON or CSV: \
+/// Says how to get the visits in another format.
+const OTHER_FORMATS: &str = "a trace is always JSON lines: leave out `-o`. For a table, JSON or CSV, run: \
     presenced db sql \"SELECT union_id, meeting, joined_ms, left_ms FROM v_visits ORDER BY joined_ms\" -o csv";
 
 pub(super) fn run(globals: &Globals) -> anyhow::Result<Exit> {
     if !matches!(globals.output, None | Some(OutputFormat::Jsonl)) {
-        return Err(Failure::new(Exit::Usage, ELSE).into());
+        return Err(Failure::new(Exit::Usage, OTHER_FORMATS).into());
     }
-    read(globals, async |reading: &Reading| {
+    open_readonly(globals, async |session: &Session| {
         let (mut after, mut lines) = (i64::MIN, 0);
         loop {
-            let page = reading.history.report().trace(after).await?;
+            let page = session.history.report().trace(after).await?;
             let Some(last) = page.last() else { break };
             after = last.place;
             lines += page.len();
@@ -26,7 +26,7 @@ pub(super) fn run(globals: &Globals) -> anyhow::Result<Exit> {
             write_out(std::io::stdout().lock(), &text)?;
         }
         if lines == 0 {
-            reading.printer.remark("There are no visits yet.");
+            session.printer.remark("There are no visits yet.");
             return Ok(Exit::Nothing);
         }
         Ok(Exit::Done)

@@ -1,43 +1,43 @@
-//! `presenced events -f`: new events, as they come.
+//! `presenced events -f`: prints new events as they are recorded.
 //!
-//! Guards: nothing is left out and nothing comes twice, also while the daemon starts or stops; a reader that hangs up
-//! ends it, and so does Ctrl-C, both without an error. Deliberately not here: the events so far (`events`).
+//! Guards: no event is missing or printed twice, also while the daemon starts or stops; a closed pipe and Ctrl-C end it
+//! without an error. Not here: events recorded before (`super`).
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::{COLUMNS, row, style};
+use super::rows::{COLUMNS, row, style};
+use crate::cli::open_readonly::Session;
 use crate::cli::output::{Printer, harmless, padded};
-use crate::cli::reading::Reading;
 use crate::cli::{Exit, OutputFormat};
 use crate::clock::SharedClock;
 use crate::store::Store;
 use crate::store::history::{EventQuery, EventRow};
 
-/// How often one looks: a person does not see less, and a look costs a millisecond.
+/// Interval of reading the database; one read takes about a millisecond.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Events in one portion.
-const PORTION: u32 = 1_000;
+/// Events read at once.
+const PAGE: u32 = 1_000;
 
-/// Widths of the columns of a line; the last one has what is left.
+/// Widths of the columns of a line; the last column has the rest.
 const TYPE_WIDTH: usize = 32;
 const WHO_WIDTH: usize = 20;
 
-/// Prints what comes after `query.after` until Ctrl-C.
+/// Prints events after `query.after` until Ctrl-C.
 pub(super) async fn follow(
-    reading: &Reading,
+    session: &Session,
     mut query: EventQuery,
     clock: SharedClock,
 ) -> anyhow::Result<Exit> {
-    query.limit = PORTION;
-    let mut out = Out { printer: reading.printer, header_due: true };
+    query.limit = PAGE;
+    let mut out = Out { printer: session.printer, header_due: true };
     let (mut after, mut silent) = (query.after.unwrap_or(0), false);
     let ended = tokio::signal::ctrl_c();
     tokio::pin!(ended);
     loop {
         query.after = Some(after);
-        match portion(reading, &query).await {
+        match page(session, &query).await {
             Ok(events) => {
                 silent = false;
                 if let Some(last) = events.last() {
@@ -45,29 +45,29 @@ pub(super) async fn follow(
                     if !out.print(&events)? {
                         return Ok(Exit::Done);
                     }
-                    if events.len() == PORTION as usize {
+                    if events.len() == PAGE as usize {
                         continue;
                     }
                 }
             }
-            // The daemon is starting, stopping or being upgraded: said once, then waited for.
+            // The daemon is starting, stopping or being upgraded: reported once.
             Err(error) if !silent => {
                 silent = true;
-                reading.printer.remark(&format!("The database cannot be read just now ({error}); waiting."));
+                session.printer.remark(&format!("The database cannot be read now ({error}); waiting."));
             }
             Err(_) => {}
         }
         tokio::select! {
-            // An error means signals cannot be had; then the default action ends the process.
+            // An error means that signals are not available; then the default action ends the process.
             _ = &mut ended => return Ok(Exit::Done),
             () = clock.sleep_until(clock.now().plus(EVERY)) => {}
         }
     }
 }
 
-/// Opened anew each time: a file at rest is looked at as it is at that moment, and a daemon that starts changes how.
-async fn portion(reading: &Reading, query: &EventQuery) -> Result<Vec<EventRow>, crate::store::StoreError> {
-    let store = Store::open_readonly(&reading.config.history.path).await?;
+/// Reads one page. The database is opened each time, because how it must be opened depends on whether a daemon runs.
+async fn page(session: &Session, query: &EventQuery) -> Result<Vec<EventRow>, crate::store::StoreError> {
+    let store = Store::open_readonly(&session.config.history.path).await?;
     let events = store.history().events(query).await;
     store.close().await;
     events
@@ -79,7 +79,7 @@ struct Out {
 }
 
 impl Out {
-    /// `false`: nobody reads any more.
+    /// `false`: the reader has closed the pipe.
     fn print(&mut self, events: &[EventRow]) -> anyhow::Result<bool> {
         let text = self.text(events);
         let written = match self.printer.format {
@@ -103,14 +103,14 @@ impl Out {
                 }
                 text.split_once('\n').map_or(String::new(), |(_, rest)| rest.to_owned())
             }
-            // What has no end is no document: an object a line.
+            // The output has no end, so it is no JSON document: one object per line.
             OutputFormat::Json | OutputFormat::Jsonl => {
                 events.iter().map(|event| event.body.clone() + "\n").collect()
             }
         }
     }
 
-    /// Lines come one by one, so their columns have fixed widths.
+    /// One line. Lines are printed one by one, so the columns have fixed widths.
     fn line(&self, event: &EventRow) -> String {
         let style = style(&event.event_type);
         let who = event.name.as_deref().unwrap_or("-");

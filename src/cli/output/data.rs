@@ -1,13 +1,12 @@
-//! An answer for programs: a JSON object a row, CSV.
+//! An answer for programs: one JSON object per row, or CSV.
 //!
-//! Guards: keys in the columns' order, instants as RFC 3339 in UTC, numbers as they are, a stored body byte for byte; no text
-//! in CSV is a formula of a spreadsheet.
-//! Deliberately not here: what holds the objects together (`Printer::render`), tables.
+//! Guards: keys in the order of the columns, times as RFC 3339 in UTC, numbers as numbers, a stored body byte for byte; no
+//! text in CSV is a formula for a spreadsheet. Not here: joining the objects (`Printer::render`), tables.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::{Cell, Column, Row};
+use super::cell::{Cell, Column, Row};
 use crate::invisible::is_invisible;
 
 /// A row as a JSON object on one line, without the line end.
@@ -26,7 +25,7 @@ pub(super) fn json(columns: &[Column], row: &Row) -> String {
             Cell::Number(number) => (*number).into(),
             Cell::Real(number) => (*number).into(),
             Cell::Tenths(tenths) => {
-                // Printed by ourselves: what a float makes of 0.1 is nobody's business.
+                // Written as text, because a float cannot hold every tenth exactly.
                 let _ = write!(object, "{}:{}", serde_json::Value::from(key), decimal(*tenths));
                 continue;
             }
@@ -40,7 +39,7 @@ pub(super) fn json(columns: &[Column], row: &Row) -> String {
     object
 }
 
-/// All rows as CSV with a head line.
+/// All rows as CSV with a header.
 pub(super) fn csv(columns: &[Column], rows: &[Row]) -> String {
     let keys = columns.iter().filter_map(|column| column.key);
     let mut text = keys.map(quoted).collect::<Vec<_>>().join(",") + "\n";
@@ -70,8 +69,8 @@ fn keyed<'a>(columns: &'a [Column], row: &'a Row) -> impl Iterator<Item = (&'sta
     columns.iter().zip(&row.cells).filter_map(|(column, cell)| Some((column.key?, cell)))
 }
 
-/// RFC 4180, section 2: quotes around what holds a comma, a quote or a line end; quotes inside are doubled. An apostrophe
-/// stands before what a spreadsheet would take for a formula.
+/// RFC 4180, section 2: quotes around what holds a comma, a quote or a line end; quotes inside are doubled. A text
+/// that a spreadsheet would take for a formula gets an apostrophe.
 fn quoted(text: &str) -> String {
     let text = &*if is_formula(text) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) };
     if text.contains([',', '"', '\n', '\r']) {
@@ -81,7 +80,7 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Whether the first sign of a text that is seen begins a formula in some spreadsheet, wide forms included.
+/// Whether the first visible character begins a formula in a spreadsheet; full-width forms count.
 fn is_formula(text: &str) -> bool {
     let seen = text.trim_start_matches(|c: char| c.is_whitespace() || is_invisible(c));
     seen.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])

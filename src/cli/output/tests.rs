@@ -1,5 +1,7 @@
 //! What answers look like, in every shape.
 
+use std::time::Duration;
+
 use super::*;
 
 const COLUMNS: &[Column] = &[
@@ -175,4 +177,20 @@ fn numbers_stand_to_the_right_unless_words_are_among_them() {
     assert_eq!(printer(OutputFormat::Csv, 80).render(&columns, &rows), "n,value\n7.5,12\n,twelve\n12,\n");
     let json = printer(OutputFormat::Jsonl, 80).render(&columns, &rows);
     assert!(json.starts_with("{\"n\":7.5,\"value\":12}\n"), "{json}");
+}
+
+#[test]
+fn a_cut_text_ends_with_an_ellipsis_and_fits() {
+    assert_eq!(padded("Li Wei", 8), "Li Wei  ");
+    assert_eq!(padded("2iPOLbpUNMLzB5LuwggiiqiPwiEiE", 8), "2iPOLbp…");
+    assert_eq!(padded("王小明王小明", 6), "王小… ");
+    assert_eq!((cut("ab", 2), cut("abc", 2), cut("abc", 0)), ("ab".into(), "a…".into(), String::new()));
+}
+
+#[test]
+fn a_column_that_shrinks_last_stays_whole_while_another_can_be_cut() {
+    let columns = [Column::new("type", "TYPE").shrinking_last(), Column::new("error", "ERROR").shrinking()];
+    let rows = [Row::new(vec!["participant_joined".into(), "the receiver answered 503".into()])];
+    let text = plain(&printer(OutputFormat::Table, 34).render(&columns, &rows));
+    assert_eq!(text.lines().nth(1), Some("participant_joined  the receiver …"));
 }

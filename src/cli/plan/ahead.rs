@@ -1,6 +1,6 @@
-//! What these settings mean: calls against the budget, intervals, expected wrong time, windows.
+//! What the settings cost: calls against the budget, intervals, expected staleness, windows.
 //!
-//! Guards: figures come from the policy code. Deliberately not here: single decisions (`explain`).
+//! Guards: the figures come from the policy code. Not here: single decisions (`explain`).
 #![expect(clippy::cast_precision_loss, reason = "counts, minutes and milliseconds here are far below 2^52")]
 
 use std::time::Duration;
@@ -9,23 +9,25 @@ use chrono::Timelike;
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::scene::Plan;
+use super::input::PlanInput;
 use super::windows::{OpenRow, clock_changes, local, upcoming};
 use crate::cli::Exit;
-use crate::cli::output::{WARNING, folded, padded};
-use crate::cli::sweeps::Standing;
+use crate::cli::output::{WARNING, counted, folded, padded};
+use crate::cli::sweep_status::SweepStatus;
 use crate::config::{Cadence, Config};
 use crate::policy::civil;
 use crate::policy::pace::PollDecision;
 use crate::policy::pace::open_spans::OpenSpans;
 use crate::time::Timestamp;
 
-/// The stretch that "a day" and "a month" are taken from.
+/// The period from which the calls "a day" and "a month" are computed.
 const MONTH: Duration = Duration::from_hours(24 * 30);
-/// Looks of one person that are counted; more is a mistake in the settings, and counted by the interval.
-const MOST_LOOKS: u32 = 5_000;
-/// With fewer visits the rule itself still spreads evenly, and so does this count.
-const KNOWN: usize = 20;
+/// Maximum number of polls of one user that are simulated: one a second for a day.
+const MAX_POLLS: u32 = 86_400;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// With fewer visits the pacing rule still spreads calls evenly, and so does this count.
+const MIN_VISITS: usize = 20;
 
 #[derive(Serialize)]
 struct Ahead {
@@ -44,7 +46,7 @@ struct OrgRow {
     even_interval_s: Option<u64>,
     expected_wrong_minutes_a_day: f64,
     visits_learned: usize,
-    sweeps: Option<Standing>,
+    sweeps: Option<SweepStatus>,
     people: Vec<PersonRow>,
 }
 
@@ -55,26 +57,26 @@ struct PersonRow {
     cadence: String,
     next_at: Option<String>,
     next_local: Option<String>,
-    /// Between looks, now.
+    /// Seconds between polls now.
     interval_s: Option<u64>,
-    /// Between looks on the next open day, by local hour; null: closed, or no look.
+    /// Seconds between polls on the next open day, by local hour; null: closed, or no poll.
     interval_by_hour_s: Vec<Option<u64>>,
     calls_a_day: f64,
     expected_wrong_minutes_a_day: Option<f64>,
 }
 
-/// Runs it.
+/// Runs the command.
 pub(super) fn run(
     config: &Config,
-    mut plans: Vec<Plan<'_>>,
-    mut sweeps: Vec<Standing>,
+    mut plans: Vec<PlanInput<'_>>,
+    mut sweeps: Vec<SweepStatus>,
     days: u16,
     now: Timestamp,
     zone: Tz,
     json: bool,
 ) -> anyhow::Result<Exit> {
-    let mut of = |plan: &mut Plan<'_>| {
-        let place = sweeps.iter().position(|standing| standing.org == plan.org.name.as_str());
+    let mut of = |plan: &mut PlanInput<'_>| {
+        let place = sweeps.iter().position(|status| status.org == plan.org.name.as_str());
         OrgRow { sweeps: place.map(|at| sweeps.swap_remove(at)), ..of_org(config, plan, now, zone) }
     };
     let orgs = plans.iter_mut().map(&mut of).collect();
@@ -91,7 +93,7 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
-fn of_org(config: &Config, plan: &mut Plan<'_>, now: Timestamp, zone: Tz) -> OrgRow {
+fn of_org(config: &Config, plan: &mut PlanInput<'_>, now: Timestamp, zone: Tz) -> OrgRow {
     let until = now.plus(MONTH);
     let mut people = Vec::new();
     let (mut fixed_a_month, mut auto_open) = (0.0, 0.0);
@@ -157,9 +159,9 @@ fn fixed(user: &crate::config::User, cadence: String, calls: f64, interval_s: Op
     }
 }
 
-/// Somebody paced: the looks of the next open stretch if nothing is found, on a copy of what is known.
+/// A paced user: the polls of the next open day, if no meeting is found.
 fn paced(
-    plan: &mut Plan<'_>,
+    plan: &mut PlanInput<'_>,
     number: u32,
     user: &crate::config::User,
     hours: &OpenSpans,
@@ -169,48 +171,84 @@ fn paced(
     let opens = hours.open_from(now.as_ms()).map(Timestamp::from_ms);
     let first = opens.map(|opens| plan.next(number, opens));
     let next = first.map(|(PollDecision::Poll(at, _) | PollDecision::Replan(at, _))| at);
-    let (mut by_hour, mut looks) = ([0_u32; 24], 0);
-    let mut expected = (0.0, 0.0);
-    let mut gap = None;
-    if let Some(opens) = opens {
-        let mut copy = plan.clone();
-        if let Some(group) = &mut copy.group {
-            expected = group.expected(number, opens, &copy.budget);
-        }
-        let until = opens.as_ms() + 86_400_000;
-        let mut at = opens;
-        while looks < MOST_LOOKS {
-            match copy.next(number, at) {
-                PollDecision::Poll(when, _) if when.as_ms() < until => {
-                    looks += 1;
-                    by_hour[civil::wall(when, zone).hour() as usize % 24] += 1;
-                    if looks == 2 {
-                        gap = Some(when.since(at).as_secs());
-                    }
-                    if let Some(group) = &mut copy.group {
-                        group.observed(number, when, &[]);
-                    }
-                    at = when;
-                }
-                _ => break,
-            }
-        }
-    }
-    let calls = if plan.learned >= KNOWN && expected.1 > 0.0 { expected.1 } else { f64::from(looks) };
+    let day = match opens {
+        None => Day::default(),
+        Some(opens) if plan.group.is_none() => evenly(plan.budget.even, hours, opens, zone),
+        Some(opens) => simulated(plan, number, opens, zone),
+    };
     PersonRow {
         who: user.name.clone(),
         union_id: user.identity.union_id.to_string(),
         cadence: "auto".to_owned(),
         next_at: next.map(Timestamp::rfc3339),
         next_local: next.map(|at| local(at, zone)),
-        interval_s: gap,
-        interval_by_hour_s: by_hour.iter().map(|n| (*n > 0).then(|| 3600 / u64::from(*n))).collect(),
-        calls_a_day: tenth(calls),
-        expected_wrong_minutes_a_day: Some(tenth(expected.0)),
+        interval_s: day.interval_s,
+        interval_by_hour_s: day.interval_by_hour_s.to_vec(),
+        calls_a_day: tenth(day.calls),
+        expected_wrong_minutes_a_day: Some(tenth(day.stale_minutes)),
     }
 }
 
-/// How often an expression comes true in open time.
+/// The polls of one user on one day.
+#[derive(Default)]
+struct Day {
+    calls: f64,
+    /// Between the first two polls.
+    interval_s: Option<u64>,
+    interval_by_hour_s: [Option<u64>; 24],
+    stale_minutes: f64,
+}
+
+/// Without a limit of calls, one interval applies to the whole day.
+fn evenly(every: Duration, hours: &OpenSpans, opens: Timestamp, zone: Tz) -> Day {
+    let seconds = hours.open_ms(opens.as_ms(), opens.as_ms() + DAY_MS) as f64 / 1000.0;
+    let mut day = Day {
+        calls: seconds / every.as_secs_f64().max(0.001),
+        interval_s: Some(every.as_secs()),
+        ..Day::default()
+    };
+    for hour in 0..24 {
+        let from = opens.as_ms() + hour * HOUR_MS;
+        if hours.open_ms(from, from + HOUR_MS) > 0 {
+            let at = civil::wall(Timestamp::from_ms(from), zone).hour() as usize % 24;
+            day.interval_by_hour_s[at] = day.interval_s;
+        }
+    }
+    day
+}
+
+/// Simulates a day on a copy of the input.
+fn simulated(plan: &PlanInput<'_>, number: u32, opens: Timestamp, zone: Tz) -> Day {
+    let mut copy = plan.clone();
+    let budget = copy.budget;
+    let expected = copy.group.as_mut().map_or((0.0, 0.0), |group| group.expected(number, opens, &budget));
+    let (mut by_hour, mut polls, mut interval_s) = ([0_u32; 24], 0, None);
+    let mut at = opens;
+    while polls < MAX_POLLS {
+        match copy.next(number, at) {
+            PollDecision::Poll(when, _) if when.as_ms() < opens.as_ms() + DAY_MS => {
+                polls += 1;
+                by_hour[civil::wall(when, zone).hour() as usize % 24] += 1;
+                if polls == 2 {
+                    interval_s = Some(when.since(at).as_secs());
+                }
+                if let Some(group) = &mut copy.group {
+                    group.observed(number, when, &[]);
+                }
+                at = when;
+            }
+            _ => break,
+        }
+    }
+    Day {
+        calls: if plan.learned >= MIN_VISITS && expected.1 > 0.0 { expected.1 } else { f64::from(polls) },
+        interval_s,
+        interval_by_hour_s: by_hour.map(|n| (n > 0).then(|| 3600 / u64::from(n))),
+        stale_minutes: expected.0,
+    }
+}
+
+/// How often a cron expression matches in open time.
 fn instants(
     cron: &crate::policy::cadence::Cron,
     hours: &OpenSpans,
@@ -258,16 +296,19 @@ fn show_org(org: &OrgRow) {
         org.used
     );
     if let Some(even) = org.even_interval_s {
-        anstream::println!("  spread evenly, everybody would be looked at every {}", length(even));
+        anstream::println!("  spread evenly, each user would be polled every {}", length(even));
     }
     anstream::println!(
-        "  expected wrong time: {:.0} min a day over all people, learned from {} visits",
-        // Nothing learned gives a zero that is below itself.
+        "  expected staleness: presence is out of date {:.0} min a day in total ({})",
+        // Without history it may be a negative zero.
         org.expected_wrong_minutes_a_day.abs(),
-        org.visits_learned
+        match org.visits_learned {
+            0 => "no history yet".to_owned(),
+            visits => format!("learned from {}", counted(visits, "visit", "visits")),
+        }
     );
-    if let Some(standing) = &org.sweeps {
-        for line in folded(&format!("sweeps: {}", choice(standing)), 78) {
+    if let Some(status) = &org.sweeps {
+        for line in folded(&format!("sweeps: {}", choice(status)), 78) {
             anstream::println!("  {line}");
         }
     }
@@ -275,10 +316,10 @@ fn show_org(org: &OrgRow) {
         "  {} {:<10} {:<20} {:>8} {:>9} {:>10}",
         padded("WHO", 20),
         "CADENCE",
-        "NEXT LOOK",
+        "NEXT POLL",
         "INTERVAL",
         "CALLS/DAY",
-        "WRONG/DAY"
+        "STALE/DAY"
     );
     for row in &org.people {
         let interval = row.interval_s.map_or_else(|| "-".to_owned(), length);
@@ -295,31 +336,31 @@ fn show_org(org: &OrgRow) {
     hours(org);
 }
 
-/// What is chosen, why, and what one costs.
-fn choice(standing: &Standing) -> String {
-    let cost = match standing.calls_each {
+/// Whether sweeps are used, why, and what one costs.
+fn choice(status: &SweepStatus) -> String {
+    let cost = match status.calls_each {
         Some(calls) => format!("one takes about {calls} calls"),
-        None => "one takes two calls for every 20 meetings that go on, one call when none does".to_owned(),
+        None => "one takes two calls for every 20 ongoing meetings, one call if there is none".to_owned(),
     };
-    let words = standing.words();
-    match standing.state.as_str() {
-        "trusted" => format!("chosen; looks have agreed with them; {cost}"),
+    let words = status.words();
+    match status.state.as_str() {
+        "trusted" => format!("used; polls have agreed with them; {cost}"),
         "learning" => {
-            format!("not chosen yet ({words}); until then a small part of the calls goes into them; {cost}")
+            format!("not used yet ({words}); until then they take a small part of the calls; {cost}")
         }
-        "refused" => format!("none ({words}); everybody is looked at alone"),
+        "refused" => format!("none ({words}); each user is polled individually"),
         _ => format!("none ({words})"),
     }
 }
 
-/// The mean interval of the paced people by hour of the next open day.
+/// The mean interval of paced users by hour of the next open day.
 fn hours(org: &OrgRow) {
     let mut line = Vec::new();
     for hour in 0..24 {
-        let looks: Vec<u64> =
+        let polls: Vec<u64> =
             org.people.iter().filter_map(|row| row.interval_by_hour_s.get(hour).copied().flatten()).collect();
-        if !looks.is_empty() {
-            let mean = looks.iter().sum::<u64>() / looks.len() as u64;
+        if !polls.is_empty() {
+            let mean = polls.iter().sum::<u64>() / polls.len() as u64;
             line.push(format!("{hour:02}h {}", length(mean)));
         }
     }
@@ -338,4 +379,19 @@ fn length(seconds: u64) -> String {
 
 fn tenth(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::window::OpenTime;
+
+    #[test]
+    fn without_a_limit_every_poll_of_the_day_is_counted() {
+        let opens = Timestamp::from_ms(1_699_315_200_000);
+        let hours = OpenSpans::of(&OpenTime::new(None, Vec::new()), opens, opens.plus(MONTH));
+        let day = evenly(Duration::from_secs(5), &hours, opens, Tz::UTC);
+        assert!((day.calls - 17_280.0).abs() < 0.5, "{}", day.calls);
+        assert_eq!((day.interval_s, day.interval_by_hour_s), (Some(5), [Some(5); 24]));
+    }
 }

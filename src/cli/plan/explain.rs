@@ -1,16 +1,15 @@
-//! `plan --explain WHO`: why somebody's next look is when it is.
+//! `plan --explain WHO`: explains the time of the next poll of one user.
 //!
-//! Guards: with the daemon up it is the daemon's own decision; with the daemon down it is what one that starts now would
-//! decide; the factors are those of the decision, not a retelling. Deliberately not here: the decision
-//! (`policy::pace`).
+//! Guards: while the daemon runs it is the decision of the daemon, else the decision of a daemon that starts now; the
+//! factors are those of the decision. Not here: the decision (`policy::pace`).
 
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::scene::{self, Plan};
+use super::input::{self, PlanInput};
 use super::windows::local;
+use crate::cli::open_readonly::block_on;
 use crate::cli::output::harmless;
-use crate::cli::reading::block_on;
 use crate::cli::{Exit, Failure};
 use crate::config::{Cadence, Config, User};
 use crate::control::explain::{ExplainReport, Factors};
@@ -18,13 +17,15 @@ use crate::control::{ControlError, Request, Response, ask, ask_places};
 use crate::policy::pace::PollDecision;
 use crate::time::Timestamp;
 
-/// The report, and the same times as people and programs read them.
+/// The report as JSON.
 #[derive(Serialize)]
 struct Explained {
     who: String,
     org: String,
-    look_at: Option<String>,
-    asked_again_at: Option<String>,
+    #[serde(rename = "look_at")]
+    poll_at: Option<String>,
+    #[serde(rename = "asked_again_at")]
+    replan_at: Option<String>,
     decided_at: String,
     by_the_daemon: bool,
     instead: Option<String>,
@@ -32,12 +33,12 @@ struct Explained {
     factors: Factors,
 }
 
-/// Runs it.
+/// Runs the command.
 pub(super) fn run(config: &Config, who: &str, now: Timestamp, zone: Tz, json: bool) -> anyhow::Result<Exit> {
     let user = find(config, who)?;
     if user.cadence != Cadence::Auto {
         let text = format!(
-            "{} has an interval or instants of their own; only `interval = \"auto\"` is paced",
+            "{} has a fixed `interval` or `cron`; only users with `interval = \"auto\"` are paced",
             user.name
         );
         return Err(Failure::new(Exit::Nothing, text).into());
@@ -47,16 +48,22 @@ pub(super) fn run(config: &Config, who: &str, now: Timestamp, zone: Tz, json: bo
     let (report, by_the_daemon) = match block_on(ask(&ask_places(&config.file), &request))? {
         Ok(Response::Explained(report)) => (*report, true),
         Ok(Response::Refused { message, .. }) => return Err(Failure::new(Exit::Nothing, message).into()),
-        Ok(_) => return Err(Failure::new(Exit::Failed, "the daemon answered something else").into()),
+        Ok(_) => {
+            return Err(Failure::new(
+                Exit::Failed,
+                "the daemon sent an unexpected answer; is it of another version?",
+            )
+            .into());
+        }
         Err(ControlError::Unreachable { .. }) => (from_here(config, user, now)?, false),
         Err(error) => return Err(error.into()),
     };
-    let ExplainReport { who, org, due, is_look, instead, decided, factors } = report;
+    let ExplainReport { who, org, due, is_poll, instead, decided, factors } = report;
     let explained = Explained {
         who,
         org,
-        look_at: is_look.then(|| due.rfc3339()),
-        asked_again_at: (!is_look).then(|| due.rfc3339()),
+        poll_at: is_poll.then(|| due.rfc3339()),
+        replan_at: (!is_poll).then(|| due.rfc3339()),
         decided_at: decided.rfc3339(),
         by_the_daemon,
         instead,
@@ -77,14 +84,11 @@ fn find<'a>(config: &'a Config, who: &str) -> anyhow::Result<&'a User> {
         config.users.iter().filter(|user| meant(&user.name, user.identity.union_id.as_str())).collect();
     let [user] = found[..] else {
         let (exit, text) = if found.is_empty() {
-            (Exit::Nothing, format!("nobody on the watch list is called `{who}`"))
+            (Exit::Nothing, format!("no watched user matches `{who}`"))
         } else {
             (
                 Exit::Usage,
-                format!(
-                    "`{who}` could be any of {} people: write more of the name, or the unionId",
-                    found.len()
-                ),
+                format!("`{who}` matches {} users: write more of the name, or the unionId", found.len()),
             )
         };
         return Err(Failure::new(exit, text).into());
@@ -92,21 +96,21 @@ fn find<'a>(config: &'a Config, who: &str) -> anyhow::Result<&'a User> {
     Ok(user)
 }
 
-/// What a daemon that starts now would decide.
+/// The decision of a daemon that starts now.
 fn from_here(config: &Config, user: &User, now: Timestamp) -> anyhow::Result<ExplainReport> {
-    let mut plans = scene::plans(config, now)?;
-    let mine = |plan: &mut Plan<'_>| {
+    let mut plans = input::plans(config, now)?;
+    let mine = |plan: &mut PlanInput<'_>| {
         let number = plan.users.iter().find(|(one, _)| one.identity == user.identity)?.1?;
         Some(plan.next(number, now))
     };
     let next = plans.iter_mut().find_map(mine);
-    let next = next.ok_or_else(|| Failure::new(Exit::Failed, "nothing paces this person"))?;
+    let next = next.ok_or_else(|| Failure::new(Exit::Failed, "this user is not paced"))?;
     let (PollDecision::Poll(due, why) | PollDecision::Replan(due, why)) = next;
     Ok(ExplainReport {
         who: user.name.clone(),
         org: user.identity.org.to_string(),
         due,
-        is_look: matches!(next, PollDecision::Poll(..)),
+        is_poll: matches!(next, PollDecision::Poll(..)),
         instead: None,
         decided: now,
         factors: why.into(),
@@ -114,28 +118,28 @@ fn from_here(config: &Config, user: &User, now: Timestamp) -> anyhow::Result<Exp
 }
 
 fn show(explained: &Explained, due: Timestamp, decided: Timestamp, zone: Tz, config: &Config) {
-    let verb = if explained.look_at.is_some() { "next look" } else { "no look before" };
+    let verb = if explained.poll_at.is_some() { "next poll" } else { "no poll before" };
     let (who, org) = (harmless(&explained.who), &explained.org);
     anstream::println!("{who} ({org}): {verb} {}, {}", local(due, zone), due.rfc3339());
     if let Some(instead) = &explained.instead {
-        anstream::println!("  {instead}; what follows is what the rule would say now");
+        anstream::println!("  {instead}; below is what the rule would decide now");
     }
     let factors = &explained.factors;
     anstream::println!("  {}", sentence(&factors.rule));
     if matches!(factors.rule.as_str(), "worth" | "not_worth" | "longest") {
         let state = if factors.inside { "inside" } else { "outside" };
         anstream::println!(
-            "  a call must save {:.0} s of wrong time ({:+.1} days of spending ahead)",
+            "  a call must save {:.0} s of staleness (spending is {:+.1} days ahead)",
             factors.price_wrong_s,
             factors.days_ahead_of_budget
         );
         anstream::println!(
-            "  believed {state}; wrong with {:.1} % now, {:.1} % then",
+            "  recorded as {state}; chance that this is out of date: {:.1} % now, {:.1} % then",
             100.0 * factors.wrong_now,
             100.0 * factors.wrong_then
         );
         anstream::println!(
-            "  until then {:.0} s of wrong time are expected; the likeliest minute before has {:.1} %",
+            "  {:.0} s of staleness expected until then; highest chance of a change in one minute before: {:.1} %",
             factors.expected_wrong_s,
             100.0 * factors.peak_chance_a_minute
         );
@@ -143,12 +147,13 @@ fn show(explained: &Explained, due: Timestamp, decided: Timestamp, zone: Tz, con
             let weeks: Vec<String> = factors.weeks_before.iter().map(ToString::to_string).collect();
             let weeks = if weeks.is_empty() { "none".to_owned() } else { weeks.join(", ") };
             anstream::println!(
-                "  joined at this time of day: weeks ago {weeks}; other days lately {}",
+                "  joined at this time of day: same weekday, weeks ago: {weeks}; other recent days: {}",
                 factors.other_days
             );
         }
     }
-    let by = if explained.by_the_daemon { "by the daemon" } else { "here: the daemon does not run" };
+    let by =
+        if explained.by_the_daemon { "by the daemon" } else { "by this command, because no daemon runs" };
     anstream::println!(
         "  decided {by}, {}; bounds {} to {}",
         local(decided, zone),
@@ -159,14 +164,14 @@ fn show(explained: &Explained, due: Timestamp, decided: Timestamp, zone: Tz, con
 
 fn sentence(rule: &str) -> &'static str {
     match rule {
-        "even" => "too little is known yet: calls are spread evenly",
-        "plenty" => "there are calls enough to look at everybody all the time: they are spread evenly",
-        "worth" => "then a call saves more wrong time than it costs elsewhere",
-        "not_worth" => "no call before closing saves more wrong time than it costs elsewhere",
+        "even" => "too little history yet: calls are spread evenly",
+        "plenty" => "the budget allows polling at the shortest interval: calls are spread evenly",
+        "worth" => "a call at that time saves more staleness than it would for other users",
+        "not_worth" => "no call before the window closes saves more staleness than it would for other users",
         "closed" => "no window is open",
-        "longest" => "max_interval is over then",
-        "spent" => "today's share of the calls is spent",
-        "in_turn" => "sweeps show everybody; everybody is looked at now and then all the same",
-        _ => "a rule that this version does not know",
+        "longest" => "`max_interval` ends then",
+        "spent" => "the calls of today are used up",
+        "in_turn" => "sweeps cover this user; polls confirm them from time to time",
+        _ => "a rule unknown to this version",
     }
 }

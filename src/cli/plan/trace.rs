@@ -1,7 +1,7 @@
-//! `plan --replay`: reads a trace, replays it, prints what each policy would have done.
+//! `plan --replay`: reads a trace, replays it, and prints what each policy would have done.
 //!
-//! Guards: the JSON keeps its shape; a line that is no visit is named by its number, and so is one whose times would make the
-//! replay run for hours. Deliberately not here: replaying (`policy::replay`).
+//! Guards: the JSON keeps its shape; an invalid line is reported with its number, and so is a line whose times would make
+//! the replay run for hours. Not here: replaying (`policy::replay`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::BufRead;
@@ -10,21 +10,21 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::scene::people;
-use crate::cli::output::WARNING;
+use super::input::people;
+use crate::cli::output::{WARNING, counted};
 use crate::cli::{Exit, Failure};
 use crate::config::Config;
 use crate::policy::pace::{Visit, conference_key};
 use crate::policy::replay::{Delays, Outcome, Policy, ReplayInput, SweepChoice};
 use crate::time::Timestamp;
 
-/// Columns of the longest bar.
+/// Length of the longest bar.
 const BAR: usize = 40;
 
-/// 2000-01-01 and 2100-01-01, UTC. A time outside is a mistake, most often one of the unit, and each year between the first
-/// and the last visit is replayed.
+/// 2000-01-01 to 2100-01-01, UTC. A time outside is an error, most often of the unit, and would make the replay endless,
+/// because every year between the first and the last visit is replayed.
 const TIMES_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
-/// 7 days: most likely the leave of a longer visit is missing, or belongs to another one.
+/// 7 days. The leave of a longer visit is most likely missing, or belongs to another visit.
 const LONG_VISIT_MS: i64 = 7 * 24 * 3_600_000;
 const LONG_GAP_MS: i64 = 366 * 24 * 3_600_000;
 
@@ -36,7 +36,7 @@ struct Line {
     conference: String,
     joined_ms: i64,
     left_ms: Option<i64>,
-    /// Hosted by another organisation: no sweep shows it.
+    /// Hosted by another organisation, so that sweeps do not list it.
     #[serde(default)]
     foreign: bool,
 }
@@ -77,7 +77,7 @@ impl From<Delays> for DelayRow {
     }
 }
 
-/// Runs it.
+/// Runs the command.
 pub(super) fn run(config: &Config, path: &Path, warmup: Duration, json: bool) -> anyhow::Result<Exit> {
     let (lines, warnings) = read(path)?;
     for warning in warnings {
@@ -91,8 +91,7 @@ pub(super) fn run(config: &Config, path: &Path, warmup: Duration, json: bool) ->
         running.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect()
     });
     if outcomes.is_empty() {
-        let text =
-            format!("nothing is left to count after the warm-up of {}", humantime::format_duration(warmup));
+        let text = format!("no visit is left after the warm-up of {}", humantime::format_duration(warmup));
         return Err(Failure::new(Exit::Nothing, text).into());
     }
     let report = Report { policies: outcomes.iter().map(row).collect() };
@@ -109,7 +108,7 @@ pub(super) fn run(config: &Config, path: &Path, warmup: Duration, json: bool) ->
     Ok(Exit::Done)
 }
 
-/// The visits of a file, and what is odd about them.
+/// The visits of a file, and warnings about them.
 fn read(path: &Path) -> anyhow::Result<(Vec<Line>, Vec<String>)> {
     let unreadable =
         |error: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{}: {error}", path.display()));
@@ -122,7 +121,7 @@ fn read(path: &Path) -> anyhow::Result<(Vec<Line>, Vec<String>)> {
         }
         let refused = |why: String| Failure::new(Exit::Failed, format!("{}:{number}: {why}", path.display()));
         let line: Line = serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
-        if let Some(why) = trouble(&line) {
+        if let Some(why) = invalid(&line) {
             return Err(refused(why).into());
         }
         if line.left_ms.is_some_and(|left| left - line.joined_ms > LONG_VISIT_MS) {
@@ -138,8 +137,8 @@ fn read(path: &Path) -> anyhow::Result<(Vec<Line>, Vec<String>)> {
     Ok((lines, warnings))
 }
 
-/// Why a line cannot be a visit.
-fn trouble(line: &Line) -> Option<String> {
+/// Why a line is not a valid visit.
+fn invalid(line: &Line) -> Option<String> {
     for (key, ms) in [("joined_ms", Some(line.joined_ms)), ("left_ms", line.left_ms)] {
         if let Some(ms) = ms.filter(|ms| !TIMES_MS.contains(ms)) {
             return Some(format!(
@@ -150,7 +149,7 @@ fn trouble(line: &Line) -> Option<String> {
     line.left_ms.is_some_and(|left| left < line.joined_ms).then(|| "left_ms is before joined_ms".to_owned())
 }
 
-/// Where more than a year passes without a join or a leave: it is replayed as well, and most likely a time is wrong.
+/// Periods of more than a year without a join or a leave. They are replayed too, and most likely a time is wrong.
 fn gaps(mut times: Vec<(i64, usize)>) -> impl Iterator<Item = String> {
     times.sort_unstable();
     let pairs: Vec<_> = times.iter().copied().zip(times.iter().copied().skip(1)).collect();
@@ -158,7 +157,7 @@ fn gaps(mut times: Vec<(i64, usize)>) -> impl Iterator<Item = String> {
         |((before, earlier), (after, later))| {
             let [before, after] = [before, after].map(Timestamp::from_ms);
             format!(
-                ":{later}: nothing happens for more than a year between {before} (line {earlier}) and {after}; \
+                ":{later}: no join or leave for more than a year between {before} (line {earlier}) and {after}; \
                  check both times, each year takes long to replay"
             )
         },
@@ -213,29 +212,29 @@ fn scenes(config: &Config, lines: &[Line], warmup: Duration) -> anyhow::Result<V
     let strangers: BTreeSet<&str> =
         lines.iter().map(|line| line.user.as_str()).filter(|user| !matched.contains(user)).collect();
     if scenes.is_empty() {
-        let text = "nobody in the trace is a [[user]] of the config: `user` must be the union_id";
+        let text = "no user of the trace is a [[user]] of the config; `user` must be the union_id";
         return Err(Failure::new(Exit::Nothing, text).into());
     }
     if !strangers.is_empty() {
         anstream::eprintln!(
-            "{} people of the trace are not in the config; their visits are left out",
-            strangers.len()
+            "{} of the trace not in the config, and left out",
+            counted(strangers.len(), "person is", "people are")
         );
     }
     Ok(scenes)
 }
 
-/// What `auto` does about sweeps, and why.
+/// Whether `auto` uses sweeps, and why.
 fn chosen(choice: SweepChoice) -> String {
     match choice {
-        SweepChoice::Off => "sweeps: off; everybody is looked at alone".to_owned(),
+        SweepChoice::Off => "sweeps: off; each user is polled individually".to_owned(),
         SweepChoice::NotTrusted { missing } => format!(
-            "sweeps: none; they would not be trusted after the warm-up\n\
-             \x20 ({missing} more visits in own meetings needed)"
+            "sweeps: not used; they would not be trusted after the warm-up\n\
+             \x20 ({missing} more visits to meetings of the organisation needed)"
         ),
         SweepChoice::Sweeps { unseen } => format!(
-            "sweeps: chosen; {:.0} % of the visits are in meetings they do not show;\n\
-             \x20 a look is made where it saves more than its call would in a sweep",
+            "sweeps: used; {:.0} % of the visits are in meetings that they do not list;\n\
+             \x20 a poll is made where its call saves more staleness than in a sweep",
             100.0 * unseen
         ),
     }
@@ -253,11 +252,11 @@ fn row(outcome: &Outcome) -> PolicyRow {
     }
 }
 
-/// A bar of wrong time for each policy, and the figures below.
+/// A bar for the staleness under each policy, and the figures below.
 fn show(report: &Report) {
     let even = report.policies.first().map_or(0.0, |policy| policy.wrong_s);
     let most = report.policies.iter().map(|policy| policy.wrong_s).fold(0.0, f64::max);
-    anstream::println!("wrong time: how long what was believed was not so");
+    anstream::println!("staleness: how long the recorded presence was out of date");
     for policy in &report.policies {
         let bar = (0..BAR).filter(|column| {
             (f64::from(u8::try_from(*column).unwrap_or(0)) + 0.5) * most < 40.0 * policy.wrong_s
@@ -350,7 +349,7 @@ mod tests {
         let (_, warnings) = read_visits(&[(MONDAY + 400 * 24 * HOUR, None), good]).unwrap();
         assert_eq!(
             warnings,
-            ["trace:1: nothing happens for more than a year between 2026-11-23T09:00:00.000Z (line 2) and \
+            ["trace:1: no join or leave for more than a year between 2026-11-23T09:00:00.000Z (line 2) and \
               2027-12-28T08:00:00.000Z; check both times, each year takes long to replay"]
         );
     }

@@ -1,6 +1,6 @@
-//! The next windows, and where clocks change in them.
+//! The next windows, and changes of the clock in them.
 //!
-//! Guards: local time and UTC stand side by side. Deliberately not here: what a window is (`policy::window`).
+//! Guards: every time is given in local time and in UTC. Not here: what a window is (`policy::window`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::scene::Plan;
+use super::input::PlanInput;
 use crate::config::Config;
 use crate::policy::civil;
 use crate::policy::pace::open_spans::OpenSpans;
 use crate::time::Timestamp;
 
-/// Clock changes are told of at least so far ahead.
+/// Changes of the clock are reported at least this far ahead.
 const WARN_AHEAD: Duration = Duration::from_hours(24 * 30);
 
-/// An open stretch.
+/// A period in which users are polled.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) struct OpenRow {
     pub(super) opens_at: String,
@@ -26,8 +26,8 @@ pub(super) struct OpenRow {
     pub(super) closes_local: String,
 }
 
-/// The open stretches of the next `days` days, everybody's.
-pub(super) fn upcoming(plans: &[Plan<'_>], now: Timestamp, days: u16, zone: Tz) -> Vec<OpenRow> {
+/// The open periods of the next `days` days, of all users.
+pub(super) fn upcoming(plans: &[PlanInput<'_>], now: Timestamp, days: u16, zone: Tz) -> Vec<OpenRow> {
     let until = now.plus(Duration::from_hours(24 * u64::from(days)));
     let mut spans = BTreeSet::new();
     for open in plans.iter().flat_map(|plan| &plan.hours) {
@@ -50,10 +50,10 @@ pub(super) fn local(at: Timestamp, zone: Tz) -> String {
     civil::wall(at, zone).format("%a %Y-%m-%d %H:%M").to_string()
 }
 
-/// Clocks that are about to be put forward or back, and which windows hold such a moment.
+/// Changes of the clock, and what each does to a window.
 pub(super) fn clock_changes(config: &Config, now: Timestamp, days: u16) -> Vec<String> {
     let until = now.plus(WARN_AHEAD.max(Duration::from_hours(24 * u64::from(days))));
-    let mut told = BTreeSet::new();
+    let mut changes = BTreeSet::new();
     for window in &config.windows {
         let zone = window.hours.time_zone;
         let Some(change) = civil::next_offset_change(zone, now, until) else { continue };
@@ -67,7 +67,7 @@ pub(super) fn clock_changes(config: &Config, now: Timestamp, days: u16) -> Vec<S
             (true, false) => format!("; window `{}` is {minutes} min longer that day", window.name),
             (false, _) => format!("; window `{}` moves by {minutes} min against UTC", window.name),
         };
-        told.insert(format!("{zone}: clocks go {way} by {minutes} min at {}{meaning}", change.rfc3339()));
+        changes.insert(format!("{zone}: clocks go {way} by {minutes} min at {}{meaning}", change.rfc3339()));
     }
-    told.into_iter().collect()
+    changes.into_iter().collect()
 }

@@ -1,52 +1,53 @@
-//! One person's day: in a meeting, not in one, not known, not meant to be looked at.
+//! The day of one user: in a meeting, not in one, unobserved, or closed.
 //!
-//! Guards: the four never overlap, and a stay that was reported counts even where nobody looked. Deliberately not here:
-//! where the stretches come from.
+//! Guards: the four never overlap; a reported visit counts even while the user was not observed. Not here: where the
+//! periods come from (`super`).
 
 use std::collections::BTreeSet;
 
 use super::spans::Spans;
 use crate::time::Timestamp;
 
-/// What is known of somebody.
+/// Everything known about one user.
 #[derive(Debug)]
-pub(super) struct Person {
-    stays: Vec<(String, (i64, i64))>,
+pub(super) struct Timeline {
+    visits: Vec<(String, (i64, i64))>,
     inside: Spans,
     closed: Spans,
     unknown: Spans,
 }
 
-/// What is known of one day of somebody's.
+/// One day of a user.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Day {
     /// In a meeting; in two at once counts once.
     pub(super) inside: Spans,
-    /// Nobody meant to look.
+    /// Outside the windows.
     pub(super) closed: Spans,
-    /// Nobody could look.
+    /// Not observed.
     pub(super) unknown: Spans,
     /// The meetings.
     pub(super) meetings: BTreeSet<String>,
-    /// The longest stay, as far as it lies in this day.
+    /// The longest visit, as far as it is in this day.
     pub(super) longest_ms: i64,
-    /// Until when there is anything to know: the day's end, or now.
+    /// The end of the day, or now.
     end: i64,
 }
 
-impl Person {
-    /// Stays with their meetings.
-    pub(super) fn new(stays: Vec<(String, (i64, i64))>, closed: &Spans, unknown: &Spans) -> Self {
-        let inside = Spans::of(stays.iter().map(|(_, span)| *span).collect());
+impl Timeline {
+    /// From visits with their meetings; `inside` has precedence over `unknown`, and that over `closed`.
+    pub(super) fn new(visits: Vec<(String, (i64, i64))>, closed: &Spans, unknown: &Spans) -> Self {
+        let inside = Spans::of(visits.iter().map(|(_, span)| *span).collect());
         let unknown = unknown.without(&inside);
         let closed = closed.without(&inside).without(&unknown);
-        Self { stays, inside, closed, unknown }
+        Self { visits, inside, closed, unknown }
     }
 
-    /// One day's share, as far as it lies in the past.
+    /// One day, up to now.
     pub(super) fn day(&self, (from, to): (Timestamp, Timestamp), now: Timestamp) -> Day {
         let (from, to) = (from.as_ms(), to.min(now).as_ms());
-        let touching = self.stays.iter().filter(|(_, span)| span.0 < to && (span.1 > from || span.0 >= from));
+        let touching =
+            self.visits.iter().filter(|(_, span)| span.0 < to && (span.1 > from || span.0 >= from));
         let (mut meetings, mut longest_ms) = (BTreeSet::new(), 0);
         for (meeting, span) in touching {
             meetings.insert(meeting.clone());
@@ -65,8 +66,8 @@ impl Person {
 }
 
 impl Day {
-    /// A character an hour: in a meeting if at all, else what most of the hour is. A day of 23 or 25 hours has as many
-    /// characters as any other.
+    /// One character per hour: in a meeting if any part is, else what most of the hour is. A day of 23 or 25 hours has 24
+    /// characters too.
     pub(super) fn bar(&self, (from, to): (Timestamp, Timestamp)) -> String {
         const HOURS: i64 = 24;
         let (from, length) = (from.as_ms(), to.as_ms() - from.as_ms());

@@ -1,14 +1,14 @@
-//! Stretches of time, and what one does with them.
+//! Sets of periods, and operations on them.
 //!
-//! Guards: they are sorted, apart and not empty, so that adding them up counts nothing twice. Deliberately not here: what
-//! they mean.
+//! Guards: the periods are sorted, disjoint and not empty, so that their sum counts no time twice. Not here: their
+//! meaning.
 
-/// Stretches of time in milliseconds, `[from, to)`.
+/// Periods in milliseconds, `[from, to)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spans(Vec<(i64, i64)>);
 
 impl Spans {
-    /// The union of any stretches.
+    /// The union of any periods.
     pub(super) fn of(mut spans: Vec<(i64, i64)>) -> Self {
         spans.retain(|(from, to)| from < to);
         spans.sort_unstable();
@@ -22,14 +22,14 @@ impl Spans {
         Self(apart)
     }
 
-    /// What of it lies in `[from, to)`.
+    /// The part in `[from, to)`.
     pub(super) fn within(&self, from: i64, to: i64) -> Self {
         let begin = self.0.partition_point(|span| span.1 <= from);
         let cut = self.0[begin..].iter().take_while(|span| span.0 < to);
         Self(cut.map(|span| (span.0.max(from), span.1.min(to))).collect())
     }
 
-    /// What of it is not in `other`.
+    /// The part that is not in `other`.
     pub(super) fn without(&self, other: &Self) -> Self {
         let mut left = Vec::new();
         for &(from, to) in &self.0 {
@@ -43,13 +43,13 @@ impl Spans {
         Self::of(left)
     }
 
-    /// All of both.
+    /// The union of both.
     pub(super) fn with(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         Self::of(self.0)
     }
 
-    /// All of it together.
+    /// The total length.
     pub(super) fn total_ms(&self) -> i64 {
         self.0.iter().map(|(from, to)| to.saturating_sub(*from)).sum()
     }

@@ -37,7 +37,7 @@ fn gap(person_id: Option<i64>, from: f64, to: f64, why: &str) -> Gap {
 }
 
 fn today(known: &Known, stays: &[Stay], gaps: &[Gap], now: f64) -> Day {
-    person(known, stays, gaps, &[], at(now)).day((at(0.0), at(24.0)), at(now))
+    timeline(known, stays, gaps, &[], at(now)).day((at(0.0), at(24.0)), at(now))
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn time_nobody_looked_is_not_absence() {
     let gaps = [
         gap(None, 0.0, 8.5, "window closed"),
         gap(None, 12.0, 14.0, "restart"),
-        gap(Some(2), 9.0, 20.0, "somebody else's"),
+        gap(Some(2), 9.0, 20.0, "of another user"),
     ];
     let stays = [stay("a", 9.0, Some(10.5)), stay("b", 10.0, Some(11.0)), stay("a", 13.0, Some(15.0))];
     let day = today(&known(Some(20.0), Some(20.5)), &stays, &gaps, 20.25);
@@ -84,11 +84,11 @@ fn a_closed_window_is_no_unknown_time_even_before_its_gap_is_written() {
     };
     let open = OpenTime::new(Some(vec![window]), Vec::new());
     let known = known(Some(17.0), Some(32.0));
-    let shut = shut_since(&known, &open, at(22.0));
+    let shut = closed_since(&known, &open, at(22.0));
     assert_eq!(shut, [(at(18.0).as_ms(), at(22.0).as_ms())]);
     let day = |next_poll: f64| {
         let known = Known { next_poll: Some(at(next_poll)), ..known.clone() };
-        person(&known, &[], &[], &shut, at(22.0)).day((at(0.0), at(24.0)), at(22.0))
+        timeline(&known, &[], &[], &shut, at(22.0)).day((at(0.0), at(24.0)), at(22.0))
     };
     assert_eq!((day(32.0).closed.total_ms(), day(32.0).unknown.total_ms()), (4 * HOUR, 0));
     assert_eq!((day(17.5).closed.total_ms(), day(17.5).unknown.total_ms()), (4 * HOUR, HOUR));
@@ -106,7 +106,7 @@ fn before_anybody_looked_nothing_is_known() {
 #[test]
 fn a_stay_over_midnight_is_in_both_days() {
     let known = known(Some(30.0), Some(30.5));
-    let person = person(&known, &[stay("a", 22.0, Some(25.0))], &[], &[], at(30.0));
+    let person = timeline(&known, &[stay("a", 22.0, Some(25.0))], &[], &[], at(30.0));
     let first = person.day((at(0.0), at(24.0)), at(30.0));
     let second = person.day((at(24.0), at(48.0)), at(30.0));
     assert_eq!((first.inside.total_ms(), second.inside.total_ms()), (2 * HOUR, HOUR));
@@ -140,7 +140,7 @@ fn days_are_the_readers() {
         since: since.map(str::to_owned),
         until: until.map(str::to_owned),
     };
-    let days = |args: Args| asked_days(&args, at(12.0), zone);
+    let days = |args: Args| requested_days(&args, at(12.0), zone);
     let week = days(args(None, None, false)).unwrap();
     assert_eq!((week.len(), week[6].to_string()), (7, "2026-11-23".to_owned()));
     assert_eq!(days(args(None, None, true)).unwrap().len(), 30);

@@ -1,21 +1,23 @@
-//! The screen of `status`: a word at the left of each line, and what there is to say.
+//! The screen of `status`: each line begins with a word that says what it is about.
 //!
-//! Guards: no line is wider than the terminal unless a word is, and what came from outside cannot steer it. Deliberately
-//! not here: where the facts come from (`status`), sweeps in words (`sweeps`).
+//! Guards: no line is wider than the terminal unless a single word is; text from outside cannot control the terminal. Not
+//! here: collecting the data (`data`), sweeps in words (`sweep_status`).
 #![expect(clippy::format_push_string, reason = "a line on a screen: the extra allocation is nothing")]
 
 use std::fmt::Write as _;
 
-use super::{ConfigFile, Files, Hook, Month, People, Picture, Windows};
+use super::data::{
+    ConfigFile, DatabaseFiles, MonthCalls, OpenWindows, StatusData, UserCounts, WebhookStatus,
+};
 use crate::cli::output::{ERROR, GOOD, Printer, WARNING, ago, counted, folded, harmless};
 use crate::control::{StatusReport, UnpolledUsers};
 use crate::time::Timestamp;
 
-/// Cells before what there is to say.
+/// Width of the first column.
 const HEAD: usize = 10;
 
-/// The picture, line by line; times are said as how long before `now`.
-pub(super) fn show(picture: &Picture, now: Timestamp, printer: &Printer) -> String {
+/// The screen, line by line; times are relative to `now`.
+pub(super) fn show(status_data: &StatusData, now: Timestamp, printer: &Printer) -> String {
     let mut text = String::new();
     let mut line = |head: &str, what: String| {
         let wide = printer.width.saturating_sub(HEAD).max(HEAD);
@@ -25,28 +27,28 @@ pub(super) fn show(picture: &Picture, now: Timestamp, printer: &Printer) -> Stri
         }
     };
     let since = |ms: i64| ago(now.since(Timestamp::from_ms(ms)));
-    daemon(picture.daemon.as_ref(), since, &mut line);
-    config(&picture.config, picture.daemon.as_ref(), since, &mut line);
-    line("windows", hours(&picture.windows, printer));
-    line("people", people(&picture.people, since));
-    for unpolled in picture.daemon.iter().flat_map(|daemon| &daemon.unpolled_users) {
-        line("", not_as_planned(unpolled));
+    daemon(status_data.daemon.as_ref(), since, &mut line);
+    config(&status_data.config, status_data.daemon.as_ref(), since, &mut line);
+    line("windows", hours(&status_data.windows, printer));
+    line("people", people(&status_data.people, since));
+    for unpolled in status_data.daemon.iter().flat_map(|daemon| &daemon.unpolled_users) {
+        line("", unpolled_users(unpolled));
     }
-    for month in &picture.budget {
+    for month in &status_data.budget {
         line("budget", spending(month));
     }
-    for sweeping in &picture.sweeps {
+    for sweeping in &status_data.sweeps {
         line("sweeps", sweeping.line(since));
     }
-    for hook in &picture.webhooks {
-        line("webhook", delivering(hook, since));
+    for webhook in &status_data.webhooks {
+        line("webhook", delivering(webhook, since));
     }
-    let Files { path, main_bytes, wal_bytes } = &picture.database;
-    line("database", format!("{path}: {} KiB, {} KiB of log", main_bytes / 1024, wal_bytes / 1024));
-    if let Some(token) = &picture.token {
+    let DatabaseFiles { path, main_bytes, wal_bytes } = &status_data.database;
+    line("database", format!("{path}: {} KiB, WAL {} KiB", main_bytes / 1024, wal_bytes / 1024));
+    if let Some(token) = &status_data.token {
         line("token", token.clone());
     }
-    text.replace("NOT WELL", &format!("{ERROR}not well{ERROR:#}"))
+    text.replace("NOT READY", &format!("{ERROR}not ready{ERROR:#}"))
         .replace("DEGRADED", &format!("{WARNING}degraded{WARNING:#}"))
         .replace("REFUSED", &format!("{WARNING}refused{WARNING:#}"))
         .replace("CHANGED", &format!("{WARNING}changed{WARNING:#}"))
@@ -55,13 +57,13 @@ pub(super) fn show(picture: &Picture, now: Timestamp, printer: &Printer) -> Stri
 
 fn daemon(status: Option<&StatusReport>, since: impl Fn(i64) -> String, line: &mut impl FnMut(&str, String)) {
     let Some(status) = status else {
-        return line("daemon", "does not answer; this is what is stored".to_owned());
+        return line("daemon", "does not answer; showing what the database holds".to_owned());
     };
     line("daemon", format!("{} runs, started {}", status.version, since(status.started_ms)));
     let health = match (status.ready, status.degraded.is_empty()) {
-        (true, true) => "well",
+        (true, true) => "good",
         (true, false) => "DEGRADED",
-        (false, _) => "NOT WELL",
+        (false, _) => "NOT READY",
     };
     line("health", health.to_owned());
     for reason in &status.reasons {
@@ -80,7 +82,7 @@ fn config(
     if let Some(status) = status {
         line("", format!("read {}", since(status.loaded_ms)));
         if *changed_since {
-            line("", "CHANGED since then: `presenced reload` puts it in force".to_owned());
+            line("", "CHANGED since then; run `presenced reload` to apply it".to_owned());
         }
         if let Some(refused) = &status.refused {
             line("", format!("REFUSED {}: {}", since(refused.at_ms), refused.why));
@@ -94,59 +96,68 @@ fn config(
     }
 }
 
-fn hours(windows: &Windows, printer: &Printer) -> String {
-    let Windows { people, open_for, next_change_ms } = windows;
+fn hours(windows: &OpenWindows, printer: &Printer) -> String {
+    let OpenWindows { people, open_for, next_change_ms } = windows;
     match (open_for, next_change_ms) {
-        (0, None) => "never open".to_owned(),
+        (0, None) => "never open: no user is polled".to_owned(),
         (_, None) => "always open".to_owned(),
         (open, Some(ms)) => {
             let state = match *open {
                 0 => "closed".to_owned(),
                 open if open == *people => "open".to_owned(),
-                open => format!("open for {open} of {people} people"),
+                open => format!("open for {open} of {people} users"),
             };
             format!("{state} until {}", printer.local(Timestamp::from_ms(*ms)))
         }
     }
 }
 
-fn people(people: &People, since: impl Fn(i64) -> String) -> String {
-    let People { watched, inside, unknown, last_good_poll_ms } = people;
+fn people(people: &UserCounts, since: impl Fn(i64) -> String) -> String {
+    let UserCounts { watched, inside, unknown, last_good_poll_ms } = people;
     let mut text = format!("{watched} watched, {inside} in a meeting, {unknown} unknown");
     if let Some(ms) = last_good_poll_ms {
-        text += &format!("; newest good look {}", since(*ms));
+        text += &format!("; last poll answered {}", since(*ms));
     }
     text
 }
 
-fn not_as_planned(unpolled: &UnpolledUsers) -> String {
+fn unpolled_users(unpolled: &UnpolledUsers) -> String {
     let UnpolledUsers { org, reason, users, next_ms } = unpolled;
     let (users, next) = (counted(*users, "user is", "users are"), Timestamp::from_ms(*next_ms));
     match &**reason {
         "refused" => format!("{org}: {users} refused by DingTalk; next retry at {next}"),
         "late" => format!("{org}: {users} polled late; due since {next}"),
-        _ => format!("{org}: {users} not answered well, polls {reason}; next retry at {next}"),
+        _ => format!("{org}: {users} without a good answer, polls {reason}; next retry at {next}"),
     }
 }
 
-fn spending(month: &Month) -> String {
-    let Month { org, name, used, limit, projected, throttled } = month;
+fn spending(month: &MonthCalls) -> String {
+    let MonthCalls { org, name, used, limit, projected, throttled } = month;
     let mut calls = match limit {
         Some(limit) => format!("{org} {name}: {used} of {limit} calls"),
         None => format!("{org} {name}: {used} calls, no limit"),
     };
     if let Some(projected) = projected {
-        calls += &format!("; {projected} by the end of the month");
+        calls += &format!("; {projected} expected by the end of the month");
     }
     if *throttled > 0 {
-        calls += &format!("; {throttled} refused for their rate");
+        calls += &format!("; {throttled} rate limited by DingTalk");
     }
     calls
 }
 
-fn delivering(hook: &Hook, since: impl Fn(i64) -> String) -> String {
-    let Hook { webhook, state, blocked, reason, pending, dead, oldest_ms, next_attempt_ms, next_probe_ms } =
-        hook;
+fn delivering(webhook: &WebhookStatus, since: impl Fn(i64) -> String) -> String {
+    let WebhookStatus {
+        webhook,
+        state,
+        blocked,
+        reason,
+        pending,
+        dead,
+        oldest_ms,
+        next_attempt_ms,
+        next_probe_ms,
+    } = webhook;
     let mut text = match blocked {
         Some("removed") => format!("{webhook} is removed from the config"),
         Some(blocked) if blocked != state => format!("{webhook} is {state}, {blocked}"),
@@ -179,7 +190,7 @@ mod tests {
 
     use super::*;
     use crate::cli::OutputFormat;
-    use crate::cli::sweeps::{Spending, Standing};
+    use crate::cli::sweep_status::{SweepCalls, SweepStatus};
     use crate::control::RefusedConfig;
 
     fn printer(width: usize) -> Printer {
@@ -187,8 +198,8 @@ mod tests {
         Printer { format, time_zone: chrono_tz::Asia::Shanghai, width, quiet: false }
     }
 
-    fn standing(org: &str, state: &str, why: Option<&str>) -> Standing {
-        Standing {
+    fn sweeps(org: &str, state: &str, why: Option<&str>) -> SweepStatus {
+        SweepStatus {
             org: org.into(),
             state: state.into(),
             why: why.map(str::to_owned),
@@ -205,8 +216,8 @@ mod tests {
         UnpolledUsers { org: "default".into(), reason: reason.into(), users: 2, next_ms: 160_000 }
     }
 
-    fn picture(daemon: Option<StatusReport>) -> Picture {
-        Picture {
+    fn status_data(daemon: Option<StatusReport>) -> StatusData {
+        StatusData {
             at_ms: 100_000,
             daemon,
             config: ConfigFile {
@@ -214,9 +225,9 @@ mod tests {
                 changed_since: true,
                 warnings: vec!["config.toml:7: a secret stands in the config as plain text".into()],
             },
-            windows: Windows { people: 3, open_for: 2, next_change_ms: Some(3_600_000) },
-            people: People { watched: 3, inside: 1, unknown: 0, last_good_poll_ms: Some(95_000) },
-            budget: vec![Month {
+            windows: OpenWindows { people: 3, open_for: 2, next_change_ms: Some(3_600_000) },
+            people: UserCounts { watched: 3, inside: 1, unknown: 0, last_good_poll_ms: Some(95_000) },
+            budget: vec![MonthCalls {
                 org: "default".into(),
                 name: "2026-11".into(),
                 used: 120,
@@ -225,10 +236,10 @@ mod tests {
                 throttled: 0,
             }],
             sweeps: vec![
-                Spending::new(standing("default", "trusted", None), Some(120)),
-                Spending::new(standing("beta", "learning", Some("the contacts may not be read")), None),
+                SweepCalls::new(sweeps("default", "trusted", None), Some(120)),
+                SweepCalls::new(sweeps("beta", "learning", Some("the contacts may not be read")), None),
             ],
-            webhooks: vec![Hook {
+            webhooks: vec![WebhookStatus {
                 webhook: "crm".into(),
                 state: "down".into(),
                 blocked: Some("down"),
@@ -239,7 +250,7 @@ mod tests {
                 next_attempt_ms: None,
                 next_probe_ms: Some(160_000),
             }],
-            database: Files { path: "/p.db".into(), main_bytes: 4096, wal_bytes: 0 },
+            database: DatabaseFiles { path: "/p.db".into(), main_bytes: 4096, wal_bytes: 0 },
             token: None,
         }
     }
@@ -260,13 +271,13 @@ mod tests {
             sweeps: Vec::new(),
         };
         let now = Timestamp::from_ms(100_000);
-        let shown = show(&picture(Some(status)), now, &printer(80));
+        let shown = show(&status_data(Some(status)), now, &printer(80));
         insta::assert_snapshot!(anstream::adapter::strip_str(&shown).to_string());
     }
 
     #[test]
     fn no_line_is_wider_than_the_screen_unless_a_word_is() {
-        let shown = show(&picture(None), Timestamp::from_ms(100_000), &printer(40));
+        let shown = show(&status_data(None), Timestamp::from_ms(100_000), &printer(40));
         let shown = anstream::adapter::strip_str(&shown).to_string();
         let wide: Vec<&str> = shown.lines().filter(|line| line.width() > 40).collect();
         assert!(wide.is_empty(), "{wide:#?}");
@@ -274,7 +285,7 @@ mod tests {
 
     #[test]
     fn without_the_daemon_what_is_stored_is_shown() {
-        let shown = show(&picture(None), Timestamp::from_ms(100_000), &printer(80));
+        let shown = show(&status_data(None), Timestamp::from_ms(100_000), &printer(80));
         assert!(shown.starts_with("daemon    does not answer"), "{shown}");
         assert!(shown.contains("people    3 watched"));
     }

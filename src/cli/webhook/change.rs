@@ -1,58 +1,59 @@
-//! `presenced webhook pause`, `resume`, `enable`, `snapshot`.
+//! `presenced webhook pause`, `resume`, `enable` and `snapshot`.
 //!
-//! Guards: what did not change is not said to have. Deliberately not here: what a change means (`policy::operator_action`).
+//! Guards: prints the old and the new state only if they differ. Not here: the effect of a change
+//! (`policy::operator_action`).
 
-use super::{Acting, named};
+use super::client::{WebhookClient, named};
+use crate::cli::open_readonly::block_on;
 use crate::cli::output::{counted, write_out};
-use crate::cli::reading::block_on;
 use crate::cli::{Exit, Failure, Globals};
 use crate::control::webhook::{WebhookRequest, WebhookResponse};
 
-/// What is to be done.
+/// The action of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Act {
+pub(super) enum Action {
     Pause,
     Resume,
     Enable,
     Snapshot,
 }
 
-/// Runs it.
-pub(super) fn run(globals: &Globals, webhook: String, act: Act) -> anyhow::Result<Exit> {
-    let acting = Acting::new(globals)?;
-    named(&acting.config, &webhook)?;
-    let request = match act {
-        Act::Pause => WebhookRequest::Pause { webhook },
-        Act::Resume => WebhookRequest::Resume { webhook },
-        Act::Enable => WebhookRequest::Enable { webhook },
-        Act::Snapshot => WebhookRequest::Snapshot { webhook },
+/// Runs the command.
+pub(super) fn run(globals: &Globals, webhook: String, action: Action) -> anyhow::Result<Exit> {
+    let client = WebhookClient::new(globals)?;
+    named(&client.config, &webhook)?;
+    let request = match action {
+        Action::Pause => WebhookRequest::Pause { webhook },
+        Action::Resume => WebhookRequest::Resume { webhook },
+        Action::Enable => WebhookRequest::Enable { webhook },
+        Action::Snapshot => WebhookRequest::Snapshot { webhook },
     };
-    let done = block_on(acting.ask(request))??;
-    if acting.printer.is_table() {
-        write_out(anstream::stdout().lock(), &format!("{}\n", told(&done)))?;
+    let done = block_on(client.ask(request))??;
+    if client.printer.is_table() {
+        write_out(anstream::stdout().lock(), &format!("{}\n", text(&done)))?;
     } else {
         write_out(std::io::stdout().lock(), &format!("{}\n", serde_json::to_string(&done)?))?;
     }
-    ended(act, &done)
+    ended(action, &done)
 }
 
-fn told(done: &WebhookResponse) -> String {
+fn text(done: &WebhookResponse) -> String {
     match done {
         WebhookResponse::Changed { webhook, was, state, snapshots } => {
-            let turned = if was == state {
+            let change = if was == state {
                 format!("{webhook} is {state}")
             } else {
                 format!("{webhook}: {was} -> {state}")
             };
             match snapshots {
-                None => turned,
+                None => change,
                 Some(people) => {
-                    format!("{turned}; snapshots of {} are on their way", counted_people(*people))
+                    format!("{change}; sending snapshots of {}", counted_people(*people))
                 }
             }
         }
         WebhookResponse::Snapshots { webhook, people } => {
-            format!("{webhook}: snapshots of {} are on their way", counted_people(*people))
+            format!("{webhook}: sending snapshots of {}", counted_people(*people))
         }
         WebhookResponse::Tested(_) | WebhookResponse::Replayed { .. } => "done".to_owned(),
     }
@@ -62,17 +63,17 @@ fn counted_people(people: usize) -> String {
     counted(people, "person", "people")
 }
 
-/// What could not be done is a failure; nobody to tell about is nothing matched.
-fn ended(act: Act, done: &WebhookResponse) -> anyhow::Result<Exit> {
-    match (act, done) {
-        (Act::Pause | Act::Resume, WebhookResponse::Changed { webhook, state, .. })
+/// An action without effect fails; a snapshot without users ends with "nothing matched".
+fn ended(action: Action, done: &WebhookResponse) -> anyhow::Result<Exit> {
+    match (action, done) {
+        (Action::Pause | Action::Resume, WebhookResponse::Changed { webhook, state, .. })
             if state == "disabled" =>
         {
             let text =
-                format!("`{webhook}` is disabled: `presenced webhook enable {webhook}` brings it back");
+                format!("`{webhook}` is disabled; run `presenced webhook enable {webhook}` to re-enable it");
             Err(Failure::new(Exit::Failed, text).into())
         }
-        (Act::Snapshot, WebhookResponse::Snapshots { people: 0, .. }) => Ok(Exit::Nothing),
+        (Action::Snapshot, WebhookResponse::Snapshots { people: 0, .. }) => Ok(Exit::Nothing),
         _ => Ok(Exit::Done),
     }
 }
@@ -86,21 +87,21 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_and_none_is_not() {
-        assert_eq!(told(&changed("up", "paused", None)), "crm: up -> paused");
-        assert_eq!(told(&changed("paused", "paused", None)), "crm is paused");
+    fn only_a_change_shows_both_states() {
+        assert_eq!(text(&changed("up", "paused", None)), "crm: up -> paused");
+        assert_eq!(text(&changed("paused", "paused", None)), "crm is paused");
         assert_eq!(
-            told(&changed("disabled", "up", Some(1))),
-            "crm: disabled -> up; snapshots of 1 person are on their way"
+            text(&changed("disabled", "up", Some(1))),
+            "crm: disabled -> up; sending snapshots of 1 person"
         );
     }
 
     #[test]
     fn what_is_disabled_cannot_be_paused_or_resumed() {
-        for act in [Act::Pause, Act::Resume] {
-            let error = ended(act, &changed("disabled", "disabled", None)).unwrap_err();
+        for action in [Action::Pause, Action::Resume] {
+            let error = ended(action, &changed("disabled", "disabled", None)).unwrap_err();
             assert!(error.to_string().contains("webhook enable crm"), "{error}");
         }
-        assert_eq!(ended(Act::Enable, &changed("disabled", "up", Some(0))).unwrap(), Exit::Done);
+        assert_eq!(ended(Action::Enable, &changed("disabled", "up", Some(0))).unwrap(), Exit::Done);
     }
 }

@@ -1,31 +1,31 @@
-//! `presenced webhook deliveries`: what became of each event at each receiver.
+//! `presenced webhook deliveries`: prints deliveries and their results.
 //!
-//! Guards: reads only; a dead letter is shown with its reason. Deliberately not here: sending again (`replay`).
+//! Guards: reads only; a dead letter is shown with its reason. Not here: sending again (`replay`).
 
 use clap::ValueEnum;
 
-use super::named;
+use super::client::named;
+use crate::cli::open_readonly::{Session, open_readonly};
 use crate::cli::output::{Column, FAINT, GOOD, Row, Style, WARNING};
-use crate::cli::reading::{Reading, read};
 use crate::cli::{Exit, Globals, number};
 use crate::store::outbox::reader::{DeliveryQuery, DeliveryRow};
 
 /// Options of `webhook deliveries`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// To this webhook only
+    /// Show deliveries to this webhook
     #[arg(long, value_name = "NAME")]
     webhook: Option<String>,
-    /// Dead letters only: what was given up
+    /// Show dead letters, which are not retried
     #[arg(long, conflicts_with = "state")]
     dead: bool,
-    /// In this state only
+    /// Show deliveries in this state
     #[arg(long, value_name = "STATE", value_enum)]
     state: Option<State>,
-    /// Of this event only
+    /// Show deliveries of this event
     #[arg(long, value_name = "ID")]
     event: Option<String>,
-    /// At most so many, the newest
+    /// Show at most N, the newest
     #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = number::whole(1_u32, None))]
     limit: u32,
 }
@@ -33,11 +33,11 @@ pub(super) struct Args {
 /// A delivery's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum State {
-    /// It waits, or is in flight
+    /// Waiting or being sent
     Pending,
-    /// The receiver has it
+    /// Accepted by the receiver
     Delivered,
-    /// Given up
+    /// Given up after the last attempt
     Dead,
     /// Too old to be sent
     Expired,
@@ -60,8 +60,9 @@ const COLUMNS: &[Column] = &[
     Column::new("state", "STATE"),
     Column::data_only("trigger"),
     Column::new("attempts", "TRIES"),
-    Column::new("last_status", "STATUS"),
-    Column::new("type", "TYPE").shrinking(),
+    Column::data_only("last_status"),
+    Column::data_only("type"),
+    Column::table_only("TYPE").shrinking_last(),
     Column::new("who", "WHO").shrinking(),
     Column::data_only("org"),
     Column::data_only("union_id"),
@@ -73,28 +74,28 @@ const COLUMNS: &[Column] = &[
     Column::new("last_error", "ERROR").shrinking(),
 ];
 
-/// Runs it.
+/// Runs the command.
 pub(super) fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let Args { webhook, dead, state, event, limit } = args;
-    read(globals, async |reading: &Reading| {
+    open_readonly(globals, async |session: &Session| {
         if let Some(name) = &webhook
-            && !reading.ledger.known().await?.contains(name)
+            && !session.ledger.known().await?.contains(name)
         {
-            named(&reading.config, name)?;
+            named(&session.config, name)?;
         }
         let state = if dead { Some(State::Dead) } else { state };
         let query = DeliveryQuery { webhook, state: state.map(State::name), event, limit };
-        let rows = reading.ledger.deliveries(&query).await?;
+        let rows = session.ledger.deliveries(&query).await?;
         if rows.is_empty() {
             let why = if dead { "No dead letters." } else { "No deliveries match." };
-            reading.printer.print_nothing(COLUMNS, why)?;
+            session.printer.print_nothing(COLUMNS, why)?;
             return Ok(Exit::Nothing);
         }
         let full = u32::try_from(rows.len()).is_ok_and(|count| count == limit);
         let rows: Vec<Row> = rows.into_iter().map(row).collect();
-        reading.printer.print(COLUMNS, &rows)?;
+        session.printer.print(COLUMNS, &rows)?;
         if full {
-            reading.printer.remark(&format!("Only the newest {limit}: more by --limit."));
+            session.printer.remark(&format!("Shows the newest {limit}; use --limit N for more."));
         }
         Ok(Exit::Done)
     })
@@ -109,7 +110,8 @@ fn row(delivery: DeliveryRow) -> Row {
         delivery.trigger.into(),
         delivery.attempts.into(),
         delivery.last_status.into(),
-        delivery.event_type.into(),
+        delivery.event_type.as_str().into(),
+        short_type(&delivery.event_type).into(),
         delivery.name.into(),
         delivery.org.into(),
         delivery.union_id.into(),
@@ -121,6 +123,11 @@ fn row(delivery: DeliveryRow) -> Row {
         delivery.last_error.into(),
     ])
     .styled(style)
+}
+
+/// What distinguishes the types of events in a narrow table: `joined` for `meeting.participant_joined`.
+fn short_type(event_type: &str) -> &str {
+    event_type.strip_prefix("meeting.participant_").unwrap_or(event_type)
 }
 
 fn style(state: &str) -> Style {

@@ -1,10 +1,10 @@
-//! `presenced webhook list`: how each receiver stands.
+//! `presenced webhook list`: prints the state of each webhook.
 //!
-//! Guards: webhooks that left the config are shown as long as something of theirs is kept. Deliberately not here:
+//! Guards: a webhook that was removed from the config is shown as long as the database has deliveries of it. Not here:
 //! single deliveries (`deliveries`).
 
+use crate::cli::open_readonly::{Session, open_readonly};
 use crate::cli::output::{Column, FAINT, GOOD, Row, Style, WARNING};
-use crate::cli::reading::{Reading, read};
 use crate::cli::{Exit, Globals};
 use crate::config::{Format, Webhook};
 use crate::store::outbox::reader::WebhookRow;
@@ -24,47 +24,47 @@ const COLUMNS: &[Column] = &[
     Column::new("why", "WHY").shrinking(),
 ];
 
-/// Runs it.
+/// Runs the command.
 pub(super) fn run(globals: &Globals) -> anyhow::Result<Exit> {
-    read(globals, async |reading: &Reading| {
+    open_readonly(globals, async |session: &Session| {
         let mut names: Vec<String> =
-            reading.config.webhooks.iter().map(|webhook| webhook.name.to_string()).collect();
-        for known in reading.ledger.known().await? {
+            session.config.webhooks.iter().map(|webhook| webhook.name.to_string()).collect();
+        for known in session.ledger.known().await? {
             if !names.contains(&known) {
                 names.push(known);
             }
         }
         if names.is_empty() {
-            reading.printer.print_nothing(COLUMNS, "There is no [[webhook]] in the config.")?;
+            session.printer.print_nothing(COLUMNS, "The config has no [[webhook]].")?;
             return Ok(Exit::Nothing);
         }
         let mut rows = Vec::with_capacity(names.len());
         for name in names {
-            let webhook = reading.config.webhooks.iter().find(|webhook| webhook.name.as_str() == name);
-            rows.push(row(webhook, reading.ledger.webhook(&name).await?));
+            let webhook = session.config.webhooks.iter().find(|webhook| webhook.name.as_str() == name);
+            rows.push(row(webhook, session.ledger.webhook(&name).await?));
         }
-        reading.printer.print(COLUMNS, &rows)?;
+        session.printer.print(COLUMNS, &rows)?;
         Ok(Exit::Done)
     })
 }
 
-fn row(webhook: Option<&Webhook>, standing: WebhookRow) -> Row {
-    let style = style(webhook.is_some(), &standing.state);
+fn row(webhook: Option<&Webhook>, state: WebhookRow) -> Row {
+    let style = style(webhook.is_some(), &state.state);
     let why = match webhook {
-        None => Some("no longer in the config".to_owned()),
-        Some(_) => standing.why,
+        None => Some("removed from the config".to_owned()),
+        Some(_) => state.why,
     };
     Row::new(vec![
-        standing.webhook.into(),
+        state.webhook.into(),
         webhook.map(|webhook| format_name(webhook.format)).into(),
-        standing.state.into(),
-        standing.down_since.into(),
-        standing.waiting.into(),
-        standing.oldest_waiting.into(),
-        standing.dead.into(),
-        i64::from(standing.failures).into(),
-        standing.probe_at.into(),
-        (standing.alert != "silent").then_some(standing.alert).into(),
+        state.state.into(),
+        state.down_since.into(),
+        state.waiting.into(),
+        state.oldest_waiting.into(),
+        state.dead.into(),
+        i64::from(state.failures).into(),
+        state.probe_at.into(),
+        (state.alert != "silent").then_some(state.alert).into(),
         webhook.is_some().into(),
         why.into(),
     ])
@@ -138,9 +138,8 @@ mod tests {
                 "2023-11-07",
                 "08:55:12",
                 "3",
-                "no",
-                "longer",
-                "in",
+                "removed",
+                "from",
                 "the",
                 "config"
             ]
@@ -148,7 +147,7 @@ mod tests {
         let json = Printer { format: OutputFormat::Jsonl, ..printer }.render(COLUMNS, &[row(None, down)]);
         assert_eq!(
             json.trim_end(),
-            r#"{"webhook":"old","format":null,"state":"down","down_since":"2023-11-07T08:55:12.301Z","waiting":1200,"oldest_waiting_at":"2023-11-07T08:55:12.301Z","dead":3,"failures":5,"next_probe_at":null,"alert":"down","configured":false,"why":"no longer in the config"}"#
+            r#"{"webhook":"old","format":null,"state":"down","down_since":"2023-11-07T08:55:12.301Z","waiting":1200,"oldest_waiting_at":"2023-11-07T08:55:12.301Z","dead":3,"failures":5,"next_probe_at":null,"alert":"down","configured":false,"why":"removed from the config"}"#
         );
     }
 }

@@ -1,13 +1,13 @@
-//! `presenced webhook replay`: send again what has ended.
+//! `presenced webhook replay`: sends finished deliveries again.
 //!
-//! Guards: nothing is sent again without saying what: events by id, a range of time, or a state; a dry run counts and
-//! needs no daemon. Deliberately not here: the sending (`tasks`), the selecting (`store::outbox::replay`).
+//! Guards: needs a selection: events by id, a period, or a state; a dry run only counts and needs no daemon. Not here: the
+//! sending (`tasks`), the selecting (`store::outbox::replay`).
 
 use clap::ValueEnum;
 
-use super::{Acting, named};
+use super::client::{WebhookClient, named};
+use crate::cli::open_readonly::block_on;
 use crate::cli::output::{Column, Printer, Row};
-use crate::cli::reading::block_on;
 use crate::cli::{Exit, Failure, Globals, when};
 use crate::clock::{Clock, SystemClock};
 use crate::control::webhook::{ReplayRequest, Replayed, WebhookRequest, WebhookResponse};
@@ -17,27 +17,27 @@ use crate::store::outbox::replay::Selection;
 
 /// Options of `webhook replay`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = when::UNDERSTOOD)]
+#[command(after_help = when::WHEN_HELP)]
 pub(super) struct Args {
-    /// These events, by id
+    /// Replay these events
     #[arg(value_name = "EVENT_ID", conflicts_with_all = ["since", "until"])]
     events: Vec<String>,
-    /// Of events recorded since then: `2h`, `2026-11-23`, `2026-11-23 09:05`
+    /// Replay events recorded since then: `2h` ago, a day, or a time
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Of events recorded until then; a day is included
+    /// Replay events recorded until then (a day is included)
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
-    /// Dead letters only: what was given up
+    /// Replay dead letters
     #[arg(long, conflicts_with = "state")]
     dead: bool,
-    /// Only what ended so
+    /// Replay deliveries with this result
     #[arg(long, value_name = "STATE", value_enum)]
     state: Option<Ended>,
-    /// To this webhook only; may be given again. With event ids also what it was never meant to get
+    /// Replay to this webhook (repeatable); with event ids, also events it did not get
     #[arg(long, value_name = "NAME")]
     webhook: Vec<String>,
-    /// Count only
+    /// Count without sending
     #[arg(long)]
     dry_run: bool,
 }
@@ -45,9 +45,9 @@ pub(super) struct Args {
 /// How a delivery ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Ended {
-    /// The receiver has it
+    /// Accepted by the receiver
     Delivered,
-    /// Given up
+    /// Given up after the last attempt
     Dead,
     /// Too old to be sent
     Expired,
@@ -69,34 +69,38 @@ const COLUMNS: &[Column] = &[
     Column::new("waiting", "WAITING ALREADY"),
 ];
 
-/// Runs it.
+/// Runs the command.
 pub(super) fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    let acting = Acting::new(globals)?;
+    let client = WebhookClient::new(globals)?;
     let dry_run = args.dry_run;
-    let request = request(&acting, args)?;
+    let request = request(&client, args)?;
     let counts = block_on(async {
         if dry_run {
-            return count(&acting, request).await;
+            return count(&client, request).await;
         }
-        match acting.ask(WebhookRequest::Replay(request)).await? {
+        match client.ask(WebhookRequest::Replay(request)).await? {
             WebhookResponse::Replayed { counts } => Ok(counts),
-            _ => Err(Failure::new(Exit::Failed, "the daemon answered something else").into()),
+            _ => Err(Failure::new(
+                Exit::Failed,
+                "the daemon sent an unexpected answer; is it of another version?",
+            )
+            .into()),
         }
     })??;
-    show(&acting.printer, &counts, dry_run)
+    show(&client.printer, &counts, dry_run)
 }
 
-fn request(acting: &Acting, args: Args) -> anyhow::Result<ReplayRequest> {
+fn request(client: &WebhookClient, args: Args) -> anyhow::Result<ReplayRequest> {
     let Args { events, since, until, dead, state, webhook: webhooks, dry_run: _ } = args;
     let state = if dead { Some(Ended::Dead) } else { state };
     if events.is_empty() && since.is_none() && until.is_none() && state.is_none() {
-        let text = "say what to send again: event ids, --since/--until, --dead or --state";
+        let text = "select what to send again: event ids, --since/--until, --dead or --state";
         return Err(Failure::new(Exit::Usage, text).into());
     }
     for webhook in &webhooks {
-        named(&acting.config, webhook)?;
+        named(&client.config, webhook)?;
     }
-    let zone = acting.printer.time_zone;
+    let zone = client.printer.time_zone;
     let (since, until) = when::between(since.as_deref(), until.as_deref(), SystemClock.now(), zone)?;
     Ok(ReplayRequest {
         never_meant: !events.is_empty() && !webhooks.is_empty(),
@@ -108,21 +112,22 @@ fn request(acting: &Acting, args: Args) -> anyhow::Result<ReplayRequest> {
     })
 }
 
-/// What it would come to, by the database alone.
-async fn count(acting: &Acting, request: ReplayRequest) -> anyhow::Result<Vec<Replayed>> {
-    let store = Store::open_readonly(&acting.config.history.path).await?;
+/// Counts what would be sent again, from the database.
+async fn count(client: &WebhookClient, request: ReplayRequest) -> anyhow::Result<Vec<Replayed>> {
+    let store = Store::open_readonly(&client.config.history.path).await?;
     let ledger = store.outbox_reader();
     let mut webhooks: Vec<WebhookName> = Vec::new();
-    for webhook in &acting.config.webhooks {
+    for webhook in &client.config.webhooks {
         let wanted = request.webhooks.is_empty()
             || request.webhooks.iter().any(|name| *name == *webhook.name.as_str());
         if !wanted {
             continue;
         }
         if ledger.webhook(webhook.name.as_str()).await?.state == "disabled" {
-            acting
-                .printer
-                .remark(&format!("`{0}` is disabled: `presenced webhook enable {0}` first.", webhook.name));
+            client.printer.remark(&format!(
+                "`{0}` is disabled; run `presenced webhook enable {0}` first.",
+                webhook.name
+            ));
             continue;
         }
         webhooks.push(webhook.name.clone());
@@ -155,9 +160,9 @@ fn show(printer: &Printer, counts: &[Replayed], dry_run: bool) -> anyhow::Result
         .collect();
     printer.print(COLUMNS, &rows)?;
     printer.remark(if dry_run {
-        "Counted only: without --dry-run they are sent again."
+        "Nothing was sent; without --dry-run these are sent again."
     } else {
-        "They go out behind live traffic, each person's in order; see `presenced webhook list`."
+        "They are sent after new events, in order for each user; see `presenced webhook list`."
     });
     Ok(Exit::Done)
 }

@@ -1,12 +1,11 @@
-//! `presenced webhook route`: which webhooks get an event, and why the others do not.
+//! `presenced webhook route`: shows which webhooks get an event, and why others do not.
 //!
-//! Guards: the answer is that of the very rule by which events are given out. Deliberately not here: that rule
-//! (`webhook::routing`); the daemon, which is not asked.
+//! Guards: the answer comes from the rule that routes events. Needs no daemon. Not here: the rule (`webhook::routing`).
 
 use anyhow::Context as _;
 
+use crate::cli::open_readonly::unfound;
 use crate::cli::output::{Column, FAINT, GOOD, Printer, Row};
-use crate::cli::reading::unfound;
 use crate::cli::{Exit, Failure, Globals, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, User};
@@ -19,16 +18,16 @@ use crate::tasks::dispatcher::subscription;
 /// Options of `webhook route`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The event's type
+    /// Type of the event
     #[arg(value_name = "TYPE", value_parser = known_type)]
     event_type: EventType,
-    /// About whom: a name, a unionId, or enough of one; not for `system.*`
+    /// The user of the event: a name, a unionId, or a unique part; not for `system.*`
     #[arg(value_name = "WHO")]
     who: Option<String>,
-    /// As if the person hosted the meeting
+    /// Assume that the user hosts the meeting
     #[arg(long)]
     host: bool,
-    /// As if it had been noticed late
+    /// Assume that the event was observed late
     #[arg(long)]
     late: bool,
 }
@@ -45,12 +44,12 @@ fn known_type(text: &str) -> Result<EventType, String> {
     all.find(|known| known.name() == text).ok_or_else(|| format!("`{text}` is a pattern: write one type"))
 }
 
-/// Runs it.
+/// Runs the command.
 pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let config = load_config(globals)?;
     let printer = Printer::new(globals, config.time_zone);
     if config.webhooks.is_empty() {
-        printer.print_nothing(COLUMNS, "There is no [[webhook]] in the config.")?;
+        printer.print_nothing(COLUMNS, "The config has no [[webhook]].")?;
         return Ok(Exit::Nothing);
     }
     let card = card(&config, args)?;
@@ -59,7 +58,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     for webhook in &config.webhooks {
         let why_not = match args.event_type {
             EventType::WebhookTest => {
-                Some("only `presenced webhook test` sends one, to one webhook".to_owned())
+                Some("sent only by `presenced webhook test`, to one webhook".to_owned())
             }
             EventType::PresenceSnapshot
                 if card
@@ -78,33 +77,29 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     printer.print(COLUMNS, &rows)?;
     match args.event_type {
         EventType::PresenceSnapshot => {
-            printer.remark(
-                "Only when it is asked for, or at the start with `snapshot_on_start`: never by itself.",
-            );
+            printer.remark("A snapshot is sent on request, or at the start with `snapshot_on_start`.");
         }
-        EventType::SystemAlert => printer.remark("A webhook is never told about its own ill health."),
+        EventType::SystemAlert => printer.remark("A webhook gets no alert about itself."),
         _ => {}
     }
     Ok(if any { Exit::Done } else { Exit::Nothing })
 }
 
-/// Whom it is about; `None` for what is about nobody.
+/// The user of the event; `None` for an event without a user.
 fn card(config: &Config, args: &Args) -> anyhow::Result<Option<UserInfo>> {
     let name = args.event_type.name();
-    let about_nobody = name.starts_with("system.") || name.starts_with("webhook.");
-    match (&args.who, about_nobody) {
+    let has_no_user = name.starts_with("system.") || name.starts_with("webhook.");
+    match (&args.who, has_no_user) {
         (None, true) => Ok(None),
         (Some(_), true) => {
-            Err(Failure::new(Exit::Usage, format!("`{name}` is about nobody: leave WHO out")).into())
+            Err(Failure::new(Exit::Usage, format!("`{name}` has no user: leave out WHO")).into())
         }
-        (None, false) => {
-            Err(Failure::new(Exit::Usage, format!("`{name}` is about somebody: add WHO")).into())
-        }
+        (None, false) => Err(Failure::new(Exit::Usage, format!("`{name}` is about a user: add WHO")).into()),
         (Some(who), false) => {
             let people: Vec<Person> = config.users.iter().zip(0..).map(person).collect();
             let found = who::find(&people, who).map_err(|error| unfound(&error))?;
             let user = usize::try_from(found.person_id).ok().and_then(|at| config.users.get(at));
-            let user = user.context("the person found is in the config")?;
+            let user = user.context("the user found is in the config")?;
             Ok(Some(UserInfo {
                 identity: user.identity.clone(),
                 name: user.name.clone(),
@@ -126,10 +121,10 @@ fn person((user, index): (&User, i64)) -> Person {
     }
 }
 
-/// An event as far as the rule looks at it.
+/// An event with the fields that the rule uses.
 fn draft(args: &Args, card: Option<&UserInfo>) -> anyhow::Result<NewEvent> {
-    let nobody = WebhookName::parse("route")?;
-    let mut draft = system::webhook_test("urn:presenced:00000000", &nobody, SystemClock.now(), 0);
+    let no_webhook = WebhookName::parse("route")?;
+    let mut draft = system::webhook_test("urn:presenced:00000000", &no_webhook, SystemClock.now(), 0);
     draft.event_type = args.event_type;
     draft.identity = card.map(|card| card.identity.clone());
     draft.data.org = draft.identity.as_ref().map(|identity| identity.org.clone());

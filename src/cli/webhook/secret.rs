@@ -1,7 +1,7 @@
-//! `presenced webhook secret new`: a fresh signing secret.
+//! `presenced webhook secret new`: prints a new signing secret.
 //!
-//! Guards: it comes from the system's randomness; the standard output holds it alone, for a file; how to change over
-//! without a lost or unverifiable delivery stands beside it. Deliberately not here: keeping it anywhere.
+//! Guards: the secret comes from the random generator of the system; stdout has only the secret, so that it can be
+//! redirected to a file; stderr explains the rotation. Not here: storing it.
 
 use std::io::Read;
 
@@ -13,16 +13,16 @@ use clap::Subcommand;
 use crate::cli::output::{FAINT, write_out};
 use crate::cli::{Exit, Globals, OutputFormat};
 
-/// Standard Webhooks allows 24 to 64.
+/// Standard Webhooks allows 24 to 64 bytes.
 const BYTES: usize = 32;
 
 const HOW_TO_ROTATE: &str = "\
 To rotate without a lost or unverifiable delivery:
-1. Keep it in a file of its own (0600), and put it FIRST in the webhook's list:
+1. Write the new secret to its own file (mode 0600), and put it FIRST in the list of the webhook:
    secret = [{ file = \"new.whsec\" }, { file = \"old.whsec\" }]
-2. Reload or restart the daemon: each delivery has two signatures now, and either secret verifies it.
+2. Run `presenced reload`: each delivery now has two signatures, and either secret verifies it.
 3. Give the receiver the new secret.
-4. Take the old one out of the list, and reload or restart again.";
+4. Remove the old secret from the list, and run `presenced reload` again.";
 
 /// Options of `webhook secret`.
 #[derive(Debug, clap::Args)]
@@ -33,14 +33,14 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print a fresh signing secret, and how to change over to it
+    /// Print a new signing secret, and how to rotate to it
     New,
 }
 
-/// Runs it.
+/// Runs the command.
 pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let Command::New = args.command;
-    let secret = fresh().context("the system's randomness cannot be read")?;
+    let secret = fresh().context("cannot read /dev/urandom")?;
     let as_data = !matches!(globals.output, None | Some(OutputFormat::Table));
     let text = match globals.output {
         None | Some(OutputFormat::Table) => format!("{secret}\n"),

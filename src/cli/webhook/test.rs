@@ -1,28 +1,32 @@
-//! `presenced webhook test`: a request now, its answer, and what that means.
+//! `presenced webhook test`: sends a test event and explains the answer.
 //!
-//! Guards: the verdict is what a delivery with this answer would get, no kinder; header values that may be secret and a
-//! URL's path are not shown. Deliberately not here: the request (`webhook::send`).
+//! Guards: the verdict is that of a real delivery; secret header values and the path of the URL are not shown. Not here:
+//! the request (`webhook::send`).
 
 use std::fmt::Write as _;
 
-use super::{Acting, named};
+use super::client::{WebhookClient, named};
+use crate::cli::open_readonly::block_on;
 use crate::cli::output::{GOOD, WARNING, harmless, write_out};
-use crate::cli::reading::block_on;
 use crate::cli::{Exit, Failure, Globals};
 use crate::config::{Format, Text, Webhook};
 use crate::control::webhook::{TestReport, WebhookRequest, WebhookResponse};
 
-/// Runs it.
+/// Runs the command.
 pub(super) fn run(globals: &Globals, name: &str) -> anyhow::Result<Exit> {
-    let acting = Acting::new(globals)?;
-    let webhook = named(&acting.config, name)?;
-    let done = block_on(acting.ask(WebhookRequest::Test { webhook: name.to_owned() }))??;
+    let client = WebhookClient::new(globals)?;
+    let webhook = named(&client.config, name)?;
+    let done = block_on(client.ask(WebhookRequest::Test { webhook: name.to_owned() }))??;
     let WebhookResponse::Tested(report) = done else {
-        return Err(Failure::new(Exit::Failed, "the daemon answered something else").into());
+        return Err(Failure::new(
+            Exit::Failed,
+            "the daemon sent an unexpected answer; is it of another version?",
+        )
+        .into());
     };
     let verdict = verdict(&report, webhook.format);
-    if acting.printer.is_table() {
-        write_out(anstream::stdout().lock(), &told(&report, webhook, &verdict)?)?;
+    if client.printer.is_table() {
+        write_out(anstream::stdout().lock(), &text(&report, webhook, &verdict)?)?;
     } else {
         let mut json = serde_json::to_value(&*report)?;
         json["verdict"] = serde_json::json!(verdict);
@@ -32,7 +36,7 @@ pub(super) fn run(globals: &Globals, name: &str) -> anyhow::Result<Exit> {
     Ok(if report.outcome == "accepted" { Exit::Done } else { Exit::Failed })
 }
 
-fn told(report: &TestReport, webhook: &Webhook, verdict: &[String]) -> anyhow::Result<String> {
+fn text(report: &TestReport, webhook: &Webhook, verdict: &[String]) -> anyhow::Result<String> {
     let mut text = String::new();
     if report.headers.is_empty() {
         writeln!(text, "sent      nothing")?;
@@ -58,7 +62,7 @@ fn told(report: &TestReport, webhook: &Webhook, verdict: &[String]) -> anyhow::R
     Ok(text)
 }
 
-/// Where to, as far as it is no secret: a path or a query often holds one.
+/// The URL without path and query, which often hold a secret.
 fn destination(webhook: &Webhook) -> String {
     let Text::Plain(url) = &webhook.url else { return "(a secret URL)".to_owned() };
     match reqwest::Url::parse(url) {
@@ -74,45 +78,43 @@ fn destination(webhook: &Webhook) -> String {
     }
 }
 
-/// What the answer means for deliveries: the first line is the outcome.
+/// What the answer means for deliveries; the first line is the result.
 fn verdict(report: &TestReport, format: Format) -> Vec<String> {
     let name = &report.webhook;
     let error = report.error.as_deref().unwrap_or("no reason was given");
     let mut lines = vec![match (report.outcome.as_str(), report.status) {
-        ("accepted", _) => "accepted: a delivery with this answer is done".to_owned(),
-        ("refused", Some(status @ 300..=399)) => format!(
-            "refused: {status} is a redirect, and redirects are never followed; write the address it leads to as `url`"
-        ),
+        ("accepted", _) => "accepted: a delivery with this answer is finished".to_owned(),
+        ("refused", Some(status @ 300..=399)) => {
+            format!("refused: {status} is a redirect, which is never followed; set `url` to its target")
+        }
         ("refused", _) => format!(
-            "refused ({error}): the receiver does not take such a request; a delivery is tried again, and is a dead letter after the last of its `attempts`"
+            "refused ({error}): the receiver rejects the request; a delivery is retried and becomes a dead letter after `attempts`"
         ),
         ("gone", _) => {
-            format!("gone: a delivery with this answer disables `{name}` at once; this test did not")
+            format!("gone: a delivery with this answer disables `{name}`; the test did not")
         }
-        (_, None) => format!("unavailable: {error}; a delivery waits and is tried again"),
+        (_, None) => format!("unavailable: {error}; a delivery is retried"),
         (_, Some(401 | 403)) => {
-            format!(
-                "unavailable ({error}): does it want an `Authorization` header? A delivery waits and is tried again"
-            )
+            format!("unavailable ({error}): does it need an `Authorization` header? A delivery is retried")
         }
         (_, Some(404)) => {
-            format!("unavailable ({error}): is the path in `url` right? A delivery waits and is tried again")
+            format!("unavailable ({error}): is the path in `url` right? A delivery is retried")
         }
-        (_, Some(_)) => format!("unavailable ({error}): a delivery waits and is tried again"),
+        (_, Some(_)) => format!("unavailable ({error}): a delivery is retried"),
     }];
     if !report.headers.is_empty() {
         lines.extend(signed(report, format));
     }
     lines.extend(match report.state.as_str() {
         "down" if report.outcome == "accepted" => {
-            Some(format!("`{name}` was down: what waits for it is tried now"))
+            Some(format!("`{name}` was down; its queue is retried now"))
         }
-        "down" => Some(format!("`{name}` is down: what is for it waits")),
+        "down" => Some(format!("`{name}` is down; its events are queued")),
         "paused" => {
-            Some(format!("`{name}` is paused: nothing but tests goes out until `webhook resume {name}`"))
+            Some(format!("`{name}` is paused; only tests are sent until `presenced webhook resume {name}`"))
         }
         "disabled" => {
-            Some(format!("`{name}` is disabled: nothing but tests goes out until `webhook enable {name}`"))
+            Some(format!("`{name}` is disabled; only tests are sent until `presenced webhook enable {name}`"))
         }
         _ => None,
     });
@@ -121,14 +123,14 @@ fn verdict(report: &TestReport, format: Format) -> Vec<String> {
 
 fn signed(report: &TestReport, format: Format) -> Option<String> {
     if matches!(format, Format::DingtalkRobot | Format::Template) {
-        // These sign in their own way, or by a secret URL.
+        // These formats have their own signature, or a secret URL.
         return None;
     }
     let signatures = report.headers.iter().find(|(name, _)| name == "webhook-signature");
     Some(match signatures.map_or(0, |(_, value)| value.split(' ').count()) {
-        0 => "not signed: without a `secret` the receiver cannot know who sent it".to_owned(),
-        1 => "signed with one secret; whether the receiver verified it, only the receiver knows".to_owned(),
-        several => format!("signed with {several} secrets, newest first: a rotation is under way"),
+        0 => "not signed: without `secret` the receiver cannot verify the sender".to_owned(),
+        1 => "signed with one secret; only the receiver knows whether it verified the signature".to_owned(),
+        several => format!("signed with {several} secrets, newest first: a rotation is in progress"),
     })
 }
 

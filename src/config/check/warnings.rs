@@ -1,7 +1,8 @@
-//! What a config may say, but hardly means: people nobody looks at, texts that expect a shell, files that stand open.
+//! Warnings about valid configs that are most likely wrong: users that are never polled, texts that expect a shell, files
+//! that every user can read.
 //!
-//! Guards: nothing here refuses a config; of whom nobody would look at is only spoken once there is no error that may be
-//! the reason. Deliberately not here: calls that are short (`plan`), webhooks that match nobody (`audience`).
+//! Guards: a warning never refuses a config; users without polls are reported only if no error may be the cause. Not here:
+//! too few calls (`plan`), webhooks that match no user (`recipients`).
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -9,18 +10,22 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Files, NOT_BUILT_YET};
-use crate::config::audience::Watched;
-use crate::config::people::UserAt;
+use crate::config::document::Files;
 use crate::config::problem::{Place, Problem, Sources};
-use crate::config::section::{Report, Spot};
+use crate::config::recipients::Watched;
+use crate::config::section::{Located, Report};
+use crate::config::users::UserAt;
 use crate::config::{Cadence, Poll, Window, public};
 
-/// People whom no window is for, windows that are for nobody, nobody at all.
+/// Keys that are read and checked, but whose work is not built in this version: each warns when it is set to
+/// something else than its default. Later versions take rows away.
+pub const NOT_BUILT_YET: &[(&str, &str)] = &[];
+
+/// Users without a window, windows without users, no users at all.
 pub(super) fn about_people<'a>(
     watched: &Watched<'_>,
     windows: &[Window],
-    window_groups: impl Iterator<Item = &'a Spot<String>>,
+    window_groups: impl Iterator<Item = &'a Located<String>>,
     report: &Report,
 ) {
     of_window_groups(window_groups, watched, report);
@@ -29,7 +34,7 @@ pub(super) fn about_people<'a>(
     }
 }
 
-/// Intervals below the least one; whoever sets both may take it for a floor.
+/// Fixed intervals below `min_interval`, which an operator may take for a minimum.
 pub(super) fn about_least_interval(users: &[UserAt], poll: &Poll, report: &Report) {
     if report.first_use("poll.min_interval").is_none() {
         return;
@@ -40,7 +45,7 @@ pub(super) fn about_least_interval(users: &[UserAt], poll: &Poll, report: &Repor
         {
             let message = "`interval` is shorter than `min_interval`, which only holds for \"auto\"";
             let every = humantime::format_duration(*interval);
-            let help = format!("looks come every {every} all the same: write the interval that is meant");
+            let help = format!("the user is polled every {every} all the same: write the intended interval");
             report.warning("no-effect", place, message, &help);
         }
     }
@@ -65,7 +70,7 @@ pub(super) fn about_what_is_not_built(report: &Report) {
 }
 
 fn of_window_groups<'a>(
-    named: impl Iterator<Item = &'a Spot<String>>,
+    named: impl Iterator<Item = &'a Located<String>>,
     watched: &Watched<'_>,
     report: &Report,
 ) {
@@ -73,7 +78,7 @@ fn of_window_groups<'a>(
         if !watched.is_joined(&word.value) {
             let near = report.nearest(&word.value, watched.joined().iter().copied());
             let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-            let message = format!("a window names the group `{}`, which nobody is in", word.value);
+            let message = format!("a window names the group `{}`, which has no users", word.value);
             report.warning("matches-nobody", &word.place, message, &help);
         }
     }
@@ -82,20 +87,21 @@ fn of_window_groups<'a>(
 fn of_nobody(users: &[UserAt], windows: &[Window], report: &Report) {
     let mut enabled = users.iter().filter(|at| at.enabled).peekable();
     if enabled.peek().is_none() {
-        report.push(Problem::warning("nobody-watched", None, "nobody is watched").help("add a [[user]]"));
+        report.push(Problem::warning("nobody-watched", None, "no user is watched").help("add a [[user]]"));
     }
     let is_for_all = windows.is_empty() || windows.iter().any(|window| window.groups.is_empty());
     let chosen: HashSet<&String> = windows.iter().flat_map(|window| &window.groups).collect();
     for at in enabled {
         if !is_for_all && !at.user.groups.iter().any(|group| chosen.contains(group)) {
-            let message = format!("no [[window]] is for `{}`: never looked at", at.user.name);
-            let help = "add a window without `groups`, or one for a group of theirs";
+            let message =
+                format!("no [[window]] applies to `{}`, so this user is never polled", at.user.name);
+            let help = "add a window without `groups`, or one for a group of the user";
             report.warning("never-open", &at.place, message, help);
         }
     }
 }
 
-/// A text is taken as it stands; who comes from a shell may expect otherwise.
+/// Texts with `${...}`, which is not replaced as in a shell.
 fn of_interpolation(files: &Files<'_>, report: &Report) {
     for document in [files.main].into_iter().chain(files.included) {
         walk(&document.table, &mut |key, value, span| {
@@ -105,13 +111,12 @@ fn of_interpolation(files: &Files<'_>, report: &Report) {
                 && let Some((variable, _)) = rest.split_once('}')
             {
                 let place = Place { source: document.source, span };
-                // Between the braces of a secret that is no variable stands a part of the secret.
+                // Between the braces may be a part of a secret.
                 let variable = if public::is_variable(variable) { variable } else { "..." };
-                let message = format!("`${{{variable}}}` is kept as text: nothing is replaced in this file");
+                let message =
+                    format!("`${{{variable}}}` is kept as text: variables are not replaced in this file");
                 let problem = Problem::warning("kept-as-text", Some(place), message);
-                report.push(
-                    problem.help(format!("where a secret may stand, write `{{ env = \"{variable}\" }}`")),
-                );
+                report.push(problem.help(format!("for a secret, write `{{ env = \"{variable}\" }}`")));
             }
         });
     }
@@ -132,12 +137,12 @@ fn walk(table: &DeTable<'_>, see: &mut impl FnMut(&str, &DeValue<'_>, Range<usiz
     }
 }
 
-/// A file with a secret in it, which everybody can read.
+/// A file with a secret that every user can read.
 fn of_open_files(files: &Files<'_>, sources: &Sources, report: &Report) {
     for document in [files.main].into_iter().chain(files.included) {
         if document.world_readable && report.has_plain_secret(document.source) {
             let name = sources.all().get(document.source).map_or("", |source| source.name.as_str());
-            let message = format!("everybody on this machine can read {name}, and secrets stand in it");
+            let message = format!("every user of this machine can read {name}, which contains secrets");
             report
                 .push(Problem::warning("world-readable", None, message).help(format!("chmod o-rwx {name}")));
         }

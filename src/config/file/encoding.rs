@@ -1,13 +1,13 @@
-//! Text that is no UTF-8, and characters that only look like TOML's own: where they are, and what to write.
+//! Text that is not UTF-8, and characters that look like those of TOML: where they are, and what to write instead.
 //!
-//! Guards: no byte of a file that cannot be read is shown, because it may be part of a secret. Not here: the parser's own words
+//! Guards: no byte of an unreadable file is shown, because it may be part of a secret. Not here: errors of the parser
 //! (`file`).
 
 use std::ops::Range;
 
 use crate::invisible::{is_invisible, named, narrow};
 
-/// A file that is no UTF-8.
+/// A file that is not UTF-8.
 #[derive(Debug)]
 pub(in crate::config) struct NotUtf8 {
     /// What could be read before the first wrong byte.
@@ -33,7 +33,7 @@ pub(in crate::config) fn decoded(bytes: Vec<u8>) -> Result<String, NotUtf8> {
     })
 }
 
-/// What to write for a character where the parser stopped that only looks like another one.
+/// What to write instead of a character that looks like one of TOML, where the parser stopped.
 pub(super) fn look_alike(text: &str, at: &Range<usize>) -> Option<String> {
     let here = text[at.start..].trim_start_matches([' ', '\t']).chars().next()?;
     let meant = match here {
@@ -41,18 +41,18 @@ pub(super) fn look_alike(text: &str, at: &Range<usize>) -> Option<String> {
         '【' => '[',
         '】' => ']',
         '、' => ',',
-        // Quotes have a help of their own.
+        // Quotes have their own help.
         '＂' => return None,
         _ if here.is_whitespace() && !here.is_ascii() => {
-            return Some(format!("{} stands here and looks like a blank: write a blank", named(here)));
+            return Some(format!("{} looks like a blank: write a blank", named(here)));
         }
         _ if is_invisible(here) && !here.is_ascii_whitespace() => {
-            return Some(format!("{} stands here, which is not seen: delete it", named(here)));
+            return Some(format!("{} is invisible: delete it", named(here)));
         }
         // A letter may be one of a secret.
         _ if here.is_alphanumeric() && !here.is_ascii() && is_in_value(text, at.start) => {
             narrow(here)?;
-            return Some("a full-width character stands here: write it as ASCII has it".to_owned());
+            return Some("this character is full-width: write it in ASCII".to_owned());
         }
         _ => narrow(here)?,
     };
@@ -99,12 +99,13 @@ mod tests {
         assert_eq!(help("５").as_deref(), Some("`５` (U+FF15) is full-width: write `5`"));
         assert!(help("：").is_some_and(|help| help.ends_with("write `=`")));
         assert!(
-            help("\u{3000}a").is_some_and(|help| help.starts_with("U+3000 IDEOGRAPHIC SPACE stands here"))
+            help("\u{3000}a")
+                .is_some_and(|help| help.starts_with("U+3000 IDEOGRAPHIC SPACE looks like a blank"))
         );
         assert!(help("\u{a0}a").is_some_and(|help| help.ends_with("write a blank")));
         let secret = "app_secret = ｈunter2";
         let said = look_alike(secret, &(13..16));
-        assert_eq!(said.as_deref(), Some("a full-width character stands here: write it as ASCII has it"));
+        assert_eq!(said.as_deref(), Some("this character is full-width: write it in ASCII"));
         assert!(help("\u{200b}a").is_some_and(|help| help.ends_with("delete it")));
         assert!(["a", "=", "钉", "“", "＂", "", "\n"].iter().all(|text| help(text).is_none()));
     }

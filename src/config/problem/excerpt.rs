@@ -1,11 +1,11 @@
-//! A line of a file as a problem shows it: numbered, cut to the terminal, with carets below the place.
+//! Prints a line of a file: with its number, cut to 80 columns, with carets below the place.
 //!
-//! Guards: carets stand below what they point at, wide characters or not; no secret is printed with the line it stands on.
-//! Deliberately not here: what may be a secret (`redact`), the words around it (`problem`).
+//! Guards: carets are below what they point at, also with wide characters; no secret on the line is printed. Not here: what
+//! may be a secret (`redact`), the message (`super`).
 
 use std::fmt::Write as _;
 
-use super::{Place, Sources, shown};
+use super::sources::{Place, Position, Sources};
 
 /// How wide an excerpt may be: what is wider folds on the usual terminal, and the carets point nowhere.
 const WIDEST: usize = 80;
@@ -22,7 +22,7 @@ pub(super) fn write(out: &mut String, sources: &Sources, place: &Place, label: &
     let (line, start, spanned) = cut(&excerpt.text, excerpt.start, excerpt.spanned, WIDEST - width - 3);
     let before: String = line.chars().take(start).map(blank).collect();
     let carets: usize = line.chars().skip(start).take(spanned).map(columns).sum();
-    let _ = writeln!(out, "  --> {}", shown(Some(&position)));
+    let _ = writeln!(out, "  --> {}", position_text(Some(&position)));
     let _ = writeln!(out, "{number:>width$} | {line}");
     let pointed = format!("{:width$} | {before}{}", "", "^".repeat(carets.max(1)));
     let long = label.chars().map(columns).sum::<usize>() + 1 + pointed.chars().count() > WIDEST;
@@ -33,6 +33,11 @@ pub(super) fn write(out: &mut String, sources: &Sources, place: &Place, label: &
     } else {
         let _ = writeln!(out, "{pointed} {label}");
     }
+}
+
+/// `config.toml:7:3`.
+pub(super) fn position_text(position: Option<&Position<'_>>) -> String {
+    position.map_or_else(String::new, |at| format!("{}:{}:{}", at.file, at.line, at.column))
 }
 
 /// The longest message: a value in it may be as long as the file.

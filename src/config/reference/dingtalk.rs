@@ -1,80 +1,81 @@
-//! `[dingtalk]` and `[[org]]`, described.
+//! The reference of `[dingtalk]` and `[[org]]`.
 //!
-//! Guards: what may stand in one may stand in the other. Deliberately not here: reading them (`config::dingtalk`).
+//! Guards: an organisation takes every key of `[dingtalk]`. Not here: reading them (`config::dingtalk`).
 
-use super::{Key, Kind, Table};
+use super::key::{Key, Table};
+use super::kind::Kind;
 
 pub(super) const DINGTALK: Table = Table {
     path: "dingtalk",
     many: false,
-    about: "The app that asks DingTalk. What is set here holds for every [[org]] that does not set it.",
+    about: "The DingTalk app. Every [[org]] inherits the keys that it does not set.",
     used_by: "every call to DingTalk: `run`, `poll`, `user find`, `check --online`",
     see: "docs/operations.md",
     keys: &[
         Key::new(
             "site",
             Kind::Choice(&["international", "mainland"]),
-            "Where the organisation lives: \"international\" (api.dingtalk.io) or \"mainland\" (api.dingtalk.com).",
+            "Site of the organisation: \"international\" (api.dingtalk.io) or \"mainland\" (api.dingtalk.com).",
         )
         .or("\"international\""),
-        Key::new("api_base", Kind::Url, "Another host for the API; http only to this machine.")
+        Key::new("api_base", Kind::Url, "Base URL of the API; plain http is allowed only to this machine.")
             .unset("that of `site`")
             .example("\"https://api.dingtalk.io\"")
-            .more("`user find` calls the older API: set \"legacy_base\" beside it."),
-        Key::new("legacy_base", Kind::Url, "Another host for the older API; http only to this machine.")
+            .more("`user find` calls the older API, so set \"legacy_base\" too."),
+        Key::new("legacy_base", Kind::Url, "Base URL of the older API; plain http is allowed only to this machine.")
             .unset("that of `site`")
             .example("\"https://oapi.dingtalk.io\""),
         Key::new(
             "app",
             Kind::Choice(&["internal", "third_party", "token"]),
-            "What kind of app: \"internal\", \"third_party\", or \"token\" (somebody else keeps a token fresh).",
+            "Kind of app: \"internal\", \"third_party\", or \"token\" (another program keeps the token valid).",
         )
         .or("\"internal\""),
-        Key::new("app_key", Kind::Text, "REQUIRED unless app = \"token\": the app's key (of the suite, for \"third_party\").")
+        Key::new("app_key", Kind::Text, "REQUIRED unless app = \"token\": key of the app (of the suite, for \"third_party\").")
             .needed("unless `app = \"token\"`")
             .example("\"dingxxxx\""),
-        Key::new("app_secret", Kind::Secret, "REQUIRED unless app = \"token\": the app's secret.")
+        Key::new("app_secret", Kind::Secret, "REQUIRED unless app = \"token\": secret of the app.")
             .needed("unless `app = \"token\"`")
             .example("{ credential = \"app-secret\" }"),
-        Key::new("corp_id", Kind::Text, "The organisation's id; REQUIRED for \"third_party\".")
+        Key::new("corp_id", Kind::Text, "Id of the organisation; REQUIRED for \"third_party\".")
             .needed("for `app = \"third_party\"`")
             .example("\"dingcorp\"")
-            .more("With it an internal app asks for its token by the organisation."),
+            .more("If set, an internal app gets the token of this organisation."),
         Key::new(
             "suite_ticket",
             Kind::Secret,
-            "The suite's ticket, for \"third_party\" apps that get their tokens by it.",
+            "Ticket of the suite, for \"third_party\" apps that get tokens with it.",
         )
-        .unset("the token comes without a ticket")
+        .unset("tokens are requested without a ticket")
         .example("{ file = \"/var/lib/suite/ticket\" }"),
-        Key::new("access_token", Kind::Secret, "REQUIRED for app = \"token\": the token itself, read anew when it changes.")
+        Key::new("access_token", Kind::Secret, "REQUIRED for app = \"token\": the token, read again when it changes.")
             .needed("for `app = \"token\"`")
             .example("{ file = \"/run/dingtalk/token\" }"),
         Key::new(
             "calls_per_month",
-            Kind::Number { least: 0, unit: "calls in a calendar month" },
-            "REQUIRED: calls this daemon may spend in a month, 0 = no limit. DingTalk standard gives 5000 to ALL apps together.",
+            Kind::Number { least: 0, unit: "calls per calendar month" },
+            "REQUIRED: maximum calls per month; 0 = no limit. DingTalk standard allows 5000 for ALL apps together.",
         )
         .needed("in [dingtalk], or in each [[org]]")
         .example("5000")
-        .more("They are counted in the database and never overspent. `presenced plan` says what they are good for."),
-        Key::new("month_time_zone", Kind::Zone, "When the month turns.").or("\"Asia/Shanghai\""),
+        .more("Calls are counted in the database and never exceed the limit. `presenced plan` shows what they allow."),
+        Key::new("month_time_zone", Kind::Zone, "Time zone in which a month begins.").or("\"Asia/Shanghai\""),
         Key::new(
             "rate",
-            Kind::Number { least: 1, unit: "calls in any one second" },
-            "Calls in any one second (DingTalk standard: 20 for each app and API).",
+            Kind::Number { least: 1, unit: "calls per second" },
+            "Maximum calls per second (DingTalk standard: 20 for each app and API).",
         )
         .or("5"),
-        Key::new("concurrency", Kind::Number { least: 1, unit: "calls in flight" }, "Calls in flight.").or("4"),
-        Key::new("timeout", Kind::Duration(&[]), "For a whole call.").or("\"10s\""),
-        Key::new("connect_timeout", Kind::Duration(&[]), "For a connection.").or("\"5s\""),
-        Key::new("proxy", Kind::Url, "An HTTP proxy on the way to DingTalk.")
-            .unset("no proxy; `HTTPS_PROXY` and its like are not looked at")
+        Key::new("concurrency", Kind::Number { least: 1, unit: "concurrent calls" }, "Maximum concurrent calls.").or("4"),
+        Key::new("timeout", Kind::Duration(&[]), "Timeout of a call.").or("\"10s\""),
+        Key::new("connect_timeout", Kind::Duration(&[]), "Timeout of connecting.").or("\"5s\""),
+        Key::new("proxy", Kind::Url, "HTTP proxy for calls to DingTalk.")
+            .unset("no proxy; `HTTPS_PROXY` and similar variables are ignored")
             .example("\"http://proxy.example.com:3128\""),
-        Key::new("ca_file", Kind::Path, "A PEM file of certificates to trust beside the system's.")
-            .unset("the system's certificates alone")
+        Key::new("ca_file", Kind::Path, "PEM file of certificates to trust in addition to those of the system.")
+            .unset("only the certificates of the system")
             .example("\"/etc/presenced/ca.pem\"")
-            .more("A CA, or the server's own certificate when it is self-signed."),
+            .more("A CA, or the certificate of the server if it is self-signed."),
     ],
     also: None,
 };
@@ -82,10 +83,10 @@ pub(super) const DINGTALK: Table = Table {
 pub(super) const ORG: Table = Table {
     path: "org",
     many: true,
-    about: "Several organisations; without any [[org]] there is one, named \"default\". Any key of [dingtalk] may stand here.",
+    about: "One of several organisations; without [[org]] there is one, named \"default\". Takes every key of [dingtalk].",
     used_by: "every call to DingTalk: `run`, `poll`, `user find`, `check --online`",
     see: "docs/operations.md",
-    keys: &[Key::new("name", Kind::Text, "REQUIRED in an [[org]]: how users and webhooks name it.")
+    keys: &[Key::new("name", Kind::Text, "REQUIRED in an [[org]]: its name in users and webhooks.")
         .example("\"acme\"")],
-    also: Some("dingtalk"),
+    also: Some(&DINGTALK),
 };

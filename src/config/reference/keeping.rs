@@ -1,28 +1,38 @@
-//! What is kept, served and logged: `[history]` to `[log]`, described.
+//! The reference of `[history]`, `[privacy]`, `[http]` and `[log]`.
 //!
-//! Deliberately not here: reading them (`config::housekeeping`).
+//! Guards: nothing; it is data. Not here: reading them (`config::retention`).
 
-use super::{Key, Kind, Table};
+use super::key::{Key, Table};
+use super::kind::Kind;
 
 pub(super) const HISTORY: Table = Table {
     path: "history",
     many: false,
-    about: "What is kept, and for how long; \"forever\" = always.",
-    used_by: "the database and the daily cleaning of `run`; every command that reads",
+    about: "The database, and how long data is kept (\"forever\" = always).",
+    used_by: "the database and the daily retention of `run`; every command that reads it",
     see: "docs/queries.md",
     keys: &[
+        Key::new("path", Kind::Path, "Path of the database, relative to the config. Read only at a start.")
+            .or("\"/var/lib/presenced/presence.db\"")
+            .at_start(),
         Key::new(
-            "path",
-            Kind::Path,
-            "The database; relative paths count from the config's folder. Only read at a start.",
+            "snapshots",
+            Kind::Duration(&["forever"]),
+            "Retention of snapshots, which record what polls saw.",
         )
-        .or("\"/var/lib/presenced/presence.db\"")
-        .at_start(),
-        Key::new("snapshots", Kind::Duration(&["forever"]), "What was seen.").or("\"90d\""),
-        Key::new("visits", Kind::Duration(&["forever"]), "Who was in which meeting, from when to when.")
-            .or("\"365d\""),
-        Key::new("events", Kind::Duration(&["forever"]), "Events, with their deliveries and dead letters.")
-            .or("\"30d\""),
+        .or("\"90d\""),
+        Key::new(
+            "visits",
+            Kind::Duration(&["forever"]),
+            "Retention of visits: who was in which meeting, from when to when.",
+        )
+        .or("\"365d\""),
+        Key::new(
+            "events",
+            Kind::Duration(&["forever"]),
+            "Retention of events, with their deliveries and dead letters.",
+        )
+        .or("\"30d\""),
         Key::new("backup", Kind::Table("history.backup"), "").unset("its keys have their defaults"),
     ],
     also: None,
@@ -31,18 +41,18 @@ pub(super) const HISTORY: Table = Table {
 pub(super) const BACKUP: Table = Table {
     path: "history.backup",
     many: false,
-    about: "Copies: every night, and before an upgrade changes the database.",
-    used_by: "the daily upkeep of `run`",
+    about: "Backups: every night, and before an upgrade changes the schema.",
+    used_by: "the daily maintenance of `run`",
     see: "docs/queries.md",
     keys: &[
-        Key::new("dir", Kind::Path, "A folder for backups; \"\" = none are made.")
+        Key::new("dir", Kind::Path, "Folder for nightly backups; \"\" = no nightly backups.")
             .or("\"\"")
             .example("\"backups\""),
-        Key::new("keep", Kind::Number { least: 1, unit: "backups" }, "How many stay.").or("7"),
+        Key::new("keep", Kind::Number { least: 1, unit: "backups" }, "Number of backups to keep.").or("7"),
         Key::new(
             "before_migration",
             Kind::Flag,
-            "Before a new version changes the schema, copy the database beside it and verify the copy.",
+            "Before a new version changes the schema, write a verified copy beside the database.",
         )
         .or("true"),
     ],
@@ -52,35 +62,39 @@ pub(super) const BACKUP: Table = Table {
 pub(super) const PRIVACY: Table = Table {
     path: "privacy",
     many: false,
-    about: "What is not kept about people.",
+    about: "What is stored about users.",
     used_by: "the writer of `run`",
     see: "docs/operations.md",
-    keys: &[Key::new("store_nick", Kind::Flag, "Keep the nicknames that DingTalk gives.").or("true")],
+    keys: &[Key::new("store_nick", Kind::Flag, "Store the nicknames that DingTalk reports.").or("true")],
     also: None,
 };
 
 pub(super) const HTTP: Table = Table {
     path: "http",
     many: false,
-    about: "The page, the API, health and metrics.",
+    about: "The HTTP listener: API, health and metrics.",
     used_by: "the listener of `run`; `status` shows its token",
     see: "docs/operations.md",
     keys: &[
-        Key::new("listen", Kind::Listen, "Where to listen; \"\" = off. Only read at a start.")
+        Key::new("listen", Kind::Listen, "Address and port; \"\" = off. Read only at a start.")
             .or("\"127.0.0.1:8787\"")
-            .more("An address that others can reach needs a `token`.")
+            .more("An address that other machines can reach needs a `token`.")
             .at_start(),
         Key::new(
             "token",
             Kind::Secret,
-            "For everything about people; made at the first start and kept beside the database when left out.",
+            "Token for all data about users (default: created beside the database at the first start).",
         )
-        .unset("one is made at the first start, beside the database")
+        .unset("created at the first start, beside the database")
         .example("{ credential = \"http-token\" }"),
-        Key::new("hosts", Kind::Texts, "Names that it is asked by, beside its address and `localhost`; without ports.")
-            .or("[]")
-            .example("[\"presenced.example.com\"]"),
-        Key::new("metrics_per_user", Kind::Flag, "A person as a label of metrics.").or("false"),
+        Key::new(
+            "hosts",
+            Kind::Texts,
+            "Accepted host names, in addition to its address and `localhost`; without ports.",
+        )
+        .or("[]")
+        .example("[\"presenced.example.com\"]"),
+        Key::new("metrics_per_user", Kind::Flag, "Add a label for each user to metrics.").or("false"),
     ],
     also: None,
 };
@@ -88,21 +102,21 @@ pub(super) const HTTP: Table = Table {
 pub(super) const LOG: Table = Table {
     path: "log",
     many: false,
-    about: "What is logged, and how.",
-    used_by: "`run`, on the standard error",
+    about: "What is logged, and in which format.",
+    used_by: "`run`, on stderr",
     see: "docs/operations.md",
     keys: &[
         Key::new(
             "level",
             Kind::Level,
-            "off, error, warn, info, debug or trace; also for parts: \"info,presenced::dingtalk=debug\".",
+            "off, error, warn, info, debug or trace; also for modules: \"info,presenced::dingtalk=debug\".",
         )
         .or("\"info\"")
         .example("\"info,presenced::dingtalk=debug\""),
         Key::new(
             "format",
             Kind::Choice(&["auto", "text", "json", "journald"]),
-            "\"auto\", \"text\", \"json\" or \"journald\". Only read at a start.",
+            "\"auto\", \"text\", \"json\" or \"journald\". Read only at a start.",
         )
         .or("\"auto\"")
         .at_start(),

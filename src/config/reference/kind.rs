@@ -1,9 +1,8 @@
-//! What a key takes, in words.
+//! Kinds of values, and their names for people.
 //!
-//! Guards: one word for one kind, wherever it is described. Deliberately not here: the same as JSON Schema (`schema`),
-//! reading it (`config::value`).
+//! Guards: one name for one kind. Not here: kinds as JSON Schema (`schema`), reading values (`config::value`).
 
-/// What a key takes.
+/// Kind of the value of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `true` or `false`.
@@ -27,13 +26,13 @@ pub enum Kind {
     Texts,
     /// Pairs of texts.
     Pairs,
-    /// A path; a relative one counts from the config's folder.
+    /// A path, relative to the config.
     Path,
-    /// A list of paths in whose last part `*` stands for anything.
+    /// A list of paths with `*` in the last part.
     Globs,
     /// An IANA time zone, or `local`.
     Zone,
-    /// Instants, as cron writes them.
+    /// A cron expression.
     Cron,
     /// `HH:MM`.
     TimeOfDay,
@@ -43,11 +42,11 @@ pub enum Kind {
     Dates,
     /// An `http` or `https` URL.
     Url,
-    /// The same, or a reference to a secret.
+    /// An `http` or `https` URL, or a reference to a secret.
     UrlOrSecret,
     /// A reference to a secret, or the secret.
     Secret,
-    /// One of those, or a list.
+    /// A secret, or a list of secrets.
     Secrets,
     /// Pairs whose values may be secrets.
     Headers,
@@ -68,7 +67,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// In words.
+    /// Its name for people.
     pub fn words(self) -> String {
         match self {
             Self::Flag => "true or false".into(),
@@ -85,11 +84,11 @@ impl Kind {
             Self::Text => "a text".into(),
             Self::Texts => "a list of texts".into(),
             Self::Pairs => "pairs of texts".into(),
-            Self::Path => "a path; a relative one counts from the config's folder".into(),
+            Self::Path => "a path, relative to the config".into(),
             Self::Globs => "a list of paths, `*` in the last part of each".into(),
             Self::Zone => "an IANA time zone, or \"local\"".into(),
             Self::Cron => {
-                "cron: 5 fields (minute first) or 6 (second first), weekdays by name; or @hourly and its like"
+                "cron: 5 fields (minute first) or 6 (second first), weekdays by name; or @hourly and similar"
                     .into()
             }
             Self::TimeOfDay => "a time of day".into(),
@@ -99,28 +98,28 @@ impl Kind {
             Self::UrlOrSecret => "a URL, or a secret that holds one".into(),
             Self::Secret => "a secret".into(),
             Self::Secrets => "a secret, or a list of them".into(),
-            Self::Headers => "pairs; the values are texts or secrets".into(),
-            Self::Events => "a list of events, of families (`meeting.*`), or `*`".into(),
-            Self::Listen => "an IP address and a port; \"\" is off".into(),
-            Self::Level => "a level, or several with parts of the program".into(),
+            Self::Headers => "pairs; values are texts or secrets".into(),
+            Self::Events => "a list of event names, patterns (`meeting.*`), or `*`".into(),
+            Self::Listen => "an IP address and a port; \"\" = off".into(),
+            Self::Level => "a level, or several with modules".into(),
             Self::Pointer => "a JSON pointer".into(),
             Self::Scalar => "a text, a number or a flag".into(),
             Self::Table(_) => "a table".into(),
-            Self::Tables(_) => "tables, as many as are needed".into(),
+            Self::Tables(_) => "any number of tables".into(),
         }
     }
 
-    /// What the value is measured in; empty where nothing is.
+    /// Unit of the value; may be empty.
     pub fn unit(self) -> &'static str {
         match self {
             Self::Number { unit, .. } => unit,
-            Self::Factor => "times the wait before",
+            Self::Factor => "times the previous wait",
             Self::Duration(_) => "ms, s, m, h, d or w, written with the number: `1h 30m`",
             _ => "",
         }
     }
 
-    /// How it is spelt, where the kind does not say so.
+    /// Spelling of values; may be empty.
     pub fn spelling(self) -> &'static str {
         match self {
             Self::TimeOfDay => "`HH:MM`, up to 24:00",

@@ -1,12 +1,13 @@
-//! From what somebody typed to the keys they mean.
+//! Finds the keys that an operator means.
 //!
-//! Guards: a key is found by its whole path as the file nests it, by its bare name, and with the brackets of a header;
-//! what is not found gets what comes closest. Deliberately not here: what is said about a key.
+//! Guards: a key is found by its path, by its bare name, and with the brackets of a header; otherwise the nearest keys are
+//! suggested. Not here: explaining a key (`cli::configuration`).
 
 use super::super::keys::nearest;
-use super::{Key, TABLES, Table, table};
+use super::key::{Key, Table};
+use super::tables::{TABLES, table};
 
-/// A key and the table it stands in.
+/// A key and its table.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// The table.
@@ -26,7 +27,7 @@ fn path(table: &str, key: &str) -> String {
     if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
 }
 
-/// Every key that holds a value, once: what tables share stands in the first of them.
+/// Every key that has a value, once. Keys that tables share belong to the first of them.
 pub fn entries() -> impl Iterator<Item = Entry> {
     TABLES.iter().flat_map(|table| {
         let own = table.keys.iter().filter(|key| key.kind.inner().is_none());
@@ -34,14 +35,14 @@ pub fn entries() -> impl Iterator<Item = Entry> {
     })
 }
 
-/// What somebody may mean.
+/// The result of a search.
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// These keys, one or several of one name.
+    /// One key, or several with the same name.
     Keys(Vec<Entry>),
     /// A whole table.
     Table(&'static Table),
-    /// Nothing; these come close.
+    /// No match, and the nearest keys.
     Nothing(Vec<String>),
 }
 
@@ -75,7 +76,7 @@ fn by_path(words: &[&str]) -> Option<Found> {
     (!words.is_empty()).then_some(Found::Table(at))
 }
 
-/// Keys whose path or name is spelt like that, the closest first.
+/// Keys with a similar path or name.
 fn close_to(words: &[&str]) -> Vec<String> {
     let whole = words.join(".");
     let paths: Vec<String> = entries()

@@ -1,18 +1,20 @@
-//! The file as JSON Schema (draft 2020-12), for editors that complete and check TOML by one.
+//! The config file as JSON Schema (draft 2020-12), for editors.
 //!
-//! Guards: made of the descriptions, so it knows every key and no other. Deliberately not here: what holds between keys
-//! (only `check` knows that), and the exact spelling of zones, cron expressions and levels.
+//! Guards: it is generated from the reference, so it has exactly its keys. Not here: rules between keys (`check`), the exact
+//! spelling of time zones, cron expressions and levels.
 
 use serde_json::{Map, Value, json};
 
-use super::{Absent, Key, Kind, Table, table};
+use super::key::{Absent, Key, Table};
+use super::kind::Kind;
+use super::tables::table;
 
 /// The schema of `config.toml`.
 pub fn schema() -> Value {
     let mut schema = table("").map(of_table).unwrap_or_default();
     schema.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
     schema.insert("title".into(), "config.toml of presenced".into());
-    // What an organisation needs stands in its own table, or in the shared one.
+    // The keys of an organisation are in its own table or in the shared one.
     schema.insert(
         "anyOf".into(),
         json!([
@@ -31,11 +33,11 @@ fn definitions() -> Value {
             "type": "string",
             "pattern": "^\\s*([0-9]+\\s*[A-Za-z]+\\s*)+$",
             "not": { "pattern": "[0-9]\\s*(M|[Mm]o(n(th)?)?s?|[Yy]((ea)?r)?s?)\\b" },
-            "description": "With its unit: ms, s, m, h, d or w; months and years are refused.",
+            "description": "With a unit: ms, s, m, h, d or w; months and years are refused.",
             "examples": ["30s", "5m", "1h 30m"],
         },
         "secret": {
-            "description": "Where the secret is; a plain text is for tests and demos.",
+            "description": "Source of the secret; plain text is for tests and demos.",
             "anyOf": [
                 { "type": "string", "minLength": 1 },
                 {

@@ -1,10 +1,11 @@
-//! From the bytes of a secret to its text: what an editor or a shell adds is taken off where there is no doubt, else refused.
+//! Turns the bytes of a secret into text: removes what editors and shells add, and refuses what is ambiguous.
 //!
-//! Guards: whoever reads that a secret is wrong reads why, by the place of a character and never by what stands around it.
-//! Deliberately not here: where the bytes come from (`secrets`), whether the secret is the right one (DingTalk, the receiver).
+//! Guards: a message gives the reason and the place of a character, never the text around it. Not here: reading the bytes
+//! (`super`), whether the secret is right (DingTalk, the receiver).
 
 use super::super::file::encoding;
-use super::{SecretError, public};
+use super::super::public;
+use super::error::SecretError;
 use crate::invisible::{self, named};
 use crate::secret::Secret;
 
@@ -35,25 +36,25 @@ pub(super) fn of_text(text: &str, what: String) -> Result<Secret, SecretError> {
     }
 }
 
-/// What stands in a secret that cannot be a part of it.
+/// What is in a text that cannot be part of a secret.
 fn stray(text: &str, bare: &str) -> Option<String> {
     let lines = bare.lines().count().max(bare.split('\r').count());
     if lines > 1 {
         return Some(format!("has {lines} lines: leave only the secret in it, on one line"));
     }
     if QUOTES.iter().any(|(open, close)| is_between(bare, *open, *close)) {
-        return Some("stands in quotes: take them out".to_owned());
+        return Some("is in quotes: remove them".to_owned());
     }
     let (at, c) = invisible::first(bare)?;
     let before = text.find(bare).unwrap_or_default();
-    Some(format!("holds {} at {}: take it out", named(c), place(text, before + at)))
+    Some(format!("holds {} at {}: remove it", named(c), place(text, before + at)))
 }
 
 fn is_between(text: &str, open: char, close: char) -> bool {
     text.strip_prefix(open).is_some_and(|rest| rest.ends_with(close))
 }
 
-/// A place as people count.
+/// A place as line and column, from 1.
 fn place(text: &str, at: usize) -> String {
     let before = &text[..at];
     let line = before.matches('\n').count() + 1;
@@ -61,9 +62,9 @@ fn place(text: &str, at: usize) -> String {
     format!("line {line}, column {column}")
 }
 
-/// What keeps a text from being a secret that a console shows and a person copies: the name of a variable before it, a blank or
-/// a letter outside of ASCII in it.
-pub(in crate::config) fn copied_trouble(secret: &Secret) -> Option<String> {
+/// What keeps a text from being a secret that a console shows and a person copies: the name of a variable before it, a
+/// blank or a letter outside of ASCII in it.
+pub(in crate::config) fn copied_error(secret: &Secret) -> Option<String> {
     let text = secret.reveal();
     let bad = text.char_indices().find(|(_, c)| !c.is_ascii_graphic());
     variable_before(text).or_else(|| bad.map(|(at, c)| outside(text, at, c)))
@@ -106,18 +107,18 @@ mod tests {
     #[test]
     fn what_is_no_part_of_a_secret_is_named_by_its_place() {
         for (text, said) in [
-            ("hunter\u{200b}2\n", "it holds U+200B ZERO WIDTH SPACE at line 1, column 7: take it out"),
-            ("\nhunter2\u{200b}", "it holds U+200B ZERO WIDTH SPACE at line 2, column 8: take it out"),
+            ("hunter\u{200b}2\n", "it holds U+200B ZERO WIDTH SPACE at line 1, column 7: remove it"),
+            ("\nhunter2\u{200b}", "it holds U+200B ZERO WIDTH SPACE at line 2, column 8: remove it"),
             (
                 "\u{202e}hunter2",
-                "it holds U+202E mark that turns the reading direction at line 1, column 1: take it out",
+                "it holds U+202E mark that turns the reading direction at line 1, column 1: remove it",
             ),
-            ("hun\u{7}ter2", "it holds U+0007 control character at line 1, column 4: take it out"),
+            ("hun\u{7}ter2", "it holds U+0007 control character at line 1, column 4: remove it"),
             ("hunter2\nhunter3\n", "it has 2 lines: leave only the secret in it, on one line"),
             ("hunter2\rhunter3", "it has 2 lines: leave only the secret in it, on one line"),
-            ("\"hunter2\"\n", "it stands in quotes: take them out"),
-            ("“hunter2”", "it stands in quotes: take them out"),
-            (" \u{feff}", "it holds U+FEFF BYTE ORDER MARK at line 1, column 2: take it out"),
+            ("\"hunter2\"\n", "it is in quotes: remove them"),
+            ("“hunter2”", "it is in quotes: remove them"),
+            (" \u{feff}", "it holds U+FEFF BYTE ORDER MARK at line 1, column 2: remove it"),
             ("\u{feff} \n", "it is empty"),
         ] {
             assert_eq!(refused(text), said, "{text:?}");
@@ -129,9 +130,9 @@ mod tests {
 
     #[test]
     fn a_copied_secret_has_no_name_before_it_and_is_ascii() {
-        let trouble = |text: &str| copied_trouble(&Secret::new(text));
+        let error = |text: &str| copied_error(&Secret::new(text));
         for text in ["hunter2", "aGVsbG8=", "x-1_2.3~", "APP=="] {
-            assert_eq!(trouble(text), None, "{text}");
+            assert_eq!(error(text), None, "{text}");
         }
         for (text, said) in [
             ("APP_SECRET=hunter2", "begins with a name and `=`: leave only what follows the `=`"),
@@ -142,7 +143,7 @@ mod tests {
             ("hunteｒ2", "holds a full-width character at line 1, column 6: copy the secret again"),
             ("hunteř2", "holds a character that is not ASCII at line 1, column 6: copy the secret again"),
         ] {
-            assert_eq!(trouble(text).as_deref(), Some(said), "{text}");
+            assert_eq!(error(text).as_deref(), Some(said), "{text}");
         }
     }
 }

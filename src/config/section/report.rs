@@ -1,7 +1,7 @@
-//! What one reading of a config has come to: its problems, the keys that are used, what was read.
+//! Collects the results of reading a config: problems, keys in use, files that were read.
 //!
-//! Guards: nothing is said while reading goes on, so that everything can be said in order. Deliberately not here: how a table is
-//! read (`section`), how problems are shown (`problem`).
+//! Guards: problems are collected and shown later, in the order of the file. Not here: reading a table (`super`), showing
+//! problems (`problem`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -9,26 +9,26 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::characters;
-use super::super::footprint::Footprint;
+use super::super::file_set::ConfigFileSet;
 use super::super::keys::nearest;
 use super::super::problem::{Place, Problem, Severity};
-use super::{Raw, Trouble};
+use super::raw::{RawValue, ValueError};
 
-/// What one reading of a config has come to so far.
+/// The results so far.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Report {
     problems: RefCell<Vec<Problem>>,
     used: RefCell<Vec<(String, Place)>>,
-    footprint: RefCell<Footprint>,
+    file_set: RefCell<ConfigFileSet>,
     texts: RefCell<BTreeMap<usize, Arc<str>>>,
     compared: Cell<usize>,
 }
 
-/// After so many comparisons of words no more advice is looked for: only the first problems are shown anyway.
-const MOST_COMPARED: usize = 1_000_000;
+/// After this number of comparisons no more suggestions are searched, because only the first problems are shown.
+const MAX_COMPARISONS: usize = 1_000_000;
 
 impl Report {
-    /// Takes a problem.
+    /// Adds a problem.
     pub(in crate::config) fn push(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
     }
@@ -72,25 +72,25 @@ impl Report {
         self.problems.borrow().iter().any(|problem| problem.severity == Severity::Error)
     }
 
-    /// Whether a secret stands in this file.
+    /// Whether this file has a plain secret.
     pub(in crate::config) fn has_plain_secret(&self, source: usize) -> bool {
         let here = |problem: &Problem| problem.place.as_ref().is_some_and(|place| place.source == source);
         self.problems.borrow().iter().any(|problem| problem.code == "plain-secret" && here(problem))
     }
 
-    /// Notes that what the config means depends on this file or folder, which is about to be read.
+    /// Records that the config depends on this file or folder, which is about to be read.
     pub(in crate::config) fn reads(&self, path: &Path) {
-        self.footprint.borrow_mut().take(path);
+        self.file_set.borrow_mut().take(path);
     }
 
-    /// The one of a list as long as the file that somebody may have meant by `word`.
+    /// The nearest word of a list that may be as long as the file.
     pub(in crate::config) fn nearest<'k>(
         &self,
         word: &str,
         known: impl IntoIterator<Item = &'k str>,
     ) -> Option<&'k str> {
         let compared = || self.compared.get();
-        if compared() > MOST_COMPARED {
+        if compared() > MAX_COMPARISONS {
             return None;
         }
         nearest(word, known.into_iter().inspect(|_| self.compared.set(compared() + 1)))
@@ -101,18 +101,18 @@ impl Report {
         self.texts.borrow_mut().insert(source, Arc::clone(text));
     }
 
-    /// The first character in a value that is not seen.
-    pub(in crate::config) fn unseen(&self, key: &str, raw: &Raw<'_>) -> Option<(Place, Trouble)> {
+    /// The first invisible character in a value.
+    pub(in crate::config) fn unseen(&self, key: &str, raw: &RawValue<'_>) -> Option<(Place, ValueError)> {
         let source = raw.source;
-        let (span, trouble) = characters::unseen(key, raw, &self.text(source))?;
-        Some((Place { source, span }, trouble))
+        let (span, error) = characters::unseen(key, raw, &self.text(source))?;
+        Some((Place { source, span }, error))
     }
 
-    /// The same in the name of a key.
-    pub(in crate::config) fn unseen_in_key(&self, name: &str, place: &Place) -> Option<(Place, Trouble)> {
+    /// The first invisible character in the name of a key.
+    pub(in crate::config) fn unseen_in_key(&self, name: &str, place: &Place) -> Option<(Place, ValueError)> {
         let source = place.source;
-        let (span, trouble) = characters::in_key(name, place.span.clone(), &self.text(source))?;
-        Some((Place { source, span }, trouble))
+        let (span, error) = characters::in_key(name, place.span.clone(), &self.text(source))?;
+        Some((Place { source, span }, error))
     }
 
     /// Whether a place begins with a quote.
@@ -124,8 +124,8 @@ impl Report {
         self.texts.borrow().get(&source).cloned().unwrap_or_default()
     }
 
-    /// Everything found, and what was read for it.
-    pub(in crate::config) fn finish(self) -> (Vec<Problem>, Footprint) {
-        (self.problems.into_inner(), self.footprint.into_inner())
+    /// The problems, and the files that were read.
+    pub(in crate::config) fn finish(self) -> (Vec<Problem>, ConfigFileSet) {
+        (self.problems.into_inner(), self.file_set.into_inner())
     }
 }

@@ -1,7 +1,7 @@
-//! What stays out of sight when a config is shown.
+//! Hides secrets when a config is shown.
 //!
-//! Guards: of a value that may be secret only the reference is shown, where it looks like one; of a URL only the scheme and
-//! the host; of a command only the program; of a header only the name. Not here: lines in messages (`redact`).
+//! Guards: of a value that may be secret only a reference is shown; of a URL only scheme and host; of a command only the
+//! program; of a header only the name. Not here: lines in messages (`redact`).
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use toml::Value;
 use super::super::reference::Kind;
 use crate::config::public;
 
-/// What stands where something was.
+/// Shown instead of a secret.
 const HIDDEN: &str = "[hidden]";
 
 /// The value without what may be secret in it; relative files of secrets count from `folder`.
@@ -19,7 +19,7 @@ pub(super) fn hidden(kind: Kind, value: Value, folder: &Path) -> Value {
         (Kind::Secrets, Value::Array(items)) => {
             Value::Array(items.into_iter().map(|item| reference(item, folder)).collect())
         }
-        (Kind::Url | Kind::UrlOrSecret, Value::String(url)) => Value::String(whose(&url)),
+        (Kind::Url | Kind::UrlOrSecret, Value::String(url)) => Value::String(origin(&url)),
         (Kind::Secret | Kind::Secrets | Kind::UrlOrSecret, value) => reference(value, folder),
         (Kind::Headers, Value::Table(pairs)) => {
             let shown = |name: String| if public::is_header(&name) { name } else { HIDDEN.to_owned() };
@@ -52,8 +52,8 @@ fn reference(value: Value, folder: &Path) -> Value {
     Value::Table(from)
 }
 
-/// Chat services keep the secret in the path, robots in the query: only the host is anybody's business.
-fn whose(url: &str) -> String {
+/// The URL without path and query, in which chat services and robots have their secret.
+fn origin(url: &str) -> String {
     let Ok(url) = reqwest::Url::parse(url) else { return HIDDEN.to_owned() };
     let origin = url.origin().ascii_serialization();
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();

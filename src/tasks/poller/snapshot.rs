@@ -29,7 +29,7 @@ impl Poller {
         let mut told = 0;
         for person in self.user_keys() {
             let watched = &mut self.users[person];
-            if watched.gone {
+            if watched.gone || self.tools.store.erasures().is_erased(watched.person_id) {
                 continue;
             }
             let may_know =

@@ -13,7 +13,7 @@ use crate::harness::daemon::sqlite3;
 use crate::harness::fake::inside;
 use crate::history_disk::SmallDisk;
 
-const HELD: &str = "database: another program holds the write lock";
+const HELD: &str = "database: another process holds the write lock";
 
 #[test]
 fn a_full_disk_is_named_everywhere_until_there_is_room() {

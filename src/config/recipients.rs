@@ -1,16 +1,16 @@
-//! Whom a webhook is about: the names in its filters against the people who are watched.
+//! Compares the filters of webhooks with the watched users.
 //!
-//! Guards: a filter that lets nobody through is pointed out before events are missed, in a time that does not grow with webhooks
-//! times people. Deliberately not here: the filtering itself, which happens when events are committed.
+//! Guards: a filter that matches no user is reported, in a time that does not grow with webhooks times users. Not here:
+//! filtering, which is done when events are committed.
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 
-use super::people::{Group, UserAt};
-use super::section::{Report, Spot};
+use super::section::{Located, Report};
+use super::users::{Group, UserAt};
 use crate::ids::{OrgName, WebhookName};
 
-/// Whom filters can name.
+/// The users, groups and organisations that filters can name.
 #[derive(Debug)]
 pub(super) struct Watched<'a> {
     /// All users.
@@ -27,7 +27,7 @@ pub(super) struct Watched<'a> {
 struct Index<'a> {
     /// Users by name and by unionId.
     called: HashMap<&'a str, Vec<&'a UserAt>>,
-    /// Groups that somebody is in, in the order of the file.
+    /// Groups with a user, in the order of the file.
     joined: Vec<&'a str>,
     is_joined: HashSet<&'a str>,
     orgs: HashSet<&'a OrgName>,
@@ -66,29 +66,29 @@ impl<'a> Watched<'a> {
         })
     }
 
-    /// Whether somebody is in a group.
+    /// Whether a group has a user.
     pub(super) fn is_joined(&self, group: &str) -> bool {
         self.index().is_joined.contains(group)
     }
 
-    /// Groups that somebody is in.
+    /// Groups with a user.
     pub(super) fn joined(&self) -> &[&'a str] {
         &self.index().joined
     }
 
-    /// Whether all filters together let somebody through who is enabled.
-    fn is_somebody_chosen(&self, filters: &Filters<'_>) -> bool {
+    /// Whether an enabled user matches all filters.
+    fn matches_a_user(&self, filters: &Filters<'_>) -> bool {
         let Filters { users, groups, orgs } = *filters;
         let index = self.index();
         let in_org = |org: &OrgName| orgs.is_empty() || orgs.iter().any(|word| word.value == *org);
         if !users.is_empty() {
             let named = users.iter().filter_map(|word| index.called.get(word.value.as_str())).flatten();
             return named.filter(|at| at.enabled).any(|at| {
-                let in_group = |word: &Spot<String>| at.user.groups.contains(&word.value);
+                let in_group = |word: &Located<String>| at.user.groups.contains(&word.value);
                 (groups.is_empty() || groups.iter().any(in_group)) && in_org(&at.user.identity.org)
             });
         }
-        let has_members = |word: &Spot<String>| {
+        let has_members = |word: &Located<String>| {
             let group = word.value.as_str();
             match orgs {
                 [] => index.has_members.contains(group),
@@ -103,27 +103,27 @@ impl<'a> Watched<'a> {
     }
 }
 
-/// The filters of one webhook; all of them must let somebody through, an empty one does.
+/// The filters of one webhook. A user must match all of them; an empty filter matches every user.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Filters<'a> {
     /// Names or unionIds.
-    pub(super) users: &'a [Spot<String>],
+    pub(super) users: &'a [Located<String>],
     /// Groups.
-    pub(super) groups: &'a [Spot<String>],
+    pub(super) groups: &'a [Located<String>],
     /// Organisations.
-    pub(super) orgs: &'a [Spot<OrgName>],
+    pub(super) orgs: &'a [Located<OrgName>],
 }
 
-/// Names that nobody has, and filters that leave nobody together.
-pub(super) fn check_audience(
+/// Reports unknown names, and filters that match no user together.
+pub(super) fn check_recipients(
     filters: &Filters<'_>,
-    name: &Spot<WebhookName>,
+    name: &Located<WebhookName>,
     watched: &Watched<'_>,
     report: &Report,
 ) {
     let Filters { users, groups, orgs } = *filters;
     let mut all_known = true;
-    let mut unknown = |(what, why): (&str, &str), word: &Spot<String>, near: Option<&str>| {
+    let mut unknown = |(what, why): (&str, &str), word: &Located<String>, near: Option<&str>| {
         all_known = false;
         let message = format!("webhook `{}` names the {what} `{}`: {why}", name.value, word.value);
         let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
@@ -135,29 +135,29 @@ pub(super) fn check_audience(
                 .users
                 .iter()
                 .flat_map(|at| [at.user.name.as_str(), at.user.identity.union_id.as_str()]);
-            unknown(("user", "nobody is called that"), word, report.nearest(&word.value, names));
+            unknown(("user", "no user has that name"), word, report.nearest(&word.value, names));
         }
     }
     for word in groups {
         if !watched.is_joined(&word.value) {
             let declared = watched.groups.iter().map(|group| group.name.value.as_str());
             let names = watched.joined().iter().copied().chain(declared).filter(|name| *name != word.value);
-            unknown(("group", "nobody is in it"), word, report.nearest(&word.value, names));
+            unknown(("group", "no user is in it"), word, report.nearest(&word.value, names));
         }
     }
     for word in orgs {
         if !watched.index().orgs.contains(&word.value) {
             let near = report.nearest(word.value.as_str(), watched.orgs.iter().map(OrgName::as_str));
             unknown(
-                ("organisation", "there is none"),
-                &Spot { value: word.value.to_string(), place: word.place.clone() },
+                ("organisation", "it does not exist"),
+                &Located { value: word.value.to_string(), place: word.place.clone() },
                 near,
             );
         }
     }
-    if all_known && !watched.users.is_empty() && !watched.is_somebody_chosen(filters) {
-        let message = format!("webhook `{}` matches nobody", name.value);
-        let help = "`users`, `groups` and `orgs` must all hold for somebody who is enabled";
+    if all_known && !watched.users.is_empty() && !watched.matches_a_user(filters) {
+        let message = format!("webhook `{}` matches no user", name.value);
+        let help = "an enabled user must match `users`, `groups` and `orgs`";
         report.warning("matches-nobody", &name.place, message, help);
     }
 }

@@ -1,7 +1,6 @@
-//! Looking after the database: the tasks that do it by themselves, and what the operator asks for while the daemon runs.
+//! Database maintenance: its tasks, and what the operator requests while the daemon runs.
 //!
-//! Guards: the config decides, here and with the daemon down alike. Deliberately not here: how it is done (`store`,
-//! `tasks`).
+//! Guards: the same settings apply with the daemon up or down. Not here: the work (`store`, `tasks`).
 
 use std::sync::Arc;
 
@@ -23,7 +22,7 @@ use crate::tasks::poller::start::Assignment;
 use crate::tasks::sentry::Sentry;
 use crate::telemetry::health::Health;
 
-/// What the config says about keeping.
+/// The maintenance settings of the config.
 pub fn rules(config: &Config) -> Rules {
     Rules {
         limits: limits(config),
@@ -33,13 +32,13 @@ pub fn rules(config: &Config) -> Rules {
     }
 }
 
-/// How long things are kept.
+/// The retention of the config.
 pub fn limits(config: &Config) -> Limits {
     let history = &config.history;
     Limits { snapshots: history.snapshots, visits: history.visits, events: history.events }
 }
 
-/// Starts the tasks that look after the database; they follow the config that is in force.
+/// Starts the maintenance tasks, which follow the active config.
 pub(super) fn spawn(
     tasks: &mut Supervisor,
     config: watch::Receiver<Arc<Config>>,
@@ -49,33 +48,32 @@ pub(super) fn spawn(
 ) {
     let rules = move || rules(&config.borrow());
     let janitor = Janitor::new(store.clone(), Arc::clone(clock), Box::new(rules));
-    tasks.spawn("the janitor", janitor.run(stop.clone()));
-    // Files live in the machine's time, whatever pace the daemon's own runs at.
+    tasks.spawn("database maintenance", janitor.run(stop.clone()));
+    // Files use the clock of the machine, because the clock of a demo runs faster.
     let machine = Arc::new(SystemClock);
     let sentry = Sentry::new(store.clone(), machine, Arc::clone(clock), Arc::clone(health)).telling(alert);
-    tasks.spawn("the sentry", sentry.run(stop.clone()));
+    tasks.spawn("the database monitor", sentry.run(stop.clone()));
 }
 
-/// The watch list without those who were forgotten: they are not watched again before the list has been without them
-/// once.
-pub(super) async fn without_forgotten(
+/// The watch list without erased users: an erased user is not watched again until the config has been without them once.
+pub(super) async fn without_erased(
     store: &Store,
     mut list: Vec<Assignment>,
 ) -> Result<Vec<Assignment>, StoreError> {
-    let everybody = list.iter().map(|assignment| assignment.card.identity.clone()).collect();
-    let forgotten = store.erasures().erased_of(everybody, SystemClock.now()).await?;
+    let listed = list.iter().map(|assignment| assignment.card.identity.clone()).collect();
+    let forgotten = store.erasures().erased_of(listed, SystemClock.now()).await?;
     if !forgotten.is_empty() {
-        let people = forgotten.len();
+        let users = forgotten.len();
         tracing::warn!(
-            people,
-            "some who are in the config were forgotten (`presenced db forget`) and are not watched; take them out of the config"
+            users,
+            "users of the config were erased (`presenced db forget`) and are not watched; remove them from the config"
         );
         list.retain(|assignment| !forgotten.contains(&assignment.card.identity));
     }
     Ok(list)
 }
 
-/// Erases the one person meant.
+/// Erases one user.
 pub async fn erase(store: &Store, config: &Config, person: &Person) -> Result<Forgotten, StoreError> {
     let corrupt =
         |what: String| StoreError::Corrupt { table: "people", row: person.person_id.to_string(), what };

@@ -1,10 +1,8 @@
-//! What a config was read from, and whether any of it has changed since.
+//! The files that a config was read from, and whether one has changed since.
 //!
-//! Guards: every way in which editors and tools replace a file is noticed (written over, renamed into place, a link
-//! turned to another folder, as Kubernetes does), and nothing is said before the files have stood still for a moment.
-//! Looking costs a handful of `stat` calls, works on every file system, and cannot miss anything for want of a queue:
-//! the reasons not to be told by the kernel instead. Deliberately not here: when to look, what to do then
-//! (`app::reload`).
+//! Guards: every way in which editors and tools replace a file is noticed (written, renamed into place, a link with a new
+//! target, as in Kubernetes); a change is reported only when the files are stable. Files are checked with `stat`, which
+//! works on every file system and has no queue that can overflow. Not here: when to check, reloading (`app::reload`).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,15 +10,15 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Files and folders, as they were when they were read.
+/// Files and folders in the state in which they were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Footprint(BTreeMap<PathBuf, Stamp>);
+pub struct ConfigFileSet(BTreeMap<PathBuf, FileStamp>);
 
-/// How a path was found. Links are followed, so one that is turned elsewhere leads to another stamp.
+/// The state of a path. Links are followed, so a link with a new target has another stamp.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Stamp {
+enum FileStamp {
     Missing,
-    /// The change time also moves with permissions, and when the other times are set back to what they were.
+    /// The change time also changes with permissions, and when the other times are set back.
     File {
         device: u64,
         inode: u64,
@@ -32,29 +30,29 @@ enum Stamp {
     Folder(Vec<OsString>),
 }
 
-impl Footprint {
+impl ConfigFileSet {
     /// Takes a path as it is now, unless it was taken before. Call it before the path is read: what changes in between is
     /// then noticed later.
     pub(super) fn take(&mut self, path: &Path) {
         if !self.0.contains_key(path) {
-            self.0.insert(path.to_owned(), Stamp::of(path));
+            self.0.insert(path.to_owned(), FileStamp::of(path));
         }
     }
 
     /// The same paths as they are now.
     #[must_use]
     pub fn again(&self) -> Self {
-        Self(self.0.keys().map(|path| (path.clone(), Stamp::of(path))).collect())
+        Self(self.0.keys().map(|path| (path.clone(), FileStamp::of(path))).collect())
     }
 
     /// The first path that differs.
     fn first_difference<'a>(&'a self, other: &Self) -> Option<&'a Path> {
-        let differs = |(path, stamp): &(&PathBuf, &Stamp)| other.0.get(*path) != Some(*stamp);
+        let differs = |(path, stamp): &(&PathBuf, &FileStamp)| other.0.get(*path) != Some(*stamp);
         self.0.iter().find(differs).map(|(path, _)| path.as_path())
     }
 }
 
-impl Stamp {
+impl FileStamp {
     fn of(path: &Path) -> Self {
         match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Self::folder(path),
@@ -85,36 +83,36 @@ impl Stamp {
     }
 }
 
-/// Watches a footprint.
+/// Watches a set of files.
 #[derive(Clone, Debug)]
-pub struct Lookout {
-    read: Footprint,
-    /// As it was at the last look, where that differed from what was read.
-    moving: Option<Footprint>,
+pub struct FileWatcher {
+    read: ConfigFileSet,
+    /// The files at the last check, if they differed from those that were read.
+    unstable: Option<ConfigFileSet>,
 }
 
-impl Lookout {
-    /// Over what was read.
-    pub fn over(read: Footprint) -> Self {
-        Self { read, moving: None }
+impl FileWatcher {
+    /// Watches the files that were read.
+    pub fn over(read: ConfigFileSet) -> Self {
+        Self { read, unstable: None }
     }
 
-    /// What to look at.
-    pub fn footprint(&self) -> &Footprint {
+    /// The files to check.
+    pub fn file_set(&self) -> &ConfigFileSet {
         &self.read
     }
 
-    /// Takes a look (`Footprint::again`). Gives the first path that is different from when it was read, once everything
+    /// Takes a look (`ConfigFileSet::again`). Gives the first path that is different from when it was read, once everything
     /// looks as it did the time before; and each difference only once.
-    pub fn see(&mut self, now: Footprint) -> Option<PathBuf> {
+    pub fn see(&mut self, now: ConfigFileSet) -> Option<PathBuf> {
         if now == self.read {
-            self.moving = None;
-        } else if self.moving.as_ref() == Some(&now) {
+            self.unstable = None;
+        } else if self.unstable.as_ref() == Some(&now) {
             let path = now.first_difference(&self.read).map(Path::to_owned);
             *self = Self::over(now);
             return path;
         } else {
-            self.moving = Some(now);
+            self.unstable = Some(now);
         }
         None
     }
@@ -127,18 +125,18 @@ mod tests {
 
     use super::*;
 
-    fn lookout(paths: &[&Path]) -> Lookout {
-        let mut footprint = Footprint::default();
+    fn lookout(paths: &[&Path]) -> FileWatcher {
+        let mut file_set = ConfigFileSet::default();
         for path in paths {
-            footprint.take(path);
+            file_set.take(path);
         }
-        Lookout::over(footprint)
+        FileWatcher::over(file_set)
     }
 
-    /// The next two looks: the first one only notices that something moves.
+    /// The next two checks: the first one only notices a change.
     #[track_caller]
-    fn settles(lookout: &mut Lookout) -> Option<PathBuf> {
-        let now = lookout.footprint().again();
+    fn settles(lookout: &mut FileWatcher) -> Option<PathBuf> {
+        let now = lookout.file_set().again();
         assert_eq!(lookout.see(now.clone()), None, "too early");
         let seen = lookout.see(now.clone());
         assert_eq!(lookout.see(now), None, "only once");
@@ -157,7 +155,7 @@ mod tests {
                 fs::write(dir.path().join("new"), "a = 33").unwrap();
                 fs::rename(dir.path().join("new"), &file).unwrap();
             }),
-            ("moved aside, then written anew", &|| {
+            ("moved aside, then written again", &|| {
                 fs::rename(&file, dir.path().join("config.toml~")).unwrap();
                 fs::write(&file, "a = 44").unwrap();
             }),
@@ -211,10 +209,10 @@ mod tests {
         let mut lookout = lookout(&[&file]);
         for length in 1..5 {
             fs::write(&file, "x".repeat(length)).unwrap();
-            let now = lookout.footprint().again();
+            let now = lookout.file_set().again();
             assert_eq!(lookout.see(now), None);
         }
-        let now = lookout.footprint().again();
+        let now = lookout.file_set().again();
         assert_eq!(lookout.see(now), Some(file));
     }
 
@@ -230,7 +228,7 @@ mod tests {
         for target in ["two", "one"] {
             symlink(target, &aside).unwrap();
             fs::rename(&aside, &file).unwrap();
-            let now = lookout.footprint().again();
+            let now = lookout.file_set().again();
             assert_eq!(lookout.see(now), None, "{target}");
         }
         assert_eq!(settles(&mut lookout), None);

@@ -1,13 +1,13 @@
-//! The config and the history as the pacing rule wants them: who is paced, what is known of them, what the month has.
+//! The input of the pacing rule, from config and database: paced users, their visits, the budget of the month.
 //!
-//! Guards: organisations stay apart, each has its own calls; what is decided here is what a daemon that starts now
-//! decides. Deliberately not here: deciding anything.
+//! Guards: each organisation has its own calls; with this input the rule decides what a daemon that starts now decides. Not
+//! here: decisions (`policy::pace`).
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::cli::reading::block_on;
-use crate::cli::sweeps::{Standing, standings};
+use crate::cli::open_readonly::block_on;
+use crate::cli::sweep_status::{SweepStatus, sweep_status};
 use crate::config::{Cadence, Config, Org, User};
 use crate::control::{Request, Response, ask, ask_places};
 use crate::policy::pace::group::{Bounds, Budget, HISTORY_REACH, MAX_HISTORY_VISITS, Member, PacingGroup};
@@ -21,27 +21,27 @@ use crate::store::history::MAX_ROWS;
 use crate::store::history::visit_history::PastVisit;
 use crate::time::Timestamp;
 
-/// One organisation, ready to be asked.
+/// The input for one organisation.
 #[derive(Clone)]
-pub(super) struct Plan<'a> {
-    /// Whose calls.
+pub(super) struct PlanInput<'a> {
+    /// The organisation.
     pub(super) org: &'a Org,
-    /// Everybody, and their number in the group: those with a cadence of their own have none.
+    /// All users; a paced user has a number in the group.
     pub(super) users: Vec<(&'a User, Option<u32>)>,
-    /// Everybody's open time, each once.
+    /// The open times of all users, without duplicates.
     pub(super) hours: Vec<OpenTime>,
-    /// What the rule knows. `None`: there is no limit, or nobody is paced.
+    /// State of the rule. `None`: there is no limit, or no user is paced.
     pub(super) group: Option<PacingGroup>,
-    /// This month's calls; without a limit only the interval means something.
+    /// Calls of this month; without a limit only the interval is used.
     pub(super) budget: Budget,
-    /// Visits learned from.
+    /// Number of visits in the history.
     pub(super) learned: usize,
-    /// Phase and open time by number.
+    /// Phase and open time of paced users, by number.
     paced: Vec<(Phase, OpenTime)>,
 }
 
-impl Plan<'_> {
-    /// What is next for somebody.
+impl PlanInput<'_> {
+    /// The next decision about a paced user.
     pub(super) fn next(&mut self, number: u32, now: Timestamp) -> PollDecision {
         let budget = self.budget;
         if let Some(group) = &mut self.group {
@@ -58,7 +58,7 @@ impl Plan<'_> {
     }
 }
 
-/// The people of one organisation, as a replay has them.
+/// The users of one organisation, as a replay needs them.
 pub(super) fn people<'a>(config: &'a Config, org: &Org) -> (Vec<&'a User>, Vec<PacedUser>, Settings) {
     let users: Vec<&User> = config.users.iter().filter(|user| user.identity.org == org.name).collect();
     let mut open: Vec<OpenTime> = Vec::new();
@@ -80,15 +80,15 @@ pub(super) fn people<'a>(config: &'a Config, org: &Org) -> (Vec<&'a User>, Vec<P
     (users, people, settings)
 }
 
-/// Every organisation that watches somebody, with what its history teaches. No database: nothing is known yet.
-pub(super) fn plans(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Plan<'_>>> {
+/// The input for every organisation with a watched user. Without a database the history is empty.
+pub(super) fn plans(config: &Config, now: Timestamp) -> anyhow::Result<Vec<PlanInput<'_>>> {
     let known = block_on(history(config, now))?;
     let watched = |org: &&Org| config.users.iter().any(|user| user.identity.org == org.name);
     Ok(config.orgs.iter().filter(watched).map(|org| plan(config, org, &known, now)).collect())
 }
 
-/// What sweeps do: as the running daemon says, else as it is stored.
-pub(super) fn sweeps(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Standing>> {
+/// The state of sweeps: from the running daemon, else from the database.
+pub(super) fn sweeps(config: &Config, now: Timestamp) -> anyhow::Result<Vec<SweepStatus>> {
     block_on(async {
         let reports = match ask(&ask_places(&config.file), &Request::Status).await {
             Ok(Response::Status(status)) => status.sweeps,
@@ -99,11 +99,11 @@ pub(super) fn sweeps(config: &Config, now: Timestamp) -> anyhow::Result<Vec<Stan
             stored = store.history().sweep_states().await.unwrap_or_default();
             store.close().await;
         }
-        Ok(standings(config, &reports, &stored, now))
+        Ok(sweep_status(config, &reports, &stored, now))
     })?
 }
 
-fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> Plan<'a> {
+fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> PlanInput<'a> {
     let month = Month::of(now, org.month_time_zone);
     let until = month.next().begins_at(org.month_time_zone);
     let used = known.spent.get(&(org.name.to_string(), month.to_string())).copied().unwrap_or(0);
@@ -134,20 +134,20 @@ fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> 
     let limited = org.calls_per_month.is_some() && !members.is_empty();
     let group = limited.then(|| PacingGroup::new(bounds, &members, &visits, budget, now));
     let paced = members.into_iter().map(|member| (member.phase, member.open)).collect();
-    Plan { org, users, hours, group, budget, learned: visits.len(), paced }
+    PlanInput { org, users, hours, group, budget, learned: visits.len(), paced }
 }
 
-/// Everybody of one organisation, entered one after the other.
+/// Collects the users of one organisation.
 #[derive(Default)]
 struct Roll<'a> {
     users: Vec<(&'a User, Option<u32>)>,
     hours: Vec<OpenTime>,
     members: Vec<Member>,
-    /// The numbers of those who are paced, by the database's number for them.
+    /// Numbers of paced users, by their id in the database.
     numbers: HashMap<i64, u32>,
-    /// The open time of those who are paced, until the month is over.
+    /// Open time of paced users until the month ends.
     paced_open: Duration,
-    /// Calls that those with a cadence of their own need until then.
+    /// Calls that users with a fixed cadence need until then.
     fixed: f64,
 }
 
@@ -193,7 +193,7 @@ impl<'a> Roll<'a> {
     }
 }
 
-/// What is learned from: the visits of those who are paced, in their order.
+/// The visits of paced users, in order.
 fn visits(lessons: &[PastVisit], numbers: &HashMap<i64, u32>) -> Vec<Visit> {
     let visit = |lesson: &PastVisit| {
         let &person = numbers.get(&lesson.person_id)?;
@@ -205,7 +205,7 @@ fn visits(lessons: &[PastVisit], numbers: &HashMap<i64, u32>) -> Vec<Visit> {
     visits
 }
 
-/// What the database tells.
+/// What the database holds.
 #[derive(Default)]
 struct Known {
     lessons: Vec<PastVisit>,
@@ -215,7 +215,7 @@ struct Known {
     spent: HashMap<(String, String), u64>,
 }
 
-/// How somebody stands.
+/// The stored state of a user.
 #[derive(Clone)]
 struct Stands {
     person_id: i64,
@@ -224,13 +224,13 @@ struct Stands {
 }
 
 impl Default for Stands {
-    /// Somebody nobody ever looked at: no row has this number.
+    /// A user who was never polled; no row has this id.
     fn default() -> Self {
         Self { person_id: -1, last_look: None, inside: Vec::new() }
     }
 }
 
-/// Reads what is there; a database that is not is a history that has not begun.
+/// Reads the history; without a database it is empty.
 async fn history(config: &Config, now: Timestamp) -> Known {
     let mut known = Known::default();
     let Ok(store) = Store::open_readonly(&config.history.path).await else { return known };

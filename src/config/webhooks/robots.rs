@@ -1,15 +1,15 @@
-//! Chat robots, known by their URLs.
+//! Recognises chat robots by their URL.
 //!
-//! Guards: a robot that would refuse every event because the format is not its own is an error in the config, with the line
-//! to add; its answer is judged by its own code wherever a template is used. Not here: sending to them (`webhook::format`).
+//! Guards: a robot that would refuse every event because of the format is an error, with the lines to add; with a template,
+//! its answer is judged by its own code. Not here: sending (`webhook::format`).
 //!
-//! Sources: the robots' own pages: DingTalk `/robot/send` (`errcode`), Feishu and Lark `/open-apis/bot/v2/hook/` (`code`),
-//! WeCom `/cgi-bin/webhook/send` (`errcode`), Slack `/services/` (plain `ok`, errors by status).
+//! Sources: documentation of the robots: DingTalk `/robot/send` (`errcode`), Feishu and Lark `/open-apis/bot/v2/hook/`
+//! (`code`), WeCom `/cgi-bin/webhook/send` (`errcode`), Slack `/services/` (plain `ok`, errors by status).
 
 use super::super::credentials::Context;
 use super::super::section::Section;
 use super::super::{Format, Text};
-use super::Keys;
+use super::keys::Keys;
 
 /// A robot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +71,7 @@ pub(super) fn check(url: &Text, keys: &Keys, section: &Section<'_>, context: Con
     let fits = format == Format::Template || (format == Format::DingtalkRobot && robot == Robot::DingTalk);
     if !fits {
         // Not at the URL, whose line may hold the robot's token.
-        let message =
-            format!("`url` leads to a robot of {}, which refuses events in this format", robot.name());
+        let message = format!("`url` is a robot of {}, which refuses events in this format", robot.name());
         context.report.error("robot-format", &section.place, message, robot.lines());
     }
 }

@@ -1,12 +1,12 @@
-//! `[[group]]` and `[[user]]`: who is watched, and how often each.
+//! Reads `[[group]]` and `[[user]]`: the watched users and their cadence.
 //!
-//! Guards: nobody twice in one organisation, also not over several files; a user's own cadence before that of the
-//! last `[[group]]` of theirs in the file, before `[poll]`. Deliberately not here: whether the calls reach (`plan`).
+//! Guards: a user is in an organisation only once, also across files; the cadence of a user takes precedence over that of
+//! their last `[[group]]`, and that over `[poll]`. Not here: whether the calls suffice (`plan`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::problem::{Place, Problem};
-use super::section::{Raw, Report, Section, Spot, Trouble};
+use super::section::{Located, RawValue, Report, Section, ValueError};
 use super::{Cadence, User, characters, poll, value};
 use crate::ids::{IdError, Identity, OrgName, UnionId};
 
@@ -14,17 +14,17 @@ use crate::ids::{IdError, Identity, OrgName, UnionId};
 #[derive(Debug)]
 pub(super) struct Group {
     /// Its name.
-    pub(super) name: Spot<String>,
+    pub(super) name: Located<String>,
     /// Its own cadence.
-    pub(super) cadence: Option<Spot<Cadence>>,
+    pub(super) cadence: Option<Located<Cadence>>,
 }
 
-/// Somebody, where they stand in the file, and where their cadence comes from.
+/// A user, their place in the file, and the source of their cadence.
 #[derive(Debug)]
 pub(super) struct UserAt {
     /// The user.
     pub(super) user: User,
-    /// Their cadence's place; `None`: nobody set one.
+    /// Place of the cadence; `None`: it is the default.
     pub(super) cadence_place: Option<Place>,
     /// `enabled`.
     pub(super) enabled: bool,
@@ -33,21 +33,24 @@ pub(super) struct UserAt {
 }
 
 /// Reads a name of some kind.
-pub(super) fn name<T>(raw: Raw<'_>, parse: impl Fn(&str) -> Result<T, IdError>) -> Result<T, Trouble> {
+pub(super) fn name<T>(
+    raw: RawValue<'_>,
+    parse: impl Fn(&str) -> Result<T, IdError>,
+) -> Result<T, ValueError> {
     let text = value::text(raw)?;
     parse(&text).map_err(|error| {
         let help = match error {
             IdError::Empty => "write something".to_owned(),
             IdError::TooLong => format!("at most {} bytes", crate::ids::MAX_ID_BYTES),
-            IdError::Character(bad) if bad.is_whitespace() => "take the white space out".to_owned(),
+            IdError::Character(bad) if bad.is_whitespace() => "remove the white space".to_owned(),
             IdError::Character(_) => "letters, digits, `-`, `_` and `.` are allowed".to_owned(),
         };
-        Trouble::new(error.to_string(), help)
+        ValueError::new(error.to_string(), help)
     })
 }
 
-/// A unionId. People may stand behind any sign, but none of DingTalk's ids has quotes or full-width letters.
-fn union_id(raw: Raw<'_>) -> Result<UnionId, Trouble> {
+/// A unionId. It may have any characters, except quotes and full-width letters, which no id of DingTalk has.
+fn union_id(raw: RawValue<'_>) -> Result<UnionId, ValueError> {
     let id = name(raw, UnionId::parse)?;
     let is_odd = |c: char| matches!(c, '"' | '\'' | '`' | '“' | '”' | '‘' | '’');
     let odd = characters::full_width(id.as_str()).is_some() || id.as_str().contains(is_odd);
@@ -84,13 +87,13 @@ pub(super) fn users(
     sections: &[Section<'_>],
     orgs: &[OrgName],
     groups: &[Group],
-    poll: (&Cadence, Option<&Spot<Cadence>>),
+    poll: (&Cadence, Option<&Located<Cadence>>),
     report: &Report,
 ) -> Vec<UserAt> {
     let mut seen: HashMap<Identity, Place> = HashMap::new();
     let known_orgs: HashSet<&OrgName> = orgs.iter().collect();
     // The last table of each name that has a cadence.
-    let paced: HashMap<&str, (usize, &Spot<Cadence>)> = groups
+    let paced: HashMap<&str, (usize, &Located<Cadence>)> = groups
         .iter()
         .enumerate()
         .filter_map(|(at, group)| Some((group.name.value.as_str(), (at, group.cadence.as_ref()?))))
@@ -113,7 +116,7 @@ pub(super) fn users(
         let (Some(union_id), Some(org)) = (union_id, org) else { continue };
         let identity = Identity { org, union_id: union_id.value };
         if let Some(first) = seen.get(&identity) {
-            let message = format!("`{}` stands twice in organisation `{}`", identity.union_id, identity.org);
+            let message = format!("`{}` is twice in organisation `{}`", identity.union_id, identity.org);
             let problem =
                 Problem::error("duplicate-user", Some(union_id.place.clone()), message).help("the second");
             report.push(problem.also(first.clone(), "the first"));
@@ -140,7 +143,7 @@ pub(super) fn users(
     users
 }
 
-/// Whose organisation somebody is in: named, or the only one.
+/// The organisation of a user: the named one, or the only one.
 fn org_of(
     section: &Section<'_>,
     orgs: &[OrgName],
@@ -182,12 +185,12 @@ fn some_of(orgs: &[OrgName]) -> String {
     names.join(", ")
 }
 
-fn tags(raw: Raw<'_>) -> Result<BTreeMap<String, String>, Trouble> {
+fn tags(raw: RawValue<'_>) -> Result<BTreeMap<String, String>, ValueError> {
     let example = "for example `{ site = \"HZ\" }`";
-    let pairs = raw.pairs().ok_or_else(|| Trouble::new("expected pairs of texts", example))?;
-    let text = |(key, raw): (Spot<String>, Raw<'_>)| match value::text(raw) {
+    let pairs = raw.pairs().ok_or_else(|| ValueError::new("expected pairs of texts", example))?;
+    let text = |(key, raw): (Located<String>, RawValue<'_>)| match value::text(raw) {
         Ok(text) => Ok((key.value, text)),
-        Err(trouble) => Err(Trouble::new(format!("`{}`: {}", key.value, trouble.message), trouble.help)),
+        Err(error) => Err(ValueError::new(format!("`{}`: {}", key.value, error.message), error.help)),
     };
     pairs.into_iter().map(text).collect()
 }

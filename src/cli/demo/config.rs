@@ -1,6 +1,6 @@
-//! The demo's own folder: a config like anybody's, pointed at loopback.
+//! The folder of the demo: an ordinary config that points at loopback, and the database.
 //!
-//! Guards: nothing outside the folder is touched, nobody else can read it. Deliberately not here: running it (`demo`).
+//! Guards: nothing outside the folder is written; no other user can read it. Not here: running the demo (`super`).
 
 use std::fmt::Write as _;
 use std::os::unix::fs::DirBuilderExt;
@@ -10,25 +10,25 @@ use anyhow::Context as _;
 
 use crate::simulator::types::Person;
 
-/// Signs the demo's deliveries; it guards nothing but the demo's own loopback.
+/// Signs the deliveries of the demo, which stay on loopback.
 pub(super) const SECRET: &str = "whsec_cHJlc2VuY2VkLWRlbW8tc2VjcmV0LTIwMjYtb25seQ==";
 
 /// A new folder in the temporary directory.
 pub(super) fn folder() -> anyhow::Result<PathBuf> {
     let parent = std::env::temp_dir();
     let pid = std::process::id();
-    // A crashed demo may have left a folder of the same number behind.
+    // A demo that crashed may have left a folder with the same process id.
     for n in 0..100 {
         let folder = parent.join(format!("presenced-demo-{pid}-{n}"));
         match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(error) => {
-                return Err(error).with_context(|| format!("making a folder in {}", parent.display()));
+                return Err(error).with_context(|| format!("cannot create a folder in {}", parent.display()));
             }
         }
     }
-    anyhow::bail!("{} is full of old demos: remove presenced-demo-{pid}-*", parent.display())
+    anyhow::bail!("{} is full of folders of old demos: remove presenced-demo-{pid}-*", parent.display())
 }
 
 /// Writes the config; gives its path.
@@ -39,7 +39,7 @@ pub(super) fn write(
     people: &[Person],
 ) -> anyhow::Result<PathBuf> {
     let mut text = format!(
-        r#"# The demo's config: everybody is looked at every 10 seconds of the scripted time.
+        r#"# The config of the demo: each user is polled every 10 seconds of the scripted time.
 [dingtalk]
 api_base = "{dingtalk}"
 legacy_base = "{dingtalk}"
@@ -62,11 +62,11 @@ listen = ""
 "#
     );
     for person in people {
-        // A `String` takes whatever is written to it.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(text, "[[user]]\nunion_id = \"{}\"\nname = \"{}\"", person.union_id, person.nick);
     }
     let file = folder.join("config.toml");
-    std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+    std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)
 }
 

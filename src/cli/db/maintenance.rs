@@ -1,6 +1,6 @@
-//! `presenced db check | backup | restore | prune | forget`.
+//! `presenced db check`, `backup`, `restore`, `prune` and `forget`.
 //!
-//! Guards: with the daemon up, what writes is done by the daemon; what was done is said in figures. Deliberately not
+//! Guards: while the daemon runs, the daemon does everything that writes; each command prints what it did in numbers. Not
 //! here: how it is done (`store`).
 
 use std::collections::BTreeMap;
@@ -8,64 +8,69 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::app::upkeep::{erase, limits};
+use crate::app::maintenance::{erase, limits};
 use crate::cli::globals::load_readable;
-use crate::cli::output::{Cell, Column, Printer, Row};
-use crate::cli::reading::{block_on, unfound};
+use crate::cli::open_readonly::{block_on, unfound};
+use crate::cli::output::{Cell, Column, Printer, Row, counted};
 use crate::cli::{Exit, Failure, Globals, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
 use crate::control::{Advice, ControlError, Request, Response, ask, ask_places};
 use crate::store::forget::Forgotten;
 use crate::store::retention::Pruned;
-use crate::store::{Store, backup as copies, check as whole, restore as putting};
+use crate::store::{Store, backup as copies, check as integrity, restore as restoring};
 
-const TROUBLES: &[Column] = &[Column::new("trouble", "TROUBLE")];
+const PROBLEMS: &[Column] = &[Column::new("trouble", "PROBLEM")];
 const ROWS: &[Column] = &[Column::new("what", "WHAT"), Column::new("rows", "ROWS")];
 
 pub(super) fn check(globals: &Globals) -> anyhow::Result<Exit> {
-    // Only the path is needed.
+    // The config is needed only for the path.
     let (Loaded { config, .. }, _) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
-    let troubles = block_on(whole::examine(&config.history.path))??;
-    if troubles.is_empty() {
-        printer.print_nothing(TROUBLES, &format!("{} is whole.", config.history.path.display()))?;
+    let problems = block_on(integrity::examine(&config.history.path))??;
+    if problems.is_empty() {
+        printer.print_nothing(PROBLEMS, &format!("{} is intact.", config.history.path.display()))?;
         return Ok(Exit::Done);
     }
-    let rows: Vec<Row> = troubles.iter().map(|trouble| Row::new(vec![trouble.as_str().into()])).collect();
-    printer.print(TROUBLES, &rows)?;
+    let rows: Vec<Row> = problems.iter().map(|problem| Row::new(vec![problem.as_str().into()])).collect();
+    printer.print(PROBLEMS, &rows)?;
     let path = config.history.path.display();
     let help = format!(
-        "{path} is damaged: put a backup in its place (`presenced db restore FILE`), or save what can be read of it (`sqlite3 {path} .recover`)"
+        "{path} is damaged: restore a backup (`presenced db restore FILE`), or save what can still be read (`sqlite3 {path} .recover`)"
     );
     Err(Failure::new(Exit::Failed, help).into())
 }
 
 pub(super) fn backup(globals: &Globals, file: &Path) -> anyhow::Result<Exit> {
-    // Only the path is needed.
+    // The config is needed only for the path.
     let (Loaded { config, .. }, _) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
     let copied = block_on(copies::backup(&config.history.path, file))??;
     printer.print(ROWS, &counts(copied.rows.iter()))?;
-    printer.remark(&format!("{} is a verified copy of {} bytes.", copied.path.display(), copied.bytes));
+    printer.remark(&format!("Wrote {}, a verified copy of {} bytes.", copied.path.display(), copied.bytes));
     Ok(Exit::Done)
 }
 
 pub(super) fn restore(globals: &Globals, file: &Path) -> anyhow::Result<Exit> {
     let config = load_config(globals)?;
     let printer = Printer::new(globals, config.time_zone);
-    let restored = block_on(putting::restore(file, &config.history.path, SystemClock.now()))??;
+    let restored = block_on(restoring::restore(file, &config.history.path, SystemClock.now()))??;
     printer.print(ROWS, &counts(restored.rows.iter()))?;
-    let mut said =
-        format!("{} is restored; events are from {} now.", config.history.path.display(), restored.source);
+    let mut text = format!(
+        "Restored {}; the source of new events is {}.",
+        config.history.path.display(),
+        restored.source
+    );
     // Writing to a `String` cannot fail.
     if let Some(kept) = restored.kept {
-        let _ = write!(said, " What was there is {}: remove it when you do not need it.", kept.display());
+        let _ =
+            write!(text, " The old database is {}; remove it when you no longer need it.", kept.display());
     }
     if restored.forgotten > 0 {
-        let _ = write!(said, " {} who were forgotten since are not in it.", restored.forgotten);
+        let people = counted(usize::try_from(restored.forgotten).unwrap_or(usize::MAX), "person", "people");
+        let _ = write!(text, " Removed {people} erased since the backup.");
     }
-    printer.remark(&said);
+    printer.remark(&text);
     Ok(Exit::Done)
 }
 
@@ -73,14 +78,16 @@ pub(super) fn prune(globals: &Globals) -> anyhow::Result<Exit> {
     let (Loaded { config, .. }, refused) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
     let pruned = block_on(async {
-        match asked(&config, &Request::Prune).await? {
+        match ask_daemon(&config, &Request::Prune).await? {
             Some(Response::Pruned(pruned)) => Ok(pruned),
-            Some(_) => Err(anyhow::anyhow!("the daemon answered something else")),
+            Some(_) => {
+                Err(anyhow::anyhow!("the daemon sent an unexpected answer; is it of another version?"))
+            }
             None => {
                 if let Some(refused) = refused {
                     return Err(refused.into());
                 }
-                // Looked at first, so that there is nothing made where nothing was.
+                // Opened read-only first, so that a missing database is not created.
                 Store::open_readonly(&config.history.path).await?.close().await;
                 let (store, now) = (open(&config).await?, SystemClock.now());
                 let pruned = store.maintenance().prune(limits(&config), now).await;
@@ -97,14 +104,16 @@ pub(super) fn forget(globals: &Globals, who: &str) -> anyhow::Result<Exit> {
     let (Loaded { config, .. }, refused) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
     let forgotten = block_on(async {
-        match asked(&config, &Request::Forget { who: who.to_owned() }).await? {
+        match ask_daemon(&config, &Request::Forget { who: who.to_owned() }).await? {
             Some(Response::Forgot(forgotten)) => Ok(*forgotten),
-            Some(_) => Err(anyhow::anyhow!("the daemon answered something else")),
+            Some(_) => {
+                Err(anyhow::anyhow!("the daemon sent an unexpected answer; is it of another version?"))
+            }
             None => {
                 if let Some(refused) = refused {
                     return Err(refused.into());
                 }
-                // Looked for first, so that a mistyped name makes no database.
+                // The user is looked up first, so that a mistyped name creates no database.
                 let store = Store::open_readonly(&config.history.path).await?;
                 let found = store.history().find_whole(who).await;
                 store.close().await;
@@ -117,33 +126,32 @@ pub(super) fn forget(globals: &Globals, who: &str) -> anyhow::Result<Exit> {
         }
     })??;
     printer.print(ROWS, &counts(forgotten.rows.iter()))?;
-    printer.remark(&told(who, &forgotten));
+    printer.remark(&erased_text(who, &forgotten));
     Ok(Exit::Done)
 }
 
-fn told(who: &str, forgotten: &Forgotten) -> String {
-    let mut said = format!(
-        "{who} is erased. While the config still names this person nobody is watched for it; take them out of it."
+fn erased_text(who: &str, forgotten: &Forgotten) -> String {
+    let mut text = format!(
+        "{who} is erased and no longer watched, even while the config still has this user; remove the [[user]] from it."
     );
     // Writing to a `String` cannot fail.
     if !forgotten.backups.is_empty() {
-        let _ = write!(said, " {} backups were cleaned.", forgotten.backups.len());
+        let _ =
+            write!(text, " {} erased from.", counted(forgotten.backups.len(), "backup was", "backups were"));
     }
     if !forgotten.removed_backups.is_empty() {
-        let _ = write!(
-            said,
-            " {} backups could not be cleaned and were removed.",
-            forgotten.removed_backups.len()
-        );
+        let backups = counted(forgotten.removed_backups.len(), "backup", "backups");
+        let _ = write!(text, " Deleted {backups} that could not be changed.");
     }
     if forgotten.wal_in_use {
-        said += " Another program is reading the database: its WAL is emptied when the daemon stops.";
+        text +=
+            " Another process is reading the database; its WAL still holds old pages until the daemon stops.";
     }
-    said
+    text
 }
 
-/// The running daemon's answer; `None` when none runs.
-async fn asked(config: &Config, request: &Request) -> anyhow::Result<Option<Response>> {
+/// Sends a request to the running daemon; `None` if no daemon runs.
+async fn ask_daemon(config: &Config, request: &Request) -> anyhow::Result<Option<Response>> {
     match ask(&ask_places(&config.file), request).await {
         Ok(Response::Refused { advice, message }) => {
             let exit = match advice {
@@ -183,7 +191,7 @@ fn pruned_rows(pruned: Pruned) -> Vec<Row> {
         ("visits", visits),
         ("gaps", gaps),
         ("poll_errors", poll_errors),
-        ("pages given back", pages),
+        ("free pages returned", pages),
     ];
     let lines: BTreeMap<String, u64> =
         lines.into_iter().map(|(what, rows)| (what.to_owned(), rows)).collect();

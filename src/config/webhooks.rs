@@ -1,14 +1,13 @@
-//! `[[webhook]]` and `[webhook_defaults]`: who is told what, how, and with which patience.
+//! Reads `[[webhook]]` and `[webhook_defaults]`.
 //!
-//! Guards: names are unique, patterns name events that exist, headers do not collide with those of the contract,
-//! and a filter that matches nobody is pointed out. Deliberately not here: what belongs to one format
-//! (`hooks::format`), sending (`webhook`).
+//! Guards: names are unique, patterns match existing events, headers do not collide with those that the program sets, and a
+//! filter that matches no user is reported. Not here: keys of one format (`format`), sending (`webhook`).
 
 mod format;
+mod keys;
 mod robots;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -16,14 +15,14 @@ use reqwest::header::{HeaderName, HeaderValue};
 use toml::de::DeValue;
 
 use self::format::Message;
+use self::keys::{Keys, patterns};
 use super::address;
-use super::audience::{Filters, Watched, check_audience};
 use super::credentials::{Context, Purpose};
 use super::dingtalk::ca_file;
 use super::keys::nearest;
 use super::problem::{Place, Problem};
-use super::secrets::SecretSource;
-use super::section::{Raw, Section, Spot, Trouble, kind};
+use super::recipients::{Filters, Watched, check_recipients};
+use super::section::{Located, RawValue, Section, ValueError, kind};
 use super::{Backoff, Format, Text, Webhook, poll, public, value};
 use crate::ids::{OrgName, WebhookName};
 use crate::presence::event::EventType;
@@ -51,35 +50,6 @@ const RESERVED_PREFIXES: [&str; 2] = ["webhook-", "presenced-"];
 const SECRET_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token", "x-token"];
 
-/// The keys that both tables have, as far as they are there and right.
-#[derive(Debug, Default)]
-struct Keys {
-    format: Option<Spot<Format>>,
-    secrets: Option<Spot<Vec<Spot<SecretSource>>>>,
-    events: Option<Vec<String>>,
-    users: Option<Vec<Spot<String>>>,
-    groups: Option<Vec<Spot<String>>>,
-    orgs: Option<Vec<Spot<OrgName>>>,
-    only_hosts: Option<bool>,
-    skip_late: Option<bool>,
-    snapshot_on_start: Option<bool>,
-    headers: Option<Vec<(String, Text)>>,
-    concurrency: Option<usize>,
-    rate: Option<u32>,
-    timeout: Option<Duration>,
-    connect_timeout: Option<Duration>,
-    proxy: Option<Spot<String>>,
-    ca_file: Option<Spot<PathBuf>>,
-    attempts: Option<u32>,
-    give_up_after: Option<Duration>,
-    max_age: Option<Spot<Option<Duration>>>,
-    public_only: Option<bool>,
-    allow_link_local: Option<bool>,
-    template: Option<Spot<String>>,
-    success: Option<(String, serde_json::Value)>,
-    batch: Option<Duration>,
-}
-
 const BACKOFF: Backoff =
     Backoff { initial: Duration::from_secs(5), max: Duration::from_hours(1), factor: 4.0 };
 
@@ -99,7 +69,7 @@ pub(super) fn webhooks(
     let mut seen: HashMap<WebhookName, Place> = HashMap::new();
     let mut webhooks = Vec::new();
     for section in sections {
-        let name = section.take("name", |raw| super::people::name(raw, WebhookName::parse));
+        let name = section.take("name", |raw| super::users::name(raw, WebhookName::parse));
         let url = url(section, context);
         let robot = url.as_ref().and_then(|url| robots::known(&url.value));
         for (key, there) in [("name", name.is_some()), ("url", url.is_some())] {
@@ -130,7 +100,7 @@ pub(super) fn webhooks(
         robots::check(&url.value, &merged, section, context);
         check_proxy(&merged, context);
         let message = format::message(&merged, section, zone, context);
-        check_audience(&filters(&merged), &name, watched, context.report);
+        check_recipients(&filters(&merged), &name, watched, context.report);
         let mut webhook = build(name.value.clone(), url.value, merged, backoff, message);
         if webhook.format == Format::Template && webhook.success.is_none() {
             webhook.success = robot.and_then(robots::Robot::success);
@@ -140,13 +110,13 @@ pub(super) fn webhooks(
     webhooks
 }
 
-fn url(section: &Section<'_>, context: Context<'_>) -> Option<Spot<Text>> {
+fn url(section: &Section<'_>, context: Context<'_>) -> Option<Located<Text>> {
     let spot = section.take("url", |raw| match raw.value {
         DeValue::String(text) => address::url(text).map(|_| Text::Plain(text.to_string())),
         _ => context.text(raw),
     })?;
     if let Text::Secret(source) = &spot.value {
-        context.examine(&Spot { value: source.clone(), place: spot.place.clone() }, Purpose::Url);
+        context.examine(&Located { value: source.clone(), place: spot.place.clone() }, Purpose::Url);
     }
     Some(spot)
 }
@@ -162,7 +132,7 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
         users: texts("users"),
         groups: texts("groups"),
         orgs: section
-            .take_list("orgs", false, |raw| super::people::name(raw, OrgName::parse))
+            .take_list("orgs", false, |raw| super::users::name(raw, OrgName::parse))
             .map(|spot| spot.value),
         only_hosts: flag("only_hosts"),
         skip_late: flag("skip_late"),
@@ -191,14 +161,14 @@ const MAX_AGE: Duration = Duration::from_hours(7 * 24);
 fn events(section: &Section<'_>) -> Option<Vec<String>> {
     let list = section.take_list("events", false, pattern)?;
     if list.value.is_empty() {
-        let help = "leave `events` out for joins and lefts, or write `[\"*\"]` for everything";
-        section.report.error("bad-value", &list.place, "no event at all is listed", help);
+        let help = "remove `events` for joins and leaves, or write `[\"*\"]` for all events";
+        section.report.error("bad-value", &list.place, "the list of events is empty", help);
     }
     Some(list.value.into_iter().map(|spot| spot.value).collect())
 }
 
 /// An event's name, `family.*`, or `*`.
-fn pattern(raw: Raw<'_>) -> Result<String, Trouble> {
+fn pattern(raw: RawValue<'_>) -> Result<String, ValueError> {
     let text = value::text(raw)?;
     let names = || EventType::ALL.iter().map(|event| event.name());
     let family = text.strip_suffix(".*").map(|family| format!("{family}."));
@@ -213,13 +183,13 @@ fn pattern(raw: Raw<'_>) -> Result<String, Trouble> {
         Some(near) if !text.is_empty() => format!("did you mean `{near}`?"),
         _ => "for example `meeting.participant_joined`, `meeting.*` or `*`".to_owned(),
     };
-    Err(Trouble::new(format!("there is no event `{text}`"), help))
+    Err(ValueError::new(format!("there is no event `{text}`"), help))
 }
 
 fn headers(section: &Section<'_>, context: Context<'_>) -> Option<Vec<(String, Text)>> {
     let spot = section.take("headers", |raw| {
         raw.pairs().ok_or_else(|| {
-            Trouble::new(
+            ValueError::new(
                 format!("expected a table, found {}", kind(raw.value)),
                 "for example `{ \"X-Site\" = \"HZ\" }`",
             )
@@ -227,22 +197,22 @@ fn headers(section: &Section<'_>, context: Context<'_>) -> Option<Vec<(String, T
     })?;
     let mut headers = Vec::new();
     for (name, raw) in spot.value {
-        if let Some((place, trouble)) = context.report.unseen_in_key(&name.value, &name.place) {
-            let message = format!("the name of a header {}", trouble.message);
-            context.report.error("bad-header", &place, message, &trouble.help);
-        } else if let Some(trouble) = header_name_trouble(&name.value) {
-            context.report.error("bad-header", &name.place, trouble.message, &trouble.help);
+        if let Some((place, error)) = context.report.unseen_in_key(&name.value, &name.place) {
+            let message = format!("the name of a header {}", error.message);
+            context.report.error("bad-header", &place, message, &error.help);
+        } else if let Some(error) = header_name_error(&name.value) {
+            context.report.error("bad-header", &name.place, error.message, &error.help);
         }
-        if let Some((place, trouble)) = context.report.unseen(&name.value, &raw) {
-            let message = format!("the header `{}` {}", public::header_shown(&name.value), trouble.message);
-            context.report.error("bad-header", &place, message, &trouble.help);
+        if let Some((place, error)) = context.report.unseen(&name.value, &raw) {
+            let message = format!("the header `{}` {}", public::header_shown(&name.value), error.message);
+            context.report.error("bad-header", &place, message, &error.help);
             continue;
         }
         match header_value(raw, context) {
             Ok(text) => {
                 let place = raw.place();
                 if let Text::Secret(source) = &text {
-                    context.examine(&Spot { value: source.clone(), place }, Purpose::Header);
+                    context.examine(&Located { value: source.clone(), place }, Purpose::Header);
                 } else if SECRET_HEADERS.contains(&name.value.to_lowercase().as_str()) {
                     let message = format!("the header `{}` holds a secret as plain text", name.value);
                     let problem = Problem::warning("plain-secret", Some(place), message).aside("");
@@ -252,34 +222,34 @@ fn headers(section: &Section<'_>, context: Context<'_>) -> Option<Vec<(String, T
                 }
                 headers.push((name.value, text));
             }
-            Err(trouble) => {
+            Err(error) => {
                 let message =
-                    format!("the header `{}`: {}", public::header_shown(&name.value), trouble.message);
-                context.report.error("bad-header", &raw.place(), message, &trouble.help);
+                    format!("the header `{}`: {}", public::header_shown(&name.value), error.message);
+                context.report.error("bad-header", &raw.place(), message, &error.help);
             }
         }
     }
     Some(headers)
 }
 
-fn header_value(raw: Raw<'_>, context: Context<'_>) -> Result<Text, Trouble> {
+fn header_value(raw: RawValue<'_>, context: Context<'_>) -> Result<Text, ValueError> {
     let text = context.text(raw)?;
     if let Text::Plain(plain) = &text
         && HeaderValue::from_str(plain).is_err()
     {
-        return Err(Trouble::new("the value cannot travel in a header", "no control characters"));
+        return Err(ValueError::new("the value is not a valid header value", "no control characters"));
     }
     Ok(text)
 }
 
-fn header_name_trouble(name: &str) -> Option<Trouble> {
+fn header_name_error(name: &str) -> Option<ValueError> {
     let lower = name.to_lowercase();
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Some(Trouble::new("this is no name of a header", "letters, digits and `-`"));
+        return Some(ValueError::new("this is no name of a header", "letters, digits and `-`"));
     }
     if RESERVED.contains(&lower.as_str()) || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
     {
-        return Some(Trouble::new(
+        return Some(ValueError::new(
             format!("the header `{name}` is set by this program"),
             "choose another name",
         ));
@@ -287,11 +257,11 @@ fn header_name_trouble(name: &str) -> Option<Trouble> {
     None
 }
 
-/// A proxy looks host names up itself, so nothing here sees the address that `network = "public"` is about.
+/// A proxy resolves host names, so `network = "public"` cannot check the address.
 fn check_proxy(keys: &Keys, context: Context<'_>) {
     if let (Some(proxy), Some(true)) = (&keys.proxy, keys.public_only) {
-        let message = "`network = \"public\"` cannot be kept through `proxy`, which looks names up itself";
-        let help = "take one of the two out, and let the proxy refuse private addresses";
+        let message = "`network = \"public\"` cannot be used with `proxy`, which resolves host names itself";
+        let help = "remove one of them, and let the proxy refuse private addresses";
         context.report.error("bad-value", &proxy.place, message, help);
     }
 }
@@ -327,7 +297,7 @@ fn merge(own: Keys, base: &Keys) -> Keys {
 }
 
 fn build(name: WebhookName, url: Text, keys: Keys, backoff: Backoff, message: Message) -> Webhook {
-    fn values<T>(spots: Option<Vec<Spot<T>>>) -> Vec<T> {
+    fn values<T>(spots: Option<Vec<Located<T>>>) -> Vec<T> {
         spots.unwrap_or_default().into_iter().map(|spot| spot.value).collect()
     }
     let events = patterns(&keys);
@@ -361,12 +331,6 @@ fn build(name: WebhookName, url: Text, keys: Keys, backoff: Backoff, message: Me
         template: message.template,
         batch: keys.batch,
     }
-}
-
-/// What is subscribed; joins and lefts when nothing is said.
-fn patterns(keys: &Keys) -> Vec<String> {
-    let usual = [EventType::ParticipantJoined, EventType::ParticipantLeft];
-    keys.events.clone().unwrap_or_else(|| usual.map(|event| event.name().to_owned()).to_vec())
 }
 
 fn filters(keys: &Keys) -> Filters<'_> {

@@ -1,15 +1,15 @@
-//! What the control socket is asked, and the answer.
+//! Answers the requests of the control socket.
 //!
-//! Guards: whatever is asked is answered, with what it means for who asked. Deliberately not here: the socket
-//! (`control`), the work (`tasks`).
+//! Guards: every request gets an answer; a refusal says what it means for the caller. Not here: the socket (`control`), the
+//! work (`tasks`).
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::condition::Condition;
+use super::maintenance;
 use super::reload::{Refusal, ReloadHandle};
-use super::upkeep;
+use super::status::StatusSource;
 use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::control::explain::ExplainReport;
@@ -24,29 +24,29 @@ use crate::store::outbox::replay::Selection;
 use crate::tasks::operator::{Operator, OperatorError, Tested};
 use crate::tasks::poller::report::{Explanation, Found, LookReport, PollerHandle};
 
-/// What answers are made from.
+/// What requests are answered with.
 #[derive(Debug)]
-pub(super) struct Answers {
-    /// The one in force.
+pub(super) struct ControlHandler {
+    /// The active config.
     pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) store: Store,
-    pub(super) looks: PollerHandle,
+    pub(super) poller: PollerHandle,
     pub(super) operator: Operator,
     pub(super) reload: Option<ReloadHandle>,
-    pub(super) condition: Condition,
+    pub(super) status: StatusSource,
 }
 
-impl Answers {
-    /// Answers one question.
+impl ControlHandler {
+    /// Answers one request.
     pub(super) async fn answer(self: Arc<Self>, request: Request) -> Response {
         match request {
             Request::Explain { org, union_id } => self.explain(Identity { org, union_id }).await,
-            Request::Forget { who } => upkeep::forget(&self.store, &self.config(), &who).await,
-            Request::Prune => upkeep::prune(&self.store, &self.config()).await,
+            Request::Forget { who } => maintenance::forget(&self.store, &self.config(), &who).await,
+            Request::Prune => maintenance::prune(&self.store, &self.config()).await,
             Request::Ping => Response::Pong { version: env!("CARGO_PKG_VERSION").to_owned() },
             Request::Poll { who, dry_run } => self.poll(who, dry_run).await,
             Request::Reload => self.reload().await,
-            Request::Status => Response::Status(Box::new(self.condition.report())),
+            Request::Status => Response::Status(Box::new(self.status.report())),
             Request::Webhook(asked) => match self.webhook(asked).await {
                 Ok(done) => Response::Webhook(done),
                 Err(refused) => refused,
@@ -56,7 +56,7 @@ impl Answers {
 
     async fn reload(&self) -> Response {
         let Some(reload) = &self.reload else {
-            let message = "this daemon does not take over other configs".to_owned();
+            let message = "this daemon cannot reload its config".to_owned();
             return Response::Refused { advice: Advice::Failed, message };
         };
         match reload.reload().await {
@@ -66,18 +66,18 @@ impl Answers {
     }
 
     async fn poll(&self, who: String, dry_run: bool) -> Response {
-        let began = Stopwatch::start();
-        match self.looks.look(who, dry_run).await {
+        let started = Stopwatch::start();
+        match self.poller.look(who, dry_run).await {
             Ok(report) => {
-                let took = began.elapsed();
-                Response::Poll(Box::new(told(report, &self.config(), took.as_millis())))
+                let took = started.elapsed();
+                Response::Poll(Box::new(poll_report(report, &self.config(), took.as_millis())))
             }
             Err(message) => Response::Refused { advice: Advice::Nothing, message },
         }
     }
 
     async fn explain(&self, who: Identity) -> Response {
-        match self.looks.explain(who.clone()).await {
+        match self.poller.explain(who.clone()).await {
             Ok(Explanation { due, decided, next, instead }) => {
                 let (PollDecision::Poll(at, why) | PollDecision::Replan(at, why)) = next;
                 let config = self.config();
@@ -86,7 +86,7 @@ impl Answers {
                     who: user.map_or_else(|| who.union_id.to_string(), |user| user.name.clone()),
                     org: who.org.to_string(),
                     due,
-                    is_look: at != due || matches!(next, PollDecision::Poll(..)),
+                    is_poll: at != due || matches!(next, PollDecision::Poll(..)),
                     instead: instead.map(str::to_owned),
                     decided,
                     factors: why.into(),
@@ -101,7 +101,7 @@ impl Answers {
             WebhookRequest::Test { webhook } => {
                 let name = self.named(&webhook)?;
                 let tested = self.operator.test(&name).await.map_err(|error| refused(&error))?;
-                Ok(WebhookResponse::Tested(Box::new(report(webhook, tested))))
+                Ok(WebhookResponse::Tested(Box::new(test_report(webhook, tested))))
             }
             WebhookRequest::Pause { webhook } => self.change(webhook, OperatorAction::Pause).await,
             WebhookRequest::Resume { webhook } => self.change(webhook, OperatorAction::Resume).await,
@@ -142,7 +142,7 @@ impl Answers {
             Some("delivered") => Some("delivered"),
             Some("expired") => Some("expired"),
             Some(other) => {
-                let message = format!("a delivery that ended is not `{other}`");
+                let message = format!("`{other}` is not the state of a finished delivery");
                 return Err(Response::Refused { advice: Advice::Usage, message });
             }
         };
@@ -164,7 +164,7 @@ impl Answers {
         let mut all = config.webhooks.iter().map(|one| &one.name);
         all.find(|name| name.as_str() == webhook).cloned().ok_or_else(|| Response::Refused {
             advice: Advice::Nothing,
-            message: format!("the running daemon has no webhook called `{webhook}`"),
+            message: format!("the running daemon has no webhook `{webhook}`"),
         })
     }
 }
@@ -178,7 +178,7 @@ fn refused(error: &OperatorError) -> Response {
     Response::Refused { advice, message: error.to_string() }
 }
 
-fn report(webhook: String, tested: Tested) -> TestReport {
+fn test_report(webhook: String, tested: Tested) -> TestReport {
     let Tested { event_id, standing, trial, took_ms } = tested;
     TestReport {
         webhook,
@@ -200,7 +200,7 @@ fn report(webhook: String, tested: Tested) -> TestReport {
     }
 }
 
-fn told(report: LookReport, config: &Config, took_ms: u128) -> PollReport {
+fn poll_report(report: LookReport, config: &Config, took_ms: u128) -> PollReport {
     let LookReport { identity, name, recorded, found } = report;
     let api_base = config.org(&identity.org).map(|org| org.api_base.clone()).unwrap_or_default();
     PollReport {

@@ -1,6 +1,6 @@
-//! What sweeps do, for `status` and `plan`: the running daemon's own word, else what is stored and what the config says.
+//! The state of sweeps for `status` and `plan`: from the running daemon, else from the database and the config.
 //!
-//! Guards: without the daemon nothing is claimed that only it knows (a refusal). Deliberately not here: what they are
+//! Guards: a refusal by DingTalk, which only the daemon knows, is not reported without it. Not here: what sweeps are
 //! (`policy::sweep`), how they are printed.
 
 use serde::Serialize;
@@ -14,78 +14,79 @@ use crate::store::sweep_state::SweepRow;
 use crate::telemetry::health::SweepState;
 use crate::time::Timestamp;
 
-/// One organisation's sweeps.
+/// The sweeps of one organisation.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Standing {
+pub(super) struct SweepStatus {
     pub(super) org: String,
     /// `off`, `refused`, `learning` or `trusted`.
     pub(super) state: String,
     pub(super) why: Option<String>,
-    /// Looks that agreed since the newest contradiction.
+    /// Polls that agreed with sweeps since the last contradiction.
     pub(super) agreed: u32,
-    /// So many earn trust.
+    /// Agreements after which sweeps are trusted.
     pub(super) needed: u32,
-    /// `union_id` or `userid`, once that is learned.
+    /// `union_id` or `userid`, once it is known which of them sweeps report.
     pub(super) ids: Option<String>,
-    /// This month's calls that sweeps took.
+    /// Calls of this month that sweeps made.
     pub(super) calls: u64,
-    /// Calls that one is thought to take, where any were made.
+    /// Expected calls of one sweep, after the first sweep.
     pub(super) calls_each: Option<f64>,
     pub(super) last_ms: Option<i64>,
 }
 
-/// The same with what is left of the month's calls for looks.
+/// The state of sweeps, and the calls of the month that were left for polls.
 #[derive(Debug, Serialize)]
-pub(super) struct Spending {
+pub(super) struct SweepCalls {
     #[serde(flatten)]
-    standing: Standing,
-    /// This month's other calls, those reserved for the next minutes included.
-    look_calls: Option<u64>,
+    status: SweepStatus,
+    /// This month's other calls, including those reserved for the next minutes.
+    #[serde(rename = "look_calls")]
+    poll_calls: Option<u64>,
 }
 
-impl Spending {
-    /// `used`: this month's calls, where that is known.
-    pub(super) fn new(standing: Standing, used: Option<u64>) -> Self {
-        Self { look_calls: used.map(|used| used.saturating_sub(standing.calls)), standing }
+impl SweepCalls {
+    /// `used`: calls of this month, if known.
+    pub(super) fn new(status: SweepStatus, used: Option<u64>) -> Self {
+        Self { poll_calls: used.map(|used| used.saturating_sub(status.calls)), status }
     }
 
-    /// For a person. `since`: how long ago an instant was.
+    /// One line of the screen. `since` says how long ago a time was.
     pub(super) fn line(&self, since: impl Fn(i64) -> String) -> String {
-        let Self { standing, look_calls } = self;
-        let mut text = format!("{}: {}", standing.org, standing.words());
-        if standing.calls > 0 {
-            text = format!("{text}; {} calls this month", standing.calls);
-            if let Some(looks) = look_calls {
-                text = format!("{text}, {looks} for looks");
+        let Self { status, poll_calls } = self;
+        let mut text = format!("{}: {}", status.org, status.words());
+        if status.calls > 0 {
+            text = format!("{text}; {} calls this month", status.calls);
+            if let Some(polls) = poll_calls {
+                text = format!("{text}, {polls} for polls");
             }
         }
-        match standing.last_ms {
+        match status.last_ms {
             Some(ms) => format!("{text}; newest {}", since(ms)),
             None => text,
         }
     }
 }
 
-/// Every organisation that watches somebody. `reports`: the daemon's, if it runs.
-pub(super) fn standings(
+/// Every organisation with a watched user. `reports` are those of the daemon, if it runs.
+pub(super) fn sweep_status(
     config: &Config,
     reports: &[SweepReport],
     stored: &[SweepRow],
     now: Timestamp,
-) -> Vec<Standing> {
+) -> Vec<SweepStatus> {
     let watched = |org: &&Org| config.users.iter().any(|user| user.identity.org == org.name);
-    let standing = |org: &Org| {
+    let status = |org: &Org| {
         let row = stored.iter().find(|row| row.org == org.name);
         let calls_each = row.map(|row| (row.cost * 10.0).round() / 10.0);
         match reports.iter().find(|report| report.org == org.name.as_str()) {
             Some(report) => {
                 let SweepReport { org, state, why, agreed, needed, ids, calls, last_ms } = report.clone();
-                Standing { org, state, why, agreed, needed, ids, calls, calls_each, last_ms }
+                SweepStatus { org, state, why, agreed, needed, ids, calls, calls_each, last_ms }
             }
             None => from_stored(config, org, row, calls_each, now),
         }
     };
-    config.orgs.iter().filter(watched).map(standing).collect()
+    config.orgs.iter().filter(watched).map(status).collect()
 }
 
 fn from_stored(
@@ -94,7 +95,7 @@ fn from_stored(
     row: Option<&SweepRow>,
     calls_each: Option<f64>,
     now: Timestamp,
-) -> Standing {
+) -> SweepStatus {
     let paced = config
         .users
         .iter()
@@ -112,7 +113,7 @@ fn from_stored(
         None => SweepState::Learning,
     };
     let month = Month::of(now, org.month_time_zone).to_string();
-    Standing {
+    SweepStatus {
         org: org.name.to_string(),
         state: state.name().to_owned(),
         why: why.map(str::to_owned),
@@ -125,12 +126,12 @@ fn from_stored(
     }
 }
 
-impl Standing {
-    /// State and reason in words.
+impl SweepStatus {
+    /// The state and its reason.
     pub(super) fn words(&self) -> String {
         let mut text = self.state.clone();
         if self.state == SweepState::Learning.name() {
-            text = format!("{text}, {} of {} looks agreed", self.agreed, self.needed);
+            text = format!("{text}, {} of {} polls agreed", self.agreed, self.needed);
         }
         if let Some(why) = &self.why {
             text = format!("{text}: {why}");

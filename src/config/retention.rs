@@ -1,7 +1,7 @@
-//! `[history]`, `[privacy]`, `[http]` and `[log]`: where things are kept, served and logged.
+//! Reads `[history]`, `[privacy]`, `[http]` and `[log]`.
 //!
-//! Guards: nothing about people is served beyond this machine without a token that was chosen. Deliberately not
-//! here: the database, the listener, the log themselves.
+//! Guards: data about users is served to other machines only with a configured token. Not here: the database, the listener
+//! and the log.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::credentials::{Context, Purpose};
 use super::keys::nearest;
 use super::problem::Problem;
-use super::section::{Raw, Section, Trouble};
+use super::section::{RawValue, Section, ValueError};
 use super::{History, Http, Log, LogFormat, address, value};
 
 const FORMATS: &[(&str, LogFormat)] = &[
@@ -96,7 +96,7 @@ pub(super) fn log(section: Option<&Section<'_>>) -> Log {
 }
 
 /// A level, or several with targets: `info,presenced::dingtalk=debug`.
-fn level(raw: Raw<'_>) -> Result<String, Trouble> {
+fn level(raw: RawValue<'_>) -> Result<String, ValueError> {
     let text = value::text(raw)?;
     for part in text.split(',') {
         let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
@@ -105,7 +105,7 @@ fn level(raw: Raw<'_>) -> Result<String, Trouble> {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("one of {}", LEVELS.join(", ")),
             };
-            return Err(Trouble::new(format!("`{level}` is not a level"), help));
+            return Err(ValueError::new(format!("`{level}` is not a level"), help));
         }
     }
     Ok(text)

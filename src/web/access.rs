@@ -1,7 +1,7 @@
-//! Who may ask: the `Host` that was meant, and the token.
+//! Access control: the `Host` header and the token.
 //!
-//! Guards: a web page elsewhere whose name was turned to this address (DNS rebinding) is refused, also from a browser
-//! on this machine; the token is compared in constant time and never repeated. Deliberately not here: what is answered.
+//! Guards: a web page whose name resolves to this address (DNS rebinding) is refused, also from a browser on this machine;
+//! the token is compared in constant time and never shown. Not here: what is answered.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,20 +10,20 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::{State, problem};
+use super::response::problem;
+use super::state::State;
 use crate::secret::Secret;
 
-/// Answers 421 unless the request names this listener; what says nothing about people answers to any name.
+/// Answers 421 unless `Host` names this listener. Paths without data about users accept any name.
 pub(super) async fn known_host(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
     if state.is_open(request.uri().path()) || is_known(&state, request.headers(), request.uri()) {
         return next.run(request).await;
     }
-    let text = "this listener does not go by that name: ask by its address or as localhost, with the port, or add the \
-        name to `hosts` in [http]";
+    let text = "unknown host name: use the address or localhost, with the port, or add the name to `hosts` in [http]";
     problem(StatusCode::MISDIRECTED_REQUEST, text)
 }
 
-/// Whether a request names this listener.
+/// Whether the `Host` of a request names this listener.
 pub(super) fn is_known(state: &State, headers: &HeaderMap, uri: &Uri) -> bool {
     let known = |host: &str| is_ours(host, state.0.listen) || state.has_host(host);
     let mut hosts = headers.get_all(header::HOST).iter();
@@ -35,15 +35,7 @@ pub(super) fn is_known(state: &State, headers: &HeaderMap, uri: &Uri) -> bool {
     named && uri.authority().is_none_or(|host| known(host.as_str()))
 }
 
-/// The name in `Host`, without a port.
-pub(super) fn name_of(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => name,
-        _ => host,
-    }
-}
-
-/// Answers 401 unless the token came with the request.
+/// Answers 401 unless the request has the token.
 pub(super) async fn needs_token(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
     if has_token(request.headers(), &state.token()) {
         return next.run(request).await;
@@ -51,25 +43,25 @@ pub(super) async fn needs_token(Shared(state): Shared<State>, request: Request, 
     unauthorised()
 }
 
-/// 401, and what is missing.
+/// 401 with a message.
 pub(super) fn unauthorised() -> Response {
-    let text = "this needs the token: `Authorization: Bearer ...`";
+    let text = "the token is missing or wrong: send `Authorization: Bearer ...`";
     let mut response = problem(StatusCode::UNAUTHORIZED, text);
     let challenge = HeaderValue::from_static("Bearer realm=\"presenced\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     response
 }
 
-/// Whether the request carries the token.
+/// Whether the request has the token.
 pub(super) fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some((scheme, given)) = given.and_then(|value| value.split_once(' ')) else { return false };
-    // An empty token would let everybody in; there is none, but the check costs nothing.
+    // An empty token would match any request. There is none, but the check is cheap.
     scheme.eq_ignore_ascii_case("bearer") && !token.reveal().is_empty() && token.matches(given.trim())
 }
 
-/// The names of this machine for itself, and the address listened at. Listening at every address, any of them: a
-/// literal address cannot be turned elsewhere.
+/// Whether `host` is localhost or the address of the listener. If it listens on every address, any literal address counts,
+/// because DNS rebinding cannot forge one.
 fn is_ours(host: &str, listen: SocketAddr) -> bool {
     let (name, port) = match host.rsplit_once(':') {
         // In `[::1]` without a port the last colon is inside the brackets.

@@ -1,6 +1,6 @@
-//! What the commands that only look have in common: the config, the database, the people.
+//! What read-only commands share: the config, the database, finding a user.
 //!
-//! Guards: nothing is written and no daemon is needed. Deliberately not here: what is looked at.
+//! Guards: writes nothing and needs no daemon. Not here: what is read.
 
 use super::globals::load_readable;
 use super::output::Printer;
@@ -13,52 +13,54 @@ use crate::store::history::{History, Person, WhoError};
 use crate::store::outbox::OutboxReader;
 use crate::time::Timestamp;
 
-/// What such a command works with.
-pub(super) struct Reading {
+/// What a read-only command works with.
+pub(super) struct Session {
     /// The config.
     pub(super) config: Config,
-    /// What somebody should know about it, a line each.
+    /// Warnings about the config, one line each.
     pub(super) warnings: Vec<String>,
     /// The database.
     pub(super) history: History,
-    /// Its outbox.
+    /// The outbox in the database.
     pub(super) ledger: OutboxReader,
-    /// The way to print.
+    /// Prints the answer.
     pub(super) printer: Printer,
-    /// The present.
+    /// The time at the start of the command.
     pub(super) now: Timestamp,
 }
 
-impl Reading {
-    /// The one person meant.
+impl Session {
+    /// The one user whose name or unionId matches.
     pub(super) async fn person(&self, who: &str) -> anyhow::Result<Person> {
         Ok(self.history.find(who).await?.map_err(|error| unfound(&error))?)
     }
 }
 
-/// Opens what the config names, and looks.
-pub(super) fn read(
+/// Opens the database of the config read-only and runs a command on it.
+pub(super) fn open_readonly(
     globals: &Globals,
-    look: impl AsyncFnOnce(&Reading) -> anyhow::Result<Exit>,
+    command: impl AsyncFnOnce(&Session) -> anyhow::Result<Exit>,
 ) -> anyhow::Result<Exit> {
     let (Loaded { config, warnings, sources }, refused) = load_readable(globals)?;
     let mut warnings: Vec<String> = warnings.iter().map(|warning| one_line(warning, &sources)).collect();
     let printer = Printer::new(globals, config.time_zone);
     if refused.is_some() {
-        warnings.insert(0, "the file is refused as it is now: `presenced check` shows why".to_owned());
-        printer.remark("The config file is refused as it is now (`presenced check` shows why); this is what could be read.");
+        warnings.insert(0, "the config file is invalid now; `presenced check` shows why".to_owned());
+        printer.remark(
+            "The config file is invalid now (`presenced check` shows why); using what could be read.",
+        );
     }
     block_on(async {
         let store = Store::open_readonly(&config.history.path).await?;
         let (history, ledger) = (store.history(), store.outbox_reader());
-        let reading = Reading { config, warnings, history, ledger, printer, now: SystemClock.now() };
-        let ended = look(&reading).await;
+        let session = Session { config, warnings, history, ledger, printer, now: SystemClock.now() };
+        let ended = command(&session).await;
         store.close().await;
         ended
     })?
 }
 
-/// `config.toml:7: a secret stands in the config as plain text`
+/// A warning with its place: `config.toml:7: the secret is plain text in the config`.
 fn one_line(problem: &Problem, sources: &Sources) -> String {
     match problem.place.as_ref().and_then(|place| sources.position(place)) {
         Some(position) => format!("{}:{}: {}", position.file, position.line, problem.message),
@@ -66,11 +68,11 @@ fn one_line(problem: &Problem, sources: &Sources) -> String {
     }
 }
 
-/// Runs a command, or the daemon, on a runtime of one thread. That is enough: SQLite has a thread of its own, a poll is a
-/// few microseconds of work between waits, and handing it from one thread to another costs more than doing it.
+/// Runs a command, or the daemon, on a runtime with one thread. One thread is enough: SQLite has its own thread, a poll is
+/// a few microseconds of work between waits, and moving it to another thread costs more than the work.
 ///
-/// Ends without waiting for blocking calls: looking up a name can hang for minutes in the system's resolver, and cannot be
-/// interrupted. Nothing that must be finished runs as such a call.
+/// Returns without waiting for blocking calls: the resolver of the system can hang for minutes on a name and cannot be
+/// interrupted. Nothing that must finish runs as a blocking call.
 pub(super) fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let output = runtime.block_on(future);
@@ -78,11 +80,11 @@ pub(super) fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
     Ok(output)
 }
 
-/// Nobody found is "nothing matched"; several are a command line that does not say enough.
+/// No match ends with "nothing matched"; several matches are a wrong command line.
 pub(super) fn unfound(error: &WhoError) -> Failure {
     match error {
         WhoError::NotFound { .. } => {
-            let text = format!("{error}\n`presenced now --all` lists everybody who is watched");
+            let text = format!("{error}\n`presenced now --all` lists all watched users");
             Failure::new(Exit::Nothing, text)
         }
         WhoError::Several { .. } | WhoError::Partial { .. } => Failure::new(Exit::Usage, error.to_string()),

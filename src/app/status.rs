@@ -1,6 +1,6 @@
-//! How the daemon is, as far as it knows without its database: what `status` asks for.
+//! The part of `status` that the daemon knows without its database.
 //!
-//! Guards: asks nobody, so it answers whatever hangs. Deliberately not here: what is stored (`store::stats`).
+//! Guards: waits for nothing, so it answers even if a task hangs. Not here: what is stored (`store::stats`).
 
 use std::sync::Arc;
 
@@ -8,33 +8,33 @@ use crate::clock::SharedClock;
 use crate::control::{DegradedOrg, RefusedConfig, RefusedUsers, StatusReport, SweepReport, UnpolledUsers};
 use crate::ids::OrgName;
 use crate::telemetry::health::{Health, Sweeps, UserReason};
-use crate::telemetry::settings::InForce;
+use crate::telemetry::settings::ActiveConfig;
 use crate::time::Timestamp;
 
-/// Where the answer comes from.
+/// What a status report is made from.
 #[derive(Clone, Debug)]
-pub(super) struct Condition {
+pub(super) struct StatusSource {
     pub(super) health: Arc<Health>,
-    pub(super) in_force: Arc<InForce>,
+    pub(super) active_config: Arc<ActiveConfig>,
     pub(super) clock: SharedClock,
 }
 
-impl Condition {
-    /// The answer.
+impl StatusSource {
+    /// The report.
     pub(super) fn report(&self) -> StatusReport {
         let now = self.clock.now();
-        let (readiness, attempts) = (self.health.readiness(now), self.in_force.attempts());
+        let (readiness, attempts) = (self.health.readiness(now), self.active_config.attempts());
         let unpolled = self.unpolled_users();
         let refused = unpolled.iter().filter(|users| users.reason == UserReason::Refused.name());
-        let ill = readiness.checks.iter().filter(|check| !check.ok);
+        let failed = readiness.checks.iter().filter(|check| !check.ok);
         StatusReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_ms: self.in_force.started().as_ms(),
+            started_ms: self.active_config.started().as_ms(),
             loaded_ms: attempts.loaded.as_ms(),
             refused: attempts.refused.map(|(at, why)| RefusedConfig { at_ms: at.as_ms(), why }),
             restart_for: attempts.restart_for,
             ready: readiness.ready,
-            reasons: ill
+            reasons: failed
                 .map(|check| match &check.org {
                     Some(org) => format!("{} of {org}: {}", check.name, check.reason),
                     None => format!("{}: {}", check.name, check.reason),
@@ -58,12 +58,15 @@ impl Condition {
                 })
                 .collect(),
             unpolled_users: unpolled,
-            sweeps: self.health.sweeps().into_iter().map(|(org, sweeps)| told(&org, sweeps)).collect(),
+            sweeps: self
+                .health
+                .sweeps()
+                .into_iter()
+                .map(|(org, sweeps)| sweep_report(&org, sweeps))
+                .collect(),
         }
     }
-}
 
-impl Condition {
     fn unpolled_users(&self) -> Vec<UnpolledUsers> {
         let mut all = Vec::new();
         for (org, unpolled) in self.health.unpolled() {
@@ -78,7 +81,7 @@ impl Condition {
     }
 }
 
-fn told(org: &OrgName, sweeps: Sweeps) -> SweepReport {
+fn sweep_report(org: &OrgName, sweeps: Sweeps) -> SweepReport {
     let Sweeps { state, why, agreed, needed, ids, calls, last } = sweeps;
     SweepReport {
         org: org.to_string(),

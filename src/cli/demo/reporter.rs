@@ -1,7 +1,6 @@
-//! The demo as told on a terminal: a line for each event as it arrives, and what it came to.
+//! Prints a line for each event of the demo when it arrives, and the totals at the end.
 //!
-//! Guards: every line says in words what happened and whether the signature verified. Deliberately not here: events
-//! themselves (`presence::event`).
+//! Guards: every line says what happened and whether the signature verified. Not here: events (`presence::event`).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,17 +12,17 @@ use serde_json::Value;
 use crate::cli::output::{ERROR, FAINT, GOOD, Style, WARNING, harmless, padded};
 use crate::simulator::receiver::{Received, Verdict};
 
-/// What is told so far.
+/// What has been printed so far.
 #[derive(Debug)]
-pub(super) struct Story {
+pub(super) struct DemoReporter {
     time_zone: Tz,
-    told: usize,
+    printed: usize,
     deliveries: usize,
     verified: usize,
     events: BTreeSet<String>,
 }
 
-/// What it came to.
+/// The totals.
 #[derive(Debug)]
 pub(super) struct Summary {
     polls: u64,
@@ -32,22 +31,24 @@ pub(super) struct Summary {
     verified: usize,
 }
 
-impl Story {
-    /// Prints the head.
-    pub(super) fn begin(speed: f64, time_zone: Tz, folder: &Path) -> Self {
+impl DemoReporter {
+    /// Prints the heading.
+    pub(super) fn start(speed: f64, time_zone: Tz, folder: &Path) -> Self {
         anstream::println!(
-            "A scripted half hour of meetings at {speed} times its pace, on this machine alone:"
+            "A scripted half hour of meetings at {speed} times real time, on this machine only:"
         );
-        anstream::println!("a built-in DingTalk, the daemon that polls it, a receiver that verifies.");
+        anstream::println!(
+            "a simulated DingTalk, the daemon that polls it, and a receiver that verifies signatures."
+        );
         anstream::println!("database: {}\n", folder.join("presence.db").display());
         let head = line("TIME", "WHO", "WHAT HAPPENED", "MEETING", "NOTICED");
         anstream::println!("{FAINT}{head}  SIGNATURE{FAINT:#}");
-        Self { time_zone, told: 0, deliveries: 0, verified: 0, events: BTreeSet::new() }
+        Self { time_zone, printed: 0, deliveries: 0, verified: 0, events: BTreeSet::new() }
     }
 
-    /// Prints what has arrived since.
-    pub(super) fn tell(&mut self, received: &[Received]) {
-        for delivery in received.iter().skip(self.told) {
+    /// Prints what has arrived since the last call.
+    pub(super) fn print(&mut self, received: &[Received]) {
+        for delivery in received.iter().skip(self.printed) {
             self.deliveries += 1;
             let good = delivery.verdict == Verdict::Verified;
             self.verified += usize::from(good);
@@ -64,37 +65,37 @@ impl Story {
             let (word, colour) = if good { ("good", FAINT) } else { ("BAD", ERROR) };
             anstream::println!("{style}{line}{style:#}  {colour}{word}{colour:#}");
         }
-        self.told = received.len();
+        self.printed = received.len();
     }
 
-    /// What it came to. `polls`: as the built-in DingTalk counted them.
-    pub(super) fn end(self, polls: u64) -> Summary {
+    /// The totals. `polls`: as counted by the simulator.
+    pub(super) fn summary(self, polls: u64) -> Summary {
         Summary { polls, events: self.events.len(), deliveries: self.deliveries, verified: self.verified }
     }
 }
 
 impl Summary {
-    /// In one line.
+    /// The totals in one line.
     pub(super) fn line(&self) -> String {
         let Self { polls, events, deliveries, verified } = self;
         format!("{polls} polls, {events} events, {deliveries} deliveries, {verified} verified signatures")
     }
 
-    /// Something arrived, and all of it verified.
+    /// Whether a delivery arrived and all of them verified.
     pub(super) fn is_good(&self) -> bool {
         self.deliveries > 0 && self.verified == self.deliveries
     }
 }
 
-/// How to look for oneself.
-pub(super) fn look_yourself(database: &Path, kept: bool) -> String {
+/// How to query the database of the demo.
+pub(super) fn query_hint(database: &Path, kept: bool) -> String {
     let query = "SELECT who, joined_local, left_local, minutes, left_reason FROM v_visits";
     let command = format!("sqlite3 -readonly -box {} \\\n  \"{query}\"", database.display());
     if kept {
-        format!("look for yourself:\n  {command}")
+        format!("query the database:\n  {command}")
     } else {
         format!(
-            "look for yourself: run it again with --keep, then\n  {command}\n(with the path it prints; this one is removed now)"
+            "query the database: run the demo again with --keep, then\n  {command}\n(with the path that it prints; this one is removed now)"
         )
     }
 }
@@ -130,14 +131,14 @@ fn happened(event: &Value) -> (String, Style) {
     }
 }
 
-/// The last digits: what one tells meetings apart by.
+/// The last digits, in which meetings differ.
 fn meeting(event: &Value) -> String {
     let id = event["data"]["meeting"]["conference_id"].as_str().unwrap_or_default();
     let tail: String = id.chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect();
     format!("…{}", harmless(&tail))
 }
 
-/// How long after it happened it was noticed, in scripted time.
+/// How long after it happened the daemon observed it, in scripted time.
 fn noticed(event: &Value) -> String {
     let at = |value: &Value| value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     match (at(&event["time"]), at(&event["data"]["timing"]["observed_at"])) {

@@ -1,7 +1,7 @@
-//! What belongs to one format: its template, its secrets, what its answer must hold.
+//! Reads the keys of one format: template, secrets, the expected answer.
 //!
-//! Guards: a template gives JSON for every type of event that is subscribed, or the config is refused; a secret has the
-//! form its format signs with. Deliberately not here: the templates themselves (`message::template`).
+//! Guards: a template gives JSON for every subscribed type of event, or the config is refused; a secret has the form that
+//! the format signs with. Not here: templates (`message::template`).
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,14 +11,14 @@ use toml::de::DeValue;
 
 use super::super::credentials::{Context, Purpose};
 use super::super::keys::nearest;
-use super::super::section::{Raw, Section, Spot, Trouble, kind};
+use super::super::section::{Located, RawValue, Section, ValueError, kind};
 use super::super::{Format, plain_file, value};
-use super::{Keys, patterns};
+use super::keys::{Keys, patterns};
 use crate::message::style::Style;
 use crate::message::template::{self, MAX_SOURCE_BYTES, Template};
 use crate::presence::event::EventType;
 
-/// What `template` says to a robot, whose messages are not a template's: the language.
+/// The name in `template` for a robot, where it only sets the language.
 const ROBOT: &str = "robot";
 
 /// How messages of a webhook are made.
@@ -38,7 +38,7 @@ impl Message {
     }
 }
 
-/// Reads and tries what `template` names; every problem is reported where the name stands.
+/// Reads and tests the template; problems are reported at the place of its name.
 pub(super) fn message(keys: &Keys, section: &Section<'_>, zone: Tz, context: Context<'_>) -> Message {
     let plain = Message { style: None, template: None };
     let format = keys.format.as_ref().map_or(Format::Standard, |spot| spot.value);
@@ -80,7 +80,7 @@ pub(super) fn message(keys: &Keys, section: &Section<'_>, zone: Tz, context: Con
 }
 
 /// A shipped template, or a file of the config's folder.
-fn template(spot: &Spot<String>, keys: &Keys, zone: Tz, context: Context<'_>) -> Option<Template> {
+fn template(spot: &Located<String>, keys: &Keys, zone: Tz, context: Context<'_>) -> Option<Template> {
     let template = match Template::shipped(&spot.value, zone) {
         Some(template) => template,
         None => own(spot, zone, context)?,
@@ -92,25 +92,28 @@ fn template(spot: &Spot<String>, keys: &Keys, zone: Tz, context: Context<'_>) ->
         .filter(|name| is_subscribed(name, &patterns))
         .collect();
     if let Err((event_type, error)) = template.check(&types, keys.batch.is_some()) {
-        let message = format!("the template {} is no good for {event_type}: {error}", spot.value);
-        let help = "it has to give JSON for every event of `events`: put texts in with `{{ text | json }}`";
+        let message = format!("the template {} fails for {event_type}: {error}", spot.value);
+        let help = "it must give JSON for every event of `events`: insert texts with `{{ text | json }}`";
         context.report.error("bad-template", &spot.place, message, help);
     }
     Some(template)
 }
 
-/// A format by its name. What is shipped as a template is none.
-pub(super) fn named(raw: Raw<'_>, formats: &'static [(&'static str, Format)]) -> Result<Format, Trouble> {
-    value::choice(formats)(raw).map_err(|trouble| match value::text(raw) {
-        Ok(word) if template::shipped_names().any(|name| name == word) => Trouble::new(
-            trouble.message,
+/// A format by its name. The names of shipped templates are not formats.
+pub(super) fn named(
+    raw: RawValue<'_>,
+    formats: &'static [(&'static str, Format)],
+) -> Result<Format, ValueError> {
+    value::choice(formats)(raw).map_err(|error| match value::text(raw) {
+        Ok(word) if template::shipped_names().any(|name| name == word) => ValueError::new(
+            error.message,
             format!("write `format = \"template\"` and `template = \"{word}\"`"),
         ),
-        _ => trouble,
+        _ => error,
     })
 }
 
-fn own(spot: &Spot<String>, zone: Tz, context: Context<'_>) -> Option<Template> {
+fn own(spot: &Located<String>, zone: Tz, context: Context<'_>) -> Option<Template> {
     let path = context.folder.join(&spot.value);
     context.report.reads(&path);
     let source = match read(&path) {
@@ -150,7 +153,7 @@ fn own(spot: &Spot<String>, zone: Tz, context: Context<'_>) -> Option<Template> 
     }
 }
 
-/// The text of a file, or what is wrong with it; nothing where there is none.
+/// The text of a file, or the error; `Err(None)` if there is no file.
 fn read(path: &Path) -> Result<String, Option<String>> {
     let (bytes, _) = plain_file::read(path, MAX_SOURCE_BYTES as u64)
         .map_err(|error| (error.kind() != ErrorKind::NotFound).then(|| error.to_string()))?;
@@ -185,9 +188,9 @@ pub(super) fn success(section: &Section<'_>) -> Option<(String, serde_json::Valu
     let pointer = table.take("json", |raw| {
         let pointer = value::text(raw)?;
         let is_pointer = pointer.is_empty() || pointer.starts_with('/');
-        is_pointer
-            .then_some(pointer)
-            .ok_or_else(|| Trouble::new("is no JSON pointer", "it begins with `/`, for example `/errcode`"))
+        is_pointer.then_some(pointer).ok_or_else(|| {
+            ValueError::new("is no JSON pointer", "it begins with `/`, for example `/errcode`")
+        })
     });
     let equals = table.take("equals", plain_json);
     for (key, there) in [("json", pointer.is_some()), ("equals", equals.is_some())] {
@@ -204,7 +207,7 @@ pub(super) fn success(section: &Section<'_>) -> Option<(String, serde_json::Valu
     Some((pointer?.value, equals?.value))
 }
 
-fn plain_json(raw: Raw<'_>) -> Result<serde_json::Value, Trouble> {
+fn plain_json(raw: RawValue<'_>) -> Result<serde_json::Value, ValueError> {
     let number = |text: &str| serde_json::from_str(text).ok();
     match raw.value {
         DeValue::String(text) => Some(serde_json::Value::from(text.as_ref())),
@@ -214,6 +217,6 @@ fn plain_json(raw: Raw<'_>) -> Result<serde_json::Value, Trouble> {
         _ => None,
     }
     .ok_or_else(|| {
-        Trouble::new(format!("cannot be compared with {}", kind(raw.value)), "a text, a number or a flag")
+        ValueError::new(format!("cannot be compared with {}", kind(raw.value)), "a text, a number or a flag")
     })
 }

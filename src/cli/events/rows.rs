@@ -1,0 +1,49 @@
+//! One event as a row of a table, of CSV, or as the stored JSON.
+//!
+//! Guards: the JSON of an event is the stored body, byte for byte. Not here: which events are printed (`super`, `follow`).
+
+use crate::cli::output::{Cell, Column, FAINT, GOOD, Row, Style};
+use crate::presence::event::EventType;
+use crate::store::history::EventRow;
+use crate::time::duration_ms;
+
+pub(super) const COLUMNS: &[Column] = &[
+    Column::new("sequence", "SEQ"),
+    Column::data_only("id"),
+    Column::new("time", "TIME"),
+    Column::new("type", "TYPE"),
+    Column::new("who", "WHO").shrinking(),
+    Column::data_only("org"),
+    Column::data_only("union_id"),
+    Column::new("meeting", "MEETING").shrinking(),
+    Column::data_only("recorded_at"),
+    Column::data_only("noticed_after_s"),
+];
+
+pub(super) fn row(event: &EventRow) -> Row {
+    let noticed_ms = duration_ms(event.recorded.since(event.time));
+    Row::new(vec![
+        event.sequence.into(),
+        event.id.as_str().into(),
+        event.time.into(),
+        event.event_type.as_str().into(),
+        event.name.as_deref().into(),
+        event.org.as_deref().into(),
+        event.union_id.as_deref().into(),
+        event.conference_id.as_deref().into(),
+        event.recorded.into(),
+        Cell::Tenths(noticed_ms / 100),
+    ])
+    .styled(style(&event.event_type))
+    .with_json(event.body.clone())
+}
+
+pub(super) fn style(event_type: &str) -> Style {
+    if event_type == EventType::ParticipantJoined.name() {
+        GOOD
+    } else if event_type == EventType::ParticipantLeft.name() {
+        Style::new()
+    } else {
+        FAINT
+    }
+}
