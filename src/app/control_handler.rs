@@ -22,7 +22,7 @@ use crate::policy::pace::PollDecision;
 use crate::store::Store;
 use crate::store::outbox::replay::Selection;
 use crate::tasks::operator::{Operator, OperatorError, Tested};
-use crate::tasks::poller::report::{Explanation, Found, LookReport, PollerHandle};
+use crate::tasks::poller::report::{Explanation, Found, PollResult, PollerHandle};
 
 /// What requests are answered with.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl ControlHandler {
 
     async fn poll(&self, who: String, dry_run: bool) -> Response {
         let started = Stopwatch::start();
-        match self.poller.look(who, dry_run).await {
+        match self.poller.poll(who, dry_run).await {
             Ok(report) => {
                 let took = started.elapsed();
                 Response::Poll(Box::new(poll_report(report, &self.config(), took.as_millis())))
@@ -200,8 +200,8 @@ fn test_report(webhook: String, tested: Tested) -> TestReport {
     }
 }
 
-fn poll_report(report: LookReport, config: &Config, took_ms: u128) -> PollReport {
-    let LookReport { identity, name, recorded, found } = report;
+fn poll_report(report: PollResult, config: &Config, took_ms: u128) -> PollReport {
+    let PollResult { identity, name, recorded, found } = report;
     let api_base = config.org(&identity.org).map(|org| org.api_base.clone()).unwrap_or_default();
     PollReport {
         request: control::request_line(&api_base, identity.union_id.as_str()),

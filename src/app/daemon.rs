@@ -23,11 +23,11 @@ use crate::store::{Store, StoreError};
 use crate::tasks::alerts_database::DatabaseAlert;
 use crate::tasks::alerts_webhook::WebhookAlerts;
 use crate::tasks::dispatcher::Dispatcher;
+use crate::tasks::heartbeat::Heartbeat;
 use crate::tasks::operator::Operator;
 use crate::tasks::poller::Poller;
 use crate::tasks::poller::report::PollerHandle;
-use crate::tasks::pulse::Pulse;
-use crate::tasks::watchdog::Watched;
+use crate::tasks::watchdog::LoopMonitor;
 use crate::telemetry::health::Health;
 use crate::telemetry::settings::ActiveConfig;
 use crate::web;
@@ -67,13 +67,13 @@ impl Watchdog {
     fn spawn(
         self,
         tasks: &mut Supervisor,
-        loops: Vec<(&'static str, Pulse)>,
+        loops: Vec<(&'static str, Heartbeat)>,
         store: &Store,
         stop: &CancellationToken,
     ) {
         let Self { patience, notify } = self;
         let (store, clock) = (store.clone(), Arc::new(SystemClock));
-        let watched = Watched { loops, store, every: patience / 3, clock };
+        let watched = LoopMonitor { loops, store, every: patience / 3, clock };
         tasks.spawn("the watchdog", watched.run(move |line: &str| notify(line), stop.clone()));
     }
 }
@@ -160,7 +160,8 @@ impl Daemon {
             handle
         });
         if let Some(watchdog) = self.watchdog {
-            let loops = vec![("poller", self.poller.pulse()), ("dispatcher", self.dispatcher.pulse())];
+            let loops =
+                vec![("poller", self.poller.heartbeat()), ("dispatcher", self.dispatcher.heartbeat())];
             watchdog.spawn(&mut tasks, loops, &self.store, &stop);
         }
         let (poller, dispatcher, token) = (self.poller, self.dispatcher, stop.clone());

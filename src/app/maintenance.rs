@@ -17,9 +17,9 @@ use crate::store::history::{Person, WhoError};
 use crate::store::retention::Limits;
 use crate::store::{Store, StoreError};
 use crate::tasks::alerts_database::DatabaseAlert;
-use crate::tasks::janitor::{Janitor, Rules};
+use crate::tasks::database_monitor::DatabaseMonitor;
+use crate::tasks::maintenance::{MaintenanceTask, Rules};
 use crate::tasks::poller::start::Assignment;
-use crate::tasks::sentry::Sentry;
 use crate::telemetry::health::Health;
 
 /// The maintenance settings of the config.
@@ -47,12 +47,13 @@ pub(super) fn spawn(
     stop: &CancellationToken,
 ) {
     let rules = move || rules(&config.borrow());
-    let janitor = Janitor::new(store.clone(), Arc::clone(clock), Box::new(rules));
-    tasks.spawn("database maintenance", janitor.run(stop.clone()));
+    let maintenance = MaintenanceTask::new(store.clone(), Arc::clone(clock), Box::new(rules));
+    tasks.spawn("database maintenance", maintenance.run(stop.clone()));
     // Files use the clock of the machine, because the clock of a demo runs faster.
     let machine = Arc::new(SystemClock);
-    let sentry = Sentry::new(store.clone(), machine, Arc::clone(clock), Arc::clone(health)).telling(alert);
-    tasks.spawn("the database monitor", sentry.run(stop.clone()));
+    let monitor =
+        DatabaseMonitor::new(store.clone(), machine, Arc::clone(clock), Arc::clone(health)).with_alert(alert);
+    tasks.spawn("the database monitor", monitor.run(stop.clone()));
 }
 
 /// The watch list without erased users: an erased user is not watched again until the config has been without them once.

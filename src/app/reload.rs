@@ -27,7 +27,7 @@ use crate::config::{self, Config, Loaded};
 use crate::control::{Advice, ReloadReport};
 use crate::presence::system::AlertName;
 use crate::store::Store;
-use crate::tasks::alerts::{self, Board, Notice};
+use crate::tasks::alerts::{self, AlertState, SystemEvent};
 use crate::tasks::{dispatcher, poller};
 use crate::telemetry::health::Health;
 use crate::telemetry::log::{self, LogHandle};
@@ -192,7 +192,7 @@ impl Reloader {
 
     /// Resolves an alert from before a restart: the daemon has started, so the config is valid.
     async fn resolve_old_alert(&mut self) {
-        match Board::load(&self.deps.store).await {
+        match AlertState::load(&self.deps.store).await {
             Ok(board) => self.firing = board.fires(None, AlertName::Config),
             Err(error) => tracing::error!(%error, "cannot read the alerts of the last run"),
         }
@@ -322,7 +322,7 @@ impl Reloader {
 
     /// Emits the alert. If it cannot be written, the next reload tries again.
     async fn alert(&mut self, firing: bool, summary: &str) {
-        let notice = Notice::Alert {
+        let notice = SystemEvent::Alert {
             org: None,
             name: AlertName::Config,
             firing,
@@ -330,7 +330,7 @@ impl Reloader {
             at: self.deps.clock.now(),
         };
         let subscriptions = Arc::clone(&self.deps.subscriptions.borrow());
-        match alerts::tell(&self.deps.store, &subscriptions, &notice).await {
+        match alerts::emit(&self.deps.store, &subscriptions, &notice).await {
             Ok(()) => {
                 self.firing = firing;
                 self.deps.outbox_wake.notify_one();

@@ -4,7 +4,7 @@
 //! Guards: during a mass absence, an answer that merely lacks a record ends no visit before a second source (the
 //! organisation's ongoing meetings) agrees; if that source is unavailable, or never lists the meeting, twice the
 //! misses are needed. One meeting that ends for all its members, and up to two users, are no mass absence. Not here:
-//! counting misses (`presence::diff`), the call (`tasks::poller::absence`).
+//! counting misses (`presence::diff`), the call (`tasks::poller::mass_absence`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

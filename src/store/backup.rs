@@ -2,7 +2,7 @@
 //!
 //! Guards: a copy gets its final name only when it is complete: SQLite found no damage in it, and it has the rows of
 //! the original; no migration runs without a copy of the database before it. Deliberately not here: when copies are
-//! made (`tasks::janitor`), restoring (`restore`).
+//! made (`tasks::maintenance`), restoring (`restore`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::collections::BTreeMap;

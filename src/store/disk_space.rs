@@ -3,7 +3,7 @@
 //! Guards: while the disk is full no polls start, pending writes still succeed, and normal work resumes by itself. For
 //! this a reserve file (`presence.db.ballast`) lies beside the database. The first write that finds the disk full
 //! removes it; when it can be created again, with as much free space to spare, the disk counts as free. Deliberately
-//! not here: pausing polls (`tasks::poller`), when to check again (`tasks::sentry`).
+//! not here: pausing polls (`tasks::poller`), when to check again (`tasks::database_monitor`).
 
 use std::fs;
 use std::io::{self, Write as _};

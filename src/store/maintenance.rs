@@ -1,7 +1,7 @@
 //! Maintenance of an open database: retention, backups, checkpoints, and the correction of stored times.
 //!
 //! Guards: nothing by itself; each operation is in a file of its own (`retention`, `backup`, `clock_change`).
-//! Deliberately not here: when they run (`tasks::janitor`, `tasks::sentry`).
+//! Deliberately not here: when they run (`tasks::maintenance`, `tasks::database_monitor`).
 
 use std::path::Path;
 use std::time::Duration;

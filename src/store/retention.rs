@@ -3,7 +3,7 @@
 //! Guards: rows to delete are found through read connections, so that no write waits for the search; each transaction
 //! deletes as many rows as recently fitted into [`TARGET`], so that a poll result waits no longer than that; the WAL is
 //! moved into the file beside the writer, not by it; rows that are still needed stay (open visits, pending deliveries,
-//! the newest answer of each user). Deliberately not here: the limits (`config`), when this runs (`tasks::janitor`),
+//! the newest answer of each user). Deliberately not here: the limits (`config`), when this runs (`tasks::maintenance`),
 //! how the size is learned (`policy::batch`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 

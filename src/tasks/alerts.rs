@@ -1,7 +1,7 @@
-//! Events about nobody, told: alerts that turn, and stretches in which nobody looked.
+//! System events: alerts that fire or resolve, and gaps in which an organisation was not polled.
 //!
-//! Guards: an alert is told when it turns and not again, also over a restart; an event's id is made of the stored count
-//! of earlier ones, so two are never told at once. Deliberately not here: when an alert fires (each task knows its own).
+//! Guards: an alert is emitted when it fires and when it resolves, also across a restart; an event's id contains the
+//! stored count of earlier ones, so two are never emitted at once. Not here: when an alert fires (each task decides).
 
 use std::collections::BTreeSet;
 
@@ -13,45 +13,45 @@ use crate::store::{Outgoing, Store, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::routing::{Subscription, recipients};
 
-/// Something to tell that is about nobody.
+/// An event that concerns no single user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// An alert turned.
+pub enum SystemEvent {
+    /// An alert fired or resolved.
     Alert {
-        /// `None`: the daemon's own.
+        /// `None`: an alert of the daemon itself.
         org: Option<OrgName>,
-        /// Which.
+        /// Name of the alert.
         name: AlertName,
-        /// Or resolved.
+        /// `false`: resolved.
         firing: bool,
-        /// For a person, without secrets.
+        /// Text for the operator, without secrets.
         summary: String,
-        /// When.
+        /// When it changed.
         at: Timestamp,
     },
-    /// Nobody of an organisation was looked at.
+    /// An organisation was not polled.
     Gap {
-        /// Whose.
+        /// Name of the organisation.
         org: OrgName,
-        /// From the newest good look.
+        /// Time of the newest good poll before the gap.
         from: Timestamp,
-        /// To the first good one again.
+        /// Time of the first good poll after it.
         to: Timestamp,
-        /// Why, for others.
+        /// The cause as events name it.
         cause: GapCause,
-        /// Why, for the history.
+        /// The cause as the history names it.
         because: Because,
     },
 }
 
 /// Which alerts fire.
 #[derive(Clone, Debug, Default)]
-pub struct Board {
+pub struct AlertState {
     firing: BTreeSet<(Option<OrgName>, AlertName)>,
 }
 
-impl Board {
-    /// As they stood when the daemon ended.
+impl AlertState {
+    /// Loads the alerts that fired when the daemon ended.
     pub async fn load(store: &Store) -> Result<Self, StoreError> {
         const ALL: [AlertName; 6] = [
             AlertName::Budget,
@@ -68,7 +68,7 @@ impl Board {
         Ok(Self { firing: stored.into_iter().filter_map(known).collect() })
     }
 
-    /// Sets one alert: `Some` of a summary fires it, `None` resolves it. Returns what is to be told, if it turned.
+    /// Sets one alert: a summary fires it, `None` resolves it. Returns the event to emit, if the alert changed.
     pub fn set(
         &mut self,
         org: Option<&OrgName>,
@@ -76,10 +76,10 @@ impl Board {
         firing: Option<String>,
         resolved: &str,
         at: Timestamp,
-    ) -> Option<Notice> {
+    ) -> Option<SystemEvent> {
         let key = (org.cloned(), name);
-        let turned = if firing.is_some() { self.firing.insert(key) } else { self.firing.remove(&key) };
-        turned.then(|| Notice::Alert {
+        let changed = if firing.is_some() { self.firing.insert(key) } else { self.firing.remove(&key) };
+        changed.then(|| SystemEvent::Alert {
             org: org.cloned(),
             name,
             firing: firing.is_some(),
@@ -88,33 +88,37 @@ impl Board {
         })
     }
 
-    /// Whether one fires.
+    /// Whether an alert fires.
     pub fn fires(&self, org: Option<&OrgName>, name: AlertName) -> bool {
         self.firing.contains(&(org.cloned(), name))
     }
 }
 
-/// Writes a notice down as an event, with a delivery for each webhook that wants it; a gap also into the history. Never
-/// call it twice at once for one organisation.
-pub async fn tell(store: &Store, subscriptions: &[Subscription], notice: &Notice) -> Result<(), StoreError> {
+/// Records an event with a delivery for each webhook that receives it; a gap also in the history. Never call it twice
+/// at once for one organisation.
+pub async fn emit(
+    store: &Store,
+    subscriptions: &[Subscription],
+    notice: &SystemEvent,
+) -> Result<(), StoreError> {
     let (org, event_type) = match notice {
-        Notice::Alert { org, .. } => (org.clone(), EventType::SystemAlert),
-        Notice::Gap { org, .. } => (Some(org.clone()), EventType::SystemGap),
+        SystemEvent::Alert { org, .. } => (org.clone(), EventType::SystemAlert),
+        SystemEvent::Gap { org, .. } => (Some(org.clone()), EventType::SystemGap),
     };
     let counts = store.recorder().system_counts(org.clone()).await?;
     let earlier = counts.get(&event_type).copied().unwrap_or(0);
     let source = store.source();
     let draft = match notice {
-        Notice::Alert { name, firing, summary, at, .. } => {
+        SystemEvent::Alert { name, firing, summary, at, .. } => {
             system::system_alert(source, org.as_ref(), *name, *firing, summary, *at, earlier)
         }
-        Notice::Gap { from, to, cause, .. } => {
+        SystemEvent::Gap { from, to, cause, .. } => {
             system::system_gap(source, org.as_ref(), (*from, *to), *cause, earlier)
         }
     };
     let webhooks = recipients(subscriptions, &draft, None, None);
     store.recorder().record_system(org, vec![Outgoing { draft, webhooks }]).await?;
-    if let Notice::Gap { org, from, to, because, .. } = notice {
+    if let SystemEvent::Gap { org, from, to, because, .. } = notice {
         store.gaps().note(org.clone(), None, *from, *to, *because).await?;
     }
     Ok(())
@@ -126,18 +130,20 @@ mod tests {
 
     #[test]
     fn an_alert_is_told_when_it_turns_and_not_again() {
-        let mut board = Board::default();
+        let mut alert_state = AlertState::default();
         let org = OrgName::default_name();
         let at = Timestamp::from_ms(1);
         let mut set = |firing: Option<&str>| {
-            board.set(Some(&org), AlertName::Auth, firing.map(str::to_owned), "well again", at)
+            alert_state.set(Some(&org), AlertName::Auth, firing.map(str::to_owned), "well again", at)
         };
         assert_eq!(set(None), None, "nothing fired");
-        let Some(Notice::Alert { firing: true, summary, .. }) = set(Some("refused")) else { panic!("fires") };
+        let Some(SystemEvent::Alert { firing: true, summary, .. }) = set(Some("refused")) else {
+            panic!("fires")
+        };
         assert_eq!(summary, "refused");
         assert_eq!(set(Some("still refused")), None);
-        let Some(Notice::Alert { firing: false, summary, .. }) = set(None) else { panic!("resolves") };
+        let Some(SystemEvent::Alert { firing: false, summary, .. }) = set(None) else { panic!("resolves") };
         assert_eq!(summary, "well again");
-        assert!(!board.fires(Some(&org), AlertName::Auth));
+        assert!(!alert_state.fires(Some(&org), AlertName::Auth));
     }
 }

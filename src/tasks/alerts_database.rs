@@ -1,10 +1,10 @@
-//! The alert `database`: the disk is full or changed what was stored, writing fails, the WAL grows, or the file was taken
-//! from under an earlier daemon.
+//! The alert `database`: the disk is full or corrupted stored data, writes fail, the WAL grows, or the file was
+//! replaced during an earlier run.
 //!
-//! Guards: it is told when it turns and not again, also over a restart; what cannot be written while it lasts is written
-//! as soon as it can be, with the time at which it happened. A disk that flickers does not flood anybody: the alert is
-//! resolved after a minute without a failure, or an hour after the last damaged event. Deliberately not here: what pauses meanwhile (`poller`), the log lines
-//! about it (`store`).
+//! Guards: it is emitted when it fires and when it resolves, also across a restart; an event that cannot be written at
+//! the time is written as soon as possible, with its original time. The alert resolves a minute after the last failure,
+//! or an hour after the last damaged event, so an unstable disk does not cause a flood of events. Not here: what pauses
+//! meanwhile (`poller`), the log lines about it (`store`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,37 +12,37 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use super::alerts::{Board, Notice, tell};
+use super::alerts::{AlertState, SystemEvent, emit};
 use crate::presence::system::AlertName;
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
-/// So long without a failure, and it is over.
+/// The alert resolves this long after the last failure.
 const CALM: Duration = Duration::from_mins(1);
 
-/// Damage does not go away by itself; so long it stays in the alert, afterwards in the dead letters.
+/// Damage is permanent: the alert shows it for this long, the dead letters show it afterwards.
 const DAMAGE_SHOWN: Duration = Duration::from_hours(1);
 
-/// A WAL of this length is trouble: it is carried into the file at 16 MiB as long as no reader is in the way.
+/// A longer WAL fires the alert: without readers in the way it is checkpointed at 16 MiB.
 const LONG_WAL: u64 = 256 << 20;
 
-const FULL: &str = "the disk is full: nobody is looked at until there is room; deliveries go on";
+const FULL: &str = "the disk is full: polling is paused until there is room; deliveries go on";
 const REPLACED: &str = "the database or its WAL was deleted or replaced while the daemon had it open; the daemon was started again with the file that is there now, and what the other one held since is missing from it";
 
-/// Watches the database for the operator.
+/// Checks the database and emits the alert.
 #[derive(Debug)]
 pub struct DatabaseAlert {
     store: Store,
     outbox_wake: Arc<Notify>,
     subscriptions: watch::Receiver<Arc<[Subscription]>>,
     /// `None` until the first step.
-    board: Option<Board>,
-    untold: VecDeque<Notice>,
+    alert_state: Option<AlertState>,
+    untold: VecDeque<SystemEvent>,
     trouble: Trouble,
 }
 
-/// What there is to say.
+/// What is wrong, and until when it is shown.
 #[derive(Debug, Default)]
 struct Trouble {
     failures: u64,
@@ -52,7 +52,7 @@ struct Trouble {
 }
 
 impl Trouble {
-    /// Takes how things stand; gives what is wrong, if anything is.
+    /// Updates the problem; returns its text while there is one.
     fn now(
         &mut self,
         (full, long_wal): (bool, Option<String>),
@@ -77,7 +77,7 @@ impl Trouble {
         (now < self.until).then(|| self.why.clone())
     }
 
-    /// Something that is over after a while.
+    /// Sets a problem that ends after a while.
     fn last(&mut self, why: String, now: Timestamp, shown: Duration) {
         self.until = now.plus(shown);
         self.why = why;
@@ -106,16 +106,16 @@ impl DatabaseAlert {
             store,
             outbox_wake,
             subscriptions,
-            board: None,
+            alert_state: None,
             untold: VecDeque::new(),
             trouble: Trouble::default(),
         }
     }
 
-    /// Looks once, and tells what has turned. An error: it could not be told yet.
+    /// Checks once and emits what changed. On an error the event waits for the next step.
     pub async fn step(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        if self.board.is_none() {
-            self.board = Some(Board::load(&self.store).await?);
+        if self.alert_state.is_none() {
+            self.alert_state = Some(AlertState::load(&self.store).await?);
             if self.store.health().take_notice() {
                 self.trouble.last(REPLACED.to_owned(), now, CALM);
             }
@@ -127,16 +127,16 @@ impl DatabaseAlert {
             self.store.health().damaged_events(),
             now,
         );
-        if let Some(board) = &mut self.board {
-            let turned = board.set(None, AlertName::Database, firing, "the database is well again", now);
-            if let Some(Notice::Alert { firing: true, summary, .. }) = &turned {
+        if let Some(alert_state) = &mut self.alert_state {
+            let turned = alert_state.set(None, AlertName::Database, firing, "the database works again", now);
+            if let Some(SystemEvent::Alert { firing: true, summary, .. }) = &turned {
                 tracing::warn!(alert = "database", state = "firing", "{summary}");
             }
             self.untold.extend(turned);
         }
         while let Some(notice) = self.untold.front() {
             let subscriptions = Arc::clone(&self.subscriptions.borrow());
-            tell(&self.store, &subscriptions, notice).await?;
+            emit(&self.store, &subscriptions, notice).await?;
             self.untold.pop_front();
             self.outbox_wake.notify_one();
         }
@@ -145,9 +145,10 @@ impl DatabaseAlert {
 }
 
 impl DatabaseAlert {
-    /// What there is to say about a WAL that grows; once it was long it has to be half as long to be well again.
+    /// The text about a growing WAL; the alert resolves at half the length.
     fn long_wal(&self) -> Option<String> {
-        let fires = self.board.as_ref().is_some_and(|board| board.fires(None, AlertName::Database));
+        let fires =
+            self.alert_state.as_ref().is_some_and(|alert_state| alert_state.fires(None, AlertName::Database));
         let bytes = self.store.health().wal_bytes();
         (bytes >= if fires { LONG_WAL / 2 } else { LONG_WAL }).then(|| {
             let readers = self.store.health().other_readers();
@@ -218,7 +219,7 @@ mod tests {
         assert_eq!(store.alerts().firing().await.unwrap(), [(None, "database".to_owned())]);
         store.close().await.unwrap();
 
-        // Another restart in the meantime: it still fires, and nobody has to remember but the database.
+        // Another restart in between: the alert still fires, because the database stores it.
         let store = open().await;
         alert(&store).step(at(1_060)).await.unwrap();
         assert_eq!(told(&store).await, Some(2));

@@ -1,9 +1,9 @@
-//! The alert `webhook`: a receiver that has been down for ten minutes, or is disabled, is told to the others; so is its
-//! recovery.
+//! The alert `webhook`: a receiver that has been down for ten minutes or is disabled is reported to the other
+//! receivers; so is its recovery.
 //!
-//! Guards: each turn is told once, because the alert and the note that it was told are one transaction; nobody is told
-//! about itself. Deliberately not here: when a turn is worth telling (`policy::webhook_alert`), how a receiver comes to
-//! be down (`policy::delivery`).
+//! Guards: each change is emitted once, because the alert and the record of it are one transaction; a receiver gets no
+//! alert about itself. Not here: when a change is worth an alert (`policy::webhook_alert`), when a receiver is down
+//! (`policy::delivery`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,36 +21,36 @@ use crate::store::{Outgoing, Store, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::routing::{Subscription, recipients};
 
-/// How long to leave a database alone that did not answer.
+/// Delay after a failed database access.
 const DATABASE_PAUSE: Duration = Duration::from_secs(30);
 
-/// Watches the receivers' health as it is written down.
+/// Watches the stored health of the receivers.
 #[derive(Debug)]
 pub struct WebhookAlerts {
-    /// Where it is written down.
+    /// Holds the stored health.
     pub store: Store,
-    /// The time.
+    /// The daemon's clock.
     pub clock: SharedClock,
-    /// Notified whenever some of it was written.
+    /// Notified when stored health changes.
     pub states_wake: Arc<Notify>,
-    /// Woken when there is something to deliver.
+    /// Notified when there is something to deliver.
     pub outbox_wake: Arc<Notify>,
-    /// Who is told; also who is watched.
+    /// The receivers, which are also the watched webhooks.
     pub subscriptions: watch::Receiver<Arc<[Subscription]>>,
 }
 
 impl WebhookAlerts {
-    /// Tells what turns until told to stop. A database that does not answer is asked again.
+    /// Emits alerts until `stop`. Retries after database errors.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
         loop {
-            // Registered before looking, so that a write in between is not slept through.
+            // Registered before the check, so that a write in between wakes the loop.
             let woken = self.states_wake.notified();
             tokio::pin!(woken);
             woken.as_mut().enable();
             let due = match self.step().await {
                 Ok(due) => due,
                 Err(error) => {
-                    tracing::error!(%error, "alerts about webhooks cannot be written; trying again");
+                    tracing::error!(%error, "alerts about webhooks cannot be written; retrying");
                     Some(self.clock.now().plus(DATABASE_PAUSE))
                 }
             };
@@ -62,7 +62,7 @@ impl WebhookAlerts {
         }
     }
 
-    /// Tells what has turned; returns when to look again, if nothing is written before.
+    /// Emits what changed; returns when to check again, if nothing is written before.
     pub async fn step(&self) -> Result<Option<Timestamp>, StoreError> {
         let now = self.clock.now();
         let mut again: Option<Timestamp> = None;
@@ -102,7 +102,7 @@ impl WebhookAlerts {
     }
 }
 
-/// For a person. What the receiver answered stays out: it goes to others.
+/// Text for operators. The receiver's answer is left out, because the text goes to other receivers.
 fn summary(webhook: &WebhookName, health: &Health) -> String {
     let trouble = health.last_error.as_deref().unwrap_or("no answer");
     match &health.state {

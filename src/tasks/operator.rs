@@ -1,9 +1,7 @@
-//! What the operator does to webhooks while the daemon runs: try one out, pause, resume, enable, tell it how everybody
-//! stands, send again.
+//! Operator actions on webhooks while the daemon runs: test, pause, resume, enable, send a snapshot, replay.
 //!
-//! Guards: a test goes to one webhook only, around its queue and its standing, and is written down like any event; what
-//! is sent again goes only where something can arrive. Deliberately not here: the socket this is asked through
-//! (`control`), words for people (`app`, `cli`).
+//! Guards: a test goes to one webhook only, bypasses its queue and state, and is recorded like any event; events are
+//! replayed only to webhooks that can receive them. Not here: the control socket (`control`), output (`app`, `cli`).
 
 use std::sync::Arc;
 
@@ -23,7 +21,7 @@ use crate::store::{Outgoing, Store, StoreError};
 use crate::webhook::send::Message;
 use crate::webhook::send::trial::Trial;
 
-/// Does it.
+/// Carries out operator actions.
 #[derive(Debug)]
 pub struct Operator {
     store: Store,
@@ -31,23 +29,23 @@ pub struct Operator {
     dispatcher: DispatcherHandle,
     poller: PollerHandle,
     outbox_wake: Arc<Notify>,
-    /// One test at a time: a test's id counts those before it.
+    /// One test at a time: a test's id contains the count of earlier ones.
     testing: Mutex<()>,
 }
 
-/// Why it was not done.
+/// Why an action failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    /// No webhook is called that.
+    /// No webhook has this name.
     #[error("no webhook is called `{0}`")]
     NoWebhook(WebhookName),
-    /// Nothing would arrive.
+    /// The webhook is disabled.
     #[error("webhook `{0}` is disabled, so nothing would be sent: `presenced webhook enable {0}` first")]
     Disabled(WebhookName),
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The daemon ends.
+    /// The daemon is stopping.
     #[error("{0}")]
     Stopping(String),
 }
@@ -58,12 +56,12 @@ impl From<Stopping> for OperatorError {
     }
 }
 
-/// What came of a test.
+/// The result of a test.
 #[derive(Debug)]
 pub struct Tested {
     /// The event's id.
     pub event_id: String,
-    /// How the webhook stands.
+    /// The webhook's state before the test.
     pub standing: WebhookState,
     /// The request and its answer.
     pub trial: Trial,
@@ -72,7 +70,7 @@ pub struct Tested {
 }
 
 impl Operator {
-    /// With everything it works through.
+    /// With everything it uses.
     pub fn new(
         store: Store,
         clock: SharedClock,
@@ -83,7 +81,7 @@ impl Operator {
         Self { store, clock, dispatcher, poller, outbox_wake, testing: Mutex::new(()) }
     }
 
-    /// Sends `webhook.test` now, whether the webhook is up, down, paused or disabled, once.
+    /// Sends `webhook.test` once, whether the webhook is up, down, paused or disabled.
     pub async fn test(&self, webhook: &WebhookName) -> Result<Tested, OperatorError> {
         let shown = self.dispatcher.show(webhook).await?;
         let (target, health) = shown.ok_or_else(|| OperatorError::NoWebhook(webhook.clone()))?;
@@ -108,7 +106,7 @@ impl Operator {
         Ok(Tested { event_id, standing: health.state, trial, took_ms })
     }
 
-    /// Writes the event down, for nobody's queue; gives its id and its bytes.
+    /// Records the event without a delivery; returns its id and its bytes.
     async fn test_event(&self, webhook: &WebhookName) -> Result<(String, Vec<u8>), OperatorError> {
         let _one_at_a_time = self.testing.lock().await;
         let counts = self.store.recorder().system_counts(None).await?;
@@ -126,7 +124,7 @@ impl Operator {
         Ok((event_id, body))
     }
 
-    /// Changes how a webhook stands; returns once that is written down.
+    /// Changes the state of a webhook; returns once it is stored.
     pub async fn change(
         &self,
         webhook: &WebhookName,
@@ -136,7 +134,7 @@ impl Operator {
         changed.ok_or_else(|| OperatorError::NoWebhook(webhook.clone()))
     }
 
-    /// Lets a webhook be told how everybody stands; returns how many people that is about.
+    /// Sends snapshots of all users to a webhook; returns the number of users.
     pub async fn snapshot(&self, webhook: &WebhookName) -> Result<usize, OperatorError> {
         if self.dispatcher.show(webhook).await?.is_none() {
             return Err(OperatorError::NoWebhook(webhook.clone()));
@@ -144,7 +142,7 @@ impl Operator {
         self.poller.snapshot(Arc::new([webhook.clone()])).await.map_err(OperatorError::Stopping)
     }
 
-    /// Sends again what was selected, to webhooks that are not disabled. `strict`: a disabled one is an error.
+    /// Replays selected events to webhooks that are not disabled. `strict`: a disabled one is an error.
     pub async fn replay(&self, mut selection: Selection, strict: bool) -> Result<Replayables, OperatorError> {
         for webhook in std::mem::take(&mut selection.webhooks) {
             match self.dispatcher.show(&webhook).await? {

@@ -1,8 +1,8 @@
-//! Telling the service manager that the daemon is alive, for as long as it is.
+//! Notifies the service manager that the daemon is alive.
 //!
-//! Guards: it is told only when every loop has turned and the database has answered since the last time; a hang of any
-//! of them is named in the log and ends with the service manager's restart. A database that refuses is not hanging: a
-//! restart would not help. Deliberately not here: how the service manager is told (`cli::run`).
+//! Guards: it notifies only when every loop has made a turn and the database has answered since the last time; a
+//! hanging part is named in the log, and the service manager restarts the daemon. A database that refuses writes does
+//! not hang, and a restart would not help. Not here: the protocol of the service manager (`cli::run`).
 #![expect(clippy::format_push_string, reason = "a line on a screen: the extra allocation is nothing")]
 
 use std::convert::Infallible;
@@ -10,25 +10,25 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::pulse::Pulse;
+use super::heartbeat::Heartbeat;
 use crate::clock::SharedClock;
 use crate::store::Store;
 
-/// What must move.
+/// The parts that must not hang.
 #[derive(Debug)]
-pub struct Watched {
+pub struct LoopMonitor {
     /// The loops, by name.
-    pub loops: Vec<(&'static str, Pulse)>,
+    pub loops: Vec<(&'static str, Heartbeat)>,
     /// Must answer a write.
     pub store: Store,
-    /// Beats are this far apart: a third of what the service manager waits.
+    /// Interval of notifications: a third of the service manager's timeout.
     pub every: Duration,
-    /// The machine's.
+    /// The machine's clock.
     pub clock: SharedClock,
 }
 
-impl Watched {
-    /// Calls `alive` after every interval in which everything moved, until `stop`.
+impl LoopMonitor {
+    /// Calls `alive` after every interval in which all parts responded, until `stop`.
     pub async fn run(
         self,
         mut alive: impl FnMut(&str) + Send,
@@ -36,12 +36,12 @@ impl Watched {
     ) -> Result<(), Infallible> {
         let mut hanging: Vec<&'static str> = Vec::new();
         loop {
-            let before: Vec<u64> = self.loops.iter().map(|(_, pulse)| pulse.turns()).collect();
-            self.loops.iter().for_each(|(_, pulse)| pulse.ask());
+            let before: Vec<u64> = self.loops.iter().map(|(_, heartbeat)| heartbeat.beats()).collect();
+            self.loops.iter().for_each(|(_, heartbeat)| heartbeat.request());
             let next = self.clock.now().plus(self.every);
             let database = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                // That it says no is an answer.
+                // A refusal is an answer.
                 _ = self.store.recorder().record_system(None, Vec::new()) => true,
                 () = self.clock.sleep_until(next) => false,
             };
@@ -49,13 +49,13 @@ impl Watched {
                 () = stop.cancelled() => return Ok(()),
                 () = self.clock.sleep_until(next) => {}
             }
-            let still = |((name, pulse), before): (&(&'static str, Pulse), u64)| {
-                (pulse.turns() == before).then_some(*name)
+            let still = |((name, heartbeat), before): (&(&'static str, Heartbeat), u64)| {
+                (heartbeat.beats() == before).then_some(*name)
             };
             let mut now: Vec<&'static str> = self.loops.iter().zip(before).filter_map(still).collect();
             now.extend((!database).then_some("database"));
-            // Somebody at a shell holds the database's lock, or did so in this interval: all who wait for it move again when
-            // it is let go, and a restart would have to wait as well.
+            // Another program holds the database's lock, or did so in this interval. All waiting parts continue when it
+            // is released, and a restart would have to wait as well.
             if self.store.health().waited_for_lock() {
                 now.clear();
             }
@@ -64,11 +64,11 @@ impl Watched {
             }
             if now != hanging {
                 if now.is_empty() {
-                    tracing::info!("everything moves again");
+                    tracing::info!("event loops are responsive again");
                 } else {
                     tracing::error!(
                         hanging = now.join(","),
-                        "the service manager is not told that all is well"
+                        "event loops do not respond; the service manager is not notified until they do"
                     );
                 }
                 hanging = now;
@@ -77,8 +77,8 @@ impl Watched {
     }
 }
 
-impl Watched {
-    /// How things stand, for people.
+impl LoopMonitor {
+    /// A one-line status for the service manager.
     async fn line(&self) -> String {
         let history = self.store.history();
         let Ok(counts) = history.counts().await else { return "the database cannot be read".to_owned() };
@@ -106,11 +106,11 @@ mod tests {
     use crate::clock::{Clock, ManualClock};
     use crate::time::Timestamp;
 
-    /// Turns when asked to.
-    async fn turn(pulse: Pulse) {
+    /// Beats on request.
+    async fn turn(heartbeat: Heartbeat) {
         loop {
-            pulse.asked().await;
-            pulse.turned();
+            heartbeat.requested().await;
+            heartbeat.beat();
         }
     }
 
@@ -121,9 +121,9 @@ mod tests {
         let shared: SharedClock = Arc::new(clock.clone());
         let store =
             Store::open(&folder.path().join("p.db"), chrono_tz::UTC, Arc::clone(&shared)).await.unwrap();
-        let (fast, slow) = (Pulse::default(), Pulse::default());
+        let (fast, slow) = (Heartbeat::default(), Heartbeat::default());
         let every = Duration::from_secs(10);
-        let watched = Watched {
+        let watched = LoopMonitor {
             loops: vec![("fast", fast.clone()), ("slow", slow.clone())],
             store: store.clone(),
             every,
@@ -137,14 +137,14 @@ mod tests {
             tokio::select! {
                 () = turn(fast.clone()) => {}
                 () = async {
-                    // The slow one turns in the first and the third interval.
+                    // The slow loop beats in the first and the third interval.
                     for interval in 0..3 {
-                        slow.asked().await;
+                        slow.requested().await;
                         if interval != 1 {
-                            slow.turned();
+                            slow.beat();
                         }
                         // Its second wait of an interval begins when the database has answered.
-                        while clock.waits() < 2 * (interval + 1) || fast.turns() <= interval {
+                        while clock.waits() < 2 * (interval + 1) || fast.beats() <= interval {
                             tokio::task::yield_now().await;
                         }
                         clock.advance(every);

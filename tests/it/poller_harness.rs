@@ -21,13 +21,13 @@ use presenced::secret::Secret;
 use presenced::simulator::{Running, Scenario, Simulator, api};
 use presenced::store::history::EventQuery;
 use presenced::store::{Store, Usage};
+use presenced::tasks::heartbeat::Heartbeat;
 use presenced::tasks::poller::reload::{Reload, ReloadHandle};
 use presenced::tasks::poller::report::PollerHandle;
-use presenced::tasks::poller::roster::Rhythm;
+use presenced::tasks::poller::roster::PollSchedule;
 use presenced::tasks::poller::start::Assignment;
-use presenced::tasks::poller::upstream::{Parts, Upstream};
+use presenced::tasks::poller::upstream::{Upstream, UpstreamParts};
 use presenced::tasks::poller::{Poller, Settings, Tools};
-use presenced::tasks::pulse::Pulse;
 use presenced::telemetry::health::Health;
 use presenced::telemetry::metrics::Metrics;
 use presenced::time::Timestamp;
@@ -61,7 +61,7 @@ pub(crate) struct Office {
 
 /// One that runs.
 pub(crate) struct Polling {
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     reloads: ReloadHandle,
     pub(crate) looks: PollerHandle,
     pub(crate) health: Arc<Health>,
@@ -124,10 +124,11 @@ impl Office {
         let (looks, requests) = PollerHandle::pair();
         let list = self.list();
         let poller = Poller::start(tools, settings(&self.config), upstreams, list, requests).await.unwrap();
-        let (pulse, reloads, stop) = (poller.pulse(), poller.reload_handle(), CancellationToken::new());
+        let (heartbeat, reloads, stop) =
+            (poller.heartbeat(), poller.reload_handle(), CancellationToken::new());
         let (mut tasks, halt) = (JoinSet::new(), stop.clone());
         tasks.spawn(async move { poller.run(halt).await.map(drop).unwrap() });
-        let polling = Polling { pulse, reloads, looks, health, stop, tasks };
+        let polling = Polling { heartbeat, reloads, looks, health, stop, tasks };
         polling.settled().await;
         polling
     }
@@ -150,7 +151,7 @@ impl Office {
         for org in &self.config.orgs {
             let credentials = Credentials { secret: Secret::new("made-up"), suite_ticket: None };
             let usage = self.usage_of(&org.name, &Month::of(now, org.month_time_zone).to_string()).await;
-            upstreams.push(Upstream::new(Parts {
+            upstreams.push(Upstream::new(UpstreamParts {
                 name: org.name.clone(),
                 client: Client::new(org, credentials, self.shared_clock()).unwrap(),
                 limiter: RateLimiter::new(org.rate),
@@ -173,10 +174,10 @@ impl Office {
                 tags: BTreeMap::new(),
                 store_nick: true,
             },
-            rhythm: match &user.cadence {
-                Cadence::Auto => Rhythm::Auto,
-                Cadence::Every(interval) => Rhythm::Every(*interval),
-                Cadence::Cron(cron) => Rhythm::At(cron.clone()),
+            schedule: match &user.cadence {
+                Cadence::Auto => PollSchedule::Auto,
+                Cadence::Every(interval) => PollSchedule::Every(*interval),
+                Cadence::Cron(cron) => PollSchedule::At(cron.clone()),
             },
             open: self.config.open_time(user),
         };
@@ -222,7 +223,7 @@ impl Office {
 impl Polling {
     /// Waits until the loop has seen the present and nothing is under way.
     pub(crate) async fn settled(&self) {
-        self.pulse.settled().await;
+        self.heartbeat.idle().await;
     }
 
     /// Ends it in order.

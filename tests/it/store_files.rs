@@ -16,7 +16,7 @@ use std::time::Duration;
 use presenced::clock::{Clock as _, SystemClock};
 use presenced::store::{Store, StoreError, backup, check, restore};
 use presenced::tasks::alerts_database::DatabaseAlert;
-use presenced::tasks::sentry::Sentry;
+use presenced::tasks::database_monitor::DatabaseMonitor;
 use presenced::telemetry::health::Health;
 
 use crate::harness::daemon::{Site, sqlite3};
@@ -192,13 +192,13 @@ async fn who_reads_the_file_alone_sees_the_tables_at_once_and_what_is_written_wi
     let store = place.open().await;
     assert_eq!(seen_alone(&place), "0", "the tables are in the file");
     let clock = Arc::new(place.clock.clone());
-    let mut sentry = Sentry::new(store.clone(), clock.clone(), clock, Health::new());
+    let mut monitor = DatabaseMonitor::new(store.clone(), clock.clone(), clock, Health::new());
     let person = enroll_one(&store).await.person_id;
     store.recorder().record(joined(person, "li", "a")).await.unwrap();
-    sentry.step().await.unwrap();
+    monitor.step().await.unwrap();
     assert_eq!(seen_alone(&place), "0");
     place.clock.advance(Duration::from_mins(1));
-    sentry.step().await.unwrap();
+    monitor.step().await.unwrap();
     assert_eq!(seen_alone(&place), "1");
     store.close().await.unwrap();
 }
@@ -265,17 +265,17 @@ async fn a_write_lock_that_another_program_holds_turns_readiness_until_it_is_let
     let health = Health::new();
     health.database(Ok(()));
     let clock = Arc::new(SystemClock);
-    let mut sentry = Sentry::new(store.clone(), clock.clone(), clock.clone(), Arc::clone(&health));
+    let mut monitor = DatabaseMonitor::new(store.clone(), clock.clone(), clock.clone(), Arc::clone(&health));
     let database = || health.readiness(clock.now()).checks.remove(0);
-    sentry.step().await.unwrap();
+    monitor.step().await.unwrap();
     assert!(database().ok);
     let shell = Shell::hold(&place.file(), "BEGIN IMMEDIATE;");
-    sentry.step().await.unwrap();
+    monitor.step().await.unwrap();
     let check = database();
     assert!(!check.ok && check.reason.contains("another process holds the write lock"), "{check:?}");
     drop(shell);
     // What waited is written before the next empty write.
-    sentry.step().await.unwrap();
+    monitor.step().await.unwrap();
     assert!(database().ok);
     store.close().await.unwrap();
 }

@@ -109,7 +109,7 @@ impl Desk {
     }
 
     pub(crate) async fn look(&self, person: usize) {
-        self.polling.looks.look(id(person), false).await.unwrap();
+        self.polling.looks.poll(id(person), false).await.unwrap();
         self.polling.settled().await;
     }
 

@@ -86,7 +86,7 @@ async fn a_refusal_of_the_contacts_is_said_once() {
     })
     .await;
     assert!(desk.sweeps() > 3, "{} sweeps", desk.sweeps());
-    let said = log.lines_with("the contacts may not be read");
+    let said = log.lines_with("DingTalk refuses to read the contacts");
     assert_eq!(said.len(), 1, "{said:#?}");
     let all = log.0.lock().unwrap().clone();
     let all = String::from_utf8(all).unwrap();

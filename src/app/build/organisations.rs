@@ -13,7 +13,7 @@ use crate::dingtalk::client::{Client, Credentials};
 use crate::ids::OrgName;
 use crate::policy::quota::{Month, MonthBudget, RateLimiter};
 use crate::store::Store;
-use crate::tasks::poller::upstream::{Parts, Upstream};
+use crate::tasks::poller::upstream::{Upstream, UpstreamParts};
 use crate::telemetry::health::Health;
 
 /// A client, and the settings that it was built from.
@@ -87,7 +87,7 @@ pub(in crate::app) async fn upstreams(
     for (org, entry) in config.orgs.iter().zip(clients) {
         let month = Month::of(now, org.month_time_zone).to_string();
         let usage = store.call_usage().of_month(org.name.clone(), month).await?;
-        upstreams.push(Upstream::new(Parts {
+        upstreams.push(Upstream::new(UpstreamParts {
             name: org.name.clone(),
             client: entry.client.clone(),
             limiter: RateLimiter::new(org.rate),

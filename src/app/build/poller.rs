@@ -6,7 +6,7 @@ use crate::config::{Cadence, Config, User};
 use crate::presence::diff::DiffRules;
 use crate::presence::event::UserInfo;
 use crate::tasks::poller::Settings;
-use crate::tasks::poller::roster::Rhythm;
+use crate::tasks::poller::roster::PollSchedule;
 use crate::tasks::poller::start::Assignment;
 
 pub(in crate::app) fn settings(config: &Config) -> Settings {
@@ -32,7 +32,7 @@ pub(in crate::app) fn assignments(config: &Config) -> Vec<Assignment> {
         .iter()
         .map(|user| Assignment {
             card: card(user, config.store_nick),
-            rhythm: rhythm(user),
+            schedule: schedule(user),
             open: config.open_time(user),
         })
         .collect()
@@ -48,10 +48,10 @@ fn card(user: &User, store_nick: bool) -> UserInfo {
     }
 }
 
-fn rhythm(user: &User) -> Rhythm {
+fn schedule(user: &User) -> PollSchedule {
     match &user.cadence {
-        Cadence::Auto => Rhythm::Auto,
-        Cadence::Every(interval) => Rhythm::Every(*interval),
-        Cadence::Cron(cron) => Rhythm::At(cron.clone()),
+        Cadence::Auto => PollSchedule::Auto,
+        Cadence::Every(interval) => PollSchedule::Every(*interval),
+        Cadence::Cron(cron) => PollSchedule::At(cron.clone()),
     }
 }

@@ -1,4 +1,4 @@
-//! The instant at which the dispatcher has something to do although nobody woke it.
+//! The instant of the dispatcher's next timed action.
 //!
 //! Guards: dropping the wait keeps the sleep. Deliberately not here: which instant (the room above).
 

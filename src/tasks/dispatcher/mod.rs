@@ -55,11 +55,11 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::time::Timestamp;
 
-use super::pulse::Pulse;
+use super::heartbeat::Heartbeat;
 
 pub use self::target::{Target, subscription};
 
-/// How long requests in flight may take once the dispatcher is told to stop. Less than the ten seconds in which the
+/// How long requests in flight may take once the dispatcher stops. Less than the ten seconds in which the
 /// whole daemon stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(5);
 
@@ -81,7 +81,7 @@ pub struct Dispatcher {
     clock: SharedClock,
     store: Store,
     metrics: Arc<Metrics>,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     wake: Arc<Notify>,
     /// After a failure: when the database is asked again.
     database_from: Option<Timestamp>,
@@ -122,7 +122,7 @@ impl Dispatcher {
             clock,
             store,
             metrics: Metrics::new(),
-            pulse: Pulse::default(),
+            heartbeat: Heartbeat::default(),
             wake,
             database_from: None,
         }
@@ -136,8 +136,8 @@ impl Dispatcher {
     }
 
     /// Shows whether the loop turns.
-    pub fn pulse(&self) -> Pulse {
-        self.pulse.clone()
+    pub fn heartbeat(&self) -> Heartbeat {
+        self.heartbeat.clone()
     }
 
     /// For an operator's requests.
@@ -155,16 +155,16 @@ impl Dispatcher {
         Arc::clone(&self.changes.states_wake)
     }
 
-    /// Delivers until told to stop; then claims nothing more, waits a bounded time for the answers that are out, writes
+    /// Delivers until `stop`; then claims nothing more, waits a bounded time for the answers that are out, writes
     /// them down, and gives back the rest.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
         self.resume().await?;
         let wake = Arc::clone(&self.wake);
         let mut inbox = std::mem::replace(&mut self.changes.inbox, mpsc::channel(1).1);
         let mut alarm = Alarm::default();
-        let pulse = self.pulse.clone();
+        let heartbeat = self.heartbeat.clone();
         loop {
-            pulse.turned();
+            heartbeat.beat();
             // Registered before looking, so that a commit in between is not slept through.
             let woken = wake.notified();
             tokio::pin!(woken);
@@ -176,7 +176,7 @@ impl Dispatcher {
                 // It never ends: `self` holds a sender, too.
                 Some(request) = inbox.recv() => self.asked(request),
                 () = woken => self.queues.recheck(),
-                () = pulse.asked() => {}
+                () = heartbeat.requested() => {}
                 () = alarm.rings() => {}
             }
         }

@@ -10,7 +10,7 @@ use crate::ids::WebhookName;
 use crate::policy::delivery::{Health, WebhookState};
 use crate::policy::operator_action::OperatorAction;
 
-/// The most requests that wait: they come from people.
+/// The most requests that wait: operators send them.
 const WAITING: usize = 16;
 
 /// A webhook before and after a change.

@@ -336,6 +336,6 @@ mod tests {
         queues.reload(reload(vec![target("crm"), target("erp")]), NOW);
         let turn = queues.turn(NOW);
         assert_eq!(turn.hurried, [name("erp")], "its lanes may wait out a back-off");
-        assert_eq!(turn.asks.len(), 2, "a reload looks for work");
+        assert_eq!(turn.asks.len(), 2, "a reload checks for work");
     }
 }

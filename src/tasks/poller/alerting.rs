@@ -1,27 +1,26 @@
-//! The alerts that polling raises: `budget`, `auth`, `upstream`.
+//! The alerts about polling: `budget`, `auth`, `upstream`.
 //!
-//! Guards: each fires when it begins to matter and is resolved when it no longer does. Deliberately not here: telling
-//! them (`tasks::alerts`).
+//! Guards: each fires when its condition begins and is resolved when it ends. Not here: emitting them
+//! (`tasks::alerts`).
 
 use std::time::Duration;
 
 use super::upstream::Upstream;
-use super::{Done, Poller};
+use super::{Finished, Poller};
 use crate::policy::circuit::Cause;
 use crate::presence::system::AlertName;
 use crate::store::Usage;
 use crate::time::Timestamp;
 
-/// How often the slow ones are looked at.
+/// How often the conditions are checked.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// So long without a good look, while some are due, is more than a hiccup.
+/// Time without a good poll, while polls are due, after which `upstream` fires.
 const UPSTREAM_AFTER: Duration = Duration::from_mins(5);
 
 impl Poller {
-    /// Fires and resolves; returns when to be called again.
-    pub(super) fn keep_alarms(&mut self, now: Timestamp) -> Option<Timestamp> {
-        if self.next_alarm <= now || self.next_alarm.since(now) > CHECK_EVERY {
-            self.next_alarm = now.plus(CHECK_EVERY);
+    /// Fires and resolves alerts; returns when to call it again.
+    pub(super) fn check_alerts(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if self.alerts.begin_check(now, CHECK_EVERY) {
             for index in 0..self.upstreams.len() {
                 self.check_budget(index, now);
                 self.check_auth(index, now);
@@ -30,19 +29,19 @@ impl Poller {
             }
             self.report_reasons(now);
         }
-        super::earliest(Some(self.next_alarm), self.tell_next(now))
+        super::earliest(Some(self.alerts.next_check()), self.emit_next(now))
     }
 
     fn check_budget(&mut self, index: usize, now: Timestamp) {
         let upstream = &mut self.upstreams[index];
         let month = upstream.budget.month(now);
-        // The turn of the month resolves it; what is wrong with the new one is another alert.
-        let turned = std::mem::replace(&mut upstream.alarm_month, month) != month;
-        let fires = self.board.fires(Some(&upstream.name), AlertName::Budget);
-        let trouble = budget_trouble(upstream, fires, now);
-        // Until the first good look after a restart nobody knows whether DingTalk still says no.
+        // A new month resolves it; a problem of the new month is another alert.
+        let changed = std::mem::replace(&mut upstream.alert_month, month) != month;
+        let fires = self.alerts.fires(&upstream.name, AlertName::Budget);
+        let trouble = budget_problem(upstream, fires, now);
+        // Until the first good poll after a restart the alert stays.
         let unknown = || fires && upstream.last_good.is_none();
-        let firing = trouble.or_else(|| unknown().then(String::new)).filter(|_| !turned);
+        let firing = trouble.or_else(|| unknown().then(String::new)).filter(|_| !changed);
         self.set_alert(index, AlertName::Budget, firing, "the calls suffice", now);
     }
 
@@ -50,11 +49,11 @@ impl Poller {
         let upstream = &self.upstreams[index];
         let (org, name) = (&upstream.name, AlertName::Auth);
         let refused = match upstream.standing.open {
-            Some(shut) => shut.cause == Cause::Auth || self.board.fires(Some(org), name),
-            // Until the first good look after a restart nobody knows better.
-            None => upstream.last_good.is_none() && self.board.fires(Some(org), name),
+            Some(shut) => shut.cause == Cause::Auth || self.alerts.fires(org, name),
+            // Until the first good poll after a restart the alert stays.
+            None => upstream.last_good.is_none() && self.alerts.fires(org, name),
         };
-        let firing = refused.then(|| format!("{org}: {}", upstream.trouble_text));
+        let firing = refused.then(|| format!("{org}: {}", upstream.error_text));
         self.set_alert(index, name, firing, "calls are accepted again", now);
     }
 
@@ -63,24 +62,24 @@ impl Poller {
         let (org, name) = (&upstream.name, AlertName::Upstream);
         let other =
             upstream.standing.open.is_some_and(|s| matches!(s.cause, Cause::Auth | Cause::MonthSpent));
-        let fires = self.board.fires(Some(org), name);
+        let fires = self.alerts.fires(org, name);
         let down = match upstream.standing.since {
             Some(_) if fires => true,
             Some(since) => {
                 // A wait of that length is certain from its beginning.
                 let waits = upstream.standing.open.map_or(now, |shut| shut.until.max(now));
-                !other && waits.since(since) >= UPSTREAM_AFTER && self.somebody_is_due(index)
+                !other && waits.since(since) >= UPSTREAM_AFTER && self.may_poll_any(index)
             }
             None => upstream.last_good.is_none() && fires,
         };
         let firing = down.then(|| {
             let minutes = upstream.standing.since.map_or(0, |since| now.since(since).as_secs() / 60);
-            format!("{org}: no good answer for {minutes} minutes: {}", upstream.trouble_text)
+            format!("{org}: no good answer for {minutes} minutes: {}", upstream.error_text)
         });
         self.set_alert(index, name, firing, "DingTalk answers again", now);
     }
 
-    /// Writes down refused calls when their number has changed; an organisation that is blocked makes no other write.
+    /// Writes the number of refused calls when it has changed; a paused organisation writes nothing else.
     fn write_usage(&mut self, index: usize, now: Timestamp) {
         let upstream = &mut self.upstreams[index];
         if !std::mem::take(&mut upstream.usage_changed) || upstream.reserving {
@@ -93,13 +92,13 @@ impl Poller {
         self.running.start(async move {
             let result =
                 store.call_usage().set(org, written.month.to_string(), usage, limit, projected).await;
-            Done::Noted { result }
+            Finished::Note { result }
         });
     }
 
-    fn somebody_is_due(&self, index: usize) -> bool {
+    fn may_poll_any(&self, index: usize) -> bool {
         let mut people = self.users.iter().filter(|(_, watched)| watched.upstream == index && !watched.gone);
-        people.any(|(person, _)| self.may_look(person))
+        people.any(|(user, _)| self.may_poll(user))
     }
 
     fn set_alert(
@@ -111,14 +110,12 @@ impl Poller {
         now: Timestamp,
     ) {
         let org = &self.upstreams[index].name;
-        if let Some(notice) = self.board.set(Some(org), name, firing, resolved, now) {
-            self.notices.push_back(notice);
-        }
+        self.alerts.set(org, name, firing, resolved, now);
     }
 }
 
-/// Whether the month's calls are spent, or will not reach for what is fixed; some slack before it counts as resolved.
-fn budget_trouble(upstream: &Upstream, fires: bool, now: Timestamp) -> Option<String> {
+/// Whether the month's calls are spent or will not cover fixed schedules; it counts as resolved only with some slack.
+fn budget_problem(upstream: &Upstream, fires: bool, now: Timestamp) -> Option<String> {
     let org = &upstream.name;
     if upstream.budget.left(now) == Some(0) || upstream.is_month_spent() {
         let until = upstream.budget.month_ends_at(now);

@@ -1,14 +1,13 @@
-//! Asking a meeting about somebody whose entry vanished from it (`confirm_calls`).
+//! Queries a meeting about a user whose entry vanished from it (`confirm_calls`).
 //!
-//! Guards: each absence is asked about once, by two calls under the same limits as looks, and only while the month has
-//! calls to spare; a failure leaves the absence to the looks and is said once. The answer waits for a look or a commit
-//! that is under way. Deliberately not here: what the answer means (`presence::confirm`), when it is worth asking
-//! (`policy::confirm`).
+//! Guards: each absence is queried once, with two calls under the same limits as polls, and only while the month has
+//! calls to spare; after a failure, which is logged once, polls decide. An answer waits for a poll or a commit of the
+//! user in flight. Not here: what the answer means (`presence::confirm`), when a query is worth it (`policy::confirm`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Done, Poller, earliest};
+use super::{Finished, Poller, earliest};
 use crate::dingtalk::client::Client;
 use crate::dingtalk::error::{CallError, Verdict};
 use crate::dingtalk::meetings::MeetingState;
@@ -18,39 +17,39 @@ use crate::policy::quota::{Refusal, Ticket};
 use crate::presence::confirm::{MeetingAnswer, MeetingEnd, confirm};
 use crate::time::Timestamp;
 
-/// Everything about questions that are to be asked, or were.
+/// Pending and answered queries.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     waiting: VecDeque<Question>,
     asked: AskedAbsences,
-    /// Organisations whose meetings refuse to answer.
+    /// Organisations whose meetings cannot be queried.
     trouble: BTreeMap<OrgName, Trouble>,
-    /// Answers about people who are being asked or recorded.
+    /// Answers about users who are polled or recorded at the moment.
     answered: BTreeMap<UserKey, Vec<(ConferenceId, MeetingAnswer)>>,
 }
 
-/// A question that waits for its place.
+/// A query that waits for its calls.
 #[derive(Debug)]
 struct Question {
-    person: UserKey,
+    user: UserKey,
     upstream: usize,
     conference_id: ConferenceId,
     since: Timestamp,
-    /// The calls it has been granted so far.
+    /// The calls reserved so far.
     tickets: Vec<Ticket>,
 }
 
-/// What was said about failures, and until when nothing is asked.
+/// The last logged failure, and until when there are no queries.
 #[derive(Clone, Copy, Debug)]
 struct Trouble {
     class: &'static str,
     until: Timestamp,
 }
 
-/// A question that was asked.
+/// A finished query.
 #[derive(Debug)]
-pub(super) struct Told {
-    person: UserKey,
+pub(super) struct ConfirmFinished {
+    user: UserKey,
     upstream: usize,
     conference_id: ConferenceId,
     tickets: Vec<Ticket>,
@@ -58,45 +57,45 @@ pub(super) struct Told {
     result: Result<MeetingAnswer, CallError>,
 }
 
-/// What becomes of a question now.
+/// What happens to a query now.
 enum Turn {
     Asked,
     Dropped,
-    /// It waits: until then, or until something under way is over.
+    /// It waits until then, or until something in flight ends.
     Waits(Option<Timestamp>),
 }
 
 impl Questions {
-    /// The user is not watched any more.
-    pub(super) fn forget(&mut self, person: UserKey) {
-        self.answered.remove(&person);
+    /// Removes a user who left the list.
+    pub(super) fn forget(&mut self, user: UserKey) {
+        self.answered.remove(&user);
     }
 }
 
 impl Poller {
-    /// After a commit: whoever vanished is to be asked about.
-    pub(super) fn note_vanished(&mut self, person: UserKey) {
+    /// Queues queries for the user's vanished entries; called after a commit.
+    pub(super) fn queue_confirmations(&mut self, user: UserKey) {
         if !self.settings.confirm_calls || self.stopping {
             return;
         }
         let now = self.tools.clock.now();
         let questions = &mut self.questions;
-        let watched = &self.users[person];
-        for absence in watched.belief.vanished_visits() {
+        let watched = &self.users[user];
+        for absence in watched.state.vanished_visits() {
             if questions.asked.is_new(&absence.visit, absence.since, now) {
                 let (conference_id, since) = (absence.conference_id, absence.since);
                 let (upstream, tickets) = (watched.upstream, Vec::new());
-                questions.waiting.push_back(Question { person, upstream, conference_id, since, tickets });
+                questions.waiting.push_back(Question { user, upstream, conference_id, since, tickets });
             }
         }
     }
 
-    /// Asks what may be asked; returns when to be called again.
+    /// Starts queries that may be made; returns when to call it again.
     pub(super) fn ask_meetings(&mut self, now: Timestamp) -> Option<Timestamp> {
         let mut wake = None;
         for _ in 0..self.questions.waiting.len() {
             let Some(mut question) = self.questions.waiting.pop_front() else { break };
-            match self.turn_of(&mut question, now) {
+            match self.next_step(&mut question, now) {
                 Turn::Asked => self.ask_meeting(question),
                 Turn::Dropped => self.give_back(question),
                 Turn::Waits(until) => {
@@ -108,8 +107,8 @@ impl Poller {
         wake
     }
 
-    /// Nothing more is asked; what was granted is given back.
-    pub(super) fn drop_questions(&mut self) {
+    /// Drops all queries and returns their calls.
+    pub(super) fn drop_confirmations(&mut self) {
         while let Some(question) = self.questions.waiting.pop_front() {
             self.give_back(question);
         }
@@ -121,8 +120,8 @@ impl Poller {
         }
     }
 
-    fn turn_of(&mut self, question: &mut Question, now: Timestamp) -> Turn {
-        let Some(watched) = self.users.get(question.person) else { return Turn::Dropped };
+    fn next_step(&mut self, question: &mut Question, now: Timestamp) -> Turn {
+        let Some(watched) = self.users.get(question.user) else { return Turn::Dropped };
         let index = watched.upstream;
         let upstream = &self.upstreams[index];
         let muted = self.questions.trouble.get(&upstream.name).is_some_and(|trouble| now < trouble.until);
@@ -137,7 +136,7 @@ impl Poller {
         {
             return Turn::Dropped;
         }
-        if upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_untold {
+        if upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_pending {
             return Turn::Waits(None);
         }
         let free = upstream.limiter.next_free(now);
@@ -158,25 +157,32 @@ impl Poller {
     }
 
     fn ask_meeting(&mut self, question: Question) {
-        let Question { person, upstream: index, conference_id, tickets, .. } = question;
-        let watched = &self.users[person];
+        let Question { user, upstream: index, conference_id, tickets, .. } = question;
+        let watched = &self.users[user];
         let upstream = &mut self.upstreams[index];
-        // The second may be one too many for our second; DingTalk counts each of the two apart from the looks.
+        // The second call may exceed the rate by one; DingTalk limits each of the two separately from polls.
         for _ in &tickets {
             upstream.limiter.begin();
         }
         upstream.in_flight += 1;
-        let (client, union_id) = (upstream.client.clone(), watched.who.identity.union_id.clone());
+        let (client, union_id) = (upstream.client.clone(), watched.info.identity.union_id.clone());
         self.running.start(async move {
             let mut calls = 0;
             let result = testimony(&client, &conference_id, &union_id, &mut calls).await;
-            Done::Confirmed(Box::new(Told { person, upstream: index, conference_id, tickets, calls, result }))
+            Finished::Confirm(Box::new(ConfirmFinished {
+                user,
+                upstream: index,
+                conference_id,
+                tickets,
+                calls,
+                result,
+            }))
         });
     }
 
-    pub(super) fn meeting_told(&mut self, told: Told) {
+    pub(super) fn confirm_finished(&mut self, finished: ConfirmFinished) {
         let now = self.tools.clock.now();
-        let Told { person, upstream: index, conference_id, tickets, calls, result } = told;
+        let ConfirmFinished { user, upstream: index, conference_id, tickets, calls, result } = finished;
         let upstream = &mut self.upstreams[index];
         upstream.in_flight -= 1;
         let mut cost = calls;
@@ -188,17 +194,17 @@ impl Poller {
         match result {
             Ok(testimony) => {
                 self.questions.trouble.remove(&upstream.name);
-                if self.users.contains_key(person) {
-                    self.questions.answered.entry(person).or_default().push((conference_id, testimony));
-                    self.take_testimony(person);
+                if self.users.contains_key(user) {
+                    self.questions.answered.entry(user).or_default().push((conference_id, testimony));
+                    self.apply_meeting_answer(user);
                 }
             }
-            Err(error) => self.meeting_silent(index, &error, now),
+            Err(error) => self.confirm_failed(index, &error, now),
         }
     }
 
-    /// The absence stays as it is; one line for each kind of trouble.
-    fn meeting_silent(&mut self, index: usize, error: &CallError, now: Timestamp) {
+    /// The absence stays; one log line for each kind of failure.
+    fn confirm_failed(&mut self, index: usize, error: &CallError, now: Timestamp) {
         let upstream = &mut self.upstreams[index];
         if matches!(error.verdict, Verdict::Throttled { .. } | Verdict::ThrottledThisMinute) {
             upstream.throttled += 1;
@@ -210,33 +216,33 @@ impl Poller {
         let before = self.questions.trouble.insert(org.clone(), Trouble { class, until });
         let (code, request_id) = (error.code.as_deref(), error.request_id.as_deref());
         if before.is_some_and(|before| before.class == class) {
-            tracing::debug!(%org, class, text, code, request_id, "a meeting does not tell how somebody left");
+            tracing::debug!(%org, class, text, code, request_id, "a meeting could not be queried about a vanished user");
         } else {
-            tracing::warn!(%org, class, text, code, request_id, "a meeting does not tell how somebody left; who vanished is told as vanished");
+            tracing::warn!(%org, class, text, code, request_id, "a meeting could not be queried about a vanished user; the leave is emitted as vanished");
         }
     }
 
-    /// Draws the conclusion from an answer, unless the person is being asked or recorded: then it is drawn afterwards.
-    pub(super) fn take_testimony(&mut self, person: UserKey) {
-        let watched = &mut self.users[person];
+    /// Applies an answer unless the user is polled or recorded at the moment; then it is applied afterwards.
+    pub(super) fn apply_meeting_answer(&mut self, user: UserKey) {
+        let watched = &mut self.users[user];
         if watched.busy {
             return;
         }
-        let Some(answered) = self.questions.answered.get_mut(&person) else { return };
+        let Some(answered) = self.questions.answered.get_mut(&user) else { return };
         while let Some((conference_id, testimony)) = answered.pop() {
-            let (card, source) = (watched.who.card(), self.tools.store.source());
-            let outcome = confirm(&watched.belief, &conference_id, &testimony, &card, source);
+            let (card, source) = (watched.info.card(), self.tools.store.source());
+            let outcome = confirm(&watched.state, &conference_id, &testimony, &card, source);
             if let Some(outcome) = outcome.filter(|_| !watched.gone) {
                 let due = watched.due;
-                self.upstreams[watched.upstream].due.remove(due, person);
-                return self.record_outcome(person, outcome, due);
+                self.upstreams[watched.upstream].due.remove(due, user);
+                return self.record_outcome(user, outcome, due);
             }
         }
-        self.questions.answered.remove(&person);
+        self.questions.answered.remove(&user);
     }
 }
 
-/// Asks: first the meeting, then for its members. A meeting that is over may keep those to itself.
+/// Queries the meeting and then its members, which an ended meeting may not list.
 async fn testimony(
     client: &Client,
     conference_id: &ConferenceId,
@@ -255,7 +261,7 @@ async fn testimony(
             *calls += members.calls;
             (members.observed_at, members.of(union_id).cloned())
         }
-        // About this meeting, and about nothing else.
+        // The refusal concerns only this meeting.
         Err(error) if error.verdict.is_refusal() && over != MeetingEnd::Ongoing => (info.observed_at, None),
         Err(error) => return Err(error),
     };

@@ -1,11 +1,11 @@
-//! The poller: who is due is asked, what changed is recorded, the rest is stretched.
+//! Polls due users, records changes, and extends unchanged snapshots in memory.
 //!
-//! Guards: looks at one person never overlap; one slow or failing person never delays the others; a failure changes
-//! nobody's presence; next looks are stored, so a restart makes no burst. One loop owns all state, so there is no lock;
-//! calls and commits run beside it and report back. Deliberately not here: what an answer means (`dingtalk`), what it
-//! changes (`presence`), how often to look (`policy::pace`).
+//! Guards: polls of one user never overlap; a slow or failing user never delays the others; a failure changes no user's
+//! presence; next polls are stored, so a restart makes no burst. One loop owns all state, so there is no lock; calls
+//! and commits run beside it and report back. Not here: what an answer means (`dingtalk`), what it changes
+//! (`presence`), how often to poll (`policy::pace`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,95 +23,96 @@ use crate::policy::sweep::SweepMode;
 use crate::presence::diff::DiffRules;
 use crate::store::history::visit_history::PastVisit;
 use crate::store::open_gaps::{OpenGap, Whose};
-use crate::store::{Enrolled, PollFailure, Store, StoreError, UnchangedPolls};
-use crate::tasks::alerts::{Board, Notice};
+use crate::store::{Enrolled, PollFailure, Store, StoreError};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
-mod absence;
-mod alarm;
+mod alert_queue;
 mod alerting;
-mod ask;
+mod answers;
 mod confirm;
-mod explain;
+mod failures;
 mod flush;
-mod hours;
+mod mass_absence;
+mod open_windows;
 mod pacing;
+mod pending_writes;
+mod poll;
 mod reasons;
 pub mod reload;
 pub mod report;
+mod requests;
 pub mod roster;
 mod running;
-mod settle;
 mod share;
-mod snapshot;
-mod standing;
+mod staleness;
 pub mod start;
 mod sweep;
-mod unseen;
 pub mod upstream;
-mod watchfulness;
-mod who;
+mod user_gaps;
+mod user_info;
+mod wake_timer;
 
-use alarm::Alarm;
-use hours::HoursKey;
-use report::{LookNow, LookReport, Request};
-use roster::{UserKey, Users};
+use alert_queue::AlertQueue;
+use pending_writes::PendingWrites;
+use report::{PollNow, PollResult, Request};
+use roster::{UserKey, Users, WindowKey};
 use running::Running;
 use upstream::Upstream;
+use wake_timer::WakeTimer;
 
-use super::pulse::Pulse;
+use super::heartbeat::Heartbeat;
 
-/// Due people are started in ticks: one wake-up for several calls is cheaper than one for each.
+/// Due users are started in ticks: one wake-up for several calls is cheaper than one for each.
 const TICK: Duration = Duration::from_millis(10);
-/// How long calls in flight may take once the poller is told to stop. Less than the whole daemon has for stopping.
+/// How long calls in flight may take once the poller stops; less than the whole daemon has for stopping.
 const LAST_ANSWERS: Duration = Duration::from_secs(4);
-/// Stretched snapshots are written at least this often.
+/// Unchanged polls are written at least this often.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
-/// What the operator decided about polling.
+/// What the config decides about polling.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// For the diff.
+    /// How an answer is compared with the state.
     pub rules: DiffRules,
-    /// How soon a confirmation is looked for; nobody is paced faster.
+    /// Shortest interval of a paced user, and the delay of a confirming poll.
     pub min_interval: Duration,
-    /// Nobody is paced slower while their window is open, if the calls reach.
+    /// Longest interval of a paced user in open time; the call budget takes precedence.
     pub max_interval: Duration,
-    /// No good look for so long = unknown; `None`: three intervals, at least five minutes.
+    /// Without a good poll for this long presence is unknown; `None`: three intervals, at least five minutes.
     pub stale_after: Option<Duration>,
-    /// Between failed looks.
+    /// Delays after failed polls.
     pub backoff: crate::config::Backoff,
-    /// How long who is inside is followed past the end of a window.
+    /// How long a user who is inside is polled past the end of a window.
     pub overtime: Duration,
-    /// Whose wall clock expressions mean.
+    /// The zone of cron expressions.
     pub time_zone: Tz,
-    /// Meetings are asked about people whose entry vanished.
+    /// Whether a meeting is queried when a user's entry vanished from it.
     pub confirm_calls: bool,
-    /// Whether whole organisations are swept.
+    /// Which organisations are swept.
     pub sweep: SweepMode,
 }
 
 /// What the poller works with.
 #[derive(Clone, Debug)]
 pub struct Tools {
-    /// Where everything is written.
+    /// The database.
     pub store: Store,
-    /// The time.
+    /// The daemon's clock.
     pub clock: SharedClock,
-    /// Woken when there is something to deliver.
+    /// Notified when there is something to deliver.
     pub outbox_wake: Arc<Notify>,
-    /// Who gets which events.
+    /// Which webhooks get which events.
     pub subscriptions: Arc<[Subscription]>,
-    /// What readiness is judged by.
+    /// Input of readiness.
     pub health: Arc<Health>,
-    /// What is counted.
+    /// Counters of polls, calls and events.
     pub metrics: Arc<Metrics>,
 }
 
-/// How the poller ends when it was not told to.
+/// Why the poller ended before it was stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum PollerError {
     /// The database failed at the start.
@@ -119,7 +120,7 @@ pub enum PollerError {
     Store(#[from] StoreError),
 }
 
-/// The poller.
+/// Owns all polling state.
 #[derive(Debug)]
 pub struct Poller {
     tools: Tools,
@@ -127,107 +128,94 @@ pub struct Poller {
     upstreams: Vec<Upstream>,
     users: Users,
     requests: mpsc::Receiver<Request>,
-    pulse: Pulse,
-    waiting_looks: Vec<LookNow>,
+    heartbeat: Heartbeat,
+    waiting_polls: Vec<PollNow>,
     reloads: reload::Reloads,
     running: Running,
-    /// People with unchanged looks since the last flush.
-    stretched: Vec<UserKey>,
-    /// The same of users who have left since.
-    unflushed: Vec<UnchangedPolls>,
-    misses: Vec<PollFailure>,
-    /// People whose next look moved without a look since the last flush.
-    replanned: Vec<UserKey>,
-    flushing: bool,
-    next_flush: Option<Timestamp>,
+    pending: PendingWrites,
     next_stale_check: Timestamp,
-    /// People who become due wait until then, so that they are started together.
+    /// Users who become due wait until then, so that they are started together.
     next_start: Timestamp,
-    /// Windows, each once.
-    hours: SlotMap<HoursKey, hours::Hours>,
-    /// Who is followed past the end of a window.
+    /// Each distinct set of windows once.
+    windows: SlotMap<WindowKey, open_windows::OpenWindow>,
+    /// Users who are polled past the end of their window.
     followed: Vec<UserKey>,
-    /// Users who vanished lately, by organisation.
+    /// Users who vanished recently, by organisation.
     absences: BTreeMap<usize, MassAbsence<UserKey>>,
     questions: confirm::Questions,
     sweeps: sweep::Sweeps,
-    board: Board,
-    /// To be told, in order.
-    notices: VecDeque<Notice>,
-    telling: bool,
-    tell_after: Timestamp,
-    next_alarm: Timestamp,
+    alerts: AlertQueue,
     reasons: reasons::Reasons,
     stopping: bool,
     totals: Totals,
 }
 
-/// Since the start, for people in a hurry.
+/// Counts since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Answered looks.
+    /// Good polls.
     pub good: u64,
-    /// Failed ones.
+    /// Failed polls.
     pub failed: u64,
-    /// Events recorded.
+    /// Recorded events.
     pub events: u64,
 }
 
-/// What ran beside the loop and is done.
+/// Work that ran beside the loop and has finished.
 #[derive(Debug)]
-enum Done {
-    Confirmed(Box<confirm::Told>),
-    Asked {
-        call: ask::Call,
+enum Finished {
+    Confirm(Box<confirm::ConfirmFinished>),
+    Poll {
+        call: poll::Call,
         result: Result<Answer, CallError>,
     },
-    Recorded(Box<settle::Recorded>),
-    Flushed {
+    Record(Box<answers::RecordFinished>),
+    Flush {
         retry: Vec<PollFailure>,
         result: Result<(), StoreError>,
     },
-    Reserved {
+    Reserve {
         upstream: usize,
         reservation: Reservation,
         result: Result<(), StoreError>,
     },
-    Listed(Box<absence::Listed>),
-    Kept(Box<sweep::Written>),
-    Named(Box<sweep::Named>),
-    Swept(Box<sweep::Swept>),
-    Told {
+    OngoingMeetings(Box<mass_absence::OngoingFinished>),
+    SweepState(Box<sweep::PersistFinished>),
+    UserId(Box<sweep::UserIdFinished>),
+    SweepCall(Box<sweep::SweepCallFinished>),
+    Emit {
         result: Result<(), StoreError>,
     },
-    Noted {
+    Note {
         result: Result<(), StoreError>,
     },
-    OpenGapsKept {
+    OpenGaps {
         rows: BTreeMap<Whose, OpenGap>,
         result: Result<(), StoreError>,
     },
-    Enrolled {
+    Enroll {
         waiting: Box<reload::Waiting>,
-        lessons: Vec<PastVisit>,
+        past_visits: Vec<PastVisit>,
         result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError>,
     },
-    Left {
+    Unwatch {
         user: Option<UserKey>,
         result: Result<(), PollerError>,
     },
 }
 
 impl Poller {
-    /// Runs until `stop`, then lets calls in flight end and writes down what is known.
+    /// Runs until `stop`, then lets calls in flight end and writes what is still in memory.
     pub async fn run(mut self, stop: CancellationToken) -> Result<Totals, PollerError> {
-        // Both live as long as the loop: making them anew for every answer would cost more than the answer.
+        // Both live as long as the loop: creating them for every answer would cost more than the answer.
         let mut stopped = std::pin::pin!(stop.cancelled());
-        let mut alarm = Alarm::default();
+        let mut wake_timer = WakeTimer::default();
         let mut deadline = None;
         while !(self.stopping && self.running.is_empty()) {
             if let Some(wake) = self.step() {
-                alarm.ring_by(wake, &self.tools.clock);
+                wake_timer.wake_by(wake, &self.tools.clock);
             }
-            self.pulse.waits_for(self.running.len());
+            self.heartbeat.set_in_flight(self.running.len());
             tokio::select! {
                 biased;
                 () = &mut stopped, if !self.stopping => {
@@ -243,41 +231,41 @@ impl Poller {
                 Some(done) = self.running.next() => self.take(done),
                 Some(request) = self.requests.recv(), if !self.stopping => self.requested(request),
                 Some(waiting) = self.reloads.next(), if !self.stopping => self.begin_reload(waiting),
-                () = self.pulse.asked() => {}
-                () = alarm.ringing(), if !self.stopping => {}
+                () = self.heartbeat.requested() => {}
+                () = wake_timer.elapsed(), if !self.stopping => {}
             }
-            // Everything that came together is dealt with before anything is started or waited for.
+            // Everything that finished together is handled before the loop starts or waits for anything.
             while let Some(done) = self.running.ready() {
                 self.take(done);
             }
-            self.retry_waiting_looks();
-            self.pulse.turned();
+            self.retry_waiting_polls();
+            self.heartbeat.beat();
         }
         self.last_flush().await?;
         Ok(self.totals)
     }
 
-    /// Shows whether the loop turns.
-    pub fn pulse(&self) -> Pulse {
-        self.pulse.clone()
+    /// Shows whether the loop runs.
+    pub fn heartbeat(&self) -> Heartbeat {
+        self.heartbeat.clone()
     }
 
-    /// Starts what is due. Returns when to be called again, if nothing else happens before.
+    /// Starts what is due. Returns when to call it again, unless something else happens before.
     fn step(&mut self) -> Option<Timestamp> {
         if self.stopping {
             return None;
         }
         let now = self.tools.clock.now();
-        self.watch_room(now);
-        let mut wake = self.keep_hours(now);
+        self.check_disk(now);
+        let mut wake = self.update_windows(now);
         let tick = now >= self.next_start || self.next_start > now.plus(TICK);
         if tick {
             self.next_start = now.plus(TICK);
         }
         wake = earliest(wake, self.ask_meetings(now));
-        wake = earliest(wake, self.keep_sweeps(now));
+        wake = earliest(wake, self.run_sweeps(now));
         for upstream in 0..self.upstreams.len() {
-            // Between ticks only who waits for a place is started: that place may just have become free.
+            // Between ticks only a full organisation is served: a slot may just have become free.
             if tick || self.upstreams[upstream].full {
                 wake = earliest(wake, self.start_due(upstream, now));
             } else {
@@ -286,52 +274,56 @@ impl Poller {
         }
         wake = earliest(wake, self.flush_if_due(now));
         wake = earliest(wake, Some(self.check_stale(now)));
-        wake = earliest(wake, self.keep_alarms(now));
+        wake = earliest(wake, self.check_alerts(now));
         wake.map(|at| at.max(self.next_start))
     }
 
-    fn take(&mut self, done: Done) {
+    fn take(&mut self, done: Finished) {
         match done {
-            Done::Confirmed(told) => self.meeting_told(*told),
-            Done::Asked { call, result } => self.asked(call, result),
-            Done::Recorded(recorded) => self.recorded(*recorded),
-            Done::Flushed { retry, result } => self.flushed(retry, result),
-            Done::Reserved { upstream, reservation, result } => self.reserved(upstream, reservation, result),
-            Done::Listed(listed) => self.listed(*listed),
-            Done::Kept(written) => self.trust_kept(*written),
-            Done::Named(named) => self.named(*named),
-            Done::Swept(told) => self.sweep_told(*told),
-            Done::Told { result } => self.told(result),
-            Done::Noted { result } => self.noted(&result),
-            Done::OpenGapsKept { rows, result } => self.open_gaps_kept(rows, result),
-            Done::Enrolled { waiting, lessons, result } => self.enrolled(*waiting, &lessons, result),
-            Done::Left { user, result } => self.left(user, result),
+            Finished::Confirm(finished) => self.confirm_finished(*finished),
+            Finished::Poll { call, result } => self.asked(call, result),
+            Finished::Record(recorded) => self.recorded(*recorded),
+            Finished::Flush { retry, result } => self.flushed(retry, result),
+            Finished::Reserve { upstream, reservation, result } => {
+                self.reserved(upstream, reservation, result);
+            }
+            Finished::OngoingMeetings(listed) => self.listed(*listed),
+            Finished::SweepState(written) => self.sweeps_persisted(*written),
+            Finished::UserId(named) => self.named(*named),
+            Finished::SweepCall(finished) => self.sweep_call_finished(*finished),
+            Finished::Emit { result } => self.emitted(result),
+            Finished::Note { result } => self.noted(&result),
+            Finished::OpenGaps { rows, result } => self.open_gaps_kept(rows, result),
+            Finished::Enroll { waiting, past_visits, result } => {
+                self.enrolled(*waiting, &past_visits, result);
+            }
+            Finished::Unwatch { user, result } => self.left(user, result),
         }
     }
 
     fn requested(&mut self, request: Request) {
         match request {
             Request::Explain(asked) => self.explain(asked),
-            Request::Look(look) => self.look_now(look),
+            Request::Poll(look) => self.poll_now(look),
             Request::Snapshot(snapshot) => self.snapshot_now(snapshot),
         }
     }
 
-    /// To go through them while anything changes.
+    /// A copy of the keys, for loops that change users.
     fn user_keys(&self) -> Vec<UserKey> {
         self.users.keys().collect()
     }
 
     fn begin_stop(&mut self) {
         self.stopping = true;
-        self.drop_questions();
+        self.drop_confirmations();
         self.requests.close();
     }
 
-    /// Ends a manual look, if one waits.
-    fn reply(manual: Option<LookNow>, report: impl FnOnce() -> LookReport) {
+    /// Answers a manual poll, if one waits.
+    fn reply(manual: Option<PollNow>, report: impl FnOnce() -> PollResult) {
         if let Some(request) = manual {
-            // Nobody listening any more means nobody to tell.
+            // The caller may have stopped waiting.
             let _ = request.reply.send(Ok(report()));
         }
     }

@@ -1,12 +1,12 @@
-//! The pacing rule at work: what was seen goes to it, when to look comes back.
+//! Connects the pacing rule: passes observations to it, and takes the times of polls from it.
 //!
-//! Guards: an organisation is paced where its month has a limit and somebody has no cadence of their own; everybody else
-//! is out of it, but their calls are taken off. A time at which the rule only wants to be asked again is no look. Who
-//! waits after a failure, is confirmed, or is followed past a window stays where they are. Deliberately not here: the
-//! rule (`policy::pace`), hours (`hours`), who is paced together (`groups`).
+//! Guards: an organisation is paced if its month has a limit and a user has no cadence of their own; other users are
+//! not paced, but their calls are subtracted. A re-plan time is not a poll. A user who waits after a failure, is
+//! confirmed, or is polled past a window keeps the planned time. Not here: the rule (`policy::pace`), windows
+//! (`open_windows`), who is paced together (`groups`).
 
-use crate::tasks::poller::hours::HoursKey;
 use crate::tasks::poller::roster::UserKey;
+use crate::tasks::poller::roster::WindowKey;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -24,54 +24,54 @@ use crate::time::Timestamp;
 
 mod groups;
 
-/// Who is in no group.
+/// The number of a user in no group.
 pub(super) const NO_NUMBER: u32 = u32::MAX;
-/// So many people who are only asked about again are dealt with before anything else has its turn.
-pub(super) const MOST_QUESTIONS: u32 = 32;
-/// So many people's next looks are thought over when one of their meeting was looked at.
-const MOST_MOVED: usize = 100;
-/// The shortest time after which a look that was planned is late.
+/// Re-plans in a row before anything else has its turn.
+pub(super) const MAX_REPLANS: u32 = 32;
+/// Users whose polls are re-planned after a poll of another participant of their meeting.
+const MAX_MOVED: usize = 100;
+/// The shortest delay after which a planned poll is late.
 const AT_LEAST: Duration = Duration::from_mins(5);
 
-/// The paced people of one organisation.
+/// The paced users of one organisation.
 #[derive(Debug)]
 pub(super) struct Pacing {
     group: PacingGroup,
-    /// Taught only what sweeps that are believed do not show.
+    /// The group that learns only from what trusted sweeps do not list.
     beside: Option<PacingGroup>,
     roster: Roster,
-    /// What was decided last, by number.
+    /// The last decisions, by number.
     plans: Vec<Plan>,
 }
 
-/// What a group is made of; while it is the same the group stays, with all it has learned.
+/// What a group is made of; the group and its model stay while this is the same.
 #[derive(Debug, PartialEq, Eq)]
 struct Roster {
     bounds: Bounds,
     limit: u64,
-    /// Their places in the poller's list, and their hours.
-    people: Vec<(UserKey, HoursKey)>,
+    /// The keys and windows of its users.
+    people: Vec<(UserKey, WindowKey)>,
 }
 
-/// What was decided last about somebody.
+/// The last decision about a user.
 #[derive(Clone, Copy, Debug, Default)]
 struct Plan {
-    /// The rule is to be asked again then; nobody looks.
+    /// A re-plan is due then, not a poll.
     question: Option<Timestamp>,
-    /// Open time from the last good look to the planned one.
+    /// Open time from the last good poll to the planned one.
     gap: Duration,
-    /// When, and what; `None`: not since the group was made.
+    /// When and what; `None`: not since the group was made.
     decided: Option<(Timestamp, PollDecision)>,
 }
 
 impl Poller {
-    /// The organisation's calls now; `None`: there is no limit.
+    /// The organisation's calls; `None`: there is no limit.
     fn budget(&self, index: usize, now: Timestamp) -> Option<Budget> {
         let upstream = &self.upstreams[index];
         let (limit, fixed) = (upstream.budget.limit()?, upstream.share.fixed_calls);
         let sweeps = self.sweep_calls(index, now);
         let even = self.even(index, now);
-        // Sweeps are taken off the looks, not off what anybody may be late by.
+        // Calls for sweeps are subtracted from polls, but do not make anything late.
         let for_looks = upstream.budget.even_open_interval(upstream.share.open, fixed + sweeps, now);
         Some(Budget {
             limit,
@@ -83,7 +83,7 @@ impl Poller {
         })
     }
 
-    /// Everybody's interval, were the rest of the month's calls spread evenly.
+    /// The interval of all users if the rest of the month's calls were spread evenly.
     pub(super) fn even(&self, index: usize, now: Timestamp) -> Duration {
         let upstream = &self.upstreams[index];
         let share = &upstream.share;
@@ -91,9 +91,9 @@ impl Poller {
         even.unwrap_or_default().max(self.settings.min_interval)
     }
 
-    /// When to look at somebody, or to ask again, by the rule. `None`: they are not paced by it.
-    pub(super) fn next_paced(&mut self, person: UserKey, now: Timestamp) -> Option<Timestamp> {
-        let watched = &self.users[person];
+    /// The next poll or re-plan by the rule; `None`: the user is not paced.
+    pub(super) fn next_paced(&mut self, user: UserKey, now: Timestamp) -> Option<Timestamp> {
+        let watched = &self.users[user];
         let (index, number) = (watched.upstream, watched.number);
         if number == NO_NUMBER {
             return None;
@@ -101,8 +101,8 @@ impl Poller {
         let budget = self.budget(index, now)?;
         let next = self.upstreams[index].pacing.as_mut()?.next(number, now, budget);
         let (PollDecision::Poll(at, why) | PollDecision::Replan(at, why)) = next;
-        tracing::trace!(person = watched.person_id, %at, ?why, "paced");
-        let open = &self.hours[watched.hours].open;
+        tracing::trace!(user = watched.person_id, %at, ?why, "paced");
+        let open = &self.windows[watched.window].open;
         let since = watched.last_ok.unwrap_or(now);
         let gap = if open.is_always() { at.since(since) } else { open.open_between(since, at) };
         let question = matches!(next, PollDecision::Replan(..)).then_some(at);
@@ -112,102 +112,98 @@ impl Poller {
         Some(at)
     }
 
-    /// Their next look is one, whatever the rule wanted to be asked.
-    pub(super) fn forget_question(&mut self, person: UserKey) {
-        let watched = &self.users[person];
+    /// Turns the user's re-plan into a poll.
+    pub(super) fn cancel_replan(&mut self, user: UserKey) {
+        let watched = &self.users[user];
         if let Some(plan) = self.upstreams[watched.upstream].plan_mut(watched.number) {
             plan.question = None;
         }
     }
 
-    /// What the rule decided last about somebody, and when.
-    pub(super) fn decided(&self, person: UserKey) -> Option<(Timestamp, PollDecision)> {
-        let watched = &self.users[person];
+    /// The last decision about a user, and when it was made.
+    pub(super) fn decided(&self, user: UserKey) -> Option<(Timestamp, PollDecision)> {
+        let watched = &self.users[user];
         self.upstreams[watched.upstream].plan(watched.number)?.decided
     }
 
-    /// What the rule would decide now. Nothing comes of it.
-    pub(super) fn would_decide(&self, person: UserKey, now: Timestamp) -> PollDecision {
-        let watched = &self.users[person];
+    /// What the rule would decide now; changes nothing.
+    pub(super) fn would_decide(&self, user: UserKey, now: Timestamp) -> PollDecision {
+        let watched = &self.users[user];
         let (index, number) = (watched.upstream, watched.number);
         match self.upstreams[index].pacing.as_ref().zip(self.budget(index, now)) {
             Some((pacing, budget)) if number != NO_NUMBER => pacing.would_decide(number, now, budget),
             _ => PollDecision::Poll(
-                self.next_even(person, now),
-                Why {
-                    rule: Rule::Plenty,
-                    inside: watched.belief.inside().next().is_some(),
-                    ..Why::default()
-                },
+                self.next_even(user, now),
+                Why { rule: Rule::Plenty, inside: watched.state.inside().next().is_some(), ..Why::default() },
             ),
         }
     }
 
-    /// Whether what is due is no look but a question to the rule.
-    pub(super) fn is_question(&self, person: UserKey) -> bool {
-        let watched = &self.users[person];
+    /// Whether the due time is a re-plan and not a poll.
+    pub(super) fn is_replan(&self, user: UserKey) -> bool {
+        let watched = &self.users[user];
         let plan = self.upstreams[watched.upstream].plan(watched.number);
         plan.is_some_and(|plan| plan.question == Some(watched.due))
     }
 
-    /// The open time between the last good look and the one that the rule planned, if it planned one.
-    pub(super) fn planned_gap(&self, person: UserKey) -> Option<Duration> {
-        let watched = &self.users[person];
+    /// The open time between the last good poll and the planned one.
+    pub(super) fn planned_gap(&self, user: UserKey) -> Option<Duration> {
+        let watched = &self.users[user];
         self.upstreams[watched.upstream].plan(watched.number).map(|plan| plan.gap)
     }
 
-    /// A good answer: what it says goes to the rule, and whose next look moved by it is moved. `ended`: visits that
-    /// it ended, or that were over when it came.
-    pub(super) fn tell_rule(
+    /// Passes an observation to the rule and re-plans the users it concerns. `ended`: visits that it ended, or that
+    /// were over already.
+    pub(super) fn update_pacing(
         &mut self,
-        person: UserKey,
+        user: UserKey,
         at: Timestamp,
-        belief: Option<&UserState>,
+        state: Option<&UserState>,
         ended: &[Visit],
     ) {
-        let watched = &self.users[person];
+        let watched = &self.users[user];
         let (index, number) = (watched.upstream, watched.number);
         let Some(pacing) = &mut self.upstreams[index].pacing else { return };
         if number == NO_NUMBER {
             return;
         }
-        let belief = belief.unwrap_or(&watched.belief);
+        let state = state.unwrap_or(&watched.state);
         let beside = pacing.beside.is_some().then(|| {
             let sweeps = &self.sweeps;
-            seen(belief, ended, |meeting| !sweeps.show(index, person, meeting))
+            seen(state, ended, |meeting| !sweeps.show(index, user, meeting))
         });
-        let mut moved = pacing.group.observed(number, at, &seen(belief, ended, |_| true));
+        let mut moved = pacing.group.observed(number, at, &seen(state, ended, |_| true));
         if let Some((group, seen)) = pacing.beside.as_mut().zip(beside) {
             moved = group.observed(number, at, &seen);
         }
-        moved.truncate(MOST_MOVED);
+        moved.truncate(MAX_MOVED);
         let moved: Vec<UserKey> = moved.iter().map(|other| pacing.roster.people[*other as usize].0).collect();
         for other in moved {
             self.think_again(other, at);
         }
     }
 
-    fn think_again(&mut self, person: UserKey, now: Timestamp) {
-        let watched = &self.users[person];
+    fn think_again(&mut self, user: UserKey, now: Timestamp) {
+        let watched = &self.users[user];
         if watched.gone
             || watched.busy
             || watched.failures > 0
             || watched.overtime_until.is_some()
-            || watched.belief.is_rejected()
-            || watched.belief.awaits_confirmation()
-            // Due already: whatever the rule says, their turn is next.
+            || watched.state.is_rejected()
+            || watched.state.awaits_confirmation()
+            // Already due, so the poll comes next.
             || watched.due <= now
         {
             return;
         }
         let (due, upstream) = (watched.due, watched.upstream);
-        let Some(next) = self.next_paced(person, now) else { return };
-        self.upstreams[upstream].due.remove(due, person);
-        self.requeue(person, next);
-        self.replanned.push(person);
+        let Some(next) = self.next_paced(user, now) else { return };
+        self.upstreams[upstream].due.remove(due, user);
+        self.requeue(user, next);
+        self.pending.add_replanned(user);
     }
 
-    /// Where the rule decides, the next good look is late some time after it was planned, not an interval after the last.
+    /// A paced poll is late some time after its planned time, not an interval after the last poll.
     pub(super) fn expect_planned(&self, index: usize, now: Timestamp) {
         let upstream = &self.upstreams[index];
         if upstream.pacing.is_none() || upstream.standing.since.is_some() {
@@ -220,7 +216,7 @@ impl Poller {
 }
 
 impl Pacing {
-    /// By the group that counts now.
+    /// The decision of the group that counts now.
     fn next(&mut self, number: u32, now: Timestamp, budget: Budget) -> PollDecision {
         match self.beside.as_mut().filter(|_| budget.beside_sweeps.is_some()) {
             Some(group) => group.next(number, now, &budget),
@@ -237,7 +233,7 @@ impl Pacing {
 
     fn questions(&self) -> impl Iterator<Item = (UserKey, Timestamp)> + '_ {
         let people = self.roster.people.iter().zip(&self.plans);
-        people.filter_map(|(&(person, _), plan)| Some((person, plan.question?)))
+        people.filter_map(|(&(user, _), plan)| Some((user, plan.question?)))
     }
 }
 
@@ -251,15 +247,15 @@ impl super::upstream::Upstream {
     }
 }
 
-/// What somebody is believed to be in, and what ended, as far as it counts.
-fn seen(belief: &UserState, ended: &[Visit], counts: impl Fn(&ConferenceId) -> bool) -> Vec<Seen> {
+/// The user's open and ended visits, as far as they count.
+fn seen(state: &UserState, ended: &[Visit], counts: impl Fn(&ConferenceId) -> bool) -> Vec<Seen> {
     let record = |visit: &Visit| Seen {
         conference: conference_key(visit.conference_id.as_str()),
         joined: visit.joined,
         left: visit.end.map(|end| end.at),
     };
     let ended = ended.iter().filter(|visit| visit.end.is_some());
-    belief.open_visits().chain(ended).filter(|visit| counts(&visit.conference_id)).map(record).collect()
+    state.open_visits().chain(ended).filter(|visit| counts(&visit.conference_id)).map(record).collect()
 }
 
 /// Whether open time begins at this instant; where it is always open, a day.

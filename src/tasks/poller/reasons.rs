@@ -1,15 +1,15 @@
 //! Why users are not polled at this moment: the same word for status, readiness, metrics and `v_gaps`.
 //!
-//! Guards: in open time every user who is not polled as planned has a reason, and it is removed when polling resumes; only
-//! what changed is written. Deliberately not here: which failure gives an organisation a reason (`policy::failure_policy`), alerts
-//! (`alerting`), gaps that are over (`standing`, `unseen`).
+//! Guards: in open time every user who is not polled as planned has a reason, and it is removed when polling resumes;
+//! only changes are written. Not here: which failure gives an organisation a reason (`policy`), alerts (`alerting`),
+//! gaps that are over (`failures`, `user_gaps`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::failures::WORTH_A_LINE;
 use super::roster::UserKey;
-use super::standing::WORTH_A_LINE;
-use super::{Done, FLUSH_EVERY, Poller};
+use super::{FLUSH_EVERY, Finished, Poller};
 use crate::policy::circuit::Cause;
 use crate::store::StoreError;
 use crate::store::gaps::{Because, Why};
@@ -23,9 +23,9 @@ const LATE_AFTER: Duration = Duration::from_mins(1);
 /// What was reported.
 #[derive(Debug, Default)]
 pub(super) struct Reasons {
-    /// Since when the disk is full.
+    /// When the disk became full.
     full_since: Option<Timestamp>,
-    /// The gaps that go on, as the database has them; `None`: as an earlier daemon left them.
+    /// The gaps that go on, as stored; `None`: as an earlier daemon left them.
     kept: Option<BTreeMap<Whose, OpenGap>>,
     keeping: bool,
     next: Timestamp,
@@ -34,7 +34,7 @@ pub(super) struct Reasons {
 /// The users of an organisation, counted by reason.
 #[derive(Clone, Debug, Default)]
 struct Tally {
-    /// Somebody's window is open.
+    /// At least one user's window is open.
     open: bool,
     unpolled: Vec<Unpolled>,
 }
@@ -52,12 +52,12 @@ impl Tally {
 }
 
 impl Poller {
-    /// Notices at once when the disk becomes full, and when there is room again.
-    pub(super) fn watch_room(&mut self, now: Timestamp) {
+    /// Detects at once when the disk becomes full, and when there is room again.
+    pub(super) fn check_disk(&mut self, now: Timestamp) {
         let is_full = self.tools.store.health().is_disk_full();
         if is_full != self.reasons.full_since.is_some() {
             self.reasons.full_since = is_full.then_some(now);
-            self.next_alarm = now;
+            self.alerts.check_by(now);
         }
     }
 
@@ -65,7 +65,7 @@ impl Poller {
     pub(super) fn report_reasons(&mut self, now: Timestamp) {
         let next = self.reasons.next;
         if now < next && next.since(now) <= FLUSH_EVERY {
-            self.next_alarm = self.next_alarm.min(next);
+            self.alerts.check_by(next);
             return;
         }
         self.reasons.next = now.plus(FLUSH_EVERY);
@@ -73,23 +73,23 @@ impl Poller {
         let mut rows = BTreeMap::new();
         let blocked: Vec<Option<Blocked>> =
             (0..self.upstreams.len()).map(|index| self.blocked(index, now)).collect();
-        for (person, watched) in self.users.iter().filter(|(_, watched)| !watched.gone) {
+        for (user, watched) in self.users.iter().filter(|(_, watched)| !watched.gone) {
             let (index, tally) = (watched.upstream, &mut tallies[watched.upstream]);
-            let may_look = self.may_look(person);
-            tally.open |= may_look;
+            let may_poll = self.may_poll(user);
+            tally.open |= may_poll;
             // Polls that wait with the whole organisation are not late: that has its own reason.
             let reason = self
-                .user_reason(person, now)
-                .filter(|reason| *reason == UserReason::Refused || (may_look && blocked[index].is_none()));
+                .user_reason(user, now)
+                .filter(|reason| *reason == UserReason::Refused || (may_poll && blocked[index].is_none()));
             let Some(reason) = reason else { continue };
             tally.add(reason, watched.due);
-            if may_look && blocked[index].is_none() {
+            if may_poll && blocked[index].is_none() {
                 let (why, error) = match reason {
                     UserReason::Refused | UserReason::Failed => (Why::Failed, watched.error),
                     UserReason::Late => (Why::Late, None),
                 };
                 let whose = (self.upstreams[index].name.clone(), Some(watched.person_id));
-                rows.insert(whose, (self.last_seen(person), Because { why, error }));
+                rows.insert(whose, (self.last_seen(user), Because { why, error }));
             }
         }
         for ((index, blocked), mut tally) in blocked.into_iter().enumerate().zip(tallies) {
@@ -115,16 +115,16 @@ impl Poller {
         let upstream = &self.upstreams[index];
         upstream.standing.open.map(|shut| Blocked {
             cause: shut.cause,
-            text: upstream.trouble_text.clone(),
+            text: upstream.error_text.clone(),
             since: shut.since,
             next: shut.until.max(now),
         })
     }
 
     /// Why this user is not polled as planned.
-    fn user_reason(&self, person: UserKey, now: Timestamp) -> Option<UserReason> {
-        let watched = &self.users[person];
-        // Who calls a user unknown sooner wants to know sooner.
+    fn user_reason(&self, user: UserKey, now: Timestamp) -> Option<UserReason> {
+        let watched = &self.users[user];
+        // A shorter `stale_after` also shortens this bound.
         let late_after = self.settings.stale_after.map_or(LATE_AFTER, |stale| stale.min(LATE_AFTER));
         if watched.refusals > 0 {
             Some(UserReason::Refused)
@@ -170,7 +170,7 @@ impl Poller {
         let store = self.tools.store.clone();
         self.running.start(async move {
             let result = store.gaps().save_open(gaps).await;
-            Done::OpenGapsKept { rows, result }
+            Finished::OpenGaps { rows, result }
         });
     }
 
@@ -179,18 +179,18 @@ impl Poller {
         match result {
             Ok(()) => {
                 self.reasons.kept = Some(rows);
-                // Where every window is closed this is the first write.
+                // While every window is closed this is the first write.
                 if self.reasons.full_since.is_none() {
                     self.tools.health.database(Ok(()));
                 }
             }
-            // Tried again with the next report.
+            // The next report tries again.
             Err(error) => self.database_failed(&error),
         }
     }
 }
 
-/// The word in the history.
+/// The cause as it is named in the history.
 pub(super) fn why(cause: Cause) -> Why {
     match cause {
         Cause::Throttled => Why::Throttled,

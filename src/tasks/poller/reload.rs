@@ -1,18 +1,18 @@
-//! Another config for a running poller: who is new is enrolled, who is gone is ended, everybody else stays as they are.
+//! Applies another config to a running poller: new users are enrolled, removed users are unwatched, all others stay.
 //!
-//! Guards: nobody who is not touched moves in the queue, so a reload makes no burst; nothing changes unless the database
-//! took the new watch list; looks in flight end as they began; somebody who comes back waits until their leaving is
-//! written. A place is given up when nobody polls its user any more, and what is still in flight for them is dropped.
-//! Deliberately not here: reading the config (`app::reload`).
+//! Guards: users whose settings are unchanged do not move in the queue, so a reload makes no burst; nothing changes
+//! unless the database accepted the new watch list; polls in flight end with the settings they began with; a user who
+//! returns waits until the earlier removal is written. A slot is freed when no poll of its user is in flight, and later
+//! results for the key are dropped. Not here: reading the config (`app::reload`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::collections::{HashMap, HashSet};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::start::{Assignment, end_watch, lessons, needs_lessons, newcomer};
+use super::start::{Assignment, end_watch, load_past_visits, needs_history, new_user};
 use super::upstream::Upstream;
-use super::{Done, Poller, PollerError, Settings};
+use super::{Finished, Poller, PollerError, Settings};
 use crate::ids::{Identity, OrgName};
 use crate::presence::lifecycle;
 use crate::store::history::visit_history::PastVisit;
@@ -20,32 +20,32 @@ use crate::store::{Enrolled, Enrolment, Recording, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
-use super::settle::outgoing;
+use super::answers::outgoing;
 
-/// Everything that a config decides about polling.
+/// Everything in the config that concerns polling.
 #[derive(Debug)]
 pub struct Reload {
-    /// How to look.
+    /// Settings of the poller.
     pub settings: Settings,
-    /// Who gets which events.
+    /// Which webhooks get which events.
     pub subscriptions: std::sync::Arc<[Subscription]>,
-    /// One for each organisation; a client that was there before keeps its token when it is handed in again.
+    /// One for each organisation; an existing client keeps its token if it is passed again.
     pub upstreams: Vec<Upstream>,
-    /// Those of them that ask with other secrets, or in another way, than before.
+    /// Organisations with other credentials or another way of calling.
     pub renewed: Vec<OrgName>,
-    /// Whom to look at.
+    /// The users to watch.
     pub list: Vec<Assignment>,
 }
 
-/// What came of it.
+/// The result of a reload.
 type Answer = Result<(), StoreError>;
 
-/// The way to a running poller.
+/// Sends reloads to a running poller.
 #[derive(Clone, Debug)]
 pub struct ReloadHandle(mpsc::Sender<Waiting>);
 
 impl ReloadHandle {
-    /// Hands in another config and waits until it is in force; `None`: the poller ended.
+    /// Applies another config and waits for the result; `None`: the poller ended.
     pub async fn reload(&self, reload: Reload) -> Option<Answer> {
         let (reply, answer) = oneshot::channel();
         self.0.send(Waiting { reload, reply }).await.ok()?;
@@ -53,21 +53,21 @@ impl ReloadHandle {
     }
 }
 
-/// A config that is to be taken over, and who waits for that.
+/// A requested reload.
 #[derive(Debug)]
 pub(super) struct Waiting {
     reload: Reload,
     reply: oneshot::Sender<Answer>,
 }
 
-/// The poller's end.
+/// The receiving side.
 #[derive(Debug)]
 pub(super) struct Reloads {
     sender: mpsc::Sender<Waiting>,
     receiver: mpsc::Receiver<Waiting>,
-    /// One is being taken over.
+    /// A reload is in progress.
     busy: bool,
-    /// People whose leaving is not written yet.
+    /// Users whose removal is not written yet.
     leaving: usize,
 }
 
@@ -79,51 +79,51 @@ impl Default for Reloads {
 }
 
 impl Reloads {
-    /// The next one, once nothing stands in its way. Dropping the future loses nothing.
+    /// The next reload, once it may begin. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Waiting> {
         if self.busy || self.leaving > 0 { std::future::pending().await } else { self.receiver.recv().await }
     }
 }
 
 impl Poller {
-    /// The way to hand another config to this poller.
+    /// A handle for reloads of this poller.
     pub fn reload_handle(&self) -> ReloadHandle {
         ReloadHandle(self.reloads.sender.clone())
     }
 
-    /// First the database; everything else follows when it has the list.
+    /// Writes the watch list first; `swap` follows.
     pub(super) fn begin_reload(&mut self, waiting: Waiting) {
         self.reloads.busy = true;
         let enrolments: Vec<Enrolment> = waiting.reload.list.iter().map(Assignment::enrolment).collect();
         let (tools, now) = (self.tools.clone(), self.tools.clock.now());
         self.running.start(async move {
             let result = tools.store.watch_list().enroll(enrolments).await;
-            let needed = needs_lessons(&waiting.reload.upstreams, &waiting.reload.list);
-            let lessons = lessons(&tools, needed && result.is_ok(), now).await;
-            Done::Enrolled { waiting: Box::new(waiting), lessons, result }
+            let needed = needs_history(&waiting.reload.upstreams, &waiting.reload.list);
+            let past_visits = load_past_visits(&tools, needed && result.is_ok(), now).await;
+            Finished::Enroll { waiting: Box::new(waiting), past_visits, result }
         });
     }
 
     pub(super) fn enrolled(
         &mut self,
         waiting: Waiting,
-        lessons: &[PastVisit],
+        past_visits: &[PastVisit],
         result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError>,
     ) {
         self.reloads.busy = false;
         let Waiting { reload, reply } = waiting;
-        let answer = result.map(|(enrolled, departed)| self.swap(reload, enrolled, departed, lessons));
-        // Nobody waiting any more means nobody to tell.
+        let answer = result.map(|(enrolled, departed)| self.swap(reload, enrolled, departed, past_visits));
+        // The caller may have stopped waiting.
         drop(reply.send(answer));
     }
 
-    /// Takes the other list over, at once: who left, who came, who has other hours, and when each is due then.
+    /// Replaces the watch list, windows and schedules at once.
     fn swap(
         &mut self,
         reload: Reload,
         enrolled: Vec<Enrolled>,
         departed: Vec<Enrolled>,
-        lessons: &[PastVisit],
+        past_visits: &[PastVisit],
     ) {
         let now = self.tools.clock.now();
         let Reload { settings, subscriptions, upstreams, renewed, list } = reload;
@@ -131,47 +131,47 @@ impl Poller {
             .users
             .iter()
             .filter(|(_, watched)| !watched.gone)
-            .map(|(person, watched)| (watched.who.identity.clone(), person))
+            .map(|(user, watched)| (watched.info.identity.clone(), user))
             .collect();
-        // Erased since the last reload: nobody else leaves while a reload is taken over.
+        // Erased since the last reload: no other user leaves during a reload.
         let erased: Vec<UserKey> =
             self.users.iter().filter(|(_, one)| one.gone).map(|(key, _)| key).collect();
         let known: HashMap<Identity, UserKey> = present.iter().cloned().collect();
         let intervals: HashMap<UserKey, _> =
-            present.iter().map(|&(_, person)| (person, self.interval(person, now))).collect();
+            present.iter().map(|&(_, user)| (user, self.interval(user, now))).collect();
         self.settings = settings;
         self.tools.subscriptions = subscriptions;
         let by_name = self.take_upstreams(upstreams, now);
         let stays: HashSet<Identity> = list.iter().map(|one| one.card.identity.clone()).collect();
-        for (_, person) in present.iter().filter(|(identity, _)| !stays.contains(identity)) {
-            self.leave(*person);
+        for (_, user) in present.iter().filter(|(identity, _)| !stays.contains(identity)) {
+            self.leave(*user);
         }
-        let unknown = departed.into_iter().filter(|person| !known.contains_key(&person.identity));
-        unknown.for_each(|person| self.leave_late(person, now));
-        let (mut new, mut rehoused) = (Vec::new(), Vec::new());
+        let unknown = departed.into_iter().filter(|user| !known.contains_key(&user.identity));
+        unknown.for_each(|user| self.leave_late(user, now));
+        let (mut new, mut moved) = (Vec::new(), Vec::new());
         for (assignment, stored) in list.into_iter().zip(enrolled) {
-            if let Some(&person) = known.get(&assignment.card.identity) {
-                let hours = self.hours_of(&assignment.open, now);
-                let watched = &mut self.users[person];
-                watched.who = assignment.card.into();
-                if watched.hours != hours {
-                    watched.hours = hours;
-                    rehoused.push(person);
+            if let Some(&user) = known.get(&assignment.card.identity) {
+                let window = self.window_key(&assignment.open, now);
+                let watched = &mut self.users[user];
+                watched.info = assignment.card.into();
+                if watched.window != window {
+                    watched.window = window;
+                    moved.push(user);
                 }
-                watched.rhythm = assignment.rhythm;
+                watched.schedule = assignment.schedule;
             } else if let Some(&upstream) = by_name.get(&assignment.card.identity.org) {
-                let hours = self.hours_of(&assignment.open, now);
-                new.push(self.users.insert(newcomer(assignment, stored, upstream, hours)));
+                let window = self.window_key(&assignment.open, now);
+                new.push(self.users.insert(new_user(assignment, stored, upstream, window)));
             }
         }
-        self.drop_unused_hours();
+        self.drop_unused_windows();
         self.recount(now);
-        self.form_groups(lessons, now);
+        self.form_groups(past_visits, now);
         for user in erased {
-            self.give_up_place(user);
+            self.remove_user(user);
         }
-        self.teach_sweeps(lessons, now);
-        self.next_alarm = now;
+        self.load_sweep_history(past_visits, now);
+        self.alerts.check_by(now);
         for index in 0..self.upstreams.len() {
             self.retry(index, true, now);
             self.shorten_refused_waits(index);
@@ -179,50 +179,50 @@ impl Poller {
                 self.forget_refusal(index);
             }
         }
-        for person in new {
-            let members = self.members(self.users[person].upstream);
-            let due = self.first_due(person, members, now);
-            self.requeue(person, due);
+        for user in new {
+            let members = self.members(self.users[user].upstream);
+            let due = self.first_due(user, members, now);
+            self.requeue(user, due);
         }
-        for person in rehoused {
-            self.rehouse(person, now);
+        for user in moved {
+            self.change_window(user, now);
         }
-        for (person, before) in intervals {
-            self.hurry(person, before, now);
+        for (user, before) in intervals {
+            self.reschedule(user, before, now);
         }
     }
 
-    /// Refused users wait as after their second refusal: the operator may be about to put it right, and a reload that comes
-    /// too early must not make the next poll a day later.
+    /// Refused users wait as after their second refusal: the operator may be about to fix the reason, and a reload that
+    /// comes too early must not delay the next poll by a day.
     fn shorten_refused_waits(&mut self, index: usize) {
         for watched in self.users.values_mut().filter(|watched| watched.upstream == index) {
             watched.refusals = watched.refusals.min(1);
         }
     }
 
-    /// Somebody the database still has on the list although nobody here looks at them: a leaving that was not written.
-    fn leave_late(&mut self, person: Enrolled, now: Timestamp) {
+    /// Unwatches a user who is only in the stored list: an earlier removal was not written.
+    fn leave_late(&mut self, user: Enrolled, now: Timestamp) {
         self.reloads.leaving += 1;
         let tools = self.tools.clone();
         self.running.start(async move {
-            let result = end_watch(&tools, person, now).await;
-            Done::Left { user: None, result }
+            let result = end_watch(&tools, user, now).await;
+            Finished::Unwatch { user: None, result }
         });
     }
 
-    /// Other windows: the next look moves into them, or comes sooner where they are open now.
-    fn rehouse(&mut self, person: UserKey, now: Timestamp) {
-        let watched = &self.users[person];
+    /// With other windows the next poll moves into them, or comes sooner if they are open now.
+    fn change_window(&mut self, user: UserKey, now: Timestamp) {
+        let watched = &self.users[user];
         if watched.busy {
-            return; // put back into the queue by whoever ends the look
+            return; // the end of the poll puts the user back into the queue
         }
         let (due, upstream) = (watched.due, watched.upstream);
-        self.upstreams[upstream].due.remove(due, person);
-        let next = if self.users[person].failures > 0 { due } else { self.next_regular(person, now) };
-        self.requeue(person, next.min(due));
+        self.upstreams[upstream].due.remove(due, user);
+        let next = if self.users[user].failures > 0 { due } else { self.next_regular(user, now) };
+        self.requeue(user, next.min(due));
     }
 
-    /// Takes over limits and clients; what was spent, learned and waited for stays.
+    /// Replaces limits and clients; usage, models and waits stay.
     fn take_upstreams(&mut self, fresh: Vec<Upstream>, now: Timestamp) -> HashMap<OrgName, usize> {
         let names: HashSet<OrgName> = fresh.iter().map(|upstream| upstream.name.clone()).collect();
         for upstream in self.upstreams.iter().filter(|upstream| !names.contains(&upstream.name)) {
@@ -241,43 +241,43 @@ impl Poller {
         self.users.values().filter(|watched| watched.upstream == upstream && !watched.gone).count()
     }
 
-    /// Who is to be looked at more often from now on does not wait out the old interval.
-    fn hurry(&mut self, person: UserKey, before: std::time::Duration, now: Timestamp) {
-        let watched = &self.users[person];
-        if watched.gone || watched.busy || watched.failures > 0 || watched.belief.is_rejected() {
+    /// A user with a shorter interval does not wait for the end of the old one.
+    fn reschedule(&mut self, user: UserKey, before: std::time::Duration, now: Timestamp) {
+        let watched = &self.users[user];
+        if watched.gone || watched.busy || watched.failures > 0 || watched.state.is_rejected() {
             return;
         }
-        if self.interval(person, now) >= before {
+        if self.interval(user, now) >= before {
             return;
         }
-        // In even steps also for those who are paced: else all who would have been looked at by now were, at once.
-        let (due, upstream, next) = (watched.due, watched.upstream, self.next_even(person, now));
+        // Evenly spread also for paced users: otherwise all overdue users would be polled at once.
+        let (due, upstream, next) = (watched.due, watched.upstream, self.next_even(user, now));
         if next < due {
-            self.upstreams[upstream].due.remove(due, person);
-            self.requeue(person, next);
+            self.upstreams[upstream].due.remove(due, user);
+            self.requeue(user, next);
         }
     }
 
-    /// Takes somebody off the list. Who is being looked at right now leaves when that look is done.
-    fn leave(&mut self, person: UserKey) {
+    /// Takes a user off the list, after the poll in flight if there is one.
+    fn leave(&mut self, user: UserKey) {
         self.reloads.leaving += 1;
-        let watched = &mut self.users[person];
+        let watched = &mut self.users[user];
         watched.gone = true;
         if !watched.busy {
             let (due, upstream) = (watched.due, watched.upstream);
-            self.upstreams[upstream].due.remove(due, person);
-            self.farewell(person);
+            self.upstreams[upstream].due.remove(due, user);
+            self.unwatch(user);
         }
     }
 
-    /// Writes down that somebody is not watched any more.
-    pub(super) fn farewell(&mut self, person: UserKey) {
+    /// Writes that a user is not watched any more.
+    pub(super) fn unwatch(&mut self, user: UserKey) {
         let now = self.tools.clock.now();
-        let watched = &mut self.users[person];
-        // For ever: nothing looks at, and nothing declares stale, who is busy.
+        let watched = &mut self.users[user];
+        // Stays busy, so the user is neither polled nor declared stale.
         watched.busy = true;
-        let card = watched.who.card();
-        let outcome = lifecycle::unwatch(&watched.belief, now, &card, self.tools.store.source());
+        let card = watched.info.card();
+        let outcome = lifecycle::unwatch(&watched.state, now, &card, self.tools.store.source());
         let recording = Recording {
             person_id: watched.person_id,
             org: card.identity.org.clone(),
@@ -292,17 +292,15 @@ impl Poller {
         let store = self.tools.store.clone();
         self.running.start(async move {
             let result = store.recorder().record(recording).await.map_err(PollerError::from);
-            Done::Left { user: Some(person), result }
+            Finished::Unwatch { user: Some(user), result }
         });
     }
 
-    /// Another may have the place; what still comes for this key finds nobody.
-    pub(super) fn give_up_place(&mut self, user: UserKey) {
+    /// Frees the slot; later results for this key find no user.
+    pub(super) fn remove_user(&mut self, user: UserKey) {
         let Some(watched) = self.users.remove(user) else { return };
-        self.unflushed.extend(watched.unflushed());
-        for keys in [&mut self.stretched, &mut self.replanned, &mut self.followed] {
-            keys.retain(|key| *key != user);
-        }
+        self.pending.remove(user, &watched);
+        self.followed.retain(|key| *key != user);
         if let Some(absence) = self.absences.get_mut(&watched.upstream) {
             absence.seen(user);
         }
@@ -313,12 +311,14 @@ impl Poller {
     pub(super) fn left(&mut self, user: Option<UserKey>, result: Result<(), PollerError>) {
         self.reloads.leaving = self.reloads.leaving.saturating_sub(1);
         if let Some(user) = user {
-            self.give_up_place(user);
+            self.remove_user(user);
         }
         match result {
             Ok(()) => self.tools.outbox_wake.notify_one(),
-            // The row still says that this person is watched: the next reload or start ends it.
-            Err(error) => tracing::error!(%error, "the database does not take that somebody left the list"),
+            // The stored row still says that this user is watched: the next reload or start corrects it.
+            Err(error) => {
+                tracing::error!(%error, "the removal of a user from the watch list could not be written; the next reload or start retries it");
+            }
         }
     }
 }

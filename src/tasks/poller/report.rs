@@ -1,8 +1,7 @@
-//! What the operator asks of the poller: to look at one person now, to tell how everybody stands, to
-//! tell why somebody's next look is when it is.
+//! Requests of the operator to the poller: poll a user now, send snapshots, explain the next poll.
 //!
-//! Guards: such a look is a look like any other: it is charged, it is diffed, it moves the next one. Deliberately not here:
-//! the socket it is asked through (`control`).
+//! Guards: a manual poll is a poll like any other: it is charged, compared, and moves the next one. Not here: the
+//! control socket (`control`).
 
 use std::sync::Arc;
 
@@ -15,112 +14,112 @@ use crate::presence::event::EventType;
 use crate::presence::observation::Observation;
 use crate::time::Timestamp;
 
-/// What came of a look.
+/// The result of a manual poll.
 #[derive(Clone, Debug)]
-pub struct LookReport {
-    /// Who.
+pub struct PollResult {
+    /// The polled user.
     pub identity: Identity,
-    /// By the config.
+    /// Name in the config.
     pub name: String,
-    /// Whether it was written down.
+    /// Whether it was recorded.
     pub recorded: bool,
-    /// What came back.
+    /// The answer.
     pub found: Found,
 }
 
-/// What came back.
+/// The answer of a manual poll.
 #[derive(Clone, Debug)]
 pub enum Found {
     /// A good answer.
     Answer {
-        /// What it says.
+        /// What DingTalk reports.
         observation: Observation,
         /// The same as the newest stored snapshot.
         unchanged: bool,
-        /// What follows from it, in order.
+        /// The resulting events, in order.
         events: Vec<EventType>,
     },
-    /// No good answer; nobody's presence changed.
+    /// No good answer; presence does not change.
     Failure(CallError),
 }
 
-/// A look that somebody waits for.
+/// A requested poll.
 #[derive(Debug)]
-pub struct LookNow {
+pub struct PollNow {
     /// A unionId or a name from the watch list.
     pub who: String,
-    /// Ask and compare, but record nothing.
+    /// Compare the answer, but record nothing.
     pub dry_run: bool,
-    /// Where the answer goes; an error says why nobody was looked at.
-    pub reply: oneshot::Sender<Result<LookReport, String>>,
+    /// Receives the result, or why there was no poll.
+    pub reply: oneshot::Sender<Result<PollResult, String>>,
 }
 
-/// How everybody stands, told to some webhooks.
+/// A request for snapshots of all users.
 #[derive(Debug)]
 pub struct SnapshotNow {
-    /// To whom.
+    /// The webhooks that receive them.
     pub webhooks: Arc<[WebhookName]>,
-    /// Only of whom something is known; of the others after their first good look.
+    /// Only of users with a good poll; of the others after their first.
     pub once_known: bool,
-    /// How many people it will be about.
+    /// Receives the number of users.
     pub reply: oneshot::Sender<usize>,
 }
 
-/// A question about somebody's next look.
+/// A request to explain a user's next poll.
 #[derive(Debug)]
 pub struct ExplainNow {
-    /// Whose.
+    /// The user in question.
     pub who: Identity,
-    /// Where the answer goes; an error says why there is none.
+    /// Receives the explanation, or why there is none.
     pub reply: oneshot::Sender<Result<Explanation, String>>,
 }
 
-/// What is planned for somebody.
+/// The plan for a user.
 #[derive(Clone, Copy, Debug)]
 pub struct Explanation {
-    /// When they are looked at, or the rule is asked again.
+    /// The time of the next poll or re-plan.
     pub due: Timestamp,
-    /// When that was decided.
+    /// When it was decided.
     pub decided: Timestamp,
-    /// What the rule decided then.
+    /// The decision of the rule at that time.
     pub next: PollDecision,
-    /// What gave `due`, where it was not the rule; `next` is what the rule would decide now.
+    /// What determined `due` instead of the rule; `next` is what the rule would decide now.
     pub instead: Option<&'static str>,
 }
 
-/// What is asked.
+/// A request to the poller.
 #[derive(Debug)]
 pub enum Request {
-    /// To tell why a look is when it is.
+    /// Explain a user's next poll.
     Explain(ExplainNow),
-    /// To look at somebody.
-    Look(LookNow),
-    /// To tell how everybody stands.
+    /// Poll a user now.
+    Poll(PollNow),
+    /// Send snapshots of all users.
     Snapshot(SnapshotNow),
 }
 
 const STOPPING: &str = "the daemon is stopping";
 
-/// The operator's end.
+/// Sends requests to the poller.
 #[derive(Clone, Debug)]
 pub struct PollerHandle(mpsc::Sender<Request>);
 
 impl PollerHandle {
-    /// A pair of ends. At most 16 requests wait.
+    /// A handle and its receiver. At most 16 requests wait.
     pub fn pair() -> (Self, mpsc::Receiver<Request>) {
         let (sender, receiver) = mpsc::channel(16);
         (Self(sender), receiver)
     }
 
-    /// Looks at somebody and waits for what comes of it.
-    pub async fn look(&self, who: String, dry_run: bool) -> Result<LookReport, String> {
+    /// Polls a user and waits for the result.
+    pub async fn poll(&self, who: String, dry_run: bool) -> Result<PollResult, String> {
         let (reply, answer) = oneshot::channel();
-        let request = Request::Look(LookNow { who, dry_run, reply });
+        let request = Request::Poll(PollNow { who, dry_run, reply });
         self.0.send(request).await.map_err(|_| STOPPING.to_owned())?;
         answer.await.map_err(|_| STOPPING.to_owned())?
     }
 
-    /// Why somebody's next look is when it is.
+    /// Explains the time of a user's next poll.
     pub async fn explain(&self, who: Identity) -> Result<Explanation, String> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Explain(ExplainNow { who, reply });
@@ -128,7 +127,7 @@ impl PollerHandle {
         answer.await.map_err(|_| STOPPING.to_owned())?
     }
 
-    /// Lets these webhooks be told how everybody stands; returns how many people that is about.
+    /// Sends snapshots of all users to these webhooks; returns the number of users.
     pub async fn snapshot(&self, webhooks: Arc<[WebhookName]>) -> Result<usize, String> {
         let (reply, answer) = oneshot::channel();
         let request = Request::Snapshot(SnapshotNow { webhooks, once_known: false, reply });
@@ -136,10 +135,10 @@ impl PollerHandle {
         answer.await.map_err(|_| STOPPING.to_owned())
     }
 
-    /// The same for the start, before the poller runs: of whom nothing is known yet, after their first good look.
+    /// The same before the poller runs: users without a known state follow after their first good poll.
     pub fn snapshot_at_start(&self, webhooks: Arc<[WebhookName]>) {
         let (reply, _) = oneshot::channel();
-        // There is room: nobody has asked for anything yet.
+        // The channel is still empty.
         let _ = self.0.try_send(Request::Snapshot(SnapshotNow { webhooks, once_known: true, reply }));
     }
 }

@@ -1,116 +1,131 @@
-//! Who is watched, and whose look is due when.
+//! Watched users and the queue of their due polls.
 //!
-//! Guards: a person is in the due-queue, or being asked, or being recorded: never in two of these, so looks at one person
-//! never overlap. Who failed lately waits in a line of their own, so that slow and failing people cannot take every place.
-//! Deliberately not here: asking (`poller`), deciding (`presence`).
+//! Guards: a user is in the queue, or polled, or recorded, and never in two of these, so polls of one user never
+//! overlap. Users whose last poll failed use a separate queue, so they cannot take every slot. Not here: polling
+//! (`poll`), what an answer changes (`presence`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use slotmap::SlotMap;
 
-use super::hours::HoursKey;
-use super::snapshot::Owed;
-use super::who::Who;
+use super::user_info::CompactUserInfo;
+use crate::ids::WebhookName;
 use crate::policy::cadence::Cron;
 use crate::policy::pace::Phase;
 use crate::presence::user_state::UserState;
 use crate::store::UnchangedPolls;
 use crate::time::Timestamp;
 
-/// How often somebody is looked at.
+/// How often a user is polled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Rhythm {
-    /// By the calls that are left.
+pub enum PollSchedule {
+    /// Paced by the calls that are left.
     Auto,
-    /// At this interval.
+    /// At a fixed interval.
     Every(Duration),
-    /// At these instants, on the wall clock of the config's zone.
+    /// At instants of a cron expression, in the config's time zone.
     At(Cron),
 }
 
 slotmap::new_key_type! {
-    /// A watched user, for as long as they are watched: the key of a user who left the list finds nobody, also when the
-    /// place was given to another.
+    /// A watched user, until the user leaves the list. A key never finds a later user, even if the slot is reused.
     pub(super) struct UserKey;
+
+    /// Windows that users share, while any user has them.
+    pub(super) struct WindowKey;
 }
 
-/// Everybody who is watched, in places that are used again.
-pub(super) type Users = SlotMap<UserKey, Watched>;
+/// A snapshot that is still to be emitted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PendingSnapshot {
+    pub(super) webhooks: Vec<WebhookName>,
+    /// Only after the first good poll.
+    pub(super) once_known: bool,
+}
 
-/// Somebody on the watch list.
+/// All watched users.
+pub(super) type Users = SlotMap<UserKey, WatchedUser>;
+
+/// A user on the watch list.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct WatchedUser {
     pub(super) person_id: i64,
-    pub(super) who: Who,
+    pub(super) info: CompactUserInfo,
     /// Index of the organisation.
     pub(super) upstream: usize,
-    /// Their place among those who are paced, or [`NO_NUMBER`](super::pacing::NO_NUMBER).
+    /// Index in the pacing group, or [`NO_NUMBER`](super::pacing::NO_NUMBER).
     pub(super) number: u32,
-    pub(super) rhythm: Rhythm,
+    pub(super) schedule: PollSchedule,
     pub(super) phase: Phase,
-    /// Their windows.
-    pub(super) hours: HoursKey,
-    /// The window has closed and they were inside: followed so long.
+    /// The windows in which the user is polled.
+    pub(super) window: WindowKey,
+    /// The window closed while the user was inside: polled until then.
     pub(super) overtime_until: Option<Timestamp>,
-    pub(super) belief: UserState,
-    /// Of the newest stored snapshot.
+    pub(super) state: UserState,
+    /// Digest of the newest stored snapshot.
     pub(super) digest: Option<i64>,
-    /// Of the bytes of the newest answer; `None` after a restart.
+    /// Digest of the bytes of the newest answer; `None` after a restart.
     pub(super) bytes_digest: Option<u64>,
     pub(super) last_ok: Option<Timestamp>,
     pub(super) due: Timestamp,
-    /// Failed looks in a row.
+    /// Failed polls in a row.
     pub(super) failures: u32,
     /// Refused polls in a row.
     pub(super) refusals: u32,
-    /// The class of the newest failure since the last good poll.
+    /// Class of the newest failure since the last good poll.
     pub(super) error: Option<&'static str>,
     /// The next poll waits because the organisation or the address was refused, not the user.
-    pub(super) held: bool,
-    /// Good unchanged looks since the last flush.
-    pub(super) polls: u32,
-    /// No good look for so long that presence was declared unknown.
+    pub(super) paused_by_org: bool,
+    /// Good unchanged polls since the last flush.
+    pub(super) unchanged_polls: u32,
+    /// No good poll for so long that presence was declared unknown.
     pub(super) stale: bool,
-    /// Not in the queue: being asked or recorded.
+    /// Polled or recorded at this moment, so not in the queue.
     pub(super) busy: bool,
-    /// Taken off the list; the place is given up when that is written.
+    /// Off the list; the slot is freed when that is written.
     pub(super) gone: bool,
-    /// A snapshot that is still to be told.
-    pub(super) owed: Option<Owed>,
+    /// A snapshot that is still to be emitted.
+    pub(super) pending_snapshot: Option<PendingSnapshot>,
 }
 
-impl Watched {
+impl WatchedUser {
     /// The good unchanged polls that are not written yet.
     pub(super) fn unflushed(&self) -> Option<UnchangedPolls> {
-        let last_ok = self.last_ok.filter(|_| self.polls > 0)?;
-        Some(UnchangedPolls { person_id: self.person_id, last_ok, polls: self.polls, next_poll: self.due })
+        let last_ok = self.last_ok.filter(|_| self.unchanged_polls > 0)?;
+        Some(UnchangedPolls {
+            person_id: self.person_id,
+            last_ok,
+            polls: self.unchanged_polls,
+            next_poll: self.due,
+        })
     }
 }
 
-/// The people of one organisation whose look lies ahead, soonest first. All operations are O(log people).
+/// Users of one organisation by due time. All operations are O(log users).
 #[derive(Debug, Default)]
 pub(super) struct DueQueue {
-    steady: BTreeSet<(Timestamp, UserKey)>,
-    suspect: BTreeSet<(Timestamp, UserKey)>,
+    normal: BTreeSet<(Timestamp, UserKey)>,
+    failing: BTreeSet<(Timestamp, UserKey)>,
 }
 
 impl DueQueue {
-    /// Puts somebody in. `suspect`: their last look failed.
-    pub(super) fn insert(&mut self, due: Timestamp, person: UserKey, suspect: bool) {
-        self.line(suspect).insert((due, person));
+    /// Adds a user. `failing`: the user's last poll failed.
+    pub(super) fn insert(&mut self, due: Timestamp, user: UserKey, failing: bool) {
+        self.line(failing).insert((due, user));
     }
 
-    /// Takes somebody out, whichever line they wait in.
-    pub(super) fn remove(&mut self, due: Timestamp, person: UserKey) -> bool {
-        self.steady.remove(&(due, person)) || self.suspect.remove(&(due, person))
+    /// Removes a user from either queue.
+    pub(super) fn remove(&mut self, due: Timestamp, user: UserKey) -> bool {
+        self.normal.remove(&(due, user)) || self.failing.remove(&(due, user))
     }
 
-    /// The person who has waited longest, if due; suspects only where there is room for them. The flag says which line.
-    pub(super) fn pop_due(&mut self, now: Timestamp, room_for_suspects: bool) -> Option<(UserKey, bool)> {
-        let steady = self.steady.first().copied().filter(|(due, _)| *due <= now);
-        let suspect = self.suspect.first().copied().filter(|(due, _)| *due <= now && room_for_suspects);
-        match (steady, suspect) {
+    /// Takes the user who has been due longest; from the failing queue only with `room_for_failing`. The flag says from
+    /// which.
+    pub(super) fn pop_due(&mut self, now: Timestamp, room_for_failing: bool) -> Option<(UserKey, bool)> {
+        let normal = self.normal.first().copied().filter(|(due, _)| *due <= now);
+        let failing = self.failing.first().copied().filter(|(due, _)| *due <= now && room_for_failing);
+        match (normal, failing) {
             (Some(first), Some(other)) if other < first => Some(self.take(other, true)),
             (Some(first), _) => Some(self.take(first, false)),
             (None, Some(other)) => Some(self.take(other, true)),
@@ -118,19 +133,19 @@ impl DueQueue {
         }
     }
 
-    /// When the next look is due.
-    pub(super) fn next_due(&self, room_for_suspects: bool) -> Option<Timestamp> {
-        let suspect = self.suspect.first().filter(|_| room_for_suspects);
-        self.steady.first().into_iter().chain(suspect).map(|(due, _)| *due).min()
+    /// When the next poll is due.
+    pub(super) fn next_due(&self, room_for_failing: bool) -> Option<Timestamp> {
+        let failing = self.failing.first().filter(|_| room_for_failing);
+        self.normal.first().into_iter().chain(failing).map(|(due, _)| *due).min()
     }
 
-    fn take(&mut self, entry: (Timestamp, UserKey), suspect: bool) -> (UserKey, bool) {
-        self.line(suspect).remove(&entry);
-        (entry.1, suspect)
+    fn take(&mut self, entry: (Timestamp, UserKey), failing: bool) -> (UserKey, bool) {
+        self.line(failing).remove(&entry);
+        (entry.1, failing)
     }
 
-    fn line(&mut self, suspect: bool) -> &mut BTreeSet<(Timestamp, UserKey)> {
-        if suspect { &mut self.suspect } else { &mut self.steady }
+    fn line(&mut self, failing: bool) -> &mut BTreeSet<(Timestamp, UserKey)> {
+        if failing { &mut self.failing } else { &mut self.normal }
     }
 }
 

@@ -1,9 +1,9 @@
-//! What runs beside the loop: calls and commits, as futures inside the poller's own task.
+//! Calls and commits that run beside the loop, as futures inside the poller's own task.
 //!
-//! Guards: whatever was started comes back once. Futures of one task and not tasks of their own, because a task a call
-//! costs a hand-over to the scheduler at its start and two wake-ups at its end; here all calls whose answers came
-//! together are carried on in one go. A panic in one of them ends the poller, which ends the daemon (`app::supervise`).
-//! Deliberately not here: what is started, what comes of it.
+//! Guards: everything that is started is returned once. They are futures of one task and not tasks of their own,
+//! because a task for each call costs a hand-over to the scheduler at its start and two wake-ups at its end; here all
+//! calls whose answers came together continue in one go. A panic in one of them ends the poller, which ends the daemon
+//! (`app::supervise`). Not here: what is started and what follows from a result.
 
 use std::fmt;
 use std::future::Future;
@@ -12,11 +12,11 @@ use std::pin::Pin;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::Done;
+use super::Finished;
 
-/// Everything that runs.
+/// The futures in flight.
 #[derive(Default)]
-pub(super) struct Running(FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>);
+pub(super) struct Running(FuturesUnordered<Pin<Box<dyn Future<Output = Finished> + Send>>>);
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,18 +25,18 @@ impl fmt::Debug for Running {
 }
 
 impl Running {
-    /// Adds one. It begins when the loop waits next.
-    pub(super) fn start(&mut self, work: impl Future<Output = Done> + Send + 'static) {
+    /// Adds a future. It is first polled when the loop waits next.
+    pub(super) fn start(&mut self, work: impl Future<Output = Finished> + Send + 'static) {
         self.0.push(Box::pin(work));
     }
 
-    /// The next one that is done; `None`: nothing runs. Dropping this future loses nothing.
-    pub(super) async fn next(&mut self) -> Option<Done> {
+    /// The next result; `None`: nothing runs. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<Finished> {
         self.0.next().await
     }
 
-    /// One that is done already.
-    pub(super) fn ready(&mut self) -> Option<Done> {
+    /// A result that is available at once.
+    pub(super) fn ready(&mut self) -> Option<Finished> {
         self.0.next().now_or_never().flatten()
     }
 

@@ -1,73 +1,78 @@
-//! Who shares the month's calls: what fixed intervals and instants will take, and the open time that the rest is spread
-//! over.
+//! How the month's calls are shared: what fixed intervals and cron expressions will take, and the open time over which
+//! the rest is spread.
 //!
-//! Guards: spending is spread over time in which anybody looks, not over nights and weekends. Deliberately not here: the
-//! interval that comes of it (`policy::quota`).
+//! Guards: calls are spread over open time, not over nights and weekends. Not here: the interval that follows
+//! (`policy::quota`).
 
 use std::time::Duration;
 
 use chrono_tz::Tz;
 
 use super::Poller;
-use super::hours::HoursKey;
-use super::roster::Rhythm;
+use super::roster::PollSchedule;
+use super::roster::WindowKey;
 use crate::policy::poll_time;
 use crate::policy::window::OpenTime;
 use crate::time::Timestamp;
 
-/// What is left of the month's open time is worked out anew so often.
+/// How long a computed share is used.
 const SHARE_FRESH: Duration = Duration::from_mins(1);
 
-/// What the people of one organisation will need of the month's calls.
+/// What the users of one organisation need of the month's calls.
 #[derive(Debug, Default)]
 pub(super) struct Share {
-    /// Paced people, by their hours.
-    paced: Vec<(HoursKey, u32)>,
-    /// Calls in a second of open time that fixed intervals and instants make, by hours.
-    fixed: Vec<(HoursKey, f64)>,
-    /// Open time left in the month, summed over the paced people.
+    /// Number of paced users, by window.
+    paced: Vec<(WindowKey, u32)>,
+    /// Calls a second of open time that fixed intervals and cron expressions make, by window.
+    fixed: Vec<(WindowKey, f64)>,
+    /// Open time left in the month, summed over the paced users.
     pub(super) open: Duration,
-    /// Calls that fixed intervals and instants will make until the month turns.
+    /// Calls that fixed intervals and cron expressions will make until the month ends.
     pub(super) fixed_calls: u64,
     fresh_until: Timestamp,
 }
 
 impl Share {
-    /// Who is paced by the calls that are left.
+    /// Number of users paced by the calls that are left.
     pub(super) fn paced_people(&self) -> u32 {
         self.paced.iter().map(|(_, people)| people).sum()
     }
 }
 
 impl Poller {
-    /// Counts anew who shares the month's calls; to be called whenever the watch list or a rhythm has changed.
+    /// Counts again how the month's calls are shared; to be called whenever the watch list or a schedule has changed.
     pub(super) fn recount(&mut self, now: Timestamp) {
         let mut shares: Vec<Share> = self.upstreams.iter().map(|_| Share::default()).collect();
-        let mut counted: Vec<(Rhythm, HoursKey, f64)> = Vec::new();
+        let mut counted: Vec<(PollSchedule, WindowKey, f64)> = Vec::new();
         for watched in self.users.values().filter(|watched| !watched.gone) {
             let share = &mut shares[watched.upstream];
-            let hours = watched.hours;
-            if watched.rhythm == Rhythm::Auto {
-                match share.paced.iter_mut().find(|(of, _)| *of == hours) {
+            let window = watched.window;
+            if watched.schedule == PollSchedule::Auto {
+                match share.paced.iter_mut().find(|(of, _)| *of == window) {
                     Some((_, people)) => *people += 1,
-                    None => share.paced.push((hours, 1)),
+                    None => share.paced.push((window, 1)),
                 }
                 continue;
             }
-            let known = counted.iter().find(|(rhythm, of, _)| *rhythm == watched.rhythm && *of == hours);
+            let known =
+                counted.iter().find(|(schedule, of, _)| *schedule == watched.schedule && *of == window);
             let calls = if let Some((.., calls)) = known {
                 *calls
             } else {
-                let calls =
-                    calls_a_second(&watched.rhythm, &self.hours[hours].open, self.settings.time_zone, now);
+                let calls = calls_a_second(
+                    &watched.schedule,
+                    &self.windows[window].open,
+                    self.settings.time_zone,
+                    now,
+                );
                 if counted.len() < 1000 {
-                    counted.push((watched.rhythm.clone(), hours, calls));
+                    counted.push((watched.schedule.clone(), window, calls));
                 }
                 calls
             };
-            match share.fixed.iter_mut().find(|(of, _)| *of == hours) {
+            match share.fixed.iter_mut().find(|(of, _)| *of == window) {
                 Some((_, sum)) => *sum += calls,
-                None => share.fixed.push((hours, calls)),
+                None => share.fixed.push((window, calls)),
             }
         }
         for (upstream, share) in self.upstreams.iter_mut().zip(shares) {
@@ -76,29 +81,29 @@ impl Poller {
         self.refresh_shares(now);
     }
 
-    /// Open time between two instants, summed over the paced people of an organisation.
+    /// Open time between two instants, summed over the paced users of an organisation.
     pub(super) fn open_between(&self, index: usize, from: Timestamp, to: Timestamp) -> Duration {
-        let open = |of: HoursKey| {
-            let open = &self.hours[of].open;
+        let open = |of: WindowKey| {
+            let open = &self.windows[of].open;
             if open.is_always() { to.since(from) } else { open.open_between(from, to) }
         };
         let paced = &self.upstreams[index].share.paced;
         paced.iter().map(|&(of, people)| open(of).saturating_mul(people)).sum()
     }
 
-    /// Works out what is left of the month's open time, where that is no longer fresh.
+    /// Computes the open time left in the month where it is outdated.
     pub(super) fn refresh_shares(&mut self, now: Timestamp) {
         for upstream in &mut self.upstreams {
-            // A clock set back makes it stale too.
+            // A clock that was set back makes it outdated too.
             let fresh =
                 upstream.share.fresh_until > now && upstream.share.fresh_until.since(now) <= SHARE_FRESH;
             if fresh || upstream.budget.limit().is_none() {
                 continue;
             }
             let ends = upstream.budget.month_ends_at(now);
-            let hours = &self.hours;
-            let left = |of: HoursKey| {
-                let open = &hours[of].open;
+            let windows = &self.windows;
+            let left = |of: WindowKey| {
+                let open = &windows[of].open;
                 if open.is_always() { ends.since(now) } else { open.open_between(now, ends) }
             };
             let share = &mut upstream.share;
@@ -110,12 +115,12 @@ impl Poller {
     }
 }
 
-/// What somebody with this rhythm needs in a second of open time.
-fn calls_a_second(rhythm: &Rhythm, open: &OpenTime, zone: Tz, now: Timestamp) -> f64 {
-    match rhythm {
-        Rhythm::Auto => 0.0,
-        Rhythm::Every(interval) => 1.0 / interval.as_secs_f64().max(0.001),
-        Rhythm::At(cron) => poll_time::instants_a_second(cron, zone, open, now),
+/// Calls a second of open time that this schedule makes.
+fn calls_a_second(schedule: &PollSchedule, open: &OpenTime, zone: Tz, now: Timestamp) -> f64 {
+    match schedule {
+        PollSchedule::Auto => 0.0,
+        PollSchedule::Every(interval) => 1.0 / interval.as_secs_f64().max(0.001),
+        PollSchedule::At(cron) => poll_time::instants_a_second(cron, zone, open, now),
     }
 }
 

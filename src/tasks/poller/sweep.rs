@@ -1,17 +1,17 @@
-//! Sweeps of whole organisations: what is known of them, and one made from beginning to end.
+//! Sweeps of whole organisations: their state, and one sweep from beginning to end.
 //!
-//! Guards: one at a time for an organisation, each call of it under the same limits as a look and charged to the month;
-//! one that lacks a page, is odd or fails on the way is none. A refusal by permission ends them for the organisation and
-//! is said once. Deliberately not here: when (`plan`), what one changes (`heed`), whether they are believed (`weigh`),
-//! whose ids stand in one (`names`), what is kept of it (`keep`), the calls of one (`pass`, `members`),
-//! what follows from one that fails (`failures`).
+//! Guards: one sweep at a time for an organisation, each call under the same limits as a poll and charged to the month;
+//! a sweep that lacks a page, is unclear or fails on the way is discarded. A refusal by permission ends sweeps for the
+//! organisation and is logged once. Not here: when to sweep (`plan`), what a sweep changes (`apply_sweep`), whether
+//! sweeps are trusted (`compare_with_poll`), by which ids sweeps name users (`user_id_resolver`), what is stored
+//! (`persist`), the calls of a sweep (`sweep_run`, `members`), failed calls (`failures`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Done, Poller, earliest};
+use super::{Finished, Poller, earliest};
 use crate::dingtalk::error::CallError;
 use crate::ids::ConferenceId;
 use crate::policy::quota::{Month, Refusal, Ticket};
@@ -23,105 +23,105 @@ use crate::presence::sweep_view::{ListedMeetings, MeetingStatuses, Sweep};
 use crate::store::history::visit_history::PastVisit;
 use crate::time::Timestamp;
 
+mod apply_sweep;
+mod compare_with_poll;
 mod failures;
-mod heed;
-mod keep;
 mod members;
-mod names;
-mod pass;
+mod persist;
 mod plan;
-mod weigh;
+mod sweep_run;
+mod user_id_resolver;
 
+use apply_sweep::HeldSweep;
 use failures::{REFUSED_AFTER, is_about_the_question};
-use heed::Held;
-use keep::Keep;
-pub(super) use keep::Written;
-pub(super) use names::Named;
-use names::Names;
-use pass::{Answer, Ask, Pass};
+pub(super) use persist::PersistFinished;
+use persist::Persistence;
+use sweep_run::{Answer, Ask, SweepRun};
+pub(super) use user_id_resolver::UserIdFinished;
+use user_id_resolver::UserIdResolver;
 
-/// A sweep that takes longer than this, because calls have to wait, is given up: its picture is of no one instant.
+/// A sweep that takes longer, because calls have to wait, is discarded: it does not show one instant.
 const LONGEST: Duration = Duration::from_mins(2);
 
-/// Nobody's seats.
+/// The statuses of a user who is in no meeting.
 static NOWHERE: MeetingStatuses = MeetingStatuses::new();
 
-/// The sweeps of all organisations, by their index.
+/// The sweeps of all organisations, by index.
 #[derive(Debug, Default)]
-pub(super) struct Sweeps(BTreeMap<usize, Sweeping>);
+pub(super) struct Sweeps(BTreeMap<usize, OrgSweeps>);
 
 /// The sweeps of one organisation.
 #[derive(Debug, Default)]
-struct Sweeping {
+struct OrgSweeps {
     trust: SweepConfidence<UserKey>,
     spending: BudgetSplit,
     ids: SweepIds<UserKey>,
-    names: Names,
-    keep: Keep,
-    /// Whom the newest sweep had in meetings of which a look right after it knew nothing.
-    suspicions: BTreeSet<(UserKey, ConferenceId)>,
-    /// The newest look that said anything about a sweep.
+    resolver: UserIdResolver,
+    persist: Persistence,
+    /// Users and meetings that the newest sweep shows together although a poll right after it does not list them.
+    contradictions: BTreeSet<(UserKey, ConferenceId)>,
+    /// The newest poll that was compared with a sweep.
     compared: Option<Timestamp>,
-    /// The newest whole sweep, of an earlier process too.
+    /// The newest whole sweep, also of an earlier process.
     swept: Option<Timestamp>,
-    /// Calls of a month that sweeps took.
+    /// Calls that sweeps took in a month.
     spent: Option<(Month, u64)>,
-    /// Why the calls are refused.
+    /// Why DingTalk refuses the calls.
     refusal: Option<String>,
     timetable: SweepSchedule,
-    /// Under way, or waiting for its next call.
-    pass: Option<Pass>,
+    /// Running, or waiting for its next call.
+    run: Option<SweepRun>,
     in_call: bool,
-    /// When the next is due; `None`: to be thought over.
+    /// When the next sweep is due; `None`: to be planned.
     due: Option<Timestamp>,
-    /// The members of these meetings are to be asked for now.
+    /// Meetings whose members are to be listed now.
     entered: BTreeSet<ConferenceId>,
-    /// These meetings are to be asked for again then.
-    again: Option<(Timestamp, BTreeSet<ConferenceId>)>,
-    /// Refusals of members in a row.
+    /// Meetings that are to be checked again, and when.
+    recheck: Option<(Timestamp, BTreeSet<ConferenceId>)>,
+    /// Refused member lists in a row.
     members_refused: u32,
-    /// So often since the newest whole one.
-    agains: u32,
-    /// The newest complete one.
+    /// Rechecks since the newest whole sweep.
+    recheck_count: u32,
+    /// The newest whole sweep.
     last: Option<Arc<Sweep>>,
-    /// Who was believed inside before it, of those it could show.
+    /// How many of the users it could show were inside before it.
     inside: usize,
     /// Meetings that sweeps showed, and when they last did.
     listed: ListedMeetings,
-    /// Who has stood in one.
-    stood: BTreeSet<UserKey>,
-    /// Looks that saw somebody in a meeting in which a sweep had neither id of theirs.
-    strangers: u32,
-    /// Who was looked at on a sweep's word, and when.
-    hinted: BTreeMap<UserKey, Timestamp>,
-    /// One whose word waits for a look.
-    held: Option<Held>,
-    /// A look has confirmed that many left at once.
-    vouched: Option<Timestamp>,
-    /// Failed ones in a row.
+    /// Users that a sweep has shown in a meeting.
+    listed_users: BTreeSet<UserKey>,
+    /// Polls that show a user in a meeting in which a sweep has neither of the user's ids.
+    unmatched_ids: u32,
+    /// Users who were polled because of a sweep, and when.
+    scheduled_by_sweep: BTreeMap<UserKey, Timestamp>,
+    /// A sweep that waits for a confirming poll.
+    held: Option<HeldSweep>,
+    /// When a poll last confirmed a mass leave.
+    confirmed_mass_leave: Option<Timestamp>,
+    /// Failed sweeps in a row.
     failures: u32,
-    /// The class of the trouble that was logged.
+    /// Class of the last logged failure.
     trouble: Option<&'static str>,
 }
 
-/// A call that came back.
+/// A finished call of a sweep.
 #[derive(Debug)]
-pub(super) struct Swept {
+pub(super) struct SweepCallFinished {
     upstream: usize,
     ticket: Ticket,
     result: Result<Answer, CallError>,
 }
 
 impl Sweeps {
-    fn of(&mut self, index: usize) -> &mut Sweeping {
+    fn of(&mut self, index: usize) -> &mut OrgSweeps {
         self.0.entry(index).or_default()
     }
 
-    fn get(&self, index: usize) -> Option<&Sweeping> {
+    fn get(&self, index: usize) -> Option<&OrgSweeps> {
         self.0.get(&index)
     }
 
-    /// A user of that organisation is not watched any more.
+    /// Removes a user who left the list.
     pub(super) fn forget(&mut self, index: usize, user: UserKey) {
         if let Some(sweeping) = self.0.get_mut(&index) {
             sweeping.forget(user);
@@ -133,63 +133,62 @@ impl Sweeps {
         self.get(index).is_none_or(|sweeping| !sweeping.trust.is_refused())
     }
 
-    /// Whether sweeps have shown this meeting of late, and show this person where they sit.
-    pub(super) fn show(&self, index: usize, person: UserKey, meeting: &ConferenceId) -> bool {
-        self.get(index)
-            .is_some_and(|sweeping| sweeping.listed.contains_key(meeting) && sweeping.shows(person))
+    /// Whether sweeps showed this meeting recently, and show this user where the user is.
+    pub(super) fn show(&self, index: usize, user: UserKey, meeting: &ConferenceId) -> bool {
+        self.get(index).is_some_and(|sweeping| sweeping.listed.contains_key(meeting) && sweeping.shows(user))
     }
 }
 
 impl Poller {
-    /// Begins and carries on sweeps; returns when to be called again.
-    pub(super) fn keep_sweeps(&mut self, now: Timestamp) -> Option<Timestamp> {
+    /// Starts and continues sweeps; returns when to call it again.
+    pub(super) fn run_sweeps(&mut self, now: Timestamp) -> Option<Timestamp> {
         let wake = (0..self.upstreams.len()).fold(None, |wake, index| {
-            let names = self.wish(index).and_then(|_| self.keep_names(index, now));
-            earliest(earliest(wake, names), self.keep_sweep(index, now))
+            let resolver = self.wish(index).and_then(|_| self.resolve_user_ids(index, now));
+            earliest(earliest(wake, resolver), self.advance_sweep(index, now))
         });
-        earliest(wake, self.keep_trust(now))
+        earliest(wake, self.persist_sweeps(now))
     }
 
-    fn keep_sweep(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
+    fn advance_sweep(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
         let wish = self.wish(index)?;
-        self.turn_spending(index, now);
-        self.believe_held(index, now);
+        self.start_budget_day(index, now);
+        self.accept_held(index, now);
         let sweeping = self.sweeps.of(index);
         if sweeping.in_call {
             return None;
         }
-        if sweeping.pass.is_none() {
+        if sweeping.run.is_none() {
             if !sweeping.entered.is_empty() {
-                sweeping.pass = Some(Pass::of_members(std::mem::take(&mut sweeping.entered), now));
-            } else if let Some((_, meetings)) = sweeping.again.take_if(|(at, _)| *at <= now) {
-                sweeping.pass = Some(Pass::again(meetings, now));
+                sweeping.run = Some(SweepRun::of_members(std::mem::take(&mut sweeping.entered), now));
+            } else if let Some((_, meetings)) = sweeping.recheck.take_if(|(at, _)| *at <= now) {
+                sweeping.run = Some(SweepRun::recheck(meetings, now));
             } else {
-                let again = sweeping.again.as_ref().map(|(at, _)| *at);
+                let again = sweeping.recheck.as_ref().map(|(at, _)| *at);
                 let due = sweeping.due.unwrap_or_else(|| self.plan_sweep(index, wish, now));
                 let sweeping = self.sweeps.of(index);
                 sweeping.due = Some(due);
                 if due > now {
                     return earliest(again, Some(due));
                 }
-                sweeping.pass = Some(Pass::whole(now));
+                sweeping.run = Some(SweepRun::whole(now));
             }
         }
-        self.carry_on(index, now)
+        self.next_sweep_call(index, now)
     }
 
-    /// The next call of the sweep under way, if it may be made.
-    fn carry_on(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
+    /// Starts the next call of the running sweep, if it may be made.
+    fn next_sweep_call(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
         let sweeping = self.sweeps.of(index);
-        let pass = sweeping.pass.as_ref()?;
+        let run = sweeping.run.as_ref()?;
         let upstream = &self.upstreams[index];
         if upstream.standing.open.is_some() {
-            self.probe_for_sweeps(index, now);
+            self.schedule_probe(index, now);
             return Some(self.give_up(index, now));
         }
-        if self.tools.store.health().is_disk_full() || now.since(pass.asked_at()) > LONGEST {
+        if self.tools.store.health().is_disk_full() || now.since(run.asked_at()) > LONGEST {
             return Some(self.give_up(index, now));
         }
-        if upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_untold {
+        if upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_pending {
             return None;
         }
         let free = upstream.limiter.next_free(now);
@@ -205,7 +204,7 @@ impl Poller {
             }
             Err(Refusal::SpentUntil(_)) => return Some(self.give_up(index, now)),
         };
-        let Some(ask) = pass.wanted() else {
+        let Some(ask) = run.wanted() else {
             upstream.budget.settle(ticket, 0);
             return None;
         };
@@ -221,40 +220,40 @@ impl Poller {
                 }
                 Ask::Batch(ids) => client.meetings_with_users(&ids).await.map(Answer::Batch),
             };
-            Done::Swept(Box::new(Swept { upstream: index, ticket, result }))
+            Finished::SweepCall(Box::new(SweepCallFinished { upstream: index, ticket, result }))
         });
         None
     }
 
-    /// A shut circuit closes by a good look. Where sweeps see everybody the next look may be far away: it is moved here.
-    fn probe_for_sweeps(&mut self, index: usize, now: Timestamp) {
+    /// Only a good poll closes an open circuit. Where sweeps show all users the next poll may be far away, so it is
+    /// moved here.
+    fn schedule_probe(&mut self, index: usize, now: Timestamp) {
         if self.upstreams[index].standing.open.is_some_and(|shut| now < shut.until) {
             return;
         }
         let mine = self.users.iter().filter(|(_, watched)| watched.upstream == index);
-        let mut mine: Vec<(Timestamp, UserKey)> =
-            mine.map(|(person, watched)| (watched.due, person)).collect();
+        let mut mine: Vec<(Timestamp, UserKey)> = mine.map(|(user, watched)| (watched.due, user)).collect();
         mine.sort_unstable();
-        for (_, person) in mine {
-            if self.look_soon(person, now) {
+        for (_, user) in mine {
+            if self.poll_soon(user, now) {
                 return;
             }
         }
     }
 
-    /// The sweep under way is dropped; the next is thought over when there is a chance.
+    /// Discards the running sweep and delays the next.
     fn give_up(&mut self, index: usize, now: Timestamp) -> Timestamp {
         let later = now.plus(LONGEST);
         let sweeping = self.sweeps.of(index);
-        sweeping.forget_questions();
-        sweeping.pass = None;
+        sweeping.drop_pending();
+        sweeping.run = None;
         sweeping.due = Some(later);
         later
     }
 
-    pub(super) fn sweep_told(&mut self, told: Swept) {
+    pub(super) fn sweep_call_finished(&mut self, finished: SweepCallFinished) {
         let now = self.tools.clock.now();
-        let Swept { upstream: index, ticket, result } = told;
+        let SweepCallFinished { upstream: index, ticket, result } = finished;
         let upstream = &mut self.upstreams[index];
         let cost = match &result {
             Ok(answer) => answer.calls(),
@@ -268,87 +267,87 @@ impl Poller {
         let sweeping = self.sweeps.of(index);
         sweeping.in_call = false;
         sweeping.spend(month, cost);
-        // Dropped while it was asked: an organisation without sweeps since.
-        let Some(pass) = sweeping.pass.as_mut() else { return };
+        // Discarded during the call: the organisation is no longer swept.
+        let Some(run) = sweeping.run.as_mut() else { return };
         match result {
             Ok(answer) => {
                 if matches!(answer, Answer::Members(_)) {
                     sweeping.members_refused = 0;
                 }
-                if pass.take(answer) {
-                    self.pass_over(index, now);
+                if run.take(answer) {
+                    self.sweep_finished(index, now);
                 }
             }
-            // The meeting has just ended, or members are told to nobody: a batch says less, and is answered.
-            Err(error) if is_about_the_question(&error) && pass.members_refused() => {
-                tracing::debug!(org = %self.upstreams[index].name, class = error.class, text = error.text, "a meeting does not tell its members");
+            // The meeting has just ended, or its members are not readable: a batch contains less, and is answered.
+            Err(error) if is_about_the_question(&error) && run.members_refused() => {
+                tracing::debug!(org = %self.upstreams[index].name, class = error.class, text = error.text, "the members of a meeting are not readable; using a batch call");
                 sweeping.members_refused = sweeping.members_refused.saturating_add(1);
             }
             Err(error) => self.sweep_failed(index, &error, now),
         }
     }
 
-    /// Every call of a sweep was answered.
-    fn pass_over(&mut self, index: usize, now: Timestamp) {
+    /// Handles a sweep whose calls are all answered.
+    fn sweep_finished(&mut self, index: usize, now: Timestamp) {
         let sweeping = self.sweeps.of(index);
-        let Some(mut pass) = sweeping.pass.take() else { return };
-        let calls = pass.calls();
-        let members = pass.members();
-        let Some(mut sweep) = pass.sweep(now) else {
+        let Some(mut run) = sweeping.run.take() else { return };
+        let calls = run.calls();
+        let members = run.members();
+        let Some(mut sweep) = run.sweep(now) else {
             sweeping.failures = sweeping.failures.saturating_add(1);
             sweeping.due = None;
-            sweeping.forget_questions();
-            return tracing::debug!(org = %self.upstreams[index].name, "an incomplete sweep is none");
+            sweeping.drop_pending();
+            return tracing::debug!(org = %self.upstreams[index].name, "a sweep was incomplete; discarded");
         };
         if std::mem::take(&mut sweeping.trouble).is_some() {
-            tracing::info!(org = %self.upstreams[index].name, "meetings can be asked about again");
+            tracing::info!(org = %self.upstreams[index].name, "sweeps succeed again");
         }
         sweeping.failures = 0;
         sweeping.due = None;
         if members.is_empty() {
-            return self.heed(index, Arc::new(sweep), calls, now);
+            return self.apply_sweep(index, Arc::new(sweep), calls, now);
         }
-        self.seat(index, members, &mut sweep);
-        self.heed_members(index, Arc::new(sweep), calls, now);
+        self.add_members(index, members, &mut sweep);
+        self.apply_members(index, Arc::new(sweep), calls, now);
     }
 
-    /// What the history teaches of the organisations' days.
-    pub(super) fn teach_sweeps(&mut self, lessons: &[PastVisit], now: Timestamp) {
+    /// Loads past visits into the schedules of the organisations.
+    pub(super) fn load_sweep_history(&mut self, past_visits: &[PastVisit], now: Timestamp) {
         let places: BTreeMap<i64, usize> =
             self.users.values().map(|watched| (watched.person_id, watched.upstream)).collect();
         for index in 0..self.upstreams.len() {
-            let mine = lessons.iter().filter(|lesson| places.get(&lesson.person_id) == Some(&index));
+            let mine = past_visits.iter().filter(|lesson| places.get(&lesson.person_id) == Some(&index));
             let turns = mine.flat_map(|lesson| [Some(lesson.joined), lesson.left]).flatten();
             let mut timetable = SweepSchedule::default();
             timetable.learn(turns, now, self.settings.time_zone);
             let sweeping = self.sweeps.of(index);
             sweeping.timetable = timetable;
-            sweeping.names.begin_anew();
-            sweeping.keep.touched = true;
+            sweeping.resolver.restart();
+            sweeping.persist.touched = true;
         }
         self.sweeps.think_again();
     }
 }
 
-impl Sweeping {
+impl OrgSweeps {
     fn forget(&mut self, user: UserKey) {
         self.trust.remove(user);
         self.ids.remove(user);
-        self.suspicions.retain(|(suspect, _)| *suspect != user);
-        self.stood.remove(&user);
-        self.hinted.remove(&user);
-        self.held.take_if(|held| held.person == user);
+        self.contradictions.retain(|(suspect, _)| *suspect != user);
+        self.listed_users.remove(&user);
+        self.scheduled_by_sweep.remove(&user);
+        self.held.take_if(|held| held.user == user);
     }
 
-    /// What was to be asked again, and what waits for a look, is forgotten.
-    fn forget_questions(&mut self) {
+    /// Clears planned rechecks and the held sweep.
+    fn drop_pending(&mut self) {
         self.entered.clear();
-        (self.again, self.held) = (None, None);
+        (self.recheck, self.held) = (None, None);
     }
 
-    /// Where a sweep has somebody, perhaps nowhere; `None`: it cannot tell of them.
-    fn seats<'a>(&self, person: UserKey, union_id: &str, sweep: &'a Sweep) -> Option<&'a MeetingStatuses> {
-        let id = self.ids.id_of(person, union_id)?;
+    /// A user's statuses in a sweep, possibly in no meeting; `None`: the user's id in sweeps is unknown.
+    fn seats<'a>(&self, user: UserKey, union_id: &str, sweep: &'a Sweep) -> Option<&'a MeetingStatuses> {
+        let id = self.ids.id_of(user, union_id)?;
         Some(sweep.participants.get(id).unwrap_or(&NOWHERE))
     }
 }

@@ -1,37 +1,37 @@
-//! Calls of sweeps that fail or are refused.
+//! Handles failed and refused calls of sweeps.
 //!
-//! Guards: one that fails on the way is no sweep, and what it says of the organisation counts like the failure of a look; a
-//! refusal by permission ends sweeps for the organisation and is said once. Deliberately not here: when the next one is
-//! due after a failure (`plan`), how the organisation is treated (`tasks::poller::standing`).
+//! Guards: a sweep with a failed call is discarded, and the failure counts for the organisation like that of a poll; a
+//! refusal by permission ends sweeps for the organisation and is logged once. Not here: when the next sweep is due
+//! (`plan`), backoff of the organisation (`tasks::poller::failures`).
 
-use super::pass::Pass;
+use super::sweep_run::SweepRun;
 use crate::dingtalk::error::{CallError, Verdict, class};
 use crate::tasks::poller::Poller;
-use crate::tasks::poller::standing::Asked;
+use crate::tasks::poller::failures::Asked;
 use crate::time::Timestamp;
 
-/// So many refusals in a row are no accident: of a meeting that just ended, of a gateway that was rebuilt.
+/// This many refusals in a row are not caused by a meeting that just ended or a gateway that restarts.
 pub(super) const REFUSED_AFTER: u32 = 3;
 
 impl Poller {
-    /// A call of a sweep failed: there is no sweep. What it says of the organisation counts like a look's failure.
+    /// Discards the sweep; the failure counts for the organisation like that of a poll.
     pub(super) fn sweep_failed(&mut self, index: usize, error: &CallError, now: Timestamp) {
         let sweeping = self.sweeps.of(index);
-        let pass = sweeping.pass.take();
-        if is_about_the_question(error) && pass.as_ref().is_some_and(Pass::is_again) {
-            // One of these meetings is over: the next sweep says so too.
+        let run = sweeping.run.take();
+        if is_about_the_question(error) && run.as_ref().is_some_and(SweepRun::is_recheck) {
+            // One of these meetings has ended: the next sweep shows that too.
             sweeping.due = None;
             let (org, class, text) = (&self.upstreams[index].name, error.class, &error.text);
-            return tracing::debug!(%org, class, text, "what a sweep changed is not told a second time");
+            return tracing::debug!(%org, class, text, "a recheck of changed meetings was refused; the next sweep follows");
         }
-        let listing = pass.is_some_and(|pass| pass.is_listing());
+        let listing = run.is_some_and(|run| run.is_listing());
         sweeping.failures = sweeping.failures.saturating_add(1);
         sweeping.due = None;
-        sweeping.forget_questions();
+        sweeping.drop_pending();
         let earlier = sweeping.failures;
         let refused = match error.verdict {
             Verdict::Forbidden => error.class != class::IP_NOT_ALLOWED,
-            // A path that is not there, and a question that is not liked.
+            // A missing path, or a request that is rejected as such.
             Verdict::Misconfigured => earlier >= REFUSED_AFTER,
             ref verdict if verdict.is_refusal() => listing || earlier >= REFUSED_AFTER,
             _ => false,
@@ -42,37 +42,37 @@ impl Poller {
         if refused {
             if sweeping.trust.mark_refused() {
                 sweeping.refusal = Some(text.clone());
-                sweeping.keep.touched = true;
-                tracing::warn!(%org, class, text, code, request_id, "DingTalk refuses the calls about meetings: no sweeps, everybody is looked at alone");
+                sweeping.persist.touched = true;
+                tracing::warn!(%org, class, text, code, request_id, "DingTalk refuses the calls about meetings; sweeps are off, every user is polled individually");
             }
             return;
         }
         if sweeping.trouble.replace(class) == Some(class) {
             tracing::debug!(%org, class, text, code, request_id, "a sweep failed");
         } else {
-            tracing::warn!(%org, class, text, code, request_id, "a sweep failed; nobody's presence changes");
+            tracing::warn!(%org, class, text, code, request_id, "a sweep failed; no presence changes, polls go on");
         }
         if !about_sweeps {
             let key = self.upstreams[index].key;
             let asked = Asked::of_organisation(earlier - 1, self.settings.min_interval, key);
             self.react_to(index, error, &asked, now);
-            self.next_alarm = now;
+            self.alerts.check_by(now);
         }
     }
 
-    /// Other credentials: what was refused may be answered now, and perhaps otherwise.
+    /// With other credentials a refused call may be answered, possibly with other ids.
     pub(in crate::tasks::poller) fn forget_refusal(&mut self, index: usize) {
         let sweeping = self.sweeps.of(index);
         sweeping.members_refused = 0;
         if sweeping.trust.is_refused() || sweeping.ids.is_refused() {
-            (sweeping.trust, sweeping.ids, sweeping.names) = Default::default();
-            (sweeping.refusal, sweeping.strangers, sweeping.failures) = (None, 0, 0);
-            sweeping.keep.urgently();
+            (sweeping.trust, sweeping.ids, sweeping.resolver) = Default::default();
+            (sweeping.refusal, sweeping.unmatched_ids, sweeping.failures) = (None, 0, 0);
+            sweeping.persist.mark_urgent();
         }
     }
 }
 
-/// Whether this call is refused, and others may well be answered.
+/// Whether only this kind of call is refused, while others may be answered.
 pub(super) fn is_about_the_question(error: &CallError) -> bool {
     match &error.verdict {
         Verdict::Forbidden => error.class != class::IP_NOT_ALLOWED,

@@ -1,7 +1,7 @@
-//! Meetings that are asked for their members: who sits in them, as another call than the one of sweeps says.
+//! Member lists of meetings: a second source for who is inside, beside the batch calls of sweeps.
 //!
-//! Guards: only a list that was there, was read to its end and had nothing odd in it says anything; a meeting that told
-//! less is given back, to be asked for in a batch. Deliberately not here: the calls, what follows from them (`heed`).
+//! Guards: only a list that is present, complete and without anything unclear counts; a meeting with less is returned,
+//! to be requested in a batch. Not here: the calls (`sweep_run`), what follows from them (`apply_sweep`).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,58 +10,58 @@ use crate::ids::ConferenceId;
 use crate::presence::attendance::AttendStatus;
 use crate::presence::observation::Evidence;
 
-/// A meeting with more members than fit on so many pages is asked for in a batch: it costs less.
+/// A meeting with more pages of members is requested in a batch, which costs less.
 const MOST_PAGES: u32 = 2;
 
 /// Statuses by unionId.
-pub(super) type Seated = BTreeMap<String, AttendStatus>;
+pub(super) type MemberStatuses = BTreeMap<String, AttendStatus>;
 
-/// The meetings of one pass.
+/// The meetings of one run.
 #[derive(Debug, Default)]
 pub(super) struct Members {
     asked: VecDeque<Asked>,
-    told: Vec<(ConferenceId, Seated)>,
+    complete: Vec<(ConferenceId, MemberStatuses)>,
 }
 
 #[derive(Debug)]
 struct Asked {
     meeting: ConferenceId,
     pages: Pages,
-    seated: Seated,
-    /// Somebody inside is not named.
+    statuses: MemberStatuses,
+    /// A user inside has no unionId in the list.
     nameless: bool,
 }
 
 impl Members {
-    /// Of these meetings.
+    /// Member lists of these meetings.
     pub(super) fn of(meetings: impl IntoIterator<Item = ConferenceId>) -> Self {
         let asked = meetings.into_iter().map(|meeting| Asked {
             meeting,
             pages: Pages::new(MOST_PAGES),
-            seated: Seated::new(),
+            statuses: MemberStatuses::new(),
             nameless: false,
         });
-        Self { asked: asked.collect(), told: Vec::new() }
+        Self { asked: asked.collect(), complete: Vec::new() }
     }
 
-    /// The page to be asked for next.
+    /// The next page.
     pub(super) fn wanted(&self) -> Option<(&ConferenceId, Option<&PageToken>)> {
         let asked = self.asked.front()?;
         Some((&asked.meeting, asked.pages.wanted()?))
     }
 
-    /// Takes that page; gives back its meeting if it cannot be read to its end.
+    /// Takes a page; returns its meeting if the list cannot be completed.
     pub(super) fn take(&mut self, page: Page<Member>) -> Option<ConferenceId> {
         let asked = self.asked.front_mut()?;
         for member in asked.pages.take(page) {
-            // Somebody who is told without a status is not missing either.
+            // A member without a status is not absent either.
             let status = member.attendance.status.unwrap_or(AttendStatus::Unrecognized(0));
             let Some(union_id) = member.union_id else {
                 asked.nameless |= status == AttendStatus::Active && !member.attendance.external;
                 continue;
             };
-            let seat = asked.seated.entry(union_id.as_str().to_owned()).or_insert(status);
-            // Several devices: inside is who is inside with one.
+            let seat = asked.statuses.entry(union_id.as_str().to_owned()).or_insert(status);
+            // With several devices, one that is inside is enough.
             if status == AttendStatus::Active {
                 *seat = status;
             }
@@ -73,20 +73,20 @@ impl Members {
         let pages = &asked.pages;
         let whole = pages.is_complete() && pages.evidence() == Evidence::Explicit && pages.oddities() == 0;
         if whole && !asked.nameless {
-            self.told.push((asked.meeting, asked.seated));
+            self.complete.push((asked.meeting, asked.statuses));
             return None;
         }
         Some(asked.meeting)
     }
 
-    /// The meeting that is asked for does not tell its members.
+    /// Gives up the current meeting, which does not list its members.
     pub(super) fn give_up(&mut self) -> Option<ConferenceId> {
         self.asked.pop_front().map(|asked| asked.meeting)
     }
 
-    /// Who sits where.
-    pub(super) fn told(&mut self) -> Vec<(ConferenceId, Seated)> {
-        std::mem::take(&mut self.told)
+    /// The complete lists.
+    pub(super) fn complete(&mut self) -> Vec<(ConferenceId, MemberStatuses)> {
+        std::mem::take(&mut self.complete)
     }
 }
 
@@ -128,10 +128,10 @@ mod tests {
         assert_eq!(members.take(page(vec![member(Some("a"), 6), member(Some("b"), 3)], None)), None);
         assert_eq!(members.take(page(vec![member(Some("c"), 6)], None)), None);
         assert_eq!(members.wanted(), None);
-        let told = members.told();
-        assert_eq!(told[0].1["a"], AttendStatus::Active);
-        assert_eq!(told[0].1["b"], AttendStatus::Active);
-        assert_eq!((&told[1].0, told[1].1["c"]), (&meeting(2), AttendStatus::Left));
+        let complete = members.complete();
+        assert_eq!(complete[0].1["a"], AttendStatus::Active);
+        assert_eq!(complete[0].1["b"], AttendStatus::Active);
+        assert_eq!((&complete[1].0, complete[1].1["c"]), (&meeting(2), AttendStatus::Left));
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
         ] {
             let mut members = Members::of([meeting(1)]);
             assert_eq!(members.take(odd), Some(meeting(1)));
-            assert!(members.told().is_empty() && members.wanted().is_none());
+            assert!(members.complete().is_empty() && members.wanted().is_none());
         }
     }
 
@@ -157,7 +157,7 @@ mod tests {
         guest.attendance.external = true;
         let mut members = Members::of([meeting(1)]);
         assert_eq!(members.take(page(vec![guest, member(None, 6)], None)), None);
-        assert_eq!(members.told().len(), 1);
+        assert_eq!(members.complete().len(), 1);
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! When the next sweep is due, and how many calls go into sweeps.
 //!
-//! Guards: no sweep in closed time; before sweeps are trusted only a small part of the calls goes into them, so a tenant
-//! whose meetings they do not show loses nothing worth speaking of. Deliberately not here: the plan of a day
-//! (`policy::sweep`).
+//! Guards: no sweep in closed time; before sweeps are trusted only a small part of the calls goes into them, so a
+//! tenant whose meetings they do not list loses almost nothing. Not here: the schedule of a day (`policy::sweep`).
 
 use std::time::Duration;
 
@@ -11,30 +10,30 @@ use crate::policy::pace::pacer::whole_calls;
 use crate::policy::sweep::schedule::local_minute;
 use crate::policy::sweep::{AUTO_MIN_USERS, SweepMode as Wish};
 use crate::tasks::poller::Poller;
-use crate::tasks::poller::hours::HoursKey;
+use crate::tasks::poller::roster::WindowKey;
 use crate::time::Timestamp;
 
-/// The part of the calls that goes into sweeps that are not trusted.
+/// Part of the calls for sweeps that are not trusted.
 const PROBES: f64 = 0.05;
-/// What one of these costs: nothing is asked again.
+/// Calls of such a sweep: nothing is rechecked.
 const PROBE_COST: f64 = 2.0;
-/// Where sweeps show little of what looks see, that part falls to this part of itself.
+/// Where sweeps list little of what polls show, that part falls at most to this part of itself.
 const LEAST_COVERAGE: f64 = 0.2;
-/// While it is open nothing is left unswept for longer than this, once sweeps are trusted.
+/// Longest interval between sweeps in open time, once they are trusted.
 const LONGEST: Duration = Duration::from_hours(2);
-/// Not more often than this, whatever the calls allow: what changed needs asking again first.
+/// Shortest interval between sweeps: changes are rechecked first.
 const SHORTEST: Duration = Duration::from_mins(1);
-/// After a failure the next sweep waits this long, doubled with each further one, and at most `LONGEST`.
+/// Delay after a failed sweep; doubled for each further failure, at most `LONGEST`.
 const AFTER_FAILURE: Duration = Duration::from_mins(5);
-/// Failures in a row after which the calls go to looks.
+/// Failures in a row after which the calls go to polls.
 const GIVEN_BACK_AFTER: u32 = 3;
-/// Sweeps at an interval of one's own take no more of the calls than this.
+/// Largest part of the calls for sweeps at a configured interval.
 const MOST_EVERY: f64 = 0.96;
-/// Where nothing opens for years.
+/// The delay where no window opens for years.
 const NEVER: Duration = Duration::from_hours(24 * 366);
 
 impl Poller {
-    /// What is wanted for an organisation; `None`: no sweeps.
+    /// The sweep mode of an organisation; `None`: no sweeps.
     pub(super) fn wish(&self, index: usize) -> Option<Wish> {
         if self.settings.sweep == Wish::Off
             || self.sweeps.get(index).is_some_and(|sweeping| sweeping.trust.is_refused())
@@ -48,7 +47,7 @@ impl Poller {
         wanted.then_some(self.settings.sweep)
     }
 
-    /// Of the month's calls that are left, how many are for sweeps.
+    /// How many of the month's remaining calls are for sweeps.
     pub(in crate::tasks::poller) fn sweep_calls(&self, index: usize, now: Timestamp) -> u64 {
         let upstream = &self.upstreams[index];
         let Some((wish, left)) = self.wish(index).zip(self.left_for_paced(index, now)) else { return 0 };
@@ -74,7 +73,7 @@ impl Poller {
         }
     }
 
-    /// What single looks may take beside sweeps; `None`: sweeps do not divide the calls by what they are worth.
+    /// The calls for polls beside sweeps; `None`: the budget is not split by value.
     pub(in crate::tasks::poller) fn beside_sweeps(&self, index: usize, now: Timestamp) -> Option<CallBudget> {
         let sweeping = self.sweeps.get(index)?;
         let divides = self.wish(index) == Some(Wish::Auto)
@@ -85,14 +84,14 @@ impl Poller {
         Some(sweeping.spending.for_polls(until, sweeping.timetable.value_of_a_call(), left))
     }
 
-    /// What sweeps and looks took yesterday divides the calls today.
-    pub(in crate::tasks::poller) fn turn_spending(&mut self, index: usize, now: Timestamp) {
+    /// Splits today's calls by what sweeps and polls took yesterday.
+    pub(in crate::tasks::poller) fn start_budget_day(&mut self, index: usize, now: Timestamp) {
         let Some(left) = self.left_for_paced(index, now) else { return };
         let day = local_minute(now, self.settings.time_zone).0;
         self.sweeps.of(index).spending.start_day(day, now, left);
     }
 
-    /// The month's calls that are left for sweeps and paced people.
+    /// The month's remaining calls for sweeps and paced users.
     fn left_for_paced(&self, index: usize, now: Timestamp) -> Option<u64> {
         let upstream = &self.upstreams[index];
         Some(upstream.budget.left(now)?.saturating_sub(upstream.share.fixed_calls))
@@ -107,17 +106,17 @@ impl Poller {
 
     /// When the next sweep is due.
     pub(super) fn plan_sweep(&mut self, index: usize, wish: Wish, now: Timestamp) -> Timestamp {
-        let mut hours: Vec<HoursKey> = self
+        let mut windows: Vec<WindowKey> = self
             .users
             .values()
             .filter(|watched| watched.upstream == index && !watched.gone)
-            .map(|watched| watched.hours)
+            .map(|watched| watched.window)
             .collect();
-        hours.sort_unstable();
-        hours.dedup();
+        windows.sort_unstable();
+        windows.dedup();
         let day = now.plus(Duration::from_hours(24));
-        let open = hours.iter().map(|of| &self.hours[*of]).filter(|hours| hours.is_open);
-        let closes = open.map(|hours| hours.open.next_change(now).unwrap_or(day)).max();
+        let open = windows.iter().map(|of| &self.windows[*of]).filter(|window| window.is_open);
+        let closes = open.map(|window| window.open.next_change(now).unwrap_or(day)).max();
         let month_ends = self.upstreams[index].budget.month_ends_at(now);
         let closes = closes.map(|closes| closes.min(day).min(month_ends));
         let due = closes.map(|closes| self.due_in_open_time(index, wish, now, closes));
@@ -125,8 +124,8 @@ impl Poller {
             return due;
         }
         let from = closes.unwrap_or(now);
-        let opens = hours.iter().filter_map(|of| self.hours[*of].open.opens_at(from)).min();
-        // Organisations do not begin together.
+        let opens = windows.iter().filter_map(|of| self.windows[*of].open.opens_at(from)).min();
+        // Organisations start at different times.
         let spread = Duration::from_millis(self.upstreams[index].key % 60_000);
         opens.map_or(now.plus(NEVER), |opens| opens.plus(spread))
     }
@@ -141,7 +140,7 @@ impl Poller {
             Wish::Every(interval) => interval.max(SHORTEST),
             Wish::Auto if sweeping.trust.is_trusted() => {
                 return match last {
-                    // Over night everything changed.
+                    // After a night everything has changed.
                     Some(last) if now.since(last) < LONGEST * 2 => self.next_planned(index, now, closes),
                     _ => now,
                 };
@@ -157,7 +156,7 @@ impl Poller {
         last.map_or(now, |last| last.plus(every)).max(now)
     }
 
-    /// Trusted: where the day's plan has it.
+    /// The next sweep of the day's schedule, for trusted sweeps.
     fn next_planned(&mut self, index: usize, now: Timestamp, closes: Timestamp) -> Timestamp {
         let zone = self.settings.time_zone;
         let steady = self.every(index, now, closes);
@@ -173,7 +172,7 @@ impl Poller {
         planned.unwrap_or(closes).min(now.plus(LONGEST)).max(now.plus(SHORTEST))
     }
 
-    /// Sweeps at one interval that spend what is for them.
+    /// The interval at which sweeps use their calls evenly.
     fn every(&self, index: usize, now: Timestamp, closes: Timestamp) -> Duration {
         let trusted = self.sweeps.get(index).is_some_and(|sweeping| sweeping.trust.is_trusted());
         let cost = if trusted { self.cost_of_sweep(index) } else { PROBE_COST };
@@ -182,7 +181,7 @@ impl Poller {
         Duration::try_from_secs_f64(open / sweeps.max(1e-6)).unwrap_or(NEVER).min(NEVER)
     }
 
-    /// The calls that are for sweeps from now to closing.
+    /// The calls for sweeps until closing.
     fn calls_until(&self, index: usize, now: Timestamp, closes: Timestamp) -> f64 {
         let ends = self.upstreams[index].budget.month_ends_at(now);
         let open = |to: Timestamp| self.open_between(index, now, to.min(ends)).as_secs_f64();
@@ -192,7 +191,7 @@ impl Poller {
 }
 
 impl super::Sweeps {
-    /// Another config, other hours: everything is thought over.
+    /// Discards all plans, after a change of config or windows.
     pub(in crate::tasks::poller) fn think_again(&mut self) {
         for sweeping in self.0.values_mut() {
             sweeping.due = None;

@@ -1,94 +1,90 @@
-//! What outlives the process, and what others see of it: trust, ids, calls.
+//! Stores what sweeps have learned, and reports their state.
 //!
-//! Guards: written at once when trust or ids turn, else every few minutes, and at the end; a refusal is not kept, because a
-//! restart is how one tries again; what is older than a week is no trust any more. Deliberately not here: the tables
-//! (`store::sweep_state`).
+//! Guards: a change of trust or ids is written at once, everything else every few minutes and at the end; a refusal is
+//! not stored, so a restart tries again; trust older than a week expires. Not here: the tables (`store`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Sweeping;
+use super::OrgSweeps;
 use crate::policy::quota::Month;
 use crate::policy::sweep::budget_split::BudgetSplit;
 use crate::policy::sweep::confidence::{STALE_AFTER, StoredConfidence, SweepConfidence};
 use crate::policy::sweep::why_off;
 use crate::store::StoreError;
 use crate::store::sweep_state::{SweepRow, SweptPerson};
-use crate::tasks::poller::{Done, Poller, earliest};
+use crate::tasks::poller::{Finished, Poller, earliest};
 use crate::telemetry::health::{SweepState, Sweeps as Shown};
 use crate::time::Timestamp;
 
-/// What is not urgent is written so often.
+/// How often changes that are not urgent are written.
 const EVERY: Duration = Duration::from_mins(5);
 
-/// What is to be written down.
+/// What is to be written.
 #[derive(Debug, Default)]
-pub(super) struct Keep {
-    /// Something moved: to be shown.
+pub(super) struct Persistence {
+    /// Something changed that is reported.
     pub(super) touched: bool,
-    /// Something moved: to be written.
+    /// Something changed that is stored.
     dirty: bool,
     urgent: bool,
     writing: bool,
-    /// Not before.
+    /// No write before this time.
     after: Timestamp,
     people: BTreeSet<UserKey>,
 }
 
-impl Keep {
-    /// Something moved, and what is known of a person.
-    pub(super) fn note(&mut self, person: Option<UserKey>) {
+impl Persistence {
+    /// Marks a change, also of this user's counts.
+    pub(super) fn note(&mut self, user: Option<UserKey>) {
         (self.touched, self.dirty) = (true, true);
-        self.people.extend(person);
+        self.people.extend(user);
     }
 
-    /// Something turned.
-    pub(super) fn urgently(&mut self) {
+    /// Marks a change that is written at once.
+    pub(super) fn mark_urgent(&mut self) {
         self.note(None);
         self.urgent = true;
     }
 }
 
-/// Rows that were written, or not.
+/// A finished write.
 #[derive(Debug)]
-pub(in crate::tasks::poller) struct Written {
+pub(in crate::tasks::poller) struct PersistFinished {
     upstream: usize,
     people: BTreeSet<UserKey>,
     result: Result<(), StoreError>,
 }
 
-impl Sweeping {
-    /// Sweeps took so many calls of a month.
+impl OrgSweeps {
+    /// Counts calls that sweeps took in a month.
     pub(super) fn spend(&mut self, month: Month, calls: u32) {
         let spent = self.spent.filter(|(of, _)| *of == month).map_or(0, |(_, calls)| calls);
         self.spent = Some((month, spent.saturating_add(u64::from(calls))));
         self.spending.record_sweep(u64::from(calls));
-        self.keep.note(None);
+        self.persist.note(None);
     }
 }
 
 impl Poller {
-    /// Goes on from what an earlier process knew; to be called when the list is filled and before anything is planned.
-    pub(in crate::tasks::poller) fn recall_sweeps(
+    /// Restores what an earlier process stored; called when the list is filled and before anything is planned.
+    pub(in crate::tasks::poller) fn restore_sweeps(
         &mut self,
         rows: Vec<SweepRow>,
         people: Vec<SweptPerson>,
         now: Timestamp,
     ) {
-        let places: BTreeMap<i64, (UserKey, usize)> = self
-            .users
-            .iter()
-            .map(|(person, watched)| (watched.person_id, (person, watched.upstream)))
-            .collect();
+        let places: BTreeMap<i64, (UserKey, usize)> =
+            self.users.iter().map(|(user, watched)| (watched.person_id, (user, watched.upstream))).collect();
         let mut counts: BTreeMap<usize, BTreeMap<UserKey, (f64, f64)>> = BTreeMap::new();
         for SweptPerson { person_id, userid, seen, unseen } in people {
-            let Some(&(person, index)) = places.get(&person_id) else { continue };
+            let Some(&(user, index)) = places.get(&person_id) else { continue };
             if seen + unseen > 0.0 {
-                counts.entry(index).or_default().insert(person, (seen, unseen));
+                counts.entry(index).or_default().insert(user, (seen, unseen));
             }
             if userid.is_some() {
-                self.sweeps.of(index).ids.set_userid(person, userid);
+                self.sweeps.of(index).ids.set_userid(user, userid);
             }
         }
         for row in rows {
@@ -109,56 +105,56 @@ impl Poller {
         }
     }
 
-    /// Shows and writes down what moved; returns when to be called again.
-    pub(super) fn keep_trust(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let moved = |sweeping: &Sweeping| sweeping.keep.touched || sweeping.keep.dirty;
+    /// Reports and writes what changed; returns when to call it again.
+    pub(super) fn persist_sweeps(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let moved = |sweeping: &OrgSweeps| sweeping.persist.touched || sweeping.persist.dirty;
         if !self.sweeps.0.values().any(moved) {
             return None;
         }
         let mut wake = None;
         for index in 0..self.upstreams.len() {
-            if std::mem::take(&mut self.sweeps.of(index).keep.touched) {
+            if std::mem::take(&mut self.sweeps.of(index).persist.touched) {
                 let shown = self.shown(index, now);
                 self.upstreams[index].health.sweeps(shown);
             }
-            let keep = &mut self.sweeps.of(index).keep;
-            if !keep.dirty || keep.writing {
+            let persist = &mut self.sweeps.of(index).persist;
+            if !persist.dirty || persist.writing {
                 continue;
             }
-            if !keep.urgent && keep.after > now {
-                wake = earliest(wake, Some(keep.after));
+            if !persist.urgent && persist.after > now {
+                wake = earliest(wake, Some(persist.after));
                 continue;
             }
-            (keep.dirty, keep.urgent, keep.writing) = (false, false, true);
-            keep.after = now.plus(EVERY);
-            let people = std::mem::take(&mut keep.people);
+            (persist.dirty, persist.urgent, persist.writing) = (false, false, true);
+            persist.after = now.plus(EVERY);
+            let people = std::mem::take(&mut persist.people);
             let (row, rows) = self.kept(index, &people, now);
             let store = self.tools.store.clone();
             self.running.start(async move {
                 let result = store.sweep_state().save(row, rows).await;
-                Done::Kept(Box::new(Written { upstream: index, people, result }))
+                Finished::SweepState(Box::new(PersistFinished { upstream: index, people, result }))
             });
         }
         wake
     }
 
-    pub(in crate::tasks::poller) fn trust_kept(&mut self, written: Written) {
-        let keep = &mut self.sweeps.of(written.upstream).keep;
-        keep.writing = false;
+    pub(in crate::tasks::poller) fn sweeps_persisted(&mut self, written: PersistFinished) {
+        let persist = &mut self.sweeps.of(written.upstream).persist;
+        persist.writing = false;
         if let Err(error) = written.result {
-            keep.dirty = true;
-            keep.people.extend(written.people);
+            persist.dirty = true;
+            persist.people.extend(written.people);
             self.database_failed(&error);
         }
     }
 
-    /// At the end: what is not written yet.
-    pub(in crate::tasks::poller) async fn keep_trust_at_last(&mut self) -> Result<(), StoreError> {
+    /// Writes what is not written yet, when the poller stops.
+    pub(in crate::tasks::poller) async fn persist_sweeps_at_stop(&mut self) -> Result<(), StoreError> {
         let now = self.tools.clock.now();
         for index in 0..self.upstreams.len() {
-            let keep = &mut self.sweeps.of(index).keep;
-            if std::mem::take(&mut keep.dirty) {
-                let people = std::mem::take(&mut keep.people);
+            let persist = &mut self.sweeps.of(index).persist;
+            if std::mem::take(&mut persist.dirty) {
+                let people = std::mem::take(&mut persist.people);
                 let (row, rows) = self.kept(index, &people, now);
                 self.tools.store.sweep_state().save(row, rows).await?;
             }
@@ -189,22 +185,22 @@ impl Poller {
             month: month.to_string(),
             calls,
         };
-        let known = people.iter().filter_map(|&person| Some((person, self.users.get(person)?)));
+        let known = people.iter().filter_map(|&user| Some((user, self.users.get(user)?)));
         let known = known.filter(|(_, watched)| {
             !watched.gone && !self.tools.store.erasures().is_erased(watched.person_id)
         });
-        let rows = known.map(|(person, watched)| {
-            let (seen, unseen) = sweeping.trust.counts(person).unwrap_or_default();
-            let userid = sweeping.ids.userid(person).map(str::to_owned);
+        let rows = known.map(|(user, watched)| {
+            let (seen, unseen) = sweeping.trust.counts(user).unwrap_or_default();
+            let userid = sweeping.ids.userid(user).map(str::to_owned);
             SweptPerson { person_id: watched.person_id, userid, seen, unseen }
         });
         (row, rows.collect())
     }
 
-    /// What others see.
+    /// The state that status and metrics show.
     fn shown(&self, index: usize, now: Timestamp) -> Shown {
         let upstream = &self.upstreams[index];
-        let nothing = Sweeping::default();
+        let nothing = OrgSweeps::default();
         let sweeping = self.sweeps.get(index).unwrap_or(&nothing);
         let StoredConfidence { agreed, needed, .. } = sweeping.trust.stored();
         let limited = upstream.budget.limit().is_some();
@@ -216,10 +212,10 @@ impl Poller {
         } else if sweeping.trust.is_trusted() {
             (SweepState::Trusted, None)
         } else if sweeping.ids.is_refused() {
-            let why = "the contacts may not be read, so it is not known whose ids sweeps show";
+            let why = "DingTalk refuses to read the contacts, so sweeps cannot be matched with users";
             (SweepState::Learning, Some(why.to_owned()))
-        } else if sweeping.strangers >= super::names::STRANGERS {
-            let why = "nobody of the watch list stands in the meetings that sweeps show";
+        } else if sweeping.unmatched_ids >= super::user_id_resolver::MAX_UNMATCHED {
+            let why = "sweeps list no watched user in their meetings";
             (SweepState::Learning, Some(why.to_owned()))
         } else {
             (SweepState::Learning, None)

@@ -1,14 +1,14 @@
-//! Good answers: unchanged ones stretch, the others are compared and recorded.
+//! Handles good answers: extends unchanged snapshots, compares and records the others.
 //!
-//! Guards: a belief changes in memory only after its commit; until then the person is not looked at again. A commit that
-//! fails leaves the old belief standing, and the next look finds the same difference again, with the same event ids.
-//! Deliberately not here: what differs (`presence::diff`), how it is written (`store`).
+//! Guards: the state in memory changes only after its commit; until then the user is not polled again. On a failed
+//! commit the previous state is kept and the next poll produces the same events with the same ids. Not here: what
+//! differs (`presence::diff`), how it is written (`store`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
 
-use super::report::{Found, LookNow, LookReport};
-use super::{Done, Poller};
+use super::report::{Found, PollNow, PollResult};
+use super::{Finished, Poller};
 use crate::dingtalk::client::Answer;
 use crate::policy::backoff;
 use crate::presence::diff::{self, Transition};
@@ -19,22 +19,22 @@ use crate::store::{NewSnapshot, Outgoing, Recording, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::routing::{Subscription, recipients};
 
-/// A commit that came back.
+/// A finished commit.
 #[derive(Debug)]
-pub(super) struct Recorded {
-    person: UserKey,
+pub(super) struct RecordFinished {
+    user: UserKey,
     result: Result<(), StoreError>,
-    belief: UserState,
+    state: UserState,
     seen: Option<Seen>,
-    events: Vec<Told>,
+    events: Vec<Emitted>,
     next: Timestamp,
-    reply: Option<(LookNow, LookReport)>,
+    reply: Option<(PollNow, PollResult)>,
 }
 
-/// An event's type, and how long after it happened it was noticed, where that is known.
-type Told = (&'static str, Option<Duration>);
+/// An event's type, and how long after it happened it was detected, where that is known.
+type Emitted = (&'static str, Option<Duration>);
 
-/// What a good answer was, for the next comparison.
+/// What the next comparison needs of a good answer.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     at: Timestamp,
@@ -43,81 +43,81 @@ struct Seen {
 }
 
 impl Poller {
-    pub(super) fn answered(&mut self, person: UserKey, answer: Answer, manual: Option<LookNow>) {
+    pub(super) fn answered(&mut self, user: UserKey, answer: Answer, manual: Option<PollNow>) {
         let now = self.tools.clock.now();
         self.totals.good += 1;
-        let late = now.plus(self.stale_after(person, now));
-        let watched = &self.users[person];
+        let late = now.plus(self.stale_after(user, now));
+        let watched = &self.users[user];
         self.upstreams[watched.upstream].health.looked(now, late);
         tracing::trace!(
-            person = watched.person_id,
+            user = watched.person_id,
             unchanged = matches!(answer, Answer::Unchanged { .. }),
-            "a good look"
+            "good poll"
         );
         match answer {
-            Answer::Unchanged { .. } => self.stretch(person, now),
+            Answer::Unchanged { .. } => self.extend(user, now),
             Answer::Observed { observation, bytes_digest, .. } => {
-                self.note_blind_spots(person);
-                self.compare(person, observation, bytes_digest, manual);
+                self.mark_unobserved(user);
+                self.compare(user, observation, bytes_digest, manual);
             }
         }
     }
 
-    /// Nothing new: only times move, in memory.
-    fn stretch(&mut self, person: UserKey, at: Timestamp) {
-        let watched = &mut self.users[person];
-        watched.belief.record_unchanged_poll(at);
+    /// An unchanged answer moves only times, in memory.
+    fn extend(&mut self, user: UserKey, at: Timestamp) {
+        let watched = &mut self.users[user];
+        watched.state.record_unchanged_poll(at);
         watched.last_ok = Some(at);
-        self.weigh(person, at, None);
-        self.tell_rule(person, at, None, &[]);
-        let next = self.next_regular(person, at);
-        let watched = &mut self.users[person];
-        if watched.polls == 0 {
-            self.stretched.push(person);
+        self.compare_with_poll(user, at, None);
+        self.update_pacing(user, at, None, &[]);
+        let next = self.next_regular(user, at);
+        let watched = &mut self.users[user];
+        if watched.unchanged_polls == 0 {
+            self.pending.add_unchanged(user);
         }
-        watched.polls += 1;
+        watched.unchanged_polls += 1;
         let upstream = watched.upstream;
-        self.requeue(person, next);
+        self.requeue(user, next);
         self.expect_planned(upstream, at);
     }
 
     fn compare(
         &mut self,
-        person: UserKey,
+        user: UserKey,
         observation: Observation,
         bytes_digest: u64,
-        manual: Option<LookNow>,
+        manual: Option<PollNow>,
     ) {
         let at = observation.observed_at;
-        // What is not to be kept goes before anything is made of it.
-        let store_nick = self.users[person].who.store_nick;
+        // Nicknames that are not to be stored are removed first.
+        let store_nick = self.users[user].info.store_nick;
         let observation = if store_nick { observation } else { observation.without_nicks() };
         let seen = Seen { at, digest: observation.digest(), bytes_digest };
-        let folded = self.folds(person, seen.digest, at);
-        let watched = &mut self.users[person];
-        if folded && watched.belief.is_settled() {
+        let folded = self.folds(user, seen.digest, at);
+        let watched = &mut self.users[user];
+        if folded && watched.state.is_settled() {
             watched.bytes_digest = Some(bytes_digest);
-            Self::reply(manual, || LookReport {
-                identity: watched.who.identity.clone(),
-                name: watched.who.name().to_owned(),
+            Self::reply(manual, || PollResult {
+                identity: watched.info.identity.clone(),
+                name: watched.info.name().to_owned(),
                 recorded: true,
                 found: Found::Answer { observation, unchanged: true, events: Vec::new() },
             });
-            return self.stretch(person, at);
+            return self.extend(user, at);
         }
-        let rules = self.rules_for(person, &observation);
-        let watched = &self.users[person];
+        let rules = self.rules_for(user, &observation);
+        let watched = &self.users[user];
         let outcome = diff::observe(
-            &watched.belief,
+            &watched.state,
             &observation,
-            &watched.who.card(),
+            &watched.info.card(),
             self.tools.store.source(),
             &rules,
         );
         let dry_run = manual.as_ref().is_some_and(|request| request.dry_run);
-        let report = manual.as_ref().map(|_| LookReport {
-            identity: watched.who.identity.clone(),
-            name: watched.who.name().to_owned(),
+        let report = manual.as_ref().map(|_| PollResult {
+            identity: watched.info.identity.clone(),
+            name: watched.info.name().to_owned(),
             recorded: !dry_run,
             found: Found::Answer {
                 observation: observation.clone(),
@@ -127,13 +127,13 @@ impl Poller {
         });
         let reply = manual.zip(report);
         if dry_run {
-            let next = self.next_regular(person, at);
+            let next = self.next_regular(user, at);
             Self::reply_with(reply, None);
-            return self.requeue(person, next);
+            return self.requeue(user, next);
         }
-        self.weigh(person, at, Some((&observation.entries, &outcome.state)));
-        self.tell_rule(person, at, Some(&outcome.state), &outcome.visits);
-        let mut next = self.next_regular(person, at);
+        self.compare_with_poll(user, at, Some((&observation.entries, &outcome.state)));
+        self.update_pacing(user, at, Some(&outcome.state), &outcome.visits);
+        let mut next = self.next_regular(user, at);
         if outcome.needs_recheck {
             next = next.min(at.plus(self.settings.min_interval));
         }
@@ -141,74 +141,74 @@ impl Poller {
             at,
             digest: seen.digest,
             meetings: u32::try_from(observation.entries.len()).unwrap_or(u32::MAX),
-            // An observation is strings and numbers; writing those as JSON cannot fail.
+            // An observation is strings and numbers; serializing those cannot fail.
             body: serde_json::to_string(&observation.entries).unwrap_or_default(),
         });
-        self.record(person, outcome, snapshot, Some(seen), next, reply);
+        self.record(user, outcome, snapshot, Some(seen), next, reply);
     }
 
-    /// Whether an answer only stretches the newest snapshot: the same, and not after a hole in the looking.
-    fn folds(&self, person: UserKey, digest: i64, at: Timestamp) -> bool {
-        let watched = &self.users[person];
+    /// Whether an answer only extends the newest snapshot: it is the same, and there is no gap before it.
+    fn folds(&self, user: UserKey, digest: i64, at: Timestamp) -> bool {
+        let watched = &self.users[user];
         watched.digest == Some(digest)
-            && watched.last_ok.is_some_and(|last| at.since(last) <= self.stale_after(person, at))
+            && watched.last_ok.is_some_and(|last| at.since(last) <= self.stale_after(user, at))
     }
 
-    /// Something happened to a belief that no answer is behind.
-    pub(super) fn record_outcome(&mut self, person: UserKey, outcome: Transition, next: Timestamp) {
-        self.users[person].busy = true;
-        self.record(person, outcome, None, None, next, None);
+    /// Records a change of state that does not come from an answer.
+    pub(super) fn record_outcome(&mut self, user: UserKey, outcome: Transition, next: Timestamp) {
+        self.users[user].busy = true;
+        self.record(user, outcome, None, None, next, None);
     }
 
-    /// Something is told to somebody in particular.
-    pub(super) fn record_told(
+    /// Records events for given webhooks.
+    pub(super) fn record_addressed(
         &mut self,
-        person: UserKey,
+        user: UserKey,
         outcome: Transition,
         events: Vec<Outgoing>,
         next: Timestamp,
     ) {
-        self.users[person].busy = true;
-        self.commit(person, outcome, events, None, None, next, None);
+        self.users[user].busy = true;
+        self.commit(user, outcome, events, None, None, next, None);
     }
 
     fn record(
         &mut self,
-        person: UserKey,
+        user: UserKey,
         outcome: Transition,
         snapshot: Option<NewSnapshot>,
         seen: Option<Seen>,
         next: Timestamp,
-        reply: Option<(LookNow, LookReport)>,
+        reply: Option<(PollNow, PollResult)>,
     ) {
-        let card = self.users[person].who.card();
+        let card = self.users[user].info.card();
         let events = outgoing(&self.tools.subscriptions, outcome.events, &card);
         let outcome = Transition { events: Vec::new(), ..outcome };
-        self.commit(person, outcome, events, snapshot, seen, next, reply);
+        self.commit(user, outcome, events, snapshot, seen, next, reply);
     }
 
-    /// The same with events whose receivers are already known; `outcome` has none.
+    /// Commits events whose recipients are already known; `outcome` has none.
     #[expect(
         clippy::too_many_arguments,
         reason = "the parts of one transaction; a struct would only name them again"
     )]
     fn commit(
         &mut self,
-        person: UserKey,
+        user: UserKey,
         outcome: Transition,
         events: Vec<Outgoing>,
         snapshot: Option<NewSnapshot>,
         seen: Option<Seen>,
         next: Timestamp,
-        reply: Option<(LookNow, LookReport)>,
+        reply: Option<(PollNow, PollResult)>,
     ) {
-        let watched = &self.users[person];
-        let belief = outcome.state.clone();
+        let watched = &self.users[user];
+        let state = outcome.state.clone();
         let now = self.tools.clock.now();
-        let told: Vec<Told> = events.iter().map(|event| noticed(&event.draft, now)).collect();
+        let emitted: Vec<Emitted> = events.iter().map(|event| event_delay(&event.draft, now)).collect();
         let recording = Recording {
             person_id: watched.person_id,
-            org: watched.who.identity.org.clone(),
+            org: watched.info.identity.org.clone(),
             snapshot,
             belief: outcome.state,
             visits: outcome.visits,
@@ -220,20 +220,28 @@ impl Poller {
         let store = self.tools.store.clone();
         self.running.start(async move {
             let result = store.recorder().record(recording).await;
-            Done::Recorded(Box::new(Recorded { person, result, belief, seen, events: told, next, reply }))
+            Finished::Record(Box::new(RecordFinished {
+                user,
+                result,
+                state,
+                seen,
+                events: emitted,
+                next,
+                reply,
+            }))
         });
     }
 
-    pub(super) fn recorded(&mut self, done: Recorded) {
+    pub(super) fn recorded(&mut self, done: RecordFinished) {
         let now = self.tools.clock.now();
-        let Recorded { person, result, belief, seen, events, next, reply } = done;
+        let RecordFinished { user, result, state, seen, events, next, reply } = done;
         let mut next = next;
-        let watched = &mut self.users[person];
+        let watched = &mut self.users[user];
         match result {
             Ok(()) => {
-                watched.belief = belief;
-                self.note_vanished(person);
-                let watched = &mut self.users[person];
+                watched.state = state;
+                self.queue_confirmations(user);
+                let watched = &mut self.users[user];
                 if let Some(seen) = seen {
                     watched.digest = Some(seen.digest);
                     watched.bytes_digest = Some(seen.bytes_digest);
@@ -251,7 +259,7 @@ impl Poller {
                 Self::reply_with(reply, None);
             }
             Err(error @ StoreError::NoPerson { .. }) if !watched.gone => {
-                // Forgotten meanwhile.
+                // Erased in the meantime.
                 watched.gone = true;
                 return Self::reply_with(reply, Some(&error));
             }
@@ -265,12 +273,12 @@ impl Poller {
                 Self::reply_with(reply, Some(&error));
             }
         }
-        let upstream = self.users[person].upstream;
-        self.requeue(person, next);
+        let upstream = self.users[user].upstream;
+        self.requeue(user, next);
         self.expect_planned(upstream, now);
     }
 
-    fn reply_with(reply: Option<(LookNow, LookReport)>, failure: Option<&StoreError>) {
+    fn reply_with(reply: Option<(PollNow, PollResult)>, failure: Option<&StoreError>) {
         if let Some((request, report)) = reply {
             if let Some(error) = failure {
                 drop(request.reply.send(Err(format!("the database did not take it: {error}"))));
@@ -280,33 +288,33 @@ impl Poller {
         }
     }
 
-    /// Back into the due-queue.
-    pub(super) fn requeue(&mut self, person: UserKey, next: Timestamp) {
-        let next = self.moved_into_hours(person, next);
-        let watched = &mut self.users[person];
+    /// Puts a user back into the due queue.
+    pub(super) fn requeue(&mut self, user: UserKey, next: Timestamp) {
+        let next = self.moved_into_window(user, next);
+        let watched = &mut self.users[user];
         if watched.gone {
-            return self.farewell(person);
+            return self.unwatch(user);
         }
         watched.busy = false;
         watched.due = next;
-        self.upstreams[watched.upstream].due.insert(next, person, watched.failures > 0);
-        self.take_testimony(person);
-        self.tell_owed(person);
+        self.upstreams[watched.upstream].due.insert(next, user, watched.failures > 0);
+        self.apply_meeting_answer(user);
+        self.emit_pending_snapshot(user);
     }
 
-    /// One line when the database stops taking what it is given.
+    /// Logs and reports a failed write.
     pub(super) fn database_failed(&self, error: &StoreError) {
-        tracing::error!(%error, "the database does not take it; looks are repeated until it does");
+        tracing::error!(%error, "a write to the database failed; polls are repeated until it succeeds");
         self.tools.health.database(Err(error.to_string()));
     }
 }
 
-/// Only what happened in a meeting happened at a time of its own.
-fn noticed(draft: &NewEvent, now: Timestamp) -> Told {
+/// Only events in a meeting have a time at which they happened.
+fn event_delay(draft: &NewEvent, now: Timestamp) -> Emitted {
     (draft.event_type.name(), draft.conference_id.as_ref().map(|_| now.since(draft.time)))
 }
 
-/// Each event with the webhooks that want it.
+/// Adds to each event the webhooks that receive it.
 pub(super) fn outgoing(
     subscriptions: &[Subscription],
     events: Vec<NewEvent>,

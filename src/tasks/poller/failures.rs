@@ -1,15 +1,15 @@
-//! Failures carried out: who waits after one, what is logged, and what follows when an organisation answers again.
+//! Handles failures: delays, log lines, outages, and their end.
 //!
-//! Guards: one log line for each change of state; after an outage the gap is told before the first answer is compared.
-//! Deliberately not here: which reaction a verdict has (`policy::failure_policy`).
+//! Guards: one log line for each change of state; after an outage `system.gap` is emitted before events from the first
+//! answer after it. Not here: the response to each verdict (`policy`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
 
+use super::alert_queue::EmitStep;
 use super::reasons::why;
-use super::report::LookNow;
-use super::{Done, Poller};
-use crate::dingtalk::client::Answer;
+use super::upstream::HeldAnswer;
+use super::{Finished, Poller};
 use crate::dingtalk::error::{CallError, Verdict};
 use crate::policy::circuit::{Cause, CircuitBreaker, OpenCircuit};
 use crate::policy::failure_policy::{self, BackoffScope, BackoffSteps, Failure, FailureResponse};
@@ -17,23 +17,15 @@ use crate::presence::lifecycle;
 use crate::presence::system::GapCause;
 use crate::store::StoreError;
 use crate::store::gaps::Because;
-use crate::tasks::alerts::{self, Notice};
+use crate::tasks::alerts::{self, SystemEvent};
 use crate::time::Timestamp;
 
-/// So many failed looks in a row at one person are worth a line.
+/// Failed polls of one user in a row that are logged and reported.
 pub(super) const WORTH_A_LINE: u32 = 3;
 /// A good answer to a user counts as recent for this long.
 const LATELY: Duration = Duration::from_hours(24);
-/// So many outages are remembered for who was not looked at since; older ones run together.
+/// Number of remembered outages; older ones are merged.
 const REMEMBERED_GAPS: usize = 8;
-
-/// A good answer; after an outage it waits for the gap to be told.
-#[derive(Debug)]
-pub(super) struct Held {
-    pub(super) person: UserKey,
-    pub(super) manual: Option<LookNow>,
-    pub(super) answer: Answer,
-}
 
 /// The call that failed: which user was asked, and how earlier polls of that user ended.
 #[derive(Clone, Copy, Debug)]
@@ -42,42 +34,43 @@ pub(super) struct Asked {
     pub(super) earlier: u32,
     /// Refused polls in a row.
     pub(super) refusals: u32,
-    /// Answered well within the last day.
+    /// A good answer within the last day.
     pub(super) answered_lately: bool,
     /// Poll interval.
     pub(super) interval: Duration,
-    /// Spread of the waits.
+    /// Seed of the jitter.
     pub(super) key: u64,
 }
 
 impl Asked {
-    /// A call that asks about no user in particular.
+    /// A call about no particular user.
     pub(super) fn of_organisation(earlier: u32, interval: Duration, key: u64) -> Self {
         Self { earlier, refusals: 0, answered_lately: false, interval, key }
     }
 }
 
 impl Poller {
-    /// When to look at this person again, and what the organisation does until then.
-    pub(super) fn after_failure(&mut self, person: UserKey, error: &CallError, now: Timestamp) -> Timestamp {
-        let watched = &self.users[person];
+    /// Handles a failed poll; returns when to poll the user again.
+    pub(super) fn after_failure(&mut self, user: UserKey, error: &CallError, now: Timestamp) -> Timestamp {
+        let watched = &self.users[user];
         let index = watched.upstream;
         let asked = Asked {
             earlier: watched.failures,
             refusals: watched.refusals,
             answered_lately: watched.last_ok.is_some_and(|last| now.since(last) < LATELY),
-            interval: self.interval(person, now),
+            interval: self.interval(user, now),
             key: watched.phase.key(),
         };
         let before = self.upstreams[index].standing;
         let reaction = self.react_to(index, error, &asked, now);
-        let watched = &mut self.users[person];
+        let watched = &mut self.users[user];
         watched.failures = watched.failures.saturating_add(u32::from(reaction.counts_for_user));
         watched.refusals = watched.refusals.saturating_add(u32::from(error.verdict.is_refusal()));
         watched.error = Some(error.class);
-        watched.held = matches!(reaction.scope, BackoffScope::Organisation | BackoffScope::AllOrganisations);
-        self.log_failure(person, error, before);
-        self.next_alarm = now;
+        watched.paused_by_org =
+            matches!(reaction.scope, BackoffScope::Organisation | BackoffScope::AllOrganisations);
+        self.log_failure(user, error, before);
+        self.alerts.check_by(now);
         let after = self.upstreams[index].standing;
         if let Some(shut) = before.open.filter(|_| after.open.is_none()) {
             self.ends_outage(index, shut, now);
@@ -85,7 +78,7 @@ impl Poller {
         reaction.next_poll
     }
 
-    /// What an organisation does after a failure of any of its calls.
+    /// Applies the response to a failure of any call of an organisation.
     pub(super) fn react_to(
         &mut self,
         index: usize,
@@ -124,7 +117,7 @@ impl Poller {
         match reaction.scope {
             BackoffScope::User | BackoffScope::RefusedUser => {}
             BackoffScope::Organisation => upstream.pause_until(reaction.until),
-            // The address is concerned, not the organisation: everybody waits.
+            // The address is banned, so all organisations wait.
             BackoffScope::AllOrganisations => {
                 for upstream in &mut self.upstreams {
                     upstream.pause_until(reaction.until);
@@ -138,17 +131,17 @@ impl Poller {
         reaction
     }
 
-    /// One line when a state begins or changes.
-    fn log_failure(&mut self, person: UserKey, error: &CallError, before: CircuitBreaker) {
-        let watched = &self.users[person];
+    /// Logs the beginning or change of a failure.
+    fn log_failure(&mut self, user: UserKey, error: &CallError, before: CircuitBreaker) {
+        let watched = &self.users[user];
         let upstream = &mut self.upstreams[watched.upstream];
         let (org, class, text) = (&upstream.name, error.class, &error.text);
         let request_id = error.request_id.as_deref();
         match (&error.verdict, upstream.standing.open) {
             (verdict, None) if verdict.is_refusal() => {
-                upstream.trouble_text.clone_from(text);
+                upstream.error_text.clone_from(text);
                 if watched.refusals == 1 {
-                    tracing::warn!(%org, person = watched.person_id, class, text, request_id, "DingTalk refuses this user; retrying after 1 min, 10 min, 1 h, then daily");
+                    tracing::warn!(%org, user = watched.person_id, class, text, request_id, "DingTalk refuses this user; retrying after 1 min, 10 min, 1 h, then daily");
                 }
             }
             (Verdict::Throttled { .. } | Verdict::ThrottledThisMinute, None) => {
@@ -161,17 +154,17 @@ impl Poller {
                 let known = before.open.is_some_and(|before| before.cause == shut.cause)
                     && upstream.trouble == Some(class);
                 upstream.trouble = Some(class);
-                upstream.trouble_text.clone_from(text);
+                upstream.error_text.clone_from(text);
                 if !known {
                     tracing::warn!(%org, class, text, request_id, until = %shut.until, "polling of this organisation is paused until a probe succeeds; no presence changes");
                 }
             }
             (_, None) => {
-                upstream.trouble_text.clone_from(text);
+                upstream.error_text.clone_from(text);
                 if watched.failures == WORTH_A_LINE {
-                    tracing::warn!(%org, person = watched.person_id, class, text, request_id, "polls of this user fail; the user's presence does not change");
+                    tracing::warn!(%org, user = watched.person_id, class, text, request_id, "polls of this user fail; the user's presence does not change");
                 } else {
-                    tracing::debug!(%org, person = watched.person_id, class, text, "a poll failed");
+                    tracing::debug!(%org, user = watched.person_id, class, text, "a poll failed");
                 }
             }
         }
@@ -180,18 +173,18 @@ impl Poller {
         }
     }
 
-    /// A good answer: the organisation is well. It is compared now, or as soon as a gap is told.
-    pub(super) fn is_well(&mut self, held: Held, now: Timestamp) {
-        let watched = &mut self.users[held.person];
+    /// Handles a good answer: the organisation answers again. The answer is compared now, or once a gap is emitted.
+    pub(super) fn answered_again(&mut self, held: HeldAnswer, now: Timestamp) {
+        let watched = &mut self.users[held.user];
         let index = watched.upstream;
         if watched.failures >= WORTH_A_LINE {
-            tracing::info!(person = watched.person_id, "polls of this user succeed again");
+            tracing::info!(user = watched.person_id, "polls of this user succeed again");
         }
         if watched.refusals > 0 {
-            tracing::info!(person = watched.person_id, "DingTalk answers about this user again");
+            tracing::info!(user = watched.person_id, "DingTalk answers about this user again");
         }
         let failed = std::mem::take(&mut watched.failures) + std::mem::take(&mut watched.refusals) > 0;
-        watched.held = false;
+        watched.paused_by_org = false;
         watched.error = None;
         let upstream = &mut self.upstreams[index];
         upstream.health.token(Ok(()));
@@ -200,26 +193,26 @@ impl Poller {
             tracing::info!(org = %upstream.name, "the request rate is back at its limit");
         }
         match upstream.standing.open {
-            // Under way when the circuit opened: it does not prove that the next one would be answered.
+            // Started before the circuit opened: it does not prove that the next call would be answered.
             Some(shut) if now < shut.until => {}
             Some(shut) => {
                 upstream.standing = CircuitBreaker::default();
-                self.next_alarm = now;
+                self.alerts.check_by(now);
                 self.ends_outage(index, shut, now);
             }
             None => upstream.standing = CircuitBreaker::default(),
         }
-        self.note_unseen(held.person, failed, now);
+        self.record_user_gap(held.user, failed, now);
         let upstream = &mut self.upstreams[index];
         upstream.last_good = Some(now);
-        if upstream.gap_untold {
+        if upstream.gap_pending {
             upstream.held.push(held);
         } else {
-            self.answered(held.person, held.answer, held.manual);
+            self.answered(held.user, held.answer, held.manual);
         }
     }
 
-    /// The circuit closes: the time without looks is told, before anything that was seen afterwards.
+    /// Closes the circuit and emits the gap, before any event from later answers.
     fn ends_outage(&mut self, index: usize, shut: OpenCircuit, now: Timestamp) {
         let upstream = &mut self.upstreams[index];
         let from = upstream.last_good.unwrap_or(shut.since).min(now);
@@ -229,7 +222,7 @@ impl Poller {
         tracing::info!(org = %upstream.name, after = trouble, seconds = now.since(shut.since).as_secs(), "polling of this organisation has resumed");
         let missed =
             self.users.values().filter(|watched| watched.upstream == index && !watched.gone).any(|watched| {
-                let open = &self.hours[watched.hours].open;
+                let open = &self.windows[watched.window].open;
                 open.is_always() || !open.open_between(from, now).is_zero()
             });
         if !missed || from == now {
@@ -242,7 +235,7 @@ impl Poller {
             }
         };
         let upstream = &mut self.upstreams[index];
-        upstream.gap_untold = true;
+        upstream.gap_pending = true;
         upstream.hidden.push((from, now));
         if upstream.hidden.len() > REMEMBERED_GAPS {
             let (first, _) = upstream.hidden.remove(0);
@@ -250,7 +243,7 @@ impl Poller {
         }
         let org = upstream.name.clone();
         upstream.cover(from, now);
-        self.notices.push_back(Notice::Gap {
+        self.alerts.push(SystemEvent::Gap {
             org,
             from,
             to: now,
@@ -259,66 +252,64 @@ impl Poller {
         });
     }
 
-    /// Users who wait after a failed poll are polled again now, and with `refused` those who were refused themselves: the
-    /// reason may be over.
+    /// Polls users now who wait after a failed poll, and with `refused` also refused users: the reason may be over.
     pub(super) fn retry(&mut self, index: usize, refused: bool, now: Timestamp) {
-        for person in self.user_keys() {
-            let watched = &self.users[person];
-            let waits = watched.held || watched.failures > 0 || (refused && watched.refusals > 0);
+        for user in self.user_keys() {
+            let watched = &self.users[user];
+            let waits = watched.paused_by_org || watched.failures > 0 || (refused && watched.refusals > 0);
             if watched.upstream != index || !waits || watched.busy || watched.gone {
                 continue;
             }
             let due = watched.due;
-            if due > now && self.upstreams[index].due.remove(due, person) {
-                self.requeue(person, now);
-                self.replanned.push(person);
+            if due > now && self.upstreams[index].due.remove(due, user) {
+                self.requeue(user, now);
+                self.pending.add_replanned(user);
             }
         }
     }
 
-    /// What nobody saw since the newest good look at this person becomes part of the belief.
-    pub(super) fn note_blind_spots(&mut self, person: UserKey) {
-        let watched = &mut self.users[person];
+    /// Marks outages since the user's newest good poll in the user's state.
+    pub(super) fn mark_unobserved(&mut self, user: UserKey) {
+        let watched = &mut self.users[user];
         let Some(last_ok) = watched.last_ok else { return };
         for &(from, to) in &self.upstreams[watched.upstream].hidden {
             if to > last_ok {
-                watched.belief = lifecycle::mark_unobserved(&watched.belief, from.min(last_ok), to);
+                watched.state = lifecycle::mark_unobserved(&watched.state, from.min(last_ok), to);
             }
         }
     }
 
-    /// Tells the next notice, one at a time; returns when to try again after a failure.
-    pub(super) fn tell_next(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let notice = self.notices.front().filter(|_| !self.telling)?;
-        if self.tell_after > now {
-            return Some(self.tell_after);
-        }
-        self.telling = true;
-        let (store, subscriptions, notice) =
-            (self.tools.store.clone(), self.tools.subscriptions.clone(), notice.clone());
-        self.running
-            .start(async move { Done::Told { result: alerts::tell(&store, &subscriptions, &notice).await } });
+    /// Emits the next event, one at a time; returns when to try again after a failure.
+    pub(super) fn emit_next(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let event = match self.alerts.begin_emit(now) {
+            EmitStep::Nothing => return None,
+            EmitStep::RetryAt(at) => return Some(at),
+            EmitStep::Emit(event) => event,
+        };
+        let (store, subscriptions) = (self.tools.store.clone(), self.tools.subscriptions.clone());
+        self.running.start(async move {
+            Finished::Emit { result: alerts::emit(&store, &subscriptions, &event).await }
+        });
         None
     }
 
-    pub(super) fn told(&mut self, result: Result<(), StoreError>) {
-        self.telling = false;
+    pub(super) fn emitted(&mut self, result: Result<(), StoreError>) {
         if let Err(error) = result {
-            self.tell_after = self.tools.clock.now().plus(super::FLUSH_EVERY);
+            self.alerts.failed(self.tools.clock.now().plus(super::FLUSH_EVERY));
             return self.database_failed(&error);
         }
         self.tools.outbox_wake.notify_one();
-        if let Some(Notice::Gap { org, .. }) = self.notices.pop_front() {
+        if let Some(SystemEvent::Gap { org, .. }) = self.alerts.emitted() {
             self.release(&org);
         }
     }
 
-    /// What came after the gap may be compared now.
+    /// Compares the answers that waited for the gap.
     fn release(&mut self, org: &crate::ids::OrgName) {
         let Some(upstream) = self.upstreams.iter_mut().find(|upstream| upstream.name == *org) else { return };
-        upstream.gap_untold = false;
-        for Held { person, manual, answer } in std::mem::take(&mut upstream.held) {
-            self.answered(person, answer, manual);
+        upstream.gap_pending = false;
+        for HeldAnswer { user, manual, answer } in std::mem::take(&mut upstream.held) {
+            self.answered(user, answer, manual);
         }
     }
 }

@@ -1,12 +1,13 @@
-//! Mass absence carried out: who vanished, the one call for a second kind of answer, and the misses that a leave needs then.
+//! Mass absence: many users vanish at once. One call lists the ongoing meetings as a second source, and a leave needs
+//! more missing answers until then.
 //!
-//! Guards: at most one call an episode, under the month's calls; without it nothing waits for it. Not here: when an absence
-//! is one of many (`policy::mass_absence`).
+//! Guards: at most one call for each episode, charged to the month; without that call nothing waits for it. Not here:
+//! when an absence is one of many (`policy::mass_absence`).
 
 use crate::tasks::poller::roster::UserKey;
 use std::collections::BTreeSet;
 
-use super::{Done, Poller};
+use super::{Finished, Poller};
 use crate::dingtalk::error::CallError;
 use crate::dingtalk::meetings::OngoingMeetings;
 use crate::ids::ConferenceId;
@@ -14,33 +15,33 @@ use crate::policy::quota::Ticket;
 use crate::presence::diff::DiffRules;
 use crate::presence::observation::{Evidence, Observation};
 
-/// Ongoing meetings that came back.
+/// A finished list of ongoing meetings.
 #[derive(Debug)]
-pub(super) struct Listed {
+pub(super) struct OngoingFinished {
     index: usize,
     ticket: Ticket,
     result: Result<OngoingMeetings, CallError>,
 }
 
 impl Poller {
-    /// The rules for comparing this answer: usually the config's.
-    pub(super) fn rules_for(&mut self, person: UserKey, seen: &Observation) -> DiffRules {
+    /// The rules for comparing this answer: usually those of the config.
+    pub(super) fn rules_for(&mut self, user: UserKey, seen: &Observation) -> DiffRules {
         let rules = self.settings.rules;
-        let watched = &self.users[person];
+        let watched = &self.users[user];
         let index = watched.upstream;
         let lost: Vec<ConferenceId> =
-            watched.belief.inside().filter(|meeting| !seen.entries.contains_key(*meeting)).cloned().collect();
+            watched.state.inside().filter(|meeting| !seen.entries.contains_key(*meeting)).cloned().collect();
         let absence = self.absences.entry(index).or_default();
         if lost.is_empty() {
-            absence.seen(person);
+            absence.seen(user);
             return rules;
         }
-        absence.missed(person, lost, seen.observed_at, self.settings.min_interval);
-        let inside = |watched: &&super::roster::Watched| {
-            watched.upstream == index && !watched.gone && watched.belief.inside().next().is_some()
+        absence.missed(user, lost, seen.observed_at, self.settings.min_interval);
+        let inside = |watched: &&super::roster::WatchedUser| {
+            watched.upstream == index && !watched.gone && watched.state.inside().next().is_some()
         };
         let all = self.users.values().filter(inside).count();
-        let gone = absence.vanished_inside(|user| self.users[user].belief.inside().next().is_some());
+        let gone = absence.vanished_inside(|user| self.users[user].state.inside().next().is_some());
         if absence.asks(all - gone, seen.observed_at) {
             tracing::warn!(
                 org = %self.upstreams[index].name,
@@ -49,8 +50,8 @@ impl Poller {
             self.ask_ongoing(index);
         }
         let Some(absence) = self.absences.get(&index) else { return rules };
-        let is_listed = |meeting: &ConferenceId| self.sweeps.show(index, person, meeting);
-        let misses = absence.misses_needed(person, rules.leave_after_misses, is_listed, seen.observed_at);
+        let is_listed = |meeting: &ConferenceId| self.sweeps.show(index, user, meeting);
+        let misses = absence.misses_needed(user, rules.leave_after_misses, is_listed, seen.observed_at);
         DiffRules { leave_after_misses: misses, ..rules }
     }
 
@@ -66,12 +67,12 @@ impl Poller {
         let client = upstream.client.clone();
         self.running.start(async move {
             let result = client.ongoing_meetings(1).await;
-            Done::Listed(Box::new(Listed { index, ticket, result }))
+            Finished::OngoingMeetings(Box::new(OngoingFinished { index, ticket, result }))
         });
     }
 
-    pub(super) fn listed(&mut self, listed: Listed) {
-        let Listed { index, ticket, result } = listed;
+    pub(super) fn listed(&mut self, listed: OngoingFinished) {
+        let OngoingFinished { index, ticket, result } = listed;
         let now = self.tools.clock.now();
         let upstream = &mut self.upstreams[index];
         upstream.in_flight -= 1;
@@ -79,7 +80,7 @@ impl Poller {
         let calls = result.as_ref().map_or_else(|error| error.calls, |ongoing| ongoing.calls);
         upstream.budget.settle(ticket, calls);
         self.tools.metrics.calls_made(&upstream.name, calls);
-        // A list that is only missing, or not whole, agrees with nothing.
+        // A missing or incomplete list confirms nothing.
         let whole = result.ok().filter(|ongoing| ongoing.complete && ongoing.evidence == Evidence::Explicit);
         let ongoing: Option<BTreeSet<ConferenceId>> =
             whole.map(|ongoing| ongoing.meetings.into_iter().map(|meeting| meeting.conference_id).collect());

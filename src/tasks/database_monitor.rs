@@ -1,9 +1,9 @@
-//! The sentry: whether the database is still the file that was opened, and whether the disk has room again.
+//! Checks every few seconds that the database is still the opened file, and whether the disk has space again.
 //!
-//! Guards: a database or WAL that was deleted or replaced ends the daemon within ten seconds, before more is written that is
-//! lost; a write lock that another program holds is known within ten seconds; a disk that was full and is not any more lets
-//! polling go on; who reads the file alone sees the last minute at the latest. Deliberately not here: what pauses while the
-//! disk is full (`poller`), the alert (`alerts_database`).
+//! Guards: a deleted or replaced database or WAL ends the daemon within ten seconds, before more writes are lost; a
+//! write lock of another program is reported within ten seconds; polling resumes when a full disk has space again;
+//! readers of the main file alone see all but the last minute. Not here: what pauses while the disk is full (`poller`),
+//! the alert (`alerts_database`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,22 +17,21 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::health::Health;
 use crate::time::Timestamp;
 
-/// Half of what is promised, so that one late look does not break the promise.
+/// Half of the promised ten seconds, so that one late check keeps the promise.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How long an empty write may take before the writer is asked what it waits for: twice as long as it waits for a lock before
-/// it says so.
+/// How long an empty write may take before the writer is asked whether it waits for a lock: twice its own bound.
 const WRITE_TIME: Duration = Duration::from_secs(2);
-/// How often the WAL is carried into the file.
+/// How often the WAL is checkpointed.
 const CHECKPOINT_EVERY: Duration = Duration::from_mins(1);
 
-/// The sentry.
+/// The task that checks the database.
 #[derive(Debug)]
-pub struct Sentry {
+pub struct DatabaseMonitor {
     store: Store,
-    /// The machine's: files know no other.
+    /// The machine's clock, which files use.
     clock: SharedClock,
-    /// The daemon's, for what is written down.
+    /// The daemon's clock, for stored times.
     stamps: SharedClock,
     full_since: Option<Timestamp>,
     alert: Option<DatabaseAlert>,
@@ -40,21 +39,21 @@ pub struct Sentry {
     next_checkpoint: Timestamp,
 }
 
-impl Sentry {
+impl DatabaseMonitor {
     /// For an open database. `clock` is the machine's, `stamps` the daemon's.
     pub fn new(store: Store, clock: SharedClock, stamps: SharedClock, health: Arc<Health>) -> Self {
         let next_checkpoint = clock.now().plus(CHECKPOINT_EVERY);
         Self { store, clock, stamps, full_since: None, alert: None, health, next_checkpoint }
     }
 
-    /// Also tells who wants to know.
+    /// Also updates this alert.
     #[must_use]
-    pub fn telling(mut self, alert: DatabaseAlert) -> Self {
+    pub fn with_alert(mut self, alert: DatabaseAlert) -> Self {
         self.alert = Some(alert);
         self
     }
 
-    /// Runs until `stop`, or until the file is not there any more.
+    /// Runs until `stop`, or until the file is gone.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
         loop {
             let wake = self.step().await?;
@@ -66,20 +65,20 @@ impl Sentry {
         }
     }
 
-    /// Looks once; gives when to look again.
+    /// Checks once; returns when to check again.
     pub async fn step(&mut self) -> Result<Timestamp, StoreError> {
         self.store.health().check_files().inspect_err(|_| self.store.health().leave_notice())?;
         let held = self.is_locked().await;
         self.health.lock_held(held);
         if held {
-            // Whatever follows writes.
+            // Everything below writes.
             return Ok(self.clock.now().plus(EVERY));
         }
-        // Before anybody looks for room: a disk that was full for a moment was full.
+        // Before the check for space: a disk that was full for a moment is reported.
         if let Some(alert) = &mut self.alert
             && let Err(error) = alert.step(self.stamps.now()).await
         {
-            tracing::debug!(%error, "the alert about the database cannot be told yet");
+            tracing::debug!(%error, "the alert about the database cannot be written yet; retrying");
         }
         if self.store.health().is_disk_full() {
             self.full_since.get_or_insert(self.stamps.now().minus(EVERY));
@@ -88,24 +87,24 @@ impl Sentry {
             && let Some(from) = self.full_since.take()
             && let Err(error) = self.store.gaps().note_for_all(from, self.stamps.now(), Why::DiskFull).await
         {
-            tracing::warn!(%error, "that nobody was looked at for a while could not be noted");
+            tracing::warn!(%error, "the gap of a full disk could not be written to the history");
         }
         let now = self.clock.now();
         if now >= self.next_checkpoint && !self.store.health().is_disk_full() {
             self.next_checkpoint = now.plus(CHECKPOINT_EVERY);
             if let Err(error) = self.store.maintenance().checkpoint().await {
-                tracing::debug!(%error, "the WAL could not be carried into the database; again in a minute");
+                tracing::debug!(%error, "the WAL checkpoint failed; retrying in a minute");
             }
         }
         Ok(now.plus(EVERY))
     }
 
-    /// Whether another program holds the write lock: an empty write does not come back, and the writer says why.
+    /// Whether another program holds the write lock: an empty write does not return, and the writer waits for the lock.
     async fn is_locked(&self) -> bool {
         let until = self.clock.now().plus(WRITE_TIME);
         tokio::select! {
             biased;
-            // That it is refused is an answer, too.
+            // A refused write is an answer, too.
             _ = self.store.recorder().record_system(None, Vec::new()) => {}
             () = self.clock.sleep_until(until) => {}
         }
@@ -125,18 +124,18 @@ mod tests {
         let clock = ManualClock::default();
         let store = Store::open(&path, chrono_tz::UTC, Arc::new(clock.clone())).await.unwrap();
         let machine = Arc::new(clock.clone());
-        let mut sentry = Sentry::new(store.clone(), machine.clone(), machine, Health::new());
-        assert!(sentry.step().await.unwrap() <= clock.now().plus(Duration::from_secs(10)));
+        let mut monitor = DatabaseMonitor::new(store.clone(), machine.clone(), machine, Health::new());
+        assert!(monitor.step().await.unwrap() <= clock.now().plus(Duration::from_secs(10)));
         let aside = folder.path().join("aside");
         std::fs::rename(&path, &aside).unwrap();
-        assert!(matches!(sentry.step().await, Err(StoreError::Replaced { .. })));
+        assert!(matches!(monitor.step().await, Err(StoreError::Replaced { .. })));
         std::fs::copy(&aside, &path).unwrap();
         assert!(
-            matches!(sentry.step().await, Err(StoreError::Replaced { .. })),
+            matches!(monitor.step().await, Err(StoreError::Replaced { .. })),
             "another file of the same bytes"
         );
         std::fs::rename(&aside, &path).unwrap();
-        sentry.step().await.unwrap();
+        monitor.step().await.unwrap();
         store.close().await.unwrap();
     }
 }

@@ -1,12 +1,12 @@
 //! The calls of one sweep, one after another.
 //!
-//! Guards: pages and batches have a bound; what lacks a page, or had anything odd in it, is no sweep; a meeting that does
-//! not tell its members is asked for in a batch instead. Deliberately not here: whether the next call may be made
-//! (`sweep`), who came of the members (`members`).
+//! Guards: pages and batches have a bound; a sweep that lacks a page or contains anything unclear is discarded; a
+//! meeting that does not list its members is requested in a batch instead. Not here: whether the next call may be made
+//! (`sweep`), evaluating member lists (`members`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::members::{Members, Seated};
+use super::members::{MemberStatuses, Members};
 use crate::dingtalk::meetings::{
     MEETINGS_A_BATCH, MeetingBatch, Member, OngoingMeeting, Page, PageToken, Pages,
 };
@@ -16,17 +16,17 @@ use crate::presence::observation::Evidence;
 use crate::presence::sweep_view::{MeetingStatuses, Sweep};
 use crate::time::Timestamp;
 
-/// More ongoing meetings than fit on so many pages are not swept.
+/// An organisation with more pages of ongoing meetings is not swept.
 const MOST_PAGES: u32 = 25;
 
-/// A sweep that is being made.
+/// A sweep in progress.
 #[derive(Debug)]
-pub(super) struct Pass {
+pub(super) struct SweepRun {
     asked_at: Timestamp,
-    /// `None`: only these meetings are asked for.
+    /// `None`: only given meetings are requested.
     pages: Option<Pages>,
     asked: BTreeSet<ConferenceId>,
-    /// The meetings whose members are asked for.
+    /// The meetings whose members are requested.
     members: Members,
     to_ask: Vec<ConferenceId>,
     meetings: BTreeSet<ConferenceId>,
@@ -35,7 +35,7 @@ pub(super) struct Pass {
     odd: bool,
 }
 
-/// What is to be asked next.
+/// The next call.
 #[derive(Debug)]
 pub(super) enum Ask {
     Page(Option<PageToken>),
@@ -43,7 +43,7 @@ pub(super) enum Ask {
     Batch(Vec<ConferenceId>),
 }
 
-/// What came.
+/// The answer of a call.
 #[derive(Debug)]
 pub(super) enum Answer {
     Page(Page<OngoingMeeting>),
@@ -61,16 +61,16 @@ impl Answer {
     }
 }
 
-impl Pass {
-    /// Of everything that goes on.
+impl SweepRun {
+    /// A sweep of all ongoing meetings.
     pub(super) fn whole(now: Timestamp) -> Self {
-        let mut pass = Self::again(BTreeSet::new(), now);
-        pass.pages = Some(Pages::new(MOST_PAGES));
-        pass
+        let mut run = Self::recheck(BTreeSet::new(), now);
+        run.pages = Some(Pages::new(MOST_PAGES));
+        run
     }
 
-    /// Of these meetings once more, as sweeps see them.
-    pub(super) fn again(asked: BTreeSet<ConferenceId>, now: Timestamp) -> Self {
+    /// A recheck of these meetings by batch calls.
+    pub(super) fn recheck(asked: BTreeSet<ConferenceId>, now: Timestamp) -> Self {
         Self {
             asked_at: now,
             pages: None,
@@ -84,10 +84,10 @@ impl Pass {
         }
     }
 
-    /// Of these meetings once more, by their members.
+    /// A recheck of these meetings by member lists.
     pub(super) fn of_members(asked: BTreeSet<ConferenceId>, now: Timestamp) -> Self {
         let members = Members::of(asked.iter().cloned());
-        Self { members, to_ask: Vec::new(), ..Self::again(asked, now) }
+        Self { members, to_ask: Vec::new(), ..Self::recheck(asked, now) }
     }
 
     pub(super) fn asked_at(&self) -> Timestamp {
@@ -98,17 +98,17 @@ impl Pass {
         self.calls
     }
 
-    /// It asks for a few meetings a second time.
-    pub(super) fn is_again(&self) -> bool {
+    /// Whether it is a recheck.
+    pub(super) fn is_recheck(&self) -> bool {
         self.pages.is_none()
     }
 
-    /// It has not got to the meetings themselves yet.
+    /// Whether it still lists the ongoing meetings.
     pub(super) fn is_listing(&self) -> bool {
         self.pages.as_ref().is_some_and(|pages| pages.wanted().is_some())
     }
 
-    /// The next call; `None`: there is none.
+    /// The next call; `None`: all are made.
     pub(super) fn wanted(&self) -> Option<Ask> {
         if let Some(after) = self.pages.as_ref().and_then(Pages::wanted) {
             return Some(Ask::Page(after.cloned()));
@@ -120,7 +120,7 @@ impl Pass {
         (!some.is_empty()).then(|| Ask::Batch(some.to_vec()))
     }
 
-    /// Takes what came of that call; says whether it was the last.
+    /// Takes an answer; returns whether it was the last.
     pub(super) fn take(&mut self, answer: Answer) -> bool {
         self.calls += answer.calls();
         match answer {
@@ -131,7 +131,7 @@ impl Pass {
                         self.to_ask.push(meeting.conference_id);
                     }
                 }
-                // A list that is only missing is not "none"; what lacks a page need not be asked about.
+                // A missing list does not mean "no meetings"; without all pages the batches are not requested.
                 let weak = pages.evidence() == Evidence::Weak;
                 self.odd |= weak || pages.oddities() > 0;
                 let cut = pages.wanted().is_none() && !pages.is_complete();
@@ -146,11 +146,11 @@ impl Pass {
                 self.to_ask.drain(..self.to_ask.len().min(MEETINGS_A_BATCH));
                 for meeting in batch.meetings {
                     for user in meeting.users {
-                        // Somebody who is told without a status is not missing either.
+                        // A user without a status is not absent either.
                         let status = user.status.unwrap_or(AttendStatus::Unrecognized(0));
                         let seats = self.seats.entry(user.id).or_default();
                         let seat = seats.entry(meeting.conference_id.clone()).or_insert(status);
-                        // Several devices: inside is who is inside with one.
+                        // With several devices, one that is inside is enough.
                         if status == AttendStatus::Active {
                             *seat = status;
                         }
@@ -162,7 +162,7 @@ impl Pass {
         self.wanted().is_none()
     }
 
-    /// The call about members that is under way was refused; whether it was one.
+    /// Moves the meeting whose member list was refused to the batches; returns whether there was one.
     pub(super) fn members_refused(&mut self) -> bool {
         let refused = self.members.give_up();
         let any = refused.is_some();
@@ -170,12 +170,12 @@ impl Pass {
         any
     }
 
-    /// Who sits where by unionId, of the meetings that told their members.
-    pub(super) fn members(&mut self) -> Vec<(ConferenceId, Seated)> {
-        self.members.told()
+    /// Statuses by unionId, for the meetings with a member list.
+    pub(super) fn members(&mut self) -> Vec<(ConferenceId, MemberStatuses)> {
+        self.members.complete()
     }
 
-    /// What it came to, but for the members; `None`: it is no sweep.
+    /// The result without member lists; `None`: the sweep is discarded.
     pub(super) fn sweep(self, now: Timestamp) -> Option<Sweep> {
         let asked = self.pages.is_none().then_some(self.asked);
         let (meetings, seats) = (self.meetings, self.seats);
@@ -219,26 +219,26 @@ mod tests {
 
     #[test]
     fn pages_come_first_and_then_batches_of_twenty() {
-        let mut pass = Pass::whole(Timestamp::default());
-        assert!(matches!(pass.wanted(), Some(Ask::Page(None))));
-        assert!(pass.is_listing());
-        assert!(!pass.take(Answer::Page(page(0..25, false))));
-        assert!(!pass.is_listing());
+        let mut run = SweepRun::whole(Timestamp::default());
+        assert!(matches!(run.wanted(), Some(Ask::Page(None))));
+        assert!(run.is_listing());
+        assert!(!run.take(Answer::Page(page(0..25, false))));
+        assert!(!run.is_listing());
         for (size, last) in [(20, false), (5, true)] {
-            let Some(Ask::Batch(ids)) = pass.wanted() else { panic!("a batch is due") };
+            let Some(Ask::Batch(ids)) = run.wanted() else { panic!("a batch is due") };
             assert_eq!(ids.len(), size);
-            assert_eq!(pass.take(Answer::Batch(batch(&ids))), last);
+            assert_eq!(run.take(Answer::Batch(batch(&ids))), last);
         }
-        assert_eq!(pass.calls(), 3);
-        let sweep = pass.sweep(Timestamp::from_ms(9)).unwrap();
+        assert_eq!(run.calls(), 3);
+        let sweep = run.sweep(Timestamp::from_ms(9)).unwrap();
         assert_eq!((sweep.meetings.len(), sweep.participants["u"].len(), sweep.requested), (25, 25, None));
     }
 
     #[test]
     fn no_meetings_are_one_call_and_a_sweep() {
-        let mut pass = Pass::whole(Timestamp::default());
-        assert!(pass.take(Answer::Page(page(0..0, false))));
-        assert!(pass.sweep(Timestamp::default()).unwrap().meetings.is_empty());
+        let mut run = SweepRun::whole(Timestamp::default());
+        assert!(run.take(Answer::Page(page(0..0, false))));
+        assert!(run.sweep(Timestamp::default()).unwrap().meetings.is_empty());
     }
 
     #[test]
@@ -246,19 +246,19 @@ mod tests {
         let missing = Page { evidence: Evidence::Weak, ..page(0..0, false) };
         let odd = Page { oddities: 1, ..page(0..1, false) };
         for page in [page(0..1, true), missing, odd] {
-            let mut pass = Pass::whole(Timestamp::default());
-            assert!(pass.take(Answer::Page(page)));
-            assert_eq!(pass.sweep(Timestamp::default()), None);
+            let mut run = SweepRun::whole(Timestamp::default());
+            assert!(run.take(Answer::Page(page)));
+            assert_eq!(run.sweep(Timestamp::default()), None);
         }
     }
 
     #[test]
     fn a_device_that_left_does_not_hide_one_that_is_inside() {
-        let mut pass = Pass::again([id(1)].into(), Timestamp::default());
+        let mut run = SweepRun::recheck([id(1)].into(), Timestamp::default());
         let users = [3, 6].map(|status: i64| MeetingUser { id: "u".into(), status: Some(status.into()) });
-        let told = MeetingUsers { conference_id: id(1), users: users.to_vec() };
-        assert!(pass.take(Answer::Batch(MeetingBatch { meetings: vec![told], ..batch(&[]) })));
-        let sweep = pass.sweep(Timestamp::default()).unwrap();
+        let complete = MeetingUsers { conference_id: id(1), users: users.to_vec() };
+        assert!(run.take(Answer::Batch(MeetingBatch { meetings: vec![complete], ..batch(&[]) })));
+        let sweep = run.sweep(Timestamp::default()).unwrap();
         assert_eq!(sweep.participants["u"][&id(1)], AttendStatus::Active);
         assert_eq!(sweep.requested, Some([id(1)].into()));
     }

@@ -1,8 +1,7 @@
-//! What the config says about somebody, kept small between looks: most people have no name beside their id, no groups
-//! and no tags, and most looks change nothing.
+//! What the config says about a user, kept small between polls: most users have no name beside their id, no groups and
+//! no tags, and most polls change nothing.
 //!
-//! Guards: the [`UserInfo`] that comes out is the one that went in. Deliberately not here: what a card is for
-//! (`presence::event`).
+//! Guards: the [`UserInfo`] that comes out equals the one that went in. Not here: what a card is for (`presence::event`).
 
 use std::collections::BTreeMap;
 
@@ -11,20 +10,19 @@ use crate::presence::event::UserInfo;
 
 type GroupsAndTags = (Vec<String>, BTreeMap<String, String>);
 
-/// A folded [`UserInfo`].
+/// A compact [`UserInfo`].
 #[derive(Clone, Debug)]
-pub(super) struct Who {
-    /// Who.
+pub(super) struct CompactUserInfo {
     pub(super) identity: Identity,
-    /// `None`: the unionId.
+    /// `None`: the name is the unionId.
     name: Option<Box<str>>,
-    /// `None`: neither.
+    /// `None`: no groups and no tags.
     groups_and_tags: Option<Box<GroupsAndTags>>,
     /// As in the card.
     pub(super) store_nick: bool,
 }
 
-impl From<UserInfo> for Who {
+impl From<UserInfo> for CompactUserInfo {
     fn from(card: UserInfo) -> Self {
         let UserInfo { identity, name, groups, tags, store_nick } = card;
         let named = name != identity.union_id.as_str();
@@ -38,13 +36,13 @@ impl From<UserInfo> for Who {
     }
 }
 
-impl Who {
-    /// By the config; else the unionId.
+impl CompactUserInfo {
+    /// The name in the config, or the unionId.
     pub(super) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(self.identity.union_id.as_str())
     }
 
-    /// As it was.
+    /// The card it was made from.
     pub(super) fn card(&self) -> UserInfo {
         let (groups, tags) = self.groups_and_tags.as_deref().cloned().unwrap_or_default();
         UserInfo {
@@ -77,13 +75,13 @@ mod tests {
     fn a_card_comes_out_as_it_went_in() {
         for card in [card("u1", &[], &[]), card("Wang", &["sales"], &[]), card("u1", &[], &[("site", "HZ")])]
         {
-            assert_eq!(Who::from(card.clone()).card(), card);
+            assert_eq!(CompactUserInfo::from(card.clone()).card(), card);
         }
     }
 
     #[test]
     fn who_has_nothing_special_needs_no_heap_of_their_own() {
-        let who = Who::from(card("u1", &[], &[]));
+        let who = CompactUserInfo::from(card("u1", &[], &[]));
         assert!(who.name.is_none() && who.groups_and_tags.is_none());
     }
 }

@@ -1,8 +1,8 @@
-//! The janitor: what is too old goes every hour, and every night a verified copy is made.
+//! Deletes old rows every hour, and makes a verified backup every night.
 //!
-//! Guards: it is never in anybody's way (small transactions; copies are made through a reading connection), and its
-//! troubles are said and tried again, never the daemon's end. Deliberately not here: how rows are deleted and copies
-//! made (`store`); whether the file is still there (`sentry`).
+//! Guards: it never blocks other tasks (small transactions; backups use a reading connection), and its failures are
+//! logged and retried without ending the daemon. Not here: how rows are deleted and backups made (`store`); whether the
+//! file is still there (`database_monitor`).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,47 +16,47 @@ use crate::store::retention::Limits;
 use crate::store::{Store, backup};
 use crate::time::Timestamp;
 
-/// Limits are days; an hour more does not matter, and an hour's rows are few.
+/// Limits are in days, and an hour's rows are few.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
-/// A start has better things to do.
+/// Delay after the start, which has other work.
 const FIRST_PRUNE: Duration = Duration::from_mins(1);
-/// Copies are made from this hour of the day on, by the daemon's `time_zone`.
+/// Backups are made from this hour of the day on, in the daemon's `time_zone`.
 const NIGHT_HOUR: u32 = 3;
-/// How soon a copy that failed is tried again.
+/// Delay after a failed backup.
 const BACKUP_AGAIN: Duration = Duration::from_mins(10);
-/// Time zones change their offset, clocks are set: the hour is looked at again at least so often.
+/// The hour is checked at least this often, because offsets change and clocks are set.
 const LOOK_EVERY: Duration = Duration::from_mins(10);
 
-/// What the operator decided.
+/// What the config decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// How long things are kept.
+    /// How long rows are kept.
     pub limits: Limits,
-    /// Where copies go; `None`: no copies.
+    /// Folder of the backups; `None`: no backups.
     pub backup_dir: Option<PathBuf>,
-    /// How many stay.
+    /// How many backups are kept.
     pub keep: u32,
-    /// When the night is.
+    /// The zone in which the night is.
     pub time_zone: Tz,
 }
 
-/// The rules in force: a reload changes them.
-pub type ActiveConfig = Box<dyn Fn() -> Rules + Send + Sync>;
+/// Returns the current rules, which a reload changes.
+pub type RulesSource = Box<dyn Fn() -> Rules + Send + Sync>;
 
-/// The janitor.
-pub struct Janitor {
+/// The maintenance task.
+pub struct MaintenanceTask {
     store: Store,
     clock: SharedClock,
-    rules: ActiveConfig,
+    rules: RulesSource,
     next_prune: Timestamp,
     next_backup: Timestamp,
-    /// The day of the newest copy that was made or found.
+    /// The day of the newest backup that was made or found.
     copied: Option<NaiveDate>,
 }
 
-impl Janitor {
+impl MaintenanceTask {
     /// For an open database.
-    pub fn new(store: Store, clock: SharedClock, rules: ActiveConfig) -> Self {
+    pub fn new(store: Store, clock: SharedClock, rules: RulesSource) -> Self {
         let now = clock.now();
         Self { store, clock, rules, next_prune: now.plus(FIRST_PRUNE), next_backup: now, copied: None }
     }
@@ -64,7 +64,8 @@ impl Janitor {
     /// Runs until `stop`.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), std::convert::Infallible> {
         loop {
-            // A copy or a deletion under way is let go: half a copy is never called one, a batch is a transaction.
+            // Dropping a backup or deletion in progress is safe: half a backup never gets its final name, and a batch
+            // is a transaction.
             let wake = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -78,11 +79,11 @@ impl Janitor {
         }
     }
 
-    /// Does what is due; gives when to come again.
+    /// Does what is due; returns when to call it again.
     pub async fn step(&mut self) -> Timestamp {
         let now = self.clock.now();
         if self.clock.doubts_ages() {
-            // By a clock that jumped forward everything would be too old.
+            // After the clock jumped forward every row would be too old.
             return now.plus(FIRST_PRUNE);
         }
         if now >= self.next_prune {
@@ -102,14 +103,16 @@ impl Janitor {
                 events = pruned.events,
                 snapshots = pruned.snapshots,
                 visits = pruned.visits,
-                "what was too old is deleted"
+                "deleted rows past their retention"
             ),
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "what is too old could not be deleted; again in an hour"),
+            Err(error) => {
+                tracing::warn!(%error, "rows past their retention could not be deleted; retrying in an hour");
+            }
         }
     }
 
-    /// Makes the night's copy if it is due and not there; gives when to look again.
+    /// Makes the night's backup if it is due and missing; returns when to check again.
     async fn backup(&mut self, now: Timestamp) -> Timestamp {
         let Rules { backup_dir, keep, time_zone, .. } = (self.rules)();
         let Some(folder) = backup_dir else { return now.plus(LOOK_EVERY) };
@@ -133,7 +136,7 @@ impl Janitor {
                 now.plus(LOOK_EVERY)
             }
             Err(error) => {
-                tracing::error!(%error, "no backup was made; trying again in ten minutes");
+                tracing::error!(%error, "the backup failed; retrying in ten minutes");
                 now.plus(BACKUP_AGAIN)
             }
         }
@@ -164,19 +167,19 @@ mod tests {
             time_zone: chrono_tz::Asia::Shanghai,
             ..Rules::default()
         };
-        let mut janitor =
-            Janitor::new(store.clone(), Arc::new(clock.clone()), Box::new(move || rules.clone()));
+        let mut maintenance =
+            MaintenanceTask::new(store.clone(), Arc::new(clock.clone()), Box::new(move || rules.clone()));
         let names = || -> Vec<String> {
             let paths = backup::managed(&copies).unwrap();
             paths.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
         };
-        janitor.step().await;
+        maintenance.step().await;
         assert!(names().is_empty(), "it is not three yet");
         for day in 0..3 {
             clock.set(EVENING.plus(Duration::from_hours(24 * day + 2)));
-            janitor.step().await;
+            maintenance.step().await;
             clock.advance(Duration::from_hours(1));
-            janitor.step().await;
+            maintenance.step().await;
         }
         assert_eq!(names(), ["presenced-2026-11-24.db", "presenced-2026-11-25.db"]);
         store.close().await.unwrap();
@@ -190,13 +193,13 @@ mod tests {
         let store = Store::open(&path, chrono_tz::UTC, Arc::new(clock.clone())).await.unwrap();
         let copies = folder.path().join("copies");
         let rules = Rules { backup_dir: Some(copies.clone()), keep: 1, ..Rules::default() };
-        let mut janitor =
-            Janitor::new(store.clone(), Arc::new(clock.clone()), Box::new(move || rules.clone()));
+        let mut maintenance =
+            MaintenanceTask::new(store.clone(), Arc::new(clock.clone()), Box::new(move || rules.clone()));
         clock.advance(Duration::from_hours(12));
-        let again = janitor.step().await;
+        let again = maintenance.step().await;
         std::fs::create_dir(&copies).unwrap();
         clock.set(again.plus(BACKUP_AGAIN));
-        janitor.step().await;
+        maintenance.step().await;
         assert_eq!(backup::managed(&copies).unwrap().len(), 1);
         store.close().await.unwrap();
     }
