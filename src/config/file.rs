@@ -216,7 +216,7 @@ fn syntax_advice(text: &str, at: &std::ops::Range<usize>, message: &str) -> Opti
     let is_said = |word: &str| message.contains(word);
     let lacks_quotes = is_said("must be quoted");
     let help = if text.trim_start().starts_with('{') {
-        "this is JSON: the config is TOML, and run `presenced init` to create one"
+        "this is JSON, but the config is TOML; run `presenced init` to create one"
     } else if is_said("duplicate key") {
         "the key is set above already: remove one of them, or begin a new table"
     } else if is_said("carriage return") && !text.contains('\n') {

@@ -54,7 +54,7 @@ fn a_character_that_is_not_seen_is_named_with_its_place() {
             "10:32",
             "`url` in [[webhook]]: holds U+200B ZERO WIDTH SPACE",
         ),
-        (with(&hook.replace("crm\"", "cｒm\"")), "9:8", "holds 'ｒ', which is not allowed there"),
+        (with(&hook.replace("crm\"", "cｒm\"")), "9:8", "contains 'ｒ', which is not allowed there"),
         (
             with(&format!("{hook}headers = {{ X-Site = \"HZ\u{200e}\" }}\n")),
             "11:25",

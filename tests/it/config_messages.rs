@@ -237,7 +237,7 @@ fn what_a_hurried_hand_writes_is_answered_with_what_to_write() {
         (format!("{GOOD}name = Li\n"), 8, "write it in quotes: `\"...\"`"),
         (format!("{GOOD}name = “Li”\n"), 8, "these quotes are typographic: write `\"`"),
         (format!("{GOOD}union_id = \"u2\"\n"), 8, "remove one of them, or begin a new table"),
-        ("{\"user\": []}".to_owned(), 1, "`presenced init` writes one"),
+        ("{\"user\": []}".to_owned(), 1, "run `presenced init` to create one"),
         ("poll:\n".to_owned(), 1, "TOML has `key = value`"),
         (GOOD.replace("app_key =", "app_key ＝"), 3, "`＝` (U+FF1D) is full-width: write `=`"),
         (GOOD.replace("[dingtalk]", "［dingtalk］"), 2, "`［` (U+FF3B) is full-width: write `[`"),

@@ -283,7 +283,7 @@ fn check_online_asks_for_a_token_and_one_person() {
     let output = site.command(&["check", "--online"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    assert!(text.contains("default: the app gets a token and may look at u1"), "{text}");
+    assert!(text.contains("default: the app gets a token and may poll u1"), "{text}");
     assert_eq!((fake.looks("u1"), fake.token_calls()), (1, 1));
     let body = r#"{"code":"Forbidden.AccessDenied.AccessTokenPermissionDenied","message":"no permission","requestid":"R-1"}"#;
     fake.say_bytes("u1", Some(response(403, "application/json", body)));
@@ -291,7 +291,7 @@ fn check_online_asks_for_a_token_and_one_person() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(77), "{text}");
     assert!(
-        text.contains("error: default: looking at u1: forbidden") && text.contains("(request R-1)"),
+        text.contains("error: default: polling u1: forbidden") && text.contains("(request R-1)"),
         "{text}"
     );
 }
@@ -414,7 +414,7 @@ fn a_typo_in_the_file_on_disk_stops_no_command_that_the_daemon_or_the_database_a
         assert!(matches!(ended.status.code(), Some(0 | 4)), "{command:?}: {said}");
     }
     let status = String::from_utf8(site.command(&["status"]).stdout).unwrap();
-    assert!(status.contains("the file is refused as it is now"), "{status}");
+    assert!(status.contains("the config file is invalid now"), "{status}");
     // What needs the whole config says what is wrong with it.
     for command in [&["check"][..], &["reload"], &["plan"]] {
         assert_eq!(site.command(command).status.code(), Some(78), "{command:?}");

@@ -22,9 +22,10 @@ use crate::time::Timestamp;
 /// result is one row: a list of deliveries, and their bodies concatenated (as bytes, not as JSON in JSON). The limits
 /// are sums because SQLite plans for the very value of a bare `LIMIT ?`, and prepares the statement again for every run
 /// of it, which costs more than the run.
+/// All of it comes as bytes: a changed bit may leave no valid UTF-8, and one such event must not stop all the others.
 pub(super) const HEADS: &str = "\
-SELECT json_group_array(json_array(person_id, org, delivery_id, trigger, attempts, strikes, id, type, recorded_ms, \
-        sequence, octet_length(body), checksum)), coalesce(group_concat(body, ''), '') \
+SELECT CAST(json_group_array(json_array(person_id, org, delivery_id, trigger, attempts, strikes, id, type, recorded_ms, \
+        sequence, octet_length(body), checksum)) AS BLOB), CAST(coalesce(group_concat(body, ''), '') AS BLOB) \
 FROM (SELECT lane.person_id, lane.org, head.delivery_id, head.trigger, head.attempts, head.strikes, events.id, \
           events.type, events.recorded_ms, head.sequence, events.body, events.checksum \
       FROM (SELECT person_id, org, ready_ms FROM lanes \
@@ -137,14 +138,14 @@ async fn heads(
 ) -> Result<Granted, StoreError> {
     let (ready_by, max, run) =
         if ask.probe { (i64::MAX, 1, 1) } else { (now.as_ms(), ask.max, ask.run.max(1)) };
-    let (rows, bodies): (String, String) = sqlx::query_as(HEADS)
+    let (rows, bodies): (Vec<u8>, Vec<u8>) = sqlx::query_as(HEADS)
         .bind(ask.webhook.as_str())
         .bind(ready_by)
         .bind(max)
         .bind(run)
         .fetch_one(&mut *connection)
         .await?;
-    let mut found = Found::read(&rows, bodies.as_bytes(), &ask.webhook)?;
+    let mut found = Found::read(&String::from_utf8_lossy(&rows), &bodies, &ask.webhook)?;
     let limit = max as usize + run as usize;
     if found.rows >= limit {
         // The last lane may be incomplete, even without its head; the lanes before it hold `max` in all.

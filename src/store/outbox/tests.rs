@@ -392,6 +392,24 @@ async fn a_damaged_event_ends_and_the_lane_goes_on_with_what_is_behind_it() {
     assert_eq!(f.store.health().damaged_events(), 2);
 }
 
+/// A text that is no valid UTF-8 any more, in the body, the id or the type.
+#[tokio::test]
+async fn an_event_that_is_no_text_any_more_ends_and_stops_no_other() {
+    for sql in [
+        "UPDATE events SET checksum = 7, body = CAST(X'7B22ED' AS TEXT) WHERE sequence = 1",
+        "UPDATE events SET checksum = 7, id = CAST(X'657674ED' AS TEXT) WHERE sequence = 1",
+        "UPDATE events SET checksum = 7, type = CAST(X'ED' AS TEXT) WHERE sequence = 1",
+    ] {
+        let f = Fixture::new().await;
+        f.fill(2, 2).await;
+        f.sql(sql).await;
+        let granted = runs(&f, 9, 8).await;
+        assert_eq!(granted.damaged.len(), 1, "{sql}");
+        assert_eq!(granted.claimed.len(), 2, "{sql}");
+        assert_eq!(granted.claimed.iter().map(|one| 1 + one.behind.len()).sum::<usize>(), 3, "{sql}");
+    }
+}
+
 #[tokio::test]
 async fn a_lane_of_nothing_but_damaged_events_is_gone_in_the_end() {
     let f = Fixture::new().await;

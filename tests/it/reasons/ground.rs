@@ -56,7 +56,7 @@ fn a_full_disk_is_named_everywhere_until_there_is_room() {
     disk.make_room();
     house.wait_polled();
     house.receiver.wait_alerts("database", &["firing", "resolved"]);
-    house.until_screen("health well");
+    house.until_screen("health good");
     house.until_metric("presenced_polling_blocked{org=\"default\",reason=\"disk full\"} 0");
     until("v_gaps", || match sqlite3(&database, open) {
         found if found.is_empty() => Ok(()),
@@ -94,7 +94,7 @@ fn a_locked_database_is_named_until_the_lock_is_gone() {
     assert!(shell.wait().expect("sqlite3 ends with its input").success());
     house.receiver.wait_type("meeting.participant_joined");
     house.wait_polled();
-    house.until_screen("health well");
+    house.until_screen("health good");
     house.until_metric("presenced_check_ok{check=\"database\",org=\"\"} 1");
     daemon.terminate();
 }

@@ -127,7 +127,7 @@ impl House {
     #[track_caller]
     fn until_free(&self, name: &str, gap: &str) {
         self.wait_polled();
-        self.until_screen("health well");
+        self.until_screen("health good");
         until("/readyz", || {
             let (ready, body) = self.readyz();
             if ready && body["degraded"][0].is_null() { Ok(()) } else { Err(body.to_string()) }

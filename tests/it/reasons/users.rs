@@ -69,7 +69,7 @@ fn a_user_whose_polls_fail_is_named_everywhere_until_one_succeeds() {
     let daemon = house.started();
     house.say(|who| (who == "li").then(|| Some(json(500, r#"{"code":"system.error"}"#))));
     house.until_unpolled("failed", "failed|outage");
-    house.until_screen("1 user is not answered well, polls failed");
+    house.until_screen("1 user is without a good answer, polls failed");
     house.until_metric("presenced_unpolled_users{org=\"default\",reason=\"failed\"} 1");
     house.be_well();
     house.until_all_are_polled("failed");
