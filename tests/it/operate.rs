@@ -4,12 +4,13 @@
 //! stands in any log line or on the page of metrics. Deliberately not here: reloading (`reload`).
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 
 use crate::harness::daemon::Site;
 use crate::harness::fake::{Fake, inside};
 use crate::harness::http::response;
+use crate::harness::loopback::free_address;
 use crate::harness::receiver::{Receiver, SECRET};
 
 const MEETING: &str = "654058f2411fe90147e68780";
@@ -23,8 +24,7 @@ fn now_ms() -> i64 {
 
 /// A site whose listener is at a port that was free a moment ago.
 pub(crate) fn listening(site: &Site) -> String {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let address = free.expect("a free port").to_string();
+    let address = free_address();
     site.edit("listen = \"\"", &format!("listen = \"{address}\""));
     address
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 
 use crate::harness::daemon::{Site, sqlite3};
 use crate::harness::fake::{Fake, inside};
@@ -44,8 +44,7 @@ fn events(address: &str, token: &str, path: &str) -> Vec<serde_json::Value> {
 #[test]
 fn one_union_id_under_two_organisations_is_two_people() {
     let (fake, receiver) = (Fake::start(), Receiver::start());
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let address = free.expect("a free port").to_string();
+    let address = loopback::free_address();
     let people = "[[org]]\nname = \"acme\"\n[[org]]\nname = \"beta\"\n\
                   [[user]]\nunion_id = \"u1\"\norg = \"acme\"\n[[user]]\nunion_id = \"u1\"\norg = \"beta\"\n";
     let text = config(&fake, &receiver.url(), &address, "time_zone = \"UTC\"") + people;

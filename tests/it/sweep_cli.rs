@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that does not get this far has failed")]
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ async fn a_refusal_is_seen_where_an_operator_looks() {
     let dingtalk =
         Simulator::start(any, scenario, Arc::new(SystemClock), CancellationToken::new()).await.unwrap();
     dingtalk.add_fault(Fault::new(FaultKind::Permission).on(FaultTarget::Meetings));
-    let listen = TcpListener::bind(any).and_then(|listener| listener.local_addr()).unwrap().to_string();
+    let listen = loopback::free_address();
     let site = Site::with_config(&config(dingtalk.base_url(), &listen, "1m"));
     let daemon = site.start();
     // The log says nothing more after the refusal, and to follow it takes another line: so this asks until it is there.

@@ -3,9 +3,24 @@
 //! Guards: a config that a daemon could run on names both of DingTalk's hosts, and both are loopback; what it does not name
 //! would be the real one. Deliberately not here: webhooks, whose `url` has no default.
 
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use toml::{Table, Value};
 
 use super::daemon::Site;
+
+/// A free address for a daemon's listener. Its port is below those that the system gives out by itself, which any other
+/// test could be given before the daemon binds it; and it is given to one test of this process only.
+pub(crate) fn free_address() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 1_000).expect("below 1,000") * 12;
+    (0..12_000)
+        .map(|_| 12_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed) % 12_000) % 12_000)
+        .map(|port| format!("127.0.0.1:{port}"))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .expect("a free port")
+}
 
 /// Both, in whatever order the file has them.
 const HOSTS: [&str; 2] = ["api_base", "legacy_base"];
