@@ -35,7 +35,7 @@ pub enum UserReason {
     Refused,
     /// Polls of this user fail.
     Failed,
-    /// The poll is due, and no call was free for it.
+    /// The poll is due and waits for a call: the rate, the machine or slow answers.
     Late,
 }
 

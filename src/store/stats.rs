@@ -11,6 +11,7 @@ use sqlx::SqlitePool;
 
 use super::StoreError;
 use crate::ids::WebhookName;
+use crate::policy::liveness::{DeliveryReason, NextDelivery, WebhookDeliveries, WebhookMode, next_delivery};
 use crate::time::Timestamp;
 
 const WEBHOOKS: &str = "\
@@ -40,19 +41,13 @@ LEFT JOIN (SELECT webhook, min(ready_ms) AS ready_ms, person_id, org FROM lanes 
 pub struct BlockedWebhook {
     /// Name of the webhook.
     pub webhook: String,
-    /// One of [`BlockedWebhook::REASONS`].
+    /// Name of a [`DeliveryReason`].
     pub reason: &'static str,
     /// Details in plain text.
     pub why: Option<String>,
     /// When the next attempt follows; `None`: an operator has to act first.
     #[serde(serialize_with = "rfc3339")]
     pub next: Option<Timestamp>,
-}
-
-impl BlockedWebhook {
-    /// All reasons: the states other than `up`; refuses all events; some deliveries wait after a failed attempt; no
-    /// longer in the config.
-    pub const REASONS: [&str; 6] = ["down", "paused", "disabled", "refusing", "retrying", "removed"];
 }
 
 /// The queue of one webhook.
@@ -122,21 +117,27 @@ impl WebhookStats<'_> {
 fn blocked(row: BlockedRow, configured: &[WebhookName]) -> Option<BlockedWebhook> {
     let (webhook, state, state_reason, probe_ms, ready_ms, last_error, waits) = row;
     let is_configured = configured.iter().any(|name| name.as_str() == webhook);
-    let (reason, why, next_ms) = match &*state {
-        _ if !is_configured => ("removed", None, None),
-        "down" => ("down", state_reason, probe_ms),
-        "paused" => ("paused", state_reason, None),
-        "disabled" => ("disabled", state_reason, None),
-        _ if state_reason.is_some() => ("refusing", state_reason, ready_ms),
-        _ => ("retrying", last_error, Some(ready_ms?)),
+    let mode = match &*state {
+        "down" => WebhookMode::Down,
+        "paused" => WebhookMode::Paused,
+        "disabled" => WebhookMode::Disabled,
+        _ => WebhookMode::Up,
     };
-    // A webhook that is no longer in the config matters only while deliveries wait for it.
-    (is_configured || waits).then(|| BlockedWebhook {
-        webhook,
-        reason,
-        why,
-        next: next_ms.map(Timestamp::from_ms),
-    })
+    let deliveries = WebhookDeliveries {
+        configured: is_configured,
+        mode,
+        probe: probe_ms.map(Timestamp::from_ms),
+        refusing: mode == WebhookMode::Up && state_reason.is_some(),
+        pending: waits,
+        retry: ready_ms.map(Timestamp::from_ms),
+    };
+    let NextDelivery::Waits(reason, next) = next_delivery(&deliveries) else { return None };
+    let why = match reason {
+        DeliveryReason::Removed => None,
+        DeliveryReason::Retrying => last_error,
+        _ => state_reason,
+    };
+    Some(BlockedWebhook { webhook, reason: reason.name(), why, next })
 }
 
 #[expect(clippy::ref_option, reason = "serde calls it so")]

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::ids::OrgName;
 use crate::policy::circuit::Cause;
+pub use crate::policy::liveness::UserReason;
 use crate::time::Timestamp;
 
 /// No time.
@@ -70,31 +71,6 @@ pub struct Unpolled {
     pub users: usize,
     /// When the first of them is polled again; where polls are late, since when it is due.
     pub next: Timestamp,
-}
-
-/// Why single users are not polled as planned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum UserReason {
-    /// DingTalk refuses the user.
-    Refused,
-    /// Polls of the user fail.
-    Failed,
-    /// The user is due and waits for a call: the rate, the machine or slow answers.
-    Late,
-}
-
-impl UserReason {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Refused, Self::Failed, Self::Late];
-
-    /// One word for it, for status, readiness and metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-            Self::Late => "late",
-        }
-    }
 }
 
 impl fmt::Display for Unpolled {

@@ -19,6 +19,7 @@ use super::response::problem;
 use super::state::{Measured, State};
 use crate::ids::{OrgName, WebhookName};
 use crate::policy::circuit::Cause;
+use crate::policy::liveness::DeliveryReason;
 use crate::store::StoreError;
 use crate::store::history::{BudgetRow, Counts, UserPresence as Standing};
 use crate::store::stats::{BlockedWebhook, Queue, file_sizes};
@@ -249,7 +250,7 @@ fn blocked_webhooks(page: &mut Page, webhooks: &[WebhookName], blocked: &[Blocke
         .collect();
     for name in names {
         let reason = blocked.iter().find(|one| one.webhook == name).map(|one| one.reason);
-        for known in BlockedWebhook::REASONS {
+        for known in DeliveryReason::ALL.map(DeliveryReason::name) {
             page.sample(&[("webhook", name), ("reason", known)], u8::from(reason == Some(known)));
         }
     }

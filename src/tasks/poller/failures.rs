@@ -21,7 +21,7 @@ use crate::tasks::alerts::{self, SystemEvent};
 use crate::time::Timestamp;
 
 /// Failed polls of one user in a row that are logged and reported.
-pub(super) const WORTH_A_LINE: u32 = 3;
+const WORTH_A_LINE: u32 = crate::policy::liveness::FAILURES;
 /// A good answer to a user counts as recent for this long.
 const LATELY: Duration = Duration::from_hours(24);
 /// Number of remembered outages; older ones are merged.

@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::failures::WORTH_A_LINE;
 use super::roster::UserKey;
 use super::{FLUSH_EVERY, Finished, Poller};
 use crate::policy::circuit::Cause;
+use crate::policy::liveness::{NextPoll, UserPolling, UserReason, next_poll};
 use crate::store::StoreError;
 use crate::store::gaps::{Because, Why};
 use crate::store::open_gaps::{OpenGap, OpenGaps, Whose};
-use crate::telemetry::health::{Blocked, Unpolled, UserReason};
+use crate::telemetry::health::{Blocked, Unpolled};
 use crate::time::Timestamp;
 
 /// A user who has been due for longer is polled late.
@@ -77,12 +77,9 @@ impl Poller {
             let (index, tally) = (watched.upstream, &mut tallies[watched.upstream]);
             let may_poll = self.may_poll(user);
             tally.open |= may_poll;
-            // Polls that wait with the whole organisation are not late: that has its own reason.
-            let reason = self
-                .user_reason(user, now)
-                .filter(|reason| *reason == UserReason::Refused || (may_poll && blocked[index].is_none()));
-            let Some(reason) = reason else { continue };
-            tally.add(reason, watched.due);
+            let wait = blocked[index].as_ref().map(|blocked| (blocked.cause, blocked.next));
+            let NextPoll::Waits(reason, next) = next_poll(&self.polling(user), wait, now) else { continue };
+            tally.add(reason, next);
             if may_poll && blocked[index].is_none() {
                 let (why, error) = match reason {
                     UserReason::Refused | UserReason::Failed => (Why::Failed, watched.error),
@@ -121,17 +118,17 @@ impl Poller {
         })
     }
 
-    /// Why this user is not polled as planned.
-    fn user_reason(&self, user: UserKey, now: Timestamp) -> Option<UserReason> {
+    /// What decides when this user is polled next.
+    fn polling(&self, user: UserKey) -> UserPolling {
         let watched = &self.users[user];
-        // A shorter `stale_after` also shortens this bound.
-        let late_after = self.settings.stale_after.map_or(LATE_AFTER, |stale| stale.min(LATE_AFTER));
-        if watched.refusals > 0 {
-            Some(UserReason::Refused)
-        } else if watched.failures >= WORTH_A_LINE {
-            Some(UserReason::Failed)
-        } else {
-            (!watched.busy && now.since(watched.due) > late_after).then_some(UserReason::Late)
+        UserPolling {
+            due: watched.due,
+            busy: watched.busy,
+            open: self.may_poll(user),
+            refusals: watched.refusals,
+            failures: watched.failures,
+            // A shorter `stale_after` also shortens this bound.
+            late_after: self.settings.stale_after.map_or(LATE_AFTER, |stale| stale.min(LATE_AFTER)),
         }
     }
 
