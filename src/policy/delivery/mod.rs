@@ -19,7 +19,7 @@ use std::time::Duration;
 use self::rules::wait;
 use crate::time::Timestamp;
 
-pub use self::answer::{LONGEST_RETRY_AFTER, Outcome, outcome_of_status, retry_after};
+pub use self::answer::{LONGEST_RETRY_AFTER, Outcome, outcome_of_status};
 pub use self::rules::Rules;
 pub use self::state::{DOWN_AFTER, Health, REFUSING_AFTER, Refusals, WebhookState};
 

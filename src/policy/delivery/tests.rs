@@ -240,27 +240,6 @@ fn retry_after_is_honoured_up_to_an_hour_and_never_shortens() {
 }
 
 #[test]
-fn retry_after_is_read_as_seconds_and_as_a_date() {
-    // 784111777 is Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110.
-    let now = Timestamp::from_ms(784_111_777_000).minus(Duration::from_secs(90));
-    for (text, seconds) in [
-        ("120", Some(120)),
-        (" 7 ", Some(7)),
-        ("Sun, 06 Nov 1994 08:49:37 GMT", Some(90)),
-        ("Sunday, 06-Nov-94 08:49:37 GMT", Some(90)),
-        ("Sun Nov  6 08:49:37 1994", Some(90)),
-        ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
-        ("", None),
-        ("-1", None),
-        ("1.5", None),
-        ("soon", None),
-    ] {
-        assert_eq!(retry_after(text, now), seconds.map(Duration::from_secs), "{text:?}");
-    }
-    assert!(retry_after("99999999999999999999999", now) > Some(LONGEST_RETRY_AFTER));
-}
-
-#[test]
 fn the_age_of_an_event_counts_from_its_recording() {
     let rules = Rules { max_age: Some(Duration::from_mins(5)), ..Rules::default() };
     assert!(!rules.expired(T0, T0.plus(Duration::from_mins(5))));

@@ -85,6 +85,18 @@ fn the_glossary_names_what_there_is() {
     assert!(names > 60, "{names}");
 }
 
+#[test]
+fn the_paths_in_the_documents_for_developers_are_there() {
+    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = read(&root().join(document));
+        let paths = text.split('`').skip(1).step_by(2).filter(|name| name.starts_with("src/"));
+        // `NAME` stands for what is to be made.
+        for path in paths.filter(|path| !path.contains("NAME")) {
+            assert!(root().join(path).exists(), "{document} names {path}, which is not there");
+        }
+    }
+}
+
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty())
 }
