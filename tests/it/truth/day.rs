@@ -142,7 +142,7 @@ async fn go_wrong(scene: &mut Scene, episode: &Episode, before: Variation) -> Op
         }
         scene.step(STEP_S).await;
         let silent_s = scene.silent_s();
-        if silent_s > (interval_s * 3 / 2).max(MINUTE_S) + SLACK_S {
+        if silent_s > interval_s.max(MINUTE_S) + SLACK_S {
             let at_s = scene.now_s() - began_s;
             note.get_or_insert(format!("+{at_s}s: nobody was polled for {silent_s} s and no reason is told"));
         }
@@ -167,8 +167,7 @@ fn allowed_s(episode: &Episode, in_force: &mut Variation, lasted_s: u64) -> u64 
     // After a reset of days nobody was answered lately; within an interval not everybody was polled.
     let alone =
         lasted_s < interval_s * 2 || acts().any(|act| matches!(act, Act::Reset(by_s) if by_s.abs() > 86_000));
-    // After a poll out of turn the next one is up to half an interval later than usual (`policy::pace::even`).
-    let usual_s = (interval_s + interval_s / 2).max(MINUTE_S);
+    let usual_s = interval_s.max(MINUTE_S);
     let wait_s = |trouble: Trouble| match trouble.wait() {
         Wait::Ban => BAN_S,
         Wait::Month => MONTH_PROBE_S,
