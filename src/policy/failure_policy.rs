@@ -100,6 +100,17 @@ pub struct Failure<'a> {
     pub month_ends: Timestamp,
 }
 
+impl Failure<'_> {
+    /// Whether DingTalk asks for more than [`LONG_PAUSE`], however much of it the settings honour.
+    fn asks_for_long_pause(&self) -> bool {
+        let pause = match self.verdict {
+            Verdict::Throttled { pause } => *pause,
+            _ => Duration::ZERO,
+        };
+        self.retry_after.unwrap_or_default().max(pause) > LONG_PAUSE
+    }
+}
+
 /// Settings of the backoff.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BackoffSteps {
@@ -163,9 +174,9 @@ pub fn respond(
     match verdict {
         Verdict::Throttled { pause } => {
             let pause = asked.max(steps.honoured(Some(*pause))).max(LEAST_PAUSE);
-            throttled(breaker, now, now.plus(pause))
+            throttled(failure, breaker, now.plus(pause))
         }
-        Verdict::ThrottledThisMinute => throttled(breaker, now, next_minute(now).max(now.plus(asked))),
+        Verdict::ThrottledThisMinute => throttled(failure, breaker, next_minute(now).max(now.plus(asked))),
         Verdict::QuotaSpent => {
             let until = failure.month_ends.min(now.plus(QUOTA_PROBE)).max(now.plus(LEAST_PAUSE));
             let response = FailureResponse { month_spent: true, ..delay_organisation(until) };
@@ -188,9 +199,14 @@ pub fn respond(
 }
 
 /// A rate limit. More than [`LONG_PAUSE`] without a successful answer opens the circuit, however short each wait is.
-fn throttled(breaker: CircuitBreaker, now: Timestamp, until: Timestamp) -> (FailureResponse, CircuitBreaker) {
+fn throttled(
+    failure: &Failure<'_>,
+    breaker: CircuitBreaker,
+    until: Timestamp,
+) -> (FailureResponse, CircuitBreaker) {
+    let now = failure.now;
     let since = breaker.since.unwrap_or(now);
-    let breaker = if until.since(since) > LONG_PAUSE {
+    let breaker = if until.since(since) > LONG_PAUSE || failure.asks_for_long_pause() {
         breaker.opened_until(Cause::Throttled, now, until)
     } else {
         CircuitBreaker { since: Some(since), ..breaker }
@@ -238,7 +254,7 @@ fn outage(
     let failures = breaker.failures.saturating_add(1);
     let breaker = CircuitBreaker { failures, since: Some(breaker.since.unwrap_or(now)), ..breaker };
     // A long `Retry-After` concerns DingTalk, not the user.
-    if breaker.open.is_some() || failures >= OPEN_AFTER || steps.honoured(failure.retry_after) > LONG_PAUSE {
+    if breaker.open.is_some() || failures >= OPEN_AFTER || failure.asks_for_long_pause() {
         return next_probe(failure, breaker, Cause::Upstream, steps);
     }
     let longest = LONGEST_PROBE_WAIT.max(failure.interval);
@@ -378,6 +394,24 @@ mod tests {
         assert_eq!(breaker.open.map(|open| open.cause), Some(Cause::Throttled));
         let short = Failure { retry_after: Some(Duration::ZERO), ..failure(&verdict) };
         assert_eq!(respond(&short, CircuitBreaker::default(), &STEPS).0.until, after(1));
+    }
+
+    /// However little of it the settings honour.
+    #[test]
+    fn a_huge_retry_after_opens_the_circuit_at_once_also_with_a_short_longest_wait() {
+        let short = BackoffSteps { max: Duration::from_secs(30), ..STEPS };
+        let (pause, years) = (Duration::from_secs(1), Duration::from_hours(87_600));
+        for (verdict, cause) in [
+            (Verdict::Throttled { pause }, Cause::Throttled),
+            (Verdict::Throttled { pause: years }, Cause::Throttled),
+            (Verdict::ThrottledThisMinute, Cause::Throttled),
+            (Verdict::Outage, Cause::Upstream),
+        ] {
+            let asked = Failure { retry_after: Some(years), ..failure(&verdict) };
+            let (response, breaker) = respond(&asked, CircuitBreaker::default(), &short);
+            assert_eq!(breaker.open.map(|open| open.cause), Some(cause), "{verdict:?}");
+            assert!(response.until.since(NOW) <= LONG_PAUSE, "{verdict:?}");
+        }
     }
 
     #[test]
