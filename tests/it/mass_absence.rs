@@ -19,6 +19,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// So many users, in so many meetings from the start, on a poll a second.
 async fn office(users: usize, meetings: usize) -> Office {
+    office_where(users, meetings, "").await
+}
+
+/// More happens later.
+async fn office_where(users: usize, meetings: usize, more: &str) -> Office {
     let (mut people, mut steps, mut config) = (String::new(), String::new(), String::new());
     for user in 0..users {
         writeln!(people, "p{user} = {{ union_id = \"u-{user}\" }}").unwrap();
@@ -27,11 +32,14 @@ async fn office(users: usize, meetings: usize) -> Office {
             .unwrap();
         writeln!(config, "[[user]]\nunion_id = \"u-{user}\"").unwrap();
     }
+    steps += more;
     let mut rooms = String::new();
     for meeting in 0..meetings {
         writeln!(rooms, "m{meeting} = {{}}").unwrap();
     }
-    let scene = format!("[people]\n{people}[meetings]\n{rooms}[script]\nsteps = [{steps}]\n");
+    let scene = format!(
+        "[knobs]\nleavers = \"dropped\"\n[people]\n{people}[meetings]\n{rooms}[script]\nsteps = [{steps}]\n"
+    );
     let poll = "calls_per_month = 0\nrate = 1000\n[poll]\ninterval = \"1s\"\nmin_interval = \"1s\"\n";
     let scenario = Scenario::parse(&scene, "many inside").unwrap();
     Office::open(FROM, scenario, &format!("{poll}{config}")).await
@@ -86,4 +94,20 @@ async fn one_two_and_four_users_leave_as_soon_as_two_polls_miss_them() {
         assert_eq!(left(&office).await, users, "{users} users in {meetings} meetings");
         assert_eq!(office.dingtalk.counts().calls_to(api::ORG_MEETINGS), 0, "no second answer is asked for");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_true_mass_leave_users_leave_one_by_one_as_soon_as_two_polls_miss_them() {
+    let ends = (0..3).map(|meeting| format!("{{ at = \"+10s\", do = \"end\", meeting = \"m{meeting}\" }},"));
+    let leave =
+        |(at, user)| format!("{{ at = \"+{at}s\", do = \"leave\", who = [\"p{user}\"], meeting = \"m3\" }},");
+    let more: String = ends.chain([(30, 3), (60, 7)].map(leave)).collect();
+    let office = office_where(12, 4, &more).await;
+    let polling = office.start().await;
+    for (seconds, gone) in [(29, 9), (33, 10), (63, 11)] {
+        office.pass_until(&polling, at(FROM).plus(SECOND * seconds), SECOND).await;
+        assert_eq!(left(&office).await, gone, "after {seconds} s");
+    }
+    polling.end().await;
+    assert_eq!(office.dingtalk.counts().calls_to(api::ORG_MEETINGS), 1, "one call for a second answer");
 }
