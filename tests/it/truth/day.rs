@@ -31,7 +31,8 @@ const MEETINGS: usize = 12;
 const QUIET_S: u64 = 600;
 const DAY_S: u64 = 36_000;
 const AFTER_S: u64 = 3_600;
-/// Virtual time passes in steps of so many seconds; while a recovery is measured, in shorter ones.
+/// Virtual time passes in steps of so many seconds; while users are polled again one after the other, in shorter ones: in
+/// each only a few calls begin, as in an instant of real time.
 const STEP_S: u64 = 30;
 const SHORT_STEP_S: u64 = 5;
 const SHORTLY_S: u64 = 180;
@@ -190,11 +191,20 @@ async fn recover(scene: &mut Scene, number: usize, (allowed_s, episode): (u64, &
     let asked = |act: &(u64, Act)| matches!(act.1, Act::Receiver(mood) if mood == LONG_RETRY_AFTER);
     let asked_s = if episode.acts.iter().any(asked) { LONGEST_RETRY_AFTER_S } else { 0 };
     let delivered_s = DELIVERY_WAIT.as_secs().max(asked_s);
-    let (mut polled, mut delivered) = (None, None);
+    let (mut polled, mut delivered, mut resumed) = (None, None, None);
     loop {
         let (took_s, users) = (scene.now_s() - since_s, scene.not_polled_since(since_s));
         if users.is_empty() {
             polled.get_or_insert(took_s);
+        }
+        if users.len() < scene.users() {
+            let resumed_s = *resumed.get_or_insert(took_s);
+            if took_s > resumed_s + MINUTE_S && scene.some_are_late() {
+                day.wrong.push(format!(
+                    "episode {number}: users {users:?} are late a minute after others were polled"
+                ));
+                break;
+            }
         }
         let (pending, dead) = scene.undelivered().await;
         if pending == 0 {
@@ -209,7 +219,8 @@ async fn recover(scene: &mut Scene, number: usize, (allowed_s, episode): (u64, &
                 .push(format!("episode {number}: users {users:?}, {pending} deliveries still wait: {why}"));
             break;
         }
-        scene.step(if took_s < SHORTLY_S { SHORT_STEP_S } else { STEP_S }).await;
+        let (shortly, resumes) = (took_s < SHORTLY_S, resumed.is_some() && polled.is_none());
+        scene.step(if shortly || resumes { SHORT_STEP_S } else { STEP_S }).await;
     }
     let (pending, dead) = scene.undelivered().await;
     if dead > 0 {

@@ -16,6 +16,7 @@ use presenced::simulator::Scenario;
 use presenced::simulator::faults::FaultTarget;
 use presenced::store::history::EventQuery;
 use presenced::tasks::dispatcher::{Dispatcher, Target, reload};
+use presenced::telemetry::health::UserReason;
 use presenced::time::Timestamp;
 use presenced::webhook::address::NetworkPolicy;
 use presenced::webhook::format::BodyFormat;
@@ -281,8 +282,14 @@ impl Scene {
         (0..self.users()).filter(|user| !polled.contains(user)).collect()
     }
 
+    /// Whether polls of some users are late.
+    pub(super) fn some_are_late(&self) -> bool {
+        let unpolled = self.running.as_ref().unwrap().polling.health.unpolled();
+        unpolled.iter().flat_map(|(_, users)| users).any(|users| users.reason == UserReason::Late)
+    }
+
     /// Users on the list.
-    fn users(&self) -> usize {
+    pub(super) fn users(&self) -> usize {
         self.office.config.users.len()
     }
 
