@@ -12,6 +12,7 @@ use presenced::ids::OrgName;
 use presenced::simulator::scenario::Crowd;
 use presenced::simulator::{Fault, FaultKind, Scenario, api};
 use presenced::store::Usage;
+use presenced::tasks::poller::report::{Found, NoPoll};
 use serde_json::Value;
 
 use crate::harness::daemon::sqlite3;

@@ -50,13 +50,22 @@ impl Asked {
 }
 
 impl Poller {
-    /// Handles a failed poll; returns when to poll the user again.
-    pub(super) fn after_failure(&mut self, user: UserKey, error: &CallError, now: Timestamp) -> Timestamp {
+    /// Handles a failed poll; returns when to poll the user again. A manual poll that is refused again does not
+    /// lengthen the user's wait.
+    pub(super) fn after_failure(
+        &mut self,
+        user: UserKey,
+        error: &CallError,
+        is_manual: bool,
+        now: Timestamp,
+    ) -> Timestamp {
         let watched = &self.users[user];
         let index = watched.upstream;
+        let was_refused = error.verdict.is_refusal() && watched.refusals > 0;
+        let repeats = is_manual && was_refused;
         let asked = Asked {
             earlier: watched.failures,
-            refusals: watched.refusals,
+            refusals: watched.refusals.saturating_sub(u32::from(repeats)),
             answered_lately: watched.last_ok.is_some_and(|last| now.since(last) < LATELY),
             interval: self.interval(user, now),
             key: watched.phase.key(),
@@ -65,7 +74,7 @@ impl Poller {
         let reaction = self.react_to(index, error, &asked, now);
         let watched = &mut self.users[user];
         watched.failures = watched.failures.saturating_add(u32::from(reaction.counts_for_user));
-        watched.refusals = watched.refusals.saturating_add(u32::from(error.verdict.is_refusal()));
+        watched.refusals = watched.refusals.saturating_add(u32::from(error.verdict.is_refusal() && !repeats));
         watched.error = Some(error.class);
         watched.paused_by_org =
             matches!(reaction.scope, BackoffScope::Organisation | BackoffScope::AllOrganisations);
@@ -75,7 +84,8 @@ impl Poller {
         if let Some(shut) = before.open.filter(|_| after.open.is_none()) {
             self.ends_outage(index, shut, now);
         }
-        reaction.next_poll
+        let planned = self.users[user].due;
+        if repeats && planned > now { planned.min(reaction.next_poll) } else { reaction.next_poll }
     }
 
     /// Applies the response to a failure of any call of an organisation.
