@@ -230,7 +230,7 @@ impl Poller {
     fn failed(&mut self, user: UserKey, error: CallError, manual: Option<PollNow>) {
         let now = self.tools.clock.now();
         self.totals.failed += 1;
-        let next = self.after_failure(user, &error, now);
+        let next = self.after_failure(user, &error, manual.is_some(), now);
         let watched = &mut self.users[user];
         self.pending.add_failure(PollFailure {
             person_id: watched.person_id,
