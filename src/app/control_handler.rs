@@ -22,7 +22,7 @@ use crate::policy::pace::PollDecision;
 use crate::store::Store;
 use crate::store::outbox::replay::Selection;
 use crate::tasks::operator::{Operator, OperatorError, Tested};
-use crate::tasks::poller::report::{Explanation, Found, PollResult, PollerHandle};
+use crate::tasks::poller::report::{Explanation, Found, NoPoll, PollResult, PollerHandle};
 
 /// What requests are answered with.
 #[derive(Debug)]
@@ -72,7 +72,14 @@ impl ControlHandler {
                 let took = started.elapsed();
                 Response::Poll(Box::new(poll_report(report, &self.config(), took.as_millis())))
             }
-            Err(message) => Response::Refused { advice: Advice::Nothing, message },
+            Err(refused) => {
+                let advice = match refused {
+                    NoPoll::NoMatch(_) => Advice::Nothing,
+                    NoPoll::Later(_) => Advice::TryLater,
+                    NoPoll::NotRecorded(_) => Advice::Failed,
+                };
+                Response::Refused { advice, message: refused.to_string() }
+            }
         }
     }
 

@@ -321,11 +321,12 @@ fn the_months_calls_are_never_exceeded() {
         assert_eq!(site.command(&["poll", USER]).status.code(), Some(0), "look {n}");
     }
     let refused = site.command(&["poll", USER]);
-    assert_ne!(refused.status.code(), Some(0));
+    assert_eq!(refused.status.code(), Some(75), "try later");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("spent"));
     daemon.terminate();
     let daemon = site.start();
-    assert_ne!(site.command(&["poll", USER]).status.code(), Some(0));
+    assert_eq!(site.command(&["poll", USER]).status.code(), Some(75));
+    assert_eq!(site.command(&["poll", "nobody"]).status.code(), Some(4), "nothing matches");
     daemon.terminate();
     assert_eq!(fake.looks(USER), 4);
     assert_eq!(sqlite3(&site.database(), "SELECT used, call_limit FROM v_budget"), "4|4");

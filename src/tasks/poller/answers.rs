@@ -7,7 +7,7 @@
 use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
 
-use super::report::{Found, PollNow, PollResult};
+use super::report::{Found, NoPoll, PollNow, PollResult};
 use super::{Finished, Poller};
 use crate::dingtalk::client::Answer;
 use crate::policy::backoff;
@@ -281,7 +281,7 @@ impl Poller {
     fn reply_with(reply: Option<(PollNow, PollResult)>, failure: Option<&StoreError>) {
         if let Some((request, report)) = reply {
             if let Some(error) = failure {
-                drop(request.reply.send(Err(format!("the database did not take it: {error}"))));
+                drop(request.reply.send(Err(NoPoll::NotRecorded(error.to_string()))));
                 return;
             }
             Self::reply(Some(request), || report);

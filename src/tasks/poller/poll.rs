@@ -128,12 +128,7 @@ impl Poller {
         match upstream.budget.try_take(now) {
             Ok(ticket) => Ok(ticket),
             Err(Refusal::SpentUntil(until)) => {
-                if !upstream.is_month_spent() {
-                    tracing::warn!(org = %upstream.name, until = %until, "the month's calls are spent; polling stops until the month turns");
-                }
-                upstream.standing = upstream.standing.opened_until(Cause::MonthSpent, now, until);
-                upstream.pause_until(until);
-                self.alerts.check_by(now);
+                self.month_is_spent(index, until, now);
                 Err(Some(until))
             }
             Err(Refusal::ReserveFirst) => {
@@ -141,6 +136,18 @@ impl Poller {
                 Err(None)
             }
         }
+    }
+
+    /// A call was refused because no calls are left in the month: the organisation waits until the month turns.
+    pub(super) fn month_is_spent(&mut self, index: usize, until: Timestamp, now: Timestamp) {
+        let upstream = &mut self.upstreams[index];
+        if !upstream.is_month_spent() {
+            tracing::warn!(org = %upstream.name, until = %until, "the month's calls are spent; polling stops until the month turns");
+            upstream.error_text = "the month's calls are spent".to_owned();
+        }
+        upstream.standing = upstream.standing.opened_until(Cause::MonthSpent, now, until);
+        upstream.pause_until(until);
+        self.alerts.check_by(now);
     }
 
     /// Stores that more calls are about to be made, before they are.

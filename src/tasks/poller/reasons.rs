@@ -28,7 +28,11 @@ pub(super) struct Reasons {
     /// The gaps that go on, as stored; `None`: as an earlier daemon left them.
     kept: Option<BTreeMap<Whose, OpenGap>>,
     keeping: bool,
+    /// Something was reported while the last report was being written.
+    outdated: bool,
     next: Timestamp,
+    /// Why each organisation is not polled, as reported.
+    causes: Vec<Option<Cause>>,
 }
 
 /// The users of an organisation, counted by reason.
@@ -61,18 +65,22 @@ impl Poller {
         }
     }
 
-    /// Reports why users are not polled; once a second, however many polls fail.
+    /// Reports why users are not polled: at once when the reason of an organisation changes, otherwise once a second,
+    /// however many polls fail.
     pub(super) fn report_reasons(&mut self, now: Timestamp) {
+        let blocked: Vec<Option<Blocked>> =
+            (0..self.upstreams.len()).map(|index| self.blocked(index, now)).collect();
+        let causes: Vec<Option<Cause>> =
+            blocked.iter().map(|blocked| blocked.as_ref().map(|blocked| blocked.cause)).collect();
         let next = self.reasons.next;
-        if now < next && next.since(now) <= FLUSH_EVERY {
+        if causes == self.reasons.causes && now < next && next.since(now) <= FLUSH_EVERY {
             self.alerts.check_by(next);
             return;
         }
+        self.reasons.causes = causes;
         self.reasons.next = now.plus(FLUSH_EVERY);
         let mut tallies = vec![Tally::default(); self.upstreams.len()];
         let mut rows = BTreeMap::new();
-        let blocked: Vec<Option<Blocked>> =
-            (0..self.upstreams.len()).map(|index| self.blocked(index, now)).collect();
         for (user, watched) in self.users.iter().filter(|(_, watched)| !watched.gone) {
             let (index, tally) = (watched.upstream, &mut tallies[watched.upstream]);
             let may_poll = self.may_poll(user);
@@ -135,6 +143,7 @@ impl Poller {
     /// Writes which gaps go on, where that has changed.
     fn keep_open_gaps(&mut self, rows: BTreeMap<Whose, (Option<Timestamp>, Because)>, now: Timestamp) {
         if self.reasons.keeping {
+            self.reasons.outdated = true;
             return;
         }
         let kept = self.reasons.kept.as_ref();
@@ -173,6 +182,11 @@ impl Poller {
 
     pub(super) fn open_gaps_kept(&mut self, rows: BTreeMap<Whose, OpenGap>, result: Result<(), StoreError>) {
         self.reasons.keeping = false;
+        if std::mem::take(&mut self.reasons.outdated) {
+            let now = self.tools.clock.now();
+            self.reasons.next = now;
+            self.alerts.check_by(now);
+        }
         match result {
             Ok(()) => {
                 self.reasons.kept = Some(rows);

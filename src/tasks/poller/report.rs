@@ -51,7 +51,21 @@ pub struct PollNow {
     /// Compare the answer, but record nothing.
     pub dry_run: bool,
     /// Receives the result, or why there was no poll.
-    pub reply: oneshot::Sender<Result<PollResult, String>>,
+    pub reply: oneshot::Sender<Result<PollResult, NoPoll>>,
+}
+
+/// Why a requested poll has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPoll {
+    /// No user, or more than one, is meant.
+    #[error("{0}")]
+    NoMatch(String),
+    /// It can be made later.
+    #[error("{0}")]
+    Later(String),
+    /// It was made, and could not be recorded.
+    #[error("the database did not take it: {0}")]
+    NotRecorded(String),
 }
 
 /// A request for snapshots of all users.
@@ -112,11 +126,12 @@ impl PollerHandle {
     }
 
     /// Polls a user and waits for the result.
-    pub async fn poll(&self, who: String, dry_run: bool) -> Result<PollResult, String> {
+    pub async fn poll(&self, who: String, dry_run: bool) -> Result<PollResult, NoPoll> {
+        let stopping = || NoPoll::Later(STOPPING.to_owned());
         let (reply, answer) = oneshot::channel();
         let request = Request::Poll(PollNow { who, dry_run, reply });
-        self.0.send(request).await.map_err(|_| STOPPING.to_owned())?;
-        answer.await.map_err(|_| STOPPING.to_owned())?
+        self.0.send(request).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
     }
 
     /// Explains the time of a user's next poll.

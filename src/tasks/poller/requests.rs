@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Poller;
 use super::poll::Call;
-use super::report::{ExplainNow, Explanation, PollNow, SnapshotNow};
+use super::report::{ExplainNow, Explanation, NoPoll, PollNow, SnapshotNow};
 use super::roster::{PendingSnapshot, PollSchedule, UserKey};
 use crate::ids::WebhookName;
 use crate::policy::pace::PollDecision;
@@ -25,7 +25,8 @@ impl Poller {
             // It is retried when something in flight ends.
             Err(NotNow::Soon) if !self.running.is_empty() => self.waiting_polls.push(request),
             Err(NotNow::Soon) => {
-                drop(request.reply.send(Err("the user cannot be polled just now; try again".to_owned())));
+                let text = "the user cannot be polled just now; try again".to_owned();
+                drop(request.reply.send(Err(NoPoll::Later(text))));
             }
             Ok((user, ticket)) => {
                 let now = self.tools.clock.now();
@@ -54,11 +55,11 @@ impl Poller {
         let mut found = self.users.iter().filter(|(_, watched)| matches(watched));
         let Some((user, watched)) = found.next() else {
             let text = format!("no user on the watch list has the unionId or name `{who}`");
-            return Err(NotNow::Because(text));
+            return Err(NotNow::Because(NoPoll::NoMatch(text)));
         };
         if found.next().is_some() {
             let text = format!("several users on the watch list match `{who}`: use the unionId");
-            return Err(NotNow::Because(text));
+            return Err(NotNow::Because(NoPoll::NoMatch(text)));
         }
         if watched.busy {
             return Err(NotNow::Soon);
@@ -77,8 +78,11 @@ impl Poller {
         match upstream.budget.try_take(now) {
             Ok(ticket) => Ok((user, ticket)),
             Err(Refusal::SpentUntil(until)) => {
+                self.month_is_spent(index, until, now);
+                // Whoever reads the refusal finds the reason in status and readiness.
+                self.check_alerts(now);
                 let text = format!("the month's calls are spent until {until}");
-                Err(NotNow::Because(text))
+                Err(NotNow::Because(NoPoll::Later(text)))
             }
             Err(Refusal::ReserveFirst) => {
                 self.reserve(index, now);
@@ -195,6 +199,6 @@ impl Poller {
 enum NotNow {
     /// Something in flight has to end first.
     Soon,
-    /// For a lasting reason.
-    Because(String),
+    /// It is not made.
+    Because(NoPoll),
 }
