@@ -5,7 +5,6 @@
 //! metrics.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,12 +72,16 @@ pub struct Unpolled {
     pub next: Timestamp,
 }
 
-impl fmt::Display for Unpolled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Unpolled {
+    fn text(&self, now: Timestamp) -> String {
         let Self { reason, users, next } = self;
         let noun = if *users == 1 { "user" } else { "users" };
-        let when = if *reason == UserReason::Late { "due since" } else { "next retry at" };
-        write!(f, "{}: {users} {noun}, {when} {next}", reason.name())
+        let when = match reason {
+            UserReason::Late => format!("due since {next}"),
+            _ if *next <= now => "being retried".to_owned(),
+            _ => format!("next retry at {next}"),
+        };
+        format!("{}: {users} {noun}, {when}", reason.name())
     }
 }
 
@@ -338,7 +341,7 @@ impl OrgHealth {
             None => "no poll has succeeded yet".to_owned(),
         };
         for unpolled in &*self.unpolled.lock().unwrap_or_else(PoisonError::into_inner) {
-            seen = format!("{seen}; {unpolled}");
+            seen = format!("{seen}; {}", unpolled.text(now));
         }
         if let Some(Blocked { cause, text, next, .. }) =
             &*self.blocked.lock().unwrap_or_else(PoisonError::into_inner)
@@ -402,6 +405,15 @@ mod tests {
         org.token(Err("refused".into()));
         health.database(Err("disk full".into()));
         assert_eq!(failing(&health, at(60)), ["database", "token"]);
+    }
+
+    #[test]
+    fn a_retry_that_is_due_is_not_called_the_next_one() {
+        let refused = Unpolled { reason: UserReason::Refused, users: 2, next: at(60) };
+        assert_eq!(refused.text(at(50)), format!("refused: 2 users, next retry at {}", at(60)));
+        assert_eq!(refused.text(at(60)), "refused: 2 users, being retried");
+        let late = Unpolled { reason: UserReason::Late, users: 1, ..refused };
+        assert_eq!(late.text(at(70)), format!("late: 1 user, due since {}", at(60)));
     }
 
     #[test]

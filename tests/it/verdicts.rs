@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use presenced::clock::{Clock as _, SystemClock};
 use presenced::ids::OrgName;
+use presenced::policy::circuit::Cause;
 use presenced::simulator::scenario::Crowd;
 use presenced::simulator::{Fault, FaultKind, Scenario, api};
 use presenced::store::Usage;
@@ -138,6 +139,74 @@ async fn reloads_that_come_too_early_do_not_make_a_refused_user_wait_for_a_day()
     let before = answers();
     office.pass_until(&polling, at("2026-11-23T06:19:00Z"), step).await;
     assert!(answers() > before, "polled again within ten minutes");
+    polling.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polls_by_hand_do_not_lengthen_the_wait_of_a_refused_user() {
+    let office = Office::open("2026-11-23T06:00:00Z", scene(), &polling("interval = \"30s\"")).await;
+    let polling = office.start().await;
+    let (step, answers) = (Duration::from_secs(1), || office.dingtalk.counts().answers["u-ben"]);
+    let pass = |to: &'static str| office.pass_until(&polling, at(to), step);
+    pass("2026-11-23T06:02:00Z").await;
+    let refusal = Fault { code: Some("param.error".to_owned()), ..Fault::new(FaultKind::ServerError) };
+    office.dingtalk.add_fault(refusal.status(400).who("u-ben"));
+    pass("2026-11-23T06:02:35Z").await;
+    for _ in 0..5 {
+        let result = polling.looks.poll("u-ben".to_owned(), false).await.unwrap();
+        assert!(matches!(result.found, Found::Failure(_)));
+        office.clock.advance(step * 2);
+        polling.settled().await;
+    }
+    office.dingtalk.clear_faults();
+    let before = answers();
+    pass("2026-11-23T06:03:45Z").await;
+    assert!(answers() > before, "polled a minute after the first refusal");
+    // Nothing of it is shown a moment later.
+    assert!(polling.health.unpolled().iter().all(|(_, users)| users.is_empty()));
+    polling.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_user_who_is_answered_is_shown_as_refused_no_more() {
+    let office = Office::open("2026-11-23T06:00:00Z", scene(), &polling("interval = \"30s\"")).await;
+    let polling = office.start().await;
+    let refusal = Fault { code: Some("param.error".to_owned()), ..Fault::new(FaultKind::ServerError) };
+    office.dingtalk.add_fault(refusal.status(400).who("u-ben"));
+    let shown = || polling.health.unpolled().iter().any(|(_, users)| !users.is_empty());
+    office.pass_until(&polling, at("2026-11-23T06:00:40Z"), Duration::from_secs(1)).await;
+    assert!(shown());
+    office.dingtalk.clear_faults();
+    polling.looks.poll("u-ben".to_owned(), false).await.unwrap();
+    office.clock.advance(Duration::from_secs(1));
+    polling.settled().await;
+    assert!(!shown());
+    polling.end().await;
+}
+
+/// Polls by hand spend the last calls, while the next poll of the only user is far away.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_spent_are_named_with_the_refusal() {
+    let spent = format!("calls_per_month = 4\n[poll]\nsweep = \"off\"\n{}", users(&PEOPLE[1..2], ""));
+    let office = Office::open("2026-11-23T06:00:00Z", scene(), &spent).await;
+    let polling = office.start().await;
+    office.pass_until(&polling, at("2026-11-23T06:31:00Z"), Duration::from_secs(30)).await;
+    let poll = || polling.looks.poll("u-ben".to_owned(), false);
+    let refused = loop {
+        match poll().await {
+            Ok(_) => office.clock.advance(Duration::from_secs(2)),
+            Err(refused) => break refused,
+        }
+        polling.settled().await;
+    };
+    assert!(matches!(refused, NoPoll::Later(_)), "{refused:?}");
+    let degraded = polling.health.readiness(office.clock.now()).degraded;
+    assert!(degraded[0].reason.starts_with("budget: the month's calls are spent; "), "{degraded:?}");
+    assert_eq!(polling.health.blocked()[0].1.as_ref().map(|blocked| blocked.cause), Some(Cause::MonthSpent));
+    polling.settled().await;
+    assert!(office.store.alerts().firing().await.unwrap().iter().any(|(_, name)| name == "budget"));
+    let open = "SELECT coalesce(who, 'everybody'), why FROM v_gaps WHERE to_at IS NULL";
+    assert_eq!(sqlite3(&office.config.history.path, open), "everybody|budget");
     polling.end().await;
 }
 

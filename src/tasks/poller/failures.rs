@@ -196,6 +196,9 @@ impl Poller {
         let failed = std::mem::take(&mut watched.failures) + std::mem::take(&mut watched.refusals) > 0;
         watched.paused_by_org = false;
         watched.error = None;
+        if failed {
+            self.alerts.check_by(now);
+        }
         let upstream = &mut self.upstreams[index];
         upstream.health.token(Ok(()));
         if upstream.slowed && upstream.limiter.is_at_full_rate(now) {

@@ -120,7 +120,7 @@ impl Poller {
         let upstream = &self.upstreams[index];
         upstream.standing.open.map(|shut| Blocked {
             cause: shut.cause,
-            text: upstream.error_text.clone(),
+            text: without_cause(&upstream.error_text, shut.cause).to_owned(),
             since: shut.since,
             next: shut.until.max(now),
         })
@@ -199,6 +199,11 @@ impl Poller {
             Err(error) => self.database_failed(&error),
         }
     }
+}
+
+/// The text of a failure, without the cause in front, which is shown before it.
+fn without_cause(text: &str, cause: Cause) -> &str {
+    text.strip_prefix(cause.name()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(text)
 }
 
 /// The cause as it is named in the history.

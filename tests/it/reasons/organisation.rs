@@ -106,7 +106,9 @@ impl House {
     #[track_caller]
     fn until_blocked(&self, name: &str, gap: &str) {
         let begins = |reason: &serde_json::Value| {
-            reason.as_str().is_some_and(|reason| reason.starts_with(&format!("{name}: ")))
+            let words = |reason: &str| reason.strip_prefix(&format!("{name}: ")).map(str::to_owned);
+            // The word is said once.
+            reason.as_str().and_then(words).is_some_and(|rest| !rest.starts_with(&format!("{name}: ")))
         };
         until(&format!("{name} in status -o json"), || {
             let degraded = &self.status()["daemon"]["degraded"];
