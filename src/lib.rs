@@ -7,7 +7,7 @@
 //! 6  cli                                             one file a command
 //! 5  app                                             builds everything, supervises, stops
 //! 4  tasks | web | control                           the shell in motion
-//! 3  store | dingtalk | webhook | telemetry | simulator   adapters; none knows another
+//! 3  store | dingtalk | webhook | telemetry | simulator | server   adapters; none knows another
 //! 2  clock | config | net                            ground of the shell
 //! 1  presence | policy | signature | message         decisions: pure
 //! 0  time | ids | secret | invisible                 words
@@ -30,6 +30,7 @@ pub mod net;
 pub mod policy;
 pub mod presence;
 pub mod secret;
+pub mod server;
 pub mod signature;
 pub mod simulator;
 pub mod store;

@@ -203,9 +203,5 @@ async fn ignore_lock_contention<E>(store: Store, task: impl Future<Output = Resu
 fn listen(tasks: &mut Supervisor, endpoint: Endpoint, state: ControlHandler, stop: &CancellationToken) {
     let state = Arc::new(state);
     let handler = move |request| Arc::clone(&state).answer(request);
-    let token = stop.clone();
-    tasks.spawn("the control socket", async move {
-        endpoint.serve(handler, token).await;
-        Ok::<(), Fault>(())
-    });
+    tasks.spawn("the control socket", endpoint.serve(handler, stop.clone()));
 }

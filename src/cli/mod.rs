@@ -10,6 +10,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 pub mod check;
 pub mod completions;
 pub mod configuration;
+mod daemon;
 pub mod db;
 pub mod demo;
 pub mod events;

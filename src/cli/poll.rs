@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context;
 
+use super::daemon::{ask_daemon, exit, unexpected};
 use super::globals::load_readable;
 use super::open_readonly::{block_on, unfound};
 use super::output::{Cell, Column, GOOD, Printer, Row, Style, WARNING, harmless, harmless_lines, write_out};
@@ -14,10 +15,7 @@ use super::{Exit, Failure, Globals, OutputFormat};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::secrets::{self, SecretSource};
 use crate::config::{App, Config, Loaded, Org};
-use crate::control::{
-    Advice, ControlError, PollFailure, PollOutcome, PollReport, Request, Response, ask, ask_places,
-    request_line,
-};
+use crate::control::{PollFailure, PollOutcome, PollReport, Request, Response, request_line};
 use crate::dingtalk::client::{Answer, Client, Credentials};
 use crate::presence::attendance::{AttendStatus, Attendance};
 use crate::presence::event::EventType;
@@ -77,14 +75,10 @@ async fn poll(
     printer: &Printer,
 ) -> anyhow::Result<PollReport> {
     let request = Request::Poll { who: who.clone(), dry_run };
-    match ask(&ask_places(&config.file), &request).await {
-        Ok(Response::Poll(report)) => Ok(*report),
-        Ok(Response::Refused { advice, message }) => Err(Failure::new(exit(advice), message).into()),
-        Ok(_) => {
-            Err(Failure::new(Exit::Failed, "the daemon sent an unexpected answer; is it of another version?")
-                .into())
-        }
-        Err(ControlError::Unreachable { .. }) => {
+    match ask_daemon(&config.file, &request).await? {
+        Some(Response::Poll(report)) => Ok(*report),
+        Some(_) => Err(unexpected().into()),
+        None => {
             if let Some(refused) = refused {
                 return Err(refused.into());
             }
@@ -93,11 +87,6 @@ async fn poll(
             );
             poll_directly(config, &who, std::sync::Arc::new(SystemClock)).await
         }
-        Err(error @ ControlError::Denied { .. }) => {
-            Err(Failure::new(Exit::Unreachable, error.to_string()).into())
-        }
-        Err(error @ ControlError::Slow) => Err(Failure::new(Exit::TryLater, error.to_string()).into()),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -156,19 +145,6 @@ pub(super) async fn credentials(org: &Org) -> anyhow::Result<Credentials> {
 async fn resolved(source: &SecretSource) -> anyhow::Result<Secret> {
     let resolved = secrets::resolve(source).await;
     Ok(resolved.map_err(|error| Failure::new(Exit::Config, error.to_string()))?)
-}
-
-/// The exit code for a failure.
-pub(super) fn exit(advice: Advice) -> Exit {
-    match advice {
-        Advice::TryLater => Exit::TryLater,
-        Advice::Refused => Exit::Refused,
-        Advice::Unreachable => Exit::Unreachable,
-        Advice::Misconfigured => Exit::Config,
-        Advice::Nothing => Exit::Nothing,
-        Advice::Usage => Exit::Usage,
-        Advice::Failed => Exit::Failed,
-    }
 }
 
 fn show(printer: &Printer, report: &PollReport, debug: bool) -> anyhow::Result<()> {
@@ -284,6 +260,7 @@ fn status(record: &Attendance) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::Advice;
     use crate::ids::ConferenceId;
     use crate::presence::attendance::Role;
     use crate::presence::observation::Evidence;

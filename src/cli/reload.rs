@@ -3,12 +3,12 @@
 //! Guards: waits until the new config is active or refused; if it is refused, nothing has changed and the exit code is
 //! that of `check`. Not here: the work (`app::reload`).
 
+use super::daemon::{ask_running, unexpected};
 use super::globals::config_path;
 use super::open_readonly::block_on;
 use super::output::{WARNING, counted};
-use super::poll::exit;
 use super::{Exit, Failure, Globals, OutputFormat};
-use crate::control::{ControlError, ReloadReport, Request, Response, ask, ask_places};
+use crate::control::{ReloadReport, Request, Response};
 
 /// Options of `reload`.
 #[derive(Debug, clap::Args)]
@@ -16,23 +16,9 @@ pub struct Args {}
 
 /// Runs the command.
 pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
-    let file = config_path(globals)?;
-    let answer = block_on(ask(&ask_places(&file), &Request::Reload))?;
-    match answer {
-        Ok(Response::Reloaded(report)) => show(globals, &report).map(|()| Exit::Done),
-        Ok(Response::Refused { advice, message }) => {
-            let complete = message.starts_with("error: ");
-            Err(Failure { exit: exit(advice), message, complete }.into())
-        }
-        Ok(_) => {
-            Err(Failure::new(Exit::Failed, "the daemon sent an unexpected answer; is it of another version?")
-                .into())
-        }
-        Err(error @ (ControlError::Unreachable { .. } | ControlError::Denied { .. })) => {
-            Err(Failure::new(Exit::Unreachable, error.to_string()).into())
-        }
-        Err(error @ ControlError::Slow) => Err(Failure::new(Exit::TryLater, error.to_string()).into()),
-        Err(error) => Err(error.into()),
+    match block_on(ask_running(&config_path(globals)?, &Request::Reload))?? {
+        Response::Reloaded(report) => show(globals, &report).map(|()| Exit::Done),
+        _ => Err(unexpected().into()),
     }
 }
 

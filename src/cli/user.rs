@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::open_readonly::block_on;
 use super::output::{Cell, Column, Printer, Row, counted, harmless, write_out};
-use super::{Exit, Failure, Globals, load_config, number, poll};
+use super::{Exit, Failure, Globals, daemon, load_config, number, poll};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Cadence, Config, Org, User};
 use crate::control::PollFailure;
@@ -254,7 +254,7 @@ fn row(one: &Contact, org: &Org) -> Row {
 fn failed(error: &CallError) -> anyhow::Error {
     let failure = PollFailure::from(error);
     let text = format!("{}: {}", failure.class, failure.text);
-    Failure::new(poll::exit(failure.advice), text).into()
+    Failure::new(daemon::exit(failure.advice), text).into()
 }
 
 #[cfg(test)]

@@ -1,37 +1,36 @@
-//! One request line and one answer line over a Unix socket.
+//! Requests to the running daemon, as HTTP over a Unix socket.
 //!
 //! Guards: the socket has mode 0600 from its creation; the socket of a dead daemon is replaced, that of a running one is
-//! not; a client that sends nothing or too much takes one slot for a few seconds. Not here: the path of the socket
-//! (`place`).
+//! not; a request that was received is finished even if the command has ended. Not here: the path of the socket (`place`),
+//! the limits of a connection (`server`).
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::routing::post;
+use hyper::client::conn::http1;
+use hyper::header;
+use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::{Advice, Request, Response};
+use crate::server::{self, Limits, Socket};
 
-/// Maximum length of a line; an answer of DingTalk has at most 1 MiB.
-const MAX_LINE_BYTES: u64 = 2 << 20;
-/// Timeout of receiving a request, which is a few hundred bytes.
-const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// Path of the requests.
+const PATH: &str = "/v1/control";
+/// Maximum size of an answer; one of DingTalk has at most 1 MiB.
+const MAX_ANSWER_BYTES: usize = 2 << 20;
 /// Timeout of an answer. A poll may get a token, wait in a queue and make a call, each with its own timeout.
 const ANSWER_TIME: Duration = Duration::from_mins(1);
-/// Maximum number of connections: commands of an operator, and timers.
-const MAX_CONNECTIONS: usize = 16;
-/// Wait after a failed accept.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
-/// Time for answers in progress when the daemon stops.
-const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// The connections are commands of an operator, and timers. A replay may name many events.
+const LIMITS: Limits = Limits { connections: 16, request_bytes: 2 << 20, drain: Duration::from_secs(5) };
 
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +54,8 @@ pub enum ControlError {
     #[error("cannot parse the answer of the daemon (does it have another version?): {0}")]
     Garbled(String),
 }
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The bound socket of the daemon.
 #[derive(Debug)]
@@ -95,38 +96,34 @@ impl Endpoint {
         &self.path
     }
 
-    /// Answers until `stop`; then removes the socket and finishes answers in progress within 5 s.
-    pub async fn serve<H, F>(self, handler: H, stop: CancellationToken)
+    /// Answers until `stop`; then removes the socket and finishes requests in progress within 5 s.
+    pub async fn serve<H, F>(self, handler: H, stop: CancellationToken) -> io::Result<()>
     where
-        H: Fn(Request) -> F + Send + Sync + 'static,
+        H: Fn(Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response> + Send + 'static,
     {
-        let handler = Arc::new(handler);
-        let mut open = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Some(_) = open.join_next() => {}
-                accepted = self.listener.accept(), if open.len() < MAX_CONNECTIONS => match accepted {
-                    Ok((stream, _)) => {
-                        open.spawn(handle_connection(stream, Arc::clone(&handler)));
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a control connection");
-                        // Usually there are no file descriptors left for a moment.
-                        let _ = timeout(ACCEPT_PAUSE, stop.cancelled()).await;
-                    }
-                },
+        let Self { listener, path, inode } = self;
+        let requests = TaskTracker::new();
+        let tracker = requests.clone();
+        // A request has a task of its own, because that of its connection ends when the command is interrupted.
+        let answer = move |body: Bytes| {
+            let task = tracker.spawn(answer(handler.clone(), body));
+            async move { task.await.unwrap_or_default() }
+        };
+        let removal = async {
+            stop.cancelled().await;
+            // A socket of a new daemon at the same path is not removed.
+            if std::fs::symlink_metadata(&path).is_ok_and(|found| found.ino() == inode) {
+                // If this fails, the next daemon replaces it.
+                let _ = std::fs::remove_file(&path);
             }
-        }
-        // No new connections. A socket of a new daemon at the same path is not removed.
-        if std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode) {
-            // If this fails, the next daemon replaces it.
-            let _ = std::fs::remove_file(&self.path);
-        }
-        drop(self.listener);
-        // Unfinished answers are dropped with the set, and their connections close.
-        let _ = timeout(DRAIN_TIME, async { while open.join_next().await.is_some() {} }).await;
+        };
+        let router = Router::new().route(PATH, post(answer));
+        let serving = server::serve(Socket::Unix(listener), router, LIMITS, stop.clone());
+        let (served, ()) = tokio::join!(serving, removal);
+        requests.close();
+        let _ = timeout(LIMITS.drain, requests.wait()).await;
+        served
     }
 }
 
@@ -135,12 +132,7 @@ pub async fn ask(places: &[PathBuf], request: &Request) -> Result<Response, Cont
     for path in places {
         match UnixStream::connect(path).await {
             Ok(stream) => {
-                let answer = timeout(ANSWER_TIME, async {
-                    let (reader, mut writer) = stream.into_split();
-                    send(&mut writer, request).await?;
-                    receive(reader).await
-                });
-                return match answer.await {
+                return match timeout(ANSWER_TIME, exchange(stream, request)).await {
                     Err(_) => Err(ControlError::Slow),
                     Ok(answer) => answer.map_err(|error| ControlError::Garbled(error.to_string())),
                 };
@@ -152,6 +144,24 @@ pub async fn ask(places: &[PathBuf], request: &Request) -> Result<Response, Cont
         }
     }
     Err(ControlError::Unreachable { tried: places.to_vec() })
+}
+
+async fn exchange(stream: UnixStream, request: &Request) -> Result<Response, BoxError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = hyper::Request::post(PATH)
+        .header(header::HOST, "presenced")
+        .body(Body::from(serde_json::to_vec(request)?))?;
+    let received = async {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        let body = to_bytes(Body::new(answer.into_body()), MAX_ANSWER_BYTES).await?;
+        if status.is_success() { Ok(serde_json::from_slice(&body)?) } else { Err(status.to_string().into()) }
+    };
+    // The connection must be polled for the answer to arrive, and its error is that of the answer.
+    tokio::select! {
+        answer = received => answer,
+        Err(error) = connection => Err(error.into()),
+    }
 }
 
 /// Removes folders of starts that were killed. Two daemons cannot start at once, because of the lock on the database.
@@ -175,45 +185,19 @@ fn bind_closed(at: &Path, then_move_to: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn handle_connection<H, F>(stream: UnixStream, handler: Arc<H>)
-where
-    H: Fn(Request) -> F,
-    F: Future<Output = Response>,
-{
-    let (reader, mut writer) = stream.into_split();
-    let response = match timeout(REQUEST_TIME, receive::<Request>(reader)).await {
-        Ok(Ok(request)) => match timeout(ANSWER_TIME, handler(request)).await {
-            Ok(response) => response,
-            Err(_) => Response::Refused {
-                advice: Advice::TryLater,
-                message: format!("not finished within {} s", ANSWER_TIME.as_secs()),
-            },
-        },
-        Ok(Err(error)) => Response::Refused {
+/// The body of the answer.
+async fn answer<F: Future<Output = Response>>(handler: impl Fn(Request) -> F, body: Bytes) -> Vec<u8> {
+    let response = match serde_json::from_slice(&body) {
+        Ok(request) => timeout(ANSWER_TIME, handler(request)).await.unwrap_or_else(|_| Response::Refused {
+            advice: Advice::TryLater,
+            message: format!("not finished within {} s", ANSWER_TIME.as_secs()),
+        }),
+        Err(error) => Response::Refused {
             advice: Advice::Usage,
             message: format!("cannot parse the request (does the command have another version?): {error}"),
         },
-        Err(_) => return,
     };
-    if let Ok(Err(error)) = timeout(REQUEST_TIME, send(&mut writer, &response)).await {
-        tracing::debug!(%error, "the client did not wait for the answer");
-    }
-}
-
-async fn send(writer: &mut (impl AsyncWriteExt + Unpin), message: &impl Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(message)?;
-    line.push(b'\n');
-    writer.write_all(&line).await?;
-    writer.flush().await
-}
-
-async fn receive<T: DeserializeOwned>(reader: impl AsyncReadExt + Unpin) -> io::Result<T> {
-    let mut line = Vec::new();
-    BufReader::new(reader.take(MAX_LINE_BYTES)).read_until(b'\n', &mut line).await?;
-    if line.last() != Some(&b'\n') {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete line"));
-    }
-    Ok(serde_json::from_slice(&line)?)
+    serde_json::to_vec(&response).unwrap_or_default()
 }
 
 fn list(paths: &[PathBuf]) -> String {
@@ -260,7 +244,8 @@ mod tests {
             assert_eq!(refused, Response::Refused { advice: Advice::Nothing, message: "李伟".into() });
             stop.cancel();
         };
-        tokio::join!(endpoint.serve(echo, stop.clone()), asking);
+        let (served, ()) = tokio::join!(endpoint.serve(echo, stop.clone()), asking);
+        served.unwrap();
         assert!(!path.exists(), "the socket goes with the daemon");
         assert!(matches!(ask(&places, &Request::Ping).await, Err(ControlError::Unreachable { .. })));
     }
@@ -298,20 +283,78 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nonsense_gets_a_refusal() {
+    async fn another_version_at_either_end_is_named() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.sock");
         let endpoint = Endpoint::bind(&path).await.unwrap();
         let stop = CancellationToken::new();
         let asking = async {
-            for nonsense in [&b"{\"ask\":\"dance\"}\n"[..], b"\xff\n", b"\n"] {
+            for (body, answer) in [
+                ("{\"ask\":\"dance\"}", "does the command have another version"),
+                ("\n", "does the command have another version"),
+                ("{\"ask\":\"ping\"}", "pong"),
+            ] {
                 let mut stream = UnixStream::connect(&path).await.unwrap();
-                stream.write_all(nonsense).await.unwrap();
-                let answer: Response = receive(stream).await.unwrap();
-                assert!(matches!(answer, Response::Refused { advice: Advice::Usage, .. }), "{answer:?}");
+                let head = format!("POST {PATH} HTTP/1.1\r\nhost: presenced\r\nconnection: close\r\n");
+                let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(request.as_bytes()).await.unwrap();
+                let mut text = String::new();
+                stream.read_to_string(&mut text).await.unwrap();
+                assert!(text.contains(answer), "{text}");
             }
+            // The line that 0.1.0 sends.
+            let mut stream = UnixStream::connect(&path).await.unwrap();
+            stream.write_all(b"{\"ask\":\"ping\"}\n").await.unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).await.unwrap();
+            assert!(text.starts_with("HTTP/1.1 400"), "{text}");
             stop.cancel();
         };
-        tokio::join!(endpoint.serve(echo, stop.clone()), asking);
+        let (served, ()) = tokio::join!(endpoint.serve(echo, stop.clone()), asking);
+        served.unwrap();
+        // A daemon of 0.1.0 answers with a line.
+        let old = UnixListener::bind(&path).unwrap();
+        let answering = async {
+            let (mut stream, _) = old.accept().await.unwrap();
+            stream.write_all(b"{\"answer\":\"refused\"}\n").await.unwrap();
+        };
+        let places = [path.clone()];
+        let (refused, ()) = tokio::join!(ask(&places, &Request::Ping), answering);
+        assert!(refused.unwrap_err().to_string().contains("does it have another version"));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_finished_though_the_command_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.sock");
+        let endpoint = Endpoint::bind(&path).await.unwrap();
+        let stop = CancellationToken::new();
+        let (begun, gone) = (CancellationToken::new(), CancellationToken::new());
+        let finished = CancellationToken::new();
+        let handler = {
+            let (begun, gone, finished) = (begun.clone(), gone.clone(), finished.clone());
+            move |request| {
+                let (begun, gone, finished) = (begun.clone(), gone.clone(), finished.clone());
+                async move {
+                    begun.cancel();
+                    gone.cancelled().await;
+                    finished.cancel();
+                    echo(request).await
+                }
+            }
+        };
+        let asking = async {
+            let places = [path.clone()];
+            tokio::select! {
+                _ = ask(&places, &Request::Reload) => unreachable!("not answered yet"),
+                () = begun.cancelled() => {}
+            }
+            stop.cancel();
+            gone.cancel();
+        };
+        let (served, ()) = tokio::join!(endpoint.serve(handler, stop.clone()), asking);
+        served.unwrap();
+        assert!(finished.is_cancelled(), "a stop waits for it");
     }
 }

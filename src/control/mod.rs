@@ -1,7 +1,7 @@
 //! The control socket: how a command reaches the running daemon, and the messages between them.
 //!
 //! Guards: only the user of the daemon and root can connect; the path of the socket follows from the path of the config; a
-//! request and its answer are one JSON line each, with limits on size and time; no secret is sent. Not here: handling
+//! request and its answer are JSON, with limits on size and time; no secret is sent. Not here: handling
 //! requests (`app`), printing answers (`cli`).
 
 use serde::{Deserialize, Serialize};

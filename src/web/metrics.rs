@@ -14,12 +14,12 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use super::access;
-use super::listener::Peer;
 use super::response::problem;
 use super::state::{Measured, State};
 use crate::ids::{OrgName, WebhookName};
 use crate::policy::circuit::Cause;
 use crate::policy::liveness::DeliveryReason;
+use crate::server::Peer;
 use crate::store::StoreError;
 use crate::store::history::{BudgetRow, Counts, UserPresence as Standing};
 use crate::store::stats::{BlockedWebhook, Queue, file_sizes};
@@ -48,10 +48,10 @@ struct DatabaseState {
 /// The page.
 pub(super) async fn metrics(
     Shared(state): Shared<State>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    if !peer.ip().to_canonical().is_loopback() && !access::has_token(&headers, &state.token()) {
+    if !peer.is_local() && !access::has_token(&headers, &state.token()) {
         return access::unauthorised();
     }
     let Some(measured) = state.0.measured.get() else {

@@ -15,35 +15,30 @@ use axum::response::Response;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::SystemClock;
+use crate::server::{self, Limits, Socket};
 
 mod access;
 mod api;
-mod listener;
 mod metrics;
 mod probe;
 mod response;
 mod state;
 pub mod token;
 
-pub use listener::Peer;
 use response::problem;
 pub use state::{Measured, State};
 
-/// Maximum number of connections. An idle one costs little, and health checks need room beside many slow ones; the usual
-/// limit of open files is 1,024.
-const MAX_CONNECTIONS: usize = 640;
+/// An idle connection costs little, and health checks need room beside many slow ones; the usual limit of open files is
+/// 1,024. No request has a body.
+const LIMITS: Limits = Limits { connections: 640, request_bytes: 32 * 1024, drain: Duration::from_secs(3) };
 /// Maximum number of concurrent requests that read the database.
 const MAX_READS: usize = 64;
-/// Time for answers in progress when the daemon stops.
-const DRAIN_TIME: Duration = Duration::from_secs(3);
 
 /// Answers until `stop`, then finishes answers in progress within 3 s.
 pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken) -> std::io::Result<()> {
-    serve_at_most(MAX_CONNECTIONS, listener, state, stop).await
+    serve_at_most(LIMITS.connections, listener, state, stop).await
 }
 
 /// Same as [`serve`] with another maximum number of connections.
@@ -53,22 +48,7 @@ pub async fn serve_at_most(
     state: State,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    // Connections use the clock of the machine, because the clock of a demo runs faster.
-    let listener = listener::Bounded::new(listener, connections, Arc::new(SystemClock));
-    let service = router(state).into_make_service_with_connect_info::<Peer>();
-    let stopping = stop.clone();
-    let serving = axum::serve(listener, service)
-        .with_graceful_shutdown(async move { stopping.cancelled().await })
-        .into_future();
-    let drained = async {
-        stop.cancelled().await;
-        // A client that reads slowly does not delay the stop.
-        timeout(DRAIN_TIME, std::future::pending::<()>()).await
-    };
-    tokio::select! {
-        served = serving => served,
-        _ = drained => Ok(()),
-    }
+    server::serve(Socket::Tcp(listener), router(state), Limits { connections, ..LIMITS }, stop).await
 }
 
 fn router(state: State) -> Router {

@@ -11,9 +11,9 @@ use axum::response::Response;
 use tokio::time::timeout;
 
 use super::access;
-use super::listener::Peer;
 use super::response::json;
 use super::state::State;
+use crate::server::Peer;
 use crate::store::stats::BlockedWebhook;
 use crate::telemetry::health::{Check, Degraded, Readiness};
 
@@ -28,7 +28,7 @@ pub(super) async fn healthz() -> Response {
 /// 200 or 503, with the reasons.
 pub(super) async fn readyz(
     Shared(state): Shared<State>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
@@ -42,7 +42,7 @@ pub(super) async fn readyz(
     let webhooks = read.unwrap_or_default();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // With DNS rebinding a request comes from this machine, but has another host name.
-    let local = peer.ip().to_canonical().is_loopback() && access::is_known(&state, &headers, &uri);
+    let local = peer.is_local() && access::is_known(&state, &headers, &uri);
     let may_know = local || access::has_token(&headers, &state.token());
     json(status, body(ready, &checks, &degraded, &webhooks, may_know))
 }

@@ -99,7 +99,8 @@ impl Shell {
             stop.cancel();
             ended
         };
-        let ((), ended) = tokio::join!(endpoint.serve(handler, stop.clone()), running);
+        let (served, ended) = tokio::join!(endpoint.serve(handler, stop.clone()), running);
+        served.unwrap();
         let asked = asked.lock().unwrap().clone();
         (ended, asked)
     }

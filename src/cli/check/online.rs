@@ -4,8 +4,9 @@
 //! Not here: the content of the answers (`poll`).
 #![expect(clippy::format_push_string, reason = "a line on a screen: the extra allocation is nothing")]
 
+use crate::cli::daemon::exit;
 use crate::cli::output::harmless;
-use crate::cli::poll::{credentials, exit};
+use crate::cli::poll::credentials;
 use crate::cli::{Exit, open_readonly};
 use crate::clock::SystemClock;
 use crate::config::{Config, Org};

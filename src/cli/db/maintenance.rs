@@ -9,13 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::maintenance::{erase, limits};
+use crate::cli::daemon::{ask_daemon, unexpected};
 use crate::cli::globals::load_readable;
 use crate::cli::open_readonly::{block_on, unfound};
 use crate::cli::output::{Cell, Column, Printer, Row, counted};
 use crate::cli::{Exit, Failure, Globals, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
-use crate::control::{Advice, ControlError, Request, Response, ask, ask_places};
+use crate::control::{Request, Response};
 use crate::store::forget::Forgotten;
 use crate::store::retention::Pruned;
 use crate::store::{Store, backup as copies, check as integrity, restore as restoring};
@@ -78,11 +79,9 @@ pub(super) fn prune(globals: &Globals) -> anyhow::Result<Exit> {
     let (Loaded { config, .. }, refused) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
     let pruned = block_on(async {
-        match ask_daemon(&config, &Request::Prune).await? {
-            Some(Response::Pruned(pruned)) => Ok(pruned),
-            Some(_) => {
-                Err(anyhow::anyhow!("the daemon sent an unexpected answer; is it of another version?"))
-            }
+        match ask_daemon(&config.file, &Request::Prune).await? {
+            Some(Response::Pruned(pruned)) => anyhow::Ok(pruned),
+            Some(_) => Err(unexpected().into()),
             None => {
                 if let Some(refused) = refused {
                     return Err(refused.into());
@@ -104,11 +103,9 @@ pub(super) fn forget(globals: &Globals, who: &str) -> anyhow::Result<Exit> {
     let (Loaded { config, .. }, refused) = load_readable(globals)?;
     let printer = Printer::new(globals, config.time_zone);
     let forgotten = block_on(async {
-        match ask_daemon(&config, &Request::Forget { who: who.to_owned() }).await? {
-            Some(Response::Forgot(forgotten)) => Ok(*forgotten),
-            Some(_) => {
-                Err(anyhow::anyhow!("the daemon sent an unexpected answer; is it of another version?"))
-            }
+        match ask_daemon(&config.file, &Request::Forget { who: who.to_owned() }).await? {
+            Some(Response::Forgot(forgotten)) => anyhow::Ok(*forgotten),
+            Some(_) => Err(unexpected().into()),
             None => {
                 if let Some(refused) = refused {
                     return Err(refused.into());
@@ -148,27 +145,6 @@ fn erased_text(who: &str, forgotten: &Forgotten) -> String {
             " Another process is reading the database; its WAL still holds old pages until the daemon stops.";
     }
     text
-}
-
-/// Sends a request to the running daemon; `None` if no daemon runs.
-async fn ask_daemon(config: &Config, request: &Request) -> anyhow::Result<Option<Response>> {
-    match ask(&ask_places(&config.file), request).await {
-        Ok(Response::Refused { advice, message }) => {
-            let exit = match advice {
-                Advice::Nothing => Exit::Nothing,
-                Advice::Usage => Exit::Usage,
-                _ => Exit::Failed,
-            };
-            Err(Failure::new(exit, message).into())
-        }
-        Ok(response) => Ok(Some(response)),
-        Err(ControlError::Unreachable { .. }) => Ok(None),
-        Err(error @ ControlError::Denied { .. }) => {
-            Err(Failure::new(Exit::Unreachable, error.to_string()).into())
-        }
-        Err(error @ ControlError::Slow) => Err(Failure::new(Exit::TryLater, error.to_string()).into()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 async fn open(config: &Config) -> anyhow::Result<Store> {

@@ -8,12 +8,13 @@ use serde::Serialize;
 
 use super::input::{self, PlanInput};
 use super::windows::local;
+use crate::cli::daemon::{ask_daemon, unexpected};
 use crate::cli::open_readonly::block_on;
 use crate::cli::output::harmless;
 use crate::cli::{Exit, Failure};
 use crate::config::{Cadence, Config, User};
 use crate::control::explain::{ExplainReport, Factors};
-use crate::control::{ControlError, Request, Response, ask, ask_places};
+use crate::control::{Request, Response};
 use crate::policy::pace::PollDecision;
 use crate::time::Timestamp;
 
@@ -45,18 +46,10 @@ pub(super) fn run(config: &Config, who: &str, now: Timestamp, zone: Tz, json: bo
     }
     let request =
         Request::Explain { org: user.identity.org.clone(), union_id: user.identity.union_id.clone() };
-    let (report, by_the_daemon) = match block_on(ask(&ask_places(&config.file), &request))? {
-        Ok(Response::Explained(report)) => (*report, true),
-        Ok(Response::Refused { message, .. }) => return Err(Failure::new(Exit::Nothing, message).into()),
-        Ok(_) => {
-            return Err(Failure::new(
-                Exit::Failed,
-                "the daemon sent an unexpected answer; is it of another version?",
-            )
-            .into());
-        }
-        Err(ControlError::Unreachable { .. }) => (from_here(config, user, now)?, false),
-        Err(error) => return Err(error.into()),
+    let (report, by_the_daemon) = match block_on(ask_daemon(&config.file, &request))?? {
+        Some(Response::Explained(report)) => (*report, true),
+        Some(_) => return Err(unexpected().into()),
+        None => (from_here(config, user, now)?, false),
     };
     let ExplainReport { who, org, due, is_poll, instead, decided, factors } = report;
     let explained = Explained {

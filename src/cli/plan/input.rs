@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::cli::daemon::ask_running;
 use crate::cli::open_readonly::block_on;
 use crate::cli::sweep_status::{SweepStatus, sweep_status};
 use crate::config::{Cadence, Config, Org, User};
-use crate::control::{Request, Response, ask, ask_places};
+use crate::control::{Request, Response};
 use crate::policy::pace::group::{Bounds, Budget, HISTORY_REACH, MAX_HISTORY_VISITS, Member, PacingGroup};
 use crate::policy::pace::pacer::Rule;
 use crate::policy::pace::{PacedUser, Phase, PollDecision, Seen, Settings, Visit, Why, conference_key};
@@ -90,7 +91,7 @@ pub(super) fn plans(config: &Config, now: Timestamp) -> anyhow::Result<Vec<PlanI
 /// The state of sweeps: from the running daemon, else from the database.
 pub(super) fn sweeps(config: &Config, now: Timestamp) -> anyhow::Result<Vec<SweepStatus>> {
     block_on(async {
-        let reports = match ask(&ask_places(&config.file), &Request::Status).await {
+        let reports = match ask_running(&config.file, &Request::Status).await {
             Ok(Response::Status(status)) => status.sweeps,
             Ok(_) | Err(_) => Vec::new(),
         };

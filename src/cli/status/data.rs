@@ -7,11 +7,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::cli::daemon::ask_running;
 use crate::cli::open_readonly::Session;
 use crate::cli::sweep_status::{SweepCalls, SweepStatus, sweep_status};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::control::{Request, Response, StatusReport, ask, ask_places};
+use crate::control::{Request, Response, StatusReport};
 use crate::ids::WebhookName;
 use crate::policy;
 use crate::policy::window::OpenTime;
@@ -104,7 +105,7 @@ pub(super) struct DatabaseFiles {
 pub(super) async fn collect(session: &Session) -> anyhow::Result<StatusData> {
     let config = &session.config;
     // Whatever the reason for no answer, the stored state is shown.
-    let mut daemon = match ask(&ask_places(&config.file), &Request::Status).await {
+    let mut daemon = match ask_running(&config.file, &Request::Status).await {
         Ok(Response::Status(status)) => Some(*status),
         Ok(_) | Err(_) => None,
     };

@@ -2,13 +2,13 @@
 //!
 //! Guards: without a daemon the command ends with 69 and says so. Not here: what each command asks for.
 
+use crate::cli::daemon::{ask_running, unexpected};
 use crate::cli::globals::load_readable;
 use crate::cli::output::Printer;
-use crate::cli::poll::exit;
 use crate::cli::{Exit, Failure, Globals};
 use crate::config::{Config, Loaded, Webhook};
 use crate::control::webhook::{WebhookRequest, WebhookResponse};
-use crate::control::{ControlError, Request, Response, ask, ask_places};
+use crate::control::{Request, Response};
 
 /// The config, the printer, and the way to the running daemon.
 pub(super) struct WebhookClient {
@@ -25,20 +25,10 @@ impl WebhookClient {
     }
 
     /// Sends a request to the daemon and waits for its answer.
-    pub(super) async fn ask(&self, request: WebhookRequest) -> anyhow::Result<WebhookResponse> {
-        match ask(&ask_places(&self.config.file), &Request::Webhook(request)).await {
-            Ok(Response::Webhook(done)) => Ok(done),
-            Ok(Response::Refused { advice, message }) => Err(Failure::new(exit(advice), message).into()),
-            Ok(_) => Err(Failure::new(
-                Exit::Failed,
-                "the daemon sent an unexpected answer; is it of another version?",
-            )
-            .into()),
-            Err(error @ (ControlError::Unreachable { .. } | ControlError::Denied { .. })) => {
-                Err(Failure::new(Exit::Unreachable, error.to_string()).into())
-            }
-            Err(error @ ControlError::Slow) => Err(Failure::new(Exit::TryLater, error.to_string()).into()),
-            Err(error) => Err(error.into()),
+    pub(super) async fn ask(&self, request: WebhookRequest) -> Result<WebhookResponse, Failure> {
+        match ask_running(&self.config.file, &Request::Webhook(request)).await? {
+            Response::Webhook(done) => Ok(done),
+            _ => Err(unexpected()),
         }
     }
 }

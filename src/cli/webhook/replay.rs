@@ -6,6 +6,7 @@
 use clap::ValueEnum;
 
 use super::client::{WebhookClient, named};
+use crate::cli::daemon::unexpected;
 use crate::cli::open_readonly::block_on;
 use crate::cli::output::{Column, Printer, Row};
 use crate::cli::{Exit, Failure, Globals, when};
@@ -80,11 +81,7 @@ pub(super) fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         }
         match client.ask(WebhookRequest::Replay(request)).await? {
             WebhookResponse::Replayed { counts } => Ok(counts),
-            _ => Err(Failure::new(
-                Exit::Failed,
-                "the daemon sent an unexpected answer; is it of another version?",
-            )
-            .into()),
+            _ => Err(unexpected().into()),
         }
     })??;
     show(&client.printer, &counts, dry_run)

@@ -6,9 +6,10 @@
 use std::fmt::Write as _;
 
 use super::client::{WebhookClient, named};
+use crate::cli::daemon::unexpected;
 use crate::cli::open_readonly::block_on;
 use crate::cli::output::{GOOD, WARNING, harmless, write_out};
-use crate::cli::{Exit, Failure, Globals};
+use crate::cli::{Exit, Globals};
 use crate::config::{Format, Text, Webhook};
 use crate::control::webhook::{TestReport, WebhookRequest, WebhookResponse};
 
@@ -18,11 +19,7 @@ pub(super) fn run(globals: &Globals, name: &str) -> anyhow::Result<Exit> {
     let webhook = named(&client.config, name)?;
     let done = block_on(client.ask(WebhookRequest::Test { webhook: name.to_owned() }))??;
     let WebhookResponse::Tested(report) = done else {
-        return Err(Failure::new(
-            Exit::Failed,
-            "the daemon sent an unexpected answer; is it of another version?",
-        )
-        .into());
+        return Err(unexpected().into());
     };
     let verdict = verdict(&report, webhook.format);
     if client.printer.is_table() {
