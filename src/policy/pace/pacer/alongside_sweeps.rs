@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use super::super::shadow_price::SpendingState;
 use super::state::{ENOUGH, Pacer};
 use super::types::{CallBudget, PollDecision, Rule, SweepAllocation};
 use crate::time::Timestamp;
@@ -25,7 +24,7 @@ impl Pacer {
         at: i64,
         soonest: i64,
         sweeps: &SweepAllocation,
-        (call_budget, spending): (&CallBudget, &SpendingState),
+        (call_budget, lead): (&CallBudget, f64),
     ) -> PollDecision {
         let few = CallBudget { calls: Some(sweeps.in_turn), used: 0, ..*call_budget };
         let interval = Duration::from_millis(self.even_ms(at, &few).unsigned_abs().max(1));
@@ -34,15 +33,10 @@ impl Pacer {
         if self.learned.joins.seen() < ENOUGH && self.users[index].inside.is_none() {
             return in_turn;
         }
-        if self.price.is_none() {
-            self.set_price(at, call_budget);
-        }
         let worth = sweeps.worth.clamp(CHEAPEST, DEAREST);
-        // The polls' own price adapts only while it is above the value of a call in a sweep.
-        let own = self.price.as_mut().filter(|price| price.at(spending) > worth);
-        let price = own.map_or(worth, |price| price.now(spending));
+        let price = self.price_now(index, at, call_budget).max(worth);
         self.prepare(index, at, price);
-        let chosen = match self.choose(index, at, soonest, price, spending.lead()) {
+        let chosen = match self.choose(index, at, soonest, price, lead) {
             PollDecision::Replan(when, why) if why.rule == Rule::NotWorth => {
                 PollDecision::Replan(when.max(self.later_today(index, at)), why)
             }

@@ -15,6 +15,7 @@ mod alongside_sweeps;
 mod calendar;
 mod choose;
 mod co_presence;
+mod demand;
 mod forecast;
 mod learning;
 mod spending;
@@ -57,7 +58,8 @@ impl Pacer {
             calendar,
             learned: Learned::new(users.len()),
             members: BTreeMap::new(),
-            price: None,
+            price: ShadowPrice::default(),
+            demand: None,
             cached: VecDeque::new(),
             cache_size: CACHED_FORECASTS,
             settings,
@@ -105,9 +107,7 @@ impl Pacer {
         }
         if self.learned.last_day < Some(yesterday) {
             self.learned.learn_until(yesterday, &mut self.calendar, &self.users);
-            if let Some(price) = &mut self.price {
-                price.day_over();
-            }
+            self.price.day_over();
             self.members.retain(|_, members| {
                 members.retain(|who| self.users[*who as usize].inside.is_some());
                 !members.is_empty()
@@ -162,7 +162,7 @@ impl Pacer {
         let at = now.as_ms();
         let index = user as usize;
         let open = self.users[index].open;
-        let Some((start, end)) = self.calendar.hours[open].span_at(at) else {
+        let Some((_, end)) = self.calendar.hours[open].span_at(at) else {
             let opens = self.calendar.hours[open].open_from(at).unwrap_or(at + DAY_MS);
             let why = Why { rule: Rule::Closed, ..Why::default() };
             return PollDecision::Replan(Timestamp::from_ms(opens.max(at + 1)), why);
@@ -174,38 +174,32 @@ impl Pacer {
             let interval = Duration::from_millis(u64::try_from(even_ms.max(min_ms)).unwrap_or(1));
             return self.evenly(index, at, interval, Rule::Plenty);
         }
-        let spending = self.spending_state(at, (start, end), call_budget);
-        if call_budget.calls.is_some_and(|calls| call_budget.used >= calls) || spending.spent() {
-            let why = Why { rule: Rule::Spent, lead: spending.lead(), ..Why::default() };
+        let lead = self.lead(at, call_budget);
+        if call_budget.calls.is_some_and(|calls| call_budget.used >= calls) {
+            let why = Why { rule: Rule::Spent, lead, ..Why::default() };
             return self.after_closing(index, at, end, why);
         }
         if let Some(sweeps) = &call_budget.sweeps {
-            return self.beside_sweeps(index, at, soonest, sweeps, (call_budget, &spending));
+            return self.beside_sweeps(index, at, soonest, sweeps, (call_budget, lead));
         }
         if self.learned.joins.seen() < ENOUGH {
             let interval = Duration::from_millis(u64::try_from(even_ms.max(min_ms)).unwrap_or(1));
             return self.evenly(index, at, interval, Rule::Even);
         }
-        if self.price.is_none() {
-            self.set_price(at, call_budget);
-        }
-        let price = self.price.as_mut().map_or(1.0, |price| price.now(&spending));
+        let price = self.price_now(index, at, call_budget);
         self.prepare(index, at, price);
-        self.choose(index, at, soonest, price, spending.lead())
+        self.choose(index, at, soonest, price, lead)
     }
 
     /// The price of a call now, in wrong minutes, if there is one.
     pub fn price(&self) -> Option<f64> {
-        self.price.as_ref().map(ShadowPrice::base)
+        self.price.last()
     }
 
     /// Expected wrong minutes and calls of `user` from `now` to closing.
     pub fn expected(&mut self, user: u32, now: Timestamp, call_budget: &CallBudget) -> (f64, f64) {
         self.advance_to(now);
-        if self.price.is_none() {
-            self.set_price(now.as_ms(), call_budget);
-        }
-        let price = self.price.as_ref().map_or(1.0, ShadowPrice::base);
+        let price = self.price_now(user as usize, now.as_ms(), call_budget);
         if self.calendar.hours[self.users[user as usize].open].span_at(now.as_ms()).is_none() {
             return (0.0, 0.0);
         }

@@ -6,38 +6,38 @@
 use std::time::Duration;
 
 use super::super::even::Phase;
-use super::super::shadow_price::{ShadowPrice, SpendingState};
+use super::demand::Demand;
 use super::state::Pacer;
 use super::types::{CallBudget, PollDecision, Rule, Why};
-use super::user::{DAY_MS, minute_of};
+use super::user::DAY_MS;
 use crate::time::{Timestamp, duration_ms};
 
-/// Lower and upper bound of the first price, in wrong minutes.
-const CHEAPEST: f64 = 1e-3;
-const DEAREST: f64 = 1e3;
-/// Number of halvings between these bounds, on a logarithmic scale.
-const HALVINGS: u32 = 10;
-/// Number of users and open days that the first price is computed from: five days are most users' week.
-const ASKED: usize = 24;
-const DAYS_ASKED: usize = 5;
-
 impl Pacer {
-    pub(super) fn spending_state(
-        &self,
-        at: i64,
-        span: (i64, i64),
-        call_budget: &CallBudget,
-    ) -> SpendingState {
+    /// Days of even spending ahead of the plan; negative: behind.
+    pub(super) fn lead(&self, at: i64, call_budget: &CallBudget) -> f64 {
         let (from, until) = (call_budget.from.as_ms(), call_budget.until.as_ms());
         let all = self.calendar.open_minutes(from, until).max(1.0);
-        let closes = span.1.min(self.calendar.midnight_after(at));
-        SpendingState {
-            used: call_budget.used as f64,
-            calls: call_budget.calls.unwrap_or(u64::MAX) as f64,
-            passed: self.calendar.open_minutes(from, at) / all,
-            day: self.calendar.open_minutes(span.0.max(closes - DAY_MS), closes) / all,
-            at_close: self.calendar.open_minutes(from, closes) / all,
+        let calls = call_budget.calls.unwrap_or(u64::MAX) as f64;
+        let passed = self.calendar.open_minutes(from, at) / all;
+        let midnight = self.calendar.midnight_after(at);
+        let day = self.calendar.open_minutes(midnight - DAY_MS, midnight) / all;
+        (call_budget.used as f64 - calls * passed) / (calls * day).max(1.0)
+    }
+
+    /// The price of a call now.
+    pub(super) fn price_now(&mut self, index: usize, at: i64, call_budget: &CallBudget) -> f64 {
+        let (day, until) = (self.calendar.day_of(at), call_budget.until.as_ms());
+        if self.demand.as_ref().is_none_or(|demand| !demand.holds(day, until)) {
+            self.demand = Some(Demand::of(at, until, &self.users, &self.learned, &mut self.calendar));
         }
+        let Some(demand) = &self.demand else { return 1.0 };
+        let inside = self.users.iter().filter(|user| user.inside.is_some()).count() as f64;
+        let left = call_budget.calls.map_or(u64::MAX, |calls| calls.saturating_sub(call_budget.used)) as f64;
+        // The last calls see out the users who are inside.
+        let left = if self.users[index].inside.is_some() { left } else { (left - inside).max(0.0) };
+        let price = self.price.at(demand.rest(at), left);
+        self.price.record(at, call_budget.used, price, demand.mean_day(), |last| demand.between(last, at));
+        price
     }
 
     pub(super) fn even_ms(&self, at: i64, call_budget: &CallBudget) -> i64 {
@@ -66,42 +66,6 @@ impl Pacer {
             Some(when) => PollDecision::Poll(Timestamp::from_ms(when), why),
             None => PollDecision::Replan(Timestamp::from_ms(at + DAY_MS), why),
         }
-    }
-
-    /// Sets the first price: the price at which a day's calls are expected to be spent.
-    pub(super) fn set_price(&mut self, at: i64, call_budget: &CallBudget) {
-        let wanted = 60_000.0 / (self.even_ms(at, call_budget) as f64).max(1.0);
-        let (mut low, mut high) = (CHEAPEST, DEAREST);
-        for _ in 0..HALVINGS {
-            // The geometric mean, because prices span orders of magnitude.
-            let price = (low * high).sqrt();
-            if self.calls_a_minute(at, price) > wanted {
-                low = price;
-            } else {
-                high = price;
-            }
-        }
-        self.price = Some(ShadowPrice::new((low * high).sqrt()));
-    }
-
-    /// Calls of a user in a minute of open time at this price, estimated from a few users' coming days.
-    fn calls_a_minute(&mut self, at: i64, price: f64) -> f64 {
-        let (mut calls, mut minutes) = (0.0, 0.0);
-        for index in (0..self.users.len()).step_by(self.users.len().div_ceil(ASKED).max(1)) {
-            let open = self.users[index].open;
-            let Some(mut from) = self.calendar.hours[open].open_from(at) else { continue };
-            let kept = self.users[index].clone();
-            for _ in 0..DAYS_ASKED {
-                (self.users[index].day_forecast, self.users[index].made) = (None, None);
-                self.prepare(index, from, price);
-                let Some(day_forecast) = &self.users[index].day_forecast else { break };
-                calls += day_forecast.outlook.calls[minute_of(day_forecast, day_forecast.opens)];
-                minutes += (day_forecast.until - day_forecast.opens) as f64 / 60_000.0;
-                from = self.calendar.hours[open].open_from(day_forecast.until).unwrap_or(day_forecast.until);
-            }
-            self.users[index] = kept;
-        }
-        calls / minutes.max(1.0)
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::shadow_price::ShadowPrice;
 use super::calendar::Calendar;
+use super::demand::Demand;
 use super::learning::Learned;
 use super::types::Settings;
 use super::user::PacerUser;
@@ -22,7 +23,8 @@ pub struct Pacer {
     pub(super) learned: Learned,
     /// Users seen inside, by conference.
     pub(super) members: BTreeMap<u64, BTreeSet<u32>>,
-    pub(super) price: Option<ShadowPrice>,
+    pub(super) price: ShadowPrice,
+    pub(super) demand: Option<Demand>,
     /// Users with a cached forecast, least recently used first.
     pub(super) cached: VecDeque<usize>,
     /// Size of that cache.

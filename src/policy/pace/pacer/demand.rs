@@ -1,0 +1,120 @@
+//! How many calls the rest of the month is expected to need, in units of the square root of the price.
+//!
+//! A user whose state changes with probability `h` a minute is polled best every `sqrt(2 price / h)` minutes, so a
+//! minute takes `sqrt(h / 2) / sqrt(price)` calls. Summed over users and open minutes this is the demand: the calls that
+//! remain are spent by the end if the price is `(demand / calls)^2`.
+//!
+//! Guards: computed once a day. Not here: the chances (`join_model`, `duration_model`), the price (`shadow_price`).
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_precision_loss,
+    reason = "counts, minutes and milliseconds here are far below 2^52"
+)]
+
+use super::super::visit_history::SLOTS;
+use super::calendar::Calendar;
+use super::learning::Learned;
+use super::user::{DAY_MS, PacerUser};
+
+const SLOT_MS: i64 = 900_000;
+
+/// The expected demand of the rest of a plan, as seen on one day.
+#[derive(Clone, Debug)]
+pub(super) struct Demand {
+    /// The local day on which it was computed, and the end of the plan.
+    day: i32,
+    until: i64,
+    /// Local midnight of that day.
+    midnight: i64,
+    /// Demand before each quarter of that day, and in total.
+    before: [f64; SLOTS + 1],
+    /// Demand of the later days.
+    later: f64,
+    /// Demand of a mean day of the coming week.
+    mean_day: f64,
+}
+
+impl Demand {
+    pub(super) fn of(
+        at: i64,
+        until: i64,
+        users: &[PacerUser],
+        learned: &Learned,
+        calendar: &mut Calendar,
+    ) -> Self {
+        let day = calendar.day_of(at);
+        let midnight = i64::from(day) * DAY_MS - (calendar.local(at) - at);
+        let week: Vec<[f64; SLOTS]> =
+            (0..7).map(|ahead| of_day(day + ahead, users, learned, calendar)).collect();
+        let mut before = [0.0; SLOTS + 1];
+        for slot in 0..SLOTS {
+            before[slot + 1] = before[slot] + week[0][slot];
+        }
+        let sums: Vec<f64> = week.iter().map(|slots| slots.iter().sum()).collect();
+        let from = midnight + DAY_MS;
+        let open_of = |from: i64| calendar.open_minutes(from, from + DAY_MS);
+        let mut later = 0.0;
+        for ahead in 1.. {
+            let begins = from + (ahead as i64 - 1) * DAY_MS;
+            if begins >= until {
+                break;
+            }
+            let like = ahead % 7;
+            let usual = open_of(midnight + like as i64 * DAY_MS);
+            let share = if usual > 0.0 {
+                (calendar.open_minutes(begins, (begins + DAY_MS).min(until)) / usual).min(1.5)
+            } else {
+                0.0
+            };
+            later += sums[like] * share;
+        }
+        Self { day, until, midnight, before, later, mean_day: sums.iter().sum::<f64>() / 7.0 }
+    }
+
+    pub(super) fn holds(&self, day: i32, until: i64) -> bool {
+        self.day == day && self.until == until
+    }
+
+    /// Demand of the day before `at`.
+    fn passed(&self, at: i64) -> f64 {
+        let ms = (at.min(self.until) - self.midnight).clamp(0, SLOTS as i64 * SLOT_MS);
+        let slot = usize::try_from(ms / SLOT_MS).unwrap_or(0).min(SLOTS - 1);
+        let part = (ms - slot as i64 * SLOT_MS) as f64 / SLOT_MS as f64;
+        self.before[slot] + part * (self.before[slot + 1] - self.before[slot])
+    }
+
+    /// Demand from `at` on.
+    pub(super) fn rest(&self, at: i64) -> f64 {
+        self.later + self.passed(self.until) - self.passed(at)
+    }
+
+    pub(super) fn between(&self, from: i64, to: i64) -> f64 {
+        (self.passed(to) - self.passed(from)).max(0.0)
+    }
+
+    pub(super) fn mean_day(&self) -> f64 {
+        self.mean_day
+    }
+}
+
+fn of_day(day: i32, users: &[PacerUser], learned: &Learned, calendar: &mut Calendar) -> [f64; SLOTS] {
+    let mut demand = [0.0; SLOTS];
+    let leaves = 1.0 / learned.durations.mean_minutes();
+    for (index, user) in users.iter().enumerate() {
+        let open = calendar.open_on(user.open, day);
+        if open == 0 {
+            continue;
+        }
+        let days = calendar.comparable_days(user.open, day);
+        let joins = learned.joins.ahead(&learned.join_rates[index], &learned.histories[index], &days);
+        let mut inside = 0.0;
+        for (minute, chance) in joins.chance.iter().enumerate() {
+            let slot = minute / 15;
+            if open >> slot & 1 == 1 {
+                demand[slot] += (1.0 - inside) * (chance / 2.0).sqrt() + inside * (leaves / 2.0).sqrt();
+            }
+            inside += (1.0 - inside) * chance - inside * leaves;
+        }
+    }
+    demand
+}
