@@ -58,7 +58,6 @@ impl ShadowPrice {
         let (met, expected) = std::mem::take(&mut self.today);
         self.met = FADE * self.met + met;
         self.expected = FADE * self.expected + expected;
-        self.last = self.last.map(|(at, used, price)| (at, used, price));
     }
 }
 

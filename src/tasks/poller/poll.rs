@@ -143,7 +143,7 @@ impl Poller {
         let upstream = &mut self.upstreams[index];
         if !upstream.is_month_spent() {
             tracing::warn!(org = %upstream.name, until = %until, "the month's calls are spent; polling stops until the month turns");
-            upstream.error_text = "the month's calls are spent".to_owned();
+            "the month's calls are spent".clone_into(&mut upstream.error_text);
         }
         upstream.standing = upstream.standing.opened_until(Cause::MonthSpent, now, until);
         upstream.pause_until(until);
