@@ -219,8 +219,8 @@ async fn recover(scene: &mut Scene, number: usize, (allowed_s, episode): (u64, &
                 .push(format!("episode {number}: users {users:?}, {pending} deliveries still wait: {why}"));
             break;
         }
-        let (shortly, resumes) = (took_s < SHORTLY_S, resumed.is_some() && polled.is_none());
-        scene.step(if shortly || resumes { SHORT_STEP_S } else { STEP_S }).await;
+        let (shortly, goes_on) = (took_s < SHORTLY_S, resumed.is_some() && polled.is_none());
+        scene.step(if shortly || goes_on { SHORT_STEP_S } else { STEP_S }).await;
     }
     let (pending, dead) = scene.undelivered().await;
     if dead > 0 {
