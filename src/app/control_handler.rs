@@ -43,7 +43,11 @@ impl ControlHandler {
             Request::Explain { org, union_id } => self.explain(Identity { org, union_id }).await,
             Request::Forget { who } => maintenance::forget(&self.store, &self.config(), &who).await,
             Request::Prune => maintenance::prune(&self.store, &self.config()).await,
-            Request::Ping => Response::Pong { version: env!("CARGO_PKG_VERSION").to_owned() },
+            Request::Ping => Response::Pong {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                database: Some(self.store.path().to_owned()),
+                time_zone: Some(self.config().time_zone.name().to_owned()),
+            },
             Request::Poll { who, dry_run } => self.poll(who, dry_run).await,
             Request::Reload => self.reload().await,
             Request::Status => Response::Status(Box::new(self.status.report())),

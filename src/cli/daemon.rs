@@ -2,14 +2,15 @@
 //!
 //! Guards: a request that fails has the same text and exit code in every command. Not here: the requests.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure};
 use crate::control::{Advice, ControlError, Request, Response, ask, ask_places};
 
-/// The answer of the daemon that runs with this config file. No daemon and a refusal are failures.
-pub(super) async fn ask_running(config_file: &Path, request: &Request) -> Result<Response, Failure> {
-    accepted(ask(&ask_places(config_file), request).await)
+/// The answer of the daemon that runs with one of these config files. No daemon and a refusal are failures.
+pub(super) async fn ask_running(config_files: &[PathBuf], request: &Request) -> Result<Response, Failure> {
+    let places: Vec<_> = config_files.iter().flat_map(|file| ask_places(file)).collect();
+    accepted(ask(&places, request).await)
 }
 
 /// Same as [`ask_running`], but `None` if no daemon runs.

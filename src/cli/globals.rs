@@ -57,31 +57,6 @@ pub fn load_checked(globals: &Globals) -> anyhow::Result<Loaded> {
     })
 }
 
-/// Loads the config for a command that the daemon or the database answers. Of an invalid file it returns what could be
-/// read, and the failure for whatever needs a valid config.
-pub(super) fn load_readable(globals: &Globals) -> anyhow::Result<(Loaded, Option<Failure>)> {
-    let not_found = |error: config::NotFound| Failure::new(Exit::Config, error.to_string());
-    let path = config::locate(globals.config.as_deref()).map_err(not_found)?;
-    match config::load(&path) {
-        Ok(loaded) => Ok((loaded, None)),
-        Err(mut refused) => {
-            // If the path of the database is the problem, there is no database to read.
-            let salvaged = refused.salvaged.take().filter(|config| config.history.path.exists());
-            let failure = Failure { exit: Exit::Config, message: refused.to_string(), complete: true };
-            let Some(config) = salvaged else { return Err(failure.into()) };
-            let config::Refused { problems: warnings, sources, .. } = refused;
-            Ok((Loaded { config: *config, warnings, sources }, Some(failure)))
-        }
-    }
-}
-
-/// The config file, from whose path the path of the control socket follows. Its content may be invalid.
-pub(super) fn config_path(globals: &Globals) -> anyhow::Result<PathBuf> {
-    let path = config::locate(globals.config.as_deref())
-        .map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
-    Ok(path.canonicalize()?)
-}
-
 /// `-q` and `-v` as a number.
 pub fn log_level(globals: &Globals) -> i8 {
     if globals.quiet { -1 } else { i8::try_from(globals.verbose).unwrap_or(i8::MAX) }

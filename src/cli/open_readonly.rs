@@ -2,8 +2,9 @@
 //!
 //! Guards: writes nothing and needs no daemon. Not here: what is read.
 
-use super::globals::load_readable;
 use super::output::Printer;
+use super::readable::load_readable;
+pub(super) use super::runtime::block_on;
 use super::{Exit, Failure, Globals};
 use crate::clock::{Clock, SystemClock};
 use crate::config::problem::{Problem, Sources};
@@ -68,18 +69,6 @@ fn one_line(problem: &Problem, sources: &Sources) -> String {
     }
 }
 
-/// Runs a command, or the daemon, on a runtime with one thread. One thread is enough: SQLite has its own thread, a poll is
-/// a few microseconds of work between waits, and moving it to another thread costs more than the work.
-///
-/// Returns without waiting for blocking calls: the resolver of the system can hang for minutes on a name and cannot be
-/// interrupted. Nothing that must finish runs as a blocking call.
-pub(super) fn block_on<F: Future>(future: F) -> std::io::Result<F::Output> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let output = runtime.block_on(future);
-    runtime.shutdown_background();
-    Ok(output)
-}
-
 /// No match ends with "nothing matched"; several matches are a wrong command line.
 pub(super) fn unfound(error: &WhoError) -> Failure {
     match error {
@@ -88,30 +77,5 @@ pub(super) fn unfound(error: &WhoError) -> Failure {
             Failure::new(Exit::Nothing, text)
         }
         WhoError::Several { .. } | WhoError::Partial { .. } => Failure::new(Exit::Usage, error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_name_server_that_never_answers_does_not_keep_the_process_alive() {
-        let (answer, never) = mpsc::channel::<()>();
-        let (ended, done) = mpsc::channel();
-        std::thread::spawn(move || {
-            let patience = Duration::from_millis(1);
-            let lookup = async {
-                let hangs = tokio::task::spawn_blocking(move || never.recv());
-                tokio::time::timeout(patience, hangs).await.is_ok()
-            };
-            ended.send(block_on(lookup).unwrap()).unwrap();
-        });
-        let looked_up = done.recv_timeout(Duration::from_secs(30)).expect("the end does not wait");
-        assert!(!looked_up);
-        drop(answer);
     }
 }

@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 use anyhow::Context;
 
 use super::daemon::{ask_daemon, exit, unexpected};
-use super::globals::load_readable;
 use super::open_readonly::{block_on, unfound};
 use super::output::{Cell, Column, GOOD, Printer, Row, Style, WARNING, harmless, harmless_lines, write_out};
+use super::readable::load_readable;
 use super::{Exit, Failure, Globals, OutputFormat};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::secrets::{self, SecretSource};

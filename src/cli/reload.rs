@@ -4,9 +4,9 @@
 //! that of `check`. Not here: the work (`app::reload`).
 
 use super::daemon::{ask_running, unexpected};
-use super::globals::config_path;
 use super::open_readonly::block_on;
 use super::output::{WARNING, counted};
+use super::readable::config_files;
 use super::{Exit, Failure, Globals, OutputFormat};
 use crate::control::{ReloadReport, Request, Response};
 
@@ -16,7 +16,7 @@ pub struct Args {}
 
 /// Runs the command.
 pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
-    match block_on(ask_running(&config_path(globals)?, &Request::Reload))?? {
+    match block_on(ask_running(&config_files(globals), &Request::Reload))?? {
         Response::Reloaded(report) => show(globals, &report).map(|()| Exit::Done),
         _ => Err(unexpected().into()),
     }

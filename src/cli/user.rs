@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use super::open_readonly::block_on;
 use super::output::{Cell, Column, Printer, Row, counted, harmless, write_out};
+use super::readable::load_readable;
 use super::{Exit, Failure, Globals, daemon, load_config, number, poll};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Cadence, Config, Org, User};
+use crate::config::{Cadence, Config, Loaded, Org, User};
 use crate::control::PollFailure;
 use crate::dingtalk::client::Client;
 use crate::dingtalk::contacts::Contact;
 use crate::dingtalk::error::{CallError, Verdict};
+use crate::store::Store;
+use crate::store::history::report::KnownUser;
 
 /// How often a rate-limited contacts call is repeated.
 const MAX_REPEATS: usize = 5;
@@ -77,22 +80,53 @@ const FOUND: &[Column] = &[
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    let config = load_config(globals)?;
-    let printer = Printer::new(globals, config.time_zone);
     match args.what {
-        What::List => list(&config, &printer),
-        What::Find(find) => block_on(look_up(&config, &printer, find))?,
+        What::List => list(globals),
+        What::Find(find) => {
+            let config = load_config(globals)?;
+            block_on(look_up(&config, &Printer::new(globals, config.time_zone), find))?
+        }
     }
 }
 
-fn list(config: &Config, printer: &Printer) -> anyhow::Result<Exit> {
-    let rows: Vec<Row> = config.users.iter().map(watched).collect();
+fn list(globals: &Globals) -> anyhow::Result<Exit> {
+    let (Loaded { config, .. }, refused) = load_readable(globals)?;
+    let printer = Printer::new(globals, config.time_zone);
+    let rows: Vec<Row> = if refused.is_none() {
+        config.users.iter().map(watched).collect()
+    } else {
+        printer.remark("The config file is invalid now (`presenced check` shows why); these are the users of the database.");
+        block_on(stored(&config))??
+    };
     if rows.is_empty() {
         printer.print_nothing(WATCHED, "No user is watched: add a [[user]] to the config.")?;
         return Ok(Exit::Nothing);
     }
     printer.print(WATCHED, &rows)?;
     Ok(Exit::Done)
+}
+
+/// The users of the database, with what the config still says of them.
+async fn stored(config: &Config) -> anyhow::Result<Vec<Row>> {
+    let store = Store::open_readonly(&config.history.path).await?;
+    let users = store.history().report().users().await;
+    store.close().await;
+    let row = |known: KnownUser| {
+        let is_known = |user: &&User| {
+            user.identity.org.as_str() == known.org && user.identity.union_id.as_str() == known.union_id
+        };
+        match config.users.iter().find(is_known) {
+            Some(user) => watched(user),
+            None => Row::new(vec![
+                known.name.into(),
+                known.org.into(),
+                known.union_id.into(),
+                Cell::from(None::<String>),
+                Cell::from(None::<String>),
+            ]),
+        }
+    };
+    Ok(users?.into_iter().filter(|known| known.watched).map(row).collect())
 }
 
 fn watched(user: &User) -> Row {

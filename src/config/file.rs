@@ -21,7 +21,8 @@ use crate::invisible;
 pub(super) mod encoding;
 
 /// Paths of the config if none is given.
-const DEFAULT_PATHS: [&str; 2] = ["config.toml", "/etc/presenced/config.toml"];
+/// Where the config is if none is named.
+pub const DEFAULT_PATHS: [&str; 2] = ["config.toml", "/etc/presenced/config.toml"];
 /// No config is larger: a hundred thousand users take a fifth of it.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -107,7 +108,7 @@ struct Text {
 }
 
 fn read_all(path: &Path, around: &Env, sources: &mut Sources, report: &Report) -> Option<Config> {
-    let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let canonical = canonical(path);
     // Not of the canonical path: where the file is a link into a store, its neighbours are beside the link.
     let folder = std::path::absolute(path).unwrap_or_else(|_| canonical.clone());
     let folder = folder.parent().unwrap_or(Path::new("/")).to_owned();
@@ -126,7 +127,33 @@ fn read_all(path: &Path, around: &Env, sources: &mut Sources, report: &Report) -
             return None;
         }
     };
-    let main = parse(&main, report);
+    Some(of_text(&main, (canonical, folder), around, sources, report))
+}
+
+/// A config without any key.
+pub fn empty(path: &Path) -> Config {
+    let nothing = Text { whole: "".into(), source: 0, world_readable: false };
+    let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+    of_text(&nothing, (path.to_owned(), folder), &Env::Process, &mut Sources::default(), &Report::default())
+}
+
+/// The path without links, also of a file that does not exist any more.
+pub fn canonical(path: &Path) -> PathBuf {
+    let by_folder = || {
+        let path = std::path::absolute(path).ok()?;
+        Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
+    };
+    path.canonicalize().ok().or_else(by_folder).unwrap_or_else(|| path.to_owned())
+}
+
+fn of_text(
+    main: &Text,
+    (canonical, folder): (PathBuf, PathBuf),
+    around: &Env,
+    sources: &mut Sources,
+    report: &Report,
+) -> Config {
+    let main = parse(main, report);
     // The main file may have every key.
     let everything: Vec<&str> = keys_of("").collect();
     let root = Section::root(&main.table, main.source, report, &everything);
@@ -143,7 +170,7 @@ fn read_all(path: &Path, around: &Env, sources: &mut Sources, report: &Report) -
     }
     let included: Vec<Document<'_>> = texts.iter().map(|text| parse(text, report)).collect();
     let files = Files { path: canonical, folder, main: &main, included: &included, root: &root, auto_reload };
-    Some(check::config(&files, around, sources, report))
+    check::config(&files, around, sources, report)
 }
 
 /// Why a file could not be read.

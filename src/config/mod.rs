@@ -32,7 +32,7 @@ mod value;
 mod webhooks;
 
 pub use check::warnings::NOT_BUILT_YET;
-pub use file::{Loaded, NotFound, Refused, load, load_in, locate};
+pub use file::{DEFAULT_PATHS, Loaded, NotFound, Refused, canonical, empty, load, load_in, locate};
 pub use model::{
     App, Backoff, Blackout, Cadence, Config, Format, History, Http, Log, LogFormat, Org, Poll, User, Webhook,
     Window,

@@ -209,9 +209,13 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, SystemClock};
 
+    fn pong() -> Response {
+        Response::Pong { version: "1".into(), database: None, time_zone: None }
+    }
+
     async fn echo(request: Request) -> Response {
         match request {
-            Request::Ping | Request::Reload | Request::Status => Response::Pong { version: "1".into() },
+            Request::Ping | Request::Reload | Request::Status => pong(),
             Request::Poll { who, .. } | Request::Forget { who } => {
                 Response::Refused { advice: Advice::Nothing, message: who }
             }
@@ -237,8 +241,8 @@ mod tests {
         let stop = CancellationToken::new();
         let places = [dir.path().join("elsewhere.sock"), path.clone()];
         let asking = async {
-            let pong = ask(&places, &Request::Ping).await.unwrap();
-            assert_eq!(pong, Response::Pong { version: "1".into() });
+            let answer = ask(&places, &Request::Ping).await.unwrap();
+            assert_eq!(answer, pong());
             let poll = Request::Poll { who: "李伟".into(), dry_run: false };
             let refused = ask(&places, &poll).await.unwrap();
             assert_eq!(refused, Response::Refused { advice: Advice::Nothing, message: "李伟".into() });

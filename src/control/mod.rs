@@ -4,6 +4,8 @@
 //! request and its answer are JSON, with limits on size and time; no secret is sent. Not here: handling
 //! requests (`app`), printing answers (`cli`).
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::dingtalk::error::{CallError, Verdict};
@@ -68,6 +70,12 @@ pub enum Response {
     Pong {
         /// Version of the daemon.
         version: String,
+        /// Its database.
+        #[serde(default)]
+        database: Option<PathBuf>,
+        /// The time zone of its config.
+        #[serde(default)]
+        time_zone: Option<String>,
     },
     /// The config was reloaded.
     Reloaded(Box<ReloadReport>),

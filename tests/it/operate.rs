@@ -396,7 +396,7 @@ fn a_typo_in_the_file_on_disk_stops_no_command_that_the_daemon_or_the_database_a
     let daemon = site.start();
     fake.wait_looked("li", 1);
     site.edit("[poll]", "[poll]\nintervall = = 3");
-    for command in [
+    let commands = [
         &["status"][..],
         &["now"],
         &["history", "li"],
@@ -408,18 +408,37 @@ fn a_typo_in_the_file_on_disk_stops_no_command_that_the_daemon_or_the_database_a
         &["db", "info"],
         &["db", "check"],
         &["db", "sql", "SELECT 1"],
-    ] {
-        let ended = site.command(command);
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert!(matches!(ended.status.code(), Some(0 | 4)), "{command:?}: {said}");
-    }
+        &["user", "list"],
+        &["events"],
+        &["webhook", "deliveries"],
+    ];
+    let all_answer = || {
+        for command in commands {
+            let ended = site.command(command);
+            let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+            assert!(matches!(ended.status.code(), Some(0 | 4)), "{command:?}: {said}");
+        }
+        let users = String::from_utf8(site.command(&["user", "list"]).stdout).unwrap();
+        assert!(users.contains("li"), "{users}");
+    };
+    all_answer();
     let status = String::from_utf8(site.command(&["status"]).stdout).unwrap();
     assert!(status.contains("the config file is invalid now"), "{status}");
     // What needs the whole config says what is wrong with it.
     for command in [&["check"][..], &["reload"], &["plan"]] {
         assert_eq!(site.command(command).status.code(), Some(78), "{command:?}");
     }
+    // The daemon says where its database is, although the file has another path or is gone.
+    site.edit("intervall = = 3", "");
+    site.edit("[history]", "[history]\npath = \"elsewhere/presence.db\"\n[histori]");
+    all_answer();
+    std::fs::remove_file(site.path("config.toml")).unwrap();
+    all_answer();
+    for command in [&["check"][..], &["reload"], &["plan"]] {
+        assert_eq!(site.command(command).status.code(), Some(78), "{command:?}");
+    }
     daemon.terminate();
+    assert_eq!(site.command(&["now"]).status.code(), Some(78), "without the daemon the config is needed");
     assert_eq!(
         site.command(&["poll", "li"]).status.code(),
         Some(78),

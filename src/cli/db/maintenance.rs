@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use crate::app::maintenance::{erase, limits};
 use crate::cli::daemon::{ask_daemon, unexpected};
-use crate::cli::globals::load_readable;
 use crate::cli::open_readonly::{block_on, unfound};
 use crate::cli::output::{Cell, Column, Printer, Row, counted};
+use crate::cli::readable::load_readable;
 use crate::cli::{Exit, Failure, Globals, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};

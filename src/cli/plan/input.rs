@@ -91,7 +91,7 @@ pub(super) fn plans(config: &Config, now: Timestamp) -> anyhow::Result<Vec<PlanI
 /// The state of sweeps: from the running daemon, else from the database.
 pub(super) fn sweeps(config: &Config, now: Timestamp) -> anyhow::Result<Vec<SweepStatus>> {
     block_on(async {
-        let reports = match ask_running(&config.file, &Request::Status).await {
+        let reports = match ask_running(std::slice::from_ref(&config.file), &Request::Status).await {
             Ok(Response::Status(status)) => status.sweeps,
             Ok(_) | Err(_) => Vec::new(),
         };

@@ -105,7 +105,7 @@ pub(super) struct DatabaseFiles {
 pub(super) async fn collect(session: &Session) -> anyhow::Result<StatusData> {
     let config = &session.config;
     // Whatever the reason for no answer, the stored state is shown.
-    let mut daemon = match ask_running(&config.file, &Request::Status).await {
+    let mut daemon = match ask_running(std::slice::from_ref(&config.file), &Request::Status).await {
         Ok(Response::Status(status)) => Some(*status),
         Ok(_) | Err(_) => None,
     };

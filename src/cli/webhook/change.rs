@@ -3,7 +3,7 @@
 //! Guards: prints the old and the new state only if they differ. Not here: the effect of a change
 //! (`policy::operator_action`).
 
-use super::client::{WebhookClient, named};
+use super::client::WebhookClient;
 use crate::cli::open_readonly::block_on;
 use crate::cli::output::{counted, write_out};
 use crate::cli::{Exit, Failure, Globals};
@@ -21,7 +21,7 @@ pub(super) enum Action {
 /// Runs the command.
 pub(super) fn run(globals: &Globals, webhook: String, action: Action) -> anyhow::Result<Exit> {
     let client = WebhookClient::new(globals)?;
-    named(&client.config, &webhook)?;
+    client.expect(&webhook)?;
     let request = match action {
         Action::Pause => WebhookRequest::Pause { webhook },
         Action::Resume => WebhookRequest::Resume { webhook },

@@ -5,7 +5,7 @@
 
 use clap::ValueEnum;
 
-use super::client::{WebhookClient, named};
+use super::client::WebhookClient;
 use crate::cli::daemon::unexpected;
 use crate::cli::open_readonly::block_on;
 use crate::cli::output::{Column, Printer, Row};
@@ -95,7 +95,7 @@ fn request(client: &WebhookClient, args: Args) -> anyhow::Result<ReplayRequest> 
         return Err(Failure::new(Exit::Usage, text).into());
     }
     for webhook in &webhooks {
-        named(&client.config, webhook)?;
+        client.expect(webhook)?;
     }
     let zone = client.printer.time_zone;
     let (since, until) = when::between(since.as_deref(), until.as_deref(), SystemClock.now(), zone)?;
