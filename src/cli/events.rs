@@ -6,7 +6,7 @@
 mod follow;
 mod rows;
 
-use self::rows::{COLUMNS, row};
+use self::rows::{COLUMNS, left_out, row};
 use super::open_readonly::{Session, open_readonly};
 use super::output::Row;
 use super::{Exit, Failure, Globals, number};
@@ -77,10 +77,15 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
             session.printer.print_nothing(COLUMNS, nothing(filtered))?;
             return Ok(Exit::Nothing);
         }
-        let rows: Vec<Row> = events.iter().map(row).collect();
+        let (damaged, sound): (Vec<&EventRow>, Vec<&EventRow>) =
+            events.iter().partition(|event| event.is_damaged);
+        let rows: Vec<Row> = sound.into_iter().map(row).collect();
         session.printer.print(COLUMNS, &rows)?;
         if let Some(more) = more(&events, after, limit) {
             session.printer.remark(&more);
+        }
+        if let Some(text) = left_out(damaged) {
+            return Err(Failure::new(Exit::Failed, text).into());
         }
         Ok(Exit::Done)
     })
@@ -139,6 +144,7 @@ mod tests {
             time: Timestamp::from_ms(1_699_347_295_876),
             recorded: Timestamp::from_ms(1_699_347_312_301),
             body: format!("{{\"sequence\": \"{sequence}\"}}"),
+            is_damaged: false,
         }
     }
 

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
+use super::texts::{self, Scope};
 use super::{StoreError, beside, checksum, read_options, schema};
 
 /// Everything that does not belong to one table.
@@ -43,7 +44,13 @@ pub async fn examine(path: &Path) -> Result<Vec<String>, StoreError> {
         return Ok(problems);
     }
     let mut connection = read_options::options(path)?.connect().await?;
-    let found = checksum::mismatches(&mut connection, MAX_PROBLEMS).await;
+    let found = async {
+        let mut found = texts::damaged(&mut connection, Scope::Everything, MAX_PROBLEMS).await?;
+        found.extend(checksum::mismatches(&mut connection, MAX_PROBLEMS).await?);
+        found.truncate(MAX_PROBLEMS);
+        Ok(found)
+    }
+    .await;
     connection.close().await?;
     found
 }
@@ -118,7 +125,14 @@ async fn orphans(path: &Path) -> Result<i64, StoreError> {
 
 async fn require_intact(path: &Path, options: Options) -> Result<(), StoreError> {
     inspect(path, options).await?;
-    match check_structure(path, options).await?.into_iter().next() {
+    let mut problems = check_structure(path, options).await?;
+    if problems.is_empty() {
+        let mut connection = options(path)?.connect().await?;
+        let found = texts::damaged(&mut connection, Scope::Start, 1).await;
+        connection.close().await?;
+        problems = found?;
+    }
+    match problems.into_iter().next() {
         None => Ok(()),
         Some(what) => Err(StoreError::Damaged { path: path.to_owned(), what }),
     }

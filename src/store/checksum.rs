@@ -15,19 +15,22 @@ const HAS_CHECKSUMS: &str = "SELECT count(*) FROM pragma_table_info('events') WH
 
 /// One page of events, so that a long history needs little memory.
 const PAGE: &str = "\
-SELECT sequence, id, CAST(body AS BLOB), checksum FROM events \
+SELECT sequence, CAST(id AS BLOB), CAST(body AS BLOB), checksum FROM events \
 WHERE sequence > ?1 AND checksum IS NOT NULL ORDER BY sequence LIMIT 1000";
 
+/// Sequence, id, body and checksum.
+type StoredBody = (i64, Vec<u8>, Vec<u8>, Option<i64>);
+
 /// The checksum that is stored with an event.
-pub(super) fn of_event(id: &str, body: &[u8]) -> u32 {
+pub(super) fn of_event(id: impl AsRef<[u8]>, body: &[u8]) -> u32 {
     let mut digest = CRC.digest();
-    digest.update(id.as_bytes());
+    digest.update(id.as_ref());
     digest.update(body);
     digest.finalize()
 }
 
 /// Whether an event is unchanged. Events of releases without checksums (`None`) are accepted.
-pub(super) fn matches(id: &str, body: &[u8], stored: Option<i64>) -> bool {
+pub(super) fn matches(id: impl AsRef<[u8]>, body: &[u8], stored: Option<i64>) -> bool {
     stored.is_none_or(|stored| stored == i64::from(of_event(id, body)))
 }
 
@@ -40,12 +43,12 @@ pub(super) async fn mismatches(
     let columns: i64 = sqlx::query_scalar(HAS_CHECKSUMS).fetch_one(&mut *connection).await?;
     let mut last = if columns == 0 { i64::MAX } else { i64::MIN };
     while found.len() < most {
-        let page: Vec<(i64, String, Vec<u8>, Option<i64>)> =
-            sqlx::query_as(PAGE).bind(last).fetch_all(&mut *connection).await?;
+        let page: Vec<StoredBody> = sqlx::query_as(PAGE).bind(last).fetch_all(&mut *connection).await?;
         let Some((newest, ..)) = page.last() else { break };
         last = *newest;
         let changed = page.iter().filter(|(_, id, body, stored)| !matches(id, body, *stored));
         found.extend(changed.map(|(sequence, id, ..)| {
+            let id = String::from_utf8_lossy(id);
             format!("the body of event {id} (sequence {sequence}) does not match its checksum")
         }));
     }

@@ -78,6 +78,7 @@ pub mod retention;
 mod schema;
 pub mod stats;
 pub mod sweep_state;
+mod texts;
 mod wal;
 mod watch_list;
 mod write_errors;

@@ -78,7 +78,11 @@ async fn read(history: &History, asked: EventsQuery, after: i64) -> Result<Vec<E
 
 /// The stored bodies as a JSON array. They are not parsed, because printing them again could change their bytes.
 fn page(rows: &[EventRow], after: i64) -> String {
-    let bodies: Vec<&str> = rows.iter().map(|row| row.body.as_str()).collect();
+    let (damaged, sound): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.is_damaged);
+    for row in damaged {
+        tracing::error!(sequence = row.sequence, "a damaged event is left out; see `presenced db check`");
+    }
+    let bodies: Vec<&str> = sound.iter().map(|row| row.body.as_str()).collect();
     let next_after = rows.last().map_or(after, |row| row.sequence);
     format!("{{\"events\":[{}],\"next_after\":{next_after}}}", bodies.join(","))
 }

@@ -1,6 +1,6 @@
 //! `presenced db` and `presenced report`, as a shell sees them.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
 use crate::harness::daemon::{Daemon, Site, sqlite3};
 use crate::harness::fake::{Fake, inside};
@@ -71,6 +71,27 @@ fn what_looks_works_with_the_daemon_up_and_down() {
     look(true);
     daemon.terminate();
     look(false);
+}
+
+#[test]
+fn a_damaged_event_hides_no_other_one() {
+    let (_fake, site, daemon) = running();
+    daemon.terminate();
+    let all = ok(&site, &["events", "-o", "jsonl"]).lines().count();
+    assert!(all >= 2, "one joined, and a snapshot or more was recorded");
+    let damage = "UPDATE events SET body = CAST(x'7bff7d' AS TEXT) WHERE sequence = 1";
+    let mut shell = Command::new("sqlite3");
+    assert!(shell.arg(site.database()).arg(damage).status().expect("sqlite3").success());
+    for format in ["table", "json", "jsonl", "csv"] {
+        let ended = ends_with(&site, 1, &["events", "-o", format]);
+        let said = text(&ended.stderr);
+        assert!(said.contains("damaged events are left out (sequence 1)"), "{said}");
+        let rest = text(&ended.stdout);
+        assert!(!rest.is_empty() && !rest.contains('\u{fffd}'), "{format}: {rest}");
+        assert!(format != "jsonl" || rest.lines().count() == all - 1, "{rest}");
+    }
+    let found = text(&ends_with(&site, 1, &["db", "check"]).stdout);
+    assert!(found.contains("events, row 1") && found.contains("not UTF-8"), "{found}");
 }
 
 #[test]

@@ -102,6 +102,36 @@ async fn a_damaged_file_that_a_crash_left_is_refused_with_its_wal_untouched() {
     assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
 }
 
+#[tokio::test]
+async fn a_flipped_bit_in_a_text_is_found_by_the_check_and_named_at_the_start() {
+    for (statement, said) in [
+        (
+            "UPDATE people SET name = CAST(x'4c69ff' AS TEXT) WHERE person_id = 1",
+            "people, row 1: `name` is not UTF-8 at byte 3: \"Li\u{fffd}\"",
+        ),
+        (
+            "INSERT INTO webhooks (webhook) VALUES (CAST(x'63f2ed' AS TEXT))",
+            "webhooks, a row: `webhook` is not UTF-8 at byte 2: \"c\u{fffd}\u{fffd}\"",
+        ),
+        (
+            "INSERT INTO organisations (org) VALUES (CAST(x'e16c6d65' AS TEXT))",
+            "organisations, a row: `org` is not UTF-8 at byte 1: \"\u{fffd}lme\"",
+        ),
+    ] {
+        let place = at_rest().await;
+        by_hand(&place, &[statement]).await.close().await.unwrap();
+        assert_eq!(check::examine(&place.file()).await.unwrap(), [said]);
+        let refused = refused_untouched(&place).await.to_string();
+        assert!(refused.contains(said) && refused.contains("presenced db restore"), "{refused}");
+    }
+    // What a start does not read is found as well, and keeps nothing from starting.
+    let place = at_rest().await;
+    by_hand(&place, &["UPDATE visits SET nick = CAST(x'80' AS TEXT)"]).await.close().await.unwrap();
+    let found = check::examine(&place.file()).await.unwrap();
+    assert!(found[0].starts_with("visits, row 1: `nick` is not UTF-8 at byte 1: "), "{found:?}");
+    place.open().await.close().await.unwrap();
+}
+
 /// A file with something in its WAL, and who has it open.
 async fn with_a_wal(damage: &[&'static str]) -> (Place, SqliteConnection) {
     let place = at_rest().await;

@@ -6,7 +6,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::rows::{COLUMNS, row, style};
+use super::rows::{COLUMNS, left_out, row, style};
 use crate::cli::open_readonly::Session;
 use crate::cli::output::{Printer, harmless, padded};
 use crate::cli::{Exit, OutputFormat};
@@ -42,10 +42,16 @@ pub(super) async fn follow(
                 silent = false;
                 if let Some(last) = events.last() {
                     after = last.sequence;
-                    if !out.print(&events)? {
+                    let full = events.len() == PAGE as usize;
+                    let (damaged, sound): (Vec<EventRow>, Vec<EventRow>) =
+                        events.into_iter().partition(|event| event.is_damaged);
+                    if let Some(text) = left_out(&damaged) {
+                        session.printer.remark(&text);
+                    }
+                    if !out.print(&sound)? {
                         return Ok(Exit::Done);
                     }
-                    if events.len() == PAGE as usize {
+                    if full {
                         continue;
                     }
                 }

@@ -38,6 +38,15 @@ pub(super) fn row(event: &EventRow) -> Row {
     .with_json(event.body.clone())
 }
 
+/// Which events are not printed, because their JSON may not be what was sent.
+pub(super) fn left_out<'e>(damaged: impl IntoIterator<Item = &'e EventRow>) -> Option<String> {
+    let list: Vec<String> = damaged.into_iter().map(|event| event.sequence.to_string()).collect();
+    (!list.is_empty()).then(|| {
+        let list = list.join(", ");
+        format!("damaged events are left out (sequence {list}): `presenced db check` shows the damage and what to do")
+    })
+}
+
 pub(super) fn style(event_type: &str) -> Style {
     if event_type == EventType::ParticipantJoined.name() {
         GOOD

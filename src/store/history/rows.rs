@@ -114,6 +114,8 @@ pub struct EventRow {
     pub recorded: Timestamp,
     /// The bytes that are signed and sent.
     pub body: String,
+    /// A text of the row is not UTF-8 any more, so `body` may not be what was sent.
+    pub is_damaged: bool,
 }
 
 /// When a user was polled, and with which errors.
@@ -240,17 +242,29 @@ impl FromRow<'_, Stored> for VisitRow {
 
 impl FromRow<'_, Stored> for EventRow {
     fn from_row(row: &Stored) -> sqlx::Result<Self> {
+        let mut is_damaged = false;
+        // One damaged row must not hide the others.
+        let mut text = |column: &str| -> sqlx::Result<Option<String>> {
+            let bytes: Option<Vec<u8>> = row.try_get(column)?;
+            let text = bytes.map(String::from_utf8).transpose();
+            Ok(text.unwrap_or_else(|error| {
+                is_damaged = true;
+                Some(String::from_utf8_lossy(error.as_bytes()).into_owned())
+            }))
+        };
+        let (id, event_type, body) = (text("id")?, text("type")?, text("body")?);
         Ok(Self {
             sequence: row.try_get("sequence")?,
-            id: row.try_get("id")?,
-            event_type: row.try_get("type")?,
-            org: row.try_get("org")?,
-            name: row.try_get("name")?,
-            union_id: row.try_get("union_id")?,
-            conference_id: row.try_get("conference_id")?,
+            id: id.unwrap_or_default(),
+            event_type: event_type.unwrap_or_default(),
+            org: text("org")?,
+            name: text("name")?,
+            union_id: text("union_id")?,
+            conference_id: text("conference_id")?,
             time: at(row, "time_ms")?,
             recorded: at(row, "recorded_ms")?,
-            body: row.try_get("body")?,
+            body: body.unwrap_or_default(),
+            is_damaged,
         })
     }
 }
