@@ -27,6 +27,8 @@ const TIMES_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
 /// 7 days. The leave of a longer visit is most likely missing, or belongs to another visit.
 const LONG_VISIT_MS: i64 = 7 * 24 * 3_600_000;
 const LONG_GAP_MS: i64 = 366 * 24 * 3_600_000;
+/// Each year between the first and the last visit is replayed, with or without visits, so the span of a trace is limited.
+const LONGEST_YEARS: i64 = 5;
 
 /// One line of a trace. A visit without `left_ms` was not over when the trace was written.
 #[derive(Debug, Deserialize)]
@@ -133,6 +135,9 @@ fn read(path: &Path) -> anyhow::Result<(Vec<Line>, Vec<String>)> {
         times.extend([Some(line.joined_ms), line.left_ms].into_iter().flatten().map(|ms| (ms, number)));
         lines.push(line);
     }
+    if let Some(why) = too_long(&times) {
+        return Err(Failure::new(Exit::Failed, format!("{}: {why}", path.display())).into());
+    }
     warnings.extend(gaps(times).map(|gap| format!("{}{gap}", path.display())));
     Ok((lines, warnings))
 }
@@ -147,6 +152,19 @@ fn invalid(line: &Line) -> Option<String> {
         }
     }
     line.left_ms.is_some_and(|left| left < line.joined_ms).then(|| "left_ms is before joined_ms".to_owned())
+}
+
+/// Why a trace is too long to be replayed.
+fn too_long(times: &[(i64, usize)]) -> Option<String> {
+    let ((first, earlier), (last, later)) = (times.iter().min()?, times.iter().max()?);
+    if last - first <= LONGEST_YEARS * LONG_GAP_MS {
+        return None;
+    }
+    let [first, last] = [*first, *last].map(Timestamp::from_ms);
+    Some(format!(
+        "the trace runs from {first} (line {earlier}) to {last} (line {later}), and a replay takes at most \
+         {LONGEST_YEARS} years: check both times, or split the trace"
+    ))
 }
 
 /// Periods of more than a year without a join or a leave. They are replayed too, and most likely a time is wrong.
@@ -336,6 +354,19 @@ mod tests {
         }
         let backwards = read_visits(&[good, (MONDAY, Some(MONDAY - 1))]);
         assert_eq!(backwards, Err("trace:2: left_ms is before joined_ms".to_owned()));
+    }
+
+    #[test]
+    fn a_trace_over_more_than_five_years_is_refused_with_both_lines() {
+        let good = (MONDAY, Some(MONDAY + HOUR));
+        let five = 5 * 366 * 24 * HOUR;
+        assert!(read_visits(&[good, (MONDAY + five, None)]).is_ok());
+        let refused = read_visits(&[good, (MONDAY + five + 1, None), good]).unwrap_err();
+        assert_eq!(
+            refused,
+            "trace: the trace runs from 2026-11-23T08:00:00.000Z (line 1) to 2031-11-27T08:00:00.001Z (line 2), and a \
+             replay takes at most 5 years: check both times, or split the trace"
+        );
     }
 
     #[test]
