@@ -3,11 +3,10 @@
 //! Guards: keys in the order of the columns, times as RFC 3339 in UTC, numbers as numbers, a stored body byte for byte; no
 //! text in CSV is a formula for a spreadsheet. Not here: joining the objects (`Printer::render`), tables.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::cell::{Cell, Column, Row};
-use crate::invisible::is_invisible;
+use crate::invisible::{self, REPLACEMENT};
 
 /// A row as a JSON object on one line, without the line end.
 pub(super) fn json(columns: &[Column], row: &Row) -> String {
@@ -70,18 +69,17 @@ fn keyed<'a>(columns: &'a [Column], row: &'a Row) -> impl Iterator<Item = (&'sta
 }
 
 /// RFC 4180, section 2: quotes around what holds a comma, a quote or a line end; quotes inside are doubled. A text
-/// that a spreadsheet would take for a formula gets an apostrophe.
+/// that a spreadsheet would take for a formula gets an apostrophe. Invisible characters are replaced as in a table,
+/// because a person reads the cells of a spreadsheet, too; tabs and line ends stay.
 fn quoted(text: &str) -> String {
-    let text = &*if is_formula(text) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) };
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
+    let is_layout = |c: char| matches!(c, '\t' | '\n' | '\r');
+    let text = invisible::replaced(text, |c| if is_layout(c) { c } else { REPLACEMENT });
+    let text = if is_formula(&text) { format!("'{text}") } else { text };
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 /// Whether the first visible character begins a formula in a spreadsheet; full-width forms count.
 fn is_formula(text: &str) -> bool {
-    let seen = text.trim_start_matches(|c: char| c.is_whitespace() || is_invisible(c));
+    let seen = text.trim_start_matches(|c: char| c.is_whitespace() || c == REPLACEMENT);
     seen.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }
