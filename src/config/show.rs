@@ -3,6 +3,7 @@
 //! Guards: no secret is in it, also none of plain values, commands and URLs; read as a config, it is the same config. Not
 //! here: printing it (`cli`).
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use toml::Value;
@@ -236,23 +237,23 @@ impl<'a> Files<'a> {
     /// All users, also disabled ones. Groups are shown by their effect on users.
     fn users(&self, config: &Config) -> Vec<Block> {
         let groups = self.everywhere("group");
+        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, group) in groups.iter().enumerate() {
+            places.entry(group.text("name").unwrap_or_default()).or_default().push(at);
+        }
         let poll = self.root.table("poll");
         let only = config.orgs.first().map_or("default", |org| org.name.as_str());
         let mut blocks = Vec::new();
         for layer in self.everywhere("user") {
             let Some(mut block) = self.block("user", &[layer]) else { continue };
-            let own: Vec<&str> = layer
-                .get("groups")
-                .and_then(|(groups, _)| groups.as_array())
-                .into_iter()
-                .flat_map(|groups| groups.iter().filter_map(|group| group.get_ref().as_str()))
+            let named = layer.get("groups").and_then(|(groups, _)| groups.as_array()).into_iter().flatten();
+            // The last group of the file comes first.
+            let own: BTreeSet<usize> = named
+                .filter_map(|group| places.get(group.get_ref().as_str()?))
+                .flat_map(|places| places.iter().copied())
                 .collect();
-            let of_groups = groups
-                .iter()
-                .rev()
-                .filter(|group| group.text("name").is_some_and(|name| own.contains(&name)));
-            let cadences: Vec<Layer<'_>> =
-                [layer].into_iter().chain(of_groups.copied()).chain(poll).collect();
+            let of_groups = own.iter().rev().map(|at| groups[*at]);
+            let cadences: Vec<Layer<'_>> = [layer].into_iter().chain(of_groups).chain(poll).collect();
             block.set(self.cadence(&cadences));
             block.follows("name", layer.text("union_id").unwrap_or_default(), "the unionId");
             block.follows("org", only, "the only organisation");

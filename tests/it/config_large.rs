@@ -63,16 +63,35 @@ const LONG: &[(&str, Long)] = &[
     ("one long value", |n| HEAD.replace("Asia/Shanghai", &"z".repeat(100 * n))),
 ];
 
-/// The shortest of a few times: what else the machine does only adds to one.
-#[expect(clippy::disallowed_methods, reason = "how long reading takes is what is measured")]
 fn took(config: &str) -> Duration {
     let folder = Folder::new().with("config.toml", config);
+    shortest(|| drop(folder.said()))
+}
+
+/// The shortest of a few times: what else the machine does only adds to one.
+#[expect(clippy::disallowed_methods, reason = "how long reading takes is what is measured")]
+fn shortest(work: impl Fn()) -> Duration {
     let time = || {
         let begun = Instant::now();
-        folder.said();
+        work();
         begun.elapsed()
     };
     (0..3).map(|_| time()).min().unwrap_or_default()
+}
+
+#[test]
+fn the_effective_config_of_many_groups_takes_time_in_proportion_to_its_length() {
+    let took = |count: usize| {
+        let text = entries(count, |all, at| {
+            let _ = write!(all, "[[group]]\nname = \"g{at}\"\ninterval = \"1h\"\n");
+            let _ = write!(all, "[[user]]\nunion_id = \"u{at}\"\ngroups = [\"g{at}\"]\n");
+        });
+        let loaded = Folder::new().with("config.toml", &text.replace("= 5000", "= 0")).load(&[]);
+        let loaded = loaded.unwrap_or_else(|refused| panic!("{refused}"));
+        shortest(|| assert!(presenced::config::show::show(&loaded).len() > count))
+    };
+    let (short, long) = (took(400), took(12 * 400));
+    assert!(long < 48 * short.max(Duration::from_millis(2)), "{short:?}, then {long:?}");
 }
 
 #[test]
