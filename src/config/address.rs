@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::public;
 use super::section::{RawValue, ValueError};
 use super::value::text;
+use crate::invisible::named;
 
 /// An `http` or `https` URL without a user, its host in ASCII.
 pub(super) fn url(text: &str) -> Result<reqwest::Url, ValueError> {
@@ -20,6 +21,10 @@ pub(super) fn url(text: &str) -> Result<reqwest::Url, ValueError> {
     };
     if !matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") {
         return Err(ValueError::new("its scheme is not supported", "write `https://`"));
+    }
+    if let Some(at) = text.chars().position(char::is_whitespace) {
+        let blank = text.chars().nth(at).map(named).unwrap_or_default();
+        return Err(ValueError::new(format!("holds {blank} at character {}", at + 1), "remove it"));
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
     if authority.contains('@') {
@@ -114,6 +119,9 @@ mod tests {
         for (text, word) in [
             ("crm.example.com", "`https://`"),
             (" https://crm.example.com", "white space"),
+            ("https://crm.example.com/a b", "holds U+0020 SPACE at character 26"),
+            ("https://crm.example.com/\u{a0}", "white space"),
+            ("https://crm.example.com/a?\u{3000}b", "holds U+3000 IDEOGRAPHIC SPACE at character 27"),
             ("crm", "is not a URL"),
             ("", "is not a URL"),
             ("ftp://crm.example.com", "scheme"),

@@ -14,6 +14,11 @@ use crate::invisible::{self, named, narrow};
 /// Keys below which a text is taken exactly as it is: it may begin or end with a blank.
 const EXACT: [&str; 3] = ["command", "equals", "tags"];
 
+/// Keys of addresses, which hold no blank,
+const ADDRESSES: [&str; 4] = ["url", "proxy", "api_base", "legacy_base"];
+/// and of secrets, which hold at most blanks of ASCII.
+const SECRETS: [&str; 6] = ["headers", "app_secret", "access_token", "suite_ticket", "secret", "token"];
+
 /// The first invisible character in a value or in a nested one, with its bytes in the file.
 pub(super) fn unseen(key: &str, raw: &RawValue<'_>, file: &str) -> Option<(Range<usize>, ValueError)> {
     match raw.value {
@@ -55,7 +60,10 @@ fn in_text(key: &str, text: &str) -> Option<Found> {
     let is_meant = |c: char| key == "command" && matches!(c, '\n' | '\t');
     let is_bounded = !EXACT.contains(&key) && !text.trim().is_empty();
     let around = if is_bounded { Found::around(text) } else { None };
-    around.or_else(|| invisible::first(&text.replace(is_meant, " ")).map(|(_, c)| Found::within(c)))
+    let is_stray =
+        |c: &char| c.is_whitespace() && (ADDRESSES.contains(&key) || SECRETS.contains(&key) && !c.is_ascii());
+    let first = || invisible::first(&text.replace(is_meant, " ")).map(|(_, c)| c);
+    around.or_else(|| first().or_else(|| text.chars().find(is_stray)).map(Found::within))
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -163,7 +163,10 @@ pub(super) fn ca_file(section: &Section<'_>, context: Context<'_>) -> Option<Loc
             format!("there is no file {}", spot.value.display())
         }
         Err(error) => format!("the file {} cannot be read: {error}", spot.value.display()),
-        Ok(_) => return Some(spot),
+        Ok((pem, _)) => match plain_file::certificates_error(&pem) {
+            None => return Some(spot),
+            Some(error) => format!("the file {} {error}", spot.value.display()),
+        },
     };
     context.report.error("missing-file", &spot.place, message, "a PEM file of certificates");
     Some(spot)

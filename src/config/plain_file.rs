@@ -9,6 +9,8 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 /// The certificates of every public authority together take a quarter of this.
 pub(super) const MAX_CA_BYTES: u64 = 1024 * 1024;
@@ -38,6 +40,19 @@ pub fn read_ca_file(file: Option<&Path>) -> Result<Option<Vec<u8>>, String> {
         Err(error) => Err(format!("{}: {error}", path.display())),
     };
     file.map(read).transpose()
+}
+
+/// Why these bytes are no certificates to trust, such as those of a key or of another format.
+pub(super) fn certificates_error(pem: &[u8]) -> Option<String> {
+    let mut found = 0;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let Ok(certificate) = certificate else { return Some("is no PEM file".to_owned()) };
+        if let Err(error) = webpki::anchor_from_trusted_cert(&certificate) {
+            return Some(format!("holds a certificate that cannot be used: {error}"));
+        }
+        found += 1;
+    }
+    (found == 0).then(|| "holds no certificate (`-----BEGIN CERTIFICATE-----`)".to_owned())
 }
 
 fn must_be_plain(found: FileType) -> std::io::Result<()> {

@@ -203,7 +203,7 @@ fn headers(section: &Section<'_>, context: Context<'_>) -> Option<Vec<(String, T
         } else if let Some(error) = header_name_error(&name.value) {
             context.report.error("bad-header", &name.place, error.message, &error.help);
         }
-        if let Some((place, error)) = context.report.unseen(&name.value, &raw) {
+        if let Some((place, error)) = context.report.unseen("headers", &raw) {
             let message = format!("the header `{}` {}", public::header_shown(&name.value), error.message);
             context.report.error("bad-header", &place, message, &error.help);
             continue;

@@ -69,6 +69,16 @@ fn a_character_that_is_not_seen_is_named_with_its_place() {
         (with(&format!("{hook}secret = {{ env = \"CRM \" }}\n")), "11:22", "ends with U+0020 SPACE"),
         (with(&format!("{hook}proxy = \"http://pｒoxy.example.com:1\"\n")), "11:9", "the host is not ASCII"),
         (with(&format!("{hook}users = [\"u1\u{200f}\"]\n")), "11:13", "holds U+200F RIGHT-TO-LEFT MARK"),
+        (with(&hook.replace("com/", "com/a b")), "10:33", "`url` in [[webhook]]: holds U+0020 SPACE"),
+        (with(&hook.replace("com/", "com/a\u{a0}b")), "10:33", "holds U+00A0 NO-BREAK SPACE"),
+        (with(&hook.replace("com/", "com/?a=\u{3000}b")), "10:35", "holds U+3000 IDEOGRAPHIC SPACE"),
+        (
+            with(&format!("{hook}headers = {{ X-Site = \"H\u{a0}Z\" }}\n")),
+            "11:24",
+            "the header `X-Site` holds U+00A0 NO-BREAK SPACE",
+        ),
+        (with(&format!("{hook}proxy = \"http://proxy.example.com:1/\u{3000}a\"\n")), "11:37", "holds U+3000"),
+        (with("[http]\ntoken = \"0123456789\u{a0}0123456789abcdef01234\"\n"), "9:20", "holds U+00A0"),
         (with("[history]\npath = \"presence\u{200b}.db\"\n"), "9:17", "holds U+200B ZERO WIDTH SPACE"),
         (with("[watch]\ninclude = [\"a\u{200b}.toml\"]\n"), "9:14", "holds U+200B ZERO WIDTH SPACE"),
         (with("[log]\nlevel = \"info\u{200b}\"\n"), "9:14", "holds U+200B ZERO WIDTH SPACE"),
@@ -103,6 +113,8 @@ fn a_secret_that_was_copied_with_something_else_is_refused_without_showing_it() 
         (b"hunter 2\n", "holds U+0020 SPACE at line 1, column 7: copy the secret again"),
         (b"hunte\xef\xbd\x92 2\n", "holds a full-width character at line 1, column 6: copy the secret again"),
         (b" \n", "is empty"),
+        (b"hunter2\xc2\xa0\n", "holds U+00A0 NO-BREAK SPACE at line 1, column 8: remove it"),
+        (b"\xe3\x80\x80hunter2", "holds U+3000 IDEOGRAPHIC SPACE at line 1, column 1: remove it"),
     ] {
         for source in ["file = \"app.key\"", "credential = \"app-secret\"", "env = \"APP_SECRET\""] {
             let text = with("").replace("credential = \"app-secret\"", source);
@@ -118,7 +130,7 @@ fn a_secret_that_was_copied_with_something_else_is_refused_without_showing_it() 
             assert!(said.ends_with("-- refused\n") && !said.contains("hunte"), "{said}");
         }
     }
-    for bytes in ["hunter2", "hunter2\n", "\u{feff}hunter2\r\n", "  hunter2\u{a0}\n\n"] {
+    for bytes in ["hunter2", "hunter2\n", "\u{feff}hunter2\r\n", "  hunter2 \n\n"] {
         let text = with("").replace("credential = \"app-secret\"", "file = \"app.key\"");
         let folder = Folder::new().with("config.toml", &text).with("app.key", bytes);
         assert_eq!(folder.said(), "-- accepted\n", "{bytes:?}");

@@ -44,6 +44,35 @@ fn only_plain_files_are_read() {
 }
 
 #[test]
+fn a_ca_file_without_a_usable_certificate_is_refused_before_the_start() {
+    let hook = "[[webhook]]\nname = \"crm\"\nurl = \"https://crm.example.com\"\n";
+    let key = rcgen::KeyPair::generate().expect("made").serialize_pem();
+    let broken = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+    let cut = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n";
+    for (pem, said) in [
+        ("", "holds no certificate"),
+        ("no certificate", "holds no certificate"),
+        (&*key, "holds no certificate"),
+        (broken, "holds a certificate that cannot be used: "),
+        (cut, "is no PEM file"),
+    ] {
+        for (config, place) in [
+            (format!("{HEAD}ca_file = \"ca.pem\"\n"), "6:11"),
+            (format!("{HEAD}{hook}ca_file = \"ca.pem\"\n"), "9:11"),
+        ] {
+            let folder =
+                Folder::new().with("config.toml", &format!("{config}{ONE_USER}")).with("ca.pem", pem);
+            let shown = folder.said();
+            assert!(
+                shown.contains(said) && shown.contains(&format!("config.toml:{place}\n")),
+                "{said}:\n{shown}"
+            );
+            assert!(shown.ends_with("-- refused\n"), "{shown}");
+        }
+    }
+}
+
+#[test]
 fn the_config_itself_is_a_plain_file() {
     let folder = Folder::new();
     for (name, kind) in odd_ones(folder.path()) {

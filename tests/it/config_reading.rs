@@ -130,7 +130,8 @@ fn a_webhooks_own_proxy_and_ca_file_come_before_the_shared_ones() {
          [[webhook]]\nname = \"crm\"\nurl = \"https://crm.example.com\"\n\
          [[webhook]]\nname = \"hr\"\nurl = \"https://hr.example.com\"\nproxy = \"http://own:1\"\nca_file = \"own.pem\"\n"
     );
-    let folder = Folder::new().with("config.toml", &text).with("shared.pem", "").with("own.pem", "");
+    let ca = rcgen::generate_simple_self_signed(vec!["crm.example.com".to_owned()]).expect("made").cert.pem();
+    let folder = Folder::new().with("config.toml", &text).with("shared.pem", &ca).with("own.pem", &ca);
     let config = folder.load(&[]).unwrap_or_else(|error| panic!("{error}")).config;
     let root = folder.path().canonicalize().expect("a folder");
     let read: Vec<_> =

@@ -13,7 +13,7 @@ use crate::secret::Secret;
 const QUOTES: [(char, char); 7] =
     [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’'), ('「', '」'), ('＂', '＂')];
 
-/// The secret in these bytes: without a byte order mark and without the white space around it.
+/// The secret in these bytes: without a byte order mark and without the blanks and line ends of ASCII around it.
 pub(super) fn of_bytes(bytes: Vec<u8>, what: String) -> Result<Secret, SecretError> {
     match encoding::decoded(bytes) {
         Ok(text) => of_text(&text, what),
@@ -26,7 +26,7 @@ pub(super) fn of_bytes(bytes: Vec<u8>, what: String) -> Result<Secret, SecretErr
 
 /// The same in a text.
 pub(super) fn of_text(text: &str, what: String) -> Result<Secret, SecretError> {
-    let bare = text.strip_prefix('\u{feff}').unwrap_or(text).trim();
+    let bare = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
     if bare.is_empty() {
         return Err(SecretError::Empty(what));
     }
@@ -45,7 +45,8 @@ fn stray(text: &str, bare: &str) -> Option<String> {
     if QUOTES.iter().any(|(open, close)| is_between(bare, *open, *close)) {
         return Some("is in quotes: remove them".to_owned());
     }
-    let (at, c) = invisible::first(bare)?;
+    let blank = || bare.char_indices().find(|(_, c)| c.is_whitespace() && !c.is_ascii());
+    let (at, c) = invisible::first(bare).or_else(blank)?;
     let before = text.find(bare).unwrap_or_default();
     Some(format!("holds {} at {}: remove it", named(c), place(text, before + at)))
 }
@@ -98,8 +99,7 @@ mod tests {
 
     #[test]
     fn what_an_editor_adds_is_taken_off() {
-        for text in ["hunter2", "hunter2\n", "\u{feff}hunter2\r\n", "hunter2 \u{a0}\n\n", "\thunter2\u{3000}"]
-        {
+        for text in ["hunter2", "hunter2\n", "\u{feff}hunter2\r\n", "hunter2 \n\n", "\thunter2"] {
             assert_eq!(of_text(text, String::new()).expect(text).reveal(), "hunter2", "{text:?}");
         }
     }
@@ -114,6 +114,8 @@ mod tests {
                 "it holds U+202E mark that turns the reading direction at line 1, column 1: remove it",
             ),
             ("hun\u{7}ter2", "it holds U+0007 control character at line 1, column 4: remove it"),
+            ("hunter2\u{a0}\n", "it holds U+00A0 NO-BREAK SPACE at line 1, column 8: remove it"),
+            ("\u{3000}hunter2", "it holds U+3000 IDEOGRAPHIC SPACE at line 1, column 1: remove it"),
             ("hunter2\nhunter3\n", "it has 2 lines: leave only the secret in it, on one line"),
             ("hunter2\rhunter3", "it has 2 lines: leave only the secret in it, on one line"),
             ("\"hunter2\"\n", "it is in quotes: remove them"),
