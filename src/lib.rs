@@ -9,7 +9,7 @@
 //! 4  tasks | web | control                           the shell in motion
 //! 3  store | dingtalk | webhook | telemetry | simulator | server   adapters; none knows another
 //! 2  clock | config | net                            ground of the shell
-//! 1  presence | policy | signature | message         decisions: pure
+//! 1  presence | policy | signature | message | confidential   decisions: pure
 //! 0  time | ids | secret | invisible                 words
 //! ```
 //!
@@ -20,6 +20,7 @@
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod confidential;
 pub mod config;
 pub mod control;
 pub mod dingtalk;

@@ -41,6 +41,7 @@ pub(crate) fn target(name: &str, url: &str, concurrency: usize) -> Result<Target
         network: NetworkPolicy::default(),
         proxy: None,
         ca_file: None,
+        confidential: presenced::confidential::SharedConfidential::default(),
     };
     Ok(Target {
         name: destination.webhook.clone(),

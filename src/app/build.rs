@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
+use crate::confidential::SharedConfidential;
 use crate::config::Config;
 use crate::control::{self, Endpoint};
 use crate::store::{CheckedDatabase, Store, StoreError};
@@ -36,7 +37,7 @@ mod resolve;
 mod webhooks;
 
 pub use error::BuildError;
-pub(super) use organisations::{ClientEntry, clients, upstreams};
+pub(super) use organisations::{ClientEntry, clients, confidential, upstreams};
 pub(super) use poller::{assignments, settings};
 pub(super) use resolve::http_token;
 pub(super) use webhooks::{subscriptions, targets};
@@ -53,9 +54,11 @@ pub async fn daemon(
     stop: &CancellationToken,
 ) -> Result<Daemon, BuildError> {
     let subscriptions = subscriptions(&config.webhooks)?;
-    let prerequisites =
-        stop.run_until_cancelled(Prerequisites::check(&config, &clock)).await.ok_or(BuildError::Stopped)?;
+    let confidential = SharedConfidential::default();
+    let prerequisites = stop.run_until_cancelled(Prerequisites::check(&config, &clock, &confidential)).await;
+    let prerequisites = prerequisites.ok_or(BuildError::Stopped)?;
     let Prerequisites { targets, clients, listener, sound } = prerequisites?;
+    confidential.replace(organisations::confidential(&config, &clients));
     // Cancelling is safe, as a kill is: a migration is one transaction.
     let opening = sound.open(config.time_zone, Arc::clone(&clock), config.history.before_migration);
     let store = stop.run_until_cancelled(opening).await.ok_or(BuildError::Stopped)??;
@@ -110,6 +113,7 @@ pub async fn daemon(
         health,
         active_config,
         clients,
+        confidential,
         poller,
         poller_handle,
         dispatcher,
@@ -149,9 +153,13 @@ struct Prerequisites {
 }
 
 impl Prerequisites {
-    async fn check(config: &Config, clock: &SharedClock) -> Result<Self, BuildError> {
-        let targets = targets(config, clock).await?;
-        let (clients, _) = clients(config, &[], clock).await?;
+    async fn check(
+        config: &Config,
+        clock: &SharedClock,
+        confidential: &SharedConfidential,
+    ) -> Result<Self, BuildError> {
+        let targets = targets(config, clock, confidential).await?;
+        let (clients, _) = clients(config, &[], clock, confidential).await?;
         let listener = listener(config).await?;
         Ok(Self { targets, clients, listener, sound: CheckedDatabase::check(&config.history.path).await? })
     }

@@ -17,6 +17,7 @@ use super::reload::{ReloadDeps, Reloader, Reloading};
 use super::status::StatusSource;
 use super::supervise::{Fault, Supervisor};
 use crate::clock::{SharedClock, SystemClock};
+use crate::confidential::SharedConfidential;
 use crate::config::Config;
 use crate::control::Endpoint;
 use crate::store::{Store, StoreError};
@@ -43,6 +44,7 @@ pub struct Daemon {
     pub(super) health: Arc<Health>,
     pub(super) active_config: Arc<ActiveConfig>,
     pub(super) clients: Vec<ClientEntry>,
+    pub(super) confidential: SharedConfidential,
     pub(super) poller: Poller,
     pub(super) poller_handle: PollerHandle,
     pub(super) dispatcher: Dispatcher,
@@ -150,6 +152,7 @@ impl Daemon {
                 health: self.health,
                 active_config: self.active_config,
                 clients: self.clients,
+                confidential: self.confidential,
                 poller: self.poller.reload_handle(),
                 dispatcher: self.dispatcher.reload_handle(),
                 web: self.web.as_ref().map(|(_, state)| state.clone()),

@@ -16,10 +16,12 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::build::{
-    BuildError, ClientEntry, assignments, clients, http_token, settings, subscriptions, targets, upstreams,
+    BuildError, ClientEntry, assignments, clients, confidential, http_token, settings, subscriptions,
+    targets, upstreams,
 };
 use super::maintenance;
 use crate::clock::{Clock, SharedClock, SystemClock};
+use crate::confidential::SharedConfidential;
 use crate::config::change::{self, Change, Effect};
 use crate::config::file_set::{ConfigFileSet, FileWatcher};
 use crate::config::problem::render_one;
@@ -103,6 +105,7 @@ pub(super) struct ReloadDeps {
     pub(super) health: Arc<Health>,
     pub(super) active_config: Arc<ActiveConfig>,
     pub(super) clients: Vec<ClientEntry>,
+    pub(super) confidential: SharedConfidential,
     pub(super) poller: poller::reload::ReloadHandle,
     pub(super) dispatcher: dispatcher::reload::ReloadHandle,
     pub(super) web: Option<web::State>,
@@ -257,11 +260,14 @@ impl Reloader {
         let config = without_restart_settings(config, &old);
         let (_, verbosity) = self.reloading.log;
         log::targets(&config.log.level, verbosity).map_err(misconfigured)?;
-        let webhook_targets = targets(&config, &self.deps.clock).await.map_err(refused)?;
+        let webhook_targets =
+            targets(&config, &self.deps.clock, &self.deps.confidential).await.map_err(refused)?;
         let subscriptions = subscriptions(&config.webhooks).map_err(refused)?;
         let token = self.token(&config).await?;
         let (clients, renewed) =
-            clients(&config, &self.deps.clients, &self.deps.clock).await.map_err(refused)?;
+            clients(&config, &self.deps.clients, &self.deps.clock, &self.deps.confidential)
+                .await
+                .map_err(refused)?;
         let ReloadDeps { store, health, clock, .. } = &self.deps;
         let states = store.outbox().webhook_states().await.map_err(failed)?;
         let upstreams = upstreams(&config, &clients, store, health, clock).await.map_err(refused)?;
@@ -291,6 +297,7 @@ impl Reloader {
         let subscriptions = Arc::clone(&poller.subscriptions);
         // The only step that can still fail comes first, so that a failure changes nothing.
         self.deps.poller.reload(poller).await.ok_or_else(stopping)?.map_err(failed)?;
+        self.deps.confidential.replace(confidential(&config, &clients));
         self.deps.clients = clients;
         self.deps.subscriptions.send_replace(subscriptions);
         if !self.deps.dispatcher.reload(dispatcher).await {

@@ -101,6 +101,11 @@ fn explain(running: &Running, title: &str, speed: f64) {
     anstream::println!(
         "plays {title:?} at {speed} times real time; it accepts any app key and secret, unless the scenario names its apps"
     );
+    if speed > 1.0 {
+        anstream::println!(
+            "its clock runs ahead of this machine's, so that a daemon at normal speed sees joins in the future"
+        );
+    }
     for person in running.world().people().iter().take(10) {
         anstream::println!("  {:<34} {}", person.union_id, person.nick);
     }

@@ -17,6 +17,7 @@ use super::token::{Token, Tokens};
 use super::transport::{Exchange, TOKEN_HEADER, exchange};
 use super::wire::Parsed;
 use crate::clock::SharedClock;
+use crate::confidential::SharedConfidential;
 use crate::config::{self, Org};
 use crate::ids::UnionId;
 use crate::net::{self, ClientError, ClientOptions};
@@ -78,12 +79,23 @@ pub(super) struct Inner {
     pub(super) conference: Url,
     pub(super) legacy_base: String,
     pub(super) tokens: Tokens,
+    confidential: SharedConfidential,
     pub(super) clock: SharedClock,
 }
 
 impl Client {
     /// Builds a client without network access. Reads the organisation's CA file, if it has one.
     pub fn new(org: &Org, credentials: Credentials, clock: SharedClock) -> Result<Self, ClientError> {
+        Self::hiding(org, credentials, clock, SharedConfidential::default())
+    }
+
+    /// The same; no error will hold what is in `confidential`.
+    pub fn hiding(
+        org: &Org,
+        credentials: Credentials,
+        clock: SharedClock,
+        confidential: SharedConfidential,
+    ) -> Result<Self, ClientError> {
         let options = ClientOptions {
             connect_timeout: org.connect_timeout,
             timeout: org.timeout,
@@ -99,10 +111,12 @@ impl Client {
         let conference = Url::parse(&format!("{base}/v1.0/conference/"))
             .map_err(|error| ClientError::Base(error.to_string()))?;
         let secrets = (credentials, SecretSources::of(&org.app));
-        let tokens = Tokens::new(AppKind::of(&org.app), base, secrets, http.clone(), Arc::clone(&clock))
-            .map_err(ClientError::Base)?;
+        let tools = (http.clone(), Arc::clone(&clock), confidential.clone());
+        let tokens = Tokens::new(AppKind::of(&org.app), base, secrets, tools).map_err(ClientError::Base)?;
         let legacy_base = org.legacy_base.trim_end_matches('/').to_owned();
-        Ok(Self { inner: Arc::new(Inner { http, lists, conference, legacy_base, tokens, clock }) })
+        Ok(Self {
+            inner: Arc::new(Inner { http, lists, conference, legacy_base, tokens, confidential, clock }),
+        })
     }
 
     /// Replaces the secrets (a new suite ticket, a new ready-made token). Connections and a fetched token stay.
@@ -188,7 +202,7 @@ impl Client {
         if token_passed {
             token.mark_accepted();
         }
-        result.map_err(|error| answer.redacted(error))
+        result.map_err(|error| answer.redacted(error, &self.inner.confidential))
     }
 }
 

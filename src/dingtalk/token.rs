@@ -24,6 +24,7 @@ use super::error::{CallError, Verdict, class};
 use super::kind::{AppKind, Credentials, SecretSources, reread};
 use super::transport::{Exchange, client_error, exchange};
 use crate::clock::SharedClock;
+use crate::confidential::SharedConfidential;
 use crate::config::secrets::SecretSource;
 use crate::policy::backoff;
 use crate::secret::Secret;
@@ -73,6 +74,7 @@ pub struct Tokens {
     url: Url,
     http: reqwest::Client,
     clock: SharedClock,
+    confidential: SharedConfidential,
     credentials: Mutex<Credentials>,
     /// Where the secrets are read again after they are refused.
     sources: SecretSources,
@@ -94,8 +96,7 @@ impl Tokens {
         kind: AppKind,
         base: &str,
         (credentials, sources): (Credentials, SecretSources),
-        http: reqwest::Client,
-        clock: SharedClock,
+        (http, clock, confidential): (reqwest::Client, SharedClock, SharedConfidential),
     ) -> Result<Self, String> {
         let url = Url::parse(&format!("{base}{}", kind.path())).map_err(|e| e.to_string())?;
         let tokens = Self {
@@ -104,6 +105,7 @@ impl Tokens {
             http,
             file_read_ms: AtomicI64::new(clock.now().as_ms()),
             clock,
+            confidential,
             credentials: Mutex::new(credentials),
             sources,
             current: RwLock::default(),
@@ -327,7 +329,7 @@ impl Tokens {
         let unified = matches!(self.kind, AppKind::Unified { .. });
         let mut error = classify::token_failure(&answer.reply(now), unified);
         error.text = format!("token call: {}", error.text);
-        Err(answer.redacted(error))
+        Err(answer.redacted(error, &self.confidential))
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::classify::Reply;
 use super::error::{CallError, Verdict, class};
+use crate::confidential::{Confidential, SharedConfidential, redacted};
 use crate::net;
 use crate::time::Timestamp;
 
@@ -28,16 +29,19 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// The error without the values that the answer repeats from the request.
-    pub(super) fn redacted(&self, mut error: CallError) -> CallError {
-        let repeats = |text: &str| self.sent.iter().any(|value| text.contains(value.as_str()));
-        if repeats(&error.text) {
-            for value in &self.sent {
-                error.text = error.text.replace(value.as_str(), "[hidden]");
-            }
+    /// The error without what is confidential: the values of the request, and what the config holds.
+    pub(super) fn redacted(&self, mut error: CallError, known: &SharedConfidential) -> CallError {
+        let mut sent = Confidential::default();
+        for value in &self.sent {
+            sent.add_escaped(value);
         }
-        error.code = error.code.filter(|code| !repeats(code));
-        error.request_id = error.request_id.filter(|id| !repeats(id));
+        let known = known.get();
+        let sets = [&sent, &*known];
+        if let Some(text) = redacted(&error.text, &sets) {
+            error.text = text;
+        }
+        error.code = error.code.filter(|code| redacted(code, &sets).is_none());
+        error.request_id = error.request_id.filter(|id| redacted(id, &sets).is_none());
         error
     }
 
@@ -80,13 +84,22 @@ pub(super) async fn exchange(
 
 /// Tokens, secrets and ids of a request: the values of its query, of the token header and of its JSON body.
 fn values(request: &reqwest::Request) -> Vec<String> {
-    const SHORTEST: usize = 4;
     let query = request.url().query_pairs().map(|(_, value)| value.into_owned());
     let token = request.headers().get(&TOKEN_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut all: Vec<String> = query.chain(token).collect();
     let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
-    let body: serde_json::Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
-    let texts = body.into_iter().filter_map(|(_, value)| value.as_str().map(str::to_owned));
-    query.chain(token).chain(texts).filter(|value| value.len() >= SHORTEST).collect()
+    texts(serde_json::from_slice(body).unwrap_or_default(), &mut all);
+    all
+}
+
+/// All texts in a JSON value.
+fn texts(value: Value, all: &mut Vec<String>) {
+    match value {
+        Value::String(text) => all.push(text),
+        Value::Array(values) => values.into_iter().for_each(|value| texts(value, all)),
+        Value::Object(values) => values.into_iter().for_each(|(_, value)| texts(value, all)),
+        _ => {}
+    }
 }
 
 fn oversized(status: u16, most: usize) -> CallError {

@@ -24,6 +24,7 @@ use super::answer::{self, Answer};
 use super::format::{Batching, BodyFormat};
 use super::redact;
 use crate::clock::SharedClock;
+use crate::confidential::{Confidential, SharedConfidential};
 use crate::config;
 use crate::ids::WebhookName;
 use crate::net::{self, ClientError, ClientOptions};
@@ -65,6 +66,8 @@ pub struct Destination {
     pub proxy: Option<String>,
     /// PEM file of certificates to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
+    /// What no text of the receiver may show, apart from the secrets of this webhook.
+    pub confidential: SharedConfidential,
 }
 
 /// Why no sender can be built. Never holds the URL or a header's value.
@@ -102,8 +105,9 @@ struct Inner {
     url: Url,
     format: BodyFormat,
     keys: Vec<SigningKey>,
-    /// Secrets that the receiver may repeat and that no text may hold.
-    secrets: Vec<Secret>,
+    /// Secrets of the request that the receiver may repeat and that no text may hold.
+    secrets: Confidential,
+    confidential: SharedConfidential,
     /// The headers of every request.
     headers: HeaderMap,
     timeout: Duration,
@@ -133,7 +137,8 @@ impl Sender {
             forbidden: destination.network.judge_literal(&url).err(),
             url,
             headers: shared_headers(&destination)?,
-            secrets: secrets(&destination),
+            secrets: redact::of_secrets(&secrets(&destination)),
+            confidential: destination.confidential,
             format: destination.format,
             keys: destination.keys,
             timeout: destination.timeout,
@@ -239,8 +244,7 @@ impl Inner {
 
     /// The text without secrets and without anything that identifies a user.
     pub(super) fn redacted(&self, text: &str, url: &Url, bodies: &[Vec<u8>]) -> String {
-        let users: Vec<String> = bodies.iter().flat_map(|body| redact::identifying(body)).collect();
-        redact::redact(text, url, &self.secrets, &users)
+        redact::redact(text, url, bodies, [&self.secrets, &self.confidential.get()])
     }
 
     async fn read(&self, mut response: Response, bodies: &[Vec<u8>]) -> Sent {

@@ -193,6 +193,7 @@ fn sender(url: &str, network: NetworkPolicy) -> Result<Sender, SenderError> {
         network,
         proxy: None,
         ca_file: None,
+        confidential: presenced::confidential::SharedConfidential::default(),
     };
     Sender::new(destination, Arc::new(SystemClock))
 }

@@ -258,6 +258,7 @@ impl World {
             network: NetworkPolicy::default(),
             proxy: None,
             ca_file: None,
+            confidential: presenced::confidential::SharedConfidential::default(),
         };
         change(&mut destination);
         Target {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use presenced::confidential::Confidential;
 use presenced::policy::delivery::{Outcome, Trigger};
 use presenced::secret::Secret;
 use presenced::webhook::address::NetworkPolicy;
@@ -113,6 +114,21 @@ async fn an_error_page_that_repeats_the_url_is_kept_without_it() {
     let answer = send_to(&format!("http://{}/path-secret?key=hush", receiver.address), |_| {}).await;
     assert_eq!(answer.excerpt, "Cannot POST /[hidden]?[hidden] ([hidden])");
     assert_eq!(answer.error.as_deref(), Some("answered 404: Cannot POST /[hidden]?[hidden] ([hidden])"));
+}
+
+#[tokio::test]
+async fn an_answer_that_names_another_user_or_another_secret_is_kept_without_it() {
+    let page = r#"{"error":"duplicate of u-li+wei\/2, app key other-secret"}"#;
+    let receiver = Receiver::start(move |_| Reply::Answer(422, "", page)).await;
+    let answer = send_to(&receiver.url(), |destination| {
+        let mut known = Confidential::default();
+        for text in ["u-li+wei/2", "other-secret"] {
+            known.add_escaped(text);
+        }
+        destination.confidential.replace(known);
+    })
+    .await;
+    assert_eq!(answer.excerpt, r#"{"error":"duplicate of [hidden], app key [hidden]"}"#);
 }
 
 #[tokio::test]
@@ -243,6 +259,7 @@ async fn a_url_or_header_that_cannot_be_used_is_refused_without_showing_it() {
         network: NetworkPolicy::default(),
         proxy: None,
         ca_file: None,
+        confidential: presenced::confidential::SharedConfidential::default(),
     };
     for url in ["hush", "ftp://hush/", "http://user:hush@example.com/", "http://hush@example.com/"] {
         let bad = Destination { url: Secret::new(url), ..good.clone() };

@@ -114,6 +114,7 @@ fn destination(url: &str) -> Destination {
         network: NetworkPolicy::default(),
         proxy: None,
         ca_file: None,
+        confidential: presenced::confidential::SharedConfidential::default(),
     }
 }
 

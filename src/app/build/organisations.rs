@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::error::BuildError;
 use super::resolve::secret;
 use crate::clock::SharedClock;
+use crate::confidential::{Confidential, SharedConfidential};
 use crate::config::{App, Config, Org};
 use crate::dingtalk::client::{Client, Credentials};
 use crate::ids::OrgName;
@@ -38,6 +39,7 @@ pub(in crate::app) async fn clients(
     config: &Config,
     known: &[ClientEntry],
     clock: &SharedClock,
+    confidential: &SharedConfidential,
 ) -> Result<(Vec<ClientEntry>, Vec<OrgName>), BuildError> {
     let (mut clients, mut renewed) = (Vec::with_capacity(config.orgs.len()), Vec::new());
     for org in &config.orgs {
@@ -47,12 +49,28 @@ pub(in crate::app) async fn clients(
             kept.client.clone()
         } else {
             renewed.push(org.name.clone());
-            Client::new(org, credentials.clone(), Arc::clone(clock))
+            Client::hiding(org, credentials.clone(), Arc::clone(clock), confidential.clone())
                 .map_err(|error| BuildError::Client { org: org.name.to_string(), error })?
         };
         clients.push(ClientEntry { org: org.clone(), credentials, client });
     }
     Ok((clients, renewed))
+}
+
+/// What no text of DingTalk or of a receiver may show in the log or in the database: the ids of all users, and the secrets
+/// of all organisations. A client hides the rest of what it sends itself.
+pub(in crate::app) fn confidential(config: &Config, clients: &[ClientEntry]) -> Confidential {
+    let mut all = Confidential::default();
+    for user in &config.users {
+        all.add_escaped(user.identity.union_id.as_str());
+    }
+    for ClientEntry { credentials: Credentials { secret, suite_ticket }, .. } in clients {
+        all.add_escaped(secret.reveal());
+        if let Some(ticket) = suite_ticket {
+            all.add_escaped(ticket.reveal());
+        }
+    }
+    all
 }
 
 async fn credentials(org: &Org) -> Result<Credentials, BuildError> {

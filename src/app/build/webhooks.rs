@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::error::BuildError;
 use super::resolve::{secret, text};
 use crate::clock::SharedClock;
+use crate::confidential::SharedConfidential;
 use crate::config::header_shown;
 use crate::config::{Config, Webhook};
 use crate::policy::delivery::Rules as DeliveryRules;
@@ -22,10 +23,14 @@ pub(in crate::app) fn subscriptions(webhooks: &[Webhook]) -> Result<Arc<[Subscri
 }
 
 /// Where and how events are sent, for each webhook.
-pub(in crate::app) async fn targets(config: &Config, clock: &SharedClock) -> Result<Vec<Target>, BuildError> {
+pub(in crate::app) async fn targets(
+    config: &Config,
+    clock: &SharedClock,
+    confidential: &SharedConfidential,
+) -> Result<Vec<Target>, BuildError> {
     let mut targets = Vec::with_capacity(config.webhooks.len());
     for webhook in &config.webhooks {
-        let destination = destination(webhook).await?;
+        let destination = destination(webhook, confidential.clone()).await?;
         let sender = Sender::new(destination, Arc::clone(clock))
             .map_err(|error: SenderError| refused(webhook, &error))?;
         targets.push(Target {
@@ -47,7 +52,7 @@ pub(in crate::app) async fn targets(config: &Config, clock: &SharedClock) -> Res
     Ok(targets)
 }
 
-async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
+async fn destination(webhook: &Webhook, confidential: SharedConfidential) -> Result<Destination, BuildError> {
     let label = |key: &str| format!("webhook `{}`: {key}", webhook.name);
     let mut secrets = Vec::with_capacity(webhook.secrets.len());
     for source in &webhook.secrets {
@@ -75,6 +80,7 @@ async fn destination(webhook: &Webhook) -> Result<Destination, BuildError> {
         },
         proxy: webhook.proxy.clone(),
         ca_file: webhook.ca_file.clone(),
+        confidential,
     })
 }
 

@@ -281,6 +281,7 @@ mod tests {
             network: NetworkPolicy::default(),
             proxy: None,
             ca_file: None,
+            confidential: crate::confidential::SharedConfidential::default(),
         };
         Target {
             name: name(webhook),

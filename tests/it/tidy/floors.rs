@@ -15,7 +15,7 @@ use super::{read, relative, root, rust_files};
 /// The table of floors: a room names only rooms of lower floors, and itself.
 const FLOORS: &[(u8, &[&str])] = &[
     (0, &["time", "ids", "secret", "invisible", "testing"]),
-    (1, &["presence", "policy", "signature", "message"]),
+    (1, &["confidential", "presence", "policy", "signature", "message"]),
     (2, &["clock", "config", "net"]),
     (3, &["store", "dingtalk", "webhook", "telemetry", "simulator", "server"]),
     (4, &["tasks", "web", "control"]),

@@ -321,6 +321,7 @@ impl Scene {
             network: NetworkPolicy::default(),
             proxy: None,
             ca_file: None,
+            confidential: presenced::confidential::SharedConfidential::default(),
         };
         Target {
             name: webhook(),
