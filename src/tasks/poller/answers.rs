@@ -4,51 +4,26 @@
 //! commit the previous state is kept and the next poll produces the same events with the same ids. Not here: what
 //! differs (`presence::diff`), how it is written (`store`).
 
-use crate::tasks::poller::roster::UserKey;
-use std::time::Duration;
-
+use super::effects::{Change, Effect, Emitted, Seen, Work};
+use super::org::OrgPoller;
 use super::report::{Found, NoPoll, PollNow, PollResult};
-use super::{Finished, Poller};
 use crate::dingtalk::client::Answer;
 use crate::policy::backoff;
 use crate::presence::diff::{self, Transition};
 use crate::presence::event::{NewEvent, UserInfo};
 use crate::presence::observation::Observation;
-use crate::presence::user_state::UserState;
 use crate::store::{NewSnapshot, Outgoing, Recording, StoreError};
+use crate::tasks::poller::roster::UserKey;
 use crate::time::Timestamp;
 use crate::webhook::routing::{Subscription, recipients};
 
-/// A finished commit.
-#[derive(Debug)]
-pub(super) struct RecordFinished {
-    user: UserKey,
-    result: Result<(), StoreError>,
-    state: UserState,
-    seen: Option<Seen>,
-    events: Vec<Emitted>,
-    next: Timestamp,
-    reply: Option<(PollNow, PollResult)>,
-}
-
-/// An event's type, and how long after it happened it was detected, where that is known.
-type Emitted = (&'static str, Option<Duration>);
-
-/// What the next comparison needs of a good answer.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    at: Timestamp,
-    digest: i64,
-    bytes_digest: u64,
-}
-
-impl Poller {
+impl OrgPoller {
     pub(super) fn answered(&mut self, user: UserKey, answer: Answer, manual: Option<PollNow>) {
-        let now = self.tools.clock.now();
+        let now = self.now;
         self.totals.good += 1;
         let late = now.plus(self.stale_after(user, now));
         let watched = &self.users[user];
-        self.upstreams[watched.upstream].health.looked(now, late);
+        self.upstream.health.looked(now, late);
         tracing::trace!(
             user = watched.person_id,
             unchanged = matches!(answer, Answer::Unchanged { .. }),
@@ -76,9 +51,8 @@ impl Poller {
             self.pending.add_unchanged(user);
         }
         watched.unchanged_polls += 1;
-        let upstream = watched.upstream;
         self.requeue(user, next);
-        self.expect_planned(upstream, at);
+        self.expect_planned(at);
     }
 
     fn compare(
@@ -97,23 +71,19 @@ impl Poller {
         let watched = &mut self.users[user];
         if folded && watched.state.is_settled() {
             watched.bytes_digest = Some(bytes_digest);
-            Self::reply(manual, || PollResult {
+            let report = manual.as_ref().map(|_| PollResult {
                 identity: watched.info.identity.clone(),
                 name: watched.info.name().to_owned(),
                 recorded: true,
                 found: Found::Answer { observation, unchanged: true, events: Vec::new() },
             });
+            self.reply(manual.zip(report), None);
             return self.extend(user, at);
         }
         let rules = self.rules_for(user, &observation);
         let watched = &self.users[user];
-        let outcome = diff::observe(
-            &watched.state,
-            &observation,
-            &watched.info.card(),
-            self.tools.store.source(),
-            &rules,
-        );
+        let outcome =
+            diff::observe(&watched.state, &observation, &watched.info.card(), &self.tools.source, &rules);
         let dry_run = manual.as_ref().is_some_and(|request| request.dry_run);
         let report = manual.as_ref().map(|_| PollResult {
             identity: watched.info.identity.clone(),
@@ -128,7 +98,7 @@ impl Poller {
         let reply = manual.zip(report);
         if dry_run {
             let next = self.next_regular(user, at);
-            Self::reply_with(reply, None);
+            self.reply(reply, None);
             return self.requeue(user, next);
         }
         self.compare_with_poll(user, at, Some((&observation.entries, &outcome.state)));
@@ -204,7 +174,7 @@ impl Poller {
     ) {
         let watched = &self.users[user];
         let state = outcome.state.clone();
-        let now = self.tools.clock.now();
+        let now = self.now;
         let emitted: Vec<Emitted> = events.iter().map(|event| event_delay(&event.draft, now)).collect();
         let recording = Recording {
             person_id: watched.person_id,
@@ -217,24 +187,13 @@ impl Poller {
             polled_at: seen.map(|seen| seen.at),
             next_poll: Some(next),
         };
-        let store = self.tools.store.clone();
-        self.running.start(async move {
-            let result = store.recorder().record(recording).await;
-            Finished::Record(Box::new(RecordFinished {
-                user,
-                result,
-                state,
-                seen,
-                events: emitted,
-                next,
-                reply,
-            }))
-        });
+        let change = Box::new(Change { user, state, seen, events: emitted, next, reply });
+        self.start_work(Work::Record { recording: Box::new(recording), change });
     }
 
-    pub(super) fn recorded(&mut self, done: RecordFinished) {
-        let now = self.tools.clock.now();
-        let RecordFinished { user, result, state, seen, events, next, reply } = done;
+    pub(super) fn recorded(&mut self, change: Change, result: Result<(), StoreError>) {
+        let now = self.now;
+        let Change { user, state, seen, events, next, reply } = change;
         let mut next = next;
         let watched = &mut self.users[user];
         match result {
@@ -252,16 +211,16 @@ impl Poller {
                 for &(event_type, delay) in &events {
                     self.tools.metrics.event(event_type, delay);
                 }
-                self.tools.health.database(Ok(()));
+                self.effects.push(Effect::DatabaseAnswered(Ok(())));
                 if !events.is_empty() {
-                    self.tools.outbox_wake.notify_one();
+                    self.effects.push(Effect::Deliver);
                 }
-                Self::reply_with(reply, None);
+                self.reply(reply, None);
             }
             Err(error @ StoreError::NoPerson { .. }) if !watched.gone => {
                 // Erased in the meantime.
                 watched.gone = true;
-                return Self::reply_with(reply, Some(&error));
+                return self.reply(reply, Some(&error));
             }
             Err(error) => {
                 watched.bytes_digest = None;
@@ -270,21 +229,18 @@ impl Poller {
                 let key = watched.phase.key();
                 next = now.plus(backoff::delay(watched.failures, step.initial, step.max, step.factor, key));
                 self.database_failed(&error);
-                Self::reply_with(reply, Some(&error));
+                self.reply(reply, Some(&error));
             }
         }
-        let upstream = self.users[user].upstream;
         self.requeue(user, next);
-        self.expect_planned(upstream, now);
+        self.expect_planned(now);
     }
 
-    fn reply_with(reply: Option<(PollNow, PollResult)>, failure: Option<&StoreError>) {
+    /// Answers a manual poll, if one waits.
+    pub(super) fn reply(&mut self, reply: Option<(PollNow, PollResult)>, failure: Option<&StoreError>) {
         if let Some((request, report)) = reply {
-            if let Some(error) = failure {
-                drop(request.reply.send(Err(NoPoll::NotRecorded(error.to_string()))));
-                return;
-            }
-            Self::reply(Some(request), || report);
+            let result = failure.map_or(Ok(report), |error| Err(NoPoll::NotRecorded(error.to_string())));
+            self.effects.push(Effect::Reply { request, result: Box::new(result) });
         }
     }
 
@@ -297,15 +253,9 @@ impl Poller {
         }
         watched.busy = false;
         watched.due = next;
-        self.upstreams[watched.upstream].due.insert(next, user, watched.failures > 0);
+        self.upstream.due.insert(next, user, watched.failures > 0);
         self.apply_meeting_answer(user);
         self.emit_pending_snapshot(user);
-    }
-
-    /// Logs and reports a failed write.
-    pub(super) fn database_failed(&self, error: &StoreError) {
-        tracing::error!(%error, "a write to the database failed; polls are repeated until it succeeds");
-        self.tools.health.database(Err(error.to_string()));
     }
 }
 

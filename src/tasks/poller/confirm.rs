@@ -7,14 +7,14 @@
 use crate::tasks::poller::roster::UserKey;
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Finished, Poller, earliest};
-use crate::dingtalk::client::Client;
+use super::effects::{MeetingCall, Work};
+use super::org::OrgPoller;
+use super::settings::earliest;
 use crate::dingtalk::error::{CallError, Verdict};
-use crate::dingtalk::meetings::MeetingState;
-use crate::ids::{ConferenceId, OrgName, UnionId};
+use crate::ids::ConferenceId;
 use crate::policy::confirm::{self as rules, AskedAbsences};
 use crate::policy::quota::{Refusal, Ticket};
-use crate::presence::confirm::{MeetingAnswer, MeetingEnd, confirm};
+use crate::presence::confirm::{MeetingAnswer, confirm};
 use crate::time::Timestamp;
 
 /// Pending and answered queries.
@@ -22,8 +22,8 @@ use crate::time::Timestamp;
 pub(super) struct Questions {
     waiting: VecDeque<Question>,
     asked: AskedAbsences,
-    /// Organisations whose meetings cannot be queried.
-    trouble: BTreeMap<OrgName, Trouble>,
+    /// Meetings cannot be queried.
+    trouble: Option<Trouble>,
     /// Answers about users who are polled or recorded at the moment.
     answered: BTreeMap<UserKey, Vec<(ConferenceId, MeetingAnswer)>>,
 }
@@ -32,7 +32,6 @@ pub(super) struct Questions {
 #[derive(Debug)]
 struct Question {
     user: UserKey,
-    upstream: usize,
     conference_id: ConferenceId,
     since: Timestamp,
     /// The calls reserved so far.
@@ -44,17 +43,6 @@ struct Question {
 struct Trouble {
     class: &'static str,
     until: Timestamp,
-}
-
-/// A finished query.
-#[derive(Debug)]
-pub(super) struct ConfirmFinished {
-    user: UserKey,
-    upstream: usize,
-    conference_id: ConferenceId,
-    tickets: Vec<Ticket>,
-    calls: u32,
-    result: Result<MeetingAnswer, CallError>,
 }
 
 /// What happens to a query now.
@@ -72,20 +60,20 @@ impl Questions {
     }
 }
 
-impl Poller {
+impl OrgPoller {
     /// Queues queries for the user's vanished entries; called after a commit.
     pub(super) fn queue_confirmations(&mut self, user: UserKey) {
         if !self.settings.confirm_calls || self.stopping {
             return;
         }
-        let now = self.tools.clock.now();
+        let now = self.now;
         let questions = &mut self.questions;
         let watched = &self.users[user];
         for absence in watched.state.vanished_visits() {
             if questions.asked.is_new(&absence.visit, absence.since, now) {
                 let (conference_id, since) = (absence.conference_id, absence.since);
-                let (upstream, tickets) = (watched.upstream, Vec::new());
-                questions.waiting.push_back(Question { user, upstream, conference_id, since, tickets });
+                let tickets = Vec::new();
+                questions.waiting.push_back(Question { user, conference_id, since, tickets });
             }
         }
     }
@@ -116,23 +104,22 @@ impl Poller {
 
     fn give_back(&mut self, question: Question) {
         for ticket in question.tickets {
-            self.upstreams[question.upstream].budget.settle(ticket, 0);
+            self.upstream.budget.settle(ticket, 0);
         }
     }
 
     fn next_step(&mut self, question: &mut Question, now: Timestamp) -> Turn {
         let Some(watched) = self.users.get(question.user) else { return Turn::Dropped };
-        let index = watched.upstream;
-        let upstream = &self.upstreams[index];
-        let muted = self.questions.trouble.get(&upstream.name).is_some_and(|trouble| now < trouble.until);
-        let people = self.users.values().filter(|one| one.upstream == index && !one.gone).count();
+        let upstream = &self.upstream;
+        let muted = self.questions.trouble.is_some_and(|trouble| now < trouble.until);
+        let people = self.users.values().filter(|one| !one.gone).count();
         let left = upstream.budget.left(now).map(|left| left + question.tickets.len() as u64);
         if watched.gone
             || muted
             || upstream.standing.open.is_some()
             || !rules::is_fresh(question.since, now)
             || !rules::permits(left, people)
-            || self.tools.store.erasures().is_erased(watched.person_id)
+            || self.tools.is_erased(watched.person_id)
         {
             return Turn::Dropped;
         }
@@ -144,10 +131,10 @@ impl Poller {
             return Turn::Waits(Some(until));
         }
         while question.tickets.len() < rules::CALLS {
-            match self.upstreams[index].budget.try_take(now) {
+            match self.upstream.budget.try_take(now) {
                 Ok(ticket) => question.tickets.push(ticket),
                 Err(Refusal::ReserveFirst) => {
-                    self.reserve(index, now);
+                    self.reserve(now);
                     return Turn::Waits(None);
                 }
                 Err(Refusal::SpentUntil(_)) => return Turn::Dropped,
@@ -157,33 +144,28 @@ impl Poller {
     }
 
     fn ask_meeting(&mut self, question: Question) {
-        let Question { user, upstream: index, conference_id, tickets, .. } = question;
+        let Question { user, conference_id, tickets, .. } = question;
         let watched = &self.users[user];
-        let upstream = &mut self.upstreams[index];
+        let upstream = &mut self.upstream;
         // The second call may exceed the rate by one; DingTalk limits each of the two separately from polls.
         for _ in &tickets {
             upstream.limiter.begin();
         }
         upstream.in_flight += 1;
-        let (client, union_id) = (upstream.client.clone(), watched.info.identity.union_id.clone());
-        self.running.start(async move {
-            let mut calls = 0;
-            let result = testimony(&client, &conference_id, &union_id, &mut calls).await;
-            Finished::Confirm(Box::new(ConfirmFinished {
-                user,
-                upstream: index,
-                conference_id,
-                tickets,
-                calls,
-                result,
-            }))
-        });
+        let union_id = watched.info.identity.union_id.clone();
+        let question = MeetingCall { user, conference_id, tickets };
+        self.start_work(Work::AskMeeting { question, union_id });
     }
 
-    pub(super) fn confirm_finished(&mut self, finished: ConfirmFinished) {
-        let now = self.tools.clock.now();
-        let ConfirmFinished { user, upstream: index, conference_id, tickets, calls, result } = finished;
-        let upstream = &mut self.upstreams[index];
+    pub(super) fn confirm_finished(
+        &mut self,
+        question: MeetingCall,
+        calls: u32,
+        result: Result<MeetingAnswer, CallError>,
+    ) {
+        let now = self.now;
+        let MeetingCall { user, conference_id, tickets } = question;
+        let upstream = &mut self.upstream;
         upstream.in_flight -= 1;
         let mut cost = calls;
         for ticket in tickets {
@@ -193,19 +175,19 @@ impl Poller {
         self.tools.metrics.calls_made(&upstream.name, calls);
         match result {
             Ok(testimony) => {
-                self.questions.trouble.remove(&upstream.name);
+                self.questions.trouble = None;
                 if self.users.contains_key(user) {
                     self.questions.answered.entry(user).or_default().push((conference_id, testimony));
                     self.apply_meeting_answer(user);
                 }
             }
-            Err(error) => self.confirm_failed(index, &error, now),
+            Err(error) => self.confirm_failed(&error, now),
         }
     }
 
     /// The absence stays; one log line for each kind of failure.
-    fn confirm_failed(&mut self, index: usize, error: &CallError, now: Timestamp) {
-        let upstream = &mut self.upstreams[index];
+    fn confirm_failed(&mut self, error: &CallError, now: Timestamp) {
+        let upstream = &mut self.upstream;
         if matches!(error.verdict, Verdict::Throttled { .. } | Verdict::ThrottledThisMinute) {
             upstream.throttled += 1;
             upstream.limiter.throttled(now);
@@ -213,7 +195,7 @@ impl Poller {
         let forbidden = error.verdict == Verdict::Forbidden;
         let until = if forbidden { now.plus(rules::FORBIDDEN_FOR) } else { now };
         let (org, class, text) = (&upstream.name, error.class, &error.text);
-        let before = self.questions.trouble.insert(org.clone(), Trouble { class, until });
+        let before = self.questions.trouble.replace(Trouble { class, until });
         let (code, request_id) = (error.code.as_deref(), error.request_id.as_deref());
         if before.is_some_and(|before| before.class == class) {
             tracing::debug!(%org, class, text, code, request_id, "a meeting could not be queried about a vanished user");
@@ -230,40 +212,14 @@ impl Poller {
         }
         let Some(answered) = self.questions.answered.get_mut(&user) else { return };
         while let Some((conference_id, testimony)) = answered.pop() {
-            let (card, source) = (watched.info.card(), self.tools.store.source());
+            let (card, source) = (watched.info.card(), &self.tools.source);
             let outcome = confirm(&watched.state, &conference_id, &testimony, &card, source);
             if let Some(outcome) = outcome.filter(|_| !watched.gone) {
                 let due = watched.due;
-                self.upstreams[watched.upstream].due.remove(due, user);
+                self.upstream.due.remove(due, user);
                 return self.record_outcome(user, outcome, due);
             }
         }
         self.questions.answered.remove(&user);
     }
-}
-
-/// Queries the meeting and then its members, which an ended meeting may not list.
-async fn testimony(
-    client: &Client,
-    conference_id: &ConferenceId,
-    union_id: &UnionId,
-    calls: &mut u32,
-) -> Result<MeetingAnswer, CallError> {
-    let info = client.meeting(conference_id).await.inspect_err(|error| *calls += error.calls)?;
-    *calls += info.calls;
-    let over = match info.state {
-        MeetingState::Ended => MeetingEnd::Ended(info.ended),
-        MeetingState::Initialized | MeetingState::Started | MeetingState::Unrecognized => MeetingEnd::Ongoing,
-    };
-    let members = client.meeting_members(conference_id, 1).await.inspect_err(|error| *calls += error.calls);
-    let (at, record) = match members {
-        Ok(members) => {
-            *calls += members.calls;
-            (members.observed_at, members.of(union_id).cloned())
-        }
-        // The refusal concerns only this meeting.
-        Err(error) if error.verdict.is_refusal() && over != MeetingEnd::Ongoing => (info.observed_at, None),
-        Err(error) => return Err(error),
-    };
-    Ok(MeetingAnswer { at, end: over, record })
 }

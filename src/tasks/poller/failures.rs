@@ -7,9 +7,11 @@ use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
 
 use super::alert_queue::EmitStep;
+use super::effects::{Effect, Work};
+use super::org::OrgPoller;
 use super::reasons::why;
+use super::settings::FLUSH_EVERY;
 use super::upstream::HeldAnswer;
-use super::{Finished, Poller};
 use crate::dingtalk::error::{CallError, Verdict};
 use crate::policy::circuit::{Cause, CircuitBreaker, OpenCircuit};
 use crate::policy::failure_policy::{self, BackoffScope, BackoffSteps, Failure, FailureResponse};
@@ -17,7 +19,7 @@ use crate::presence::lifecycle;
 use crate::presence::system::GapCause;
 use crate::store::StoreError;
 use crate::store::gaps::Because;
-use crate::tasks::alerts::{self, SystemEvent};
+use crate::tasks::alerts::SystemEvent;
 use crate::time::Timestamp;
 
 /// Failed polls of one user in a row that are logged and reported.
@@ -49,7 +51,7 @@ impl Asked {
     }
 }
 
-impl Poller {
+impl OrgPoller {
     /// Handles a failed poll; returns when to poll the user again. A manual poll that is refused again does not
     /// lengthen the user's wait.
     pub(super) fn after_failure(
@@ -60,7 +62,6 @@ impl Poller {
         now: Timestamp,
     ) -> Timestamp {
         let watched = &self.users[user];
-        let index = watched.upstream;
         let was_refused = error.verdict.is_refusal() && watched.refusals > 0;
         let repeats = is_manual && was_refused;
         let asked = Asked {
@@ -70,8 +71,8 @@ impl Poller {
             interval: self.interval(user, now),
             key: watched.phase.key(),
         };
-        let before = self.upstreams[index].standing;
-        let reaction = self.react_to(index, error, &asked, now);
+        let before = self.upstream.standing;
+        let reaction = self.react_to(error, &asked, now);
         let watched = &mut self.users[user];
         watched.failures = watched.failures.saturating_add(u32::from(reaction.counts_for_user));
         watched.refusals = watched.refusals.saturating_add(u32::from(error.verdict.is_refusal() && !repeats));
@@ -80,25 +81,19 @@ impl Poller {
             matches!(reaction.scope, BackoffScope::Organisation | BackoffScope::AllOrganisations);
         self.log_failure(user, error, before);
         self.alerts.check_by(now);
-        let after = self.upstreams[index].standing;
+        let after = self.upstream.standing;
         if let Some(shut) = before.open.filter(|_| after.open.is_none()) {
-            self.ends_outage(index, shut, now);
+            self.ends_outage(shut, now);
         }
         let planned = self.users[user].due;
         if repeats && planned > now { planned.min(reaction.next_poll) } else { reaction.next_poll }
     }
 
     /// Applies the response to a failure of any call of an organisation.
-    pub(super) fn react_to(
-        &mut self,
-        index: usize,
-        error: &CallError,
-        asked: &Asked,
-        now: Timestamp,
-    ) -> FailureResponse {
+    pub(super) fn react_to(&mut self, error: &CallError, asked: &Asked, now: Timestamp) -> FailureResponse {
         let steps = &self.settings.backoff;
         let steps = BackoffSteps { initial: steps.initial, max: steps.max, factor: steps.factor };
-        let upstream = &mut self.upstreams[index];
+        let upstream = &mut self.upstream;
         let before = upstream.standing;
         let failure = Failure {
             verdict: &error.verdict,
@@ -127,24 +122,28 @@ impl Poller {
         match reaction.scope {
             BackoffScope::User | BackoffScope::RefusedUser => {}
             BackoffScope::Organisation => upstream.pause_until(reaction.until),
-            // The address is banned, so all organisations wait.
+            // The address is banned, so all organisations wait; this one too.
             BackoffScope::AllOrganisations => {
-                for upstream in &mut self.upstreams {
-                    upstream.pause_until(reaction.until);
-                    if upstream.standing.open.is_none_or(|shut| shut.cause != Cause::Banned) {
-                        upstream.standing =
-                            upstream.standing.opened_until(Cause::Banned, now, reaction.until);
-                    }
-                }
+                self.effects.push(Effect::BanAddress { until: reaction.until });
+                self.address_banned(reaction.until, now);
             }
         }
         reaction
     }
 
+    /// The address is banned: the organisation waits until then.
+    pub(super) fn address_banned(&mut self, until: Timestamp, now: Timestamp) {
+        let upstream = &mut self.upstream;
+        upstream.pause_until(until);
+        if upstream.standing.open.is_none_or(|shut| shut.cause != Cause::Banned) {
+            upstream.standing = upstream.standing.opened_until(Cause::Banned, now, until);
+        }
+    }
+
     /// Logs the beginning or change of a failure.
     fn log_failure(&mut self, user: UserKey, error: &CallError, before: CircuitBreaker) {
         let watched = &self.users[user];
-        let upstream = &mut self.upstreams[watched.upstream];
+        let upstream = &mut self.upstream;
         let (org, class, text) = (&upstream.name, error.class, &error.text);
         let request_id = error.request_id.as_deref();
         match (&error.verdict, upstream.standing.open) {
@@ -186,7 +185,6 @@ impl Poller {
     /// Handles a good answer: the organisation answers again. The answer is compared now, or once a gap is emitted.
     pub(super) fn answered_again(&mut self, held: HeldAnswer, now: Timestamp) {
         let watched = &mut self.users[held.user];
-        let index = watched.upstream;
         if watched.failures >= WORTH_A_LINE {
             tracing::info!(user = watched.person_id, "polls of this user succeed again");
         }
@@ -199,7 +197,7 @@ impl Poller {
         if failed {
             self.alerts.check_by(now);
         }
-        let upstream = &mut self.upstreams[index];
+        let upstream = &mut self.upstream;
         upstream.health.token(Ok(()));
         if upstream.slowed && upstream.limiter.is_at_full_rate(now) {
             upstream.slowed = false;
@@ -211,12 +209,12 @@ impl Poller {
             Some(shut) => {
                 upstream.standing = CircuitBreaker::default();
                 self.alerts.check_by(now);
-                self.ends_outage(index, shut, now);
+                self.ends_outage(shut, now);
             }
             None => upstream.standing = CircuitBreaker::default(),
         }
         self.record_user_gap(held.user, failed, now);
-        let upstream = &mut self.upstreams[index];
+        let upstream = &mut self.upstream;
         upstream.last_good = Some(now);
         if upstream.gap_pending {
             upstream.held.push(held);
@@ -226,18 +224,17 @@ impl Poller {
     }
 
     /// Closes the circuit and emits the gap, before any event from later answers.
-    fn ends_outage(&mut self, index: usize, shut: OpenCircuit, now: Timestamp) {
-        let upstream = &mut self.upstreams[index];
+    fn ends_outage(&mut self, shut: OpenCircuit, now: Timestamp) {
+        let upstream = &mut self.upstream;
         let from = upstream.last_good.unwrap_or(shut.since).min(now);
         let trouble = upstream.trouble.take();
-        self.retry(index, shut.cause == Cause::Refused, now);
-        let upstream = &mut self.upstreams[index];
+        self.retry(shut.cause == Cause::Refused, now);
+        let upstream = &mut self.upstream;
         tracing::info!(org = %upstream.name, after = trouble, seconds = now.since(shut.since).as_secs(), "polling of this organisation has resumed");
-        let missed =
-            self.users.values().filter(|watched| watched.upstream == index && !watched.gone).any(|watched| {
-                let open = &self.windows[watched.window].open;
-                open.is_always() || !open.open_between(from, now).is_zero()
-            });
+        let missed = self.users.values().filter(|watched| !watched.gone).any(|watched| {
+            let open = &self.windows[watched.window].open;
+            open.is_always() || !open.open_between(from, now).is_zero()
+        });
         if !missed || from == now {
             return;
         }
@@ -247,7 +244,7 @@ impl Poller {
                 GapCause::Upstream
             }
         };
-        let upstream = &mut self.upstreams[index];
+        let upstream = &mut self.upstream;
         upstream.gap_pending = true;
         upstream.hidden.push((from, now));
         if upstream.hidden.len() > REMEMBERED_GAPS {
@@ -266,15 +263,15 @@ impl Poller {
     }
 
     /// Polls users now who wait after a failed poll, and with `refused` also refused users: the reason may be over.
-    pub(super) fn retry(&mut self, index: usize, refused: bool, now: Timestamp) {
+    pub(super) fn retry(&mut self, refused: bool, now: Timestamp) {
         for user in self.user_keys() {
             let watched = &self.users[user];
             let waits = watched.paused_by_org || watched.failures > 0 || (refused && watched.refusals > 0);
-            if watched.upstream != index || !waits || watched.busy || watched.gone {
+            if !waits || watched.busy || watched.gone {
                 continue;
             }
             let due = watched.due;
-            if due > now && self.upstreams[index].due.remove(due, user) {
+            if due > now && self.upstream.due.remove(due, user) {
                 self.requeue(user, now);
                 self.pending.add_replanned(user);
             }
@@ -285,7 +282,7 @@ impl Poller {
     pub(super) fn mark_unobserved(&mut self, user: UserKey) {
         let watched = &mut self.users[user];
         let Some(last_ok) = watched.last_ok else { return };
-        for &(from, to) in &self.upstreams[watched.upstream].hidden {
+        for &(from, to) in &self.upstream.hidden {
             if to > last_ok {
                 watched.state = lifecycle::mark_unobserved(&watched.state, from.min(last_ok), to);
             }
@@ -299,29 +296,25 @@ impl Poller {
             EmitStep::RetryAt(at) => return Some(at),
             EmitStep::Emit(event) => event,
         };
-        let (store, subscriptions) = (self.tools.store.clone(), self.tools.subscriptions.clone());
-        self.running.start(async move {
-            Finished::Emit { result: alerts::emit(&store, &subscriptions, &event).await }
-        });
+        self.start_work(Work::Emit(event));
         None
     }
 
     pub(super) fn emitted(&mut self, result: Result<(), StoreError>) {
         if let Err(error) = result {
-            self.alerts.failed(self.tools.clock.now().plus(super::FLUSH_EVERY));
+            self.alerts.failed(self.now.plus(FLUSH_EVERY));
             return self.database_failed(&error);
         }
-        self.tools.outbox_wake.notify_one();
-        if let Some(SystemEvent::Gap { org, .. }) = self.alerts.emitted() {
-            self.release(&org);
+        self.effects.push(Effect::Deliver);
+        if let Some(SystemEvent::Gap { .. }) = self.alerts.emitted() {
+            self.release();
         }
     }
 
     /// Compares the answers that waited for the gap.
-    fn release(&mut self, org: &crate::ids::OrgName) {
-        let Some(upstream) = self.upstreams.iter_mut().find(|upstream| upstream.name == *org) else { return };
-        upstream.gap_pending = false;
-        for HeldAnswer { user, manual, answer } in std::mem::take(&mut upstream.held) {
+    fn release(&mut self) {
+        self.upstream.gap_pending = false;
+        for HeldAnswer { user, manual, answer } in std::mem::take(&mut self.upstream.held) {
             self.answered(user, answer, manual);
         }
     }

@@ -9,13 +9,15 @@ use crate::tasks::poller::roster::UserKey;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::roster::{PollSchedule, WindowKey};
-use super::{Finished, Poller};
+use super::effects::Work;
+use super::org::OrgPoller;
+use super::roster::{PollSchedule, WatchedUser, WindowKey};
+use super::settings::earliest;
 use crate::policy::poll_time;
 use crate::policy::window::OpenTime;
 use crate::presence::lifecycle;
+use crate::store::ClosedTime;
 use crate::store::gaps::Why;
-use crate::store::{ClosedTime, StoreError};
 use crate::time::Timestamp;
 
 /// The delay of the next poll where no window opens for years.
@@ -39,7 +41,7 @@ impl OpenWindow {
     }
 }
 
-impl Poller {
+impl OrgPoller {
     /// The key of these windows; users with the same windows share one.
     pub(super) fn window_key(&mut self, open: &OpenTime, now: Timestamp) -> WindowKey {
         let known = self.windows.iter().find(|(_, window)| window.open == *open).map(|(key, _)| key);
@@ -54,7 +56,7 @@ impl Poller {
 
     /// Opens and closes windows that are due; returns when to call it again.
     pub(super) fn update_windows(&mut self, now: Timestamp) -> Option<Timestamp> {
-        self.refresh_shares(now);
+        self.refresh_share(now);
         let mut wake = None;
         for index in self.windows.keys().collect::<Vec<_>>() {
             let window = &mut self.windows[index];
@@ -69,13 +71,13 @@ impl Poller {
                     _ => {}
                 }
             }
-            wake = super::earliest(wake, self.windows[index].next_change);
+            wake = earliest(wake, self.windows[index].next_change);
         }
         for user in self.followed.clone() {
             let watched = &self.users[user];
             match watched.overtime_until {
                 Some(until) if until <= now && !watched.busy => self.end_overtime(user, now),
-                Some(until) if until > now => wake = super::earliest(wake, Some(until)),
+                Some(until) if until > now => wake = earliest(wake, Some(until)),
                 // Busy: its end wakes the loop.
                 _ => {}
             }
@@ -85,20 +87,19 @@ impl Poller {
     }
 
     fn opens(&mut self, index: WindowKey, now: Timestamp) {
-        tracing::info!(users = self.sharing(index).count(), "a window opens; its users are polled");
+        tracing::info!(org = %self.upstream.name, users = self.sharing(index).count(), "a window opens; its users are polled");
         for user in self.sharing(index).collect::<Vec<_>>() {
             self.users[user].overtime_until = None;
         }
-        for upstream in 0..self.upstreams.len() {
-            if let Some(user) = self.sharing(index).find(|p| self.users[*p].upstream == upstream) {
-                let due = now.plus(self.stale_after(user, now));
-                self.upstreams[upstream].health.expect_look(due);
-            }
+        if let Some(user) = self.sharing(index).next() {
+            let due = now.plus(self.stale_after(user, now));
+            self.upstream.health.expect_look(due);
         }
     }
 
     fn closes(&mut self, index: WindowKey, now: Timestamp) {
         tracing::info!(
+            org = %self.upstream.name,
             users = self.sharing(index).count(),
             "a window closes; its users are not polled until it opens"
         );
@@ -106,18 +107,14 @@ impl Poller {
         for user in self.sharing(index).collect::<Vec<_>>() {
             self.follow(user, now, now.plus(self.settings.overtime));
         }
-        self.mark_idle_organisations();
+        self.mark_idle();
     }
 
     /// No poll is late where no user may be polled.
-    fn mark_idle_organisations(&self) {
-        let mut awake = vec![false; self.upstreams.len()];
-        for watched in self.users.values().filter(|watched| !watched.gone) {
-            awake[watched.upstream] |=
-                self.windows[watched.window].is_open || watched.overtime_until.is_some();
-        }
-        for (upstream, _) in self.upstreams.iter().zip(awake).filter(|(_, awake)| !awake) {
-            upstream.health.idle();
+    fn mark_idle(&self) {
+        let is_awake = |one: &WatchedUser| self.windows[one.window].is_open || one.overtime_until.is_some();
+        if !self.users.values().any(|watched| !watched.gone && is_awake(watched)) {
+            self.upstream.health.idle();
         }
     }
 
@@ -131,7 +128,7 @@ impl Poller {
         self.followed.push(user);
         if !watched.busy {
             let due = watched.due;
-            self.upstreams[watched.upstream].due.remove(due, user);
+            self.upstream.due.remove(due, user);
             let next =
                 crate::policy::pace::next_poll_at(now, self.interval(user, now), self.users[user].phase);
             self.requeue(user, next);
@@ -140,22 +137,20 @@ impl Poller {
 
     /// Ends the overtime: presence is unknown from now on, the visit stays open.
     fn end_overtime(&mut self, user: UserKey, now: Timestamp) {
-        let at = self.users[user].upstream;
-        tracing::debug!(org = %self.upstreams[at].name, user = self.users[user].person_id, "overtime ended; no longer polled past the window");
+        tracing::debug!(org = %self.upstream.name, user = self.users[user].person_id, "overtime ended; no longer polled past the window");
         let watched = &mut self.users[user];
         watched.overtime_until = None;
         let due = watched.due;
         let inside = watched.state.inside().next().is_some();
-        let outcome =
-            lifecycle::close_window(&watched.state, now, &watched.info.card(), self.tools.store.source());
-        self.upstreams[watched.upstream].due.remove(due, user);
+        let outcome = lifecycle::close_window(&watched.state, now, &watched.info.card(), &self.tools.source);
+        self.upstream.due.remove(due, user);
         let next = self.next_regular(user, now);
         if inside {
             self.record_outcome(user, outcome, next);
         } else {
             self.requeue(user, next);
         }
-        self.mark_idle_organisations();
+        self.mark_idle();
     }
 
     /// At the start: applies the windows that closed while the daemon was down.
@@ -174,7 +169,7 @@ impl Poller {
                 }
             }
         }
-        self.mark_idle_organisations();
+        self.mark_idle();
     }
 
     /// Stores that these windows are closed until they open: one row for an organisation whose users share them all.
@@ -182,32 +177,19 @@ impl Poller {
         let open = &self.windows[index].open;
         let Some(opens) = open.opens_at(now) else { return };
         let why = if open.is_day_off(now) { Why::Blackout } else { Why::WindowClosed };
-        let mut rows = Vec::new();
-        for (of, upstream) in self.upstreams.iter().enumerate() {
-            let row =
-                |user| ClosedTime { org: upstream.name.clone(), person: user, from: now, to: opens, why };
-            let mut members =
-                self.users.values().filter(|watched| watched.upstream == of && !watched.gone).peekable();
-            if members.peek().is_none() {
-                continue;
-            }
-            if members.clone().all(|watched| watched.window == index) {
-                rows.push(row(None));
-            } else {
-                let mine = members.filter(|watched| watched.window == index);
-                rows.extend(mine.map(|watched| row(Some(watched.person_id))));
-            }
-        }
-        if rows.is_empty() {
+        let org = &self.upstream.name;
+        let row = |person| ClosedTime { org: org.clone(), person, from: now, to: opens, why };
+        let members = || self.users.values().filter(|watched| !watched.gone);
+        let mine = members().filter(|watched| watched.window == index);
+        let rows: Vec<ClosedTime> = if members().next().is_none() {
             return;
-        }
-        let store = self.tools.store.clone();
-        self.running.start(async move { Finished::Note { result: store.gaps().note_closed(rows).await } });
-    }
-
-    pub(super) fn noted(&self, result: &Result<(), StoreError>) {
-        if let Err(error) = result {
-            self.database_failed(error);
+        } else if members().all(|watched| watched.window == index) {
+            vec![row(None)]
+        } else {
+            mine.map(|watched| row(Some(watched.person_id))).collect()
+        };
+        if !rows.is_empty() {
+            self.start_work(Work::NoteClosed(rows));
         }
     }
 
@@ -241,7 +223,7 @@ impl Poller {
             return next;
         }
         let watched = &self.users[user];
-        let (phase, now) = (watched.phase, self.tools.clock.now());
+        let (phase, now) = (watched.phase, self.now);
         let moved = match &watched.schedule {
             PollSchedule::At(cron) => {
                 poll_time::at_instants(next, cron, self.settings.time_zone, phase, &window.open)
@@ -286,7 +268,7 @@ impl Poller {
                 let following = next.and_then(|next| cron.next_after(next, zone));
                 next.zip(following).map_or(NEVER, |(a, b)| b.since(a))
             }
-            PollSchedule::Auto => self.even(watched.upstream, now),
+            PollSchedule::Auto => self.even(now),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::Poller;
+use super::org::OrgPoller;
 use crate::ids::ConferenceId;
 use crate::policy::civil;
 use crate::policy::pace::group::{Bounds, Budget, PacingGroup};
@@ -64,13 +64,13 @@ struct Plan {
     decided: Option<(Timestamp, PollDecision)>,
 }
 
-impl Poller {
+impl OrgPoller {
     /// The organisation's calls; `None`: there is no limit.
-    fn budget(&self, index: usize, now: Timestamp) -> Option<Budget> {
-        let upstream = &self.upstreams[index];
+    fn budget(&self, now: Timestamp) -> Option<Budget> {
+        let upstream = &self.upstream;
         let (limit, fixed) = (upstream.budget.limit()?, upstream.share.fixed_calls);
-        let sweeps = self.sweep_calls(index, now);
-        let even = self.even(index, now);
+        let sweeps = self.sweep_calls(now);
+        let even = self.even(now);
         // Calls for sweeps are subtracted from polls, but do not make anything late.
         let for_looks = upstream.budget.even_open_interval(upstream.share.open, fixed + sweeps, now);
         Some(Budget {
@@ -79,13 +79,13 @@ impl Poller {
             needed_by_others: fixed + sweeps,
             until: upstream.budget.month_ends_at(now),
             even: even.max(for_looks.unwrap_or_default()),
-            beside_sweeps: self.beside_sweeps(index, now),
+            beside_sweeps: self.beside_sweeps(now),
         })
     }
 
     /// The interval of all users if the rest of the month's calls were spread evenly.
-    pub(super) fn even(&self, index: usize, now: Timestamp) -> Duration {
-        let upstream = &self.upstreams[index];
+    pub(super) fn even(&self, now: Timestamp) -> Duration {
+        let upstream = &self.upstream;
         let share = &upstream.share;
         let even = upstream.budget.even_open_interval(share.open, share.fixed_calls, now);
         even.unwrap_or_default().max(self.settings.min_interval)
@@ -94,19 +94,19 @@ impl Poller {
     /// The next poll or re-plan by the rule; `None`: the user is not paced.
     pub(super) fn next_paced(&mut self, user: UserKey, now: Timestamp) -> Option<Timestamp> {
         let watched = &self.users[user];
-        let (index, number) = (watched.upstream, watched.number);
+        let number = watched.number;
         if number == NO_NUMBER {
             return None;
         }
-        let budget = self.budget(index, now)?;
-        let next = self.upstreams[index].pacing.as_mut()?.next(number, now, budget);
+        let budget = self.budget(now)?;
+        let next = self.upstream.pacing.as_mut()?.next(number, now, budget);
         let (PollDecision::Poll(at, why) | PollDecision::Replan(at, why)) = next;
         tracing::trace!(user = watched.person_id, %at, ?why, "paced");
         let open = &self.windows[watched.window].open;
         let since = watched.last_ok.unwrap_or(now);
         let gap = if open.is_always() { at.since(since) } else { open.open_between(since, at) };
         let question = matches!(next, PollDecision::Replan(..)).then_some(at);
-        if let Some(plan) = self.upstreams[index].plan_mut(number) {
+        if let Some(plan) = self.upstream.plan_mut(number) {
             *plan = Plan { question, gap, decided: Some((now, next)) };
         }
         Some(at)
@@ -115,7 +115,7 @@ impl Poller {
     /// Turns the user's re-plan into a poll.
     pub(super) fn cancel_replan(&mut self, user: UserKey) {
         let watched = &self.users[user];
-        if let Some(plan) = self.upstreams[watched.upstream].plan_mut(watched.number) {
+        if let Some(plan) = self.upstream.plan_mut(watched.number) {
             plan.question = None;
         }
     }
@@ -123,14 +123,14 @@ impl Poller {
     /// The last decision about a user, and when it was made.
     pub(super) fn decided(&self, user: UserKey) -> Option<(Timestamp, PollDecision)> {
         let watched = &self.users[user];
-        self.upstreams[watched.upstream].plan(watched.number)?.decided
+        self.upstream.plan(watched.number)?.decided
     }
 
     /// What the rule would decide now; changes nothing.
     pub(super) fn would_decide(&self, user: UserKey, now: Timestamp) -> PollDecision {
         let watched = &self.users[user];
-        let (index, number) = (watched.upstream, watched.number);
-        match self.upstreams[index].pacing.as_ref().zip(self.budget(index, now)) {
+        let number = watched.number;
+        match self.upstream.pacing.as_ref().zip(self.budget(now)) {
             Some((pacing, budget)) if number != NO_NUMBER => pacing.would_decide(number, now, budget),
             _ => PollDecision::Poll(
                 self.next_even(user, now),
@@ -142,14 +142,14 @@ impl Poller {
     /// Whether the due time is a re-plan and not a poll.
     pub(super) fn is_replan(&self, user: UserKey) -> bool {
         let watched = &self.users[user];
-        let plan = self.upstreams[watched.upstream].plan(watched.number);
+        let plan = self.upstream.plan(watched.number);
         plan.is_some_and(|plan| plan.question == Some(watched.due))
     }
 
     /// The open time between the last good poll and the planned one.
     pub(super) fn planned_gap(&self, user: UserKey) -> Option<Duration> {
         let watched = &self.users[user];
-        self.upstreams[watched.upstream].plan(watched.number).map(|plan| plan.gap)
+        self.upstream.plan(watched.number).map(|plan| plan.gap)
     }
 
     /// Passes an observation to the rule and re-plans the users it concerns. `ended`: visits that it ended, or that
@@ -162,15 +162,15 @@ impl Poller {
         ended: &[Visit],
     ) {
         let watched = &self.users[user];
-        let (index, number) = (watched.upstream, watched.number);
-        let Some(pacing) = &mut self.upstreams[index].pacing else { return };
+        let number = watched.number;
+        let Some(pacing) = &mut self.upstream.pacing else { return };
         if number == NO_NUMBER {
             return;
         }
         let state = state.unwrap_or(&watched.state);
         let beside = pacing.beside.is_some().then(|| {
             let sweeps = &self.sweeps;
-            seen(state, ended, |meeting| !sweeps.show(index, user, meeting))
+            seen(state, ended, |meeting| !sweeps.show(user, meeting))
         });
         let mut moved = pacing.group.observed(number, at, &seen(state, ended, |_| true));
         if let Some((group, seen)) = pacing.beside.as_mut().zip(beside) {
@@ -196,21 +196,21 @@ impl Poller {
         {
             return;
         }
-        let (due, upstream) = (watched.due, watched.upstream);
+        let due = watched.due;
         let Some(next) = self.next_paced(user, now) else { return };
-        self.upstreams[upstream].due.remove(due, user);
+        self.upstream.due.remove(due, user);
         self.requeue(user, next);
         self.pending.add_replanned(user);
     }
 
     /// A paced poll is late some time after its planned time, not an interval after the last poll.
-    pub(super) fn expect_planned(&self, index: usize, now: Timestamp) {
-        let upstream = &self.upstreams[index];
+    pub(super) fn expect_planned(&self, now: Timestamp) {
+        let upstream = &self.upstream;
         if upstream.pacing.is_none() || upstream.standing.since.is_some() {
             return;
         }
         if let Some(due) = upstream.due.next_due(true) {
-            upstream.health.expect_look(due.max(now).plus((self.even(index, now) * 3).max(AT_LEAST)));
+            upstream.health.expect_look(due.max(now).plus((self.even(now) * 3).max(AT_LEAST)));
         }
     }
 }
@@ -237,7 +237,7 @@ impl Pacing {
     }
 }
 
-impl super::upstream::Upstream {
+impl super::upstream::UpstreamState {
     fn plan(&self, number: u32) -> Option<&Plan> {
         self.pacing.as_ref()?.plans.get(number as usize)
     }

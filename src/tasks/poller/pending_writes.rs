@@ -1,17 +1,13 @@
 //! Writes that wait for the next flush: unchanged polls, failed polls and moved plans.
 //!
-//! Guards: one flush runs at a time; a failed poll is kept until it is written, within a bound; a removed user leaves no key
-//! behind. Not here: the flush itself (`flush`).
+//! Guards: a removed user leaves no key behind, and no unchanged poll is lost with it. Not here: when they are written
+//! (`flush`).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::roster::{UserKey, Users, WatchedUser};
 use crate::store::{PollFailure, UnchangedPolls};
 use crate::time::Timestamp;
-
-/// At most this many failures are kept while the database refuses them; the newest are.
-const MAX_POLL_FAILURES: usize = 10_000;
 
 /// What the next flush writes.
 #[derive(Debug, Default)]
@@ -23,12 +19,10 @@ pub(super) struct PendingWrites {
     failures: Vec<PollFailure>,
     /// Users whose next poll moved without a poll since the last flush.
     replanned: Vec<UserKey>,
-    writing: bool,
-    due: Option<Timestamp>,
 }
 
 /// The rows of one flush.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Batch {
     pub(super) unchanged: Vec<UnchangedPolls>,
     pub(super) failures: Vec<PollFailure>,
@@ -57,25 +51,9 @@ impl PendingWrites {
         self.replanned.retain(|key| *key != user);
     }
 
-    /// When the next flush is due; `None`: nothing waits, or a flush is running.
-    pub(super) fn due(&mut self, now: Timestamp, every: Duration) -> Option<Timestamp> {
-        let nothing = self.unchanged.is_empty() && self.failures.is_empty() && self.replanned.is_empty();
-        (!self.writing && !nothing).then(|| *self.due.get_or_insert(now.plus(every)))
-    }
-
-    /// Takes everything for a flush that starts now.
-    pub(super) fn begin(&mut self, users: &mut Users) -> Batch {
-        self.due = None;
-        self.writing = true;
-        self.take(users)
-    }
-
-    /// A flush has ended; `retry`: failures that were not written.
-    pub(super) fn finish(&mut self, retry: Vec<PollFailure>) {
-        self.writing = false;
-        self.failures.splice(0..0, retry);
-        let excess = self.failures.len().saturating_sub(MAX_POLL_FAILURES);
-        self.failures.drain(..excess);
+    /// Whether nothing waits for a flush.
+    pub(super) fn is_empty(&self) -> bool {
+        self.unchanged.is_empty() && self.failures.is_empty() && self.replanned.is_empty()
     }
 
     /// Takes everything.

@@ -7,32 +7,42 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::org::OrgPoller;
 use super::roster::UserKey;
-use super::{FLUSH_EVERY, Finished, Poller};
+use super::settings::FLUSH_EVERY;
 use crate::policy::circuit::Cause;
 use crate::policy::liveness::{NextPoll, UserPolling, UserReason, next_poll};
-use crate::store::StoreError;
 use crate::store::gaps::{Because, Why};
-use crate::store::open_gaps::{OpenGap, OpenGaps, Whose};
 use crate::telemetry::health::{Blocked, Unpolled};
 use crate::time::Timestamp;
 
 /// A user who has been due for longer is polled late.
 const LATE_AFTER: Duration = Duration::from_mins(1);
 
+/// Since when somebody is not polled, where that is known, and why.
+pub(super) type OpenRow = (Option<Timestamp>, Because);
+
 /// What was reported.
 #[derive(Debug, Default)]
 pub(super) struct Reasons {
-    /// When the disk became full.
-    full_since: Option<Timestamp>,
-    /// The gaps that go on, as stored; `None`: as an earlier daemon left them.
-    kept: Option<BTreeMap<Whose, OpenGap>>,
-    keeping: bool,
-    /// Something was reported while the last report was being written.
-    outdated: bool,
+    /// The gaps that go on: of the organisation (`None`), or of single users.
+    rows: BTreeMap<Option<i64>, OpenRow>,
     next: Timestamp,
-    /// Why each organisation is not polled, as reported.
-    causes: Vec<Option<Cause>>,
+    /// Why the organisation is not polled, as reported.
+    cause: Option<Cause>,
+    /// Reported since it was asked for.
+    reported: bool,
+}
+
+impl Reasons {
+    /// The gaps that go on.
+    pub(super) fn rows(&self) -> &BTreeMap<Option<i64>, OpenRow> {
+        &self.rows
+    }
+
+    pub(super) fn take_reported(&mut self) -> bool {
+        std::mem::take(&mut self.reported)
+    }
 }
 
 /// The users of an organisation, counted by reason.
@@ -55,69 +65,52 @@ impl Tally {
     }
 }
 
-impl Poller {
-    /// Detects at once when the disk becomes full, and when there is room again.
-    pub(super) fn check_disk(&mut self, now: Timestamp) {
-        let is_full = self.tools.store.health().is_disk_full();
-        if is_full != self.reasons.full_since.is_some() {
-            self.reasons.full_since = is_full.then_some(now);
-            self.alerts.check_by(now);
-        }
-    }
-
-    /// Reports why users are not polled: at once when the reason of an organisation changes, otherwise once a second,
+impl OrgPoller {
+    /// Reports why users are not polled: at once when the reason of the organisation changes, otherwise once a second,
     /// however many polls fail.
     pub(super) fn report_reasons(&mut self, now: Timestamp) {
-        let blocked: Vec<Option<Blocked>> =
-            (0..self.upstreams.len()).map(|index| self.blocked(index, now)).collect();
-        let causes: Vec<Option<Cause>> =
-            blocked.iter().map(|blocked| blocked.as_ref().map(|blocked| blocked.cause)).collect();
+        let blocked = self.blocked(now);
+        let cause = blocked.as_ref().map(|blocked| blocked.cause);
         let next = self.reasons.next;
-        if causes == self.reasons.causes && now < next && next.since(now) <= FLUSH_EVERY {
+        if cause == self.reasons.cause && now < next && next.since(now) <= FLUSH_EVERY {
             self.alerts.check_by(next);
             return;
         }
-        self.reasons.causes = causes;
-        self.reasons.next = now.plus(FLUSH_EVERY);
-        let mut tallies = vec![Tally::default(); self.upstreams.len()];
+        let mut tally = Tally::default();
         let mut rows = BTreeMap::new();
+        let wait = blocked.as_ref().map(|blocked| (blocked.cause, blocked.next));
         for (user, watched) in self.users.iter().filter(|(_, watched)| !watched.gone) {
-            let (index, tally) = (watched.upstream, &mut tallies[watched.upstream]);
             let may_poll = self.may_poll(user);
             tally.open |= may_poll;
-            let wait = blocked[index].as_ref().map(|blocked| (blocked.cause, blocked.next));
             let NextPoll::Waits(reason, next) = next_poll(&self.polling(user), wait, now) else { continue };
             tally.add(reason, next);
-            if may_poll && blocked[index].is_none() {
+            if may_poll && blocked.is_none() {
                 let (why, error) = match reason {
                     UserReason::Refused | UserReason::Failed => (Why::Failed, watched.error),
                     UserReason::Late => (Why::Late, None),
                 };
-                let whose = (self.upstreams[index].name.clone(), Some(watched.person_id));
-                rows.insert(whose, (self.last_seen(user), Because { why, error }));
+                rows.insert(Some(watched.person_id), (self.last_seen(user), Because { why, error }));
             }
         }
-        for ((index, blocked), mut tally) in blocked.into_iter().enumerate().zip(tallies) {
-            let upstream = &self.upstreams[index];
-            if let Some(Blocked { cause, since, .. }) = blocked.as_ref().filter(|_| tally.open) {
-                let error = upstream.standing.open.and(upstream.trouble);
-                let from = upstream.last_good.unwrap_or(*since);
-                rows.insert((upstream.name.clone(), None), (Some(from), Because { why: why(*cause), error }));
-            }
-            tally.unpolled.sort_by_key(|unpolled| unpolled.reason);
-            upstream.health.blocked(blocked);
-            upstream.health.unpolled(tally.unpolled);
+        let upstream = &self.upstream;
+        if let Some(Blocked { cause, since, .. }) = blocked.as_ref().filter(|_| tally.open) {
+            let error = upstream.standing.open.and(upstream.trouble);
+            let from = upstream.last_good.unwrap_or(*since);
+            rows.insert(None, (Some(from), Because { why: why(*cause), error }));
         }
-        self.keep_open_gaps(rows, now);
+        tally.unpolled.sort_by_key(|unpolled| unpolled.reason);
+        upstream.health.blocked(blocked);
+        upstream.health.unpolled(tally.unpolled);
+        self.reasons = Reasons { rows, next: now.plus(FLUSH_EVERY), cause, reported: true };
     }
 
-    /// Why no user of an organisation is polled.
-    fn blocked(&self, index: usize, now: Timestamp) -> Option<Blocked> {
-        if let Some(since) = self.reasons.full_since {
+    /// Why no user is polled.
+    fn blocked(&self, now: Timestamp) -> Option<Blocked> {
+        if let Some(since) = self.disk_full_since {
             let text = "there is no room to write down what a poll shows".to_owned();
             return Some(Blocked { cause: Cause::DiskFull, text, since, next: now.plus(FLUSH_EVERY) });
         }
-        let upstream = &self.upstreams[index];
+        let upstream = &self.upstream;
         upstream.standing.open.map(|shut| Blocked {
             cause: shut.cause,
             text: without_cause(&upstream.error_text, shut.cause).to_owned(),
@@ -137,66 +130,6 @@ impl Poller {
             failures: watched.failures,
             // A shorter `stale_after` also shortens this bound.
             late_after: self.settings.stale_after.map_or(LATE_AFTER, |stale| stale.min(LATE_AFTER)),
-        }
-    }
-
-    /// Writes which gaps go on, where that has changed.
-    fn keep_open_gaps(&mut self, rows: BTreeMap<Whose, (Option<Timestamp>, Because)>, now: Timestamp) {
-        if self.reasons.keeping {
-            self.reasons.outdated = true;
-            return;
-        }
-        let kept = self.reasons.kept.as_ref();
-        let begins = |(whose, (seen, because)): (Whose, (Option<Timestamp>, Because))| {
-            // An episode keeps its beginning, whatever reasons follow in it.
-            let before = kept.and_then(|kept| kept.get(&whose)).map(|open| open.from);
-            let from = before.into_iter().chain(seen).min().unwrap_or(now).min(now);
-            (whose, OpenGap { from, because })
-        };
-        let rows: BTreeMap<Whose, OpenGap> = rows.into_iter().map(begins).collect();
-        if kept == Some(&rows) {
-            return;
-        }
-        let is_new = |whose: &Whose, open: &OpenGap| kept.is_none_or(|kept| kept.get(whose) != Some(open));
-        let gaps = OpenGaps {
-            reset: kept.is_none(),
-            ended: kept
-                .into_iter()
-                .flat_map(BTreeMap::keys)
-                .filter(|&whose| !rows.contains_key(whose))
-                .cloned()
-                .collect(),
-            begun: rows
-                .iter()
-                .filter(|(whose, open)| is_new(whose, open))
-                .map(|(whose, open)| (whose.clone(), *open))
-                .collect(),
-        };
-        self.reasons.keeping = true;
-        let store = self.tools.store.clone();
-        self.running.start(async move {
-            let result = store.gaps().save_open(gaps).await;
-            Finished::OpenGaps { rows, result }
-        });
-    }
-
-    pub(super) fn open_gaps_kept(&mut self, rows: BTreeMap<Whose, OpenGap>, result: Result<(), StoreError>) {
-        self.reasons.keeping = false;
-        if std::mem::take(&mut self.reasons.outdated) {
-            let now = self.tools.clock.now();
-            self.reasons.next = now;
-            self.alerts.check_by(now);
-        }
-        match result {
-            Ok(()) => {
-                self.reasons.kept = Some(rows);
-                // While every window is closed this is the first write.
-                if self.reasons.full_since.is_none() {
-                    self.tools.health.database(Ok(()));
-                }
-            }
-            // The next report tries again.
-            Err(error) => self.database_failed(&error),
         }
     }
 }

@@ -7,16 +7,19 @@
 
 use crate::tasks::poller::roster::UserKey;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::start::{Assignment, end_watch, load_past_visits, needs_history, new_user};
-use super::upstream::Upstream;
-use super::{Finished, Poller, PollerError, Settings};
+use super::effects::{Effect, Work};
+use super::org::OrgPoller;
+use super::settings::Settings;
+use super::start::{Assignment, new_user};
+use super::upstream::{Upstream, UpstreamState};
 use crate::ids::{Identity, OrgName};
 use crate::presence::lifecycle;
 use crate::store::history::visit_history::PastVisit;
-use crate::store::{Enrolled, Enrolment, Recording, StoreError};
+use crate::store::{Enrolled, Recording, StoreError};
 use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
@@ -28,7 +31,7 @@ pub struct Reload {
     /// Settings of the poller.
     pub settings: Settings,
     /// Which webhooks get which events.
-    pub subscriptions: std::sync::Arc<[Subscription]>,
+    pub subscriptions: Arc<[Subscription]>,
     /// One for each organisation; an existing client keeps its token if it is passed again.
     pub upstreams: Vec<Upstream>,
     /// Organisations with other credentials or another way of calling.
@@ -56,8 +59,8 @@ impl ReloadHandle {
 /// A requested reload.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    reload: Reload,
-    reply: oneshot::Sender<Answer>,
+    pub(super) reload: Reload,
+    pub(super) reply: oneshot::Sender<Answer>,
 }
 
 /// The receiving side.
@@ -66,9 +69,9 @@ pub(super) struct Reloads {
     sender: mpsc::Sender<Waiting>,
     receiver: mpsc::Receiver<Waiting>,
     /// A reload is in progress.
-    busy: bool,
-    /// Users whose removal is not written yet.
-    leaving: usize,
+    pub(super) busy: bool,
+    /// Users who were only in the stored list, and whose removal is not written yet.
+    pub(super) leaving: usize,
 }
 
 impl Default for Reloads {
@@ -79,54 +82,39 @@ impl Default for Reloads {
 }
 
 impl Reloads {
+    /// A handle for reloads of this poller.
+    pub(super) fn handle(&self) -> ReloadHandle {
+        ReloadHandle(self.sender.clone())
+    }
+
     /// The next reload, once it may begin. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Waiting> {
         if self.busy || self.leaving > 0 { std::future::pending().await } else { self.receiver.recv().await }
     }
 }
 
-impl Poller {
-    /// A handle for reloads of this poller.
-    pub fn reload_handle(&self) -> ReloadHandle {
-        ReloadHandle(self.reloads.sender.clone())
-    }
+/// The part of a reload that concerns one organisation.
+pub(super) struct OrgReload<'a> {
+    pub(super) settings: Arc<Settings>,
+    pub(super) subscriptions: Arc<[Subscription]>,
+    /// `None`: the organisation is not in the config any more, or new.
+    pub(super) upstream: Option<UpstreamState>,
+    /// Other credentials, or another way of calling.
+    pub(super) renewed: bool,
+    pub(super) list: Vec<(Assignment, Enrolled)>,
+    pub(super) past_visits: &'a [PastVisit],
+}
 
-    /// Writes the watch list first; `swap` follows.
-    pub(super) fn begin_reload(&mut self, waiting: Waiting) {
-        self.reloads.busy = true;
-        let enrolments: Vec<Enrolment> = waiting.reload.list.iter().map(Assignment::enrolment).collect();
-        let (tools, now) = (self.tools.clone(), self.tools.clock.now());
-        self.running.start(async move {
-            let result = tools.store.watch_list().enroll(enrolments).await;
-            let needed = needs_history(&waiting.reload.upstreams, &waiting.reload.list);
-            let past_visits = load_past_visits(&tools, needed && result.is_ok(), now).await;
-            Finished::Enroll { waiting: Box::new(waiting), past_visits, result }
-        });
-    }
-
-    pub(super) fn enrolled(
-        &mut self,
-        waiting: Waiting,
-        past_visits: &[PastVisit],
-        result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError>,
-    ) {
-        self.reloads.busy = false;
-        let Waiting { reload, reply } = waiting;
-        let answer = result.map(|(enrolled, departed)| self.swap(reload, enrolled, departed, past_visits));
-        // The caller may have stopped waiting.
-        drop(reply.send(answer));
+impl OrgPoller {
+    /// Whether this user is watched.
+    pub(super) fn watches(&self, who: &Identity) -> bool {
+        self.users.values().any(|watched| !watched.gone && watched.info.identity == *who)
     }
 
     /// Replaces the watch list, windows and schedules at once.
-    fn swap(
-        &mut self,
-        reload: Reload,
-        enrolled: Vec<Enrolled>,
-        departed: Vec<Enrolled>,
-        past_visits: &[PastVisit],
-    ) {
-        let now = self.tools.clock.now();
-        let Reload { settings, subscriptions, upstreams, renewed, list } = reload;
+    pub(super) fn reload(&mut self, reload: OrgReload<'_>, now: Timestamp) {
+        self.now = now;
+        let OrgReload { settings, subscriptions, upstream, renewed, list, past_visits } = reload;
         let present: Vec<(Identity, UserKey)> = self
             .users
             .iter()
@@ -141,28 +129,27 @@ impl Poller {
             present.iter().map(|&(_, user)| (user, self.interval(user, now))).collect();
         self.settings = settings;
         self.tools.subscriptions = subscriptions;
-        let by_name = self.take_upstreams(upstreams, now);
-        let stays: HashSet<Identity> = list.iter().map(|one| one.card.identity.clone()).collect();
+        if let Some(fresh) = upstream {
+            self.upstream.adopt(fresh, now);
+        }
+        let stays: HashSet<Identity> = list.iter().map(|(one, _)| one.card.identity.clone()).collect();
         for (_, user) in present.iter().filter(|(identity, _)| !stays.contains(identity)) {
             self.leave(*user);
         }
-        let unknown = departed.into_iter().filter(|user| !known.contains_key(&user.identity));
-        unknown.for_each(|user| self.leave_late(user, now));
         let (mut new, mut moved) = (Vec::new(), Vec::new());
-        for (assignment, stored) in list.into_iter().zip(enrolled) {
-            if let Some(&user) = known.get(&assignment.card.identity) {
-                let window = self.window_key(&assignment.open, now);
-                let watched = &mut self.users[user];
-                watched.info = assignment.card.into();
-                if watched.window != window {
-                    watched.window = window;
-                    moved.push(user);
-                }
-                watched.schedule = assignment.schedule;
-            } else if let Some(&upstream) = by_name.get(&assignment.card.identity.org) {
-                let window = self.window_key(&assignment.open, now);
-                new.push(self.users.insert(new_user(assignment, stored, upstream, window)));
+        for (assignment, stored) in list {
+            let window = self.window_key(&assignment.open, now);
+            let Some(&user) = known.get(&assignment.card.identity) else {
+                new.push(self.users.insert(new_user(assignment, stored, window)));
+                continue;
+            };
+            let watched = &mut self.users[user];
+            watched.info = assignment.card.into();
+            if watched.window != window {
+                watched.window = window;
+                moved.push(user);
             }
+            watched.schedule = assignment.schedule;
         }
         self.drop_unused_windows();
         self.recount(now);
@@ -172,15 +159,13 @@ impl Poller {
         }
         self.load_sweep_history(past_visits, now);
         self.alerts.check_by(now);
-        for index in 0..self.upstreams.len() {
-            self.retry(index, true, now);
-            self.shorten_refused_waits(index);
-            if renewed.contains(&self.upstreams[index].name) {
-                self.forget_refusal(index);
-            }
+        self.retry(true, now);
+        self.shorten_refused_waits();
+        if renewed {
+            self.forget_refusal();
         }
+        let members = self.users.values().filter(|watched| !watched.gone).count();
         for user in new {
-            let members = self.members(self.users[user].upstream);
             let due = self.first_due(user, members, now);
             self.requeue(user, due);
         }
@@ -194,20 +179,10 @@ impl Poller {
 
     /// Refused users wait as after their second refusal: the operator may be about to fix the reason, and a reload that
     /// comes too early must not delay the next poll by a day.
-    fn shorten_refused_waits(&mut self, index: usize) {
-        for watched in self.users.values_mut().filter(|watched| watched.upstream == index) {
+    fn shorten_refused_waits(&mut self) {
+        for watched in self.users.values_mut() {
             watched.refusals = watched.refusals.min(1);
         }
-    }
-
-    /// Unwatches a user who is only in the stored list: an earlier removal was not written.
-    fn leave_late(&mut self, user: Enrolled, now: Timestamp) {
-        self.reloads.leaving += 1;
-        let tools = self.tools.clone();
-        self.running.start(async move {
-            let result = end_watch(&tools, user, now).await;
-            Finished::Unwatch { user: None, result }
-        });
     }
 
     /// With other windows the next poll moves into them, or comes sooner if they are open now.
@@ -216,29 +191,10 @@ impl Poller {
         if watched.busy {
             return; // the end of the poll puts the user back into the queue
         }
-        let (due, upstream) = (watched.due, watched.upstream);
-        self.upstreams[upstream].due.remove(due, user);
+        let due = watched.due;
+        self.upstream.due.remove(due, user);
         let next = if self.users[user].failures > 0 { due } else { self.next_regular(user, now) };
         self.requeue(user, next.min(due));
-    }
-
-    /// Replaces limits and clients; usage, models and waits stay.
-    fn take_upstreams(&mut self, fresh: Vec<Upstream>, now: Timestamp) -> HashMap<OrgName, usize> {
-        let names: HashSet<OrgName> = fresh.iter().map(|upstream| upstream.name.clone()).collect();
-        for upstream in self.upstreams.iter().filter(|upstream| !names.contains(&upstream.name)) {
-            self.tools.health.forget(&upstream.name);
-        }
-        for new in fresh {
-            match self.upstreams.iter_mut().find(|upstream| upstream.name == new.name) {
-                Some(upstream) => upstream.adopt(new, now),
-                None => self.upstreams.push(new),
-            }
-        }
-        self.upstreams.iter().enumerate().map(|(at, upstream)| (upstream.name.clone(), at)).collect()
-    }
-
-    fn members(&self, upstream: usize) -> usize {
-        self.users.values().filter(|watched| watched.upstream == upstream && !watched.gone).count()
     }
 
     /// A user with a shorter interval does not wait for the end of the old one.
@@ -251,33 +207,33 @@ impl Poller {
             return;
         }
         // Evenly spread also for paced users: otherwise all overdue users would be polled at once.
-        let (due, upstream, next) = (watched.due, watched.upstream, self.next_even(user, now));
+        let (due, next) = (watched.due, self.next_even(user, now));
         if next < due {
-            self.upstreams[upstream].due.remove(due, user);
+            self.upstream.due.remove(due, user);
             self.requeue(user, next);
         }
     }
 
     /// Takes a user off the list, after the poll in flight if there is one.
     fn leave(&mut self, user: UserKey) {
-        self.reloads.leaving += 1;
+        self.leaving += 1;
         let watched = &mut self.users[user];
         watched.gone = true;
         if !watched.busy {
-            let (due, upstream) = (watched.due, watched.upstream);
-            self.upstreams[upstream].due.remove(due, user);
+            let due = watched.due;
+            self.upstream.due.remove(due, user);
             self.unwatch(user);
         }
     }
 
     /// Writes that a user is not watched any more.
     pub(super) fn unwatch(&mut self, user: UserKey) {
-        let now = self.tools.clock.now();
+        let now = self.now;
         let watched = &mut self.users[user];
         // Stays busy, so the user is neither polled nor declared stale.
         watched.busy = true;
         let card = watched.info.card();
-        let outcome = lifecycle::unwatch(&watched.state, now, &card, self.tools.store.source());
+        let outcome = lifecycle::unwatch(&watched.state, now, &card, &self.tools.source);
         let recording = Recording {
             person_id: watched.person_id,
             org: card.identity.org.clone(),
@@ -289,11 +245,7 @@ impl Poller {
             polled_at: None,
             next_poll: None,
         };
-        let store = self.tools.store.clone();
-        self.running.start(async move {
-            let result = store.recorder().record(recording).await.map_err(PollerError::from);
-            Finished::Unwatch { user: Some(user), result }
-        });
+        self.start_work(Work::Unwatch { user, recording: Box::new(recording) });
     }
 
     /// Frees the slot; later results for this key find no user.
@@ -301,24 +253,22 @@ impl Poller {
         let Some(watched) = self.users.remove(user) else { return };
         self.pending.remove(user, &watched);
         self.followed.retain(|key| *key != user);
-        if let Some(absence) = self.absences.get_mut(&watched.upstream) {
-            absence.seen(user);
-        }
+        self.absence.seen(user);
         self.questions.forget(user);
-        self.sweeps.forget(watched.upstream, user);
+        self.sweeps.forget(user);
     }
 
-    pub(super) fn left(&mut self, user: Option<UserKey>, result: Result<(), PollerError>) {
-        self.reloads.leaving = self.reloads.leaving.saturating_sub(1);
-        if let Some(user) = user {
-            self.remove_user(user);
-        }
+    pub(super) fn left(&mut self, user: UserKey, result: &Result<(), StoreError>) {
+        self.leaving = self.leaving.saturating_sub(1);
+        self.remove_user(user);
         match result {
-            Ok(()) => self.tools.outbox_wake.notify_one(),
-            // The stored row still says that this user is watched: the next reload or start corrects it.
-            Err(error) => {
-                tracing::error!(%error, "the removal of a user from the watch list could not be written; the next reload or start retries it");
-            }
+            Ok(()) => self.effects.push(Effect::Deliver),
+            Err(error) => not_unwatched(error),
         }
     }
+}
+
+/// The stored row still says that a user is watched: the next reload or start corrects it.
+pub(super) fn not_unwatched(error: &StoreError) {
+    tracing::error!(%error, "the removal of a user from the watch list could not be written; the next reload or start retries it");
 }

@@ -7,65 +7,58 @@
 
 use std::sync::Arc;
 
-use super::Poller;
-use super::poll::Call;
-use super::report::{ExplainNow, Explanation, NoPoll, PollNow, SnapshotNow};
-use super::roster::{PendingSnapshot, PollSchedule, UserKey};
-use crate::ids::WebhookName;
+use super::effects::{Effect, PollCall};
+use super::org::OrgPoller;
+use super::report::{Explanation, NoPoll, PollNow};
+use super::roster::{PendingSnapshot, PollSchedule, UserKey, WatchedUser};
+use crate::ids::{Identity, WebhookName};
 use crate::policy::pace::PollDecision;
 use crate::policy::quota::{Refusal, Ticket};
 use crate::presence::lifecycle;
 use crate::store::Outgoing;
+use crate::time::Timestamp;
 use crate::webhook::routing::Subscription;
 
-impl Poller {
-    /// Polls at once and outside the queue, but charged to the month.
-    pub(super) fn poll_now(&mut self, request: PollNow) {
-        match self.startable(&request.who) {
-            // It is retried when something in flight ends.
-            Err(NotNow::Soon) if !self.running.is_empty() => self.waiting_polls.push(request),
-            Err(NotNow::Soon) => {
-                let text = "the user cannot be polled just now; try again".to_owned();
-                drop(request.reply.send(Err(NoPoll::Later(text))));
-            }
-            Ok((user, ticket)) => {
-                let now = self.tools.clock.now();
-                let watched = &self.users[user];
-                let (due, failing) = (watched.due, watched.failures > 0);
-                self.upstreams[watched.upstream].due.remove(due, user);
-                self.ask(Call { user, failing, ticket, manual: Some(request), began: now }, now);
-            }
-            // The caller may have stopped waiting.
-            Err(NotNow::Because(reason)) => drop(request.reply.send(Err(reason))),
-        }
-    }
-
-    /// Retries manual polls that had to wait.
-    pub(super) fn retry_waiting_polls(&mut self) {
-        for request in std::mem::take(&mut self.waiting_polls) {
-            self.poll_now(request);
-        }
-    }
-
-    fn startable(&mut self, who: &str) -> Result<(UserKey, Ticket), NotNow> {
-        let now = self.tools.clock.now();
-        let matches = |w: &super::roster::WatchedUser| {
+impl OrgPoller {
+    /// The users that a request may mean.
+    pub(super) fn matching(&self, who: &str) -> impl Iterator<Item = UserKey> {
+        let matches = move |w: &WatchedUser| {
             !w.gone && (w.info.identity.union_id.as_str() == who || w.info.name() == who)
         };
-        let mut found = self.users.iter().filter(|(_, watched)| matches(watched));
-        let Some((user, watched)) = found.next() else {
-            let text = format!("no user on the watch list has the unionId or name `{who}`");
-            return Err(NotNow::Because(NoPoll::NoMatch(text)));
-        };
-        if found.next().is_some() {
-            let text = format!("several users on the watch list match `{who}`: use the unionId");
-            return Err(NotNow::Because(NoPoll::NoMatch(text)));
+        self.users.iter().filter(move |(_, watched)| matches(watched)).map(|(user, _)| user)
+    }
+
+    /// Polls at once and outside the queue, but charged to the month; returns the request if something in flight has to
+    /// end first.
+    pub(super) fn poll_now(&mut self, user: UserKey, request: PollNow, now: Timestamp) -> Option<PollNow> {
+        self.now = now;
+        match self.startable(user, now) {
+            Err(NotNow::Soon) => Some(request),
+            Ok(ticket) => {
+                let watched = &self.users[user];
+                let (due, failing) = (watched.due, watched.failures > 0);
+                self.upstream.due.remove(due, user);
+                self.ask(PollCall { user, failing, ticket, manual: Some(request), began: now }, now);
+                None
+            }
+            Err(NotNow::SpentUntil(until)) => {
+                self.month_is_spent(until, now);
+                // Whoever reads the refusal finds the reason in status and readiness.
+                self.check_alerts(now);
+                let text = format!("the month's calls are spent until {until}");
+                let result = Box::new(Err(NoPoll::Later(text)));
+                self.effects.push(Effect::Reply { request, result });
+                None
+            }
         }
+    }
+
+    fn startable(&mut self, user: UserKey, now: Timestamp) -> Result<Ticket, NotNow> {
+        let watched = &self.users[user];
         if watched.busy {
             return Err(NotNow::Soon);
         }
-        let index = watched.upstream;
-        let upstream = &mut self.upstreams[index];
+        let upstream = &mut self.upstream;
         if upstream.standing.open.is_some() && upstream.in_flight > 0 {
             // A probe is in flight.
             return Err(NotNow::Soon);
@@ -76,25 +69,25 @@ impl Poller {
             upstream.budget.resume();
         }
         match upstream.budget.try_take(now) {
-            Ok(ticket) => Ok((user, ticket)),
-            Err(Refusal::SpentUntil(until)) => {
-                self.month_is_spent(index, until, now);
-                // Whoever reads the refusal finds the reason in status and readiness.
-                self.check_alerts(now);
-                let text = format!("the month's calls are spent until {until}");
-                Err(NotNow::Because(NoPoll::Later(text)))
-            }
+            Ok(ticket) => Ok(ticket),
+            Err(Refusal::SpentUntil(until)) => Err(NotNow::SpentUntil(until)),
             Err(Refusal::ReserveFirst) => {
-                self.reserve(index, now);
+                self.reserve(now);
                 Err(NotNow::Soon)
             }
         }
     }
 }
 
-impl Poller {
-    pub(super) fn snapshot_now(&mut self, request: SnapshotNow) {
-        let SnapshotNow { webhooks, once_known, reply } = request;
+impl OrgPoller {
+    /// Snapshots of all users for these webhooks; returns of how many.
+    pub(super) fn snapshot_now(
+        &mut self,
+        webhooks: &[WebhookName],
+        once_known: bool,
+        now: Timestamp,
+    ) -> usize {
+        self.now = now;
         let subscriptions = Arc::clone(&self.tools.subscriptions);
         let mut count = 0;
         for user in self.user_keys() {
@@ -117,8 +110,7 @@ impl Poller {
             count += 1;
             self.emit_pending_snapshot(user);
         }
-        // The caller may have stopped waiting.
-        let _ = reply.send(count);
+        count
     }
 
     /// Emits a pending snapshot unless the user is polled or recorded.
@@ -135,37 +127,27 @@ impl Poller {
         owed.webhooks.sort();
         owed.webhooks.dedup();
         let due = watched.due;
-        let mut outcome = lifecycle::snapshot(
-            &watched.state,
-            self.tools.clock.now(),
-            &watched.info.card(),
-            self.tools.store.source(),
-        );
+        let mut outcome =
+            lifecycle::snapshot(&watched.state, self.now, &watched.info.card(), &self.tools.source);
         let webhooks: Arc<[WebhookName]> = owed.webhooks.into();
         let addressed = |draft| Outgoing { draft, webhooks: Arc::clone(&webhooks) };
         let events = std::mem::take(&mut outcome.events).into_iter().map(addressed).collect();
-        self.upstreams[watched.upstream].due.remove(due, user);
+        self.upstream.due.remove(due, user);
         self.record_addressed(user, outcome, events, due);
     }
 }
 
-impl Poller {
-    pub(super) fn explain(&self, request: ExplainNow) {
-        let answer = self.explanation(&request);
-        // The caller may have stopped waiting.
-        let _ = request.reply.send(answer);
-    }
-
-    fn explanation(&self, asked: &ExplainNow) -> Result<Explanation, String> {
+impl OrgPoller {
+    /// Why the next poll of a user is when it is.
+    pub(super) fn explanation(&self, who: &Identity, now: Timestamp) -> Result<Explanation, String> {
         let mut people = self.users.iter();
-        let found = people.find(|(_, watched)| !watched.gone && watched.info.identity == asked.who);
+        let found = people.find(|(_, watched)| !watched.gone && watched.info.identity == *who);
         let Some((user, watched)) = found else {
-            return Err(format!("the running daemon does not watch {}", asked.who));
+            return Err(format!("the running daemon does not watch {who}"));
         };
         if watched.schedule != PollSchedule::Auto {
-            return Err(format!("{} has its own cadence in the running daemon", asked.who));
+            return Err(format!("{who} has its own cadence in the running daemon"));
         }
-        let now = self.tools.clock.now();
         let decided = self.decided(user).filter(|(_, next)| {
             let (PollDecision::Poll(at, _) | PollDecision::Replan(at, _)) = *next;
             at == watched.due && !watched.busy
@@ -199,6 +181,6 @@ impl Poller {
 enum NotNow {
     /// Something in flight has to end first.
     Soon,
-    /// It is not made.
-    Because(NoPoll),
+    /// No calls are left in the month.
+    SpentUntil(Timestamp),
 }

@@ -52,8 +52,6 @@ pub(super) type Users = SlotMap<UserKey, WatchedUser>;
 pub(super) struct WatchedUser {
     pub(super) person_id: i64,
     pub(super) info: CompactUserInfo,
-    /// Index of the organisation.
-    pub(super) upstream: usize,
     /// Index in the pacing group, or [`NO_NUMBER`](super::pacing::NO_NUMBER).
     pub(super) number: u32,
     pub(super) schedule: PollSchedule,

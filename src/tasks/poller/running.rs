@@ -12,31 +12,34 @@ use std::pin::Pin;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::Finished;
-
 /// The futures in flight.
-#[derive(Default)]
-pub(super) struct Running(FuturesUnordered<Pin<Box<dyn Future<Output = Finished> + Send>>>);
+pub(super) struct Running<T>(FuturesUnordered<Pin<Box<dyn Future<Output = T> + Send>>>);
 
-impl fmt::Debug for Running {
+impl<T> Default for Running<T> {
+    fn default() -> Self {
+        Self(FuturesUnordered::new())
+    }
+}
+
+impl<T> fmt::Debug for Running<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Running").field(&self.0.len()).finish()
     }
 }
 
-impl Running {
+impl<T> Running<T> {
     /// Adds a future. It is first polled when the loop waits next.
-    pub(super) fn start(&mut self, work: impl Future<Output = Finished> + Send + 'static) {
+    pub(super) fn start(&mut self, work: impl Future<Output = T> + Send + 'static) {
         self.0.push(Box::pin(work));
     }
 
     /// The next result; `None`: nothing runs. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Option<Finished> {
+    pub(super) async fn next(&mut self) -> Option<T> {
         self.0.next().await
     }
 
     /// A result that is available at once.
-    pub(super) fn ready(&mut self) -> Option<Finished> {
+    pub(super) fn ready(&mut self) -> Option<T> {
         self.0.next().now_or_never().flatten()
     }
 

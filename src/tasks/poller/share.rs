@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::Poller;
+use super::org::OrgPoller;
 use super::roster::PollSchedule;
 use super::roster::WindowKey;
 use crate::policy::poll_time;
@@ -39,13 +39,12 @@ impl Share {
     }
 }
 
-impl Poller {
+impl OrgPoller {
     /// Counts again how the month's calls are shared; to be called whenever the watch list or a schedule has changed.
     pub(super) fn recount(&mut self, now: Timestamp) {
-        let mut shares: Vec<Share> = self.upstreams.iter().map(|_| Share::default()).collect();
+        let mut share = Share::default();
         let mut counted: Vec<(PollSchedule, WindowKey, f64)> = Vec::new();
         for watched in self.users.values().filter(|watched| !watched.gone) {
-            let share = &mut shares[watched.upstream];
             let window = watched.window;
             if watched.schedule == PollSchedule::Auto {
                 match share.paced.iter_mut().find(|(of, _)| *of == window) {
@@ -59,12 +58,8 @@ impl Poller {
             let calls = if let Some((.., calls)) = known {
                 *calls
             } else {
-                let calls = calls_a_second(
-                    &watched.schedule,
-                    &self.windows[window].open,
-                    self.settings.time_zone,
-                    now,
-                );
+                let open = &self.windows[window].open;
+                let calls = calls_a_second(&watched.schedule, open, self.settings.time_zone, now);
                 if counted.len() < 1000 {
                     counted.push((watched.schedule.clone(), window, calls));
                 }
@@ -75,43 +70,39 @@ impl Poller {
                 None => share.fixed.push((window, calls)),
             }
         }
-        for (upstream, share) in self.upstreams.iter_mut().zip(shares) {
-            upstream.share = share;
-        }
-        self.refresh_shares(now);
+        self.upstream.share = share;
+        self.refresh_share(now);
     }
 
     /// Open time between two instants, summed over the paced users of an organisation.
-    pub(super) fn open_between(&self, index: usize, from: Timestamp, to: Timestamp) -> Duration {
+    pub(super) fn open_between(&self, from: Timestamp, to: Timestamp) -> Duration {
         let open = |of: WindowKey| {
             let open = &self.windows[of].open;
             if open.is_always() { to.since(from) } else { open.open_between(from, to) }
         };
-        let paced = &self.upstreams[index].share.paced;
+        let paced = &self.upstream.share.paced;
         paced.iter().map(|&(of, people)| open(of).saturating_mul(people)).sum()
     }
 
     /// Computes the open time left in the month where it is outdated.
-    pub(super) fn refresh_shares(&mut self, now: Timestamp) {
-        for upstream in &mut self.upstreams {
-            // A clock that was set back makes it outdated too.
-            let fresh =
-                upstream.share.fresh_until > now && upstream.share.fresh_until.since(now) <= SHARE_FRESH;
-            if fresh || upstream.budget.limit().is_none() {
-                continue;
-            }
-            let ends = upstream.budget.month_ends_at(now);
-            let windows = &self.windows;
-            let left = |of: WindowKey| {
-                let open = &windows[of].open;
-                if open.is_always() { ends.since(now) } else { open.open_between(now, ends) }
-            };
-            let share = &mut upstream.share;
-            share.open = share.paced.iter().map(|&(of, people)| left(of).saturating_mul(people)).sum();
-            let fixed: f64 = share.fixed.iter().map(|&(of, calls)| left(of).as_secs_f64() * calls).sum();
-            share.fixed_calls = whole(fixed);
-            share.fresh_until = now.plus(SHARE_FRESH).min(ends);
+    pub(super) fn refresh_share(&mut self, now: Timestamp) {
+        let upstream = &mut self.upstream;
+        // A clock that was set back makes it outdated too.
+        let fresh = upstream.share.fresh_until > now && upstream.share.fresh_until.since(now) <= SHARE_FRESH;
+        if fresh || upstream.budget.limit().is_none() {
+            return;
         }
+        let ends = upstream.budget.month_ends_at(now);
+        let windows = &self.windows;
+        let left = |of: WindowKey| {
+            let open = &windows[of].open;
+            if open.is_always() { ends.since(now) } else { open.open_between(now, ends) }
+        };
+        let share = &mut upstream.share;
+        share.open = share.paced.iter().map(|&(of, people)| left(of).saturating_mul(people)).sum();
+        let fixed: f64 = share.fixed.iter().map(|&(of, calls)| left(of).as_secs_f64() * calls).sum();
+        share.fixed_calls = whole(fixed);
+        share.fresh_until = now.plus(SHARE_FRESH).min(ends);
     }
 }
 

@@ -5,7 +5,8 @@
 use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
 
-use super::Poller;
+use super::org::OrgPoller;
+use super::settings::TICK;
 use crate::presence::lifecycle;
 use crate::time::Timestamp;
 
@@ -14,7 +15,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(30);
 /// The shortest automatic bound.
 const AT_LEAST: Duration = Duration::from_mins(5);
 
-impl Poller {
+impl OrgPoller {
     /// After how long without a good poll a user's presence is unknown.
     pub(super) fn stale_after(&self, user: UserKey, now: Timestamp) -> Duration {
         self.settings.stale_after.unwrap_or_else(|| {
@@ -30,10 +31,8 @@ impl Poller {
         if now < self.next_stale_check {
             return self.next_stale_check;
         }
-        let every = self
-            .settings
-            .stale_after
-            .map_or(CHECK_EVERY, |bound| (bound / 4).clamp(super::TICK, CHECK_EVERY));
+        let every =
+            self.settings.stale_after.map_or(CHECK_EVERY, |bound| (bound / 4).clamp(TICK, CHECK_EVERY));
         self.next_stale_check = now.plus(every);
         for user in self.user_keys() {
             let watched = &self.users[user];
@@ -50,9 +49,8 @@ impl Poller {
             let watched = &mut self.users[user];
             watched.stale = true;
             let due = watched.due;
-            let outcome =
-                lifecycle::stale(&watched.state, now, &watched.info.card(), self.tools.store.source());
-            self.upstreams[watched.upstream].due.remove(due, user);
+            let outcome = lifecycle::stale(&watched.state, now, &watched.info.card(), &self.tools.source);
+            self.upstream.due.remove(due, user);
             self.record_outcome(user, outcome, due);
         }
         self.next_stale_check

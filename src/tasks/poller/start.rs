@@ -7,17 +7,13 @@ use crate::tasks::poller::roster::UserKey;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use super::answers::outgoing;
+use super::org::OrgPoller;
 use super::pacing::NO_NUMBER;
-use super::reload::Reloads;
-use super::report::Request;
 use super::roster::WindowKey;
 use super::roster::{PollSchedule, WatchedUser};
-use super::running::Running;
+use super::settings::{PollerError, Tools};
 use super::upstream::Upstream;
-use super::{Poller, PollerError, Settings, Tools, Totals};
 use crate::ids::OrgName;
 use crate::policy::pace::group::{HISTORY_REACH, MAX_HISTORY_VISITS};
 use crate::policy::pace::{self, Phase};
@@ -28,7 +24,7 @@ use crate::presence::{lifecycle, system};
 use crate::store::gaps::Why;
 use crate::store::history::visit_history::PastVisit;
 use crate::store::sweep_state::{SweepRow, SweptPerson};
-use crate::store::{Enrolled, Enrolment, Recording};
+use crate::store::{Enrolled, Enrolment, Recording, StoreError};
 use crate::tasks::alerts::AlertState;
 use crate::time::Timestamp;
 use crate::webhook::routing::recipients;
@@ -51,80 +47,73 @@ impl Assignment {
     }
 }
 
-impl Poller {
+/// What polling starts from.
+pub(super) struct Beginning {
+    pub(super) alert_state: AlertState,
+    /// Users and their stored state, by organisation.
+    pub(super) lists: HashMap<OrgName, Vec<(Assignment, Enrolled)>>,
+    pub(super) past_visits: Vec<PastVisit>,
+    pub(super) swept: (Vec<SweepRow>, Vec<SweptPerson>),
+    /// Since when each organisation was not polled.
+    pub(super) gaps: HashMap<OrgName, Timestamp>,
+}
+
+impl Beginning {
     /// Matches the watch list with the database. `upstreams`: one for each organisation in `list`.
-    pub async fn start(
-        tools: Tools,
-        settings: Settings,
-        upstreams: Vec<Upstream>,
+    pub(super) async fn load(
+        tools: &Tools,
+        upstreams: &[Upstream],
         list: Vec<Assignment>,
-        requests: mpsc::Receiver<Request>,
+        now: Timestamp,
     ) -> Result<Self, PollerError> {
-        let now = tools.clock.now();
         let enrolments = list.iter().map(Assignment::enrolment).collect();
         let (mut enrolled, departed) = tools.store.watch_list().enroll(enrolments).await?;
         for user in departed {
-            end_watch(&tools, user, now).await?;
+            end_watch(tools, user, now).await?;
         }
-        let gaps = emit_gaps(&tools, &list, &mut enrolled, now).await?;
+        let gaps = emit_gaps(tools, &list, &mut enrolled, now).await?;
         let alert_state = AlertState::load(&tools.store).await?;
-        let mut poller = Self {
-            tools,
-            settings,
-            upstreams,
-            users: super::roster::Users::with_capacity_and_key(list.len()),
-            requests,
-            heartbeat: super::Heartbeat::default(),
-            waiting_polls: Vec::new(),
-            reloads: Reloads::default(),
-            running: Running::default(),
-            pending: super::pending_writes::PendingWrites::default(),
-            next_stale_check: now,
-            windows: slotmap::SlotMap::default(),
-            followed: Vec::new(),
-            absences: std::collections::BTreeMap::new(),
-            questions: super::confirm::Questions::default(),
-            sweeps: super::sweep::Sweeps::default(),
-            alerts: super::alert_queue::AlertQueue::new(alert_state, now),
-            reasons: super::reasons::Reasons::default(),
-            next_start: now,
-            stopping: false,
-            totals: Totals::default(),
-        };
-        let past_visits = load_past_visits(&poller.tools, needs_history(&poller.upstreams, &list), now).await;
-        let swept = poller.tools.store.sweep_state().load().await?;
-        poller.fill(list, enrolled, &past_visits, swept, now);
-        poller.cover_downtime(&gaps, now);
-        Ok(poller)
+        let past_visits = load_past_visits(tools, needs_history(upstreams, &list), now).await;
+        let swept = tools.store.sweep_state().load().await?;
+        let lists = by_organisation(list, enrolled);
+        Ok(Self { alert_state, lists, past_visits, swept, gaps: gaps.into_iter().collect() })
     }
+}
 
-    fn fill(
+/// The users with their stored state, by organisation.
+pub(super) fn by_organisation(
+    list: Vec<Assignment>,
+    enrolled: Vec<Enrolled>,
+) -> HashMap<OrgName, Vec<(Assignment, Enrolled)>> {
+    let mut lists: HashMap<OrgName, Vec<(Assignment, Enrolled)>> = HashMap::new();
+    for (assignment, stored) in list.into_iter().zip(enrolled) {
+        lists.entry(assignment.card.identity.org.clone()).or_default().push((assignment, stored));
+    }
+    lists
+}
+
+impl OrgPoller {
+    /// Resumes with these users.
+    pub(super) fn fill(
         &mut self,
-        list: Vec<Assignment>,
-        enrolled: Vec<Enrolled>,
+        list: Vec<(Assignment, Enrolled)>,
         past_visits: &[PastVisit],
-        swept: (Vec<SweepRow>, Vec<SweptPerson>),
+        swept: &(Vec<SweepRow>, Vec<SweptPerson>),
         now: Timestamp,
     ) {
-        let by_name: HashMap<OrgName, usize> =
-            self.upstreams.iter().enumerate().map(|(i, upstream)| (upstream.name.clone(), i)).collect();
-        for (assignment, stored) in list.into_iter().zip(enrolled) {
-            // The config guarantees that every user's organisation exists.
-            let Some(&upstream) = by_name.get(&assignment.card.identity.org) else { continue };
+        let members = list.len();
+        for (assignment, stored) in list {
             let window = self.window_key(&assignment.open, now);
-            self.users.insert(new_user(assignment, stored, upstream, window));
+            self.users.insert(new_user(assignment, stored, window));
         }
-        self.restore_sweeps(swept.0, swept.1, now);
+        self.restore_sweeps(&swept.0, &swept.1, now);
         self.recount(now);
         self.form_groups(past_visits, now);
         self.load_sweep_history(past_visits, now);
-        let mut members = vec![0_usize; self.upstreams.len()];
-        self.users.values().for_each(|watched| members[watched.upstream] += 1);
         for user in self.user_keys() {
-            let index = self.users[user].upstream;
-            let due = self.first_due(user, members[index], now);
+            let due = self.first_due(user, members, now);
             let late = due.plus(self.stale_after(user, now));
-            self.upstreams[index].health.expect_look(late);
+            self.upstream.health.expect_look(late);
             self.requeue(user, due);
         }
         self.restore_overtime(now);
@@ -149,7 +138,7 @@ impl Poller {
             self.pending.add_replanned(user);
         }
         let watched = &self.users[user];
-        let rate = self.upstreams[watched.upstream].limiter.effective_rate(now);
+        let rate = self.upstream.limiter.effective_rate(now);
         pace::first_poll_at(now, interval, watched.phase, members, rate)
     }
 }
@@ -158,8 +147,8 @@ impl Poller {
 pub(super) fn needs_history(upstreams: &[Upstream], list: &[Assignment]) -> bool {
     let limited: HashSet<&OrgName> = upstreams
         .iter()
-        .filter(|upstream| upstream.budget.limit().is_some())
-        .map(|upstream| &upstream.name)
+        .filter(|upstream| upstream.state.budget.limit().is_some())
+        .map(|upstream| &upstream.state.name)
         .collect();
     list.iter().any(|one| one.schedule == PollSchedule::Auto && limited.contains(&one.card.identity.org))
 }
@@ -177,17 +166,11 @@ pub(super) async fn load_past_visits(tools: &Tools, needed: bool, now: Timestamp
 }
 
 /// A user with the stored state.
-pub(super) fn new_user(
-    assignment: Assignment,
-    stored: Enrolled,
-    upstream: usize,
-    window: WindowKey,
-) -> WatchedUser {
+pub(super) fn new_user(assignment: Assignment, stored: Enrolled, window: WindowKey) -> WatchedUser {
     WatchedUser {
         person_id: stored.person_id,
         phase: Phase::of(&assignment.card.identity),
         info: assignment.card.into(),
-        upstream,
         number: NO_NUMBER,
         schedule: assignment.schedule,
         window,
@@ -211,7 +194,7 @@ pub(super) fn new_user(
 }
 
 /// Unwatches a user who was removed while the daemon was down.
-pub(super) async fn end_watch(tools: &Tools, user: Enrolled, now: Timestamp) -> Result<(), PollerError> {
+pub(super) async fn end_watch(tools: &Tools, user: Enrolled, now: Timestamp) -> Result<(), StoreError> {
     let card = UserInfo {
         identity: user.identity,
         name: user.name,
@@ -232,7 +215,7 @@ pub(super) async fn end_watch(tools: &Tools, user: Enrolled, now: Timestamp) -> 
         polled_at: None,
         next_poll: None,
     };
-    Ok(tools.store.recorder().record(recording).await?)
+    tools.store.recorder().record(recording).await
 }
 
 /// Emits one `system.gap` for each organisation that was polled before, and marks in each state that a visit may have

@@ -1,4 +1,4 @@
-//! Sweeps of whole organisations: their state, and one sweep from beginning to end.
+//! Sweeps of the whole organisation: their state, and one sweep from beginning to end.
 //!
 //! Guards: one sweep at a time for an organisation, each call under the same limits as a poll and charged to the month;
 //! a sweep that lacks a page, is unclear or fails on the way is discarded. A refusal by permission ends sweeps for the
@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Finished, Poller, earliest};
+use super::effects::Work;
+use super::org::OrgPoller;
+use super::settings::earliest;
 use crate::dingtalk::error::CallError;
 use crate::ids::ConferenceId;
 use crate::policy::quota::{Month, Refusal, Ticket};
@@ -29,15 +31,13 @@ mod failures;
 mod members;
 mod persist;
 mod plan;
-mod sweep_run;
+pub(super) mod sweep_run;
 mod user_id_resolver;
 
 use apply_sweep::HeldSweep;
 use failures::{REFUSED_AFTER, is_about_the_question};
-pub(super) use persist::PersistFinished;
 use persist::Persistence;
-use sweep_run::{Answer, Ask, SweepRun};
-pub(super) use user_id_resolver::UserIdFinished;
+use sweep_run::{Answer, SweepRun};
 use user_id_resolver::UserIdResolver;
 
 /// A sweep that takes longer, because calls have to wait, is discarded: it does not show one instant.
@@ -46,13 +46,9 @@ const LONGEST: Duration = Duration::from_mins(2);
 /// The statuses of a user who is in no meeting.
 static NOWHERE: MeetingStatuses = MeetingStatuses::new();
 
-/// The sweeps of all organisations, by index.
-#[derive(Debug, Default)]
-pub(super) struct Sweeps(BTreeMap<usize, OrgSweeps>);
-
 /// The sweeps of one organisation.
 #[derive(Debug, Default)]
-struct OrgSweeps {
+pub(super) struct OrgSweeps {
     trust: SweepConfidence<UserKey>,
     spending: BudgetSplit,
     ids: SweepIds<UserKey>,
@@ -104,56 +100,37 @@ struct OrgSweeps {
     trouble: Option<&'static str>,
 }
 
-/// A finished call of a sweep.
-#[derive(Debug)]
-pub(super) struct SweepCallFinished {
-    upstream: usize,
-    ticket: Ticket,
-    result: Result<Answer, CallError>,
-}
-
-impl Sweeps {
-    fn of(&mut self, index: usize) -> &mut OrgSweeps {
-        self.0.entry(index).or_default()
-    }
-
-    fn get(&self, index: usize) -> Option<&OrgSweeps> {
-        self.0.get(&index)
-    }
-
-    /// Removes a user who left the list.
-    pub(super) fn forget(&mut self, index: usize, user: UserKey) {
-        if let Some(sweeping) = self.0.get_mut(&index) {
-            sweeping.forget(user);
-        }
-    }
-
+impl OrgSweeps {
     /// Whether DingTalk answers the calls about meetings, as far as is known.
-    pub(super) fn are_permitted(&self, index: usize) -> bool {
-        self.get(index).is_none_or(|sweeping| !sweeping.trust.is_refused())
+    pub(super) fn are_permitted(&self) -> bool {
+        !self.trust.is_refused()
+    }
+
+    /// Discards all plans, after a change of config or windows.
+    fn discard_plan(&mut self) {
+        self.due = None;
+        self.timetable.discard_plan();
     }
 
     /// Whether sweeps showed this meeting recently, and show this user where the user is.
-    pub(super) fn show(&self, index: usize, user: UserKey, meeting: &ConferenceId) -> bool {
-        self.get(index).is_some_and(|sweeping| sweeping.listed.contains_key(meeting) && sweeping.shows(user))
+    pub(super) fn show(&self, user: UserKey, meeting: &ConferenceId) -> bool {
+        self.listed.contains_key(meeting) && self.shows(user)
     }
 }
 
-impl Poller {
+impl OrgPoller {
     /// Starts and continues sweeps; returns when to call it again.
     pub(super) fn run_sweeps(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let wake = (0..self.upstreams.len()).fold(None, |wake, index| {
-            let resolver = self.wish(index).and_then(|_| self.resolve_user_ids(index, now));
-            earliest(earliest(wake, resolver), self.advance_sweep(index, now))
-        });
+        let resolver = self.wish().and_then(|_| self.resolve_user_ids(now));
+        let wake = earliest(resolver, self.advance_sweep(now));
         earliest(wake, self.persist_sweeps(now))
     }
 
-    fn advance_sweep(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
-        let wish = self.wish(index)?;
-        self.start_budget_day(index, now);
-        self.accept_held(index, now);
-        let sweeping = self.sweeps.of(index);
+    fn advance_sweep(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let wish = self.wish()?;
+        self.start_budget_day(now);
+        self.accept_held(now);
+        let sweeping = &mut self.sweeps;
         if sweeping.in_call {
             return None;
         }
@@ -164,8 +141,8 @@ impl Poller {
                 sweeping.run = Some(SweepRun::recheck(meetings, now));
             } else {
                 let again = sweeping.recheck.as_ref().map(|(at, _)| *at);
-                let due = sweeping.due.unwrap_or_else(|| self.plan_sweep(index, wish, now));
-                let sweeping = self.sweeps.of(index);
+                let due = sweeping.due.unwrap_or_else(|| self.plan_sweep(wish, now));
+                let sweeping = &mut self.sweeps;
                 sweeping.due = Some(due);
                 if due > now {
                     return earliest(again, Some(due));
@@ -173,20 +150,20 @@ impl Poller {
                 sweeping.run = Some(SweepRun::whole(now));
             }
         }
-        self.next_sweep_call(index, now)
+        self.next_sweep_call(now)
     }
 
     /// Starts the next call of the running sweep, if it may be made.
-    fn next_sweep_call(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
-        let sweeping = self.sweeps.of(index);
+    fn next_sweep_call(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let sweeping = &mut self.sweeps;
         let run = sweeping.run.as_ref()?;
-        let upstream = &self.upstreams[index];
+        let upstream = &self.upstream;
         if upstream.standing.open.is_some() {
-            self.schedule_probe(index, now);
-            return Some(self.give_up(index, now));
+            self.schedule_probe(now);
+            return Some(self.give_up(now));
         }
-        if self.tools.store.health().is_disk_full() || now.since(run.asked_at()) > LONGEST {
-            return Some(self.give_up(index, now));
+        if self.disk_full_since.is_some() || now.since(run.asked_at()) > LONGEST {
+            return Some(self.give_up(now));
         }
         if upstream.in_flight >= upstream.places() || upstream.reserving || upstream.gap_pending {
             return None;
@@ -195,14 +172,14 @@ impl Poller {
         if let Some(until) = upstream.paused(now).or(Some(free).filter(|free| *free > now)) {
             return Some(until);
         }
-        let upstream = &mut self.upstreams[index];
+        let upstream = &mut self.upstream;
         let ticket = match upstream.budget.try_take(now) {
             Ok(ticket) => ticket,
             Err(Refusal::ReserveFirst) => {
-                self.reserve(index, now);
+                self.reserve(now);
                 return None;
             }
-            Err(Refusal::SpentUntil(_)) => return Some(self.give_up(index, now)),
+            Err(Refusal::SpentUntil(_)) => return Some(self.give_up(now)),
         };
         let Some(ask) = run.wanted() else {
             upstream.budget.settle(ticket, 0);
@@ -210,31 +187,21 @@ impl Poller {
         };
         upstream.limiter.begin();
         upstream.in_flight += 1;
-        let client = upstream.client.clone();
         sweeping.in_call = true;
-        self.running.start(async move {
-            let result = match ask {
-                Ask::Page(after) => client.ongoing_meetings_page(after.as_ref()).await.map(Answer::Page),
-                Ask::Members(meeting, after) => {
-                    client.meeting_members_page(&meeting, after.as_ref()).await.map(Answer::Members)
-                }
-                Ask::Batch(ids) => client.meetings_with_users(&ids).await.map(Answer::Batch),
-            };
-            Finished::SweepCall(Box::new(SweepCallFinished { upstream: index, ticket, result }))
-        });
+        self.start_work(Work::Sweep { ask, ticket });
         None
     }
 
     /// Only a good poll closes an open circuit. Where sweeps show all users the next poll may be far away, so it is
     /// moved here.
-    fn schedule_probe(&mut self, index: usize, now: Timestamp) {
-        if self.upstreams[index].standing.open.is_some_and(|shut| now < shut.until) {
+    fn schedule_probe(&mut self, now: Timestamp) {
+        if self.upstream.standing.open.is_some_and(|shut| now < shut.until) {
             return;
         }
-        let mine = self.users.iter().filter(|(_, watched)| watched.upstream == index);
-        let mut mine: Vec<(Timestamp, UserKey)> = mine.map(|(user, watched)| (watched.due, user)).collect();
-        mine.sort_unstable();
-        for (_, user) in mine {
+        let mut all: Vec<(Timestamp, UserKey)> =
+            self.users.iter().map(|(user, watched)| (watched.due, user)).collect();
+        all.sort_unstable();
+        for (_, user) in all {
             if self.poll_soon(user, now) {
                 return;
             }
@@ -242,19 +209,18 @@ impl Poller {
     }
 
     /// Discards the running sweep and delays the next.
-    fn give_up(&mut self, index: usize, now: Timestamp) -> Timestamp {
+    fn give_up(&mut self, now: Timestamp) -> Timestamp {
         let later = now.plus(LONGEST);
-        let sweeping = self.sweeps.of(index);
+        let sweeping = &mut self.sweeps;
         sweeping.drop_pending();
         sweeping.run = None;
         sweeping.due = Some(later);
         later
     }
 
-    pub(super) fn sweep_call_finished(&mut self, finished: SweepCallFinished) {
-        let now = self.tools.clock.now();
-        let SweepCallFinished { upstream: index, ticket, result } = finished;
-        let upstream = &mut self.upstreams[index];
+    pub(super) fn sweep_call_finished(&mut self, ticket: Ticket, result: Result<Answer, CallError>) {
+        let now = self.now;
+        let upstream = &mut self.upstream;
         let cost = match &result {
             Ok(answer) => answer.calls(),
             Err(error) => error.calls,
@@ -263,8 +229,8 @@ impl Poller {
         upstream.limiter.done(now);
         upstream.budget.settle(ticket, cost);
         self.tools.metrics.calls_made(&upstream.name, cost);
-        let month = self.upstreams[index].budget.month(now);
-        let sweeping = self.sweeps.of(index);
+        let month = self.upstream.budget.month(now);
+        let sweeping = &mut self.sweeps;
         sweeping.in_call = false;
         sweeping.spend(month, cost);
         // Discarded during the call: the organisation is no longer swept.
@@ -275,21 +241,21 @@ impl Poller {
                     sweeping.members_refused = 0;
                 }
                 if run.take(answer) {
-                    self.sweep_finished(index, now);
+                    self.sweep_finished(now);
                 }
             }
             // The meeting has just ended, or its members are not readable: a batch contains less, and is answered.
             Err(error) if is_about_the_question(&error) && run.members_refused() => {
-                tracing::debug!(org = %self.upstreams[index].name, class = error.class, text = error.text, "the members of a meeting are not readable; using a batch call");
+                tracing::debug!(org = %self.upstream.name, class = error.class, text = error.text, "the members of a meeting are not readable; using a batch call");
                 sweeping.members_refused = sweeping.members_refused.saturating_add(1);
             }
-            Err(error) => self.sweep_failed(index, &error, now),
+            Err(error) => self.sweep_failed(&error, now),
         }
     }
 
     /// Handles a sweep whose calls are all answered.
-    fn sweep_finished(&mut self, index: usize, now: Timestamp) {
-        let sweeping = self.sweeps.of(index);
+    fn sweep_finished(&mut self, now: Timestamp) {
+        let sweeping = &mut self.sweeps;
         let Some(mut run) = sweeping.run.take() else { return };
         let calls = run.calls();
         let members = run.members();
@@ -297,40 +263,37 @@ impl Poller {
             sweeping.failures = sweeping.failures.saturating_add(1);
             sweeping.due = None;
             sweeping.drop_pending();
-            return tracing::debug!(org = %self.upstreams[index].name, "a sweep was incomplete; discarded");
+            return tracing::debug!(org = %self.upstream.name, "a sweep was incomplete; discarded");
         };
         if std::mem::take(&mut sweeping.trouble).is_some() {
-            tracing::info!(org = %self.upstreams[index].name, "sweeps succeed again");
+            tracing::info!(org = %self.upstream.name, "sweeps succeed again");
         }
         sweeping.failures = 0;
         sweeping.due = None;
         if members.is_empty() {
-            return self.apply_sweep(index, Arc::new(sweep), calls, now);
+            return self.apply_sweep(Arc::new(sweep), calls, now);
         }
-        self.add_members(index, members, &mut sweep);
-        self.apply_members(index, Arc::new(sweep), calls, now);
+        self.add_members(members, &mut sweep);
+        self.apply_members(Arc::new(sweep), calls, now);
     }
 
-    /// Loads past visits into the schedules of the organisations.
+    /// Loads past visits into the schedule.
     pub(super) fn load_sweep_history(&mut self, past_visits: &[PastVisit], now: Timestamp) {
-        let places: BTreeMap<i64, usize> =
-            self.users.values().map(|watched| (watched.person_id, watched.upstream)).collect();
-        for index in 0..self.upstreams.len() {
-            let mine = past_visits.iter().filter(|lesson| places.get(&lesson.person_id) == Some(&index));
-            let turns = mine.flat_map(|lesson| [Some(lesson.joined), lesson.left]).flatten();
-            let mut timetable = SweepSchedule::default();
-            timetable.learn(turns, now, self.settings.time_zone);
-            let sweeping = self.sweeps.of(index);
-            sweeping.timetable = timetable;
-            sweeping.resolver.restart();
-            sweeping.persist.touched = true;
-        }
-        self.sweeps.think_again();
+        let members: BTreeSet<i64> = self.users.values().map(|watched| watched.person_id).collect();
+        let ours = past_visits.iter().filter(|visit| members.contains(&visit.person_id));
+        let turns = ours.flat_map(|visit| [Some(visit.joined), visit.left]).flatten();
+        let mut timetable = SweepSchedule::default();
+        timetable.learn(turns, now, self.settings.time_zone);
+        self.sweeps.timetable = timetable;
+        self.sweeps.resolver.restart();
+        self.sweeps.persist.touched = true;
+        self.sweeps.discard_plan();
     }
 }
 
 impl OrgSweeps {
-    fn forget(&mut self, user: UserKey) {
+    /// Removes a user who left the list.
+    pub(super) fn forget(&mut self, user: UserKey) {
         self.trust.remove(user);
         self.ids.remove(user);
         self.contradictions.retain(|(suspect, _)| *suspect != user);

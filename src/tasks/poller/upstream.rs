@@ -1,4 +1,4 @@
-//! One organisation in the poller: its client, its limits, its due users, and its circuit breaker.
+//! One organisation in the poller: its limits, its due users, and its circuit breaker.
 //!
 //! Guards: at most `concurrency` calls in flight, at most `rate` a second, at most the month's limit; a call is made
 //! only under a reservation that is already on disk. Not here: what answers mean (`dingtalk`).
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 
+use super::effects::CallCount;
 use super::pacing::Pacing;
 use super::report::PollNow;
 use super::roster::{DueQueue, UserKey};
@@ -16,6 +17,7 @@ use crate::ids::OrgName;
 use crate::policy::circuit::{Cause, CircuitBreaker};
 use crate::policy::quota::{Month, MonthBudget, RateLimiter};
 use crate::policy::{backoff, pace};
+use crate::store::Usage;
 use crate::telemetry::health::OrgHealth;
 use crate::time::Timestamp;
 
@@ -48,11 +50,17 @@ pub struct UpstreamParts {
     pub health: Arc<OrgHealth>,
 }
 
-/// An organisation's state in the poller.
+/// An organisation as the poller gets it.
 #[derive(Debug)]
 pub struct Upstream {
-    pub(super) name: OrgName,
     pub(super) client: Client,
+    pub(super) state: UpstreamState,
+}
+
+/// An organisation's state in the poller.
+#[derive(Debug)]
+pub(super) struct UpstreamState {
+    pub(super) name: OrgName,
     pub(super) limiter: RateLimiter,
     pub(super) budget: MonthBudget,
     pub(super) concurrency: usize,
@@ -102,10 +110,9 @@ impl Upstream {
     pub fn new(parts: UpstreamParts) -> Self {
         let UpstreamParts { name, client, limiter, budget, concurrency, month_time_zone, throttled, health } =
             parts;
-        Self {
+        let state = UpstreamState {
             key: backoff::key(&["organisation", name.as_str()]),
             name,
-            client,
             limiter,
             alert_month: budget.month(Timestamp::default()),
             budget,
@@ -131,9 +138,12 @@ impl Upstream {
             throttled,
             usage_changed: false,
             full: false,
-        }
+        };
+        Self { client, state }
     }
+}
 
+impl UpstreamState {
     /// Takes over the config's values. What was spent and learned is kept; a pause ends with a probe.
     pub(super) fn adopt(&mut self, fresh: Self, now: Timestamp) {
         let limit = fresh.budget.limit();
@@ -148,7 +158,6 @@ impl Upstream {
         self.health = fresh.health;
         // The operator may have fixed the reason of the failures.
         self.probe_now(now);
-        self.client = fresh.client;
     }
 
     /// Ends a pause: the next probe is sent at once.
@@ -175,6 +184,17 @@ impl Upstream {
         let began = self.budget.month(now).begins_at(self.month_time_zone);
         self.budget.limit()?;
         Some(pace::projection(self.budget.used(now), began, self.budget.month_ends_at(now), now))
+    }
+
+    /// The calls of a month, to be stored.
+    pub(super) fn call_count(&self, month: Month, used: u64, now: Timestamp) -> CallCount {
+        CallCount {
+            org: self.name.clone(),
+            month,
+            usage: Usage { used, throttled: self.throttled },
+            limit: self.budget.limit(),
+            projected: self.projected(now),
+        }
     }
 
     /// Failing users get at most half of the slots, and at least one.

@@ -7,9 +7,9 @@
 use crate::tasks::poller::roster::UserKey;
 use std::time::Duration;
 
-use super::upstream::Upstream;
-use super::{Finished, Poller};
-use crate::ids::OrgName;
+use super::effects::Work;
+use super::org::OrgPoller;
+use super::upstream::UpstreamState;
 use crate::store::gaps::Why;
 use crate::time::Timestamp;
 
@@ -18,14 +18,10 @@ const REMEMBERED: usize = 8;
 /// A pause is extended every second; after a longer interruption it is another pause.
 const SAME_PAUSE: Duration = Duration::from_secs(30);
 
-impl Poller {
-    /// At the start: marks the down time of these organisations as covered.
-    pub(super) fn cover_downtime(&mut self, gaps: &[(OrgName, Timestamp)], now: Timestamp) {
-        for upstream in &mut self.upstreams {
-            if let Some((_, from)) = gaps.iter().find(|(org, _)| *org == upstream.name) {
-                upstream.cover((*from).min(now), now);
-            }
-        }
+impl OrgPoller {
+    /// At the start: marks the down time as covered.
+    pub(super) fn cover_downtime(&mut self, from: Timestamp, now: Timestamp) {
+        self.upstream.cover(from.min(now), now);
     }
 
     /// Records a gap before a good poll if the previous one is longer ago than it should be. `failed`: the polls in
@@ -37,19 +33,17 @@ impl Poller {
         if now.since(last_ok) <= bound {
             return;
         }
-        let covered = self.upstreams[watched.upstream].covered_between(last_ok, now);
+        let covered = self.upstream.covered_between(last_ok, now);
         if self.silent_for(user, last_ok, now).saturating_sub(covered) <= bound {
             return;
         }
         let why = if failed { Why::Failed } else { Why::Late };
-        let (store, person_id) = (self.tools.store.clone(), watched.person_id);
-        self.running.start(async move {
-            Finished::Note { result: store.gaps().note_of_user(person_id, last_ok, now, why).await }
-        });
+        let person_id = watched.person_id;
+        self.start_work(Work::NoteUserGap { person_id, from: last_ok, to: now, why });
     }
 }
 
-impl Upstream {
+impl UpstreamState {
     /// Marks an interval as recorded for all users of the organisation.
     pub(super) fn cover(&mut self, from: Timestamp, to: Timestamp) {
         self.covered.push((from, to));

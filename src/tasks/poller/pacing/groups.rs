@@ -11,41 +11,37 @@ use crate::ids::ConferenceId;
 use crate::policy::pace::Visit as Lived;
 use crate::policy::pace::group::{Bounds, Budget, Member, PacingGroup};
 use crate::store::history::visit_history::PastVisit;
-use crate::tasks::poller::Poller;
+use crate::tasks::poller::org::OrgPoller;
 use crate::tasks::poller::roster::WindowKey;
 use crate::tasks::poller::roster::{PollSchedule, UserKey};
 use crate::time::Timestamp;
 
-impl Poller {
+impl OrgPoller {
     /// Forms the groups that differ from the config. Their models come from the history; next polls do not move.
     pub(in crate::tasks::poller) fn form_groups(&mut self, past_visits: &[PastVisit], now: Timestamp) {
-        for index in 0..self.upstreams.len() {
-            let roster = self.roster(index, now);
-            if self.upstreams[index].pacing.as_ref().map(|pacing| &pacing.roster) == roster.as_ref() {
-                continue;
-            }
-            let before = self.upstreams[index].pacing.take();
-            let questions: HashMap<UserKey, Timestamp> = before.iter().flat_map(Pacing::questions).collect();
-            for watched in self.users.values_mut().filter(|watched| watched.upstream == index) {
-                watched.number = NO_NUMBER;
-            }
-            if let Some((roster, budget)) = roster.zip(self.budget(index, now)) {
-                self.upstreams[index].pacing =
-                    Some(self.pacing(roster, budget, past_visits, &questions, now));
-                self.form_unlisted_group(index, past_visits, now);
-            }
+        let roster = self.roster(now);
+        if self.upstream.pacing.as_ref().map(|pacing| &pacing.roster) == roster.as_ref() {
+            return;
+        }
+        let before = self.upstream.pacing.take();
+        let questions: HashMap<UserKey, Timestamp> = before.iter().flat_map(Pacing::questions).collect();
+        for watched in self.users.values_mut() {
+            watched.number = NO_NUMBER;
+        }
+        if let Some((roster, budget)) = roster.zip(self.budget(now)) {
+            self.upstream.pacing = Some(self.pacing(roster, budget, past_visits, &questions, now));
+            self.form_unlisted_group(past_visits, now);
         }
     }
 
-    fn roster(&self, index: usize, now: Timestamp) -> Option<Roster> {
-        let limit = self.upstreams[index].budget.limit()?;
-        let mine = self.users.iter().filter(|(_, watched)| {
-            watched.upstream == index && !watched.gone && watched.schedule == PollSchedule::Auto
-        });
+    fn roster(&self, now: Timestamp) -> Option<Roster> {
+        let limit = self.upstream.budget.limit()?;
+        let mine =
+            self.users.iter().filter(|(_, watched)| !watched.gone && watched.schedule == PollSchedule::Auto);
         let people: Vec<(UserKey, WindowKey)> = mine.map(|(user, watched)| (user, watched.window)).collect();
         let settings = &self.settings;
         let within = (settings.min_interval, settings.max_interval);
-        let bounds = Bounds::new(settings.time_zone, within, settings.stale_after, self.even(index, now));
+        let bounds = Bounds::new(settings.time_zone, within, settings.stale_after, self.even(now));
         (!people.is_empty()).then_some(Roster { bounds, limit, people })
     }
 
@@ -74,7 +70,7 @@ impl Poller {
         }
         let (members, visits) = (self.members_of(&roster, |_, _| true), self.visits_of(&roster, past_visits));
         let group = PacingGroup::new(roster.bounds, &members, &visits, budget, now);
-        tracing::debug!(org = %self.upstream_name(&roster), users = members.len(), visits = visits.len(), "loaded the history of a pacing group");
+        tracing::debug!(org = %self.upstream.name, users = members.len(), visits = visits.len(), "loaded the history of a pacing group");
         Pacing { group, beside: None, roster, plans }
     }
 
@@ -110,16 +106,14 @@ impl Poller {
     /// unlisted meetings, and by what polls find from now on. Otherwise by everything.
     pub(in crate::tasks::poller) fn form_unlisted_group(
         &mut self,
-        index: usize,
         past_visits: &[PastVisit],
         now: Timestamp,
     ) {
-        self.start_budget_day(index, now);
-        let budget = self.budget(index, now).filter(|budget| budget.beside_sweeps.is_some());
-        let Some(pacing) = &self.upstreams[index].pacing else { return };
+        self.start_budget_day(now);
+        let budget = self.budget(now).filter(|budget| budget.beside_sweeps.is_some());
+        let Some(pacing) = &self.upstream.pacing else { return };
         let beside = budget.map(|budget| {
-            let members =
-                self.members_of(&pacing.roster, |who, meeting| !self.sweeps.show(index, who, meeting));
+            let members = self.members_of(&pacing.roster, |who, meeting| !self.sweeps.show(who, meeting));
             let elsewhere = pacing.roster.people.iter().map(|(user, _)| *user);
             let elsewhere = elsewhere.filter(|user| self.meets_unlisted(*user));
             let elsewhere: HashSet<i64> = elsewhere.map(|user| self.users[user].person_id).collect();
@@ -127,13 +121,8 @@ impl Poller {
             let visits = self.visits_of(&pacing.roster, &unseen.copied().collect::<Vec<PastVisit>>());
             PacingGroup::new(pacing.roster.bounds, &members, &visits, budget, now)
         });
-        if let Some(pacing) = &mut self.upstreams[index].pacing {
+        if let Some(pacing) = &mut self.upstream.pacing {
             pacing.beside = beside;
         }
-    }
-
-    fn upstream_name(&self, roster: &Roster) -> &str {
-        let first = roster.people.first().map(|&(user, _)| self.users[user].upstream);
-        first.map_or("", |index| self.upstreams[index].name.as_str())
     }
 }

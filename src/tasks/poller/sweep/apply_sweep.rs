@@ -15,7 +15,7 @@ use crate::policy::sweep::decision::{self, PresenceChange};
 use crate::policy::sweep::recheck::Recheck;
 use crate::presence::sweep;
 use crate::presence::sweep_view::{self, POLL_PRECEDENCE, Sweep, SweepChange, SweepView};
-use crate::tasks::poller::Poller;
+use crate::tasks::poller::org::OrgPoller;
 use crate::time::Timestamp;
 
 /// Delay of a recheck of what a sweep changed.
@@ -110,15 +110,15 @@ impl OrgSweeps {
     }
 }
 
-impl Poller {
+impl OrgPoller {
     /// Applies a complete sweep.
-    pub(super) fn apply_sweep(&mut self, index: usize, sweep: Arc<Sweep>, calls: u32, now: Timestamp) {
-        self.settle_contradictions(index, &sweep, now);
-        let sweeping = self.sweeps.of(index);
+    pub(super) fn apply_sweep(&mut self, sweep: Arc<Sweep>, calls: u32, now: Timestamp) {
+        self.settle_contradictions(&sweep, now);
+        let sweeping = &mut self.sweeps;
         sweeping.listed.extend(sweep.meetings.iter().map(|meeting| (meeting.clone(), now)));
         sweeping.listed.retain(|_, seen| now.since(*seen) < REMEMBERED);
-        let changes = self.evaluate(index, &sweep);
-        let sweeping = self.sweeps.of(index);
+        let changes = self.evaluate(&sweep);
+        let sweeping = &mut self.sweeps;
         sweeping.listed_users.extend(&changes.listed_users);
         sweeping.held = None;
         let trusted = sweeping.trust.is_trusted();
@@ -145,30 +145,30 @@ impl Poller {
             sweeping.recheck_count = 0;
         }
         tracing::debug!(
-            org = %self.upstreams[index].name, calls, trusted, meetings = sweep.meetings.len(),
+            org = %self.upstream.name, calls, trusted, meetings = sweep.meetings.len(),
             inside = changes.inside, changes = changes.changes.len(), "evaluated a sweep"
         );
         if !verdict.trusted {
-            if self.schedule_polls(index, &verdict.polls, MAX_POLLS, now) == 0
-                && self.schedule_polls(index, &changes.unchanged_inside, MAX_VERIFIED, now) == 0
+            if self.schedule_polls(&verdict.polls, MAX_POLLS, now) == 0
+                && self.schedule_polls(&changes.unchanged_inside, MAX_VERIFIED, now) == 0
             {
-                self.schedule_polls(index, &changes.id_probes, MAX_ID_PROBES, now);
+                self.schedule_polls(&changes.id_probes, MAX_ID_PROBES, now);
             }
             return;
         }
         let confirmed_mass_leave =
-            self.sweeps.of(index).confirmed_mass_leave.is_some_and(|at| now.since(at) < HELD_FOR);
+            self.sweeps.confirmed_mass_leave.is_some_and(|at| now.since(at) < HELD_FOR);
         match verdict.poll_first.first() {
-            Some(&user) if !confirmed_mass_leave => self.hold_sweep(index, sweep, user, now),
-            _ => self.accept(index, &sweep, &verdict.polls, now),
+            Some(&user) if !confirmed_mass_leave => self.hold_sweep(sweep, user, now),
+            _ => self.accept(&sweep, &verdict.polls, now),
         }
     }
 
-    fn evaluate(&self, index: usize, sweep: &Sweep) -> SweepChanges {
+    fn evaluate(&self, sweep: &Sweep) -> SweepChanges {
         let mut found = SweepChanges::default();
-        let Some(sweeping) = self.sweeps.get(index) else { return found };
+        let sweeping = &self.sweeps;
         for (user, watched) in &self.users {
-            if watched.upstream != index || watched.gone {
+            if watched.gone {
                 continue;
             }
             let union_id = watched.info.identity.union_id.as_str();
@@ -208,71 +208,63 @@ impl Poller {
 
     /// Applies a member list: a second call then confirms the joins. A user it does not list is polled, because
     /// one of the two answers is wrong.
-    pub(super) fn apply_members(&mut self, index: usize, sweep: Arc<Sweep>, calls: u32, now: Timestamp) {
+    pub(super) fn apply_members(&mut self, sweep: Arc<Sweep>, calls: u32, now: Timestamp) {
         let doubted: Vec<UserKey> = self
             .users
             .iter()
-            .filter(|(user, watched)| watched.upstream == index && self.is_swept(*user))
+            .filter(|(user, _)| self.is_swept(*user))
             .filter(|(user, watched)| {
                 let union_id = watched.info.identity.union_id.as_str();
-                let sweeping = self.sweeps.get(index);
-                let glance = sweeping.and_then(|sweeping| sweeping.glance(*user, union_id, &sweep));
+                let glance = self.sweeps.glance(*user, union_id, &sweep);
                 glance.is_some_and(|glance| sweep_view::retracts_join(&watched.state, &glance))
             })
             .map(|(user, _)| user)
             .collect();
-        self.apply_sweep(index, sweep, calls, now);
-        self.schedule_polls(index, &doubted, MAX_POLLS, now);
+        self.apply_sweep(sweep, calls, now);
+        self.schedule_polls(&doubted, MAX_POLLS, now);
     }
 
     /// Whether a sweep counts for this user now.
     fn is_swept(&self, user: UserKey) -> bool {
         let watched = &self.users[user];
-        !watched.gone
-            && !watched.busy
-            && self.may_poll(user)
-            && !self.tools.store.erasures().is_erased(watched.person_id)
+        !watched.gone && !watched.busy && self.may_poll(user) && !self.tools.is_erased(watched.person_id)
     }
 
     /// Holds a sweep that misses more than half of the users inside, until a poll of one of them.
-    fn hold_sweep(&mut self, index: usize, sweep: Arc<Sweep>, user: UserKey, now: Timestamp) {
+    fn hold_sweep(&mut self, sweep: Arc<Sweep>, user: UserKey, now: Timestamp) {
         let watched = &self.users[user];
         let union_id = watched.info.identity.union_id.as_str();
-        let sweeping = self.sweeps.get(index);
-        let Some(glance) = sweeping.and_then(|known| known.glance(user, union_id, &sweep)) else { return };
+        let Some(glance) = self.sweeps.glance(user, union_id, &sweep) else { return };
         let says = sweep_view::changes(&watched.state, &glance);
         let left = says.into_iter().filter(|(_, says)| matches!(says, SweepChange::Left(_)));
         let left = left.map(|(meeting, _)| meeting).collect();
         if self.poll_soon(user, now) {
             let until = now.plus(HELD_FOR);
-            self.sweeps.of(index).held = Some(HeldSweep { sweep, user, left, until, confirmed: false });
+            self.sweeps.held = Some(HeldSweep { sweep, user, left, until, confirmed: false });
         }
     }
 
     /// Accepts the held sweep if a poll has confirmed it.
-    pub(super) fn accept_held(&mut self, index: usize, now: Timestamp) {
-        let sweeping = self.sweeps.of(index);
+    pub(super) fn accept_held(&mut self, now: Timestamp) {
+        let sweeping = &mut self.sweeps;
         let Some(held) = sweeping.held.take_if(|held| held.confirmed || now > held.until) else { return };
         if held.confirmed && sweeping.trust.is_trusted() {
             sweeping.confirmed_mass_leave = Some(now);
-            self.accept(index, &held.sweep, &[], now);
+            self.accept(&held.sweep, &[], now);
         }
     }
 
     /// Accepts a sweep for all users but those who are polled.
-    fn accept(&mut self, index: usize, sweep: &Sweep, looks: &[UserKey], now: Timestamp) {
+    fn accept(&mut self, sweep: &Sweep, looks: &[UserKey], now: Timestamp) {
         let (mut turns, mut changed) = (Vec::new(), Vec::new());
         for user in self.user_keys() {
-            if self.users[user].upstream != index || looks.contains(&user) || !self.is_swept(user) {
+            if looks.contains(&user) || !self.is_swept(user) {
                 continue;
             }
             let watched = &mut self.users[user];
             let union_id = watched.info.identity.union_id.as_str();
-            let sweeping = self.sweeps.get(index);
-            let Some(glance) = sweeping.and_then(|known| known.glance(user, union_id, sweep)) else {
-                continue;
-            };
-            let (card, source) = (watched.info.card(), self.tools.store.source());
+            let Some(glance) = self.sweeps.glance(user, union_id, sweep) else { continue };
+            let (card, source) = (watched.info.card(), &self.tools.source);
             let outcome = sweep::observe(&watched.state, &glance, &card, source, &self.settings.rules);
             if outcome.needs_recheck {
                 let says = sweep_view::changes(&watched.state, &glance);
@@ -292,25 +284,24 @@ impl Poller {
             self.update_pacing(user, now, Some(&outcome.state), &outcome.visits);
             let watched = &mut self.users[user];
             let due = watched.due;
-            self.upstreams[index].due.remove(due, user);
+            self.upstream.due.remove(due, user);
             self.record_outcome(user, outcome, due);
         }
         self.sweeps
-            .of(index)
             .schedule_recheck(Recheck::of(turns), now.plus(RECHECK_AFTER.max(self.settings.min_interval)));
-        self.schedule_polls(index, looks, usize::MAX, now);
+        self.schedule_polls(looks, usize::MAX, now);
     }
 
     /// Schedules polls of at most `most` of these users, none twice while the first poll is fresh. Returns how many.
-    fn schedule_polls(&mut self, index: usize, people: &[UserKey], most: usize, now: Timestamp) -> usize {
-        self.sweeps.of(index).scheduled_by_sweep.retain(|_, at| now.since(*at) < POLL_PRECEDENCE);
+    fn schedule_polls(&mut self, people: &[UserKey], most: usize, now: Timestamp) -> usize {
+        self.sweeps.scheduled_by_sweep.retain(|_, at| now.since(*at) < POLL_PRECEDENCE);
         let mut scheduled_by_sweep = 0;
         for &user in people {
             if scheduled_by_sweep == most {
                 break;
             }
-            if !self.sweeps.of(index).scheduled_by_sweep.contains_key(&user) && self.poll_soon(user, now) {
-                self.sweeps.of(index).scheduled_by_sweep.insert(user, now);
+            if !self.sweeps.scheduled_by_sweep.contains_key(&user) && self.poll_soon(user, now) {
+                self.sweeps.scheduled_by_sweep.insert(user, now);
                 scheduled_by_sweep += 1;
             }
         }
@@ -328,9 +319,9 @@ impl Poller {
             return false;
         }
         let soon = watched.last_ok.map_or(now, |last| last.plus(self.settings.min_interval).max(now));
-        let (due, upstream) = (watched.due, watched.upstream);
+        let due = watched.due;
         if due > soon || self.is_replan(user) {
-            self.upstreams[upstream].due.remove(due, user);
+            self.upstream.due.remove(due, user);
             self.cancel_replan(user);
             self.requeue(user, soon);
             self.pending.add_replanned(user);

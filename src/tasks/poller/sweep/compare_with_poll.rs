@@ -18,7 +18,7 @@ use crate::presence::attendance::{AttendStatus, AttendancePhase};
 use crate::presence::observation::Entry;
 use crate::presence::sweep_view::Sweep;
 use crate::presence::user_state::UserState;
-use crate::tasks::poller::Poller;
+use crate::tasks::poller::org::OrgPoller;
 use crate::time::Timestamp;
 
 /// A poll later than this after a sweep is not compared with it.
@@ -64,7 +64,7 @@ impl PollView<'_> {
     }
 }
 
-impl Poller {
+impl OrgPoller {
     /// Compares a good poll with the newest sweep.
     pub(in crate::tasks::poller) fn compare_with_poll(
         &mut self,
@@ -73,8 +73,7 @@ impl Poller {
         seen: Option<(&BTreeMap<ConferenceId, Entry>, &UserState)>,
     ) {
         let watched = &self.users[user];
-        let index = watched.upstream;
-        let Some(sweeping) = self.sweeps.0.get_mut(&index) else { return };
+        let sweeping = &mut self.sweeps;
         let (entries, state) = seen.map_or((None, &watched.state), |(e, state)| (Some(e), state));
         let poll = PollView { at, entries, state };
         sweeping.count_poll(user, at);
@@ -82,7 +81,7 @@ impl Poller {
         let Some(last) = sweeping.last.clone() else { return };
         let union_id = watched.info.identity.union_id.as_str();
         let lesson = sweeping.learn(user, union_id, &last, &poll);
-        sweeping.apply_id_evidence(user, lesson, &self.upstreams[index].name);
+        sweeping.apply_id_evidence(user, lesson, &self.upstream.name);
         let finding = sweeping.finding(user, union_id, &last, &poll);
         let contradictions: Vec<ConferenceId> = sweeping.contradictions(user, union_id, &last, &poll);
         sweeping.contradictions.extend(contradictions.into_iter().map(|meeting| (user, meeting)));
@@ -91,11 +90,11 @@ impl Poller {
 
     /// The newest sweep shows users in meetings that a poll right after it does not list. If such a meeting goes on,
     /// the sweep was wrong; if not, it had just ended.
-    pub(super) fn settle_contradictions(&mut self, index: usize, sweep: &Sweep, now: Timestamp) {
+    pub(super) fn settle_contradictions(&mut self, sweep: &Sweep, now: Timestamp) {
         if sweep.requested.is_some() {
             return;
         }
-        for (user, meeting) in std::mem::take(&mut self.sweeps.of(index).contradictions) {
+        for (user, meeting) in std::mem::take(&mut self.sweeps.contradictions) {
             if sweep.meetings.contains(&meeting) {
                 self.record_comparison(user, Comparison::Contradicts, now);
             }
@@ -107,9 +106,8 @@ impl Poller {
             return;
         }
         let watched = &self.users[user];
-        let index = watched.upstream;
-        let (org, person_id) = (&self.upstreams[index].name, watched.person_id);
-        let sweeping = self.sweeps.of(index);
+        let (org, person_id) = (&self.upstream.name, watched.person_id);
+        let sweeping = &mut self.sweeps;
         tracing::debug!(%org, user = person_id, ?finding, "compared a poll with the sweep before it");
         let before = sweeping.trust.is_trusted();
         sweeping.compared = Some(at);
@@ -129,17 +127,15 @@ impl Poller {
                 sweeping.spending = BudgetSplit::new(1.0 - sweeping.trust.coverage_of_all());
                 tracing::info!(%org, "sweeps agree with polls and are trusted from now on");
             }
-            self.form_unlisted_group(index, &[], at);
+            self.form_unlisted_group(&[], at);
         }
     }
 }
 
-impl Poller {
+impl OrgPoller {
     /// Whether polls show this user mostly in meetings that no sweep lists.
     pub(in crate::tasks::poller) fn meets_unlisted(&self, user: UserKey) -> bool {
-        let index = self.users[user].upstream;
-        let trust = self.sweeps.get(index).map(|sweeping| &sweeping.trust);
-        trust.is_some_and(|trust| trust.coverage(user) < 0.5)
+        self.sweeps.trust.coverage(user) < 0.5
     }
 
     /// When the user was last observed: by a poll, or by an accepted sweep if sweeps list the user's meetings.

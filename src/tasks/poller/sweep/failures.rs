@@ -6,22 +6,22 @@
 
 use super::sweep_run::SweepRun;
 use crate::dingtalk::error::{CallError, Verdict, class};
-use crate::tasks::poller::Poller;
 use crate::tasks::poller::failures::Asked;
+use crate::tasks::poller::org::OrgPoller;
 use crate::time::Timestamp;
 
 /// This many refusals in a row are not caused by a meeting that just ended or a gateway that restarts.
 pub(super) const REFUSED_AFTER: u32 = 3;
 
-impl Poller {
+impl OrgPoller {
     /// Discards the sweep; the failure counts for the organisation like that of a poll.
-    pub(super) fn sweep_failed(&mut self, index: usize, error: &CallError, now: Timestamp) {
-        let sweeping = self.sweeps.of(index);
+    pub(super) fn sweep_failed(&mut self, error: &CallError, now: Timestamp) {
+        let sweeping = &mut self.sweeps;
         let run = sweeping.run.take();
         if is_about_the_question(error) && run.as_ref().is_some_and(SweepRun::is_recheck) {
             // One of these meetings has ended: the next sweep shows that too.
             sweeping.due = None;
-            let (org, class, text) = (&self.upstreams[index].name, error.class, &error.text);
+            let (org, class, text) = (&self.upstream.name, error.class, &error.text);
             return tracing::debug!(%org, class, text, "a recheck of changed meetings was refused; the next sweep follows");
         }
         let listing = run.is_some_and(|run| run.is_listing());
@@ -37,7 +37,7 @@ impl Poller {
             _ => false,
         };
         let about_sweeps = is_about_the_question(error) && error.verdict != Verdict::Forbidden;
-        let (org, class, text) = (&self.upstreams[index].name, error.class, &error.text);
+        let (org, class, text) = (&self.upstream.name, error.class, &error.text);
         let (code, request_id) = (error.code.as_deref(), error.request_id.as_deref());
         if refused {
             if sweeping.trust.mark_refused() {
@@ -53,16 +53,16 @@ impl Poller {
             tracing::warn!(%org, class, text, code, request_id, "a sweep failed; no presence changes, polls go on");
         }
         if !about_sweeps {
-            let key = self.upstreams[index].key;
+            let key = self.upstream.key;
             let asked = Asked::of_organisation(earlier - 1, self.settings.min_interval, key);
-            self.react_to(index, error, &asked, now);
+            self.react_to(error, &asked, now);
             self.alerts.check_by(now);
         }
     }
 
     /// With other credentials a refused call may be answered, possibly with other ids.
-    pub(in crate::tasks::poller) fn forget_refusal(&mut self, index: usize) {
-        let sweeping = self.sweeps.of(index);
+    pub(in crate::tasks::poller) fn forget_refusal(&mut self) {
+        let sweeping = &mut self.sweeps;
         sweeping.members_refused = 0;
         if sweeping.trust.is_refused() || sweeping.ids.is_refused() {
             (sweeping.trust, sweeping.ids, sweeping.resolver) = Default::default();

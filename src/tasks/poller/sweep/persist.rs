@@ -14,7 +14,8 @@ use crate::policy::sweep::confidence::{STALE_AFTER, StoredConfidence, SweepConfi
 use crate::policy::sweep::why_off;
 use crate::store::StoreError;
 use crate::store::sweep_state::{SweepRow, SweptPerson};
-use crate::tasks::poller::{Finished, Poller, earliest};
+use crate::tasks::poller::effects::Work;
+use crate::tasks::poller::org::OrgPoller;
 use crate::telemetry::health::{SweepState, Sweeps as Shown};
 use crate::time::Timestamp;
 
@@ -49,14 +50,6 @@ impl Persistence {
     }
 }
 
-/// A finished write.
-#[derive(Debug)]
-pub(in crate::tasks::poller) struct PersistFinished {
-    upstream: usize,
-    people: BTreeSet<UserKey>,
-    result: Result<(), StoreError>,
-}
-
 impl OrgSweeps {
     /// Counts calls that sweeps took in a month.
     pub(super) fn spend(&mut self, month: Month, calls: u32) {
@@ -67,109 +60,88 @@ impl OrgSweeps {
     }
 }
 
-impl Poller {
+impl OrgPoller {
     /// Restores what an earlier process stored; called when the list is filled and before anything is planned.
     pub(in crate::tasks::poller) fn restore_sweeps(
         &mut self,
-        rows: Vec<SweepRow>,
-        people: Vec<SweptPerson>,
+        rows: &[SweepRow],
+        people: &[SweptPerson],
         now: Timestamp,
     ) {
-        let places: BTreeMap<i64, (UserKey, usize)> =
-            self.users.iter().map(|(user, watched)| (watched.person_id, (user, watched.upstream))).collect();
-        let mut counts: BTreeMap<usize, BTreeMap<UserKey, (f64, f64)>> = BTreeMap::new();
+        let keys: BTreeMap<i64, UserKey> =
+            self.users.iter().map(|(user, watched)| (watched.person_id, user)).collect();
+        let mut counts: BTreeMap<UserKey, (f64, f64)> = BTreeMap::new();
         for SweptPerson { person_id, userid, seen, unseen } in people {
-            let Some(&(user, index)) = places.get(&person_id) else { continue };
+            let Some(&user) = keys.get(person_id) else { continue };
             if seen + unseen > 0.0 {
-                counts.entry(index).or_default().insert(user, (seen, unseen));
+                counts.insert(user, (*seen, *unseen));
             }
             if userid.is_some() {
-                self.sweeps.of(index).ids.set_userid(user, userid);
+                self.sweeps.ids.set_userid(user, userid.clone());
             }
         }
-        for row in rows {
-            let Some(index) = self.upstreams.iter().position(|upstream| upstream.name == row.org) else {
-                continue;
-            };
-            let month = self.upstreams[index].budget.month(now);
-            let sweeping = self.sweeps.of(index);
-            let stale = row.compared.is_none_or(|at| now.since(at) > STALE_AFTER) || row.ids.is_none();
-            let kept =
-                StoredConfidence { agreed: row.agreed, needed: row.needed, all: (row.seen, row.unseen) };
-            sweeping.trust = SweepConfidence::restore(kept, counts.remove(&index).unwrap_or_default(), stale);
-            sweeping.spending = BudgetSplit::new(1.0 - sweeping.trust.coverage_of_all());
-            sweeping.ids.restore_kind(row.ids);
-            sweeping.compared = row.compared;
-            sweeping.swept = row.swept;
-            sweeping.spent = (row.month == month.to_string()).then_some((month, row.calls));
-        }
+        let Some(row) = rows.iter().find(|row| row.org == self.upstream.name) else { return };
+        let month = self.upstream.budget.month(now);
+        let sweeping = &mut self.sweeps;
+        let stale = row.compared.is_none_or(|at| now.since(at) > STALE_AFTER) || row.ids.is_none();
+        let kept = StoredConfidence { agreed: row.agreed, needed: row.needed, all: (row.seen, row.unseen) };
+        sweeping.trust = SweepConfidence::restore(kept, counts, stale);
+        sweeping.spending = BudgetSplit::new(1.0 - sweeping.trust.coverage_of_all());
+        sweeping.ids.restore_kind(row.ids);
+        sweeping.compared = row.compared;
+        sweeping.swept = row.swept;
+        sweeping.spent = (row.month == month.to_string()).then_some((month, row.calls));
     }
 
     /// Reports and writes what changed; returns when to call it again.
     pub(super) fn persist_sweeps(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let moved = |sweeping: &OrgSweeps| sweeping.persist.touched || sweeping.persist.dirty;
-        if !self.sweeps.0.values().any(moved) {
+        if std::mem::take(&mut self.sweeps.persist.touched) {
+            self.upstream.health.sweeps(self.shown(now));
+        }
+        let persist = &mut self.sweeps.persist;
+        if !persist.dirty || persist.writing {
             return None;
         }
-        let mut wake = None;
-        for index in 0..self.upstreams.len() {
-            if std::mem::take(&mut self.sweeps.of(index).persist.touched) {
-                let shown = self.shown(index, now);
-                self.upstreams[index].health.sweeps(shown);
-            }
-            let persist = &mut self.sweeps.of(index).persist;
-            if !persist.dirty || persist.writing {
-                continue;
-            }
-            if !persist.urgent && persist.after > now {
-                wake = earliest(wake, Some(persist.after));
-                continue;
-            }
-            (persist.dirty, persist.urgent, persist.writing) = (false, false, true);
-            persist.after = now.plus(EVERY);
-            let people = std::mem::take(&mut persist.people);
-            let (row, rows) = self.kept(index, &people, now);
-            let store = self.tools.store.clone();
-            self.running.start(async move {
-                let result = store.sweep_state().save(row, rows).await;
-                Finished::SweepState(Box::new(PersistFinished { upstream: index, people, result }))
-            });
+        if !persist.urgent && persist.after > now {
+            return Some(persist.after);
         }
-        wake
+        (persist.urgent, persist.writing, persist.after) = (false, true, now.plus(EVERY));
+        let (row, people, users) = self.unsaved_sweeps(now)?;
+        self.start_work(Work::SaveSweeps { row: Box::new(row), people, users });
+        None
     }
 
-    pub(in crate::tasks::poller) fn sweeps_persisted(&mut self, written: PersistFinished) {
-        let persist = &mut self.sweeps.of(written.upstream).persist;
+    pub(in crate::tasks::poller) fn sweeps_persisted(
+        &mut self,
+        users: BTreeSet<UserKey>,
+        result: Result<(), StoreError>,
+    ) {
+        let persist = &mut self.sweeps.persist;
         persist.writing = false;
-        if let Err(error) = written.result {
+        if let Err(error) = result {
             persist.dirty = true;
-            persist.people.extend(written.people);
+            persist.people.extend(users);
             self.database_failed(&error);
         }
     }
 
-    /// Writes what is not written yet, when the poller stops.
-    pub(in crate::tasks::poller) async fn persist_sweeps_at_stop(&mut self) -> Result<(), StoreError> {
-        let now = self.tools.clock.now();
-        for index in 0..self.upstreams.len() {
-            let persist = &mut self.sweeps.of(index).persist;
-            if std::mem::take(&mut persist.dirty) {
-                let people = std::mem::take(&mut persist.people);
-                let (row, rows) = self.kept(index, &people, now);
-                self.tools.store.sweep_state().save(row, rows).await?;
-            }
+    /// Takes what is not written yet.
+    pub(in crate::tasks::poller) fn unsaved_sweeps(
+        &mut self,
+        now: Timestamp,
+    ) -> Option<(SweepRow, Vec<SweptPerson>, BTreeSet<UserKey>)> {
+        let persist = &mut self.sweeps.persist;
+        if !std::mem::take(&mut persist.dirty) {
+            return None;
         }
-        Ok(())
+        let users = std::mem::take(&mut persist.people);
+        let (row, people) = self.kept(&users, now);
+        Some((row, people, users))
     }
 
-    fn kept(
-        &mut self,
-        index: usize,
-        people: &BTreeSet<UserKey>,
-        now: Timestamp,
-    ) -> (SweepRow, Vec<SweptPerson>) {
-        let upstream = &self.upstreams[index];
-        let sweeping = self.sweeps.of(index);
+    fn kept(&mut self, people: &BTreeSet<UserKey>, now: Timestamp) -> (SweepRow, Vec<SweptPerson>) {
+        let upstream = &self.upstream;
+        let sweeping = &mut self.sweeps;
         let StoredConfidence { agreed, needed, all } = sweeping.trust.stored();
         let (month, calls) = sweeping.spent.unwrap_or((upstream.budget.month(now), 0));
         let row = SweepRow {
@@ -186,9 +158,7 @@ impl Poller {
             calls,
         };
         let known = people.iter().filter_map(|&user| Some((user, self.users.get(user)?)));
-        let known = known.filter(|(_, watched)| {
-            !watched.gone && !self.tools.store.erasures().is_erased(watched.person_id)
-        });
+        let known = known.filter(|(_, watched)| !watched.gone && !self.tools.is_erased(watched.person_id));
         let rows = known.map(|(user, watched)| {
             let (seen, unseen) = sweeping.trust.counts(user).unwrap_or_default();
             let userid = sweeping.ids.userid(user).map(str::to_owned);
@@ -198,10 +168,9 @@ impl Poller {
     }
 
     /// The state that status and metrics show.
-    fn shown(&self, index: usize, now: Timestamp) -> Shown {
-        let upstream = &self.upstreams[index];
-        let nothing = OrgSweeps::default();
-        let sweeping = self.sweeps.get(index).unwrap_or(&nothing);
+    fn shown(&self, now: Timestamp) -> Shown {
+        let upstream = &self.upstream;
+        let sweeping = &self.sweeps;
         let StoredConfidence { agreed, needed, .. } = sweeping.trust.stored();
         let limited = upstream.budget.limit().is_some();
         let off = why_off(self.settings.sweep, limited, upstream.share.paced_people());

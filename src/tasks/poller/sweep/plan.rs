@@ -9,7 +9,7 @@ use crate::policy::pace::CallBudget;
 use crate::policy::pace::pacer::whole_calls;
 use crate::policy::sweep::schedule::local_minute;
 use crate::policy::sweep::{AUTO_MIN_USERS, SweepMode as Wish};
-use crate::tasks::poller::Poller;
+use crate::tasks::poller::org::OrgPoller;
 use crate::tasks::poller::roster::WindowKey;
 use crate::time::Timestamp;
 
@@ -32,15 +32,13 @@ const MOST_EVERY: f64 = 0.96;
 /// The delay where no window opens for years.
 const NEVER: Duration = Duration::from_hours(24 * 366);
 
-impl Poller {
+impl OrgPoller {
     /// The sweep mode of an organisation; `None`: no sweeps.
-    pub(super) fn wish(&self, index: usize) -> Option<Wish> {
-        if self.settings.sweep == Wish::Off
-            || self.sweeps.get(index).is_some_and(|sweeping| sweeping.trust.is_refused())
-        {
+    pub(super) fn wish(&self) -> Option<Wish> {
+        if self.settings.sweep == Wish::Off || self.sweeps.trust.is_refused() {
             return None;
         }
-        let upstream = &self.upstreams[index];
+        let upstream = &self.upstream;
         let limited = upstream.budget.limit().is_some();
         let wanted =
             self.settings.sweep != Wish::Auto || (limited && upstream.share.paced_people() >= AUTO_MIN_USERS);
@@ -48,25 +46,21 @@ impl Poller {
     }
 
     /// How many of the month's remaining calls are for sweeps.
-    pub(in crate::tasks::poller) fn sweep_calls(&self, index: usize, now: Timestamp) -> u64 {
-        let upstream = &self.upstreams[index];
-        let Some((wish, left)) = self.wish(index).zip(self.left_for_paced(index, now)) else { return 0 };
-        let sweeping = self.sweeps.get(index);
-        if sweeping.is_some_and(|sweeping| sweeping.failures >= GIVEN_BACK_AFTER) {
+    pub(in crate::tasks::poller) fn sweep_calls(&self, now: Timestamp) -> u64 {
+        let upstream = &self.upstream;
+        let Some((wish, left)) = self.wish().zip(self.left_for_paced(now)) else { return 0 };
+        let sweeping = &self.sweeps;
+        if sweeping.failures >= GIVEN_BACK_AFTER {
             return 0;
         }
-        let trust = sweeping.map(|sweeping| &sweeping.trust);
-        let coverage = trust.map_or(1.0, super::SweepConfidence::coverage_of_all);
         match wish {
             Wish::Off => 0,
-            Wish::Auto if trust.is_some_and(super::SweepConfidence::is_trusted) => {
-                sweeping.map_or(0, |sweeping| sweeping.spending.for_sweeps(left))
-            }
-            Wish::Auto => whole_calls(left, PROBES * coverage.max(LEAST_COVERAGE)),
+            Wish::Auto if sweeping.trust.is_trusted() => sweeping.spending.for_sweeps(left),
+            Wish::Auto => whole_calls(left, PROBES * sweeping.trust.coverage_of_all().max(LEAST_COVERAGE)),
             Wish::Every(interval) => {
                 let people = upstream.share.paced_people().max(1);
                 let sweeps = (upstream.share.open / people).as_secs_f64() / interval.as_secs_f64().max(1.0);
-                let cost = self.cost_of_sweep(index);
+                let cost = sweeping.timetable.cost();
                 let share = sweeps * cost / Duration::from_secs(left.max(1)).as_secs_f64();
                 whole_calls(left, share.min(MOST_EVERY))
             }
@@ -74,64 +68,53 @@ impl Poller {
     }
 
     /// The calls for polls beside sweeps; `None`: the budget is not split by value.
-    pub(in crate::tasks::poller) fn beside_sweeps(&self, index: usize, now: Timestamp) -> Option<CallBudget> {
-        let sweeping = self.sweeps.get(index)?;
-        let divides = self.wish(index) == Some(Wish::Auto)
+    pub(in crate::tasks::poller) fn beside_sweeps(&self, now: Timestamp) -> Option<CallBudget> {
+        let sweeping = &self.sweeps;
+        let divides = self.wish() == Some(Wish::Auto)
             && sweeping.trust.is_trusted()
             && sweeping.failures < GIVEN_BACK_AFTER;
-        let left = self.left_for_paced(index, now).filter(|_| divides)?;
-        let until = self.upstreams[index].budget.month_ends_at(now);
+        let left = self.left_for_paced(now).filter(|_| divides)?;
+        let until = self.upstream.budget.month_ends_at(now);
         Some(sweeping.spending.for_polls(until, sweeping.timetable.value_of_a_call(), left))
     }
 
     /// Splits today's calls by what sweeps and polls took yesterday.
-    pub(in crate::tasks::poller) fn start_budget_day(&mut self, index: usize, now: Timestamp) {
-        let Some(left) = self.left_for_paced(index, now) else { return };
+    pub(in crate::tasks::poller) fn start_budget_day(&mut self, now: Timestamp) {
+        let Some(left) = self.left_for_paced(now) else { return };
         let day = local_minute(now, self.settings.time_zone).0;
-        self.sweeps.of(index).spending.start_day(day, now, left);
+        self.sweeps.spending.start_day(day, now, left);
     }
 
     /// The month's remaining calls for sweeps and paced users.
-    fn left_for_paced(&self, index: usize, now: Timestamp) -> Option<u64> {
-        let upstream = &self.upstreams[index];
+    fn left_for_paced(&self, now: Timestamp) -> Option<u64> {
+        let upstream = &self.upstream;
         Some(upstream.budget.left(now)?.saturating_sub(upstream.share.fixed_calls))
     }
 
-    fn cost_of_sweep(&self, index: usize) -> f64 {
-        self.sweeps.get(index).map_or_else(
-            || crate::policy::sweep::schedule::SweepSchedule::default().cost(),
-            |sweeping| sweeping.timetable.cost(),
-        )
-    }
-
     /// When the next sweep is due.
-    pub(super) fn plan_sweep(&mut self, index: usize, wish: Wish, now: Timestamp) -> Timestamp {
-        let mut windows: Vec<WindowKey> = self
-            .users
-            .values()
-            .filter(|watched| watched.upstream == index && !watched.gone)
-            .map(|watched| watched.window)
-            .collect();
+    pub(super) fn plan_sweep(&mut self, wish: Wish, now: Timestamp) -> Timestamp {
+        let mut windows: Vec<WindowKey> =
+            self.users.values().filter(|watched| !watched.gone).map(|watched| watched.window).collect();
         windows.sort_unstable();
         windows.dedup();
         let day = now.plus(Duration::from_hours(24));
         let open = windows.iter().map(|of| &self.windows[*of]).filter(|window| window.is_open);
         let closes = open.map(|window| window.open.next_change(now).unwrap_or(day)).max();
-        let month_ends = self.upstreams[index].budget.month_ends_at(now);
+        let month_ends = self.upstream.budget.month_ends_at(now);
         let closes = closes.map(|closes| closes.min(day).min(month_ends));
-        let due = closes.map(|closes| self.due_in_open_time(index, wish, now, closes));
+        let due = closes.map(|closes| self.due_in_open_time(wish, now, closes));
         if let Some(due) = due.filter(|due| closes.is_some_and(|closes| *due < closes)) {
             return due;
         }
         let from = closes.unwrap_or(now);
         let opens = windows.iter().filter_map(|of| self.windows[*of].open.opens_at(from)).min();
         // Organisations start at different times.
-        let spread = Duration::from_millis(self.upstreams[index].key % 60_000);
+        let spread = Duration::from_millis(self.upstream.key % 60_000);
         opens.map_or(now.plus(NEVER), |opens| opens.plus(spread))
     }
 
-    fn due_in_open_time(&mut self, index: usize, wish: Wish, now: Timestamp, closes: Timestamp) -> Timestamp {
-        let sweeping = self.sweeps.of(index);
+    fn due_in_open_time(&mut self, wish: Wish, now: Timestamp, closes: Timestamp) -> Timestamp {
+        let sweeping = &mut self.sweeps;
         let last = sweeping.last.as_ref().map(|last| last.observed_at);
         if let Some(doublings) = sweeping.failures.checked_sub(1) {
             return now.plus(AFTER_FAILURE.saturating_mul(1 << doublings.min(10)).min(LONGEST));
@@ -141,12 +124,12 @@ impl Poller {
             Wish::Auto if sweeping.trust.is_trusted() => {
                 return match last {
                     // After a night everything has changed.
-                    Some(last) if now.since(last) < LONGEST * 2 => self.next_planned(index, now, closes),
+                    Some(last) if now.since(last) < LONGEST * 2 => self.next_planned(now, closes),
                     _ => now,
                 };
             }
             Wish::Auto | Wish::Off => {
-                let every = self.every(index, now, closes).max(AFTER_FAILURE);
+                let every = self.every(now, closes).max(AFTER_FAILURE);
                 if last.is_none() {
                     return now.plus(every / 4);
                 }
@@ -157,11 +140,11 @@ impl Poller {
     }
 
     /// The next sweep of the day's schedule, for trusted sweeps.
-    fn next_planned(&mut self, index: usize, now: Timestamp, closes: Timestamp) -> Timestamp {
+    fn next_planned(&mut self, now: Timestamp, closes: Timestamp) -> Timestamp {
         let zone = self.settings.time_zone;
-        let steady = self.every(index, now, closes);
-        let calls = self.calls_until(index, now, closes);
-        let timetable = &mut self.sweeps.of(index).timetable;
+        let steady = self.every(now, closes);
+        let calls = self.calls_until(now, closes);
+        let timetable = &mut self.sweeps.timetable;
         if !timetable.has_plan(now) {
             timetable.replan(now, closes, calls, zone);
         }
@@ -173,29 +156,19 @@ impl Poller {
     }
 
     /// The interval at which sweeps use their calls evenly.
-    fn every(&self, index: usize, now: Timestamp, closes: Timestamp) -> Duration {
-        let trusted = self.sweeps.get(index).is_some_and(|sweeping| sweeping.trust.is_trusted());
-        let cost = if trusted { self.cost_of_sweep(index) } else { PROBE_COST };
-        let sweeps = self.calls_until(index, now, closes) / cost;
+    fn every(&self, now: Timestamp, closes: Timestamp) -> Duration {
+        let sweeping = &self.sweeps;
+        let cost = if sweeping.trust.is_trusted() { sweeping.timetable.cost() } else { PROBE_COST };
+        let sweeps = self.calls_until(now, closes) / cost;
         let open = closes.since(now).as_secs_f64();
         Duration::try_from_secs_f64(open / sweeps.max(1e-6)).unwrap_or(NEVER).min(NEVER)
     }
 
     /// The calls for sweeps until closing.
-    fn calls_until(&self, index: usize, now: Timestamp, closes: Timestamp) -> f64 {
-        let ends = self.upstreams[index].budget.month_ends_at(now);
-        let open = |to: Timestamp| self.open_between(index, now, to.min(ends)).as_secs_f64();
-        let calls = Duration::from_secs(self.sweep_calls(index, now)).as_secs_f64();
+    fn calls_until(&self, now: Timestamp, closes: Timestamp) -> f64 {
+        let ends = self.upstream.budget.month_ends_at(now);
+        let open = |to: Timestamp| self.open_between(now, to.min(ends)).as_secs_f64();
+        let calls = Duration::from_secs(self.sweep_calls(now)).as_secs_f64();
         calls * (open(closes) / open(ends).max(1.0)).min(1.0)
-    }
-}
-
-impl super::Sweeps {
-    /// Discards all plans, after a change of config or windows.
-    pub(in crate::tasks::poller) fn think_again(&mut self) {
-        for sweeping in self.0.values_mut() {
-            sweeping.due = None;
-            sweeping.timetable.discard_plan();
-        }
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct SweepRun {
 
 /// The next call.
 #[derive(Debug)]
-pub(super) enum Ask {
+pub(in crate::tasks::poller) enum Ask {
     Page(Option<PageToken>),
     Members(ConferenceId, Option<PageToken>),
     Batch(Vec<ConferenceId>),
@@ -45,7 +45,7 @@ pub(super) enum Ask {
 
 /// The answer of a call.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(in crate::tasks::poller) enum Answer {
     Page(Page<OngoingMeeting>),
     Members(Page<Member>),
     Batch(MeetingBatch),

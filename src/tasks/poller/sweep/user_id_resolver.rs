@@ -16,8 +16,9 @@ use crate::dingtalk::error::{CallError, Verdict, class};
 use crate::ids::{ConferenceId, OrgName};
 use crate::policy::sweep::ids::{IdEvidence, IdKind};
 use crate::presence::sweep_view::Sweep;
+use crate::tasks::poller::effects::Work;
 use crate::tasks::poller::failures::Asked;
-use crate::tasks::poller::{Finished, Poller};
+use crate::tasks::poller::org::OrgPoller;
 use crate::time::Timestamp;
 
 /// Interval of requests: at most twenty a minute.
@@ -48,14 +49,6 @@ pub(super) struct UserIdResolver {
     lacking: bool,
 }
 
-/// An answer of the contacts.
-#[derive(Debug)]
-pub(in crate::tasks::poller) struct UserIdFinished {
-    upstream: usize,
-    user: UserKey,
-    result: Result<Option<String>, CallError>,
-}
-
 impl UserIdResolver {
     /// The watch list may have changed: every user is considered again.
     pub(super) fn restart(&mut self) {
@@ -63,12 +56,12 @@ impl UserIdResolver {
     }
 }
 
-impl Poller {
+impl OrgPoller {
     /// Requests a userid, if one is needed; returns when to call it again.
-    pub(super) fn resolve_user_ids(&mut self, index: usize, now: Timestamp) -> Option<Timestamp> {
-        let user = self.next_unresolved(index)?;
-        let resolver = &mut self.sweeps.of(index).resolver;
-        let upstream = &mut self.upstreams[index];
+    pub(super) fn resolve_user_ids(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let user = self.next_unresolved()?;
+        let resolver = &mut self.sweeps.resolver;
+        let upstream = &mut self.upstream;
         let busy = upstream.in_flight >= upstream.places() || upstream.gap_pending;
         if resolver.asking || busy || upstream.standing.open.is_some() {
             return None;
@@ -82,26 +75,21 @@ impl Poller {
         resolver.next = now.plus(BETWEEN);
         upstream.limiter.begin();
         upstream.in_flight += 1;
-        let client = upstream.client.clone();
         let union_id = self.users[user].info.identity.union_id.clone();
-        self.running.start(async move {
-            let result = client.userid_of(&union_id).await;
-            Finished::UserId(Box::new(UserIdFinished { upstream: index, user, result }))
-        });
+        self.start_work(Work::FindUserId { user, union_id });
         None
     }
 
     /// The user to resolve next.
-    fn next_unresolved(&mut self, index: usize) -> Option<UserKey> {
-        let OrgSweeps { ids, resolver, .. } = self.sweeps.of(index);
+    fn next_unresolved(&mut self) -> Option<UserKey> {
+        let OrgSweeps { ids, resolver, .. } = &mut self.sweeps;
         if ids.is_refused() {
             return None;
         }
-        let (people, store) = (&self.users, &self.tools.store);
+        let (people, tools) = (&self.users, &self.tools);
         let wanted = |user: UserKey| {
-            people.get(user).is_some_and(|watched| {
-                watched.upstream == index && !watched.gone && !store.erasures().is_erased(watched.person_id)
-            }) && ids.may_ask(user)
+            people.get(user).is_some_and(|watched| !watched.gone && !tools.is_erased(watched.person_id))
+                && ids.may_ask(user)
         };
         while let Some(&user) = resolver.first.front() {
             if wanted(user) {
@@ -123,22 +111,25 @@ impl Poller {
     }
 
     /// Handles the answer of the contacts.
-    pub(in crate::tasks::poller) fn named(&mut self, named: UserIdFinished) {
-        let now = self.tools.clock.now();
-        let UserIdFinished { upstream: index, user, result } = named;
-        let upstream = &mut self.upstreams[index];
+    pub(in crate::tasks::poller) fn named(
+        &mut self,
+        user: UserKey,
+        result: Result<Option<String>, CallError>,
+    ) {
+        let now = self.now;
+        let upstream = &mut self.upstream;
         upstream.in_flight -= 1;
         upstream.limiter.done(now);
-        let sweeping = self.sweeps.of(index);
+        let sweeping = &mut self.sweeps;
         sweeping.resolver.asking = false;
         let userid = match result {
             Ok(userid) => userid,
             // Refused for this user only.
             Err(error) if error.verdict.is_refusal() => None,
-            Err(error) => return self.user_id_failed(index, &error, now),
+            Err(error) => return self.user_id_failed(&error, now),
         };
         sweeping.resolver.failures = 0;
-        let org = &self.upstreams[index].name;
+        let org = &self.upstream.name;
         if std::mem::take(&mut sweeping.resolver.trouble).is_some() {
             tracing::info!(%org, "the contacts API answers again");
         }
@@ -155,17 +146,17 @@ impl Poller {
         sweeping.ids.set_userid(user, userid);
         sweeping.persist.note(Some(user));
         if sweeping.ids.kind().is_none() {
-            self.learn_from_state(index, user);
+            self.learn_from_state(user);
         }
     }
 
-    fn user_id_failed(&mut self, index: usize, error: &CallError, now: Timestamp) {
-        let sweeping = self.sweeps.of(index);
+    fn user_id_failed(&mut self, error: &CallError, now: Timestamp) {
+        let sweeping = &mut self.sweeps;
         let resolver = &mut sweeping.resolver;
         resolver.failures = resolver.failures.saturating_add(1);
         let doublings = resolver.failures.min(10) - 1;
         resolver.next = now.plus(AFTER_FAILURE.saturating_mul(1 << doublings).min(LONGEST));
-        let (org, class, text) = (&self.upstreams[index].name, error.class, &error.text);
+        let (org, class, text) = (&self.upstream.name, error.class, &error.text);
         let (code, request_id) = (error.code.as_deref(), error.request_id.as_deref());
         let refused = match error.verdict {
             Verdict::Forbidden => error.class != class::IP_NOT_ALLOWED,
@@ -186,35 +177,29 @@ impl Poller {
         }
         // The address is banned, for every host.
         if error.verdict == Verdict::Banned {
-            let key = self.upstreams[index].key;
-            self.react_to(index, error, &Asked::of_organisation(0, self.settings.min_interval, key), now);
+            let key = self.upstream.key;
+            self.react_to(error, &Asked::of_organisation(0, self.settings.min_interval, key), now);
             self.alerts.check_by(now);
         }
     }
 
     /// A new userid may match the sweep in which a poll shows the user.
-    fn learn_from_state(&mut self, index: usize, user: UserKey) {
+    fn learn_from_state(&mut self, user: UserKey) {
         let watched = &self.users[user];
-        let sweeping = self.sweeps.of(index);
+        let sweeping = &mut self.sweeps;
         let Some(last) = sweeping.last.clone() else { return };
         let poll = PollView { at: last.observed_at, entries: None, state: &watched.state };
         let lesson = sweeping.learn(user, watched.info.identity.union_id.as_str(), &last, &poll);
-        sweeping.apply_id_evidence(user, lesson, &self.upstreams[index].name);
+        sweeping.apply_id_evidence(user, lesson, &self.upstream.name);
     }
 }
 
-impl Poller {
+impl OrgPoller {
     /// Member lists use unionIds; here they are stored under the ids that sweeps report.
-    pub(super) fn add_members(
-        &self,
-        index: usize,
-        members: Vec<(ConferenceId, MemberStatuses)>,
-        sweep: &mut Sweep,
-    ) {
-        let Some(sweeping) = self.sweeps.get(index) else { return };
+    pub(super) fn add_members(&self, members: Vec<(ConferenceId, MemberStatuses)>, sweep: &mut Sweep) {
+        let sweeping = &self.sweeps;
         for (meeting, statuses) in members {
-            let theirs = self.users.iter().filter(|(_, watched)| watched.upstream == index);
-            for (user, watched) in theirs {
+            for (user, watched) in &self.users {
                 let union_id = watched.info.identity.union_id.as_str();
                 let id = sweeping.ids.id_of(user, union_id);
                 if let Some((id, status)) = id.zip(statuses.get(union_id)) {
