@@ -82,7 +82,7 @@ fn people() -> Result<Vec<Enrolment>> {
         .map(|n| {
             let union_id = UnionId::parse(&format!("bench{n:0>20}iEiE"))?;
             let identity = Identity { org: OrgName::default_name(), union_id };
-            Ok(Enrolment { identity, name: format!("Person {n}") })
+            Ok(Enrolment { identity, name: format!("Person {n}"), groups: Vec::new() })
         })
         .collect()
 }

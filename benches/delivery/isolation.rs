@@ -105,6 +105,7 @@ fn recording(person: &Enrolled, n: usize, webhooks: &Arc<[WebhookName]>) -> Resu
         snapshot: None,
         belief: UserState::default(),
         visits: Vec::new(),
+        meetings: Vec::new(),
         events: vec![Outgoing { draft, webhooks: Arc::clone(webhooks) }],
         watched: true,
         polled_at: None,
@@ -117,7 +118,7 @@ fn people() -> Result<Vec<Enrolment>> {
         .map(|n| {
             let union_id = UnionId::parse(&format!("bench{n:0>20}iEiE"))?;
             let identity = Identity { org: OrgName::default_name(), union_id };
-            Ok(Enrolment { identity, name: format!("Person {n}") })
+            Ok(Enrolment { identity, name: format!("Person {n}"), groups: Vec::new() })
         })
         .collect()
 }

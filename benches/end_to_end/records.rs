@@ -129,7 +129,7 @@ async fn enroll(store: &Store, people: usize) -> Result<Vec<Enrolled>> {
         .map(|user| {
             let union_id = UnionId::parse(&crate::daemon::union_id(user))?;
             let identity = Identity { org: OrgName::default_name(), union_id };
-            Ok(Enrolment { identity, name: format!("Person {user}") })
+            Ok(Enrolment { identity, name: format!("Person {user}"), groups: Vec::new() })
         })
         .collect::<Result<Vec<_>>>()?;
     let (people, _) = store.watch_list().enroll(list).await.context("the store")?;
@@ -152,6 +152,7 @@ async fn recordings(store: Store, person: Enrolled, with_visit: bool, written: R
             }),
             belief: UserState::default(),
             visits: if with_visit { vec![visit(&facts.draft, turn)?] } else { Vec::new() },
+            meetings: Vec::new(),
             watched: true,
             polled_at: Some(facts.draft.time),
             next_poll: Some(facts.draft.time),
@@ -185,7 +186,8 @@ async fn statements(
             sequence += 1;
             let Facts { answer, draft } = Facts::new(person, turn)?;
             let (org, at) = (person.identity.org.clone(), draft.time);
-            let envelope = Envelope { source: "urn:presenced:bench", sequence, recorded_at: at };
+            let envelope =
+                Envelope { source: "urn:presenced:bench", sequence, recorded_at: at, meeting: None };
             deliveries.push(Delivery {
                 webhook: "bench",
                 org: org.clone(),

@@ -49,8 +49,11 @@ impl Company {
                 store_nick: true,
             });
         }
-        let list =
-            cards.iter().map(|card| Enrolment { identity: card.identity.clone(), name: card.name.clone() });
+        let list = cards.iter().map(|card| Enrolment {
+            identity: card.identity.clone(),
+            name: card.name.clone(),
+            groups: card.groups.clone(),
+        });
         let (enrolled, _) = store.watch_list().enroll(list.collect()).await?;
         let people = enrolled.into_iter().zip(cards).map(|(stored, card)| Person {
             row: stored.person_id,
@@ -133,6 +136,7 @@ impl Company {
             snapshot: None,
             belief: person.belief.clone(),
             visits: Vec::new(),
+            meetings: Vec::new(),
             events: Vec::new(),
             watched: true,
             polled_at: None,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::confidential::SharedConfidential;
-use crate::config::Config;
+use crate::config::{Config, Titles};
 use crate::control::{self, Endpoint};
 use crate::store::{CheckedDatabase, Store, StoreError};
 use crate::tasks::alerts_webhook::WebhookAlerts;
@@ -63,6 +63,7 @@ pub async fn daemon(
     let opening = sound.open(config.time_zone, Arc::clone(&clock), config.history.before_migration);
     let store = stop.run_until_cancelled(opening).await.ok_or(BuildError::Stopped)??;
     compare_clock(&config, &store, &clock).await?;
+    store.recorder().put_titles_in_events(config.titles == Titles::Events);
     let health = Health::new();
     let outbox_wake = Arc::new(Notify::new());
     let upstreams = upstreams(&config, &clients, &store, &health, &clock).await?;

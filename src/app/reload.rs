@@ -25,7 +25,7 @@ use crate::confidential::SharedConfidential;
 use crate::config::change::{self, Change, Effect};
 use crate::config::file_set::{ConfigFileSet, FileWatcher};
 use crate::config::problem::render_one;
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Loaded, Titles};
 use crate::control::{Advice, ReloadReport};
 use crate::presence::system::AlertName;
 use crate::store::Store;
@@ -316,6 +316,7 @@ impl Reloader {
             web.set_hosts(&config.http.hosts);
             web.set_webhooks(config.webhooks.iter().map(|webhook| webhook.name.clone()));
         }
+        self.deps.store.recorder().put_titles_in_events(config.titles == Titles::Events);
         let people = config.users.len();
         self.config.send_replace(Arc::new(config));
         let needs_restart = |change: &&Change| change.effect == Effect::Restart;

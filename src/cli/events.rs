@@ -68,6 +68,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
             people,
             event_type: event_type.clone(),
             limit,
+            ..EventQuery::default()
         };
         if follow {
             return follow_from(session, query).await;
@@ -141,6 +142,7 @@ mod tests {
             name: name.map(str::to_owned),
             union_id: name.map(|_| "u1".into()),
             conference_id: name.map(|_| "654058f2411fe90147e68780".into()),
+            title: None,
             time: Timestamp::from_ms(1_699_347_295_876),
             recorded: Timestamp::from_ms(1_699_347_312_301),
             body: format!("{{\"sequence\": \"{sequence}\"}}"),

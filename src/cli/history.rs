@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::open_readonly::{Session, open_readonly};
 use super::output::{Cell, Column, GOOD, Printer, Row, Style, counted};
 use super::{Exit, Globals, number, when};
-use crate::store::history::{Person, VisitRow};
+use crate::store::history::{Filter, Person, VisitQuery, VisitRow};
 use crate::time::{Timestamp, duration_ms};
 
 /// Options of `history`.
@@ -57,7 +57,9 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         let zone = session.printer.time_zone;
         let (since, until) = when::between(since.as_deref(), until.as_deref(), session.now, zone)?;
         let person = session.person(&who).await?;
-        let visits = session.history.visits(person.person_id, since, until, limit).await?;
+        let filter = Filter { person_id: Some(person.person_id), ..Filter::default() };
+        let query = VisitQuery { filter, since, until, limit, ..VisitQuery::default() };
+        let visits = session.history.visits(&query).await?;
         if visits.is_empty() {
             let bounded = since.is_some() || until.is_some();
             session.printer.print_nothing(COLUMNS, &nothing(&person, bounded))?;
@@ -155,6 +157,12 @@ mod tests {
     fn visit(left_s: Option<u64>, reason: Option<&str>, basis: Option<&str>) -> VisitRow {
         let left = left_s.map(|s| JOINED.plus(std::time::Duration::from_secs(s)));
         VisitRow {
+            person_id: 1,
+            org: "default".into(),
+            union_id: "u1".into(),
+            name: "李伟".into(),
+            title: None,
+            join_earliest: Some(JOINED),
             visit_id: "vis_a".into(),
             conference_id: "654058f2411fe90147e68780".into(),
             ordinal: 1,

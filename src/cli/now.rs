@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::open_readonly::{Session, open_readonly};
 use super::output::{Cell, Column, FAINT, GOOD, Row, Style, WARNING, ago, counted};
 use super::{Exit, Globals};
-use crate::store::history::{Counts, MAX_ROWS, UserPresence as Standing};
+use crate::store::history::{Counts, Filter, MAX_ROWS, UserPresence as Standing};
 use crate::time::Timestamp;
 
 /// Options of `now`.
@@ -45,8 +45,9 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
             Some(who) => Some(session.person(who).await?.person_id),
             None => None,
         };
-        let states = session.history.now(person_id, all, MAX_ROWS).await?;
-        let counts = session.history.counts().await?;
+        let filter = Filter { person_id, ..Filter::default() };
+        let states = session.history.now(&filter, all, MAX_ROWS).await?;
+        let counts = session.history.counts(&Filter::default()).await?;
         if states.is_empty() {
             session.printer.print_nothing(COLUMNS, &empty_text(counts, session.now))?;
         } else {
@@ -131,9 +132,16 @@ mod tests {
             union_id: "2iPOLbpUNMLzB5LuwggiiqiPwiEiE".into(),
             name: name.into(),
             presence: presence.into(),
+            groups: vec!["ops".into()],
+            watched: true,
             last_ok: role.map(|_| JOINED),
+            next_poll: None,
             meeting: role.map(|role| OpenVisit {
+                visit_id: "vis_a".into(),
                 conference_id: "654058f2411fe90147e68780".into(),
+                title: None,
+                started: None,
+                join_basis: "reported".into(),
                 joined: JOINED,
                 role: role.into(),
                 device: Some("Win".into()),

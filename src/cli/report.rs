@@ -2,7 +2,7 @@
 //!
 //! Guards: unobserved time has its own column and is never counted as absence. Not here: the arithmetic (`days`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate};
@@ -12,15 +12,10 @@ use super::open_readonly::{Session, open_readonly};
 use super::output::{Cell, Column, FAINT, Row, Style, counted};
 use super::{Exit, Failure, Globals, when};
 use crate::policy::window::OpenTime;
-use crate::store::gaps::Why;
-use crate::store::history::report::{Gap, KnownUser as Known, VisitSpan as Stay};
+use crate::store::history::Filter;
+use crate::store::history::report::KnownUser as Known;
+use crate::store::history::timeline::{Day, Timeline};
 use crate::time::Timestamp;
-
-mod days;
-mod spans;
-
-use days::{Day, Timeline};
-use spans::Spans;
 
 /// Options of `report`.
 #[derive(Debug, clap::Args)]
@@ -45,9 +40,6 @@ pub struct Args {
 
 /// Maximum number of days; for more, `db sql` is the tool.
 const MAX_DAYS: usize = 366;
-/// A next poll that is late by more than this means that the user is not observed.
-const LATE: Duration = Duration::from_mins(5);
-
 const COLUMNS: &[Column] = &[
     Column::new("day", "DAY"),
     Column::new("who", "WHO").shrinking(),
@@ -76,7 +68,12 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         };
         let (since, until) =
             (when::midnight(*first, zone), when::midnight(next(*last), zone).min(session.now));
-        let people = people(session, args.who.as_deref(), (since, until)).await?;
+        let person_id = match &args.who {
+            Some(who) => Some(session.person(who).await?.person_id),
+            None => None,
+        };
+        let filter = Filter { person_id, ..Filter::default() };
+        let people = people(session, &filter, (since, until)).await?;
         let mut rows = Vec::new();
         let mut total = Total::default();
         for day in &days {
@@ -102,28 +99,17 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
 /// Those who are reported on: one of them, or all who are watched or were inside within that time.
 async fn people(
     session: &Session,
-    who: Option<&str>,
-    (since, until): (Timestamp, Timestamp),
+    filter: &Filter,
+    bounds: (Timestamp, Timestamp),
 ) -> anyhow::Result<Vec<(Known, Timeline)>> {
-    let only = match who {
-        Some(who) => Some(session.person(who).await?.person_id),
-        None => None,
-    };
-    let stays = by_person(session.history.report().visits(since, until).await?);
-    let gaps = session.history.report().gaps(since, until).await?;
-    let wanted = |known: &Known| {
-        only.map_or(known.watched || stays.contains_key(&known.person_id), |id| id == known.person_id)
-    };
-    let with_days = |known: Known| {
-        let stays = stays.get(&known.person_id).map_or(&[][..], Vec::as_slice);
-        let open = session.config.users.iter().find(|user| {
+    let closed = |known: &Known| {
+        let watched = session.config.users.iter().find(|user| {
             user.identity.org.as_str() == known.org && user.identity.union_id.as_str() == known.union_id
         });
-        let shut = open.map(|user| closed_since(&known, &session.config.open_time(user), session.now));
-        let person = timeline(&known, stays, &gaps, &shut.unwrap_or_default(), session.now);
-        (known, person)
+        let open = watched.map(|user| session.config.open_time(user));
+        open.map(|open| closed_since(known, &open, session.now)).unwrap_or_default()
     };
-    Ok(session.history.report().users().await?.into_iter().filter(wanted).map(with_days).collect())
+    Ok(session.history.timelines(filter, bounds, session.now, closed).await?)
 }
 
 /// The requested days, oldest first, up to today.
@@ -158,14 +144,6 @@ fn next(day: NaiveDate) -> NaiveDate {
     day.checked_add_days(Days::new(1)).unwrap_or(day)
 }
 
-fn by_person(stays: Vec<Stay>) -> BTreeMap<i64, Vec<Stay>> {
-    let mut of: BTreeMap<i64, Vec<Stay>> = BTreeMap::new();
-    for stay in stays {
-        of.entry(stay.person_id).or_default().push(stay);
-    }
-    of
-}
-
 /// The closed windows since the last answered poll. They are not in the database, because a gap is written when it ends.
 fn closed_since(known: &Known, open: &OpenTime, now: Timestamp) -> Vec<(i64, i64)> {
     let mut shut = Vec::new();
@@ -178,34 +156,6 @@ fn closed_since(known: &Known, open: &OpenTime, now: Timestamp) -> Vec<(i64, i64
         at = next;
     }
     shut
-}
-
-/// The timeline of a user: in a meeting, closed, unobserved.
-fn timeline(known: &Known, stays: &[Stay], gaps: &[Gap], shut: &[(i64, i64)], now: Timestamp) -> Timeline {
-    // If the next poll is late or failed, the state is unknown since the last answered poll.
-    let late = known.last_ok.filter(|at| {
-        known.next_poll.is_none_or(|due| due.plus(LATE) < now) || known.failing && at.plus(LATE) < now
-    });
-    let known_until =
-        if known.last_ok.is_some() { late.unwrap_or(now) } else { Timestamp::from_ms(i64::MIN) };
-    let (mut closed, mut unknown) = (shut.to_vec(), Vec::new());
-    for gap in
-        gaps.iter().filter(|gap| gap.org == known.org && gap.person_id.is_none_or(|id| id == known.person_id))
-    {
-        let planned = Why::named(&gap.why).is_some_and(Why::is_planned);
-        (if planned { &mut closed } else { &mut unknown }).push((gap.from.as_ms(), gap.to.as_ms()));
-    }
-    unknown.push((i64::MIN, known.first.map_or(i64::MAX, Timestamp::as_ms)));
-    let tail = Spans::of(vec![(known_until.as_ms(), i64::MAX)]).without(&Spans::of(shut.to_vec()));
-    let unknown = Spans::of(unknown).with(tail);
-    let stays = stays
-        .iter()
-        .map(|stay| {
-            let end = stay.left.unwrap_or(known_until.max(stay.joined));
-            (stay.conference_id.clone(), (stay.joined.as_ms(), end.as_ms()))
-        })
-        .collect();
-    Timeline::new(stays, &Spans::of(closed), &unknown)
 }
 
 fn row(day: NaiveDate, known: &Known, found: &Day, bounds: (Timestamp, Timestamp)) -> Row {

@@ -17,6 +17,7 @@ use crate::dingtalk::client::Client;
 use crate::dingtalk::contacts::Contact;
 use crate::dingtalk::error::{CallError, Verdict};
 use crate::store::Store;
+use crate::store::history::Filter;
 use crate::store::history::report::KnownUser;
 
 /// How often a rate-limited contacts call is repeated.
@@ -109,7 +110,7 @@ fn list(globals: &Globals) -> anyhow::Result<Exit> {
 /// The users of the database, with what the config still says of them.
 async fn stored(config: &Config) -> anyhow::Result<Vec<Row>> {
     let store = Store::open_readonly(&config.history.path).await?;
-    let users = store.history().report().users().await;
+    let users = store.history().report().users(&Filter::default()).await;
     store.close().await;
     let row = |known: KnownUser| {
         let is_known = |user: &&User| {

@@ -87,6 +87,8 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
         webhooks: _,
         history,
         store_nick,
+        titles,
+        title_hide,
         http,
         log,
         auto_reload,
@@ -99,8 +101,13 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
     let zone = if *time_zone == new.time_zone { vec![] } else { vec!["time_zone"] };
     section("the file", zone, Effect::Restart);
     section("[poll]", poll_keys(poll, &new.poll), Effect::Live);
-    let nick = if *store_nick == new.store_nick { vec![] } else { vec!["store_nick"] };
-    section("[privacy]", nick, Effect::Live);
+    let privacy = [
+        ("store_nick", *store_nick == new.store_nick),
+        ("titles", *titles == new.titles),
+        ("title_hide", *title_hide == new.title_hide),
+    ];
+    let privacy = privacy.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect();
+    section("[privacy]", privacy, Effect::Live);
     section("[history]", history_keys(history, &new.history), Effect::Live);
     let path = differing!(History, history, new.history, [path => "path"],
         [snapshots, visits, events, backup_dir, backup_keep, before_migration]);
@@ -292,6 +299,7 @@ fn webhook_keys(old: &Webhook, new: &Webhook) -> Vec<&'static str> {
             orgs => "orgs",
             only_hosts => "only_hosts",
             skip_late => "skip_late",
+            titles => "titles",
             snapshot_on_start => "snapshot_on_start",
             headers => "headers",
             concurrency => "concurrency",

@@ -47,7 +47,7 @@ pub(super) fn config(files: &Files<'_>, around: &Env, sources: &Sources, report:
     let defaults = root.table("webhook_defaults", "webhook_defaults");
     let webhooks = webhooks(defaults.as_ref(), &root.tables("webhook"), &watched, zone, context);
     let history = retention::history(root.table("history", "history").as_ref(), &files.folder);
-    let store_nick = retention::store_nick(root.table("privacy", "privacy").as_ref());
+    let (store_nick, titles, title_hide) = retention::privacy(root.table("privacy", "privacy").as_ref());
     let http = retention::http(root.table("http", "http").as_ref(), context);
     let log = retention::log(root.table("log", "log").as_ref());
 
@@ -71,6 +71,8 @@ pub(super) fn config(files: &Files<'_>, around: &Env, sources: &Sources, report:
         webhooks,
         history,
         store_nick,
+        titles,
+        title_hide,
         http,
         log,
         auto_reload: files.auto_reload,

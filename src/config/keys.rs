@@ -141,7 +141,7 @@ mod tests {
             assert_eq!(advice(name, "history"), top);
         }
         assert_eq!(advice("timezone", "window"), "did you mean `time_zone`?");
-        assert_eq!(advice("colour", "privacy"), "known here: store_nick");
+        assert_eq!(advice("colour", "privacy"), "known here: store_nick, titles, title_hide");
         assert_eq!(advice("webhooks", ""), "did you mean `[[webhook]]`?");
         assert_eq!(advice("webhook_default", ""), "did you mean `[webhook_defaults]`?");
     }

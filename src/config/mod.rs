@@ -34,8 +34,8 @@ mod webhooks;
 pub use check::warnings::NOT_BUILT_YET;
 pub use file::{DEFAULT_PATHS, Loaded, NotFound, Refused, canonical, empty, load, load_in, locate};
 pub use model::{
-    App, Backoff, Blackout, Cadence, Config, Format, History, Http, Log, LogFormat, Org, Poll, User, Webhook,
-    Window,
+    App, Backoff, Blackout, Cadence, Config, Format, History, Http, Log, LogFormat, Org, Poll, Titles, User,
+    Webhook, Window,
 };
 pub use plain_file::read_ca_file;
 pub use public::header_shown;

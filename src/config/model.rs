@@ -41,6 +41,10 @@ pub struct Config {
     pub history: History,
     /// `[privacy] store_nick`.
     pub store_nick: bool,
+    /// `[privacy] titles`.
+    pub titles: Titles,
+    /// `[privacy] title_hide`: patterns with `*`.
+    pub title_hide: Vec<String>,
     /// `[http]`.
     pub http: Http,
     /// `[log]`.
@@ -264,6 +268,8 @@ pub struct Webhook {
     pub only_hosts: bool,
     /// No events that were observed late.
     pub skip_late: bool,
+    /// Titles of meetings in its messages, with `privacy.titles = "events"`.
+    pub titles: bool,
     /// A snapshot of all users at every start.
     pub snapshot_on_start: bool,
     /// Extra headers.
@@ -300,6 +306,17 @@ pub struct Webhook {
     pub success: Option<(String, serde_json::Value)>,
     /// Events are collected for this long and sent as one.
     pub batch: Option<Duration>,
+}
+
+/// `[privacy] titles`: where titles of meetings are stored and told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Titles {
+    /// Dropped on arrival.
+    Off,
+    /// Stored, and shown by commands and by authorised pages.
+    Local,
+    /// Also in events, and so in what webhooks get.
+    Events,
 }
 
 /// `[history]`; `None` = for ever.

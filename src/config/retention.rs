@@ -10,7 +10,7 @@ use super::credentials::{Context, Purpose};
 use super::keys::nearest;
 use super::problem::Problem;
 use super::section::{RawValue, Section, ValueError};
-use super::{History, Http, Log, LogFormat, address, value};
+use super::{History, Http, Log, LogFormat, Titles, address, value};
 
 const FORMATS: &[(&str, LogFormat)] = &[
     ("auto", LogFormat::Auto),
@@ -18,6 +18,8 @@ const FORMATS: &[(&str, LogFormat)] = &[
     ("json", LogFormat::Json),
     ("journald", LogFormat::Journald),
 ];
+const TITLES: &[(&str, Titles)] =
+    &[("local", Titles::Local), ("events", Titles::Events), ("off", Titles::Off)];
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 const fn days(count: u64) -> Duration {
@@ -52,9 +54,14 @@ pub(super) fn history(section: Option<&Section<'_>>, folder: &Path) -> History {
     history
 }
 
-/// `[privacy] store_nick`.
-pub(super) fn store_nick(section: Option<&Section<'_>>) -> bool {
-    section.is_none_or(|section| section.take_or("store_nick", true, value::flag))
+/// `[privacy]`: `store_nick`, `titles`, `title_hide`.
+pub(super) fn privacy(section: Option<&Section<'_>>) -> (bool, Titles, Vec<String>) {
+    let Some(section) = section else { return (true, Titles::Local, Vec::new()) };
+    let store_nick = section.take_or("store_nick", true, value::flag);
+    let titles = section.take_or("titles", Titles::Local, value::choice(TITLES));
+    let hide = section.take_list("title_hide", true, value::some_text);
+    let hide = hide.map(|list| list.value.into_iter().map(|pattern| pattern.value).collect());
+    (store_nick, titles, hide.unwrap_or_default())
 }
 
 /// `[http]`.

@@ -97,6 +97,7 @@ pub(super) fn webhooks(
         }
         let merged = merge(own, &base);
         format::check_secrets(&merged, context);
+        format::check_titles(&merged, context);
         robots::check(&url.value, &merged, section, context);
         check_proxy(&merged, context);
         let message = format::message(&merged, section, zone, context);
@@ -136,6 +137,7 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
             .map(|spot| spot.value),
         only_hosts: flag("only_hosts"),
         skip_late: flag("skip_late"),
+        titles: section.take_unless("titles", &true, value::flag),
         snapshot_on_start: flag("snapshot_on_start"),
         headers: headers(section, context),
         concurrency: section.take("concurrency", value::number(1)).map(|spot| spot.value),
@@ -277,6 +279,7 @@ fn merge(own: Keys, base: &Keys) -> Keys {
         orgs: own.orgs.or_else(|| base.orgs.clone()),
         only_hosts: own.only_hosts.or(base.only_hosts),
         skip_late: own.skip_late.or(base.skip_late),
+        titles: own.titles.or_else(|| base.titles.clone()),
         snapshot_on_start: own.snapshot_on_start.or(base.snapshot_on_start),
         headers: own.headers.or_else(|| base.headers.clone()),
         concurrency: own.concurrency.or(base.concurrency),
@@ -312,6 +315,7 @@ fn build(name: WebhookName, url: Text, keys: Keys, backoff: Backoff, message: Me
         orgs: values(keys.orgs),
         only_hosts: keys.only_hosts.unwrap_or(false),
         skip_late: keys.skip_late.unwrap_or(false),
+        titles: keys.titles.is_none_or(|spot| spot.value),
         snapshot_on_start: keys.snapshot_on_start.unwrap_or(false),
         headers: keys.headers.unwrap_or_default(),
         concurrency: keys.concurrency.unwrap_or(8),

@@ -10,3 +10,4 @@ mod sentence;
 pub mod style;
 pub mod template;
 mod text;
+pub mod title;

@@ -71,7 +71,9 @@ fn single(event: &StoredEvent, style: Style) -> (String, String) {
         Language::En => ["Meeting", "Organisation", "Observed"],
         Language::Zh => ["会议", "组织", "获知时间"],
     };
-    let meeting = event.data.meeting.as_ref().map(|meeting| meeting.conference_id.clone());
+    let meeting = event.data.meeting.as_ref();
+    let meeting =
+        meeting.map(|meeting| meeting.title.clone().unwrap_or_else(|| meeting.conference_id.clone()));
     let org = event.data.org.clone().filter(|org| org != "default");
     let observed =
         event.data.timing.late.then(|| style.clock(&event.data.timing.observed_at, &event.recordedtime));

@@ -56,6 +56,8 @@ pub(super) struct User {
 #[serde(default)]
 pub(super) struct Meeting {
     pub(super) conference_id: String,
+    /// If known, and if events may tell it.
+    pub(super) title: Option<String>,
 }
 
 /// `data.visit`.
@@ -159,6 +161,20 @@ impl StoredEvent {
         self.data.presence.as_ref().and_then(|presence| presence.in_meeting)
     }
 
+    /// `a meeting`, or its title.
+    fn meeting(&self) -> String {
+        self.title().map_or_else(|| "a meeting".to_owned(), |title| format!("\u{201c}{title}\u{201d}"))
+    }
+
+    /// 会议, or its title.
+    fn chinese_meeting(&self) -> String {
+        self.title().map_or_else(|| "会议".to_owned(), |title| format!("“{title}”"))
+    }
+
+    fn title(&self) -> Option<&str> {
+        self.data.meeting.as_ref()?.title.as_deref().filter(|title| !title.is_empty())
+    }
+
     fn gap(&self, style: Style) -> (String, String) {
         let gap = self.data.gap.clone().unwrap_or_default();
         (self.clock(style, &gap.from), self.clock(style, &gap.to))
@@ -181,12 +197,12 @@ impl StoredEvent {
     }
 
     fn english(&self, style: Style) -> String {
-        let (name, at) = (self.name(), self.clock(style, &self.time));
+        let (name, at, meeting) = (self.name(), self.clock(style, &self.time), self.meeting());
         match self.event_type.as_str() {
             "meeting.participant_joined" if self.is_rejoin() => {
-                format!("{name} rejoined a meeting at {at}")
+                format!("{name} rejoined {meeting} at {at}")
             }
-            "meeting.participant_joined" => format!("{name} joined a meeting at {at}"),
+            "meeting.participant_joined" => format!("{name} joined {meeting} at {at}"),
             "meeting.participant_left" => {
                 let after =
                     self.duration(style).map_or_else(String::new, |duration| format!(" after {duration}"));
@@ -199,21 +215,21 @@ impl StoredEvent {
                     "unwatched" => ", or is still in it: no longer watched",
                     _ => "",
                 };
-                format!("{name} left a meeting at {at}{after}{why}")
+                format!("{name} left {meeting} at {at}{after}{why}")
             }
             "meeting.participant_join_failed" => {
-                format!("{name} did not answer the call to a meeting at {at}")
+                format!("{name} did not answer the call to {meeting} at {at}")
             }
-            "meeting.participant_invited" => format!("{name} was invited to a meeting at {at}"),
+            "meeting.participant_invited" => format!("{name} was invited to {meeting} at {at}"),
             "meeting.participant_role_changed" => match &self.data.changes.role {
                 Some(Changed { from: Some(from), to: Some(to) }) => {
                     format!(
-                        "{name} is now {} of a meeting ({at}), previously {}",
+                        "{name} is now {} of {meeting} ({at}), previously {}",
                         english_role(to),
                         english_role(from)
                     )
                 }
-                _ => format!("{name} has a new role in a meeting ({at})"),
+                _ => format!("{name} has a new role in {meeting} ({at})"),
             },
             "meeting.participant_corrected" => {
                 let words = [": joined at", ": left at", ", not"];
@@ -253,10 +269,10 @@ impl StoredEvent {
     }
 
     fn chinese(&self, style: Style) -> String {
-        let (name, at) = (self.name(), self.clock(style, &self.time));
+        let (name, at, meeting) = (self.name(), self.clock(style, &self.time), self.chinese_meeting());
         match self.event_type.as_str() {
-            "meeting.participant_joined" if self.is_rejoin() => format!("{name} 于 {at} 重新加入会议"),
-            "meeting.participant_joined" => format!("{name} 于 {at} 加入会议"),
+            "meeting.participant_joined" if self.is_rejoin() => format!("{name} 于 {at} 重新加入{meeting}"),
+            "meeting.participant_joined" => format!("{name} 于 {at} 加入{meeting}"),
             "meeting.participant_left" => {
                 let duration =
                     self.duration(style).map_or_else(String::new, |duration| format!("，在会 {duration}"));
@@ -269,7 +285,7 @@ impl StoredEvent {
                     "unwatched" => "（已停止关注，可能仍在会议中）",
                     _ => "",
                 };
-                format!("{name} 于 {at} 离开会议{duration}{why}")
+                format!("{name} 于 {at} 离开{meeting}{duration}{why}")
             }
             "meeting.participant_join_failed" => format!("{name} 于 {at} 未接听入会邀请"),
             "meeting.participant_invited" => format!("{name} 于 {at} 被邀请入会"),
@@ -368,6 +384,20 @@ mod tests {
             .flat_map(|event| STYLES.map(|style| event.sentence(style)))
             .collect();
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn a_title_is_said_instead_of_a_meeting_unless_it_is_removed() {
+        let body = sample::body("meeting.participant_joined").unwrap();
+        let body = body.replace("\"conference_id\"", "\"title\":\"Planning Q4\",\"conference_id\"");
+        let said = |body: &[u8]| STYLES.map(|style| StoredEvent::read(body).sentence(style));
+        let [english, chinese] = said(body.as_bytes());
+        assert!(english.contains(" joined \u{201c}Planning Q4\u{201d} at "), "{english}");
+        assert!(chinese.contains("加入“Planning Q4”"), "{chinese}");
+        let mut without = body.into_bytes();
+        crate::message::title::remove(&mut without);
+        assert!(said(&without)[0].contains(" joined a meeting at "));
+        assert!(!String::from_utf8(without).unwrap().contains("Planning"));
     }
 
     #[test]

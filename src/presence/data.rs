@@ -20,6 +20,8 @@ pub const MAX_NAME_BYTES: usize = 256;
 pub const MAX_NICK_BYTES: usize = 128;
 /// Maximum length of a device, a group's name and a tag's value.
 pub const MAX_LABEL_BYTES: usize = 128;
+/// Maximum length of the title of a meeting.
+pub const MAX_TITLE_BYTES: usize = 256;
 /// Maximum length of a tag's key.
 pub const MAX_TAG_KEY_BYTES: usize = 64;
 /// Maximum number of groups of a user.
@@ -152,6 +154,12 @@ impl User {
 pub struct Meeting {
     /// DingTalk's conferenceId.
     pub conference_id: ConferenceId,
+    /// The title; absent if not known or not to be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// When the meeting began; absent if not known or not to be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Rfc3339>,
 }
 
 /// `data.visit`.

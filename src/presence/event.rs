@@ -4,6 +4,8 @@
 //! not here: which change produces which event (`diff`), the members of `data` (`data`), how ids are made
 //! (`event_builder`, `fingerprint`), signing and sending (`signature`, `webhook`).
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::data::Data;
@@ -86,6 +88,17 @@ pub struct Envelope<'a> {
     pub sequence: u64,
     /// Time of the commit.
     pub recorded_at: Timestamp,
+    /// What `data.meeting` tells beside the id; `None`: nothing.
+    pub meeting: Option<&'a MeetingLabel>,
+}
+
+/// What events may tell of a meeting (`privacy.titles = "events"`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeetingLabel {
+    /// The title.
+    pub title: Option<String>,
+    /// When the meeting began.
+    pub started: Option<Timestamp>,
 }
 
 /// An event without a sequence number. The commit assigns it.
@@ -127,6 +140,13 @@ impl NewEvent {
     /// The body before serialization.
     pub(super) fn enveloped<'a>(&'a self, envelope: &Envelope<'a>) -> impl Serialize + 'a {
         let subject = self.subject();
+        let mut data = Cow::Borrowed(&*self.data);
+        if let Some(label) = envelope.meeting
+            && let Some(meeting) = &mut data.to_mut().meeting
+        {
+            meeting.title = label.title.clone();
+            meeting.started_at = label.started.map(Rfc3339);
+        }
         Body {
             specversion: "1.0",
             id: &self.id,
@@ -139,7 +159,7 @@ impl NewEvent {
             recordedtime: Rfc3339(envelope.recorded_at),
             sequence: format!("{:020}", envelope.sequence),
             datacontenttype: "application/json",
-            data: &self.data,
+            data,
         }
     }
 }
@@ -158,5 +178,5 @@ struct Body<'a> {
     sequence: String,
     partitionkey: String,
     datacontenttype: &'static str,
-    data: &'a Data,
+    data: Cow<'a, Data>,
 }

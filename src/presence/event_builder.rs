@@ -215,7 +215,7 @@ impl<'a> EventBuilder<'a> {
         let (meeting, visit, member, status) = match draft.meeting {
             None => (None, None, None, None),
             Some(context) => (
-                Some(Meeting { conference_id: context.conference_id }),
+                Some(Meeting { conference_id: context.conference_id, title: None, started_at: None }),
                 context.visit.as_ref().map(visit_data),
                 Some(context.member),
                 Some(context.status),

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! attendance, observation, visit            what DingTalk reports, and what it means
-//! text, fingerprint, data, event            events and their JSON
+//! text, fingerprint, data, title, event     events and their JSON
 //! event_counts, meeting_state, user_state   the stored state
 //! event_builder, poll_context, transition   from a change to its events
 //! visit_start, sweep_correction, visit_end  how a visit opens, continues, ends and is corrected
@@ -34,6 +34,7 @@ mod sweep_correction;
 pub mod sweep_view;
 pub mod system;
 mod text;
+pub mod title;
 mod transition;
 pub mod user_state;
 pub mod visit;

@@ -130,6 +130,11 @@ impl UserState {
         self.open_visits().map(|visit| &visit.conference_id)
     }
 
+    /// The meetings the user is in or was in lately.
+    pub fn visited(&self) -> impl Iterator<Item = &ConferenceId> {
+        self.meetings.iter().filter(|meeting| meeting.visits > 0).map(|meeting| &meeting.conference_id)
+    }
+
     /// The newest poll missed a meeting with an open visit, and another poll must confirm the leave.
     pub fn awaits_confirmation(&self) -> bool {
         self.meetings.iter().any(|meeting| meeting.misses > 0 && meeting.open().is_some())

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::SqlitePool;
@@ -27,6 +28,8 @@ pub(super) struct Database {
     pub(super) disk_space: Arc<DiskSpaceGuard>,
     /// Ids of people who were erased since the start: a task that still has one in memory drops it.
     pub(super) erased: Mutex<HashSet<i64>>,
+    /// `privacy.titles = "events"`: the writer puts titles of meetings into events.
+    pub(super) titles_in_events: Arc<AtomicBool>,
     /// Held while a copy is made, and while a person is erased from all copies.
     pub(super) copying: tokio::sync::Mutex<()>,
     pub(super) lock: LockFile,

@@ -8,14 +8,19 @@ use std::collections::{BTreeMap, HashSet};
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use super::StoreError;
+use super::{StoreError, erase_titles};
 use crate::ids::Identity;
 
 const WHO: &str = "SELECT person_id FROM people WHERE org = ?1 AND union_id = ?2";
 /// Overwrites also what is freed in the middle of a page, at any cost.
 const WIPE: &str = "PRAGMA secure_delete = ON";
 /// In this order, so that no foreign key deletes rows implicitly and every table is counted.
-const ERASE: [(&str, &str); 10] = [
+const ERASE: [(&str, &str); 12] = [
+    (
+        "attempts",
+        "DELETE FROM attempts WHERE delivery_id IN (SELECT d.delivery_id FROM deliveries AS d \
+            WHERE d.person_id = ?1 OR d.sequence IN (SELECT sequence FROM events WHERE person_id = ?1))",
+    ),
     ("deliveries", "DELETE FROM deliveries WHERE person_id = ?1"),
     (
         "deliveries",
@@ -23,6 +28,13 @@ const ERASE: [(&str, &str); 10] = [
     ),
     ("lanes", "DELETE FROM lanes WHERE person_id = ?1"),
     ("events", "DELETE FROM events WHERE person_id = ?1"),
+    // Meetings in which no other watched user was.
+    (
+        "meetings",
+        "DELETE FROM meetings WHERE (org, conference_id) IN (SELECT org, conference_id FROM visits WHERE person_id = ?1) \
+            AND NOT EXISTS (SELECT 1 FROM visits AS v WHERE v.conference_id = meetings.conference_id \
+                AND v.org = meetings.org AND v.person_id <> ?1)",
+    ),
     ("visits", "DELETE FROM visits WHERE person_id = ?1"),
     ("snapshots", "DELETE FROM snapshots WHERE person_id = ?1"),
     ("gaps", "DELETE FROM gaps WHERE person_id = ?1"),
@@ -50,22 +62,26 @@ pub(super) async fn erase(
     // A copy of an older release lacks the newest tables.
     let there: HashSet<String> =
         sqlx::query_scalar::<_, String>(TABLES).fetch_all(&mut *connection).await?.into_iter().collect();
+    if there.contains("meetings") {
+        erase_titles::erase(connection, who, person_id).await?;
+    }
     for (table, statement) in ERASE.into_iter().filter(|(table, _)| there.contains(*table)) {
         let gone = sqlx::query(statement).bind(person_id).execute(&mut *connection).await?;
         *rows.entry(table.to_owned()).or_default() += gone.rows_affected();
     }
-    refuse_leftovers(connection, who.union_id.as_str()).await?;
+    refuse_leftovers(connection, who).await?;
     Ok((person_id, rows))
 }
 
 /// Fails if a text column of any table still names the person, so a new table that is missing in `ERASE` fails its
 /// first test.
-async fn refuse_leftovers(connection: &mut SqliteConnection, union_id: &str) -> Result<(), StoreError> {
+async fn refuse_leftovers(connection: &mut SqliteConnection, who: &Identity) -> Result<(), StoreError> {
     let texts: Vec<(String, String)> = sqlx::query_as(TEXTS).fetch_all(&mut *connection).await?;
     for (table, column) in texts {
         // The same person may be watched in another organisation, which counts as another user here.
         let others = match table.as_str() {
             "people" => " AND 0",
+            "meetings" => " AND org = ?2",
             "events" | "snapshots" => {
                 " AND person_id NOT IN (SELECT person_id FROM people WHERE union_id = ?1)"
             }
@@ -73,8 +89,8 @@ async fn refuse_leftovers(connection: &mut SqliteConnection, union_id: &str) -> 
         };
         // The names come from the schema and are quoted.
         let sql = format!("SELECT count(*) FROM \"{table}\" WHERE instr(\"{column}\", ?1) > 0{others}");
-        let left: i64 =
-            sqlx::query_scalar(AssertSqlSafe(sql)).bind(union_id).fetch_one(&mut *connection).await?;
+        let count = sqlx::query_scalar(AssertSqlSafe(sql)).bind(who.union_id.as_str()).bind(who.org.as_str());
+        let left: i64 = count.fetch_one(&mut *connection).await?;
         if left > 0 {
             return Err(StoreError::Corrupt {
                 table: "forgotten",

@@ -5,6 +5,8 @@
 //! writing, printing, the `v_*` views (for interactive use).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
+use std::time::Duration;
+
 use sqlx::SqlitePool;
 
 use self::report::Report;
@@ -15,10 +17,14 @@ use super::sweep_state::{self, SweepRow};
 use crate::presence::event::EventType;
 use crate::time::Timestamp;
 
+pub mod at_instant;
 pub mod info;
+pub mod meetings;
 pub mod report;
 mod rows;
+pub mod spans;
 pub mod sql;
+pub mod timeline;
 pub mod visit_history;
 pub mod who;
 
@@ -37,30 +43,60 @@ const PEOPLE: &str =
 const CALLED: &str = "SELECT person_id FROM people \
     WHERE union_id = ?1 OR name = ?1 OR org || '/' || union_id = ?1 ORDER BY person_id LIMIT ?2";
 
-const STANDINGS: &str = "SELECT p.person_id, p.org, p.union_id, p.name, p.presence, p.last_ok_ms, \
-        v.conference_id, v.joined_ms, v.role, v.device, v.external, v.by_phone \
+const STANDINGS: &str = "SELECT p.person_id, p.org, p.union_id, p.name, p.groups, p.watched, p.presence, p.last_ok_ms, \
+        p.next_poll_ms, v.visit_id, v.conference_id, m.title, m.started_ms, v.joined_ms, v.join_basis, v.role, v.device, \
+        v.external, v.by_phone \
     FROM people AS p LEFT JOIN visits AS v ON v.person_id = p.person_id AND v.left_ms IS NULL \
-    WHERE (?1 IS NULL AND p.watched = 1 OR p.person_id = ?1) AND (?2 OR v.visit_id IS NOT NULL) \
-    ORDER BY v.visit_id IS NULL, p.name, p.org, v.joined_ms LIMIT ?3";
+        LEFT JOIN meetings AS m ON m.org = v.org AND m.conference_id = v.conference_id \
+    WHERE (?1 IS NULL AND p.watched = 1 OR p.person_id = ?1) AND (?2 IS NULL OR p.org = ?2) \
+        AND (?3 IS NULL OR EXISTS (SELECT 1 FROM json_each(p.groups) AS g WHERE g.value = ?3)) \
+        AND (?4 OR v.visit_id IS NOT NULL) \
+    ORDER BY v.visit_id IS NULL, p.name, p.org, v.joined_ms LIMIT ?5";
 
 const COUNTS: &str = "SELECT count(*) AS watched, coalesce(sum(presence = 'inside'), 0) AS inside, \
         coalesce(sum(presence = 'unknown'), 0) AS unknown, max(last_ok_ms) AS last_ok_ms \
-    FROM people WHERE watched = 1";
+    FROM people AS p WHERE watched = 1 AND (?1 IS NULL OR p.org = ?1) \
+        AND (?2 IS NULL OR EXISTS (SELECT 1 FROM json_each(p.groups) AS g WHERE g.value = ?2))";
 
-const VISITS: &str = "SELECT visit_id, conference_id, ordinal, joined_ms, join_basis, left_ms, left_reason, \
-        leave_basis, leave_earliest_ms, leave_latest_ms, role, external, by_phone, device, nick \
-    FROM visits WHERE person_id = ?1 AND joined_ms < ?3 AND coalesce(left_ms, ?3) >= ?2 \
-    ORDER BY joined_ms DESC, visit_id DESC LIMIT ?4";
+/// Of one user, of all users, of one meeting: three constants, so that each gets its own query plan. The join of a visit
+/// lies after the newest answer before it.
+macro_rules! visits {
+    ($which:literal) => {
+        concat!(
+            "SELECT v.person_id, v.org, p.union_id, p.name, v.visit_id, v.conference_id, m.title, v.ordinal, v.joined_ms, ",
+            "v.join_basis, (SELECT s.last_ms FROM snapshots AS s WHERE s.person_id = v.person_id ",
+            "AND s.first_ms < v.joined_ms ORDER BY s.first_ms DESC LIMIT 1) AS seen_outside_ms, ",
+            "v.left_ms, v.left_reason, v.leave_basis, v.leave_earliest_ms, v.leave_latest_ms, v.role, v.external, ",
+            "v.by_phone, v.device, v.nick ",
+            "FROM visits AS v JOIN people AS p ON p.person_id = v.person_id ",
+            "LEFT JOIN meetings AS m ON m.org = v.org AND m.conference_id = v.conference_id WHERE ",
+            $which,
+            " AND (?1 IS NULL OR v.person_id = ?1) AND (?2 IS NULL OR v.org = ?2) ",
+            "AND (?3 IS NULL OR EXISTS (SELECT 1 FROM json_each(p.groups) AS g WHERE g.value = ?3)) ",
+            "AND (?4 IS NULL OR v.conference_id = ?4) AND v.joined_ms < ?6 AND coalesce(v.left_ms, ?6) >= ?5 ",
+            "AND (v.joined_ms, v.visit_id) < (?8, ?9) ORDER BY v.joined_ms DESC, v.visit_id DESC LIMIT ?10"
+        )
+    };
+}
+const VISITS_OF_USER: &str = visits!("v.person_id = ?1 AND ?7 IS NOT NULL");
+const VISITS_OF_MEETING: &str = visits!("v.conference_id = ?4 AND ?7 IS NOT NULL");
+const VISITS_OF_ALL: &str = visits!("v.joined_ms >= ?7");
+
+/// Visits that began longer before a period are not found; no meeting lasts a month.
+const LONGEST_VISIT: Duration = Duration::from_hours(24 * 31);
 
 /// Two directions, with and without people: four constants, so that each gets its own query plan.
 macro_rules! events {
     ($after:literal, $people:literal, $order:literal) => {
         concat!(
-            "SELECT e.sequence, e.id, e.type, e.org, e.conference_id, e.time_ms, e.recorded_ms, e.body, ",
-            "p.name, p.union_id FROM events AS e LEFT JOIN people AS p ON p.person_id = e.person_id WHERE ",
+            "SELECT e.sequence, e.id, e.type, e.org, e.conference_id, m.title, e.time_ms, e.recorded_ms, e.body, ",
+            "p.name, p.union_id FROM events AS e LEFT JOIN people AS p ON p.person_id = e.person_id ",
+            "LEFT JOIN meetings AS m ON m.org = e.org AND m.conference_id = e.conference_id WHERE ",
             $after,
             " AND (?2 IS NULL OR e.org = ?2) AND (?3 IS NULL OR e.type GLOB ?3) AND ",
             $people,
+            " AND (?6 IS NULL OR e.time_ms >= ?6) AND (?7 IS NULL OR e.time_ms < ?7) ",
+            "AND (?8 IS NULL OR EXISTS (SELECT 1 FROM json_each(p.groups) AS g WHERE g.value = ?8)) ",
             " ORDER BY e.sequence ",
             $order,
             " LIMIT ?5"
@@ -89,6 +125,34 @@ pub struct History {
     readers: SqlitePool,
 }
 
+/// The users that an answer is about; without anything all users.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// One user (`Person::person_id`).
+    pub person_id: Option<i64>,
+    /// Users of this organisation.
+    pub org: Option<String>,
+    /// Users who are in this group of the config.
+    pub group: Option<String>,
+}
+
+/// Selects visits.
+#[derive(Clone, Debug, Default)]
+pub struct VisitQuery {
+    /// Visits of these users.
+    pub filter: Filter,
+    /// Visits to this meeting.
+    pub conference_id: Option<String>,
+    /// Visits that ended at or after this, or go on.
+    pub since: Option<Timestamp>,
+    /// Visits that began before this.
+    pub until: Option<Timestamp>,
+    /// Visits before this one (join and id), in the order of their joins: the first one of the page before.
+    pub before: Option<(Timestamp, String)>,
+    /// The number of visits, at most [`MAX_ROWS`].
+    pub limit: u32,
+}
+
 /// Selects events.
 #[derive(Clone, Debug, Default)]
 pub struct EventQuery {
@@ -98,8 +162,14 @@ pub struct EventQuery {
     pub org: Option<String>,
     /// Events about one of these people (`Person::person_id`). An empty list matches no event.
     pub people: Option<Vec<i64>>,
+    /// Events about users of this group.
+    pub group: Option<String>,
     /// An exact type, or a pattern with `*`.
     pub event_type: Option<String>,
+    /// Events that happened at or after this.
+    pub since: Option<Timestamp>,
+    /// Events that happened before this.
+    pub until: Option<Timestamp>,
     /// The number of events, at most [`MAX_ROWS`].
     pub limit: u32,
 }
@@ -153,38 +223,51 @@ impl History {
         Ok(rows.fetch_all(&self.readers).await?)
     }
 
-    /// The presence of one user, of all watched users in a meeting, or (`include_all`) of the whole list.
+    /// The presence of users: of one, of all watched users in a meeting, or (`include_all`) of the whole list.
     pub async fn now(
         &self,
-        person_id: Option<i64>,
+        filter: &Filter,
         include_all: bool,
         limit: u32,
     ) -> Result<Vec<UserPresence>, StoreError> {
+        let Filter { person_id, org, group } = filter;
         let rows = sqlx::query_as(STANDINGS)
             .bind(person_id)
+            .bind(org.as_deref())
+            .bind(group.as_deref())
             .bind(include_all || person_id.is_some())
             .bind(limit.min(MAX_ROWS));
         Ok(rows.fetch_all(&self.readers).await?)
     }
 
-    /// Counts of the watch list.
-    pub async fn counts(&self) -> Result<Counts, StoreError> {
-        Ok(sqlx::query_as(COUNTS).fetch_one(&self.readers).await?)
+    /// Counts of the watch list; of one organisation or group with such a filter.
+    pub async fn counts(&self, filter: &Filter) -> Result<Counts, StoreError> {
+        let counts = sqlx::query_as(COUNTS).bind(filter.org.as_deref()).bind(filter.group.as_deref());
+        Ok(counts.fetch_one(&self.readers).await?)
     }
 
-    /// The visits of a user that overlap `[since, until)`: the newest `limit` of them, oldest first.
-    pub async fn visits(
-        &self,
-        person_id: i64,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
-        limit: u32,
-    ) -> Result<Vec<VisitRow>, StoreError> {
-        let mut rows: Vec<VisitRow> = sqlx::query_as(VISITS)
+    /// Visits, oldest first: of those that fit, the newest.
+    pub async fn visits(&self, query: &VisitQuery) -> Result<Vec<VisitRow>, StoreError> {
+        let Filter { person_id, org, group } = &query.filter;
+        let statement = match (person_id, &query.conference_id) {
+            (_, Some(_)) => VISITS_OF_MEETING,
+            (Some(_), None) => VISITS_OF_USER,
+            (None, None) => VISITS_OF_ALL,
+        };
+        let since = query.since.unwrap_or(Timestamp::from_ms(i64::MIN));
+        let (before, before_id) =
+            query.before.clone().unwrap_or((Timestamp::from_ms(i64::MAX), String::new()));
+        let mut rows: Vec<VisitRow> = sqlx::query_as(statement)
             .bind(person_id)
-            .bind(since.map_or(i64::MIN, Timestamp::as_ms))
-            .bind(until.map_or(i64::MAX, Timestamp::as_ms))
-            .bind(limit.min(MAX_ROWS))
+            .bind(org.as_deref())
+            .bind(group.as_deref())
+            .bind(query.conference_id.as_deref())
+            .bind(since.as_ms())
+            .bind(query.until.map_or(i64::MAX, Timestamp::as_ms))
+            .bind(since.minus(LONGEST_VISIT).as_ms())
+            .bind(before.as_ms())
+            .bind(before_id)
+            .bind(query.limit.min(MAX_ROWS))
             .fetch_all(&self.readers)
             .await?;
         rows.reverse();
@@ -206,6 +289,9 @@ impl History {
             .bind(query.event_type.as_deref())
             .bind(people)
             .bind(query.limit.min(MAX_ROWS))
+            .bind(query.since.map(Timestamp::as_ms))
+            .bind(query.until.map(Timestamp::as_ms))
+            .bind(query.group.as_deref())
             .fetch_all(&self.readers)
             .await?;
         if query.after.is_none() {

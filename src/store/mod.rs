@@ -13,6 +13,7 @@
 //! jsonb, bulk     many rows in one statement
 //! connection      settings of each connection
 //! schema          migrations, versions
+//! local_offsets   the time zone as a table
 //! checksum        whether an event is still what was written
 //! read_options    reading a file without leaving traces
 //! check           whether the file is intact
@@ -27,7 +28,7 @@
 //! database        the shared state of an open database
 //! retention       deleting old rows
 //! backup          verified copies
-//! erase, erasures, forget  erasing a person, and the list of erasures
+//! erase, erase_titles, erasures, forget  erasing a person, and the list of erasures
 //! clock_change    stored times after the clock was set
 //! outbox          deliveries: taken, written back, sent again
 //! stats           queues of webhooks, and why they are blocked; sizes of the files
@@ -53,6 +54,7 @@ mod connection;
 mod database;
 mod disk_space;
 mod erase;
+mod erase_titles;
 mod erasures;
 mod error;
 pub mod forget;
@@ -62,6 +64,7 @@ mod handle;
 mod health;
 pub mod history;
 mod jsonb;
+mod local_offsets;
 mod lock;
 mod lock_contention;
 mod maintenance;
@@ -97,7 +100,8 @@ pub use self::open::CheckedDatabase;
 pub use self::readonly::ReadOnlyStore;
 pub use self::recorder::Recorder;
 pub use self::records::{
-    Enrolled, Enrolment, NewSnapshot, Outgoing, PollFailure, Recording, UnchangedPolls, Usage,
+    Enrolled, Enrolment, MeetingFacts, MeetingSource, NewSnapshot, Outgoing, PollFailure, Recording,
+    UnchangedPolls, Usage,
 };
 pub use self::schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use self::sweep_state::SweepStates;

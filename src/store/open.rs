@@ -10,6 +10,7 @@ use std::fs::OpenOptions;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use chrono_tz::Tz;
@@ -22,7 +23,7 @@ use super::lock::LockFile;
 use super::lock_contention::MAX_TRIES;
 use super::recording::EventWriter;
 use super::writer::{WriteQueue, Writer};
-use super::{Store, StoreError, backup, beside, check, connection, schema};
+use super::{Store, StoreError, backup, beside, check, connection, local_offsets, schema};
 use crate::clock::SharedClock;
 use crate::time::Timestamp;
 
@@ -96,12 +97,15 @@ impl CheckedDatabase {
         sqlx::query(LONG_TIMEOUT).execute(&mut connection).await?;
         schema::migrate(&mut connection, &path).await?;
         let source = install(&mut connection, time_zone, &clock).await?;
+        local_offsets::write(&mut connection, time_zone).await?;
         sqlx::query(USUAL_TIMEOUT).execute(&mut connection).await?;
         connection::checkpoint(&mut connection).await?;
         let readers = connection::readers(&path).await?;
         let files = FileId::of_open(&path)?;
         let disk_space = Arc::new(DiskSpaceGuard::beside(&path));
-        let event_writer = EventWriter::new(source.as_str().into(), time_zone, clock);
+        let titles_in_events = Arc::new(AtomicBool::new(false));
+        let event_writer =
+            EventWriter::new(source.as_str().into(), time_zone, clock, Arc::clone(&titles_in_events));
         let writer = Writer::new(path.clone(), connection, event_writer, Arc::clone(&disk_space));
         self.lock.keep();
         Ok(Store {
@@ -113,6 +117,7 @@ impl CheckedDatabase {
                 readers,
                 disk_space,
                 erased: Mutex::default(),
+                titles_in_events,
                 copying: tokio::sync::Mutex::default(),
                 lock: self.lock,
             }),

@@ -2,9 +2,11 @@
 //!
 //! Guards: nothing by itself; each call returns after the commit. Deliberately not here: the statements (`recording`).
 
+use std::sync::atomic::Ordering;
+
 use super::database::Database;
 use super::recording::{Counts, WriteRequest, system_counts};
-use super::{Outgoing, Recording, StoreError};
+use super::{MeetingFacts, Outgoing, Recording, StoreError};
 use crate::ids::OrgName;
 
 /// Recording: results of polls, and system events.
@@ -23,6 +25,16 @@ impl Recorder<'_> {
     /// stored one while the user is watched.
     pub async fn record(self, recording: Recording) -> Result<(), StoreError> {
         self.database.writer.request(WriteRequest::Poll(Box::new(recording))).await
+    }
+
+    /// Writes what answers say of meetings. Meetings that no watched user was in are left out.
+    pub async fn record_meetings(self, org: OrgName, facts: Vec<MeetingFacts>) -> Result<(), StoreError> {
+        self.database.writer.request(WriteRequest::Meetings { org, facts }).await
+    }
+
+    /// Whether events tell the title and the start of their meeting, as far as known (`privacy.titles = "events"`).
+    pub fn put_titles_in_events(self, yes: bool) {
+        self.database.titles_in_events.store(yes, Ordering::Relaxed);
     }
 
     /// Writes events that are about no user (`system.*`, `webhook.test`). An event whose id is already stored is

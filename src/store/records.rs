@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::ids::{Identity, OrgName, WebhookName};
+use crate::ids::{ConferenceId, Identity, OrgName, UnionId, WebhookName};
 use crate::presence::event::NewEvent;
+use crate::presence::title::Title;
 use crate::presence::user_state::UserState;
 use crate::presence::visit::Visit;
 use crate::time::Timestamp;
@@ -18,6 +19,8 @@ pub struct Enrolment {
     pub identity: Identity,
     /// The name in the config.
     pub name: String,
+    /// The groups in the config.
+    pub groups: Vec<String>,
 }
 
 /// A stored user.
@@ -63,6 +66,51 @@ pub struct NewSnapshot {
     pub body: String,
 }
 
+/// What DingTalk's answers say of a meeting. It is stored only for a meeting that a watched user was in, and what is not
+/// known replaces nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeetingFacts {
+    /// The meeting.
+    pub conference_id: ConferenceId,
+    /// The title.
+    pub title: Option<Title>,
+    /// Who created it, if that user is watched.
+    pub creator: Option<UnionId>,
+    /// When it began.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Which answer says so.
+    pub source: MeetingSource,
+    /// When the answer arrived.
+    pub at: Timestamp,
+}
+
+/// Where facts about a meeting come from: the words in `meetings.basis`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MeetingSource {
+    /// The list of ongoing meetings.
+    Sweep,
+    /// A call about a user whose entry vanished.
+    Confirmation,
+    /// A call for the title.
+    Info,
+    /// An event that DingTalk pushed.
+    Push,
+}
+
+impl MeetingSource {
+    /// The word in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sweep => "sweep",
+            Self::Confirmation => "confirmation",
+            Self::Info => "info",
+            Self::Push => "push",
+        }
+    }
+}
+
 /// Everything that one poll changed about one user. Written in one transaction.
 #[derive(Clone, Debug)]
 pub struct Recording {
@@ -76,6 +124,8 @@ pub struct Recording {
     pub belief: UserState,
     /// Visits opened, changed, ended.
     pub visits: Vec<Visit>,
+    /// What is known of meetings of this user, as far as it is new.
+    pub meetings: Vec<MeetingFacts>,
     /// In order.
     pub events: Vec<Outgoing>,
     /// Still on the watch list.

@@ -53,6 +53,13 @@ const VISITS: TableRule = TableRule {
     find: "SELECT CAST(rowid AS TEXT) FROM visits WHERE joined_ms < ?1 AND left_ms < ?1 LIMIT ?2",
     delete: "DELETE FROM visits WHERE rowid IN (SELECT value FROM json_each(?1)) AND left_ms IS NOT NULL",
 };
+/// A meeting goes with its last visit.
+const MEETINGS: TableRule = TableRule {
+    find: "SELECT json_array(m.org, m.conference_id) FROM meetings AS m WHERE m.last_seen_ms < ?1 AND NOT EXISTS \
+        (SELECT 1 FROM visits AS v WHERE v.conference_id = m.conference_id AND v.org = m.org) LIMIT ?2",
+    delete: "DELETE FROM meetings WHERE (org, conference_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1)) \
+        AND NOT EXISTS (SELECT 1 FROM visits AS v WHERE v.conference_id = meetings.conference_id AND v.org = meetings.org)",
+};
 const GAPS: TableRule = TableRule {
     find: "SELECT CAST(gap_id AS TEXT) FROM gaps WHERE from_ms < ?1 AND to_ms < ?1 LIMIT ?2",
     delete: "DELETE FROM gaps WHERE gap_id IN (SELECT value FROM json_each(?1))",
@@ -79,7 +86,7 @@ const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub struct Limits {
     /// Snapshots of DingTalk's answers.
     pub snapshots: Option<Duration>,
-    /// Visits and gaps.
+    /// Visits, meetings and gaps.
     pub visits: Option<Duration>,
     /// Events with their deliveries, including dead letters.
     pub events: Option<Duration>,
@@ -92,6 +99,8 @@ pub struct Pruned {
     pub snapshots: u64,
     /// Visits.
     pub visits: u64,
+    /// Meetings.
+    pub meetings: u64,
     /// Events.
     pub events: u64,
     /// Gaps.
@@ -105,7 +114,7 @@ pub struct Pruned {
 impl Pruned {
     /// The sum of all rows.
     pub fn rows(&self) -> u64 {
-        self.snapshots + self.visits + self.events + self.gaps + self.poll_errors
+        self.snapshots + self.visits + self.meetings + self.events + self.gaps + self.poll_errors
     }
 }
 
@@ -116,6 +125,7 @@ pub(super) async fn prune(database: &Database, limits: Limits, now: Timestamp) -
         events: run.delete_older(&EVENTS, limits.events, now).await?,
         snapshots: run.delete_older(&SNAPSHOTS, limits.snapshots, now).await?,
         visits: run.delete_older(&VISITS, limits.visits, now).await?,
+        meetings: run.delete_older(&MEETINGS, limits.visits, now).await?,
         gaps: run.delete_older(&GAPS, limits.visits, now).await?,
         poll_errors: run.delete_older(&ERRORS, Some(POLL_ERRORS), now).await?,
         pages: run.free_pages().await?,

@@ -24,12 +24,12 @@ const ERROR_TEXT: usize = 300;
 const HOUR_MS: i64 = 3_600_000;
 
 const PEOPLE: &str = "\
-SELECT person_id, org, union_id, name, watched, belief, digest, next_poll_ms, last_poll_ms, last_ok_ms FROM people";
+SELECT person_id, org, union_id, name, watched, belief, digest, next_poll_ms, last_poll_ms, last_ok_ms, groups FROM people";
 const ORGANISATIONS: &str = "INSERT INTO organisations (org) SELECT DISTINCT value ->> 'org' FROM jsonb_each(?1) WHERE true ON CONFLICT DO NOTHING";
 const ENROLL: &str = "\
-INSERT INTO people (org, union_id, name) \
-SELECT value ->> 'org', value ->> 'union_id', value ->> 'name' FROM jsonb_each(?1) WHERE true \
-ON CONFLICT (org, union_id) DO UPDATE SET name = excluded.name, watched = 1, \
+INSERT INTO people (org, union_id, name, groups) \
+SELECT value ->> 'org', value ->> 'union_id', value ->> 'name', value ->> 'groups' FROM jsonb_each(?1) WHERE true \
+ON CONFLICT (org, union_id) DO UPDATE SET name = excluded.name, groups = excluded.groups, watched = 1, \
     next_poll_ms = CASE WHEN people.watched THEN people.next_poll_ms END";
 const EXTEND_USERS: &str = "\
 UPDATE people SET last_ok_ms = max(coalesce(people.last_ok_ms, poll.at), poll.at), \
@@ -105,13 +105,15 @@ impl WatchList<'_> {
 }
 
 type PersonRow =
-    (i64, String, String, String, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+    (i64, String, String, String, i64, String, Option<i64>, Option<i64>, Option<i64>, Option<i64>, String);
 
 #[derive(Serialize)]
 struct EnrolmentRow<'a> {
     org: &'a OrgName,
     union_id: &'a UnionId,
     name: &'a str,
+    /// A JSON array.
+    groups: String,
 }
 
 #[derive(Serialize)]
@@ -149,19 +151,20 @@ async fn enroll(
     list: Vec<Enrolment>,
 ) -> Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError> {
     let before = known_users(connection).await?;
-    let rows: Vec<_> = list
-        .iter()
-        .filter(|one| {
-            before.get(&one.identity).is_none_or(|(known, watched)| !watched || known.name != one.name)
-        })
-        .map(|one| EnrolmentRow { org: &one.identity.org, union_id: &one.identity.union_id, name: &one.name })
-        .collect();
+    let mut rows = Vec::new();
+    for Enrolment { identity, name, groups } in &list {
+        let groups = serde_json::to_string(groups)?;
+        let is_stored = |known: &Known| known.watched && known.person.name == *name && known.groups == groups;
+        if !before.get(identity).is_some_and(is_stored) {
+            rows.push(EnrolmentRow { org: &identity.org, union_id: &identity.union_id, name, groups });
+        }
+    }
     bulk(connection, ORGANISATIONS, &rows).await?;
     bulk(connection, ENROLL, &rows).await?;
     let mut known = if rows.is_empty() { before } else { known_users(connection).await? };
     let mut enrolled = Vec::with_capacity(list.len());
     for one in list {
-        let Some((person, _)) = known.remove(&one.identity) else {
+        let Some(Known { person, .. }) = known.remove(&one.identity) else {
             return Err(StoreError::Corrupt {
                 table: "people",
                 row: one.identity.to_string(),
@@ -171,15 +174,21 @@ async fn enroll(
         enrolled.push(person);
     }
     let mut dropped: Vec<_> =
-        known.into_values().filter(|(_, watched)| *watched).map(|(person, _)| person).collect();
+        known.into_values().filter(|known| known.watched).map(|known| known.person).collect();
     dropped.sort_by_key(|person| person.person_id);
     Ok((enrolled, dropped))
 }
 
-/// All users who are or were watched, and whether they still are.
-async fn known_users(
-    connection: &mut SqliteConnection,
-) -> Result<HashMap<Identity, (Enrolled, bool)>, StoreError> {
+/// A user who is or was watched.
+struct Known {
+    person: Enrolled,
+    watched: bool,
+    /// A JSON array.
+    groups: String,
+}
+
+/// All users who are or were watched.
+async fn known_users(connection: &mut SqliteConnection) -> Result<HashMap<Identity, Known>, StoreError> {
     let mut known = HashMap::new();
     // Row by row, because all rows at once would need several times the memory of the users themselves.
     let mut rows = sqlx::query_as::<_, PersonRow>(PEOPLE).fetch(connection);
@@ -190,8 +199,9 @@ async fn known_users(
     Ok(known)
 }
 
-fn person(row: PersonRow) -> Result<(Identity, (Enrolled, bool)), StoreError> {
-    let (person_id, org, union_id, name, watched, belief, digest, next_poll, last_poll, last_ok) = row;
+fn person(row: PersonRow) -> Result<(Identity, Known), StoreError> {
+    let (person_id, org, union_id, name, watched, belief, digest, next_poll, last_poll, last_ok, groups) =
+        row;
     let corrupt = |what: String| StoreError::Corrupt {
         table: "people",
         row: format!("{person_id} ({org}/{union_id})"),
@@ -214,7 +224,7 @@ fn person(row: PersonRow) -> Result<(Identity, (Enrolled, bool)), StoreError> {
         last_poll: at(last_poll),
         last_ok: at(last_ok),
     };
-    Ok((identity, (person, watched == 1)))
+    Ok((identity, Known { person, watched: watched == 1, groups }))
 }
 
 async fn extend_snapshots(

@@ -97,12 +97,13 @@ impl Operator {
         let trial = target.sender.try_out(message).await;
         let at = self.clock.now();
         let accepted = trial.answer.outcome == Outcome::Accepted;
-        let attempt = Attempted { status: trial.answer.status, error: trial.answer.error.clone() };
+        let took = at.since(began);
+        let attempt = Attempted { status: trial.answer.status, error: trial.answer.error.clone(), took };
         self.store.outbox().record_test(webhook.clone(), event_id.clone(), accepted, attempt, at).await?;
         if accepted && health.state.is_down() {
             self.dispatcher.change(webhook, OperatorAction::Answered).await?;
         }
-        let took_ms = u64::try_from(at.since(began).as_millis()).unwrap_or(u64::MAX);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         Ok(Tested { event_id, standing: health.state, trial, took_ms })
     }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::heartbeat::Heartbeat;
 use crate::clock::SharedClock;
 use crate::store::Store;
+use crate::store::history::Filter;
 
 /// The parts that must not hang.
 #[derive(Debug)]
@@ -81,7 +82,9 @@ impl LoopMonitor {
     /// A one-line status for the service manager.
     async fn line(&self) -> String {
         let history = self.store.history();
-        let Ok(counts) = history.counts().await else { return "the database cannot be read".to_owned() };
+        let Ok(counts) = history.counts(&Filter::default()).await else {
+            return "the database cannot be read".to_owned();
+        };
         let queues = history.webhooks().queues().await.unwrap_or_default();
         let (waiting, dead) =
             queues.iter().fold((0, 0), |(waiting, dead), queue| (waiting + queue.pending, dead + queue.dead));

@@ -72,6 +72,7 @@ async fn read(history: &History, asked: EventsQuery, after: i64) -> Result<Vec<E
         people,
         event_type: asked.event_type,
         limit: asked.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE),
+        ..EventQuery::default()
     };
     history.events(&query).await
 }

@@ -21,7 +21,7 @@ use crate::policy::circuit::Cause;
 use crate::policy::liveness::DeliveryReason;
 use crate::server::Peer;
 use crate::store::StoreError;
-use crate::store::history::{BudgetRow, Counts, UserPresence as Standing};
+use crate::store::history::{BudgetRow, Counts, Filter, UserPresence as Standing};
 use crate::store::stats::{BlockedWebhook, Queue, file_sizes};
 use crate::telemetry::health::{Health, SweepState, Sweeps, Unpolled, UserReason};
 use crate::telemetry::log;
@@ -82,9 +82,9 @@ pub(super) async fn metrics(
 
 async fn read(state: &State, per_user: bool) -> Result<DatabaseState, StoreError> {
     let history = &state.0.history;
-    let people = if per_user { history.now(None, true, MAX_ROWS).await? } else { Vec::new() };
+    let people = if per_user { history.now(&Filter::default(), true, MAX_ROWS).await? } else { Vec::new() };
     Ok(DatabaseState {
-        counts: history.counts().await?,
+        counts: history.counts(&Filter::default()).await?,
         queues: history.webhooks().queues().await?,
         blocked: state.blocked_webhooks().await?,
         webhooks: state.webhooks(),

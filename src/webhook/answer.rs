@@ -36,6 +36,8 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// The receiver accepts no request for this long, because the rate was too high. No delivery is at fault.
     pub silence: Option<Duration>,
+    /// How long the request took.
+    pub took: Duration,
 }
 
 impl Answer {
@@ -48,6 +50,7 @@ impl Answer {
             error: Some(error),
             retry_after: None,
             silence: None,
+            took: Duration::ZERO,
         }
     }
 
@@ -60,6 +63,7 @@ impl Answer {
             error: None,
             retry_after: None,
             silence: None,
+            took: Duration::ZERO,
         }
     }
 
@@ -101,7 +105,8 @@ impl Answer {
             // Writing to a String cannot fail.
             let _ = write!(error, ": {excerpt}");
         }
-        Self { outcome, status: Some(status), excerpt, error: Some(error), retry_after, silence: None }
+        let error = Some(error);
+        Self { outcome, status: Some(status), excerpt, error, retry_after, ..Self::accepted(status) }
     }
 }
 

@@ -169,10 +169,13 @@ impl Sender {
             Ok(request) => request,
             Err(answer) => return answer.into(),
         };
-        match tokio::time::timeout(inner.timeout, inner.exchange(request, &bodies)).await {
+        let began = inner.clock.now();
+        let mut sent = match tokio::time::timeout(inner.timeout, inner.exchange(request, &bodies)).await {
             Ok(sent) => sent,
             Err(_) => Answer::late(inner.timeout).into(),
-        }
+        };
+        sent.answer.took = inner.clock.now().since(began);
+        sent
     }
 }
 
@@ -298,6 +301,7 @@ impl Inner {
             error: judgement.error.map(|error| answer::printable(hide(&error).as_bytes())),
             retry_after: judgement.silence,
             silence: judgement.silence,
+            took: Duration::ZERO,
         }
         .into()
     }

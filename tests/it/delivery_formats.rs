@@ -26,7 +26,8 @@ const ENGLISH: Style = Style { language: Language::En, zone: chrono_tz::Tz::UTC 
 fn robot_at(world: &World, name: &str, receiver: &Receiver, secret: Option<&str>) -> Target {
     world.target_at(name, &receiver.url(), |destination| {
         destination.keys = Vec::new();
-        destination.format = BodyFormat::Robot { secret: secret.map(Secret::new), style: ENGLISH };
+        destination.format =
+            BodyFormat::Robot { secret: secret.map(Secret::new), style: ENGLISH, titles: true };
     })
 }
 
@@ -36,6 +37,7 @@ fn template_at(world: &World, receiver: &Receiver, source: &str, batch: Option<D
             template: Template::compile("own.j2", source, ENGLISH).unwrap(),
             success: Some(Success { pointer: "/code".to_owned(), equals: json!(0) }),
             batch,
+            titles: true,
         };
     })
 }

@@ -207,6 +207,7 @@ impl World {
                     union_id: UnionId::parse(&format!("union-{i}")).unwrap(),
                 },
                 name: format!("person {i}"),
+                groups: Vec::new(),
             })
             .collect();
         let (enrolled, _) = store.watch_list().enroll(list).await.unwrap();
@@ -223,6 +224,7 @@ impl World {
             snapshot: None,
             belief: UserState::default(),
             visits: Vec::new(),
+            meetings: Vec::new(),
             events: vec![outgoing],
             watched: true,
             polled_at: None,

@@ -17,6 +17,7 @@ use crate::store_fixture::{Place, START, enroll_one, enrolment, later, org};
 
 /// Columns of free text: names, ids, JSON, what others said. Whoever adds one of a few words gives it a CHECK instead.
 const FREE: &[&str] = &[
+    "attempts.error",
     "deliveries.last_error",
     "deliveries.org",
     "deliveries.webhook",
@@ -39,11 +40,16 @@ const FREE: &[&str] = &[
     "installation.time_zone",
     "lanes.org",
     "lanes.webhook",
+    "meetings.conference_id",
+    "meetings.creator_union_id",
+    "meetings.org",
+    "meetings.title",
     "open_gaps.error",
     "open_gaps.org",
     "organisations.counts",
     "organisations.org",
     "people.belief",
+    "people.groups",
     "people.last_error",
     "people.name",
     "people.org",

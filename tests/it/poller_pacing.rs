@@ -63,7 +63,7 @@ fn scenario(people: usize) -> Scenario {
 
 /// Four weeks of such stand-ups, as a daemon would have written them down.
 async fn remember(office: &Office, people: usize) {
-    let enrolment = |index| Enrolment { identity: identity(index), name: member(index) };
+    let enrolment = |index| Enrolment { identity: identity(index), name: member(index), groups: Vec::new() };
     let (enrolled, _) = office.store.watch_list().enroll((0..people).map(enrolment).collect()).await.unwrap();
     for (index, person) in enrolled.iter().enumerate() {
         let visits = (1..=28_u32).rev().filter(|back| ![1, 2].contains(&(back % 7)));
@@ -76,6 +76,7 @@ async fn remember(office: &Office, people: usize) {
                 snapshot: None,
                 belief: UserState::default(),
                 visits: visits.map(|back| stand_up(index, back)).collect(),
+                meetings: Vec::new(),
                 events: Vec::new(),
                 watched: true,
                 polled_at: None,

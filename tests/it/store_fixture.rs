@@ -69,7 +69,7 @@ pub(crate) fn later(seconds: u64) -> Timestamp {
 }
 
 pub(crate) fn enrolment(union_id: &str) -> Enrolment {
-    Enrolment { identity: identity(union_id), name: format!("Name {union_id}") }
+    Enrolment { identity: identity(union_id), name: format!("Name {union_id}"), groups: Vec::new() }
 }
 
 pub(crate) fn identity(union_id: &str) -> Identity {
@@ -99,6 +99,7 @@ pub(crate) fn look(person_id: i64) -> Recording {
         snapshot: None,
         belief: believing(Presence::Outside),
         visits: Vec::new(),
+        meetings: Vec::new(),
         events: Vec::new(),
         watched: true,
         polled_at: Some(START),

@@ -70,6 +70,7 @@ async fn stored_bodies_are_the_bytes_that_were_made() {
         source: store.source(),
         sequence: u64::try_from(sequence).unwrap(),
         recorded_at: START,
+        meeting: None,
     };
     assert_eq!(body.as_bytes(), event.draft.body(&envelope));
 }

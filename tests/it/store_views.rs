@@ -2,7 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that fails fails its test")]
 #![expect(clippy::disallowed_methods, reason = "tests look at the tables themselves")]
 
+use std::time::Duration;
+
+use presenced::ids::WebhookName;
 use presenced::store::gaps::Why;
+use presenced::store::outbox::{Attempted, Ending, Finished};
 use sqlx::{AssertSqlSafe, Column, Row, SqlSafeStr};
 
 use crate::store_fixture::{Place, START, enroll_one, joined, later, org, system};
@@ -26,6 +30,9 @@ const VIEWS: &[(&str, &str)] = &[
     ("v_budget", "org, month, used, call_limit, projected, throttled"),
     ("v_health", "who, org, watched, last_poll_at, last_ok_at, errors_24h, last_error"),
     ("v_webhooks", "webhook, state, blocked, reason, waiting, next_at"),
+    ("v_people", "who, org, union_id, groups, watched, presence, last_ok_at"),
+    ("v_days", "who, org, day_local, minutes, first_join_at, last_leave_at, minutes_unknown"),
+    ("v_attempts", "id, webhook, nth, sent_at, took_s, status, error, state"),
 ];
 
 async fn a_database_with_something_in_it() -> Place {
@@ -34,6 +41,18 @@ async fn a_database_with_something_in_it() -> Place {
     let person = enroll_one(&store).await.person_id;
     store.recorder().record(joined(person, "li", "a")).await.unwrap();
     store.recorder().record_system(None, vec![system("evt_s", &["crm"])]).await.unwrap();
+    let crm = WebhookName::parse("crm").unwrap();
+    let mut leased = store.outbox().claim(crm, START, later(60), 1).await.unwrap();
+    let ticket = leased.pop().unwrap().ticket;
+    let attempt = Attempted {
+        status: Some(503),
+        error: Some("answered 503: busy".to_owned()),
+        took: Duration::from_millis(1250),
+    };
+    let ending = Ending::Retry(later(5));
+    let done =
+        Finished { ticket, ending, attempt: Some(attempt), strikes: 1, at: later(2), keeps_lane: false };
+    store.outbox().finish(vec![done]).await.unwrap();
     store.gaps().note(org(), None, START, later(60), Why::Restart).await.unwrap();
     store
         .call_usage()
@@ -119,4 +138,43 @@ async fn the_schema_needs_no_newer_sqlite_than_readers_have() {
                  WHERE sql LIKE '%jsonb%' OR sql LIKE '%subsec%' OR sql LIKE '%timediff%' OR sql LIKE '%concat(%' \
                  OR sql LIKE '%string_agg%' OR sql LIKE '%octet_length%' OR sql LIKE '%unistr%'";
     assert_eq!(place.count(newer).await, 0);
+}
+
+#[tokio::test]
+async fn every_instant_of_a_view_has_its_local_twin_in_the_daemons_zone() {
+    let place = a_database_with_something_in_it().await;
+    let mut db = place.look().await;
+    for (view, _) in VIEWS.iter().filter(|(view, _)| *view != "v_now") {
+        let sql = AssertSqlSafe(format!("SELECT * FROM {view}")).into_sql_str();
+        let row = sqlx::query(sql).fetch_one(&mut db).await.unwrap();
+        let found: Vec<_> = row.columns().iter().map(|column| column.name().to_owned()).collect();
+        for name in found.iter().filter(|name| name.ends_with("_at")) {
+            let twin = name.replace("_at", "_local");
+            assert!(found.contains(&twin), "{view} has {name} without {twin}");
+        }
+    }
+    // Shanghai is eight hours ahead.
+    let sent: (String, String, f64, i64, String) =
+        sqlx::query_as("SELECT sent_at, sent_local, took_s, status, error FROM v_attempts")
+            .fetch_one(&mut db)
+            .await
+            .unwrap();
+    let (sent_at, sent_local, took_s, status, error) = sent;
+    assert_eq!((sent_at.as_str(), sent_local.as_str()), ("2023-11-07T08:54:56.626Z", "2023-11-07 16:54:56"));
+    assert_eq!((took_s, status, error.as_str()), (1.25, 503, "answered 503: busy"));
+}
+
+#[tokio::test]
+async fn another_zone_gives_other_local_times_at_once() {
+    let place = a_database_with_something_in_it().await;
+    let local = "SELECT time_local FROM v_events ORDER BY sequence LIMIT 1";
+    let at = async |sql: &'static str| -> String {
+        sqlx::query_scalar(sql).fetch_one(&mut place.look().await).await.unwrap()
+    };
+    assert_eq!(at(local).await, "2023-11-07 16:54:55");
+    let clock = std::sync::Arc::new(place.clock.clone());
+    let store =
+        presenced::store::Store::open(&place.file(), chrono_tz::America::New_York, clock).await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(at(local).await, "2023-11-07 03:54:55");
 }

@@ -116,10 +116,9 @@ impl Desk {
     pub(crate) async fn events(&self, event_type: &str) -> Vec<Value> {
         let query = EventQuery {
             after: Some(0),
-            org: None,
-            people: None,
             event_type: Some(event_type.into()),
             limit: 1000,
+            ..EventQuery::default()
         };
         let rows = self.office.store.history().events(&query).await.unwrap();
         rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect()

@@ -128,7 +128,7 @@ async fn differences(watch: &Watch, knobs: AnswerOptions, seed: u64) -> Vec<Stri
     office.dingtalk.clear_faults();
     office.pass_until(&polling, at(FROM).plus(Duration::from_secs(DAY_S + AFTER_S)), STEP).await;
     polling.end().await;
-    let query = EventQuery { after: Some(0), org: None, people: None, event_type: None, limit: 100_000 };
+    let query = EventQuery { after: Some(0), limit: 100_000, ..EventQuery::default() };
     let rows = office.store.history().events(&query).await.unwrap();
     let events: Vec<Value> = rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect();
     check::differences(&events, &life.stays, at(FROM), watch.long_s)

@@ -2,7 +2,8 @@
 //!
 //! Guards: a start and a reload use the same translation. Not here: polling (`tasks::poller`).
 
-use crate::config::{Cadence, Config, User};
+use crate::config::{Cadence, Config, Titles, User};
+use crate::policy::titles::TitleRules;
 use crate::presence::diff::DiffRules;
 use crate::presence::event::UserInfo;
 use crate::tasks::poller::Settings;
@@ -23,6 +24,7 @@ pub(in crate::app) fn settings(config: &Config) -> Settings {
         time_zone: config.time_zone,
         confirm_calls: config.poll.confirm_calls,
         sweep: config.poll.sweeping(),
+        titles: TitleRules { keep: config.titles != Titles::Off, hide: config.title_hide.clone() },
     }
 }
 

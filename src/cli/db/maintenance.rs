@@ -160,11 +160,12 @@ fn counts<'a, N: Copy + TryInto<i64> + 'a>(rows: impl Iterator<Item = (&'a Strin
 }
 
 fn pruned_rows(pruned: Pruned) -> Vec<Row> {
-    let Pruned { snapshots, visits, events, gaps, poll_errors, pages } = pruned;
+    let Pruned { snapshots, visits, meetings, events, gaps, poll_errors, pages } = pruned;
     let lines = [
         ("events", events),
         ("snapshots", snapshots),
         ("visits", visits),
+        ("meetings", meetings),
         ("gaps", gaps),
         ("poll_errors", poll_errors),
         ("free pages returned", pages),

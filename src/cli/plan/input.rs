@@ -18,8 +18,8 @@ use crate::policy::poll_time;
 use crate::policy::quota::{Month, MonthBudget};
 use crate::policy::window::OpenTime;
 use crate::store::Store;
-use crate::store::history::MAX_ROWS;
 use crate::store::history::visit_history::PastVisit;
+use crate::store::history::{Filter, MAX_ROWS};
 use crate::time::Timestamp;
 
 /// The input for one organisation.
@@ -238,7 +238,7 @@ async fn history(config: &Config, now: Timestamp) -> Known {
     let history = store.history();
     known.lessons =
         history.recent_visits(now.minus(HISTORY_REACH), MAX_HISTORY_VISITS).await.unwrap_or_default();
-    for row in history.now(None, true, MAX_ROWS).await.unwrap_or_default() {
+    for row in history.now(&Filter::default(), true, MAX_ROWS).await.unwrap_or_default() {
         let stands = known.standing.entry((row.org, row.union_id)).or_default();
         (stands.person_id, stands.last_look) = (row.person_id, row.last_ok);
         stands.inside.extend(row.meeting.map(|meeting| Seen {

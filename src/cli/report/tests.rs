@@ -5,6 +5,7 @@
 )]
 
 use super::*;
+use crate::store::history::report::{Gap, VisitSpan as Stay};
 
 /// 2026-11-23 00:00 in Shanghai.
 const MIDNIGHT: Timestamp = Timestamp::from_ms(1_795_363_200_000);
@@ -25,6 +26,7 @@ fn known(last_ok: Option<f64>, next_poll: Option<f64>) -> Known {
         next_poll: next_poll.map(at),
         failing: false,
         first: Some(at(-100.0)),
+        groups: Vec::new(),
     }
 }
 
@@ -37,7 +39,7 @@ fn gap(person_id: Option<i64>, from: f64, to: f64, why: &str) -> Gap {
 }
 
 fn today(known: &Known, stays: &[Stay], gaps: &[Gap], now: f64) -> Day {
-    timeline(known, stays, gaps, &[], at(now)).day((at(0.0), at(24.0)), at(now))
+    Timeline::of(known, stays, gaps, &[], at(now)).day((at(0.0), at(24.0)), at(now))
 }
 
 #[test]
@@ -88,7 +90,7 @@ fn a_closed_window_is_no_unknown_time_even_before_its_gap_is_written() {
     assert_eq!(shut, [(at(18.0).as_ms(), at(22.0).as_ms())]);
     let day = |next_poll: f64| {
         let known = Known { next_poll: Some(at(next_poll)), ..known.clone() };
-        timeline(&known, &[], &[], &shut, at(22.0)).day((at(0.0), at(24.0)), at(22.0))
+        Timeline::of(&known, &[], &[], &shut, at(22.0)).day((at(0.0), at(24.0)), at(22.0))
     };
     assert_eq!((day(32.0).closed.total_ms(), day(32.0).unknown.total_ms()), (4 * HOUR, 0));
     assert_eq!((day(17.5).closed.total_ms(), day(17.5).unknown.total_ms()), (4 * HOUR, HOUR));
@@ -106,7 +108,7 @@ fn before_anybody_looked_nothing_is_known() {
 #[test]
 fn a_stay_over_midnight_is_in_both_days() {
     let known = known(Some(30.0), Some(30.5));
-    let person = timeline(&known, &[stay("a", 22.0, Some(25.0))], &[], &[], at(30.0));
+    let person = Timeline::of(&known, &[stay("a", 22.0, Some(25.0))], &[], &[], at(30.0));
     let first = person.day((at(0.0), at(24.0)), at(30.0));
     let second = person.day((at(24.0), at(48.0)), at(30.0));
     assert_eq!((first.inside.total_ms(), second.inside.total_ms()), (2 * HOUR, HOUR));

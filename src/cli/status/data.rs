@@ -17,7 +17,7 @@ use crate::ids::WebhookName;
 use crate::policy;
 use crate::policy::window::OpenTime;
 use crate::store::beside;
-use crate::store::history::{BudgetRow, Counts};
+use crate::store::history::{BudgetRow, Counts, Filter};
 use crate::store::stats::{BlockedWebhook, Queue, file_sizes};
 use crate::time::Timestamp;
 use crate::web::token;
@@ -109,7 +109,7 @@ pub(super) async fn collect(session: &Session) -> anyhow::Result<StatusData> {
         Ok(Response::Status(status)) => Some(*status),
         Ok(_) | Err(_) => None,
     };
-    let Counts { watched, inside, unknown, last_ok, .. } = session.history.counts().await?;
+    let Counts { watched, inside, unknown, last_ok, .. } = session.history.counts(&Filter::default()).await?;
     let path = &config.history.path;
     let sizes = file_sizes(path);
     let mut budget: Vec<MonthCalls> = Vec::new();

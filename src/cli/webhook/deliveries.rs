@@ -84,7 +84,7 @@ pub(super) fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
             named(&session.config, name)?;
         }
         let state = if dead { Some(State::Dead) } else { state };
-        let query = DeliveryQuery { webhook, state: state.map(State::name), event, limit };
+        let query = DeliveryQuery { webhook, state: state.map(State::name), event, limit, before: None };
         let rows = session.ledger.deliveries(&query).await?;
         if rows.is_empty() {
             let why = if dead { "No dead letters." } else { "No deliveries match." };

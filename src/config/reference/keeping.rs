@@ -64,8 +64,20 @@ pub(super) const PRIVACY: Table = Table {
     many: false,
     about: "What is stored about users.",
     used_by: "the writer of `run`",
-    see: "docs/operations.md",
-    keys: &[Key::new("store_nick", Kind::Flag, "Store the nicknames that DingTalk reports.").or("true")],
+    see: "docs/privacy.md",
+    keys: &[
+        Key::new("store_nick", Kind::Flag, "Store the nicknames that DingTalk reports.").or("true"),
+        Key::new(
+            "titles",
+            Kind::Choice(&["local", "events", "off"]),
+            "Titles of meetings: \"local\" (stored, shown by commands), \"events\" (also sent to webhooks) or \"off\".",
+        )
+        .or("\"local\""),
+        Key::new("title_hide", Kind::Texts, "Titles that match one of these patterns are stored as \"(hidden)\".")
+            .or("[]")
+            .example("[\"*1:1*\"]")
+            .more("`*` stands for any text; upper and lower case are the same."),
+    ],
     also: None,
 };
 

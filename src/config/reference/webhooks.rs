@@ -40,6 +40,7 @@ pub(super) const DEFAULTS: Table = Table {
         Key::new("orgs", Kind::Texts, "Only events of these organisations; none = all.").or("[]").example("[\"acme\"]"),
         Key::new("only_hosts", Kind::Flag, "Only events of users who host the meeting.").or("false"),
         Key::new("skip_late", Kind::Flag, "Do not send events that were observed late.").or("false"),
+        Key::new("titles", Kind::Flag, "Titles of meetings in messages of a robot or template (see [privacy]).").or("true"),
         Key::new("snapshot_on_start", Kind::Flag, "Send a snapshot of all users at every start.").or("false"),
         Key::new("headers", Kind::Headers, "Additional headers; values may be secrets.")
             .or("{}")

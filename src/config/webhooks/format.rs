@@ -79,6 +79,18 @@ pub(super) fn message(keys: &Keys, section: &Section<'_>, zone: Tz, context: Con
     }
 }
 
+/// Events are the same bytes for every webhook, so only messages that are made of them can be without titles.
+pub(super) fn check_titles(keys: &Keys, context: Context<'_>) {
+    let format = keys.format.as_ref().map_or(Format::Standard, |spot| spot.value);
+    if let Some(spot) = keys.titles.as_ref().filter(|spot| !spot.value)
+        && matches!(format, Format::Standard | Format::CloudEvents)
+    {
+        let message = "`titles = false` needs a robot or a template: events are the same for every webhook";
+        let help = "write `titles = \"local\"` in [privacy] to keep titles out of all events";
+        context.report.error("bad-value", &spot.place, message, help);
+    }
+}
+
 /// A shipped template, or a file of the config's folder.
 fn template(spot: &Located<String>, keys: &Keys, zone: Tz, context: Context<'_>) -> Option<Template> {
     let template = match Template::shipped(&spot.value, zone) {

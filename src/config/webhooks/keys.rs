@@ -22,6 +22,7 @@ pub(super) struct Keys {
     pub(super) orgs: Option<Vec<Located<OrgName>>>,
     pub(super) only_hosts: Option<bool>,
     pub(super) skip_late: Option<bool>,
+    pub(super) titles: Option<Located<bool>>,
     pub(super) snapshot_on_start: Option<bool>,
     pub(super) headers: Option<Vec<(String, Text)>>,
     pub(super) concurrency: Option<usize>,

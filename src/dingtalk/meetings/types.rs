@@ -6,6 +6,7 @@
 use crate::ids::{ConferenceId, UnionId};
 use crate::presence::attendance::{AttendStatus, Attendance};
 use crate::presence::observation::Evidence;
+use crate::presence::title::Title;
 use crate::time::Timestamp;
 
 /// An ongoing meeting of the organisation.
@@ -15,6 +16,10 @@ pub struct OngoingMeeting {
     pub conference_id: ConferenceId,
     /// When it began, if the answer says so.
     pub started: Option<Timestamp>,
+    /// `title`.
+    pub title: Option<Title>,
+    /// `creatorId`.
+    pub creator: Option<UnionId>,
 }
 
 /// The organisation's ongoing meetings.
@@ -91,6 +96,10 @@ pub struct MeetingInfo {
     pub ended: Option<Timestamp>,
     /// `activeNum`: how many users are in it now.
     pub active: Option<i64>,
+    /// `title`.
+    pub title: Option<Title>,
+    /// `creatorId`.
+    pub creator: Option<UnionId>,
     /// Calls that count against the month.
     pub calls: u32,
     /// How many values were invalid and left out.

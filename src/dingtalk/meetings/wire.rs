@@ -12,10 +12,11 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::pages::{Page, PageToken};
 use super::types::{MeetingInfo, MeetingState, MeetingUser, MeetingUsers, Member, OngoingMeeting};
-use crate::dingtalk::lenient::{Flag, Id, Number};
+use crate::dingtalk::lenient::{DisplayText, Flag, Id, MaybeText, Number};
 use crate::dingtalk::wire::{BodyError, FOREIGN_KEYS, Record, in_range, malformed};
 use crate::ids::{ConferenceId, UnionId};
 use crate::presence::observation::Evidence;
+use crate::presence::title::Title;
 use crate::time::Timestamp;
 
 /// The most entries on one page or in one batch; more can only be a mistake.
@@ -40,8 +41,12 @@ pub(super) fn ongoing(body: &[u8]) -> Result<Page<OngoingMeeting>, BodyError> {
     let mut items = Vec::with_capacity(list.items.len());
     for meeting in list.items {
         match meeting.conference_id.as_ref().and_then(|id| ConferenceId::parse(&id.0).ok()) {
-            Some(conference_id) => items
-                .push(OngoingMeeting { conference_id, started: instant(meeting.start_time, &mut oddities) }),
+            Some(conference_id) => items.push(OngoingMeeting {
+                conference_id,
+                started: instant(meeting.start_time, &mut oddities),
+                title: title(meeting.title),
+                creator: creator(meeting.creator_id),
+            }),
             None => oddities += 1,
         }
     }
@@ -61,6 +66,10 @@ pub(super) fn ongoing(body: &[u8]) -> Result<Page<OngoingMeeting>, BodyError> {
 struct Meeting<'a> {
     #[serde(borrow)]
     conference_id: Option<Id<'a>>,
+    #[serde(borrow)]
+    title: Option<DisplayText<'a>>,
+    #[serde(borrow)]
+    creator_id: Option<MaybeText<'a>>,
     start_time: Number,
 }
 
@@ -144,6 +153,10 @@ pub(super) fn info(
     struct Info<'a> {
         #[serde(borrow)]
         conference_id: Option<Id<'a>>,
+        #[serde(borrow)]
+        title: Option<DisplayText<'a>>,
+        #[serde(borrow)]
+        creator_id: Option<MaybeText<'a>>,
         status: Number,
         start_time: Number,
         end_time: Number,
@@ -171,6 +184,8 @@ pub(super) fn info(
         started: instant(info.start_time, &mut oddities),
         ended: instant(info.end_time, &mut oddities),
         active: in_range(info.active_num, &mut oddities),
+        title: title(info.title),
+        creator: creator(info.creator_id),
         calls: 0,
         oddities,
     })
@@ -337,6 +352,15 @@ fn status(number: Number) -> Option<crate::presence::attendance::AttendStatus> {
         Number::Value(code) => Some(code.into()),
         Number::Odd => Some(i64::MIN.into()),
     }
+}
+
+fn title(text: Option<DisplayText<'_>>) -> Option<Title> {
+    text.and_then(|text| Title::parse(&text.0))
+}
+
+/// An id that is no unionId is no oddity: it decides nothing.
+fn creator(id: Option<MaybeText<'_>>) -> Option<UnionId> {
+    id.and_then(|id| UnionId::parse(&id.0?).ok())
 }
 
 fn instant(number: Number, oddities: &mut u32) -> Option<Timestamp> {

@@ -5,8 +5,12 @@ use crate::ids::{MAX_ID_BYTES, WebhookName};
 use crate::presence::event::{Envelope, MAX_BODY_BYTES};
 use crate::presence::system::{self, AlertName, GapCause};
 
-const ENVELOPE: Envelope<'static> =
-    Envelope { source: SOURCE, sequence: 4217, recorded_at: Timestamp::from_ms(1_699_347_312_301) };
+const ENVELOPE: Envelope<'static> = Envelope {
+    source: SOURCE,
+    sequence: 4217,
+    recorded_at: Timestamp::from_ms(1_699_347_312_301),
+    meeting: None,
+};
 
 fn body(event: &NewEvent) -> String {
     String::from_utf8(event.body(&ENVELOPE)).unwrap()

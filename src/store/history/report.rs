@@ -4,15 +4,13 @@
 //! hours (`cli::report`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
-use std::time::Duration;
-
 use sqlx::SqlitePool;
 
+use super::{Filter, LONGEST_VISIT};
 use crate::store::StoreError;
+use crate::store::gaps::Why;
 use crate::time::Timestamp;
 
-/// Visits that began longer before the span are not found; no meeting lasts a month.
-const LONGEST_VISIT: Duration = Duration::from_hours(24 * 31);
 /// Rows of one page of a trace.
 const PAGE: i64 = 10_000;
 
@@ -23,8 +21,11 @@ const GAPS: &str = "SELECT org, person_id, from_ms, to_ms, why FROM gaps \
 const USERS: &str = "SELECT p.person_id, p.org, p.union_id, p.name, p.watched, p.last_ok_ms, p.next_poll_ms, \
     coalesce(p.last_error_ms > p.last_ok_ms, 0), \
     (SELECT min(at) FROM (SELECT min(s.first_ms) AS at FROM snapshots AS s WHERE s.person_id = p.person_id \
-        UNION ALL SELECT min(v.joined_ms) FROM visits AS v WHERE v.person_id = p.person_id)) \
-    FROM people AS p ORDER BY p.name, p.org, p.union_id";
+        UNION ALL SELECT min(v.joined_ms) FROM visits AS v WHERE v.person_id = p.person_id)), p.groups \
+    FROM people AS p WHERE (?1 IS NULL OR p.person_id = ?1) AND (?2 IS NULL OR p.org = ?2) \
+        AND (?3 IS NULL OR EXISTS (SELECT 1 FROM json_each(p.groups) AS g WHERE g.value = ?3)) \
+    ORDER BY p.name, p.org, p.union_id";
+const OPEN_GAPS: &str = "SELECT org, person_id, from_ms, ?2, why FROM open_gaps WHERE from_ms <= ?1";
 const TRACE: &str = "SELECT v.rowid, p.union_id, v.conference_id, v.joined_ms, v.left_ms \
     FROM visits AS v JOIN people AS p USING (person_id) WHERE v.rowid > ?1 ORDER BY v.rowid LIMIT ?2";
 
@@ -77,6 +78,8 @@ pub struct KnownUser {
     pub failing: bool,
     /// The first snapshot or visit.
     pub first: Option<Timestamp>,
+    /// Groups in the config.
+    pub groups: Vec<String>,
 }
 
 /// A row of a trace.
@@ -94,7 +97,19 @@ pub struct TraceRow {
     pub left: Option<Timestamp>,
 }
 
-type KnownRow = (i64, String, String, String, bool, Option<i64>, Option<i64>, bool, Option<i64>);
+impl Gap {
+    /// Whether no polls were planned then.
+    pub fn is_planned(&self) -> bool {
+        Why::named(&self.why).is_some_and(Why::is_planned)
+    }
+
+    /// Whether it is the user's, or one of all users of the organisation.
+    pub fn concerns(&self, user: &KnownUser) -> bool {
+        self.org == user.org && self.person_id.is_none_or(|id| id == user.person_id)
+    }
+}
+
+type KnownRow = (i64, String, String, String, bool, Option<i64>, Option<i64>, bool, Option<i64>, String);
 
 /// Data for reports and traces.
 #[derive(Clone, Copy, Debug)]
@@ -122,8 +137,25 @@ impl Report<'_> {
 
     /// The gaps that overlap `[since, until)`, by start.
     pub async fn gaps(self, since: Timestamp, until: Timestamp) -> Result<Vec<Gap>, StoreError> {
-        let rows: Vec<(String, Option<i64>, i64, i64, String)> =
-            sqlx::query_as(GAPS).bind(since.as_ms()).bind(until.as_ms()).fetch_all(self.readers).await?;
+        self.read_gaps(GAPS, since, until).await
+    }
+
+    /// The gaps that go on and began at or before `at`; they are given to end at `until`.
+    pub async fn open_gaps(self, at: Timestamp, until: Timestamp) -> Result<Vec<Gap>, StoreError> {
+        self.read_gaps(OPEN_GAPS, at, until).await
+    }
+
+    async fn read_gaps(
+        self,
+        statement: &'static str,
+        first: Timestamp,
+        second: Timestamp,
+    ) -> Result<Vec<Gap>, StoreError> {
+        let rows: Vec<(String, Option<i64>, i64, i64, String)> = sqlx::query_as(statement)
+            .bind(first.as_ms())
+            .bind(second.as_ms())
+            .fetch_all(self.readers)
+            .await?;
         let gap = |(org, person_id, from, to, why): (String, Option<i64>, i64, i64, String)| Gap {
             org,
             person_id,
@@ -134,12 +166,14 @@ impl Report<'_> {
         Ok(rows.into_iter().map(gap).collect())
     }
 
-    /// All users who are or were watched, by name, and the spans for which data exists.
-    pub async fn users(self) -> Result<Vec<KnownUser>, StoreError> {
-        let rows: Vec<KnownRow> = sqlx::query_as(USERS).fetch_all(self.readers).await?;
+    /// The users who are or were watched, by name, and the spans for which data exists.
+    pub async fn users(self, filter: &Filter) -> Result<Vec<KnownUser>, StoreError> {
+        let Filter { person_id, org, group } = filter;
+        let rows = sqlx::query_as(USERS).bind(person_id).bind(org.as_deref()).bind(group.as_deref());
+        let rows: Vec<KnownRow> = rows.fetch_all(self.readers).await?;
         let at = |ms: Option<i64>| ms.map(Timestamp::from_ms);
         let user = |row: KnownRow| {
-            let (person_id, org, union_id, name, watched, last_ok, next_poll, failing, first) = row;
+            let (person_id, org, union_id, name, watched, last_ok, next_poll, failing, first, groups) = row;
             KnownUser {
                 person_id,
                 org,
@@ -150,6 +184,7 @@ impl Report<'_> {
                 next_poll: at(next_poll),
                 failing,
                 first: at(first),
+                groups: serde_json::from_str(&groups).unwrap_or_default(),
             }
         };
         Ok(rows.into_iter().map(user).collect())

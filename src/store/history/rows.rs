@@ -20,8 +20,14 @@ pub struct UserPresence {
     pub name: String,
     /// `inside`, `outside`, `unknown`.
     pub presence: String,
+    /// Groups in the config.
+    pub groups: Vec<String>,
+    /// Whether the user is watched.
+    pub watched: bool,
     /// Time of the newest successful poll.
     pub last_ok: Option<Timestamp>,
+    /// When the next poll is due.
+    pub next_poll: Option<Timestamp>,
     /// The open visit; `None`: in no meeting, as far as known.
     pub meeting: Option<OpenVisit>,
 }
@@ -29,10 +35,18 @@ pub struct UserPresence {
 /// A visit that has not ended, as far as known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenVisit {
+    /// `vis_...`
+    pub visit_id: String,
     /// The meeting.
     pub conference_id: String,
+    /// Its title, if known.
+    pub title: Option<String>,
+    /// When it began, as reported.
+    pub started: Option<Timestamp>,
     /// When the user joined.
     pub joined: Timestamp,
+    /// `reported`, `observed`, `inferred`: how `joined` is known.
+    pub join_basis: String,
     /// `attendee`, `co_host`, `host`.
     pub role: String,
     /// The newest device seen.
@@ -59,16 +73,28 @@ pub struct Counts {
 /// A visit as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VisitRow {
+    /// Id of the user's row.
+    pub person_id: i64,
+    /// The organisation.
+    pub org: String,
+    /// The unionId of the user.
+    pub union_id: String,
+    /// Name of the user in the config.
+    pub name: String,
     /// `vis_...`
     pub visit_id: String,
     /// The meeting.
     pub conference_id: String,
+    /// The title of the meeting, if known.
+    pub title: Option<String>,
     /// The n-th of this person to this meeting.
     pub ordinal: i64,
     /// When it began, as far as known.
     pub joined: Timestamp,
     /// `reported`, `observed`, `inferred`.
     pub join_basis: String,
+    /// The join lies at or after this; `None`: not known.
+    pub join_earliest: Option<Timestamp>,
     /// `None` while inside.
     pub left: Option<Timestamp>,
     /// Why it ended.
@@ -108,6 +134,8 @@ pub struct EventRow {
     pub union_id: Option<String>,
     /// The meeting.
     pub conference_id: Option<String>,
+    /// The title of the meeting, if known.
+    pub title: Option<String>,
     /// When it happened, as far as known.
     pub time: Timestamp,
     /// When it was recorded.
@@ -170,6 +198,11 @@ fn maybe_at(row: &Stored, column: &str) -> sqlx::Result<Option<Timestamp>> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_ms))
 }
 
+/// Written by this program, so another content means no groups.
+fn groups(row: &Stored) -> sqlx::Result<Vec<String>> {
+    Ok(serde_json::from_str(&row.try_get::<String, _>("groups")?).unwrap_or_default())
+}
+
 impl FromRow<'_, Stored> for Person {
     fn from_row(row: &Stored) -> sqlx::Result<Self> {
         Ok(Self {
@@ -186,8 +219,12 @@ impl FromRow<'_, Stored> for UserPresence {
     fn from_row(row: &Stored) -> sqlx::Result<Self> {
         let meeting = match row.try_get::<Option<String>, _>("conference_id")? {
             Some(conference_id) => Some(OpenVisit {
+                visit_id: row.try_get("visit_id")?,
                 conference_id,
+                title: row.try_get("title")?,
+                started: maybe_at(row, "started_ms")?,
                 joined: at(row, "joined_ms")?,
+                join_basis: row.try_get("join_basis")?,
                 role: row.try_get("role")?,
                 device: row.try_get("device")?,
                 external: row.try_get("external")?,
@@ -201,7 +238,10 @@ impl FromRow<'_, Stored> for UserPresence {
             union_id: row.try_get("union_id")?,
             name: row.try_get("name")?,
             presence: row.try_get("presence")?,
+            groups: groups(row)?,
+            watched: row.try_get("watched")?,
             last_ok: maybe_at(row, "last_ok_ms")?,
+            next_poll: maybe_at(row, "next_poll_ms")?,
             meeting,
         })
     }
@@ -220,12 +260,20 @@ impl FromRow<'_, Stored> for Counts {
 
 impl FromRow<'_, Stored> for VisitRow {
     fn from_row(row: &Stored) -> sqlx::Result<Self> {
+        let (joined, join_basis) = (at(row, "joined_ms")?, row.try_get::<String, _>("join_basis")?);
+        let seen_outside = maybe_at(row, "seen_outside_ms")?.map(|at| at.min(joined));
         Ok(Self {
+            person_id: row.try_get("person_id")?,
+            org: row.try_get("org")?,
+            union_id: row.try_get("union_id")?,
+            name: row.try_get("name")?,
             visit_id: row.try_get("visit_id")?,
             conference_id: row.try_get("conference_id")?,
+            title: row.try_get("title")?,
             ordinal: row.try_get("ordinal")?,
-            joined: at(row, "joined_ms")?,
-            join_basis: row.try_get("join_basis")?,
+            join_earliest: if join_basis == "reported" { Some(joined) } else { seen_outside },
+            joined,
+            join_basis,
             left: maybe_at(row, "left_ms")?,
             left_reason: row.try_get("left_reason")?,
             leave_basis: row.try_get("leave_basis")?,
@@ -261,6 +309,7 @@ impl FromRow<'_, Stored> for EventRow {
             name: text("name")?,
             union_id: text("union_id")?,
             conference_id: text("conference_id")?,
+            title: text("title")?,
             time: at(row, "time_ms")?,
             recorded: at(row, "recorded_ms")?,
             body: body.unwrap_or_default(),

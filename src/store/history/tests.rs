@@ -35,12 +35,17 @@ async fn history() -> (tempfile::TempDir, History) {
     let options =
         SqliteConnectOptions::new().filename(dir.path().join("presence.db")).create_if_missing(true);
     let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.unwrap();
-    for script in [include_str!("../../../migrations/0001_presence.sql"), ROWS] {
-        writer.execute(script).await.unwrap();
-    }
+    let mut connection = writer.acquire().await.unwrap();
+    crate::store::schema::migrate(&mut connection, dir.path()).await.unwrap();
+    connection.execute(ROWS).await.unwrap();
+    drop(connection);
     writer.close().await;
     let readers = SqlitePoolOptions::new().connect_with(options.read_only(true)).await.unwrap();
     (dir, History::new(readers))
+}
+
+fn of(person_id: i64) -> Filter {
+    Filter { person_id: Some(person_id), ..Filter::default() }
 }
 
 fn at(ms: i64) -> Timestamp {
@@ -54,12 +59,12 @@ async fn now_lists_users_in_meetings_or_all_or_one() {
         rows.into_iter().map(|row| (row.name, row.meeting.map(|m| m.conference_id))).collect()
     };
     let li = |c: &str| ("李伟".to_owned(), Some(c.to_owned()));
-    assert_eq!(brief(history.now(None, false, 10).await.unwrap()), [li("c2"), li("c3")]);
-    let all = brief(history.now(None, true, 10).await.unwrap());
+    assert_eq!(brief(history.now(&Filter::default(), false, 10).await.unwrap()), [li("c2"), li("c3")]);
+    let all = brief(history.now(&Filter::default(), true, 10).await.unwrap());
     assert_eq!(all, [li("c2"), li("c3"), ("Chen".into(), None), ("Wang".into(), None)]);
-    assert_eq!(brief(history.now(Some(3), false, 10).await.unwrap()), [("Zhao".into(), None)]);
-    assert_eq!(history.now(None, true, 1).await.unwrap().len(), 1);
-    let counts = history.counts().await.unwrap();
+    assert_eq!(brief(history.now(&of(3), false, 10).await.unwrap()), [("Zhao".into(), None)]);
+    assert_eq!(history.now(&Filter::default(), true, 1).await.unwrap().len(), 1);
+    let counts = history.counts(&Filter::default()).await.unwrap();
     assert_eq!(counts, Counts { watched: 3, inside: 1, unknown: 1, last_ok: Some(at(90_000)) });
 }
 
@@ -67,7 +72,16 @@ async fn now_lists_users_in_meetings_or_all_or_one() {
 async fn visits_are_those_that_touch_the_time_asked_for() {
     let (_dir, history) = history().await;
     let ids = async |since: Option<i64>, until: Option<i64>, limit| -> Vec<String> {
-        let visits = history.visits(1, since.map(at), until.map(at), limit).await.unwrap();
+        let visits = history
+            .visits(&VisitQuery {
+                filter: of(1),
+                since: since.map(at),
+                until: until.map(at),
+                limit,
+                ..VisitQuery::default()
+            })
+            .await
+            .unwrap();
         visits.into_iter().map(|v| v.visit_id).collect()
     };
     assert_eq!(ids(None, None, 10).await, ["vis_a", "vis_b", "vis_c", "vis_d"]);
@@ -75,7 +89,8 @@ async fn visits_are_those_that_touch_the_time_asked_for() {
     assert_eq!(ids(Some(1500), Some(3500), 10).await, ["vis_a", "vis_b"]);
     assert_eq!(ids(Some(7000), None, 10).await, ["vis_c", "vis_d"], "still inside");
     assert_eq!(ids(None, None, 2).await, ["vis_c", "vis_d"], "the newest, oldest first");
-    let all = history.visits(1, None, None, 10).await.unwrap();
+    let all =
+        history.visits(&VisitQuery { filter: of(1), limit: 10, ..VisitQuery::default() }).await.unwrap();
     assert_eq!((all[1].left_reason.as_deref(), all[1].by_phone), (Some("vanished"), true));
     assert_eq!((all[2].left, all[2].external, all[2].device.as_deref()), (None, true, Some("Win")));
 }
@@ -136,7 +151,7 @@ async fn a_user_is_found_and_the_connection_cannot_write() {
 #[tokio::test]
 async fn every_statement_is_understood_and_none_reads_all_events_for_a_few() {
     let (_dir, history) = history().await;
-    for statement in [PEOPLE, CALLED, STANDINGS, COUNTS, VISITS, HEALTH, BUDGET] {
+    for statement in [PEOPLE, CALLED, STANDINGS, COUNTS, VISITS_OF_ALL, HEALTH, BUDGET] {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
         plan.fetch_all(&history.readers).await.unwrap();
     }

@@ -12,11 +12,13 @@ use crate::ids::WebhookName;
 use crate::policy::delivery::Health;
 use crate::store::StoreError;
 use crate::store::database::Database;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, duration_ms};
 
 const TESTED: &str = "\
 INSERT INTO deliveries (webhook, org, person_id, sequence, trigger, state, attempts, next_ms, last_status, last_error, finished_ms) \
 SELECT ?1, '', 0, sequence, 'test', ?3, 1, ?4, ?5, ?6, ?4 FROM events WHERE id = ?2";
+const TESTED_ONCE: &str = "INSERT INTO attempts (delivery_id, nth, sent_ms, took_s, status, error) \
+    VALUES (last_insert_rowid(), 1, ?1, ?2 / 1000.0, ?3, ?4)";
 
 /// The outbox of an open database.
 #[derive(Clone, Copy, Debug)]
@@ -122,15 +124,24 @@ impl Outbox<'_> {
             .writer
             .write(move |connection| {
                 Box::pin(async move {
-                    sqlx::query(TESTED)
+                    let tested = sqlx::query(TESTED)
                         .bind(webhook.as_str())
                         .bind(event_id)
                         .bind(if accepted { "delivered" } else { "dead" })
                         .bind(at.as_ms())
                         .bind(attempt.status)
-                        .bind(attempt.error)
-                        .execute(connection)
+                        .bind(attempt.error.as_deref())
+                        .execute(&mut *connection)
                         .await?;
+                    if tested.rows_affected() == 1 {
+                        sqlx::query(TESTED_ONCE)
+                            .bind(at.minus(attempt.took).as_ms())
+                            .bind(duration_ms(attempt.took))
+                            .bind(attempt.status)
+                            .bind(attempt.error)
+                            .execute(connection)
+                            .await?;
+                    }
                     Ok(())
                 })
             })

@@ -31,8 +31,11 @@ SELECT d.delivery_id, d.webhook, d.state, d.trigger, d.attempts, d.last_status, 
     e.id, e.type, e.sequence, e.org, e.recorded_ms, p.name, p.union_id \
 FROM deliveries AS d JOIN events AS e USING (sequence) LEFT JOIN people AS p ON p.person_id = d.person_id \
 WHERE (?1 IS NULL OR d.webhook = ?1) AND (?2 IS NULL OR d.state = ?2) AND (?3 IS NULL OR e.id = ?3) \
-    AND (d.trigger <> 'test' OR ?2 IS NOT 'dead') \
+    AND (d.trigger <> 'test' OR ?2 IS NOT 'dead') AND (?5 IS NULL OR d.delivery_id < ?5) \
 ORDER BY d.delivery_id DESC LIMIT ?4";
+
+const ATTEMPTS: &str = "\
+SELECT nth, sent_ms, took_s, status, error FROM attempts WHERE delivery_id = ?1 ORDER BY nth";
 
 const BODY: &str = "SELECT body FROM events WHERE id = ?1";
 
@@ -76,6 +79,8 @@ pub struct DeliveryQuery {
     pub state: Option<&'static str>,
     /// Of the event with this id.
     pub event: Option<String>,
+    /// Deliveries with a lower id: the first one of the page before.
+    pub before: Option<i64>,
     /// The number of deliveries; the newest are returned.
     pub limit: u32,
 }
@@ -117,6 +122,21 @@ pub struct DeliveryRow {
     pub union_id: Option<String>,
 }
 
+/// One request of a delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptRow {
+    /// From 1.
+    pub nth: i64,
+    /// When it was sent.
+    pub sent: Timestamp,
+    /// Seconds until its result.
+    pub took_s: f64,
+    /// HTTP status; `None`: no answer.
+    pub status: Option<i64>,
+    /// Why it failed, with the beginning of the answer; `None`: accepted.
+    pub error: Option<String>,
+}
+
 impl OutboxReader {
     /// Over connections that cannot write.
     pub(in crate::store) fn new(readers: SqlitePool) -> Self {
@@ -144,10 +164,16 @@ impl OutboxReader {
             .bind(query.state)
             .bind(query.event.as_deref())
             .bind(query.limit)
+            .bind(query.before)
             .fetch_all(&self.readers)
             .await?;
         rows.reverse();
         Ok(rows)
+    }
+
+    /// The requests of a delivery, oldest first. Requests of an earlier release are not known.
+    pub async fn attempts(&self, delivery_id: i64) -> Result<Vec<AttemptRow>, StoreError> {
+        Ok(sqlx::query_as(ATTEMPTS).bind(delivery_id).fetch_all(&self.readers).await?)
     }
 
     /// The stored bytes of an event.
@@ -198,6 +224,19 @@ impl FromRow<'_, Stored> for DeliveryRow {
             recorded: Timestamp::from_ms(row.try_get("recorded_ms")?),
             name: row.try_get("name")?,
             union_id: row.try_get("union_id")?,
+        })
+    }
+}
+
+impl FromRow<'_, Stored> for AttemptRow {
+    fn from_row(row: &Stored) -> sqlx::Result<Self> {
+        use sqlx::Row as _;
+        Ok(Self {
+            nth: row.try_get("nth")?,
+            sent: Timestamp::from_ms(row.try_get("sent_ms")?),
+            took_s: row.try_get("took_s")?,
+            status: row.try_get("status")?,
+            error: row.try_get("error")?,
         })
     }
 }

@@ -93,7 +93,7 @@ const SERIES: &str = "(WITH RECURSIVE s(value) AS (SELECT 1 UNION ALL SELECT val
     SELECT value FROM s)";
 
 fn finish(claimed: Claimed, ending: Ending) -> Finished {
-    let attempt = Some(Attempted { status: Some(204), error: None });
+    let attempt = Some(Attempted { status: Some(204), ..Attempted::default() });
     let strikes = claimed.ticket.strikes;
     Finished { ticket: claimed.ticket, ending, attempt, strikes, at: NOW, keeps_lane: false }
 }
@@ -144,7 +144,8 @@ async fn a_retry_keeps_the_head_and_says_when() {
     let later = NOW.plus(Duration::from_secs(5));
     let taken = f.claim(1).await.pop().unwrap();
     let strikes = taken.ticket.strikes + 1;
-    let attempt = Some(Attempted { status: None, error: Some("reset".to_owned()) });
+    let attempt =
+        Some(Attempted { status: None, error: Some("reset".to_owned()), took: Duration::from_millis(1500) });
     let done = Finished {
         ticket: taken.ticket,
         ending: Ending::Retry(later),
@@ -303,7 +304,7 @@ async fn what_waits_for_a_disabled_webhook_is_buried_with_the_reason() {
 async fn a_failed_test_is_no_dead_letter_for_those_who_watch_the_queue() {
     let f = Fixture::new().await;
     f.fill(1, 2).await;
-    let attempt = || Attempted { status: None, error: Some("refused".to_owned()) };
+    let attempt = || Attempted { status: None, error: Some("refused".to_owned()), ..Attempted::default() };
     f.store.outbox().record_test(crm(), "evt_1".to_owned(), false, attempt(), NOW).await.unwrap();
     assert_eq!(f.number("SELECT count(*) FROM deliveries WHERE state = 'dead'").await, 1);
     let dead = async || f.store.history().webhooks().queues().await.unwrap()[0].dead;

@@ -16,7 +16,7 @@ use super::webhook_state;
 use crate::ids::WebhookName;
 use crate::store::StoreError;
 use crate::store::bulk::bulk;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, duration_ms};
 
 const FREE_ALL: &str = "UPDATE lanes SET lease_ms = NULL WHERE lease_ms IS NOT NULL";
 
@@ -29,6 +29,12 @@ FROM (SELECT value ->> 0 AS id, value ->> 1 AS state, value ->> 2 AS attempted, 
              value ->> 4 AS next, value ->> 5 AS status, value ->> 6 AS error, value ->> 7 AS finished \
       FROM jsonb_each(?1)) AS done \
 WHERE deliveries.delivery_id = done.id AND deliveries.state = 'pending'";
+
+/// Each request is kept; a delivery that no longer exists has none.
+pub(super) const KEEP_ATTEMPTS: &str = "\
+INSERT OR REPLACE INTO attempts (delivery_id, nth, sent_ms, took_s, status, error) \
+SELECT d.delivery_id, d.attempts, sent.value ->> 1, (sent.value ->> 2) / 1000.0, sent.value ->> 3, sent.value ->> 4 \
+FROM jsonb_each(?1) AS sent CROSS JOIN deliveries AS d ON d.delivery_id = sent.value ->> 0";
 
 const FORGIVE: &str = "\
 UPDATE deliveries SET strikes = max(strikes - 1, 0) \
@@ -58,6 +64,7 @@ pub(super) const INDEXED: &[&str] = &[
     NEXT_READY,
     END_DAMAGED,
     FINISH,
+    KEEP_ATTEMPTS,
     FORGIVE,
     REMOVE_EMPTY_LANES,
     MOVE_LANES_ON,
@@ -105,6 +112,7 @@ pub(super) async fn write_back(
     }
     let rows: Vec<_> = finished.iter().map(finished_row).collect();
     let written = bulk(connection, FINISH, &rows).await?;
+    bulk(connection, KEEP_ATTEMPTS, &finished.iter().filter_map(attempt_row).collect::<Vec<_>>()).await?;
     let lanes: Vec<_> =
         finished.iter().filter(|done| !done.keeps_lane).map(|done| done.ticket.lane()).collect();
     bulk(connection, REMOVE_EMPTY_LANES, &lanes).await?;
@@ -130,6 +138,19 @@ pub(super) async fn give_up_some(
         sqlx::query(REMOVE_LANES).bind(webhook.as_str()).execute(connection).await?;
     }
     Ok(given_up)
+}
+
+type AttemptRow<'a> = (i64, Timestamp, i64, Option<u16>, Option<&'a str>);
+
+fn attempt_row(done: &Finished) -> Option<AttemptRow<'_>> {
+    let attempt = done.attempt.as_ref()?;
+    Some((
+        done.ticket.delivery_id,
+        done.at.minus(attempt.took),
+        duration_ms(attempt.took),
+        attempt.status,
+        attempt.error.as_deref(),
+    ))
 }
 
 type FinishedRow<'a> =

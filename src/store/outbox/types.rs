@@ -4,6 +4,7 @@
 //! Deliberately not here: the statements (`claim`, `turn`).
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::ids::WebhookName;
 use crate::policy::delivery::{Health, Trigger};
@@ -68,12 +69,14 @@ pub enum Ending {
 }
 
 /// The result of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempted {
     /// HTTP status, if a response arrived.
     pub status: Option<u16>,
     /// Why it failed, if it did.
     pub error: Option<String>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// A delivery to be written back.

@@ -6,11 +6,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono_tz::Tz;
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
+use super::meetings::{self, Labels};
 use crate::clock::SharedClock;
 use crate::ids::{ConferenceId, OrgName};
 use crate::presence::event::{Envelope, NewEvent};
@@ -70,13 +72,20 @@ pub(in crate::store) struct EventWriter {
     source: Arc<str>,
     time_zone: Tz,
     clock: SharedClock,
+    /// Whether events tell the titles of meetings.
+    titles: Arc<AtomicBool>,
     /// The last sequence used, once it was read; `None` after a transaction that may have failed.
     last_sequence: Option<u64>,
 }
 
 impl EventWriter {
-    pub(in crate::store) fn new(source: Arc<str>, time_zone: Tz, clock: SharedClock) -> Self {
-        Self { source, time_zone, clock, last_sequence: None }
+    pub(in crate::store) fn new(
+        source: Arc<str>,
+        time_zone: Tz,
+        clock: SharedClock,
+        titles: Arc<AtomicBool>,
+    ) -> Self {
+        Self { source, time_zone, clock, titles, last_sequence: None }
     }
 
     /// The last sequence may not have been committed, so it is read again before the next event.
@@ -99,6 +108,11 @@ impl EventWriter {
         }
         let now = self.clock.now();
         let mut known = known_events(connection, outgoing.iter().map(|(.., event)| &event.draft)).await?;
+        let labels = if self.titles.load(Ordering::Relaxed) {
+            meetings::labels(connection, outgoing).await?
+        } else {
+            Labels::new()
+        };
         let mut sequence = match self.last_sequence {
             Some(last) => last,
             None => last_sequence(connection).await?,
@@ -109,7 +123,11 @@ impl EventWriter {
                 continue;
             }
             sequence += 1;
-            events.push(self.event_row(sequence, now, org, person, draft)?);
+            let meeting = org.zip(draft.conference_id.as_ref()).and_then(|(org, conference)| {
+                labels.get(&(org.as_str().to_owned(), conference.as_str().to_owned()))
+            });
+            let envelope = Envelope { source: &self.source, sequence, recorded_at: now, meeting };
+            events.push(event_row(&envelope, org, person, draft)?);
             deliveries.extend(webhooks.iter().map(|webhook| DeliveryRow {
                 webhook: webhook.as_str(),
                 org: org.map_or("", OrgName::as_str),
@@ -124,30 +142,27 @@ impl EventWriter {
         self.last_sequence = Some(sequence);
         Ok(written)
     }
+}
 
-    fn event_row<'a>(
-        &self,
-        sequence: u64,
-        now: Timestamp,
-        org: Option<&'a OrgName>,
-        person: Option<i64>,
-        draft: &'a NewEvent,
-    ) -> Result<EventRow<'a>, StoreError> {
-        let body = draft.body(&Envelope { source: &self.source, sequence, recorded_at: now });
-        let body = String::from_utf8(body)
-            .map_err(|error| StoreError::corrupt("events", &draft.id, error.to_string()))?;
-        Ok(EventRow {
-            sequence,
-            id: draft.id.as_str(),
-            org,
-            r#type: draft.event_type.name(),
-            person,
-            conference: draft.conference_id.as_ref().map(ConferenceId::as_str),
-            time: draft.time,
-            checksum: checksum::of_event(draft.id.as_str(), body.as_bytes()),
-            body,
-        })
-    }
+fn event_row<'a>(
+    envelope: &Envelope<'_>,
+    org: Option<&'a OrgName>,
+    person: Option<i64>,
+    draft: &'a NewEvent,
+) -> Result<EventRow<'a>, StoreError> {
+    let body = String::from_utf8(draft.body(envelope))
+        .map_err(|error| StoreError::corrupt("events", &draft.id, error.to_string()))?;
+    Ok(EventRow {
+        sequence: envelope.sequence,
+        id: draft.id.as_str(),
+        org,
+        r#type: draft.event_type.name(),
+        person,
+        conference: draft.conference_id.as_ref().map(ConferenceId::as_str),
+        time: draft.time,
+        checksum: checksum::of_event(draft.id.as_str(), body.as_bytes()),
+        body,
+    })
 }
 
 async fn known_events<'a>(

@@ -7,11 +7,13 @@
 //! ```text
 //! request        what the writer is asked to write, and the order of its statements
 //! polls          users: state, snapshots, visits
+//! meetings       what is known of meetings
 //! events         events: sequence, body, deliveries, lanes
 //! system_counts  how many system events there are
 //! ```
 
 mod events;
+mod meetings;
 mod polls;
 mod request;
 pub(super) mod system_counts;

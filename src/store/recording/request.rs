@@ -8,17 +8,24 @@ use std::collections::HashSet;
 use sqlx::SqliteConnection;
 
 use super::events::EventWriter;
-use super::{polls, system_counts};
+use super::{meetings, polls, system_counts};
 use crate::ids::{OrgName, WebhookName};
 use crate::policy::webhook_alert::SentAlert;
 use crate::store::outbox::webhook_state;
-use crate::store::{Outgoing, Recording, StoreError};
+use crate::store::{MeetingFacts, Outgoing, Recording, StoreError};
 
 /// What the [`EventWriter`] writes.
 #[derive(Debug)]
 pub(in crate::store) enum WriteRequest {
     /// The result of a poll.
     Poll(Box<Recording>),
+    /// What is known of meetings, apart from a poll.
+    Meetings {
+        /// The organisation.
+        org: OrgName,
+        /// The facts.
+        facts: Vec<MeetingFacts>,
+    },
     /// Events that are about no user.
     System {
         /// `None`: the daemon.
@@ -47,16 +54,26 @@ pub(in crate::store) async fn write(
         .iter()
         .filter_map(|request| match request {
             WriteRequest::Poll(recording) => Some(recording.as_ref()),
-            WriteRequest::System { .. } | WriteRequest::Alert { .. } => None,
+            WriteRequest::Meetings { .. } | WriteRequest::System { .. } | WriteRequest::Alert { .. } => None,
         })
         .collect();
     for run in without_repeats(&polls) {
         polls::write(connection, run, event_writer.time_zone()).await?;
     }
+    // Before the events, which may tell a title.
+    meetings::write_seen(connection, &polls).await?;
+    for request in requests {
+        match request {
+            WriteRequest::Poll(poll) => meetings::write_facts(connection, &poll.org, &poll.meetings).await?,
+            WriteRequest::Meetings { org, facts } => meetings::write_facts(connection, org, facts).await?,
+            WriteRequest::System { .. } | WriteRequest::Alert { .. } => {}
+        }
+    }
     let mut outgoing = Vec::new();
     for request in requests {
         let (org, person, events) = match request {
             WriteRequest::Poll(poll) => (Some(&poll.org), Some(poll.person_id), poll.events.as_slice()),
+            WriteRequest::Meetings { .. } => continue,
             WriteRequest::System { org, events } => (org.as_ref(), None, events.as_slice()),
             WriteRequest::Alert { webhook, told, event } => {
                 webhook_state::set_sent_alert(connection, webhook, *told).await?;

@@ -176,12 +176,14 @@ impl OrgPoller {
         let state = outcome.state.clone();
         let now = self.now;
         let emitted: Vec<Emitted> = events.iter().map(|event| event_delay(&event.draft, now)).collect();
+        let meetings = self.meetings.of_visits(&outcome.visits);
         let recording = Recording {
             person_id: watched.person_id,
             org: watched.info.identity.org.clone(),
             snapshot,
             belief: outcome.state,
             visits: outcome.visits,
+            meetings,
             events,
             watched: true,
             polled_at: seen.map(|seen| seen.at),

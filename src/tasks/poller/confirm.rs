@@ -11,10 +11,12 @@ use super::effects::{MeetingCall, Work};
 use super::org::OrgPoller;
 use super::settings::earliest;
 use crate::dingtalk::error::{CallError, Verdict};
+use crate::dingtalk::meetings::MeetingInfo;
 use crate::ids::ConferenceId;
 use crate::policy::confirm::{self as rules, AskedAbsences};
 use crate::policy::quota::{Refusal, Ticket};
 use crate::presence::confirm::{MeetingAnswer, confirm};
+use crate::store::MeetingSource;
 use crate::time::Timestamp;
 
 /// Pending and answered queries.
@@ -162,6 +164,7 @@ impl OrgPoller {
         question: MeetingCall,
         calls: u32,
         result: Result<MeetingAnswer, CallError>,
+        info: Option<MeetingInfo>,
     ) {
         let now = self.now;
         let MeetingCall { user, conference_id, tickets } = question;
@@ -173,6 +176,9 @@ impl OrgPoller {
             upstream.budget.settle(ticket, std::mem::take(&mut cost));
         }
         self.tools.metrics.calls_made(&upstream.name, calls);
+        if let Some(info) = info {
+            self.learn_from_info(conference_id.clone(), info, MeetingSource::Confirmation);
+        }
         match result {
             Ok(testimony) => {
                 self.questions.trouble = None;

@@ -11,14 +11,14 @@ use super::roster::UserKey;
 use super::sweep::sweep_run::{Answer as SweepAnswer, Ask};
 use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::CallError;
-use crate::dingtalk::meetings::OngoingMeetings;
+use crate::dingtalk::meetings::{MeetingInfo, OngoingMeetings};
 use crate::ids::{ConferenceId, OrgName, UnionId};
 use crate::policy::quota::{Month, Reservation, Ticket};
 use crate::presence::confirm::MeetingAnswer;
 use crate::presence::user_state::UserState;
 use crate::store::gaps::Why;
 use crate::store::sweep_state::{SweepRow, SweptPerson};
-use crate::store::{ClosedTime, Recording, StoreError, Usage};
+use crate::store::{ClosedTime, MeetingFacts, Recording, StoreError, Usage};
 use crate::tasks::alerts::SystemEvent;
 use crate::time::Timestamp;
 
@@ -64,6 +64,8 @@ pub(super) enum Work {
     NoteUserGap { person_id: i64, from: Timestamp, to: Timestamp, why: Why },
     /// Store that windows are closed.
     NoteClosed(Vec<ClosedTime>),
+    /// Store what is known of meetings of watched users.
+    RecordMeetings { org: OrgName, facts: Vec<MeetingFacts> },
     /// Store what sweeps have learned, also about these users.
     SaveSweeps { row: Box<SweepRow>, people: Vec<SweptPerson>, users: BTreeSet<UserKey> },
 }
@@ -79,6 +81,8 @@ pub(super) enum Input {
         question: MeetingCall,
         calls: u32,
         result: Box<Result<MeetingAnswer, CallError>>,
+        /// What the meeting's own answer said.
+        info: Option<Box<MeetingInfo>>,
     },
     OngoingListed {
         ticket: Ticket,

@@ -14,6 +14,7 @@ mod effects;
 mod failures;
 mod flush;
 mod mass_absence;
+mod meeting_facts;
 mod open_gaps;
 mod open_windows;
 mod org;

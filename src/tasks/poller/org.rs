@@ -11,6 +11,7 @@ use slotmap::SlotMap;
 
 use super::alert_queue::AlertQueue;
 use super::effects::{CallCount, Effect, Input, Work};
+use super::meeting_facts::KnownMeetings;
 use super::open_windows::OpenWindow;
 use super::pending_writes::{Batch, PendingWrites};
 use super::reasons::OpenRow;
@@ -70,6 +71,7 @@ pub(super) struct OrgPoller {
     pub(super) absence: MassAbsence<UserKey>,
     pub(super) questions: confirm::Questions,
     pub(super) sweeps: sweep::OrgSweeps,
+    pub(super) meetings: KnownMeetings,
     pub(super) alerts: AlertQueue,
     pub(super) reasons: super::reasons::Reasons,
     /// When the disk became full.
@@ -104,6 +106,7 @@ impl OrgPoller {
             absence: MassAbsence::default(),
             questions: confirm::Questions::default(),
             sweeps: sweep::OrgSweeps::default(),
+            meetings: KnownMeetings::default(),
             alerts: AlertQueue::new(alert_state, now),
             reasons: super::reasons::Reasons::default(),
             disk_full_since: None,
@@ -134,8 +137,8 @@ impl OrgPoller {
         self.now = now;
         match input {
             Input::Polled { poll, result } => self.asked(poll, result),
-            Input::MeetingAnswered { question, calls, result } => {
-                self.confirm_finished(question, calls, *result);
+            Input::MeetingAnswered { question, calls, result, info } => {
+                self.confirm_finished(question, calls, *result, info.map(|info| *info));
             }
             Input::OngoingListed { ticket, result } => self.listed(ticket, result),
             Input::SweepAnswered { ticket, result } => self.sweep_call_finished(ticket, result),

@@ -7,7 +7,7 @@ use super::settings::Tools;
 use super::sweep::sweep_run::{Answer as SweepAnswer, Ask};
 use crate::dingtalk::client::Client;
 use crate::dingtalk::error::CallError;
-use crate::dingtalk::meetings::MeetingState;
+use crate::dingtalk::meetings::{MeetingInfo, MeetingState};
 use crate::ids::{ConferenceId, UnionId};
 use crate::presence::confirm::{MeetingAnswer, MeetingEnd};
 use crate::store::{Store, StoreError};
@@ -22,9 +22,9 @@ pub(super) async fn perform(work: Work, client: Client, tools: Tools) -> Input {
             Input::Polled { poll, result }
         }
         Work::AskMeeting { question, union_id } => {
-            let mut calls = 0;
-            let result = testimony(&client, &question.conference_id, &union_id, &mut calls).await;
-            Input::MeetingAnswered { question, calls, result: Box::new(result) }
+            let (mut calls, mut info) = (0, None);
+            let result = testimony(&client, &question.conference_id, &union_id, &mut calls, &mut info).await;
+            Input::MeetingAnswered { question, calls, result: Box::new(result), info: info.map(Box::new) }
         }
         Work::ListOngoing { ticket } => {
             Input::OngoingListed { ticket, result: client.ongoing_meetings(1).await }
@@ -50,6 +50,9 @@ pub(super) async fn perform(work: Work, client: Client, tools: Tools) -> Input {
             Input::Written(store.gaps().note_of_user(person_id, from, to, why).await)
         }
         Work::NoteClosed(rows) => Input::Written(store.gaps().note_closed(rows).await),
+        Work::RecordMeetings { org, facts } => {
+            Input::Written(store.recorder().record_meetings(org, facts).await)
+        }
         Work::SaveSweeps { row, people, users } => {
             Input::SweepsSaved { users, result: store.sweep_state().save(*row, people).await }
         }
@@ -78,9 +81,11 @@ async fn testimony(
     conference_id: &ConferenceId,
     union_id: &UnionId,
     calls: &mut u32,
+    learned: &mut Option<MeetingInfo>,
 ) -> Result<MeetingAnswer, CallError> {
     let info = client.meeting(conference_id).await.inspect_err(|error| *calls += error.calls)?;
     *calls += info.calls;
+    let info = learned.insert(info);
     let over = match info.state {
         MeetingState::Ended => MeetingEnd::Ended(info.ended),
         MeetingState::Initialized | MeetingState::Started | MeetingState::Unrecognized => MeetingEnd::Ongoing,

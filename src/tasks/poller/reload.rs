@@ -240,6 +240,7 @@ impl OrgPoller {
             snapshot: None,
             belief: outcome.state,
             visits: outcome.visits,
+            meetings: Vec::new(),
             events: outgoing(&self.tools.subscriptions, outcome.events, &card),
             watched: false,
             polled_at: None,

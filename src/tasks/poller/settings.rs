@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::clock::SharedClock;
 use crate::policy::sweep::SweepMode;
+use crate::policy::titles::TitleRules;
 use crate::presence::diff::DiffRules;
 use crate::store::{Store, StoreError};
 use crate::telemetry::health::Health;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub confirm_calls: bool,
     /// Which organisations are swept.
     pub sweep: SweepMode,
+    /// Which titles of meetings are kept.
+    pub titles: TitleRules,
 }
 
 /// What the poller works with.

@@ -43,7 +43,11 @@ pub struct Assignment {
 impl Assignment {
     /// What the database stores of it.
     pub(super) fn enrolment(&self) -> Enrolment {
-        Enrolment { identity: self.card.identity.clone(), name: self.card.name.clone() }
+        Enrolment {
+            identity: self.card.identity.clone(),
+            name: self.card.name.clone(),
+            groups: self.card.groups.clone(),
+        }
     }
 }
 
@@ -210,6 +214,7 @@ pub(super) async fn end_watch(tools: &Tools, user: Enrolled, now: Timestamp) -> 
         snapshot: None,
         belief: outcome.state,
         visits: outcome.visits,
+        meetings: Vec::new(),
         events,
         watched: false,
         polled_at: None,

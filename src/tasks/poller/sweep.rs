@@ -233,6 +233,10 @@ impl OrgPoller {
         let sweeping = &mut self.sweeps;
         sweeping.in_call = false;
         sweeping.spend(month, cost);
+        if let Ok(Answer::Page(page)) = &result {
+            self.learn_from_page(page, now);
+        }
+        let sweeping = &mut self.sweeps;
         // Discarded during the call: the organisation is no longer swept.
         let Some(run) = sweeping.run.as_mut() else { return };
         match result {

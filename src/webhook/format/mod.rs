@@ -9,9 +9,9 @@ mod judgement;
 use std::time::Duration;
 
 use crate::config;
-use crate::message::robot;
 use crate::message::style::Style;
 use crate::message::template::{self, Template};
+use crate::message::{robot, title};
 use crate::policy::delivery::Outcome;
 use crate::secret::Secret;
 use crate::signature::robot::SECRET_PREFIX;
@@ -32,6 +32,8 @@ pub enum BodyFormat {
         secret: Option<Secret>,
         /// Language and time zone of the text.
         style: Style,
+        /// Whether messages say the titles of meetings.
+        titles: bool,
     },
     /// The output of a template.
     Template {
@@ -41,6 +43,8 @@ pub enum BodyFormat {
         success: Option<Success>,
         /// How long events are collected for one request.
         batch: Option<Duration>,
+        /// Whether messages say the titles of meetings.
+        titles: bool,
     },
 }
 
@@ -94,11 +98,14 @@ impl BodyFormat {
         Some(match webhook.format {
             config::Format::Standard => Self::Standard,
             config::Format::CloudEvents => Self::CloudEvents,
-            config::Format::DingtalkRobot => Self::Robot { secret: robot_secret, style: webhook.style? },
+            config::Format::DingtalkRobot => {
+                Self::Robot { secret: robot_secret, style: webhook.style?, titles: webhook.titles }
+            }
             config::Format::Template => Self::Template {
                 template: webhook.template.clone()?,
                 success: webhook.success.clone().map(|(pointer, equals)| Success { pointer, equals }),
                 batch: webhook.batch,
+                titles: webhook.titles,
             },
         })
     }
@@ -127,6 +134,9 @@ impl BodyFormat {
 
     /// The body for stored events, at least one; `id` names the request. The error says why there is no body.
     pub fn compose(&self, id: &str, mut bodies: Vec<Vec<u8>>) -> Result<Vec<u8>, String> {
+        if let Self::Robot { titles: false, .. } | Self::Template { titles: false, .. } = self {
+            bodies.iter_mut().for_each(|body| title::remove(body));
+        }
         match self {
             // These formats never get more than one event.
             Self::Standard | Self::CloudEvents => Ok(bodies.swap_remove(0)),

@@ -41,7 +41,8 @@ fn org_sample() -> Value {
 fn the_organisations_meetings_are_understood() {
     let page = ongoing(&bytes(&org_sample())).unwrap();
     let started = Some(Timestamp::from_ms(1_733_879_547_000));
-    assert_eq!(page.items, [OngoingMeeting { conference_id: id(), started }]);
+    let (title, creator) = (Title::parse("a title"), UnionId::parse("urC45iEiE").ok());
+    assert_eq!(page.items, [OngoingMeeting { conference_id: id(), started, title, creator }]);
     assert_eq!(page.next, Some(PageToken("50742351870".into())));
     assert_eq!((page.has_more, page.total, page.evidence), (Some(true), Some(20), Evidence::Explicit));
 }

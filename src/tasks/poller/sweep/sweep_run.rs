@@ -200,7 +200,9 @@ mod tests {
 
     fn page(ids: std::ops::Range<usize>, has_more: bool) -> Page<OngoingMeeting> {
         Page {
-            items: ids.map(|n| OngoingMeeting { conference_id: id(n), started: None }).collect(),
+            items: ids
+                .map(|n| OngoingMeeting { conference_id: id(n), started: None, title: None, creator: None })
+                .collect(),
             next: None,
             has_more: Some(has_more),
             total: None,

@@ -302,7 +302,7 @@ impl Scene {
     /// Everything in the history, and everything the receiver got.
     pub(super) async fn end(mut self) -> (Vec<Value>, Vec<Arrival>) {
         self.stop().await;
-        let query = EventQuery { after: Some(0), org: None, people: None, event_type: None, limit: 100_000 };
+        let query = EventQuery { after: Some(0), limit: 100_000, ..EventQuery::default() };
         let rows = self.office.store.history().events(&query).await.unwrap();
         let events = rows.iter().map(|row| serde_json::from_str(&row.body).unwrap()).collect();
         (events, self.hook.arrivals())

@@ -5,11 +5,11 @@
 
 /// Periods in milliseconds, `[from, to)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Spans(Vec<(i64, i64)>);
+pub struct Spans(Vec<(i64, i64)>);
 
 impl Spans {
     /// The union of any periods.
-    pub(super) fn of(mut spans: Vec<(i64, i64)>) -> Self {
+    pub fn of(mut spans: Vec<(i64, i64)>) -> Self {
         spans.retain(|(from, to)| from < to);
         spans.sort_unstable();
         let mut apart: Vec<(i64, i64)> = Vec::with_capacity(spans.len());
@@ -23,14 +23,14 @@ impl Spans {
     }
 
     /// The part in `[from, to)`.
-    pub(super) fn within(&self, from: i64, to: i64) -> Self {
+    pub fn within(&self, from: i64, to: i64) -> Self {
         let begin = self.0.partition_point(|span| span.1 <= from);
         let cut = self.0[begin..].iter().take_while(|span| span.0 < to);
         Self(cut.map(|span| (span.0.max(from), span.1.min(to))).collect())
     }
 
     /// The part that is not in `other`.
-    pub(super) fn without(&self, other: &Self) -> Self {
+    pub fn without(&self, other: &Self) -> Self {
         let mut left = Vec::new();
         for &(from, to) in &self.0 {
             let mut from = from;
@@ -44,13 +44,18 @@ impl Spans {
     }
 
     /// The union of both.
-    pub(super) fn with(mut self, other: Self) -> Self {
+    pub fn with(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         Self::of(self.0)
     }
 
+    /// The periods, by start.
+    pub fn iter(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.0.iter().copied()
+    }
+
     /// The total length.
-    pub(super) fn total_ms(&self) -> i64 {
+    pub fn total_ms(&self) -> i64 {
         self.0.iter().map(|(from, to)| to.saturating_sub(*from)).sum()
     }
 }
