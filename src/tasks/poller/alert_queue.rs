@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::ids::OrgName;
+use crate::policy::quota::Month;
 use crate::presence::system::AlertName;
 use crate::tasks::alerts::{AlertState, SystemEvent};
 use crate::time::Timestamp;
@@ -20,6 +21,8 @@ pub(super) struct AlertQueue {
     emitting: bool,
     retry_at: Timestamp,
     next_check: Timestamp,
+    /// The month of the budget alert.
+    month: Option<Month>,
 }
 
 /// What to do with the first event.
@@ -31,7 +34,7 @@ pub(super) enum EmitStep {
 
 impl AlertQueue {
     pub(super) fn new(state: AlertState, now: Timestamp) -> Self {
-        Self { state, waiting: VecDeque::new(), emitting: false, retry_at: now, next_check: now }
+        Self { state, waiting: VecDeque::new(), emitting: false, retry_at: now, next_check: now, month: None }
     }
 
     /// The conditions are checked again at `at` or earlier.
@@ -50,6 +53,11 @@ impl AlertQueue {
             self.next_check = now.plus(every);
         }
         due
+    }
+
+    /// Whether another month has begun since the last check. A problem of the new month is another alert.
+    pub(super) fn begin_month(&mut self, month: Month) -> bool {
+        self.month.replace(month).is_some_and(|before| before != month)
     }
 
     pub(super) fn fires(&self, org: &OrgName, name: AlertName) -> bool {
@@ -94,5 +102,50 @@ impl AlertQueue {
     pub(super) fn failed(&mut self, retry_at: Timestamp) {
         self.emitting = false;
         self.retry_at = retry_at;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_ms(1_795_413_600_000);
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn queue() -> AlertQueue {
+        let mut queue = AlertQueue::new(AlertState::default(), NOW);
+        for name in [AlertName::Auth, AlertName::Budget] {
+            queue.set(&OrgName::default_name(), name, Some("broken".to_owned()), "well", NOW);
+        }
+        queue
+    }
+
+    fn emitting(queue: &mut AlertQueue, now: Timestamp) -> Option<AlertName> {
+        match queue.begin_emit(now) {
+            EmitStep::Emit(SystemEvent::Alert { name, .. }) => Some(name),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn one_event_is_emitted_at_a_time_in_order_and_a_failed_one_again() {
+        let mut queue = queue();
+        assert_eq!(emitting(&mut queue, NOW), Some(AlertName::Auth));
+        assert_eq!(emitting(&mut queue, NOW), None, "one is being emitted");
+        queue.failed(NOW.plus(MINUTE));
+        assert!(matches!(queue.begin_emit(NOW), EmitStep::RetryAt(at) if at == NOW.plus(MINUTE)));
+        assert_eq!(emitting(&mut queue, NOW.plus(MINUTE)), Some(AlertName::Auth));
+        assert!(queue.emitted().is_some());
+        assert_eq!(emitting(&mut queue, NOW.plus(MINUTE)), Some(AlertName::Budget));
+    }
+
+    #[test]
+    fn a_check_is_due_at_the_earliest_time_asked_for_and_after_the_clock_was_set_back() {
+        let mut queue = queue();
+        assert!(queue.begin_check(NOW, MINUTE) && !queue.begin_check(NOW, MINUTE));
+        queue.check_by(NOW.plus(MINUTE / 2));
+        queue.check_by(NOW.plus(MINUTE * 3));
+        assert!(queue.begin_check(NOW.plus(MINUTE / 2), MINUTE));
+        assert!(queue.begin_check(NOW.minus(MINUTE * 9), MINUTE));
     }
 }

@@ -10,41 +10,29 @@ use slotmap::SlotMap;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::effects::{CallCount, Effect, Input};
-use super::flush::{self, FlushQueue};
+use super::effects::Input;
+use super::flush;
+use super::flush::FlushQueue;
 use super::open_gaps::{OpenGapRows, OpenGapWrite};
-use super::org::{Erased, OrgPoller, OrgTools};
+use super::org::OrgPoller;
+use super::orgs::{Done, Org, OrgKey};
 use super::pending_writes::Batch;
-use super::perform::{perform, save_calls};
-use super::reload::{ReloadHandle, Reloads, Waiting};
+use super::perform::save_calls;
+use super::reload::{ReloadHandle, Reloads};
 use super::report::{ExplainNow, NoPoll, PollNow, Request, SnapshotNow};
 use super::running::Running;
 use super::settings::{PollerError, Settings, TICK, Tools, Totals, earliest};
 use super::start::{Assignment, Beginning};
+use super::state::{Erased, OrgTools};
 use super::upstream::Upstream;
 use super::wake_timer::WakeTimer;
-use crate::dingtalk::client::Client;
-use crate::store::history::visit_history::PastVisit;
-use crate::store::open_gaps::{OpenGap, Whose};
-use crate::store::{Enrolled, PollFailure, StoreError};
+use crate::store::StoreError;
 use crate::tasks::alerts::AlertState;
 use crate::tasks::heartbeat::Heartbeat;
 use crate::time::Timestamp;
 
 /// How long calls in flight may take once the poller stops; less than the whole daemon has for stopping.
 const LAST_ANSWERS: Duration = Duration::from_secs(4);
-
-slotmap::new_key_type! {
-    /// An organisation.
-    pub(super) struct OrgKey;
-}
-
-/// An organisation: its poller, and what calls DingTalk for it.
-#[derive(Debug)]
-pub(super) struct Org {
-    pub(super) client: Client,
-    pub(super) poller: OrgPoller,
-}
 
 /// Polls all organisations.
 #[derive(Debug)]
@@ -65,20 +53,6 @@ pub struct Poller {
     /// Users who become due wait until then, so that they are started together.
     next_start: Timestamp,
     stopping: bool,
-}
-
-/// Work that ran beside the loop and has finished.
-#[derive(Debug)]
-pub(super) enum Done {
-    Org(OrgKey, Input),
-    Flush(Result<(), (Vec<PollFailure>, StoreError)>),
-    OpenGaps(std::collections::BTreeMap<Whose, OpenGap>, Result<(), StoreError>),
-    Enroll {
-        waiting: Box<Waiting>,
-        past_visits: Vec<PastVisit>,
-        result: Result<(Vec<Enrolled>, Vec<Enrolled>), StoreError>,
-    },
-    LeftLate(Result<(), StoreError>),
 }
 
 impl Poller {
@@ -109,13 +83,11 @@ impl Poller {
             stopping: false,
         };
         for upstream in upstreams {
-            let name = upstream.state.name.clone();
+            let name = upstream.set_up.name.clone();
             let list = beginning.lists.remove(&name).unwrap_or_default();
             let org = poller.add(upstream, now);
-            org.fill(list, &beginning.past_visits, &beginning.swept, now);
-            if let Some(from) = beginning.gaps.get(&name) {
-                org.cover_downtime(*from, now);
-            }
+            let gap = beginning.gaps.get(&name).copied();
+            org.fill(list, &beginning.past_visits, &beginning.swept, gap, now);
         }
         Ok(poller)
     }
@@ -129,9 +101,9 @@ impl Poller {
             erased: Erased(Arc::new(move |person| store.erasures().is_erased(person))),
             metrics: Arc::clone(&self.tools.metrics),
         };
-        let Upstream { client, state } = upstream;
+        let Upstream { client, set_up } = upstream;
         let (settings, alerts) = (Arc::clone(&self.settings), self.alert_state.clone());
-        let mut poller = OrgPoller::new(tools, settings, state, alerts, now);
+        let mut poller = OrgPoller::new(tools, settings, set_up, alerts, now);
         poller.set_disk_full(self.disk_full_since, now);
         let key = self.orgs.insert(Org { client, poller });
         &mut self.orgs[key].poller
@@ -148,7 +120,7 @@ impl Poller {
                 wake_timer.wake_by(wake, &self.tools.clock);
             }
             self.heartbeat.set_in_flight(self.running.len());
-            let may_reload = !self.stopping && self.orgs.values().all(|org| org.poller.leaving == 0);
+            let may_reload = !self.stopping && self.orgs.values().all(|org| org.poller.may_reload());
             tokio::select! {
                 biased;
                 () = &mut stopped, if !self.stopping => {
@@ -177,7 +149,7 @@ impl Poller {
             self.heartbeat.beat();
         }
         self.last_flush().await?;
-        Ok(self.orgs.values().fold(Totals::default(), |sum, org| sum.plus(org.poller.totals)))
+        Ok(self.orgs.values().fold(Totals::default(), |sum, org| sum.plus(org.poller.totals())))
     }
 
     /// Shows whether the loop runs.
@@ -211,28 +183,17 @@ impl Poller {
         wake.map(|at| at.max(self.next_start))
     }
 
-    /// Does what the organisations ask for.
+    /// Does what all organisations ask for.
     pub(super) fn carry_out(&mut self, now: Timestamp) {
-        let mut banned = None;
-        for (key, org) in &mut self.orgs {
-            for effect in org.poller.take_effects() {
-                match effect {
-                    Effect::Start(work) => {
-                        let (client, tools) = (org.client.clone(), self.tools.clone());
-                        self.running.start(async move { Done::Org(key, perform(work, client, tools).await) });
-                    }
-                    Effect::Deliver => self.tools.outbox_wake.notify_one(),
-                    Effect::DatabaseAnswered(result) => self.tools.health.database(result),
-                    // The caller may have stopped waiting.
-                    Effect::Reply { request, result } => drop(request.reply.send(*result)),
-                    Effect::BanAddress { until } => banned = banned.max(Some(until)),
-                }
-            }
-        }
-        if let Some(until) = banned {
-            for org in self.orgs.values_mut() {
-                org.poller.address_banned(until, now);
-            }
+        let Self { orgs, running, tools, .. } = self;
+        let banned = orgs.iter_mut().filter_map(|(key, org)| org.carry_out(key, running, tools)).max();
+        self.ban(banned, now);
+    }
+
+    /// The address is banned until then: every organisation waits.
+    fn ban(&mut self, until: Option<Timestamp>, now: Timestamp) {
+        if let Some(until) = until {
+            self.orgs.values_mut().for_each(|org| org.poller.address_banned(until, now));
         }
     }
 
@@ -246,7 +207,8 @@ impl Poller {
                     self.tools.metrics.token_expires(org.poller.name(), at);
                 }
                 org.poller.handle(input, now);
-                self.carry_out(now);
+                let banned = org.carry_out(key, &mut self.running, &self.tools);
+                self.ban(banned, now);
             }
             Done::Flush(result) => {
                 let (retry, result) =
@@ -287,7 +249,7 @@ impl Poller {
 
     /// Flushes when it is time; returns when it will be.
     fn flush_if_due(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let waits = self.orgs.values().any(|org| !org.poller.pending.is_empty());
+        let waits = self.orgs.values().any(|org| org.poller.has_pending());
         let due = self.flush.due(waits, now)?;
         if due > now {
             return Some(due);
@@ -381,11 +343,11 @@ impl Poller {
         let batch: Batch = self.flush.begin(self.orgs.values_mut().map(|org| org.poller.take_pending()));
         flush::write(store, batch).await.map_err(|(_, error)| error)?;
         for org in self.orgs.values_mut() {
-            if let Some((row, people, _)) = org.poller.unsaved_sweeps(now) {
+            if let Some((row, people)) = org.poller.take_unsaved_sweeps(now) {
                 store.sweep_state().save(row, people).await?;
             }
-            let calls: CallCount = org.poller.exact_calls(now);
-            save_calls(store, calls).await?;
+            let count = org.poller.exact_calls(now);
+            save_calls(store, org.poller.name().clone(), count).await?;
         }
         Ok(())
     }

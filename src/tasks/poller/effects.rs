@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::limits::CallCount;
 use super::report::{NoPoll, PollNow, PollResult};
 use super::roster::UserKey;
 use super::sweep::sweep_run::{Answer as SweepAnswer, Ask};
@@ -13,12 +14,12 @@ use crate::dingtalk::client::Answer;
 use crate::dingtalk::error::CallError;
 use crate::dingtalk::meetings::{MeetingInfo, OngoingMeetings};
 use crate::ids::{ConferenceId, OrgName, UnionId};
-use crate::policy::quota::{Month, Reservation, Ticket};
+use crate::policy::quota::{Reservation, Ticket};
 use crate::presence::confirm::MeetingAnswer;
 use crate::presence::user_state::UserState;
 use crate::store::gaps::Why;
 use crate::store::sweep_state::{SweepRow, SweptPerson};
-use crate::store::{ClosedTime, MeetingFacts, Recording, StoreError, Usage};
+use crate::store::{ClosedTime, MeetingFacts, Recording, StoreError};
 use crate::tasks::alerts::SystemEvent;
 use crate::time::Timestamp;
 
@@ -55,9 +56,9 @@ pub(super) enum Work {
     /// Commit that a user is not watched any more.
     Unwatch { user: UserKey, recording: Box<Recording> },
     /// Store that more calls are about to be made.
-    Reserve { reservation: Reservation, calls: CallCount },
+    Reserve { reservation: Reservation, org: OrgName, count: CallCount },
     /// Store the number of calls.
-    SaveCalls(CallCount),
+    SaveCalls { org: OrgName, count: CallCount },
     /// Emit a system event.
     Emit(SystemEvent),
     /// Store a gap of one user.
@@ -160,14 +161,4 @@ pub(super) struct Seen {
     pub(super) at: Timestamp,
     pub(super) digest: i64,
     pub(super) bytes_digest: u64,
-}
-
-/// The calls of a month, as they are stored.
-#[derive(Debug)]
-pub(super) struct CallCount {
-    pub(super) org: OrgName,
-    pub(super) month: Month,
-    pub(super) usage: Usage,
-    pub(super) limit: Option<u64>,
-    pub(super) projected: Option<u64>,
 }

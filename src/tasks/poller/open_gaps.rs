@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::reasons::OpenRow;
+use super::reported::OpenRow;
 use crate::store::open_gaps::{OpenGap, OpenGaps, Whose};
 use crate::time::Timestamp;
 

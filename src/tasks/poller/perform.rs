@@ -2,13 +2,14 @@
 //!
 //! Guards: each piece of work ends with one input. Not here: what is asked for and what follows (`org`).
 
-use super::effects::{CallCount, Input, Work};
+use super::effects::{Input, Work};
+use super::limits::CallCount;
 use super::settings::Tools;
 use super::sweep::sweep_run::{Answer as SweepAnswer, Ask};
 use crate::dingtalk::client::Client;
 use crate::dingtalk::error::CallError;
 use crate::dingtalk::meetings::{MeetingInfo, MeetingState};
-use crate::ids::{ConferenceId, UnionId};
+use crate::ids::{ConferenceId, OrgName, UnionId};
 use crate::presence::confirm::{MeetingAnswer, MeetingEnd};
 use crate::store::{Store, StoreError};
 use crate::tasks::alerts;
@@ -41,10 +42,10 @@ pub(super) async fn perform(work: Work, client: Client, tools: Tools) -> Input {
         Work::Unwatch { user, recording } => {
             Input::Unwatched { user, result: store.recorder().record(*recording).await }
         }
-        Work::Reserve { reservation, calls } => {
-            Input::Reserved { reservation, result: save_calls(store, calls).await }
+        Work::Reserve { reservation, org, count } => {
+            Input::Reserved { reservation, result: save_calls(store, org, count).await }
         }
-        Work::SaveCalls(calls) => Input::Written(save_calls(store, calls).await),
+        Work::SaveCalls { org, count } => Input::Written(save_calls(store, org, count).await),
         Work::Emit(event) => Input::Emitted(alerts::emit(store, &tools.subscriptions, &event).await),
         Work::NoteUserGap { person_id, from, to, why } => {
             Input::Written(store.gaps().note_of_user(person_id, from, to, why).await)
@@ -60,8 +61,8 @@ pub(super) async fn perform(work: Work, client: Client, tools: Tools) -> Input {
 }
 
 /// Stores the calls of a month.
-pub(super) async fn save_calls(store: &Store, calls: CallCount) -> Result<(), StoreError> {
-    let CallCount { org, month, usage, limit, projected } = calls;
+pub(super) async fn save_calls(store: &Store, org: OrgName, count: CallCount) -> Result<(), StoreError> {
+    let CallCount { month, usage, limit, projected } = count;
     store.call_usage().set(org, month.to_string(), usage, limit, projected).await
 }
 

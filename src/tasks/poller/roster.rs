@@ -47,7 +47,8 @@ pub(super) struct PendingSnapshot {
 /// All watched users.
 pub(super) type Users = SlotMap<UserKey, WatchedUser>;
 
-/// A user on the watch list.
+/// A user on the watch list. It has more than fifteen fields because all that is known of one user is one record, which
+/// most inputs read and write as a whole.
 #[derive(Debug)]
 pub(super) struct WatchedUser {
     pub(super) person_id: i64,

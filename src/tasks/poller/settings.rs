@@ -1,6 +1,6 @@
 //! What polling is configured with and works with, and why it ends.
 //!
-//! Not here: what one organisation needs (`upstream`), a user (`start`).
+//! Not here: what an organisation (`upstream`) and a user (`start`) are configured with.
 
 use std::sync::Arc;
 use std::time::Duration;

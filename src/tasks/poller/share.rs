@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::org::OrgPoller;
-use super::roster::PollSchedule;
-use super::roster::WindowKey;
+use super::pacer::Share;
+use super::roster::{PollSchedule, WindowKey};
+use super::state::OrgState;
 use crate::policy::poll_time;
 use crate::policy::window::OpenTime;
 use crate::time::Timestamp;
@@ -18,92 +18,67 @@ use crate::time::Timestamp;
 /// How long a computed share is used.
 const SHARE_FRESH: Duration = Duration::from_mins(1);
 
-/// What the users of one organisation need of the month's calls.
-#[derive(Debug, Default)]
-pub(super) struct Share {
-    /// Number of paced users, by window.
-    paced: Vec<(WindowKey, u32)>,
-    /// Calls a second of open time that fixed intervals and cron expressions make, by window.
-    fixed: Vec<(WindowKey, f64)>,
-    /// Open time left in the month, summed over the paced users.
-    pub(super) open: Duration,
-    /// Calls that fixed intervals and cron expressions will make until the month ends.
-    pub(super) fixed_calls: u64,
-    fresh_until: Timestamp,
+/// Counts again how the month's calls are shared; to be called whenever the watch list or a schedule has changed.
+pub(super) fn recount(org: &mut OrgState, now: Timestamp) {
+    let mut share = Share::default();
+    let mut counted: Vec<(PollSchedule, WindowKey, f64)> = Vec::new();
+    for watched in org.users.values().filter(|watched| !watched.gone) {
+        let window = watched.window;
+        if watched.schedule == PollSchedule::Auto {
+            match share.paced.iter_mut().find(|(of, _)| *of == window) {
+                Some((_, people)) => *people += 1,
+                None => share.paced.push((window, 1)),
+            }
+            continue;
+        }
+        let known = counted.iter().find(|(schedule, of, _)| *schedule == watched.schedule && *of == window);
+        let calls = if let Some((.., calls)) = known {
+            *calls
+        } else {
+            let open = org.windows.times(window);
+            let calls = calls_a_second(&watched.schedule, open, org.settings.time_zone, now);
+            if counted.len() < 1000 {
+                counted.push((watched.schedule.clone(), window, calls));
+            }
+            calls
+        };
+        match share.fixed.iter_mut().find(|(of, _)| *of == window) {
+            Some((_, sum)) => *sum += calls,
+            None => share.fixed.push((window, calls)),
+        }
+    }
+    org.pacer.share = share;
+    refresh_share(org, now);
 }
 
-impl Share {
-    /// Number of users paced by the calls that are left.
-    pub(super) fn paced_people(&self) -> u32 {
-        self.paced.iter().map(|(_, people)| people).sum()
-    }
+/// Open time between two instants, summed over the paced users of an organisation.
+pub(super) fn open_between(org: &OrgState, from: Timestamp, to: Timestamp) -> Duration {
+    let open = |of: WindowKey| {
+        let open = org.windows.times(of);
+        if open.is_always() { to.since(from) } else { open.open_between(from, to) }
+    };
+    let paced = &org.pacer.share.paced;
+    paced.iter().map(|&(of, people)| open(of).saturating_mul(people)).sum()
 }
 
-impl OrgPoller {
-    /// Counts again how the month's calls are shared; to be called whenever the watch list or a schedule has changed.
-    pub(super) fn recount(&mut self, now: Timestamp) {
-        let mut share = Share::default();
-        let mut counted: Vec<(PollSchedule, WindowKey, f64)> = Vec::new();
-        for watched in self.users.values().filter(|watched| !watched.gone) {
-            let window = watched.window;
-            if watched.schedule == PollSchedule::Auto {
-                match share.paced.iter_mut().find(|(of, _)| *of == window) {
-                    Some((_, people)) => *people += 1,
-                    None => share.paced.push((window, 1)),
-                }
-                continue;
-            }
-            let known =
-                counted.iter().find(|(schedule, of, _)| *schedule == watched.schedule && *of == window);
-            let calls = if let Some((.., calls)) = known {
-                *calls
-            } else {
-                let open = &self.windows[window].open;
-                let calls = calls_a_second(&watched.schedule, open, self.settings.time_zone, now);
-                if counted.len() < 1000 {
-                    counted.push((watched.schedule.clone(), window, calls));
-                }
-                calls
-            };
-            match share.fixed.iter_mut().find(|(of, _)| *of == window) {
-                Some((_, sum)) => *sum += calls,
-                None => share.fixed.push((window, calls)),
-            }
-        }
-        self.upstream.share = share;
-        self.refresh_share(now);
+/// Computes the open time left in the month where it is outdated.
+pub(super) fn refresh_share(org: &mut OrgState, now: Timestamp) {
+    // A clock that was set back makes it outdated too.
+    let fresh = org.pacer.share.fresh_until > now && org.pacer.share.fresh_until.since(now) <= SHARE_FRESH;
+    if fresh || org.limits.budget().limit().is_none() {
+        return;
     }
-
-    /// Open time between two instants, summed over the paced users of an organisation.
-    pub(super) fn open_between(&self, from: Timestamp, to: Timestamp) -> Duration {
-        let open = |of: WindowKey| {
-            let open = &self.windows[of].open;
-            if open.is_always() { to.since(from) } else { open.open_between(from, to) }
-        };
-        let paced = &self.upstream.share.paced;
-        paced.iter().map(|&(of, people)| open(of).saturating_mul(people)).sum()
-    }
-
-    /// Computes the open time left in the month where it is outdated.
-    pub(super) fn refresh_share(&mut self, now: Timestamp) {
-        let upstream = &mut self.upstream;
-        // A clock that was set back makes it outdated too.
-        let fresh = upstream.share.fresh_until > now && upstream.share.fresh_until.since(now) <= SHARE_FRESH;
-        if fresh || upstream.budget.limit().is_none() {
-            return;
-        }
-        let ends = upstream.budget.month_ends_at(now);
-        let windows = &self.windows;
-        let left = |of: WindowKey| {
-            let open = &windows[of].open;
-            if open.is_always() { ends.since(now) } else { open.open_between(now, ends) }
-        };
-        let share = &mut upstream.share;
-        share.open = share.paced.iter().map(|&(of, people)| left(of).saturating_mul(people)).sum();
-        let fixed: f64 = share.fixed.iter().map(|&(of, calls)| left(of).as_secs_f64() * calls).sum();
-        share.fixed_calls = whole(fixed);
-        share.fresh_until = now.plus(SHARE_FRESH).min(ends);
-    }
+    let ends = org.limits.budget().month_ends_at(now);
+    let windows = &org.windows;
+    let left = |of: WindowKey| {
+        let open = windows.times(of);
+        if open.is_always() { ends.since(now) } else { open.open_between(now, ends) }
+    };
+    let share = &mut org.pacer.share;
+    share.open = share.paced.iter().map(|&(of, people)| left(of).saturating_mul(people)).sum();
+    let fixed: f64 = share.fixed.iter().map(|&(of, calls)| left(of).as_secs_f64() * calls).sum();
+    share.fixed_calls = whole(fixed);
+    share.fresh_until = now.plus(SHARE_FRESH).min(ends);
 }
 
 /// Calls a second of open time that this schedule makes.

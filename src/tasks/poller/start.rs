@@ -3,20 +3,22 @@
 //!
 //! Guards: a restart makes no burst, loses no state and hides no gap. Not here: running (`poller`).
 
-use crate::tasks::poller::roster::UserKey;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::answers::outgoing;
-use super::org::OrgPoller;
-use super::pacing::NO_NUMBER;
-use super::roster::WindowKey;
-use super::roster::{PollSchedule, WatchedUser};
+use super::pacer::NO_NUMBER;
+use super::pacing::groups;
+use super::record::outgoing;
+use super::roster::{PollSchedule, UserKey, WatchedUser, WindowKey};
 use super::settings::{PollerError, Tools};
+use super::state::OrgState;
+use super::sweep::{persist, run};
 use super::upstream::Upstream;
+use super::{open_windows, queue, schedule, share};
 use crate::ids::OrgName;
+use crate::policy::pace;
+use crate::policy::pace::Phase;
 use crate::policy::pace::group::{HISTORY_REACH, MAX_HISTORY_VISITS};
-use crate::policy::pace::{self, Phase};
 use crate::policy::window::OpenTime;
 use crate::presence::event::{EventType, UserInfo};
 use crate::presence::system::GapCause;
@@ -96,63 +98,12 @@ pub(super) fn by_organisation(
     lists
 }
 
-impl OrgPoller {
-    /// Resumes with these users.
-    pub(super) fn fill(
-        &mut self,
-        list: Vec<(Assignment, Enrolled)>,
-        past_visits: &[PastVisit],
-        swept: &(Vec<SweepRow>, Vec<SweptPerson>),
-        now: Timestamp,
-    ) {
-        let members = list.len();
-        for (assignment, stored) in list {
-            let window = self.window_key(&assignment.open, now);
-            self.users.insert(new_user(assignment, stored, window));
-        }
-        self.restore_sweeps(&swept.0, &swept.1, now);
-        self.recount(now);
-        self.form_groups(past_visits, now);
-        self.load_sweep_history(past_visits, now);
-        for user in self.user_keys() {
-            let due = self.first_due(user, members, now);
-            let late = due.plus(self.stale_after(user, now));
-            self.upstream.health.expect_look(late);
-            self.requeue(user, due);
-        }
-        self.restore_overtime(now);
-    }
-
-    /// The stored time if it is within an interval; otherwise soon, spread over the time that all calls take.
-    pub(super) fn first_due(&mut self, user: UserKey, members: usize, now: Timestamp) -> Timestamp {
-        let watched = &self.users[user];
-        let interval = self.interval(user, now);
-        let stored = watched.due;
-        if matches!(watched.schedule, PollSchedule::At(_)) {
-            return self.next_regular(user, now);
-        }
-        // A plan may begin with the next window.
-        let opens = self.windows[watched.window].open.opens_at(now).filter(|_| watched.number != NO_NUMBER);
-        let latest = opens.unwrap_or(now).plus(interval.saturating_mul(2).max(Duration::from_hours(26)));
-        if stored > now && stored <= latest {
-            return stored;
-        }
-        if watched.number != NO_NUMBER {
-            // It may be hours ahead: the next start has to find it.
-            self.pending.add_replanned(user);
-        }
-        let watched = &self.users[user];
-        let rate = self.upstream.limiter.effective_rate(now);
-        pace::first_poll_at(now, interval, watched.phase, members, rate)
-    }
-}
-
 /// Whether any user is paced by history.
 pub(super) fn needs_history(upstreams: &[Upstream], list: &[Assignment]) -> bool {
     let limited: HashSet<&OrgName> = upstreams
         .iter()
-        .filter(|upstream| upstream.state.budget.limit().is_some())
-        .map(|upstream| &upstream.state.name)
+        .filter(|upstream| upstream.set_up.limits.budget().limit().is_some())
+        .map(|upstream| &upstream.set_up.name)
         .collect();
     list.iter().any(|one| one.schedule == PollSchedule::Auto && limited.contains(&one.card.identity.org))
 }
@@ -265,4 +216,53 @@ async fn emit_gaps(
     }
     tools.outbox_wake.notify_one();
     Ok(organisations)
+}
+
+/// Resumes with these users.
+pub(super) fn fill(
+    org: &mut OrgState,
+    list: Vec<(Assignment, Enrolled)>,
+    past_visits: &[PastVisit],
+    swept: &(Vec<SweepRow>, Vec<SweptPerson>),
+    now: Timestamp,
+) {
+    let members = list.len();
+    for (assignment, stored) in list {
+        let window = org.windows.key(&assignment.open, now);
+        org.users.insert(new_user(assignment, stored, window));
+    }
+    persist::restore_sweeps(org, &swept.0, &swept.1, now);
+    share::recount(org, now);
+    groups::form_groups(org, past_visits, now);
+    run::load_sweep_history(org, past_visits, now);
+    for user in org.user_keys() {
+        let due = first_due(org, user, members, now);
+        let late = due.plus(schedule::stale_after(org, user, now));
+        org.health.expect_look(late);
+        queue::requeue(org, user, due);
+    }
+    open_windows::restore_overtime(org, now);
+}
+
+/// The stored time if it is within an interval; otherwise soon, spread over the time that all calls take.
+pub(super) fn first_due(org: &mut OrgState, user: UserKey, members: usize, now: Timestamp) -> Timestamp {
+    let watched = &org.users[user];
+    let interval = schedule::interval(org, user, now);
+    let stored = watched.due;
+    if matches!(watched.schedule, PollSchedule::At(_)) {
+        return schedule::next_regular(org, user, now);
+    }
+    // A plan may begin with the next window.
+    let opens = org.windows.times(watched.window).opens_at(now).filter(|_| watched.number != NO_NUMBER);
+    let latest = opens.unwrap_or(now).plus(interval.saturating_mul(2).max(Duration::from_hours(26)));
+    if stored > now && stored <= latest {
+        return stored;
+    }
+    if watched.number != NO_NUMBER {
+        // It may be hours ahead: the next start has to find it.
+        org.pending.add_replanned(user);
+    }
+    let watched = &org.users[user];
+    let rate = org.limits.rate().effective_rate(now);
+    pace::first_poll_at(now, interval, watched.phase, members, rate)
 }

@@ -6,10 +6,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::driver::{Done, Poller};
+use super::driver::Poller;
+use super::orgs::Done;
 use super::reload::{OrgReload, Reload, Waiting, not_unwatched};
 use super::start::{Assignment, by_organisation, end_watch, load_past_visits, needs_history};
-use super::upstream::{Upstream, UpstreamState};
+use super::upstream::{SetUp, Upstream};
 use crate::ids::OrgName;
 use crate::store::history::visit_history::PastVisit;
 use crate::store::{Enrolled, Enrolment, StoreError};
@@ -55,7 +56,9 @@ impl Poller {
         self.tools.subscriptions = Arc::clone(&subscriptions);
         let unknown = departed.into_iter().filter(|user| !self.watches(user));
         let unknown: Vec<Enrolled> = unknown.collect();
-        unknown.into_iter().for_each(|user| self.leave_late(user, now));
+        for user in unknown {
+            self.leave_late(user, now);
+        }
         let mut fresh = self.take_clients(upstreams, now);
         let mut lists = by_organisation(list, enrolled);
         for org in self.orgs.values_mut() {
@@ -63,7 +66,7 @@ impl Poller {
             let reload = OrgReload {
                 settings: Arc::clone(&self.settings),
                 subscriptions: Arc::clone(&subscriptions),
-                upstream: fresh.remove(&name),
+                set_up: fresh.remove(&name),
                 renewed: renewed.contains(&name),
                 list: lists.remove(&name).unwrap_or_default(),
                 past_visits,
@@ -95,17 +98,17 @@ impl Poller {
     }
 
     /// Replaces the clients, and adds new organisations; returns the limits of the others.
-    fn take_clients(&mut self, upstreams: Vec<Upstream>, now: Timestamp) -> HashMap<OrgName, UpstreamState> {
-        let names: HashSet<OrgName> = upstreams.iter().map(|upstream| upstream.state.name.clone()).collect();
+    fn take_clients(&mut self, upstreams: Vec<Upstream>, now: Timestamp) -> HashMap<OrgName, SetUp> {
+        let names: HashSet<OrgName> = upstreams.iter().map(|upstream| upstream.set_up.name.clone()).collect();
         for org in self.orgs.values().filter(|org| !names.contains(org.poller.name())) {
             self.tools.health.forget(org.poller.name());
         }
         let mut known = HashMap::new();
         for upstream in upstreams {
-            let of = |name: &OrgName| *name == upstream.state.name;
+            let of = |name: &OrgName| *name == upstream.set_up.name;
             if let Some(org) = self.orgs.values_mut().find(|org| of(org.poller.name())) {
                 org.client = upstream.client;
-                known.insert(upstream.state.name.clone(), upstream.state);
+                known.insert(upstream.set_up.name.clone(), upstream.set_up);
             } else {
                 self.add(upstream, now);
             }

@@ -4,12 +4,10 @@
 //! that match no user are no contradiction, because they belong to other people. Not here: the count of agreements
 //! (`policy::sweep`).
 
-use crate::tasks::poller::roster::UserKey;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::OrgSweeps;
-use super::user_id_resolver::MAX_UNMATCHED;
+use super::state::{MAX_UNMATCHED, SweepEngine};
 use crate::ids::ConferenceId;
 use crate::policy::sweep::budget_split::BudgetSplit;
 use crate::policy::sweep::confidence::Comparison;
@@ -18,7 +16,9 @@ use crate::presence::attendance::{AttendStatus, AttendancePhase};
 use crate::presence::observation::Entry;
 use crate::presence::sweep_view::Sweep;
 use crate::presence::user_state::UserState;
-use crate::tasks::poller::org::OrgPoller;
+use crate::tasks::poller::pacing::groups;
+use crate::tasks::poller::roster::UserKey;
+use crate::tasks::poller::state::OrgState;
 use crate::time::Timestamp;
 
 /// A poll later than this after a sweep is not compared with it.
@@ -64,106 +64,25 @@ impl PollView<'_> {
     }
 }
 
-impl OrgPoller {
-    /// Compares a good poll with the newest sweep.
-    pub(in crate::tasks::poller) fn compare_with_poll(
-        &mut self,
-        user: UserKey,
-        at: Timestamp,
-        seen: Option<(&BTreeMap<ConferenceId, Entry>, &UserState)>,
-    ) {
-        let watched = &self.users[user];
-        let sweeping = &mut self.sweeps;
-        let (entries, state) = seen.map_or((None, &watched.state), |(e, state)| (Some(e), state));
-        let poll = PollView { at, entries, state };
-        sweeping.count_poll(user, at);
-        sweeping.check_held(user, &poll);
-        let Some(last) = sweeping.last.clone() else { return };
-        let union_id = watched.info.identity.union_id.as_str();
-        let lesson = sweeping.learn(user, union_id, &last, &poll);
-        sweeping.apply_id_evidence(user, lesson, &self.upstream.name);
-        let finding = sweeping.finding(user, union_id, &last, &poll);
-        let contradictions: Vec<ConferenceId> = sweeping.contradictions(user, union_id, &last, &poll);
-        sweeping.contradictions.extend(contradictions.into_iter().map(|meeting| (user, meeting)));
-        self.record_comparison(user, finding, at);
-    }
-
-    /// The newest sweep shows users in meetings that a poll right after it does not list. If such a meeting goes on,
-    /// the sweep was wrong; if not, it had just ended.
-    pub(super) fn settle_contradictions(&mut self, sweep: &Sweep, now: Timestamp) {
-        if sweep.requested.is_some() {
-            return;
-        }
-        for (user, meeting) in std::mem::take(&mut self.sweeps.contradictions) {
-            if sweep.meetings.contains(&meeting) {
-                self.record_comparison(user, Comparison::Contradicts, now);
-            }
-        }
-    }
-
-    fn record_comparison(&mut self, user: UserKey, finding: Comparison, at: Timestamp) {
-        if finding == Comparison::Nothing {
-            return;
-        }
-        let watched = &self.users[user];
-        let (org, person_id) = (&self.upstream.name, watched.person_id);
-        let sweeping = &mut self.sweeps;
-        tracing::debug!(%org, user = person_id, ?finding, "compared a poll with the sweep before it");
-        let before = sweeping.trust.is_trusted();
-        sweeping.compared = Some(at);
-        sweeping.persist.note(Some(user));
-        if finding == Comparison::Contradicts {
-            sweeping.persist.mark_urgent();
-        }
-        if sweeping.trust.record(user, finding) {
-            sweeping.drop_pending();
-            let missing = sweeping.trust.missing();
-            tracing::warn!(%org, user = person_id, missing, "a poll contradicts the sweep before it; sweeps only schedule polls until they agree with polls again");
-        }
-        if sweeping.trust.is_trusted() != before {
-            sweeping.due = None;
-            sweeping.persist.mark_urgent();
-            if !before {
-                sweeping.spending = BudgetSplit::new(1.0 - sweeping.trust.coverage_of_all());
-                tracing::info!(%org, "sweeps agree with polls and are trusted from now on");
-            }
-            self.form_unlisted_group(&[], at);
-        }
-    }
-}
-
-impl OrgPoller {
-    /// Whether polls show this user mostly in meetings that no sweep lists.
-    pub(in crate::tasks::poller) fn meets_unlisted(&self, user: UserKey) -> bool {
-        self.sweeps.trust.coverage(user) < 0.5
-    }
-
-    /// When the user was last observed: by a poll, or by an accepted sweep if sweeps list the user's meetings.
-    pub(in crate::tasks::poller) fn last_seen(&self, user: UserKey) -> Option<Timestamp> {
-        let watched = &self.users[user];
-        let swept = watched.state.last_sweep().filter(|_| !self.meets_unlisted(user));
-        watched.last_ok.max(watched.last_ok.and(swept))
-    }
-}
-
-impl OrgSweeps {
+impl SweepEngine {
     /// A poll that a sweep caused counts as one of the sweep's calls.
     fn count_poll(&mut self, user: UserKey, at: Timestamp) {
         let because = self
+            .newest
             .scheduled_by_sweep
             .get(&user)
             .is_some_and(|scheduled_by_sweep| at.since(*scheduled_by_sweep) < COMPARED_FOR);
-        if because { self.spending.record_sweep(1) } else { self.spending.record_poll() }
+        if because { self.plan.spending.record_sweep(1) } else { self.plan.spending.record_poll() }
     }
 
     /// Confirms or drops the held sweep if this is the poll it waits for.
     fn check_held(&mut self, user: UserKey, poll: &PollView<'_>) {
-        let Some(held) = self.held.as_mut().filter(|held| held.user == user) else { return };
+        let Some(held) = self.newest.held.as_mut().filter(|held| held.user == user) else { return };
         if poll.at < held.sweep.started_at {
             return;
         }
         if held.left.iter().any(|conference| poll.sees_inside(conference)) {
-            self.held = None;
+            self.newest.held = None;
         } else {
             held.confirmed = true;
         }
@@ -216,7 +135,7 @@ impl OrgSweeps {
             if visit.joined > sure || !poll.sees_inside(conference) {
                 continue;
             }
-            let listed = self.listed.contains_key(conference);
+            let listed = self.newest.listed.contains_key(conference);
             match status(conference) {
                 Some(AttendStatus::Active) => found = Comparison::Agrees,
                 Some(AttendStatus::Unrecognized(_)) => {}
@@ -236,7 +155,7 @@ impl OrgSweeps {
     }
 }
 
-impl OrgSweeps {
+impl SweepEngine {
     /// The meetings in which a sweep shows the user and which a poll right after it does not list.
     fn contradictions(
         &self,
@@ -260,4 +179,70 @@ impl OrgSweeps {
 /// Whether the poll follows shortly after the sweep.
 fn is_compared(sweep: &Sweep, poll: &PollView<'_>) -> bool {
     poll.at >= sweep.observed_at && poll.at.since(sweep.observed_at) <= COMPARED_FOR
+}
+
+/// Compares a good poll with the newest sweep.
+pub(in crate::tasks::poller) fn compare_with_poll(
+    org: &mut OrgState,
+    user: UserKey,
+    at: Timestamp,
+    seen: Option<(&BTreeMap<ConferenceId, Entry>, &UserState)>,
+) {
+    let watched = &org.users[user];
+    let sweeping = &mut org.sweeps;
+    let (entries, state) = seen.map_or((None, &watched.state), |(e, state)| (Some(e), state));
+    let poll = PollView { at, entries, state };
+    sweeping.count_poll(user, at);
+    sweeping.check_held(user, &poll);
+    let Some(last) = sweeping.newest.last.clone() else { return };
+    let union_id = watched.info.identity.union_id.as_str();
+    let lesson = sweeping.learn(user, union_id, &last, &poll);
+    sweeping.apply_id_evidence(user, lesson, &org.name);
+    let finding = sweeping.finding(user, union_id, &last, &poll);
+    let contradictions: Vec<ConferenceId> = sweeping.contradictions(user, union_id, &last, &poll);
+    sweeping.newest.contradictions.extend(contradictions.into_iter().map(|meeting| (user, meeting)));
+    record_comparison(org, user, finding, at);
+}
+
+/// The newest sweep shows users in meetings that a poll right after it does not list. If such a meeting goes on,
+/// the sweep was wrong; if not, it had just ended.
+pub(super) fn settle_contradictions(org: &mut OrgState, sweep: &Sweep, now: Timestamp) {
+    if sweep.requested.is_some() {
+        return;
+    }
+    for (user, meeting) in std::mem::take(&mut org.sweeps.newest.contradictions) {
+        if sweep.meetings.contains(&meeting) {
+            record_comparison(org, user, Comparison::Contradicts, now);
+        }
+    }
+}
+
+fn record_comparison(org: &mut OrgState, user: UserKey, finding: Comparison, at: Timestamp) {
+    if finding == Comparison::Nothing {
+        return;
+    }
+    let watched = &org.users[user];
+    let (org_name, person_id) = (&org.name, watched.person_id);
+    let sweeping = &mut org.sweeps;
+    tracing::debug!(org = %org_name, user = person_id, ?finding, "compared a poll with the sweep before it");
+    let before = sweeping.trust.is_trusted();
+    sweeping.calls.compared = Some(at);
+    sweeping.persist.note(Some(user));
+    if finding == Comparison::Contradicts {
+        sweeping.persist.mark_urgent();
+    }
+    if sweeping.trust.record(user, finding) {
+        sweeping.drop_pending();
+        let missing = sweeping.trust.missing();
+        tracing::warn!(org = %org_name, user = person_id, missing, "a poll contradicts the sweep before it; sweeps only schedule polls until they agree with polls again");
+    }
+    if sweeping.trust.is_trusted() != before {
+        sweeping.plan.due = None;
+        sweeping.persist.mark_urgent();
+        if !before {
+            sweeping.plan.spending = BudgetSplit::new(1.0 - sweeping.trust.coverage_of_all());
+            tracing::info!(org = %org_name, "sweeps agree with polls and are trusted from now on");
+        }
+        groups::form_unlisted_group(org, &[], at);
+    }
 }
