@@ -195,7 +195,7 @@ pub enum StoreError {
     #[error("cannot be encoded as JSON: {0}")]
     Json(Arc<serde_json::Error>),
     /// SQLite failed.
-    #[error("database: {0}")]
+    #[error("{}", of_sqlite(.0))]
     Sqlite(Arc<sqlx::Error>),
     /// Another program holds the write lock, and the daemon stops.
     #[error("another program holds the database's write lock")]
@@ -203,6 +203,14 @@ pub enum StoreError {
     /// The database is closed, or its writer has ended.
     #[error("the database is closed")]
     Closed,
+}
+
+fn of_sqlite(error: &sqlx::Error) -> String {
+    let advice = match error {
+        sqlx::Error::ColumnDecode { .. } => "; `presenced db check` names the row",
+        _ => "",
+    };
+    format!("database: {error}{advice}")
 }
 
 impl StoreError {

@@ -40,7 +40,9 @@ pub(super) async fn damaged(
     let columns: Vec<(String, bool, String)> = sqlx::query_as(COLUMNS).fetch_all(&mut *connection).await?;
     let mut found = Vec::new();
     for (table, is_unnumbered, column) in columns {
-        if scope == Scope::Everything || READ_AT_START.contains(&table.as_str()) {
+        // The text of the last failure is written only.
+        let is_read = READ_AT_START.contains(&table.as_str()) && column != "last_error";
+        if scope == Scope::Everything || is_read {
             of_column(connection, (&table, is_unnumbered, &column), &mut found, most).await?;
         }
     }

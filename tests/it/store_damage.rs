@@ -126,10 +126,18 @@ async fn a_flipped_bit_in_a_text_is_found_by_the_check_and_named_at_the_start() 
     }
     // What a start does not read is found as well, and keeps nothing from starting.
     let place = at_rest().await;
-    by_hand(&place, &["UPDATE visits SET nick = CAST(x'80' AS TEXT)"]).await.close().await.unwrap();
+    let damage = [
+        "UPDATE visits SET conference_id = CAST(x'80' AS TEXT)",
+        "UPDATE people SET last_error = CAST(x'80' AS TEXT)",
+    ];
+    by_hand(&place, &damage).await.close().await.unwrap();
     let found = check::examine(&place.file()).await.unwrap();
-    assert!(found[0].starts_with("visits, row 1: `nick` is not UTF-8 at byte 1: "), "{found:?}");
-    place.open().await.close().await.unwrap();
+    assert!(found[0].starts_with("people, row 1: `last_error` is not UTF-8 at byte 1: "), "{found:?}");
+    assert!(found[1].starts_with("visits, row 1: `conference_id` is not UTF-8 at byte 1: "), "{found:?}");
+    let store = place.open().await;
+    let unread = store.history().visits(1, None, None, 9).await.unwrap_err().to_string();
+    assert!(unread.contains("`presenced db check` names the row"), "{unread}");
+    store.close().await.unwrap();
 }
 
 /// A file with something in its WAL, and who has it open.

@@ -290,30 +290,42 @@ impl FromRow<'_, Stored> for VisitRow {
 
 impl FromRow<'_, Stored> for EventRow {
     fn from_row(row: &Stored) -> sqlx::Result<Self> {
-        let mut is_damaged = false;
-        // One damaged row must not hide the others.
-        let mut text = |column: &str| -> sqlx::Result<Option<String>> {
-            let bytes: Option<Vec<u8>> = row.try_get(column)?;
-            let text = bytes.map(String::from_utf8).transpose();
-            Ok(text.unwrap_or_else(|error| {
-                is_damaged = true;
-                Some(String::from_utf8_lossy(error.as_bytes()).into_owned())
-            }))
-        };
-        let (id, event_type, body) = (text("id")?, text("type")?, text("body")?);
+        let (id, event_type, body) = (Text::of(row, "id")?, Text::of(row, "type")?, Text::of(row, "body")?);
+        let (org, conference_id) = (Text::of(row, "org")?, Text::of(row, "conference_id")?);
+        let is_damaged = [&id, &event_type, &body, &org, &conference_id].iter().any(|text| text.is_damaged);
         Ok(Self {
             sequence: row.try_get("sequence")?,
-            id: id.unwrap_or_default(),
-            event_type: event_type.unwrap_or_default(),
-            org: text("org")?,
-            name: text("name")?,
-            union_id: text("union_id")?,
-            conference_id: text("conference_id")?,
-            title: text("title")?,
+            id: id.text.unwrap_or_default(),
+            event_type: event_type.text.unwrap_or_default(),
+            org: org.text,
+            // Of other tables, and not part of the event.
+            name: Text::of(row, "name")?.text,
+            union_id: Text::of(row, "union_id")?.text,
+            conference_id: conference_id.text,
+            title: Text::of(row, "title")?.text,
             time: at(row, "time_ms")?,
             recorded: at(row, "recorded_ms")?,
-            body: body.unwrap_or_default(),
+            body: body.text.unwrap_or_default(),
             is_damaged,
+        })
+    }
+}
+
+/// A text that is read also if the disk changed it, because one damaged row must not hide the others.
+struct Text {
+    text: Option<String>,
+    is_damaged: bool,
+}
+
+impl Text {
+    fn of(row: &Stored, column: &str) -> sqlx::Result<Self> {
+        let bytes: Option<Vec<u8>> = row.try_get(column)?;
+        Ok(match bytes.map(String::from_utf8).transpose() {
+            Ok(text) => Self { text, is_damaged: false },
+            Err(error) => {
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                Self { text: Some(text), is_damaged: true }
+            }
         })
     }
 }
