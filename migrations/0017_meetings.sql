@@ -117,10 +117,10 @@ CREATE VIEW v_events AS
     e.recorded_at                                                 AS recorded_at,
     (e.recorded_ms - e.time_ms) / 1000.0                          AS noticed_after_s,
     m.title                                                       AS title,
-    datetime(e.time_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= e.time_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS time_local,
-    datetime(e.recorded_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= e.recorded_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS recorded_local,
+    datetime(e.time_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= e.time_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS time_local,
+    datetime(e.recorded_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= e.recorded_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS recorded_local,
     p.union_id                                                    AS union_id,
     e.time_ms                                                     AS time_ms,
     e.recorded_ms                                                 AS recorded_ms,
@@ -146,10 +146,10 @@ CREATE VIEW v_meetings AS
     m.ended_at                                                    AS ended_at,    -- as DingTalk reports it
     f.first_join_local                                            AS first_join_local,
     CASE WHEN f.last_leave_ms IS NOT NULL THEN f.last_leave_local END AS last_leave_local,
-    datetime(m.started_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= m.started_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS started_local,
-    datetime(m.ended_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= m.ended_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS ended_local,
+    datetime(m.started_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= m.started_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS started_local,
+    datetime(m.ended_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= m.ended_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS ended_local,
     f.first_join_ms                                               AS first_join_ms,
     f.last_leave_ms                                               AS last_leave_ms,
     m.started_ms                                                  AS started_ms,
@@ -184,8 +184,8 @@ CREATE VIEW v_people AS
     p.watched                                                     AS watched,
     p.presence                                                    AS presence,  -- 'inside', 'outside' or 'unknown'
     p.last_ok_at                                                  AS last_ok_at,
-    datetime(p.last_ok_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= p.last_ok_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS last_ok_local,
+    datetime(p.last_ok_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= p.last_ok_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS last_ok_local,
     p.last_ok_ms                                                  AS last_ok_ms
   FROM people AS p;
 
@@ -200,10 +200,10 @@ CREATE VIEW v_snapshots AS
     s.polls                                                       AS polls,
     s.meetings                                                    AS meetings,
     s.body                                                        AS body,
-    datetime(s.first_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= s.first_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS first_local,
-    datetime(s.last_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= s.last_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS last_local,
+    datetime(s.first_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= s.first_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS first_local,
+    datetime(s.last_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= s.last_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS last_local,
     p.union_id                                                    AS union_id,
     s.first_ms                                                    AS first_ms,
     s.last_ms                                                     AS last_ms
@@ -221,10 +221,10 @@ CREATE VIEW v_gaps AS
     round((g.to_ms - g.from_ms) / 60000.0, 1)                     AS minutes,
     g.why                                                         AS why,
     g.error                                                       AS error,
-    datetime(g.from_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= g.from_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS from_local,
-    datetime(g.to_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= g.to_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS to_local,
+    datetime(g.from_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= g.from_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS from_local,
+    datetime(g.to_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= g.to_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS to_local,
     p.union_id                                                    AS union_id,
     g.from_ms                                                     AS from_ms,
     g.to_ms                                                       AS to_ms
@@ -233,19 +233,19 @@ CREATE VIEW v_gaps AS
   -- Only minutes of a gap that goes on is an age and grows with the reader's clock.
   SELECT
     p.name,
-    w.org,
-    w.from_at,
+    o.org,
+    o.from_at,
     NULL,
-    round(max(0, unixepoch('now') * 1000 - w.from_ms) / 60000.0, 1),
-    w.why,
-    w.error,
-    datetime(w.from_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= w.from_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch'),
+    round(max(0, unixepoch('now') * 1000 - o.from_ms) / 60000.0, 1),
+    o.why,
+    o.error,
+    datetime(o.from_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= o.from_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch'),
     NULL,
     p.union_id,
-    w.from_ms,
+    o.from_ms,
     NULL
-  FROM open_gaps AS w LEFT JOIN people AS p USING (person_id);
+  FROM open_gaps AS o LEFT JOIN people AS p USING (person_id);
 
 DROP VIEW v_deliveries;
 CREATE VIEW v_deliveries AS
@@ -265,10 +265,10 @@ CREATE VIEW v_deliveries AS
     d.delivery_id                                                 AS delivery_id,
     d.trigger                                                     AS trigger,
     d.sequence                                                    AS sequence,
-    CASE WHEN d.state = 'pending' THEN datetime(d.next_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o
-      WHERE o.from_ms <= d.next_ms ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch') END AS next_local,
-    datetime(d.finished_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= d.finished_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS finished_local,
+    CASE WHEN d.state = 'pending' THEN datetime(d.next_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z
+      WHERE z.from_ms <= d.next_ms ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch') END AS next_local,
+    datetime(d.finished_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= d.finished_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS finished_local,
     CASE WHEN d.state = 'pending' THEN d.next_ms END              AS next_ms,
     d.finished_at                                                 AS finished_at,
     d.finished_ms                                                 AS finished_ms
@@ -288,8 +288,8 @@ CREATE VIEW v_attempts AS
     e.type                                                        AS type,
     p.name                                                        AS who,
     nullif(d.org, '')                                             AS org,
-    datetime(a.sent_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= a.sent_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS sent_local,
+    datetime(a.sent_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= a.sent_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS sent_local,
     a.delivery_id                                                 AS delivery_id,
     d.trigger                                                     AS trigger,
     d.sequence                                                    AS sequence,
@@ -311,14 +311,14 @@ CREATE VIEW v_health AS
     p.last_error                                                  AS last_error,
     p.last_error_at                                               AS last_error_at,
     p.next_poll_at                                                AS next_poll_at,
-    datetime(p.last_poll_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= p.last_poll_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS last_poll_local,
-    datetime(p.last_ok_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= p.last_ok_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS last_ok_local,
-    datetime(p.last_error_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= p.last_error_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS last_error_local,
-    datetime(p.next_poll_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= p.next_poll_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS next_poll_local,
+    datetime(p.last_poll_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= p.last_poll_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS last_poll_local,
+    datetime(p.last_ok_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= p.last_ok_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS last_ok_local,
+    datetime(p.last_error_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= p.last_error_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS last_error_local,
+    datetime(p.next_poll_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= p.next_poll_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS next_poll_local,
     p.union_id                                                    AS union_id,
     p.last_poll_ms                                                AS last_poll_ms,
     p.last_ok_ms                                                  AS last_ok_ms,
@@ -332,10 +332,10 @@ CREATE VIEW v_webhooks AS
   -- 'refusing' (accepts nothing), or 'retrying' (a user's events wait after a failed attempt; those of others are sent).
   SELECT
     k.*,
-    datetime(k.next_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= k.next_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS next_local,
-    datetime(k.down_since_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= k.down_since_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS down_since_local
+    datetime(k.next_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= k.next_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS next_local,
+    datetime(k.down_since_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= k.down_since_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS down_since_local
   FROM (
     SELECT
       k.webhook                                                   AS webhook,
@@ -384,21 +384,21 @@ CREATE VIEW v_days AS
         WHERE p.watched = 1 AND p.last_ok_ms IS NOT NULL AND p.next_poll_ms < (unixepoch('now') - 300) * 1000
     ),
     first_day (person_id, inside, from_ms, to_ms, day) AS (
-      SELECT s.person_id, s.inside, s.from_ms, s.to_ms, (s.from_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o
-        WHERE o.from_ms <= s.from_ms ORDER BY o.from_ms DESC LIMIT 1)) / 86400
+      SELECT s.person_id, s.inside, s.from_ms, s.to_ms, (s.from_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z
+        WHERE z.from_ms <= s.from_ms ORDER BY z.from_ms DESC LIMIT 1)) / 86400
       FROM span AS s WHERE s.from_ms <= s.to_ms
     ),
     -- midnight_ms: the end of the day, by the offset that is in force then.
     part (person_id, inside, from_ms, to_ms, day, midnight_ms) AS (
-      SELECT d.person_id, d.inside, d.from_ms, d.to_ms, d.day, ((d.day + 1) * 86400 - (SELECT o.offset_s FROM local_offsets AS o
-        WHERE o.from_ms <= (d.day + 2) * 86400000 AND o.from_ms / 1000 + o.offset_s <= (d.day + 1) * 86400
-        ORDER BY o.from_ms DESC LIMIT 1)) * 1000
+      SELECT d.person_id, d.inside, d.from_ms, d.to_ms, d.day, ((d.day + 1) * 86400 - (SELECT z.offset_s FROM local_offsets AS z
+        WHERE z.from_ms <= (d.day + 2) * 86400000 AND z.from_ms / 1000 + z.offset_s <= (d.day + 1) * 86400
+        ORDER BY z.from_ms DESC LIMIT 1)) * 1000
       FROM first_day AS d
       UNION ALL
-      SELECT d.person_id, d.inside, d.midnight_ms, d.to_ms, d.day + 1, ((d.day + 2) * 86400 - (SELECT o.offset_s
-        FROM local_offsets AS o
-        WHERE o.from_ms <= (d.day + 3) * 86400000 AND o.from_ms / 1000 + o.offset_s <= (d.day + 2) * 86400
-        ORDER BY o.from_ms DESC LIMIT 1)) * 1000
+      SELECT d.person_id, d.inside, d.midnight_ms, d.to_ms, d.day + 1, ((d.day + 2) * 86400 - (SELECT z.offset_s
+        FROM local_offsets AS z
+        WHERE z.from_ms <= (d.day + 3) * 86400000 AND z.from_ms / 1000 + z.offset_s <= (d.day + 2) * 86400
+        ORDER BY z.from_ms DESC LIMIT 1)) * 1000
       FROM part AS d WHERE d.midnight_ms < d.to_ms
     ),
     -- Of overlapping parts each counts from the end of those before it: of all parts, and of those in meetings alone.
@@ -428,10 +428,10 @@ CREATE VIEW v_days AS
     strftime('%Y-%m-%dT%H:%M:%fZ', d.last_leave_ms / 1000.0, 'unixepoch') AS last_leave_at,
     round((d.any_ms - d.in_ms) / 60000.0, 1)                      AS minutes_unknown,
     d.meetings                                                    AS visits,
-    datetime(d.first_join_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= d.first_join_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS first_join_local,
-    datetime(d.last_leave_ms / 1000 + (SELECT o.offset_s FROM local_offsets AS o WHERE o.from_ms <= d.last_leave_ms
-      ORDER BY o.from_ms DESC LIMIT 1), 'unixepoch')              AS last_leave_local,
+    datetime(d.first_join_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= d.first_join_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS first_join_local,
+    datetime(d.last_leave_ms / 1000 + (SELECT z.offset_s FROM local_offsets AS z WHERE z.from_ms <= d.last_leave_ms
+      ORDER BY z.from_ms DESC LIMIT 1), 'unixepoch')              AS last_leave_local,
     p.groups                                                      AS groups,
     p.union_id                                                    AS union_id,
     d.first_join_ms                                               AS first_join_ms,

@@ -6,15 +6,17 @@
 mod follow;
 mod rows;
 
-use self::rows::{COLUMNS, left_out, row};
+use self::rows::{columns, left_out, row};
+use super::filter::FilterArgs;
 use super::open_readonly::{Session, open_readonly};
 use super::output::Row;
-use super::{Exit, Failure, Globals, number};
+use super::{Exit, Globals, number, when};
 use crate::clock::SystemClock;
-use crate::store::history::{EventQuery, EventRow, check_event_type};
+use crate::store::history::{EventQuery, EventRow, Filter, check_event_type};
 
 /// Options of `events`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
 pub struct Args {
     /// Show events after this sequence, oldest first (default: the newest)
     #[arg(long, value_name = "SEQUENCE", allow_negative_numbers = true, value_parser = number::whole(0_u64, None))]
@@ -22,19 +24,34 @@ pub struct Args {
     /// Show events of one user: a name, a unionId, or a unique part of one
     #[arg(long, value_name = "WHO")]
     user: Option<String>,
-    /// Show events of one organisation
-    #[arg(long, value_name = "ORG")]
-    org: Option<String>,
+    #[command(flatten)]
+    only: FilterArgs,
+    /// Show events since then: `7d` ago, a day, or a time
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Show events until then: `1h` ago, a day (included), or a time
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
     /// Show events of one type, or of a pattern such as `meeting.*`
     #[arg(long = "type", value_name = "TYPE", value_parser = known_type)]
     event_type: Option<String>,
     /// Show at most N (default 100)
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number::whole(1_u32, None))]
     limit: Option<u32>,
+    /// Show the ids of events too
+    #[arg(long)]
+    wide: bool,
     /// Print new events as they are recorded, until Ctrl-C
     #[arg(short, long)]
     follow: bool,
 }
+
+const HELP: &str = "\
+WHEN is a duration ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`) or a time (`yesterday 10:15`)
+
+Examples:
+  presenced events --follow --type 'meeting.*' --group ops
+  presenced events --since \"yesterday 09:00\" --until \"yesterday 12:00\" -o jsonl";
 
 /// Default of `--limit`.
 const DEFAULT_LIMIT: u32 = 100;
@@ -47,41 +64,42 @@ fn known_type(text: &str) -> Result<String, String> {
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    let Args { after, user, org, event_type, limit, follow } = args;
+    let Args { after, user, only, since, until, event_type, limit, wide, follow } = args;
     let limit = limit.unwrap_or(if follow { DEFAULT_FOLLOW_LIMIT } else { DEFAULT_LIMIT });
     open_readonly(globals, async |session: &Session| {
-        let people = match &user {
-            Some(who) => Some(vec![session.person(who).await?.person_id]),
-            None => None,
-        };
-        if let Some(org) = &org
-            && !session.config.orgs.iter().any(|known| known.name.as_str() == org)
-        {
-            let known: Vec<&str> = session.config.orgs.iter().map(|known| known.name.as_str()).collect();
-            let text = format!("there is no organisation `{org}`; the config has {}", known.join(", "));
-            return Err(Failure::new(Exit::Nothing, text).into());
-        }
-        let filtered = after.is_some() || people.is_some() || org.is_some() || event_type.is_some();
+        let zone = session.printer.time_zone;
+        let (since, until) = when::between(since.as_deref(), until.as_deref(), session.now, zone)?;
+        let is_narrow = only.is_set();
+        let Filter { person_id, org, group } = only.filter(session, user.as_deref()).await?;
+        let filtered = after.is_some()
+            || person_id.is_some()
+            || is_narrow
+            || event_type.is_some()
+            || since.is_some()
+            || until.is_some();
         let query = EventQuery {
             after: after.map(|after| i64::try_from(after).unwrap_or(i64::MAX)),
-            org: org.clone(),
-            people,
+            org,
+            people: person_id.map(|id| vec![id]),
+            group,
             event_type: event_type.clone(),
+            since,
+            until,
             limit,
-            ..EventQuery::default()
         };
         if follow {
             return follow_from(session, query).await;
         }
         let events = session.history.events(&query).await?;
+        let columns = columns(wide);
         if events.is_empty() {
-            session.printer.print_nothing(COLUMNS, nothing(filtered))?;
+            session.printer.print_nothing(&columns, nothing(filtered))?;
             return Ok(Exit::Nothing);
         }
         let (damaged, sound): (Vec<&EventRow>, Vec<&EventRow>) =
             events.iter().partition(|event| event.is_damaged);
         let rows: Vec<Row> = sound.into_iter().map(row).collect();
-        session.printer.print(COLUMNS, &rows)?;
+        session.printer.print(&columns, &rows)?;
         if let Some(more) = more(&events, after, limit) {
             session.printer.remark(&more);
         }
@@ -151,19 +169,28 @@ mod tests {
     }
 
     fn rendered(format: OutputFormat) -> String {
-        let printer = Printer { format, time_zone: chrono_tz::Asia::Shanghai, width: 80, quiet: false };
+        let printer =
+            Printer { format, time_zone: chrono_tz::Asia::Shanghai, width: 80, ..Printer::default() };
         let rows = [
             event(1, "meeting.participant_joined", Some("李伟")),
             event(4217, "meeting.participant_role_changed", Some("Maximilian Müller-Lüdenscheidt")),
             event(4218, "system.alert", None),
         ]
         .map(|event| row(&event));
-        anstream::adapter::strip_str(&printer.render(COLUMNS, &rows)).to_string()
+        anstream::adapter::strip_str(&printer.render(&columns(false), &rows)).to_string()
     }
 
     #[test]
     fn as_a_table() {
         insta::assert_snapshot!(rendered(OutputFormat::Table));
+    }
+
+    #[test]
+    fn a_wide_table_has_the_ids() {
+        let printer = Printer::default();
+        let rows = [row(&event(4217, "meeting.participant_left", Some("Li")))];
+        assert!(printer.render(&columns(true), &rows).contains("evt_4217"));
+        assert!(!printer.render(&columns(false), &rows).contains("evt_4217"));
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub struct Globals {
     /// Output format: table, json, jsonl or csv
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
     pub output: Option<OutputFormat>,
+    /// Begin CSV with a byte order mark, so that Excel reads Chinese
+    #[arg(long, global = true)]
+    pub bom: bool,
     /// Print without colours (same as `NO_COLOR`)
     #[arg(long, global = true)]
     pub no_color: bool,

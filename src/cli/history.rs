@@ -1,22 +1,25 @@
-//! `presenced history`: prints the visits of one user.
+//! `presenced history`: prints the visits of one user, or of all.
 //!
 //! Guards: an ongoing visit has no end, and an inferred end is marked. Not here: how visits are derived (`presence`).
 
 use std::fmt::Write as _;
 
+use super::filter::FilterArgs;
 use super::open_readonly::{Session, open_readonly};
 use super::output::{Cell, Column, GOOD, Printer, Row, Style, counted};
 use super::{Exit, Globals, number, when};
-use crate::store::history::{Filter, Person, VisitQuery, VisitRow};
+use crate::store::history::{Person, VisitQuery, VisitRow};
 use crate::time::{Timestamp, duration_ms};
 
 /// Options of `history`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = when::WHEN_HELP)]
+#[command(after_help = HELP)]
 pub struct Args {
-    /// The user: a name, a unionId, or a unique part of one
+    /// Show one user: a name, a unionId, or a unique part of one (default: all users)
     #[arg(value_name = "WHO")]
-    who: String,
+    who: Option<String>,
+    #[command(flatten)]
+    only: FilterArgs,
     /// Show visits since then: `7d` ago, a day, or a time
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
@@ -28,9 +31,16 @@ pub struct Args {
     limit: u32,
 }
 
+const HELP: &str = "\
+WHEN is a duration ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`) or a time (`yesterday 10:15`)
+
+Examples:
+  presenced history \"Li Wei\" --since 30d
+  presenced history --since yesterday --until yesterday --group ops -o csv";
+
 const COLUMNS: &[Column] = &[
     Column::data_only("id"),
-    Column::data_only("who"),
+    WHO,
     Column::data_only("org"),
     Column::data_only("union_id"),
     Column::new("joined_at", "JOINED"),
@@ -38,9 +48,11 @@ const COLUMNS: &[Column] = &[
     Column::table_only("LEFT"),
     Column::new("minutes", "MIN"),
     Column::data_only("ongoing"),
-    Column::new("meeting", "MEETING").shrinking(),
-    Column::new("role", "ROLE"),
-    Column::new("left_reason", "WHY LEFT"),
+    Column::table_only("MEETING").shrinking(),
+    Column::data_only("meeting"),
+    Column::data_only("title"),
+    Column::new("role", "ROLE").dull(),
+    Column::new("left_reason", "WHY LEFT").dull(),
     Column::data_only("basis"),
     Column::data_only("leave_error_s"),
     Column::data_only("ordinal"),
@@ -50,30 +62,41 @@ const COLUMNS: &[Column] = &[
     Column::data_only("nick"),
 ];
 
+/// In the table only of all users.
+const WHO: Column = Column::new("who", "WHO").shrinking_last();
+/// Its place in [`COLUMNS`].
+const WHO_AT: usize = 1;
+
 /// Runs the command.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    let Args { who, since, until, limit } = args;
+    let Args { who, only, since, until, limit } = args;
     open_readonly(globals, async |session: &Session| {
         let zone = session.printer.time_zone;
         let (since, until) = when::between(since.as_deref(), until.as_deref(), session.now, zone)?;
-        let person = session.person(&who).await?;
-        let filter = Filter { person_id: Some(person.person_id), ..Filter::default() };
+        let mut columns = COLUMNS.to_vec();
+        let person = match &who {
+            Some(who) => {
+                columns[WHO_AT] = Column::data_only("who");
+                Some(session.person(who).await?)
+            }
+            None => None,
+        };
+        let filter = only.filter(session, who.as_deref()).await?;
         let query = VisitQuery { filter, since, until, limit, ..VisitQuery::default() };
         let visits = session.history.visits(&query).await?;
         if visits.is_empty() {
             let bounded = since.is_some() || until.is_some();
-            session.printer.print_nothing(COLUMNS, &nothing(&person, bounded))?;
+            session.printer.print_nothing(&columns, &nothing(person.as_ref(), bounded))?;
             return Ok(Exit::Nothing);
         }
-        let rows: Vec<Row> =
-            visits.iter().map(|visit| row(visit, &person, session.now, &session.printer)).collect();
-        session.printer.print(COLUMNS, &rows)?;
-        session.printer.remark(&summary(&visits, &person, session.now, zone, limit));
+        let rows: Vec<Row> = visits.iter().map(|visit| row(visit, session.now, &session.printer)).collect();
+        session.printer.print(&columns, &rows)?;
+        session.printer.remark(&summary(&visits, person.as_ref(), session.now, zone, limit));
         Ok(Exit::Done)
     })
 }
 
-fn row(visit: &VisitRow, person: &Person, now: Timestamp, printer: &Printer) -> Row {
+fn row(visit: &VisitRow, now: Timestamp, printer: &Printer) -> Row {
     let left = match visit.left {
         // A leave that DingTalk did not report is known only to an interval.
         Some(at) if visit.leave_basis.as_deref() == Some("reported") => printer.local(at),
@@ -84,15 +107,17 @@ fn row(visit: &VisitRow, person: &Person, now: Timestamp, printer: &Printer) -> 
         visit.leave_latest.zip(visit.leave_earliest).map(|(latest, earliest)| latest.since(earliest));
     Row::new(vec![
         visit.visit_id.as_str().into(),
-        person.name.as_str().into(),
-        person.org.as_str().into(),
-        person.union_id.as_str().into(),
+        visit.name.as_str().into(),
+        visit.org.as_str().into(),
+        visit.union_id.as_str().into(),
         visit.joined.into(),
         visit.left.into(),
         left.into(),
         Cell::Tenths(length_ms(visit, now) / 6000),
         visit.left.is_none().into(),
+        Cell::titled(visit.title.as_deref(), &visit.conference_id),
         visit.conference_id.as_str().into(),
+        visit.title.as_deref().into(),
         visit.role.as_str().into(),
         visit.left_reason.as_deref().into(),
         visit.leave_basis.as_deref().unwrap_or(&visit.join_basis).into(),
@@ -110,20 +135,27 @@ fn length_ms(visit: &VisitRow, now: Timestamp) -> i64 {
     duration_ms(visit.left.unwrap_or(now).since(visit.joined))
 }
 
-fn nothing(person: &Person, bounded: bool) -> String {
-    let hint = match (bounded, person.watched) {
+fn nothing(person: Option<&Person>, bounded: bool) -> String {
+    let hint = match (bounded, person.is_none_or(|person| person.watched)) {
         (true, _) => "try a longer period, or leave out --since and --until",
         (false, true) => "none observed yet; `presenced now` shows when the user was last polled",
         (false, false) => "none observed while this user was watched",
     };
-    format!("No visits of {person}{}: {hint}.", if bounded { " in that period" } else { "" })
+    let whose = person.map_or_else(String::new, |person| format!(" of {person}"));
+    format!("No visits{whose}{}: {hint}.", if bounded { " in that period" } else { "" })
 }
 
-fn summary(visits: &[VisitRow], person: &Person, now: Timestamp, zone: chrono_tz::Tz, limit: u32) -> String {
+fn summary(
+    visits: &[VisitRow],
+    person: Option<&Person>,
+    now: Timestamp,
+    zone: chrono_tz::Tz,
+    limit: u32,
+) -> String {
     let minutes = visits.iter().map(|visit| length_ms(visit, now)).sum::<i64>() / 60_000;
     let mut text = format!(
         "{}: {}, {}; times in {zone}",
-        person.name,
+        person.map_or("All users", |person| &person.name),
         counted(visits.len(), "visit", "visits"),
         counted(usize::try_from(minutes).unwrap_or(0), "minute", "minutes")
     );
@@ -190,9 +222,10 @@ mod tests {
     }
 
     fn rendered(format: OutputFormat) -> String {
-        let printer = Printer { format, time_zone: chrono_tz::Asia::Shanghai, width: 80, quiet: false };
+        let printer =
+            Printer { format, time_zone: chrono_tz::Asia::Shanghai, width: 80, ..Printer::default() };
         let now = JOINED.plus(std::time::Duration::from_mins(2));
-        let rows = visits().map(|visit| row(&visit, &person(), now, &printer));
+        let rows = visits().map(|visit| row(&visit, now, &printer));
         anstream::adapter::strip_str(&printer.render(COLUMNS, &rows)).to_string()
     }
 
@@ -209,7 +242,7 @@ mod tests {
     #[test]
     fn the_summary_adds_up_and_says_what_is_cut() {
         let now = JOINED.plus(std::time::Duration::from_mins(2));
-        let text = summary(&visits(), &person(), now, chrono_tz::Asia::Shanghai, 3);
+        let text = summary(&visits(), Some(&person()), now, chrono_tz::Asia::Shanghai, 3);
         let expected = "李伟: 3 visits, 92 minutes; times in Asia/Shanghai; ~ marks an estimated time; \
             shows the newest 3, use --limit N for more.";
         assert_eq!(text, expected);
@@ -217,7 +250,7 @@ mod tests {
 
     #[test]
     fn no_visits_come_with_a_hint() {
-        assert!(nothing(&person(), true).contains("in that period: try a longer period"));
-        assert!(nothing(&person(), false).contains("`presenced now`"));
+        assert!(nothing(Some(&person()), true).contains("in that period: try a longer period"));
+        assert!(nothing(Some(&person()), false).contains("`presenced now`"));
     }
 }

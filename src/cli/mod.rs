@@ -15,10 +15,13 @@ pub mod db;
 pub mod demo;
 pub mod events;
 mod exit;
+mod filter;
 mod globals;
 pub mod history;
 pub mod init;
 pub mod man;
+pub mod meeting;
+pub mod meetings;
 pub mod now;
 mod number;
 mod open_readonly;
@@ -62,8 +65,12 @@ enum Command {
     Check(check::Args),
     /// Show who is in a meeting now
     Now(now::Args),
-    /// Show the visits of one user
+    /// Show the visits of one user, or of all
     History(history::Args),
+    /// Show meetings: title, start, end, number of people
+    Meetings(meetings::Args),
+    /// Show who was in a meeting, from when to when
+    Meeting(meeting::Args),
     /// Show hours in meetings by user and day
     Report(report::Args),
     /// Show recorded events, or follow new ones
@@ -126,7 +133,9 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&globals, args),
         Command::Now(args) => now::run(&globals, args),
         Command::History(args) => history::run(&globals, args),
-        Command::Report(args) => report::run(&globals, &args),
+        Command::Meetings(args) => meetings::run(&globals, args),
+        Command::Meeting(args) => meeting::run(&globals, args),
+        Command::Report(args) => report::run(&globals, args),
         Command::Events(args) => events::run(&globals, args),
         Command::Status(args) => status::run(&globals, args),
         Command::Init(args) => init::run(&globals, args),

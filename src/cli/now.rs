@@ -1,17 +1,23 @@
-//! `presenced now`: prints who is in a meeting.
+//! `presenced now`: prints who is in a meeting, or was at another time.
 //!
-//! Guards: an unknown state is shown as unknown, never as absent. Not here: deriving the state (`presence`).
+//! Guards: an unknown state is shown as unknown, never as absent. Not here: deriving the state (`presence`), the state at
+//! an earlier time (`at`), following changes (`watch`), rows (`rows`).
 
-use std::fmt::Write as _;
-
+use super::filter::FilterArgs;
 use super::open_readonly::{Session, open_readonly};
-use super::output::{Cell, Column, FAINT, GOOD, Row, Style, WARNING, ago, counted};
-use super::{Exit, Globals};
-use crate::store::history::{Counts, Filter, MAX_ROWS, UserPresence as Standing};
-use crate::time::Timestamp;
+use super::output::Row;
+use super::{Exit, Failure, Globals};
+use crate::store::history::{Filter, MAX_ROWS, UserPresence as Standing};
+
+mod at;
+mod rows;
+mod watch;
+
+use rows::{COLUMNS, empty_text, row, summary};
 
 /// Options of `now`.
 #[derive(Debug, Default, clap::Args)]
+#[command(after_help = HELP)]
 pub struct Args {
     /// Show one user: a name, a unionId, or a unique part of one
     #[arg(value_name = "WHO", conflicts_with = "all")]
@@ -19,170 +25,99 @@ pub struct Args {
     /// Show all watched users, not only those in a meeting
     #[arg(short, long)]
     all: bool,
+    #[command(flatten)]
+    only: FilterArgs,
+    /// Redraw when something changes, until Ctrl-C
+    #[arg(short, long, conflicts_with_all = ["at", "check"])]
+    watch: bool,
+    /// Show who was inside, outside or unknown at that time
+    #[arg(long, value_name = "WHEN", conflicts_with = "check")]
+    at: Option<String>,
+    /// Only tell by the exit code: 0 inside, 4 not inside, 75 unknown, 2 no such user
+    #[arg(long, requires = "who")]
+    check: bool,
 }
 
-const COLUMNS: &[Column] = &[
-    Column::new("who", "WHO").shrinking(),
-    Column::data_only("org"),
-    Column::data_only("union_id"),
-    Column::new("presence", "IS"),
-    Column::new("meeting", "MEETING").shrinking(),
-    Column::new("joined_at", "SINCE"),
-    Column::new("minutes", "MIN"),
-    Column::new("role", "ROLE"),
-    Column::data_only("device"),
-    Column::data_only("external"),
-    Column::data_only("by_phone"),
-    Column::table_only("CHECKED"),
-    Column::data_only("checked_s_ago"),
-];
+const HELP: &str = "\
+Examples:
+  presenced now --group ops --watch
+  presenced now --at \"yesterday 10:15\"
+  if presenced now --check \"Li Wei\"; then echo \"in a meeting\"; fi";
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
-    let Args { who, all } = args;
+    let Args { who, all, only, watch, at, check } = args;
     open_readonly(globals, async |session: &Session| {
-        let person_id = match &who {
-            Some(who) => Some(session.person(who).await?.person_id),
-            None => None,
+        let filter = match only.filter(session, who.as_deref()).await {
+            Err(error) if check => return Err(no_such_user(error)),
+            filter => filter?,
         };
-        let filter = Filter { person_id, ..Filter::default() };
-        let states = session.history.now(&filter, all, MAX_ROWS).await?;
-        let counts = session.history.counts(&Filter::default()).await?;
-        if states.is_empty() {
-            session.printer.print_nothing(COLUMNS, &empty_text(counts, session.now))?;
-        } else {
-            let rows: Vec<Row> = states.iter().map(|state| row(state, session.now)).collect();
-            session.printer.print(COLUMNS, &rows)?;
-            if person_id.is_none() {
-                session.printer.remark(&summary(counts, session.now));
-            }
+        if let Some(at) = at {
+            return at::at(session, &at, &filter, all).await;
         }
-        Ok(Exit::Done)
+        if watch {
+            return watch::watch(session, &filter, all).await;
+        }
+        let states = session.history.now(&filter, all, MAX_ROWS).await?;
+        if check {
+            return Ok(checked(&states));
+        }
+        print(session, &states, &filter).await
     })
 }
 
-fn row(state: &Standing, now: Timestamp) -> Row {
-    let meeting = state.meeting.as_ref();
-    let checked = state.last_ok.map(|at| now.since(at));
-    let seconds = checked.map(|age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-    Row::new(vec![
-        state.name.as_str().into(),
-        state.org.as_str().into(),
-        state.union_id.as_str().into(),
-        state.presence.as_str().into(),
-        meeting.map(|m| m.conference_id.as_str()).into(),
-        meeting.map(|m| m.joined).into(),
-        meeting.map(|m| minutes(m.joined, now)).into(),
-        meeting.map(|m| m.role.as_str()).into(),
-        meeting.and_then(|m| m.device.as_deref()).into(),
-        meeting.map(|m| m.external).into(),
-        meeting.map(|m| m.by_phone).into(),
-        checked.map_or_else(|| "never".to_owned(), ago).into(),
-        seconds.map_or(Cell::Nothing, Cell::Number),
-    ])
-    .styled(style(&state.presence))
+async fn print(session: &Session, states: &[Standing], filter: &Filter) -> anyhow::Result<Exit> {
+    let counts = session.history.counts(filter).await?;
+    if states.is_empty() {
+        session.printer.print_nothing(COLUMNS, &empty_text(counts, session.now))?;
+    } else {
+        let rows: Vec<Row> = states.iter().map(|state| row(state, session.now)).collect();
+        session.printer.print(COLUMNS, &rows)?;
+        if filter.person_id.is_none() {
+            session.printer.remark(&summary(counts, session.now));
+        }
+    }
+    Ok(Exit::Done)
 }
 
-fn style(presence: &str) -> Style {
-    match presence {
-        "inside" => GOOD,
-        "unknown" => WARNING,
-        _ => FAINT,
+/// For a script, a name that fits no user is a wrong command line.
+fn no_such_user(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Failure>() {
+        Ok(failure) => Failure { exit: Exit::Usage, ..failure }.into(),
+        Err(error) => error,
     }
 }
 
-fn minutes(joined: Timestamp, now: Timestamp) -> i64 {
-    i64::try_from(now.since(joined).as_secs() / 60).unwrap_or(i64::MAX)
-}
-
-fn empty_text(counts: Counts, now: Timestamp) -> String {
-    if counts.watched == 0 {
-        return "No user is watched yet: add a [[user]] to the config, then start `presenced run`."
-            .to_owned();
-    }
-    format!("No user is in a meeting: {}", summary(counts, now))
-}
-
-fn summary(counts: Counts, now: Timestamp) -> String {
-    let watched = counted(usize::try_from(counts.watched).unwrap_or(0), "person", "people");
-    let mut text = format!("{} of {watched} inside", counts.inside);
-    // Writing to a `String` cannot fail.
-    if counts.unknown > 0 {
-        let _ = write!(text, "; {} unknown (`presenced now --all`)", counts.unknown);
-    }
-    match counts.last_ok {
-        Some(at) => text + &format!("; last poll {}.", ago(now.since(at))),
-        None => text + "; no user was polled yet: is `presenced run` running?",
+fn checked(states: &[Standing]) -> Exit {
+    match states.first().map(|state| state.presence.as_str()) {
+        Some("inside") => Exit::Done,
+        Some("outside") => Exit::Nothing,
+        _ => Exit::TryLater,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::OutputFormat;
-    use crate::cli::output::Printer;
-    use crate::store::history::OpenVisit;
 
-    const JOINED: Timestamp = Timestamp::from_ms(1_699_347_295_876);
-
-    fn standing(name: &str, presence: &str, role: Option<&str>) -> Standing {
-        Standing {
+    #[test]
+    fn the_code_of_a_check_is_the_presence() {
+        let state = |presence: &str| Standing {
             person_id: 1,
             org: "default".into(),
-            union_id: "2iPOLbpUNMLzB5LuwggiiqiPwiEiE".into(),
-            name: name.into(),
+            union_id: "u1".into(),
+            name: "Li".into(),
             presence: presence.into(),
-            groups: vec!["ops".into()],
+            groups: Vec::new(),
             watched: true,
-            last_ok: role.map(|_| JOINED),
+            last_ok: None,
             next_poll: None,
-            meeting: role.map(|role| OpenVisit {
-                visit_id: "vis_a".into(),
-                conference_id: "654058f2411fe90147e68780".into(),
-                title: None,
-                started: None,
-                join_basis: "reported".into(),
-                joined: JOINED,
-                role: role.into(),
-                device: Some("Win".into()),
-                external: false,
-                by_phone: true,
-            }),
-        }
-    }
-
-    fn rendered(format: OutputFormat) -> String {
-        let printer = Printer { format, time_zone: chrono_tz::Asia::Shanghai, width: 80, quiet: false };
-        let now = JOINED.plus(std::time::Duration::from_secs(754));
-        let rows = [
-            standing("李伟", "inside", Some("host")),
-            standing("Maximilian Müller-Lüdenscheidt", "unknown", Some("attendee")),
-            standing("Zoë", "outside", None),
-        ]
-        .map(|state| row(&state, now));
-        anstream::adapter::strip_str(&printer.render(COLUMNS, &rows)).to_string()
-    }
-
-    #[test]
-    fn fits_80_columns() {
-        let table = rendered(OutputFormat::Table);
-        insta::assert_snapshot!(table);
-    }
-
-    #[test]
-    fn as_json() {
-        insta::assert_snapshot!(rendered(OutputFormat::Json));
-    }
-
-    #[test]
-    fn an_empty_answer_says_how_fresh_it_is() {
-        let counts = Counts { watched: 5, inside: 0, unknown: 2, last_ok: Some(JOINED) };
-        let now = JOINED.plus(std::time::Duration::from_secs(12));
-        let text = empty_text(counts, now);
-        let expected = "No user is in a meeting: 0 of 5 people inside; 2 unknown (`presenced now --all`); last poll 12 s ago.";
-        assert_eq!(text, expected);
-        assert!(empty_text(Counts::default(), now).contains("[[user]]"));
-        let not_polled = Counts { watched: 1, ..Counts::default() };
-        assert!(empty_text(not_polled, now).ends_with("is `presenced run` running?"));
+            meeting: None,
+        };
+        assert_eq!(checked(&[state("inside"), state("inside")]), Exit::Done);
+        assert_eq!(checked(&[state("outside")]), Exit::Nothing);
+        assert_eq!(checked(&[state("unknown")]), Exit::TryLater);
+        let nobody = no_such_user(Failure::new(Exit::Nothing, "no user").into());
+        assert_eq!(nobody.downcast::<Failure>().unwrap().exit, Exit::Usage);
     }
 }

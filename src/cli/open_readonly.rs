@@ -5,7 +5,7 @@
 use super::output::Printer;
 use super::readable::load_readable;
 pub(super) use super::runtime::block_on;
-use super::{Exit, Failure, Globals};
+use super::{Exit, Failure, Globals, when};
 use crate::clock::{Clock, SystemClock};
 use crate::config::problem::{Problem, Sources};
 use crate::config::{Config, Loaded};
@@ -54,7 +54,9 @@ pub(super) fn open_readonly(
     block_on(async {
         let store = Store::open_readonly(&config.history.path).await?;
         let (history, ledger) = (store.history(), store.outbox_reader());
-        let session = Session { config, warnings, history, ledger, printer, now: SystemClock.now() };
+        let now = SystemClock.now();
+        let printer = Printer { today: Some(when::today(now, printer.time_zone)), ..printer };
+        let session = Session { config, warnings, history, ledger, printer, now };
         let ended = command(&session).await;
         store.close().await;
         ended

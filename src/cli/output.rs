@@ -7,6 +7,7 @@
 use std::io::IsTerminal;
 
 pub use anstyle::Style;
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use super::globals::{Globals, OutputFormat};
@@ -18,7 +19,7 @@ mod table;
 mod text;
 
 pub use cell::{Cell, Column, ERROR, FAINT, GOOD, Row, WARNING};
-pub use text::{ago, counted, cut, folded, harmless, harmless_lines, padded, write_out};
+pub use text::{ago, counted, cut, cut_beginning, folded, harmless, harmless_lines, padded, write_out};
 
 /// Width of a table when the width of the terminal is not known.
 const DEFAULT_WIDTH: usize = 80;
@@ -30,10 +31,31 @@ pub struct Printer {
     pub format: OutputFormat,
     /// For the times in tables.
     pub time_zone: Tz,
-    /// Maximum width of a table, in cells of the terminal.
+    /// Width of the terminal, in its cells.
     pub width: usize,
+    /// Whether tables are cut to that width: only on a terminal, so that a program behind a pipe gets whole values.
+    pub cuts: bool,
+    /// The local day on which times are shown without it, if a table is too wide.
+    pub today: Option<NaiveDate>,
+    /// `--bom`: CSV begins with a byte order mark.
+    pub bom: bool,
     /// `-q`: print no remarks.
     pub quiet: bool,
+}
+
+impl Default for Printer {
+    /// A table of 80 columns with times in UTC.
+    fn default() -> Self {
+        Self {
+            format: OutputFormat::Table,
+            time_zone: Tz::UTC,
+            width: DEFAULT_WIDTH,
+            cuts: true,
+            today: None,
+            bom: false,
+            quiet: false,
+        }
+    }
 }
 
 impl Printer {
@@ -43,6 +65,9 @@ impl Printer {
             format: globals.output.unwrap_or(OutputFormat::Table),
             time_zone: globals.tz.unwrap_or(time_zone),
             width: table_width(),
+            cuts: std::io::stdout().is_terminal(),
+            today: None,
+            bom: globals.bom,
             quiet: globals.quiet,
         }
     }
@@ -83,14 +108,20 @@ impl Printer {
     /// The answer as it is printed, with colours.
     pub fn render(&self, columns: &[Column], rows: &[Row]) -> String {
         match self.format {
-            OutputFormat::Table => table::render(self.width, self.time_zone, columns, rows),
+            OutputFormat::Table => {
+                let room = if self.cuts { self.width } else { usize::MAX };
+                table::render(room, self.time_zone, self.today, columns, rows)
+            }
             OutputFormat::Json if rows.is_empty() => "[]\n".to_owned(),
             OutputFormat::Json => {
                 let objects: Vec<String> = rows.iter().map(|row| data::json(columns, row)).collect();
                 format!("[\n{}\n]\n", objects.join(",\n"))
             }
             OutputFormat::Jsonl => rows.iter().map(|row| data::json(columns, row) + "\n").collect(),
-            OutputFormat::Csv => data::csv(columns, rows),
+            OutputFormat::Csv => {
+                let mark = if self.bom { "\u{feff}" } else { "" };
+                format!("{mark}{}", data::csv(columns, rows))
+            }
         }
     }
 

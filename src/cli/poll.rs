@@ -308,7 +308,8 @@ mod tests {
 
     fn printed(report: &PollReport, debug: bool) -> String {
         let zone = chrono_tz::Asia::Shanghai;
-        let printer = Printer { format: OutputFormat::Table, time_zone: zone, width: 80, quiet: false };
+        let printer =
+            Printer { format: OutputFormat::Table, time_zone: zone, width: 80, ..Printer::default() };
         anstream::adapter::strip_str(&text(&printer, report, debug).unwrap()).to_string()
     }
 
@@ -321,7 +322,8 @@ mod tests {
     #[test]
     fn as_json_times_are_rfc_3339() {
         let zone = chrono_tz::Asia::Shanghai;
-        let printer = Printer { format: OutputFormat::Json, time_zone: zone, width: 80, quiet: false };
+        let printer =
+            Printer { format: OutputFormat::Json, time_zone: zone, width: 80, ..Printer::default() };
         let events = vec![EventType::ParticipantJoined];
         insta::assert_snapshot!(data(&printer, &seen(Some(events), true)).unwrap());
     }

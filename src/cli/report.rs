@@ -2,12 +2,13 @@
 //!
 //! Guards: unobserved time has its own column and is never counted as absence. Not here: the arithmetic (`days`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate};
 use chrono_tz::Tz;
 
+use super::filter::FilterArgs;
 use super::open_readonly::{Session, open_readonly};
 use super::output::{Cell, Column, FAINT, Row, Style, counted};
 use super::{Exit, Failure, Globals, when};
@@ -19,11 +20,16 @@ use crate::time::Timestamp;
 
 /// Options of `report`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = when::WHEN_HELP)]
+#[command(after_help = HELP)]
 pub struct Args {
     /// Show one user: a name, a unionId, or a unique part of one
     #[arg(value_name = "WHO")]
     who: Option<String>,
+    #[command(flatten)]
+    only: FilterArgs,
+    /// Show one line per user, most hours first, instead of one per day
+    #[arg(long)]
+    total: bool,
     /// Show the last 7 days, including today (the default)
     #[arg(long, conflicts_with_all = ["month", "since", "until"])]
     week: bool,
@@ -38,11 +44,18 @@ pub struct Args {
     until: Option<String>,
 }
 
+const HELP: &str = "\
+WHEN is a duration ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`) or a time (`yesterday 10:15`)
+
+Examples:
+  presenced report --month --total --group ops
+  presenced report \"Li Wei\" --since 2026-11-01 --until 2026-11-30 -o csv";
+
 /// Maximum number of days; for more, `db sql` is the tool.
 const MAX_DAYS: usize = 366;
 const COLUMNS: &[Column] = &[
     Column::new("day", "DAY"),
-    Column::new("who", "WHO").shrinking(),
+    Column::new("who", "WHO").shrinking_last(),
     Column::data_only("org"),
     Column::data_only("union_id"),
     Column::new("hours", "HOURS"),
@@ -54,11 +67,24 @@ const COLUMNS: &[Column] = &[
     Column::table_only("0     6     12    18    "),
 ];
 
+const TOTAL_COLUMNS: &[Column] = &[
+    Column::new("who", "WHO").shrinking_last(),
+    Column::data_only("org"),
+    Column::data_only("union_id"),
+    Column::data_only("groups"),
+    Column::new("hours", "HOURS"),
+    Column::new("meetings", "MTGS"),
+    Column::new("days_with_meetings", "DAYS"),
+    Column::new("longest_minutes", "LONGEST"),
+    Column::new("unknown_hours", "UNKNOWN"),
+    Column::data_only("closed_hours"),
+];
+
 /// Runs the command.
-pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
+pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     open_readonly(globals, async |session: &Session| {
         let zone = session.printer.time_zone;
-        let days = requested_days(args, session.now, zone)?;
+        let days = requested_days(&args, session.now, zone)?;
         let (Some(first), Some(last)) = (days.first(), days.last()) else {
             return Err(Failure::new(
                 Exit::Usage,
@@ -68,14 +94,11 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         };
         let (since, until) =
             (when::midnight(*first, zone), when::midnight(next(*last), zone).min(session.now));
-        let person_id = match &args.who {
-            Some(who) => Some(session.person(who).await?.person_id),
-            None => None,
-        };
-        let filter = Filter { person_id, ..Filter::default() };
+        let filter = args.only.filter(session, args.who.as_deref()).await?;
         let people = people(session, &filter, (since, until)).await?;
         let mut rows = Vec::new();
         let mut total = Total::default();
+        let mut by_user: BTreeMap<i64, Total> = BTreeMap::new();
         for day in &days {
             let bounds = (when::midnight(*day, zone), when::midnight(next(*day), zone));
             // Days before the first poll of a user are left out.
@@ -83,6 +106,7 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
             for (known, person) in begun {
                 let found = person.day(bounds, session.now);
                 total.add(&found);
+                by_user.entry(known.person_id).or_default().add(&found);
                 rows.push(row(*day, known, &found, bounds));
             }
         }
@@ -90,8 +114,12 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
             session.printer.print_nothing(COLUMNS, "No user was watched in that period.")?;
             return Ok(Exit::Nothing);
         }
-        session.printer.print(COLUMNS, &rows)?;
-        session.printer.remark(&total.summary(people.len(), zone));
+        if args.total {
+            session.printer.print(TOTAL_COLUMNS, &total_rows(&people, &by_user))?;
+        } else {
+            session.printer.print(COLUMNS, &rows)?;
+        }
+        session.printer.remark(&total.summary(people.len(), zone, !args.total));
         Ok(Exit::Done)
     })
 }
@@ -109,7 +137,7 @@ async fn people(
         let open = watched.map(|user| session.config.open_time(user));
         open.map(|open| closed_since(known, &open, session.now)).unwrap_or_default()
     };
-    Ok(session.history.timelines(filter, bounds, session.now, closed).await?)
+    Ok(session.history.report().timelines(filter, bounds, session.now, closed).await?)
 }
 
 /// The requested days, oldest first, up to today.
@@ -176,6 +204,30 @@ fn row(day: NaiveDate, known: &Known, found: &Day, bounds: (Timestamp, Timestamp
     .styled(if found.inside.total_ms() == 0 { FAINT } else { Style::new() })
 }
 
+/// A line for each user, most hours first.
+fn total_rows(people: &[(Known, Timeline)], by_user: &BTreeMap<i64, Total>) -> Vec<Row> {
+    let mut users: Vec<(&Known, &Total)> =
+        people.iter().filter_map(|(known, _)| Some((known, by_user.get(&known.person_id)?))).collect();
+    users.sort_by_key(|(_, total)| std::cmp::Reverse(total.inside_ms));
+    users.into_iter().map(|(known, total)| total_row(known, total)).collect()
+}
+
+fn total_row(known: &Known, total: &Total) -> Row {
+    Row::new(vec![
+        known.name.as_str().into(),
+        known.org.as_str().into(),
+        known.union_id.as_str().into(),
+        known.groups.join(",").into(),
+        Cell::Tenths(tenths_of_hours(total.inside_ms)),
+        Cell::Number(i64::try_from(total.meetings.len()).unwrap_or(i64::MAX)),
+        Cell::Number(total.days),
+        Cell::Number(total.longest_ms / 60_000),
+        Cell::Tenths(tenths_of_hours(total.unknown_ms)),
+        Cell::Tenths(tenths_of_hours(total.closed_ms)),
+    ])
+    .styled(if total.inside_ms == 0 { FAINT } else { Style::new() })
+}
+
 fn tenths_of_hours(ms: i64) -> i64 {
     (ms + 180_000) / 360_000
 }
@@ -184,6 +236,10 @@ fn tenths_of_hours(ms: i64) -> i64 {
 struct Total {
     inside_ms: i64,
     unknown_ms: i64,
+    closed_ms: i64,
+    longest_ms: i64,
+    /// Days with a meeting.
+    days: i64,
     meetings: BTreeSet<String>,
 }
 
@@ -191,13 +247,21 @@ impl Total {
     fn add(&mut self, day: &Day) {
         self.inside_ms += day.inside.total_ms();
         self.unknown_ms += day.unknown.total_ms();
+        self.closed_ms += day.closed.total_ms();
+        self.longest_ms = self.longest_ms.max(day.longest_ms);
+        self.days += i64::from(!day.meetings.is_empty());
         self.meetings.extend(day.meetings.iter().cloned());
     }
 
-    fn summary(&self, people: usize, zone: Tz) -> String {
+    fn summary(&self, people: usize, zone: Tz, with_bars: bool) -> String {
         let hours = |ms: i64| format!("{}.{}", tenths_of_hours(ms) / 10, tenths_of_hours(ms) % 10);
+        let bars = if with_bars {
+            " Bar: █ in a meeting, · not in a meeting, ? not observed, blank: outside the windows."
+        } else {
+            ""
+        };
         format!(
-            "{}: {} hours in {}, {} hours unknown; days in {zone}. Bar: █ in a meeting, · not in a meeting, ? not observed, blank: outside the windows.",
+            "{}: {} hours in {}, {} hours unknown; days in {zone}.{bars}",
             counted(people, "person", "people"),
             hours(self.inside_ms),
             counted(self.meetings.len(), "meeting", "meetings"),

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 /// Explains WHEN in the help of commands that take it.
 pub(super) const WHEN_HELP: &str = "\
-WHEN is a duration ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`) or a time: \
+WHEN is a duration ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`) or a time: `yesterday 10:15`, \
 `2026-11-23 09:05` in the time zone of the output (--tz, or that of the config), or with its own zone, \
 `2026-11-23 09:05+08:00` or `2026-11-23T01:05:00Z`";
 
@@ -37,7 +37,12 @@ fn parse(text: &str, now: Timestamp, zone: Tz, days_after: u64) -> Result<Timest
         let day = day.checked_add_days(Days::new(days_after)).unwrap_or(day);
         return Ok(midnight(day, zone));
     }
-    if let Some(instant) = instant(text, zone) {
+    // `yesterday 10:15` is the time on that day.
+    let dated = text.split_once(' ').and_then(|(word, rest)| {
+        let is_word = matches!(word, "today" | "yesterday");
+        day(word, now, zone).filter(|_| is_word).map(|day| format!("{day} {}", rest.trim_start()))
+    });
+    if let Some(instant) = instant(dated.as_deref().unwrap_or(text), zone) {
         return Ok(instant);
     }
     if has_vague_unit(text) {
@@ -87,7 +92,8 @@ fn day(text: &str, now: Timestamp, zone: Tz) -> Option<NaiveDate> {
     }
 }
 
-fn today(now: Timestamp, zone: Tz) -> NaiveDate {
+/// The local day.
+pub(super) fn today(now: Timestamp, zone: Tz) -> NaiveDate {
     // chrono can represent every time of the machine's clock.
     let at = DateTime::from_timestamp_millis(now.as_ms()).unwrap_or_default();
     at.with_timezone(&zone).date_naive()
@@ -158,6 +164,8 @@ mod tests {
         assert_eq!(utc(since, "today"), "2027-01-14T16:00:00.000Z");
         assert_eq!(utc(since, "yesterday"), "2027-01-13T16:00:00.000Z");
         assert_eq!(utc(until, "yesterday"), utc(since, "today"));
+        assert_eq!(utc(since, "yesterday 10:15"), "2027-01-14T02:15:00.000Z");
+        assert_eq!(utc(since, "today  09:05:07"), "2027-01-15T01:05:07.000Z");
     }
 
     #[test]

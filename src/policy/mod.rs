@@ -21,6 +21,5 @@ pub mod replay;
 pub mod robot;
 pub mod send_rate;
 pub mod sweep;
-pub mod titles;
 pub mod webhook_alert;
 pub mod window;

@@ -5,10 +5,9 @@
 //! writing, printing, the `v_*` views (for interactive use).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
-use std::time::Duration;
-
 use sqlx::SqlitePool;
 
+use self::meetings::Meetings;
 use self::report::Report;
 use self::visit_history::PastVisit;
 use super::StoreError;
@@ -20,19 +19,19 @@ use crate::time::Timestamp;
 pub mod at_instant;
 pub mod info;
 pub mod meetings;
+mod query;
 pub mod report;
 mod rows;
 pub mod spans;
 pub mod sql;
 pub mod timeline;
 pub mod visit_history;
+mod visits;
 pub mod who;
 
+pub use query::{EventQuery, Filter, MAX_ROWS, VisitQuery};
 pub use rows::{BudgetRow, Counts, EventRow, HealthRow, OpenVisit, UserPresence, VisitRow};
 pub use who::{Person, WhoError};
-
-/// The most rows of one answer, whatever limit is requested.
-pub const MAX_ROWS: u32 = 100_000;
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -57,33 +56,6 @@ const COUNTS: &str = "SELECT count(*) AS watched, coalesce(sum(presence = 'insid
         coalesce(sum(presence = 'unknown'), 0) AS unknown, max(last_ok_ms) AS last_ok_ms \
     FROM people AS p WHERE watched = 1 AND (?1 IS NULL OR p.org = ?1) \
         AND (?2 IS NULL OR EXISTS (SELECT 1 FROM json_each(p.groups) AS g WHERE g.value = ?2))";
-
-/// Of one user, of all users, of one meeting: three constants, so that each gets its own query plan. The join of a visit
-/// lies after the newest answer before it.
-macro_rules! visits {
-    ($which:literal) => {
-        concat!(
-            "SELECT v.person_id, v.org, p.union_id, p.name, v.visit_id, v.conference_id, m.title, v.ordinal, v.joined_ms, ",
-            "v.join_basis, (SELECT s.last_ms FROM snapshots AS s WHERE s.person_id = v.person_id ",
-            "AND s.first_ms < v.joined_ms ORDER BY s.first_ms DESC LIMIT 1) AS seen_outside_ms, ",
-            "v.left_ms, v.left_reason, v.leave_basis, v.leave_earliest_ms, v.leave_latest_ms, v.role, v.external, ",
-            "v.by_phone, v.device, v.nick ",
-            "FROM visits AS v JOIN people AS p ON p.person_id = v.person_id ",
-            "LEFT JOIN meetings AS m ON m.org = v.org AND m.conference_id = v.conference_id WHERE ",
-            $which,
-            " AND (?1 IS NULL OR v.person_id = ?1) AND (?2 IS NULL OR v.org = ?2) ",
-            "AND (?3 IS NULL OR EXISTS (SELECT 1 FROM json_each(p.groups) AS g WHERE g.value = ?3)) ",
-            "AND (?4 IS NULL OR v.conference_id = ?4) AND v.joined_ms < ?6 AND coalesce(v.left_ms, ?6) >= ?5 ",
-            "AND (v.joined_ms, v.visit_id) < (?8, ?9) ORDER BY v.joined_ms DESC, v.visit_id DESC LIMIT ?10"
-        )
-    };
-}
-const VISITS_OF_USER: &str = visits!("v.person_id = ?1 AND ?7 IS NOT NULL");
-const VISITS_OF_MEETING: &str = visits!("v.conference_id = ?4 AND ?7 IS NOT NULL");
-const VISITS_OF_ALL: &str = visits!("v.joined_ms >= ?7");
-
-/// Visits that began longer before a period are not found; no meeting lasts a month.
-const LONGEST_VISIT: Duration = Duration::from_hours(24 * 31);
 
 /// Two directions, with and without people: four constants, so that each gets its own query plan.
 macro_rules! events {
@@ -123,55 +95,6 @@ const BUDGET: &str = "SELECT org, month, used, throttled, call_limit, projected 
 #[derive(Clone, Debug)]
 pub struct History {
     readers: SqlitePool,
-}
-
-/// The users that an answer is about; without anything all users.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// One user (`Person::person_id`).
-    pub person_id: Option<i64>,
-    /// Users of this organisation.
-    pub org: Option<String>,
-    /// Users who are in this group of the config.
-    pub group: Option<String>,
-}
-
-/// Selects visits.
-#[derive(Clone, Debug, Default)]
-pub struct VisitQuery {
-    /// Visits of these users.
-    pub filter: Filter,
-    /// Visits to this meeting.
-    pub conference_id: Option<String>,
-    /// Visits that ended at or after this, or go on.
-    pub since: Option<Timestamp>,
-    /// Visits that began before this.
-    pub until: Option<Timestamp>,
-    /// Visits before this one (join and id), in the order of their joins: the first one of the page before.
-    pub before: Option<(Timestamp, String)>,
-    /// The number of visits, at most [`MAX_ROWS`].
-    pub limit: u32,
-}
-
-/// Selects events.
-#[derive(Clone, Debug, Default)]
-pub struct EventQuery {
-    /// Events with a higher sequence, oldest first. `None`: the newest.
-    pub after: Option<i64>,
-    /// Events of this organisation.
-    pub org: Option<String>,
-    /// Events about one of these people (`Person::person_id`). An empty list matches no event.
-    pub people: Option<Vec<i64>>,
-    /// Events about users of this group.
-    pub group: Option<String>,
-    /// An exact type, or a pattern with `*`.
-    pub event_type: Option<String>,
-    /// Events that happened at or after this.
-    pub since: Option<Timestamp>,
-    /// Events that happened before this.
-    pub until: Option<Timestamp>,
-    /// The number of events, at most [`MAX_ROWS`].
-    pub limit: u32,
 }
 
 impl History {
@@ -248,30 +171,12 @@ impl History {
 
     /// Visits, oldest first: of those that fit, the newest.
     pub async fn visits(&self, query: &VisitQuery) -> Result<Vec<VisitRow>, StoreError> {
-        let Filter { person_id, org, group } = &query.filter;
-        let statement = match (person_id, &query.conference_id) {
-            (_, Some(_)) => VISITS_OF_MEETING,
-            (Some(_), None) => VISITS_OF_USER,
-            (None, None) => VISITS_OF_ALL,
-        };
-        let since = query.since.unwrap_or(Timestamp::from_ms(i64::MIN));
-        let (before, before_id) =
-            query.before.clone().unwrap_or((Timestamp::from_ms(i64::MAX), String::new()));
-        let mut rows: Vec<VisitRow> = sqlx::query_as(statement)
-            .bind(person_id)
-            .bind(org.as_deref())
-            .bind(group.as_deref())
-            .bind(query.conference_id.as_deref())
-            .bind(since.as_ms())
-            .bind(query.until.map_or(i64::MAX, Timestamp::as_ms))
-            .bind(since.minus(LONGEST_VISIT).as_ms())
-            .bind(before.as_ms())
-            .bind(before_id)
-            .bind(query.limit.min(MAX_ROWS))
-            .fetch_all(&self.readers)
-            .await?;
-        rows.reverse();
-        Ok(rows)
+        visits::read(&self.readers, query).await
+    }
+
+    /// Meetings.
+    pub fn meetings(&self) -> Meetings<'_> {
+        Meetings { readers: &self.readers }
     }
 
     /// Events, oldest first.

@@ -52,6 +52,7 @@ mod house;
 mod isolation;
 mod log_volume;
 mod mass_absence;
+mod meetings;
 mod operate;
 mod organisations;
 mod poller_days;

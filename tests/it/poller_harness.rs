@@ -256,7 +256,7 @@ fn settings(config: &Config) -> Settings {
     Settings {
         sweep: poll.sweeping(),
         confirm_calls: poll.confirm_calls,
-        titles: presenced::policy::titles::TitleRules { keep: true, hide: Vec::new() },
+        titles: presenced::presence::title::TitleRules { keep: true, hide: Vec::new() },
         rules: DiffRules {
             leave_after_misses: poll.leave_after_misses,
             first_poll_silent: poll.first_poll_silent,

@@ -3,9 +3,9 @@
 //! Guards: a start and a reload use the same translation. Not here: polling (`tasks::poller`).
 
 use crate::config::{Cadence, Config, Titles, User};
-use crate::policy::titles::TitleRules;
 use crate::presence::diff::DiffRules;
 use crate::presence::event::UserInfo;
+use crate::presence::title::TitleRules;
 use crate::tasks::poller::Settings;
 use crate::tasks::poller::roster::PollSchedule;
 use crate::tasks::poller::start::Assignment;

@@ -119,8 +119,12 @@ mod tests {
     fn what_does_not_fit_beside_each_other_stands_below() {
         let columns = [Column::new("who", "who"), Column::new("left_reason", "left_reason")];
         assert!(!too_wide(&columns, 16) && too_wide(&columns, 15));
-        let printer =
-            Printer { format: OutputFormat::Table, time_zone: chrono_tz::UTC, width: 15, quiet: false };
+        let printer = Printer {
+            format: OutputFormat::Table,
+            time_zone: chrono_tz::UTC,
+            width: 15,
+            ..Printer::default()
+        };
         let rows = [Row::new(vec!["张敏".into(), Cell::Nothing]), Row::new(vec!["Li".into(), "left".into()])];
         let expected = "who          张敏\nleft_reason  -\n\nwho          Li\nleft_reason  left\n";
         assert_eq!(records(&printer, &columns, &rows), expected);

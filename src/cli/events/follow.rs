@@ -6,7 +6,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::rows::{COLUMNS, left_out, row, style};
+use super::rows::{columns, left_out, row, style};
 use crate::cli::open_readonly::Session;
 use crate::cli::output::{Printer, harmless, padded};
 use crate::cli::{Exit, OutputFormat};
@@ -103,7 +103,7 @@ impl Out {
             OutputFormat::Table => events.iter().map(|event| self.line(event)).collect(),
             OutputFormat::Csv => {
                 let rows: Vec<_> = events.iter().map(row).collect();
-                let text = self.printer.render(COLUMNS, &rows);
+                let text = self.printer.render(&columns(false), &rows);
                 if std::mem::take(&mut self.header_due) {
                     return text;
                 }
@@ -120,16 +120,24 @@ impl Out {
     fn line(&self, event: &EventRow) -> String {
         let style = style(&event.event_type);
         let who = event.name.as_deref().unwrap_or("-");
-        let meeting = event.conference_id.as_deref().unwrap_or("-");
+        let meeting = event.title.as_deref().or(event.conference_id.as_deref()).unwrap_or("-");
         format!(
             "{}{}  {}  {}  {}{}\n",
             style.render(),
             self.printer.local(event.time),
             padded(&event.event_type, TYPE_WIDTH),
-            padded(&harmless(who), WHO_WIDTH),
+            self.who(who),
             harmless(meeting),
             style.render_reset()
         )
+    }
+}
+
+impl Out {
+    /// Cut only on a terminal.
+    fn who(&self, name: &str) -> String {
+        let name = harmless(name);
+        if self.printer.cuts { padded(&name, WHO_WIDTH) } else { format!("{name:WHO_WIDTH$}") }
     }
 }
 

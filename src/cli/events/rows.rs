@@ -7,18 +7,29 @@ use crate::presence::event::EventType;
 use crate::store::history::EventRow;
 use crate::time::duration_ms;
 
-pub(super) const COLUMNS: &[Column] = &[
+const COLUMNS: &[Column] = &[
     Column::new("sequence", "SEQ"),
-    Column::data_only("id"),
+    Column::new("id", "ID"),
     Column::new("time", "TIME"),
     Column::new("type", "TYPE"),
-    Column::new("who", "WHO").shrinking(),
+    Column::new("who", "WHO").shrinking_last(),
     Column::data_only("org"),
     Column::data_only("union_id"),
-    Column::new("meeting", "MEETING").shrinking(),
+    Column::table_only("MEETING").shrinking(),
+    Column::data_only("meeting"),
+    Column::data_only("title"),
     Column::data_only("recorded_at"),
     Column::data_only("noticed_after_s"),
 ];
+
+/// The columns; in tables the ids of events only if `wide`.
+pub(super) fn columns(wide: bool) -> Vec<Column> {
+    let mut columns = COLUMNS.to_vec();
+    if !wide {
+        columns[1] = Column::data_only("id");
+    }
+    columns
+}
 
 pub(super) fn row(event: &EventRow) -> Row {
     let noticed_ms = duration_ms(event.recorded.since(event.time));
@@ -30,7 +41,9 @@ pub(super) fn row(event: &EventRow) -> Row {
         event.name.as_deref().into(),
         event.org.as_deref().into(),
         event.union_id.as_deref().into(),
+        event.conference_id.as_deref().map(|id| Cell::titled(event.title.as_deref(), id)).into(),
         event.conference_id.as_deref().into(),
+        event.title.as_deref().into(),
         event.recorded.into(),
         Cell::Tenths(noticed_ms / 100),
     ])

@@ -22,6 +22,8 @@ pub enum Cell {
     Nothing,
     /// A text.
     Text(String),
+    /// An id, which is cut at its beginning: its end can be pasted back.
+    Id(String),
     /// A whole number.
     Number(i64),
     /// A number with one decimal, in tenths.
@@ -78,6 +80,8 @@ pub struct Column {
     /// Its heading in tables, if it is there.
     pub(super) header: Option<&'static str>,
     pub(super) shrink: Option<Shrink>,
+    /// Left out of a table that is too wide while all rows have the same value.
+    pub(super) dull: bool,
 }
 
 /// Whether a column gives room before others do.
@@ -92,17 +96,17 @@ pub(super) enum Shrink {
 impl Column {
     /// A column in every format; `header` is its heading in tables.
     pub const fn new(key: &'static str, header: &'static str) -> Self {
-        Self { key: Some(key), header: Some(header), shrink: None }
+        Self { key: Some(key), header: Some(header), shrink: None, dull: false }
     }
 
     /// A column that tables have no room for.
     pub const fn data_only(key: &'static str) -> Self {
-        Self { key: Some(key), header: None, shrink: None }
+        Self { key: Some(key), header: None, shrink: None, dull: false }
     }
 
     /// A column of tables only, for what people read more easily than programs.
     pub const fn table_only(header: &'static str) -> Self {
-        Self { key: None, header: Some(header), shrink: None }
+        Self { key: None, header: Some(header), shrink: None, dull: false }
     }
 
     /// Its heading in tables, or its key if tables do not have it.
@@ -122,6 +126,27 @@ impl Column {
     pub const fn shrinking_last(mut self) -> Self {
         self.shrink = Some(Shrink::Last);
         self
+    }
+}
+
+impl Column {
+    /// Left out of a table that is too wide while all rows have the same value.
+    #[must_use]
+    pub const fn dull(mut self) -> Self {
+        self.dull = true;
+        self
+    }
+}
+
+impl Cell {
+    /// An id.
+    pub fn id(text: &str) -> Self {
+        Self::Id(text.to_owned())
+    }
+
+    /// A title, or the id of what has none.
+    pub fn titled(title: Option<&str>, id: &str) -> Self {
+        title.map_or_else(|| Self::id(id), Self::from)
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn json(columns: &[Column], row: &Row) -> String {
         }
         let value = match cell {
             Cell::Nothing => serde_json::Value::Null,
-            Cell::Text(text) => text.as_str().into(),
+            Cell::Text(text) | Cell::Id(text) => text.as_str().into(),
             Cell::Number(number) => (*number).into(),
             Cell::Real(number) => (*number).into(),
             Cell::Tenths(tenths) => {
@@ -45,7 +45,7 @@ pub(super) fn csv(columns: &[Column], rows: &[Row]) -> String {
     for row in rows {
         let fields = keyed(columns, row).map(|(_, cell)| match cell {
             Cell::Nothing => String::new(),
-            Cell::Text(text) => quoted(text),
+            Cell::Text(text) | Cell::Id(text) => quoted(text),
             Cell::Number(number) => number.to_string(),
             Cell::Tenths(tenths) => decimal(*tenths),
             Cell::Real(number) => format!("{number:?}"),

@@ -14,7 +14,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 fn printer(format: OutputFormat, width: usize) -> Printer {
-    Printer { format, time_zone: chrono_tz::Asia::Shanghai, width, quiet: false }
+    Printer { format, time_zone: chrono_tz::Asia::Shanghai, width, ..Printer::default() }
 }
 
 fn rows() -> Vec<Row> {
@@ -159,7 +159,8 @@ fn a_header_that_is_cut_costs_no_row() {
         Column::new("b", "another_long_name").shrinking(),
     ];
     let rows: Vec<Row> = (0..3).map(|n| Row::new(vec![format!("row {n}").into(), "x".into()])).collect();
-    let printer = Printer { format: OutputFormat::Table, time_zone: Tz::UTC, width: 24, quiet: false };
+    let printer =
+        Printer { format: OutputFormat::Table, time_zone: Tz::UTC, width: 24, ..Printer::default() };
     let shown = anstream::adapter::strip_str(&printer.render(&columns, &rows)).to_string();
     assert_eq!(shown.lines().count(), 4, "{shown}");
     assert!(shown.contains("row 2"), "{shown}");

@@ -53,6 +53,23 @@ pub fn cut(text: &str, width: usize) -> String {
     out
 }
 
+/// The text, or as much of its end as fits into `width` cells, with an ellipsis at the cut.
+pub fn cut_beginning(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let (mut kept, mut used) = (Vec::new(), 1);
+    for c in text.chars().rev() {
+        used += c.width().unwrap_or(0);
+        if used > width {
+            break;
+        }
+        kept.push(c);
+    }
+    let mark = if width > 0 { "\u{2026}" } else { "" };
+    mark.chars().chain(kept.into_iter().rev()).collect()
+}
+
 /// Lines of at most `wide` cells, broken between words; a longer word is not broken, so that it can be copied.
 pub fn folded(text: &str, wide: usize) -> Vec<String> {
     let mut lines = vec![String::new()];

@@ -118,12 +118,10 @@ fn a_stay_over_midnight_is_in_both_days() {
 #[test]
 fn a_row_fits_80_columns() {
     let zone = chrono_tz::Asia::Shanghai;
-    let (width, quiet) = (80, false);
     let printer = super::super::output::Printer {
         format: super::super::OutputFormat::Table,
         time_zone: zone,
-        width,
-        quiet,
+        ..super::super::output::Printer::default()
     };
     let known = Known { name: "Maximilian Müller-Lüdenscheidt".into(), ..known(Some(20.0), Some(20.5)) };
     let gaps = [gap(None, 0.0, 8.0, "window closed"), gap(None, 15.0, 17.0, "throttled")];
@@ -137,6 +135,8 @@ fn days_are_the_readers() {
     let zone = chrono_tz::Asia::Shanghai;
     let args = |since: Option<&str>, until: Option<&str>, month| Args {
         who: None,
+        only: FilterArgs::default(),
+        total: false,
         week: false,
         month,
         since: since.map(str::to_owned),

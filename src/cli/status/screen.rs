@@ -195,7 +195,7 @@ mod tests {
 
     fn printer(width: usize) -> Printer {
         let format = OutputFormat::Table;
-        Printer { format, time_zone: chrono_tz::Asia::Shanghai, width, quiet: false }
+        Printer { format, time_zone: chrono_tz::Asia::Shanghai, width, ..Printer::default() }
     }
 
     fn sweeps(org: &str, state: &str, why: Option<&str>) -> SweepStatus {

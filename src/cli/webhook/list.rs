@@ -123,8 +123,12 @@ mod tests {
             alert: "down".to_owned(),
             ..standing("old", "down")
         };
-        let printer =
-            Printer { format: OutputFormat::Table, time_zone: chrono_tz::UTC, width: 120, quiet: false };
+        let printer = Printer {
+            format: OutputFormat::Table,
+            time_zone: chrono_tz::UTC,
+            width: 120,
+            ..Printer::default()
+        };
         let text = printer.render(COLUMNS, &[row(None, down.clone())]);
         let text = anstream::adapter::strip_str(&text).to_string();
         assert_eq!(

@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
-use super::report::{Gap, KnownUser};
-use super::{Filter, History, MAX_ROWS, VisitQuery, VisitRow};
+use super::query::{Filter, MAX_ROWS, VisitQuery};
+use super::report::{Gap, KnownUser, Report};
+use super::rows::VisitRow;
+use super::visits;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -48,10 +50,10 @@ impl State {
     }
 }
 
-impl History {
+impl Report<'_> {
     /// The state of each user at `at`, which is not after `now`, by name.
     pub async fn at(
-        &self,
+        self,
         at: Timestamp,
         filter: &Filter,
         now: Timestamp,
@@ -63,10 +65,10 @@ impl History {
             limit: MAX_ROWS,
             ..VisitQuery::default()
         };
-        let visits = self.visits(&query).await?;
-        let mut gaps = self.report().gaps(at, at.plus(Duration::from_millis(1))).await?;
-        gaps.extend(self.report().open_gaps(at, now).await?);
-        let users = self.report().users(filter).await?;
+        let visits = visits::read(self.readers, &query).await?;
+        let mut gaps = self.gaps(at, at.plus(Duration::from_millis(1))).await?;
+        gaps.extend(self.open_gaps(at, now).await?);
+        let users = self.users(filter).await?;
         let state = |user: KnownUser| {
             let mine: Vec<&VisitRow> =
                 visits.iter().filter(|visit| visit.person_id == user.person_id).collect();

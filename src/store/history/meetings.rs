@@ -4,10 +4,12 @@
 //! Deliberately not here: visits without their meeting (`super`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
-use sqlx::{FromRow, Row};
+use sqlx::{FromRow, Row, SqlitePool};
 
-use super::report::Gap;
-use super::{Filter, History, LONGEST_VISIT, MAX_ROWS, VisitQuery, VisitRow};
+use super::query::{Filter, LONGEST_VISIT, MAX_ROWS, VisitQuery};
+use super::report::{Gap, Report};
+use super::rows::VisitRow;
+use super::visits;
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -132,13 +134,15 @@ fn several(fits: &[String]) -> String {
     named.join(", ")
 }
 
-impl History {
+/// Meetings.
+#[derive(Clone, Copy, Debug)]
+pub struct Meetings<'h> {
+    pub(super) readers: &'h SqlitePool,
+}
+
+impl Meetings<'_> {
     /// Meetings, newest first.
-    pub async fn meetings(
-        &self,
-        query: &MeetingQuery,
-        now: Timestamp,
-    ) -> Result<Vec<MeetingRow>, StoreError> {
+    pub async fn list(self, query: &MeetingQuery, now: Timestamp) -> Result<Vec<MeetingRow>, StoreError> {
         let Filter { person_id, org, group } = &query.filter;
         let since = query.since.unwrap_or(Timestamp::from_ms(i64::MIN));
         let (before, id) = query.before.clone().unwrap_or((Timestamp::from_ms(i64::MAX), String::new()));
@@ -153,12 +157,12 @@ impl History {
             .bind(now.as_ms())
             .bind(query.limit.min(MAX_ROWS))
             .bind(since.minus(LONGEST_VISIT).as_ms());
-        Ok(rows.fetch_all(&self.readers).await?)
+        Ok(rows.fetch_all(self.readers).await?)
     }
 
     /// The meetings with exactly this id, at most one for each organisation.
-    pub async fn meeting(
-        &self,
+    pub async fn with_id(
+        self,
         id: &str,
         filter: &Filter,
         now: Timestamp,
@@ -175,13 +179,13 @@ impl History {
             .bind(now.as_ms())
             .bind(MAX_ROWS)
             .bind(id);
-        Ok(rows.fetch_all(&self.readers).await?)
+        Ok(rows.fetch_all(self.readers).await?)
     }
 
     /// The meeting that `text` denotes: an id, the end of one (also after the `…` of a table), or a title. Of several with
     /// one title the newest. The number counts those with the title, the found one included.
-    pub async fn find_meeting(
-        &self,
+    pub async fn find(
+        self,
         text: &str,
         filter: &Filter,
         now: Timestamp,
@@ -193,11 +197,11 @@ impl History {
         }
         let shortest = i64::try_from(SHORTEST_END).unwrap_or(i64::MAX);
         let called = sqlx::query_as(CALLED).bind(text).bind(shortest).bind(FOUND);
-        let mut called: Vec<(String, String, Option<String>)> = called.fetch_all(&self.readers).await?;
+        let mut called: Vec<(String, String, Option<String>)> = called.fetch_all(self.readers).await?;
         called.retain(|(org, ..)| filter.org.as_ref().is_none_or(|wanted| wanted == org));
         let of_filter = async |org: &str, id: &str| {
             let filter = Filter { org: Some(org.to_owned()), ..filter.clone() };
-            Ok::<_, StoreError>(self.meeting(id, &filter, now).await?.pop())
+            Ok::<_, StoreError>(self.with_id(id, &filter, now).await?.pop())
         };
         let (mut found, mut titled): (Vec<MeetingRow>, usize) = (Vec::new(), 0);
         for is_meant in [
@@ -237,7 +241,7 @@ impl History {
 
     /// Who was in a meeting that was found, by join.
     pub async fn attendance(
-        &self,
+        self,
         meeting: MeetingRow,
         filter: &Filter,
         now: Timestamp,
@@ -248,11 +252,12 @@ impl History {
             limit: MAX_ROWS,
             ..VisitQuery::default()
         };
-        let visits = self.visits(&query).await?;
+        let visits = visits::read(self.readers, &query).await?;
         let from = meeting.started.map_or(meeting.first_join, |started| started.min(meeting.first_join));
         let until = meeting.last_leave.unwrap_or(now).max(meeting.ended.unwrap_or(from));
-        let mut gaps = self.report().gaps(from, until).await?;
-        gaps.extend(self.report().open_gaps(until, now).await?.into_iter().filter(|gap| gap.to > from));
+        let report = Report { readers: self.readers };
+        let mut gaps = report.gaps(from, until).await?;
+        gaps.extend(report.open_gaps(until, now).await?.into_iter().filter(|gap| gap.to > from));
         gaps.retain(|gap| {
             let concerned = |visit: &VisitRow| gap.person_id.is_none_or(|id| id == visit.person_id);
             !gap.is_planned() && gap.org == meeting.org && visits.iter().any(concerned)

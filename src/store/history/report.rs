@@ -6,7 +6,7 @@
 
 use sqlx::SqlitePool;
 
-use super::{Filter, LONGEST_VISIT};
+use super::query::{Filter, LONGEST_VISIT};
 use crate::store::StoreError;
 use crate::store::gaps::Why;
 use crate::time::Timestamp;

@@ -3,6 +3,7 @@
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Executor, Row};
 
+use super::visits::VISITS_OF_ALL;
 use super::*;
 
 const ROWS: &str = "

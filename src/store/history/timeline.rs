@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::report::{Gap, KnownUser, VisitSpan};
+use super::query::Filter;
+use super::report::{Gap, KnownUser, Report, VisitSpan};
 use super::spans::Spans;
-use super::{Filter, History};
 use crate::store::StoreError;
 use crate::time::Timestamp;
 
@@ -44,22 +44,22 @@ pub struct Day {
     end: i64,
 }
 
-impl History {
+impl Report<'_> {
     /// The timelines of the users who are watched, or were in a meeting within that time, by name; of one user in every
     /// case. `closed`: the closed windows of a user since the last answered poll, which are in no table yet.
     pub async fn timelines(
-        &self,
+        self,
         filter: &Filter,
         (since, until): (Timestamp, Timestamp),
         now: Timestamp,
         closed: impl Fn(&KnownUser) -> Vec<(i64, i64)>,
     ) -> Result<Vec<(KnownUser, Timeline)>, StoreError> {
         let mut visits: BTreeMap<i64, Vec<VisitSpan>> = BTreeMap::new();
-        for visit in self.report().visits(since, until).await? {
+        for visit in self.visits(since, until).await? {
             visits.entry(visit.person_id).or_default().push(visit);
         }
-        let gaps = self.report().gaps(since, until).await?;
-        let mut users = self.report().users(filter).await?;
+        let gaps = self.gaps(since, until).await?;
+        let mut users = self.users(filter).await?;
         users.retain(|user| {
             user.watched || filter.person_id.is_some() || visits.contains_key(&user.person_id)
         });

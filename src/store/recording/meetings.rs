@@ -1,7 +1,7 @@
 //! What is known of the meetings that watched users were in: titles, creators, times.
 //!
 //! Guards: a meeting has a row only once a watched user was in it; its creator is stored only if watched; what is not
-//! known replaces nothing. Deliberately not here: which titles may be stored (`policy::titles`), reading (`history`).
+//! known replaces nothing. Deliberately not here: which titles may be stored (`presence::title`), reading (`history`).
 #![expect(clippy::disallowed_methods, reason = "SQL lives in `store`")]
 
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! What answers say of meetings beside who is in them: title, creator, start and end.
 //!
 //! Guards: facts are stored only for meetings of watched users; a title that may not be kept is dropped on arrival.
-//! Not here: what is remembered (`known_meetings`), which titles may be kept (`policy::titles`), the statements
+//! Not here: what is remembered (`known_meetings`), which titles may be kept (`presence::title`), the statements
 //! (`store`).
 
 use std::collections::BTreeSet;

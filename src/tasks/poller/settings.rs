@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::clock::SharedClock;
 use crate::policy::sweep::SweepMode;
-use crate::policy::titles::TitleRules;
+use crate::presence::title::TitleRules;
 use crate::presence::diff::DiffRules;
 use crate::store::{Store, StoreError};
 use crate::telemetry::health::Health;
