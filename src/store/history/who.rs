@@ -68,16 +68,21 @@ pub enum WhoError {
 /// unionId) with this beginning; else by the only name that contains it. A watched user has priority over one who is no
 /// longer watched.
 pub fn find<'a>(people: &'a [Person], who: &str) -> Result<&'a Person, WhoError> {
-    let who = who.trim();
+    // A table cuts an id at its beginning; its end can be pasted back.
+    let (who, is_end) = match who.trim().strip_prefix('\u{2026}') {
+        Some(end) => (end, true),
+        None => (who.trim(), false),
+    };
     let wanted = who.to_lowercase();
     let lower = |text: &str| text.to_lowercase();
-    let tests: [&dyn Fn(&Person) -> bool; 6] = [
+    let tests: [&dyn Fn(&Person) -> bool; 7] = [
         &|p| who.split_once('/').is_some_and(|(org, id)| p.org == org && p.union_id == id),
         &|p| p.union_id == who,
         &|p| p.name == who,
         &|p| lower(&p.name) == wanted,
         &|p| lower(&p.name).starts_with(&wanted) || p.union_id.starts_with(who),
         &|p| lower(&p.name).contains(&wanted),
+        &|p| is_end && p.union_id.ends_with(who),
     ];
     let tests = if wanted.is_empty() { &tests[..0] } else { &tests[..] };
     for test in tests {
@@ -175,6 +180,8 @@ mod tests {
         assert_eq!(found("weimin"), 2);
         assert_eq!(found("小明"), 3);
         assert_eq!(found(" uLiWeim "), 2);
+        assert_eq!(found("…Weimin"), 2, "the end of an id, as a table shows it");
+        assert_eq!(found("…iWeim"), 0);
     }
 
     #[test]
