@@ -13,6 +13,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::Response;
 use axum::http::request::Parts;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -22,16 +23,17 @@ use super::faults::{self, Answer, Fault, FaultKind, FaultTarget};
 use super::gateway::{lists, meetings, token};
 use super::http::RequestId;
 use super::options::AnswerOptions;
+use super::push::options::PushOptions;
 use super::scenario::Scenario;
 use super::state::Shared;
 use super::wire::{FaultHandle, Listener, ResponseFault};
 use super::world::World;
-use super::{contacts, control};
+use super::{contacts, control, push};
 use crate::clock::SharedClock;
 
 pub use super::calls::{
     ACCESS_TOKEN, CONTACTS, CORP_ACCESS_TOKEN, LISTS, MEETING_INFO, MEETING_MEMBERS, MEETING_QUERY,
-    ORG_MEETINGS, OTHER, UNIFIED_TOKEN,
+    ORG_MEETINGS, OTHER, PUSH_OPEN, UNIFIED_TOKEN,
 };
 
 /// The largest body of a request, in bytes; real ones have a few hundred.
@@ -52,7 +54,8 @@ impl Simulator {
     ) -> io::Result<Running> {
         let stop = stop.child_token();
         let world = scenario.world(clock.now()).map_err(io::Error::other)?;
-        let shared = Arc::new(Shared::new(world, scenario, clock.clone(), stop.clone()));
+        let (sockets, accepted) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(world, scenario, sockets, clock.clone(), stop.clone()));
         let listener = Listener::bind(listen, clock, stop.clone()).await?;
         let address = listener.address()?;
         let app = Router::new().fallback(serve_one).with_state(Arc::clone(&shared));
@@ -62,6 +65,11 @@ impl Simulator {
             axum::serve(listener, app.into_make_service_with_connect_info::<FaultHandle>())
                 .with_graceful_shutdown(stopped)
                 .await
+        });
+        let driver = push::server::run(Arc::clone(&shared), accepted);
+        tasks.spawn(async move {
+            driver.await;
+            Ok(())
         });
         Ok(Running { address, base_url: format!("http://{address}"), shared, stop, tasks })
     }
@@ -119,6 +127,26 @@ impl Running {
         self.shared.set_options(options);
     }
 
+    /// Replaces the settings of the push gateway.
+    pub fn set_push(&self, options: PushOptions) {
+        push::server::with_queue(&self.shared, |queue| queue.set_options(options));
+    }
+
+    /// Ends all push connections: after a disconnect frame, or without a word.
+    pub fn end_push_connections(&self, is_abort: bool) {
+        push::server::end_all(&self.shared, is_abort);
+    }
+
+    /// Pushes a new suite ticket to each third-party app, which voids the old one.
+    pub fn renew_suite_tickets(&self) {
+        push::server::renew_suite_tickets(&self.shared);
+    }
+
+    /// The suite ticket that the app was pushed last.
+    pub fn suite_ticket(&self, app: &str) -> Option<String> {
+        self.shared.push().suite_ticket(app).map(str::to_owned)
+    }
+
     /// Invalidates all tokens, as after a change of an app's secret.
     pub fn revoke_tokens(&self) {
         self.shared.tokens().revoke_all();
@@ -146,11 +174,17 @@ async fn serve_one(
     ConnectInfo(connection): ConnectInfo<FaultHandle>,
     request: Request,
 ) -> Response<Body> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     // A body that cannot be read is answered like an empty one.
     let body = to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
     let request_id = RequestId::new(shared.next_request());
     connection.set(ResponseFault::Plain);
+    if parts.uri.path() == push::server::CONNECT {
+        return match push::server::connect(&shared, &mut parts, &request_id.text) {
+            Ok(response) => response,
+            Err(refusal) => request_id.response(refusal),
+        };
+    }
     let path = parts.uri.path();
     let answer = if path.starts_with(control::PREFIX) {
         control::answer(&shared, &parts, &body)
@@ -195,6 +229,7 @@ async fn api_answer(
         Call::OrgMeetings | Call::MeetingQuery | Call::MeetingInfo { .. } | Call::MeetingMembers { .. } => {
             meetings(shared, &call, parts, body, fault.as_ref(), request_id)
         }
+        Call::PushOpen => push::server::open(shared, parts, body, request_id),
         Call::UnknownApi => {
             let code = "InvalidAction.NotFound";
             Answer::refusal(404, code, "there is no such API, check path and method", request_id)

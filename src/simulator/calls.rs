@@ -24,6 +24,8 @@ pub const MEETING_QUERY: &str = "/v1.0/conference/videoConferences/query";
 pub const MEETING_INFO: &str = "/v1.0/conference/videoConferences/{conferenceId}";
 /// The call for a meeting's members, counted under one name.
 pub const MEETING_MEMBERS: &str = "/v1.0/conference/videoConferences/{conferenceId}/members";
+/// The call that opens a push connection.
+pub const PUSH_OPEN: &str = "/v1.0/gateway/connections/open";
 /// All contacts calls, counted under one name.
 pub const CONTACTS: &str = "/topapi";
 /// All other paths, counted under one name.
@@ -43,6 +45,7 @@ pub(super) enum Call {
     MeetingQuery,
     MeetingInfo { conference_id: String },
     MeetingMembers { conference_id: String },
+    PushOpen,
     UnknownApi,
     UnknownUri,
 }
@@ -54,6 +57,7 @@ impl Call {
             (&Method::GET, LISTS, _) => Self::Lists { union_id: parameter(query, "unionId") },
             (&Method::POST, ACCESS_TOKEN, _) => Self::AccessToken,
             (&Method::POST, CORP_ACCESS_TOKEN, _) => Self::CorpAccessToken,
+            (&Method::POST, PUSH_OPEN, _) => Self::PushOpen,
             (&Method::GET, ORG_MEETINGS, _) => Self::OrgMeetings,
             (&Method::POST, MEETING_QUERY, _) => Self::MeetingQuery,
             (&Method::GET, _, _) if path.starts_with(ONE_MEETING) => {
@@ -86,6 +90,7 @@ impl Call {
             Self::MeetingQuery => MEETING_QUERY,
             Self::MeetingInfo { .. } => MEETING_INFO,
             Self::MeetingMembers { .. } => MEETING_MEMBERS,
+            Self::PushOpen => PUSH_OPEN,
             Self::UnknownApi | Self::UnknownUri => OTHER,
         }
     }
@@ -101,6 +106,7 @@ impl Call {
             Self::MeetingQuery => Some((FaultTarget::MeetingQuery, None)),
             Self::MeetingInfo { .. } => Some((FaultTarget::MeetingInfo, None)),
             Self::MeetingMembers { .. } => Some((FaultTarget::MeetingMembers, None)),
+            Self::PushOpen => Some((FaultTarget::PushOpen, None)),
             Self::UnknownApi | Self::UnknownUri => None,
         }
     }

@@ -13,6 +13,10 @@
 //! | `DELETE /_simulator/faults` | removes all faults |
 //! | `PUT /_simulator/knobs` | replaces the answer options: the keys of `[knobs]` |
 //! | `POST /_simulator/revoke-tokens` | invalidates all tokens |
+//! | `PUT /_simulator/push` | replaces the settings of the push gateway: the keys of `[push]` |
+//! | `POST /_simulator/push/disconnect` | disconnects all push connections |
+//! | `POST /_simulator/push/abort` | breaks them |
+//! | `POST /_simulator/push/suite-ticket` | pushes a new suite ticket, which voids the old one |
 
 use std::collections::BTreeMap;
 
@@ -23,7 +27,8 @@ use super::counters::Counts;
 use super::faults::Answer;
 use super::http::parameter;
 use super::json::{Object, array, quote};
-use super::reader::{parse_faults, parse_options};
+use super::push;
+use super::reader::{parse_faults, parse_options, parse_push};
 use super::state::Shared;
 use super::types::Change;
 use crate::time::Timestamp;
@@ -45,6 +50,14 @@ pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8]) -> Answer {
             shared.tokens().revoke_all();
             done()
         }
+        (&Method::POST, "push/disconnect" | "push/abort") => {
+            push::server::end_all(shared, what == "push/abort");
+            done()
+        }
+        (&Method::POST, "push/suite-ticket") => {
+            push::server::renew_suite_tickets(shared);
+            done()
+        }
         (&Method::DELETE, "faults") => {
             shared.faults().clear();
             done()
@@ -61,6 +74,13 @@ pub(super) fn answer(shared: &Shared, parts: &Parts, body: &[u8]) -> Answer {
         (&Method::PUT, "knobs") => match parse_options(&text) {
             Ok(options) => {
                 shared.set_options(options);
+                done()
+            }
+            Err(error) => wrong(&error.to_string()),
+        },
+        (&Method::PUT, "push") => match parse_push(&text) {
+            Ok(options) => {
+                push::server::with_queue(shared, |queue| queue.set_options(options));
                 done()
             }
             Err(error) => wrong(&error.to_string()),
@@ -124,6 +144,7 @@ fn counts(counts: &Counts) -> String {
         .raw("refusals", &map(&counts.refusals))
         .raw("busiestSecond", &map(&counts.busiest_second))
         .raw("busiestWindow", &map(&counts.busiest_window))
+        .raw("push", &map(&counts.push))
         .raw("tokens", &counts.tokens.to_string())
         .raw("charged", &counts.charged.to_string())
         .end()

@@ -46,12 +46,19 @@ pub struct Counts {
     pub busiest_window: BTreeMap<String, u64>,
     /// Calls that count for the current month.
     pub charged: u64,
+    /// What the push gateway did: `opened`, `connected`, `sent`, `repeated`, `acked`, `later`, `messages` and others.
+    pub push: BTreeMap<String, u64>,
 }
 
 impl Counts {
     /// Requests to this path.
     pub fn calls_to(&self, path: &str) -> u64 {
         self.calls.get(path).copied().unwrap_or(0)
+    }
+
+    /// How often the push gateway did this.
+    pub fn pushed(&self, what: &str) -> u64 {
+        self.push.get(what).copied().unwrap_or(0)
     }
 
     /// Refusals with this `code`, or faults of this name.
@@ -165,6 +172,12 @@ impl CallCounters {
         *self.counts.refusals.entry(code.to_owned()).or_default() += 1;
     }
 
+    pub(super) fn pushed(&mut self, all: &[&'static str]) {
+        for what in all {
+            *self.counts.push.entry((*what).to_owned()).or_default() += 1;
+        }
+    }
+
     pub(super) fn answered(&mut self, union_id: &str) {
         if let Some(answers) = self.counts.answers.get_mut(union_id) {
             *answers += 1;
@@ -175,7 +188,7 @@ impl CallCounters {
 }
 
 /// China has had UTC+8 without summer time since 1991.
-fn month_in_shanghai(now: Timestamp) -> (i32, u32) {
+pub(super) fn month_in_shanghai(now: Timestamp) -> (i32, u32) {
     const EIGHT_HOURS_MS: i64 = 8 * 3_600_000;
     let there =
         DateTime::from_timestamp_millis(now.as_ms().saturating_add(EIGHT_HOURS_MS)).unwrap_or_default();

@@ -7,128 +7,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::json::Object;
 
-/// The kind of a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// The JSON for a banned address. Status 200 unless set; 403 is as plausible.
-    Ban,
-    /// The same as an HTML page. Status 403 unless set.
-    BanPage,
-    /// A JSON error: 500 `system.error` unless set.
-    ServerError,
-    /// An HTML page of a proxy. Status 502 unless set.
-    ErrorPage,
-    /// 429 `system.busy`, with `Retry-After` if `retry_after` is set.
-    Busy,
-    /// 403, too many calls of this app to this path in this second.
-    Qps,
-    /// 403, too many calls of all apps to this path in this second.
-    QpsOfAll,
-    /// 403, the organisation's calls of this month are used up.
-    MonthSpent,
-    /// 400 `InvalidAuthentication`, although the token is valid.
-    BadToken,
-    /// 403, the app may not read meetings.
-    Permission,
-    /// 403, this address is not in the app's allow list.
-    Address,
-    /// 200 with `errcode`, as for an unknown path; in contacts calls `code`, or 60121 for an unknown user.
-    Errcode,
-    /// 200 with text that is not JSON.
-    Garbage,
-    /// 200 with an empty body.
-    NoBody,
-    /// The record of another person.
-    OtherPerson,
-    /// A healthy answer without any meeting.
-    NoMeetings,
-    /// A healthy answer about meetings without any member.
-    NobodyInside,
-    /// An answer about meetings that shows `who` in the first of them.
-    WronglyInside,
-    /// The healthy answer, cut in the middle of its body.
-    Truncated,
-    /// The healthy answer, a few bytes at a time; `pause` between them (1 s).
-    Slow,
-    /// The healthy answer, after `pause` (30 s).
-    Late,
-    /// No answer, without an end.
-    Hang,
-    /// The connection ends without an answer.
-    Drop,
-}
+mod kind;
 
-impl FaultKind {
-    /// Its name in scenarios and counts.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ban => "ban",
-            Self::BanPage => "ban_page",
-            Self::ServerError => "server_error",
-            Self::ErrorPage => "error_page",
-            Self::Busy => "busy",
-            Self::Qps => "qps",
-            Self::QpsOfAll => "qps_of_all",
-            Self::MonthSpent => "month_spent",
-            Self::BadToken => "bad_token",
-            Self::Permission => "permission",
-            Self::Address => "address",
-            Self::Errcode => "errcode",
-            Self::Garbage => "garbage",
-            Self::NoBody => "no_body",
-            Self::OtherPerson => "other_person",
-            Self::NoMeetings => "no_meetings",
-            Self::NobodyInside => "nobody_inside",
-            Self::WronglyInside => "wrongly_inside",
-            Self::Truncated => "truncated",
-            Self::Slow => "slow",
-            Self::Late => "late",
-            Self::Hang => "hang",
-            Self::Drop => "drop",
-        }
-    }
-}
-
-/// The calls that a fault applies to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultTarget {
-    /// The list of a user's meetings.
-    #[default]
-    Lists,
-    /// The token calls.
-    Tokens,
-    /// The four calls about meetings.
-    Meetings,
-    /// The organisation's ongoing meetings only.
-    OrgMeetings,
-    /// The batch of ongoing meetings with their users only.
-    MeetingQuery,
-    /// The call about one meeting only.
-    MeetingInfo,
-    /// The call for a meeting's members only.
-    MeetingMembers,
-    /// All calls but the contacts.
-    All,
-    /// The contacts. `who` matters only in the call that asks for a userid.
-    Contacts,
-}
-
-impl FaultTarget {
-    /// Whether a fault with this target applies to `call`.
-    fn covers(self, call: Self) -> bool {
-        let about_meetings =
-            matches!(call, Self::OrgMeetings | Self::MeetingQuery | Self::MeetingInfo | Self::MeetingMembers);
-        (self == Self::All && call != Self::Contacts)
-            || self == call
-            || (self == Self::Meetings && about_meetings)
-    }
-}
+pub use kind::{FaultKind, FaultTarget};
 
 /// A fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,11 +41,11 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault that applies to every list call.
+    /// A fault that applies to every list call, or to every event or connection if it is one of push.
     pub fn new(kind: FaultKind) -> Self {
         Self {
             kind,
-            on: FaultTarget::Lists,
+            on: kind.usual_target(),
             who: Vec::new(),
             from_ms: None,
             until_ms: None,
@@ -317,6 +200,8 @@ pub(super) fn replacement(fault: &Fault, request_id: &str) -> Option<Answer> {
         FaultKind::Errcode => Answer::json(status(200), unknown_uri()),
         FaultKind::Garbage => Answer::json(status(200), "<<< not what you asked for".to_owned()),
         FaultKind::NoBody => Answer::json(status(200), String::new()),
+        FaultKind::AuthFailed => auth_failed(request_id),
+        FaultKind::UsedTicket => refusal(401, "invalidTicket", "the ticket is not valid"),
         FaultKind::OtherPerson
         | FaultKind::NoMeetings
         | FaultKind::NobodyInside
@@ -325,7 +210,16 @@ pub(super) fn replacement(fault: &Fault, request_id: &str) -> Option<Answer> {
         | FaultKind::Slow
         | FaultKind::Late
         | FaultKind::Hang
-        | FaultKind::Drop => return None,
+        | FaultKind::Drop
+        | FaultKind::Zombie
+        | FaultKind::Lost
+        | FaultKind::Twice
+        | FaultKind::TwiceNewId
+        | FaultKind::Delayed
+        | FaultKind::Reordered
+        | FaultKind::Thief
+        | FaultKind::Disconnect
+        | FaultKind::Abort => return None,
     };
     answer.retry_after = fault.retry_after.map(|wait| wait.as_secs());
     Some(answer)
@@ -344,6 +238,11 @@ fn ban(request_id: &str) -> String {
 /// The host's answer, with status 200, to a path outside `/v1.0`.
 pub(super) fn unknown_uri() -> String {
     Object::new().number("errcode", 404).text("errmsg", "the requested URI does not exist").end()
+}
+
+/// The push gateway's refusal of an app.
+pub(super) fn auth_failed(request_id: &str) -> Answer {
+    Answer::refusal(401, "authFailed", "client id or secret is not valid", request_id)
 }
 
 /// The refusal that names the missing scope.

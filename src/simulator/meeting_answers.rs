@@ -141,10 +141,14 @@ impl MeetingAnswers<'_> {
     }
 
     fn whole_info(&self, view: &MeetingView<'_>) -> String {
+        self.model(view, if view.ended.is_some() { ENDED } else { STARTED })
+    }
+
+    /// A meeting with its numbers, and with this status.
+    pub(super) fn model(&self, view: &MeetingView<'_>, status: i64) -> String {
         let count = |wanted: fn(&Participation) -> bool| {
             whole(view.members.iter().filter(|(_, _, participation)| wanted(participation)).count())
         };
-        let status = if view.ended.is_some() { ENDED } else { STARTED };
         let object = Object::new().text("conferenceId", &view.conference_id).text("title", view.title);
         let mut object = creator(object, view).text("roomCode", &room_code(view)).text("bizType", "0");
         for (name, value) in [

@@ -16,6 +16,7 @@
 //! calls, gateway, http       which call a request is, which calls are refused, headers
 //! wire               a listener that can cut, delay and drop an answer
 //! contacts           the contacts calls of the legacy host
+//! push                       the gateway that pushes events over WebSocket
 //! state, api, control        the shared state, the server, its control API
 //! receiver           a webhook receiver that verifies signatures, for demo and tests
 //! ```
@@ -33,6 +34,7 @@ mod json;
 mod meeting_answers;
 mod meetings;
 pub mod options;
+mod push;
 mod reader;
 pub mod receiver;
 mod record;
@@ -48,6 +50,7 @@ pub use api::{Running, Simulator};
 pub use counters::{Counts, Limits};
 pub use faults::{Fault, FaultKind};
 pub use options::AnswerOptions;
+pub use push::options::{PushOptions, TickedEvents, TicketUse};
 pub use scenario::{Scenario, ScenarioError};
 pub use types::{Change, TrueChange};
 pub use world::World;

@@ -13,6 +13,7 @@ use toml::Spanned;
 use self::text::{Action, Anchor, FaultText, File, PersonText, StepText};
 use super::faults::Fault;
 use super::options::AnswerOptions;
+use super::push::options::PushOptions;
 use super::scenario::{Scenario, ScenarioError};
 use super::script::{Act, Step, StepKind};
 use super::types::{Meeting, Person};
@@ -69,6 +70,11 @@ pub(super) fn parse_options(text: &str) -> Result<AnswerOptions, ScenarioError> 
     Reader::new(text, "knobs").read()
 }
 
+/// Reads the settings of the push gateway without a scenario.
+pub(super) fn parse_push(text: &str) -> Result<PushOptions, ScenarioError> {
+    Reader::new(text, "push").read()
+}
+
 /// Reads a text and collects its problems.
 pub(super) struct Reader<'a> {
     text: &'a str,
@@ -113,6 +119,7 @@ impl<'a> Reader<'a> {
         self.done(Scenario {
             title,
             options: file.options,
+            push: file.push,
             limits: file.limits,
             apps: file.app,
             faults,
@@ -277,7 +284,7 @@ fn fault(text: FaultText, people: &BTreeMap<String, String>, origin: Duration) -
     }
     Ok(Fault {
         kind: text.kind,
-        on: text.on,
+        on: text.on.unwrap_or(text.kind.usual_target()),
         who,
         from_ms: offset(text.from)?,
         until_ms: offset(text.until)?,
@@ -346,6 +353,10 @@ mod tests {
         for (text, at_least) in [
             ("[[fault]]\nkind = \"?\"\n", 20),
             ("[knobs]\nno_such_option = 1\n", 15),
+            ("[push]\nno_such_option = 1\n", 8),
+            ("[push]\nevents = \"?\"\n", 4),
+            ("[push]\ntickets = \"?\"\n", 2),
+            ("[[fault]]\nkind = \"lost\"\non = \"?\"\n", 10),
             ("[script]\nsteps = [{ at = \"+1s\", do = \"?\", meeting = \"m\" }]\n", 10),
         ] {
             let error = scenario(text).unwrap_err().to_string();

@@ -26,6 +26,7 @@ use serde::Deserialize;
 use super::counters::Limits;
 use super::faults::Fault;
 use super::options::AnswerOptions;
+use super::push::options::PushOptions;
 use super::script::{Act, Step, StepKind};
 use super::types::{Meeting, Person};
 use super::world::World;
@@ -38,6 +39,8 @@ pub struct Scenario {
     pub title: String,
     /// How answers represent the truth.
     pub options: AnswerOptions,
+    /// The push gateway.
+    pub push: PushOptions,
     /// The limits of each app.
     pub limits: Limits,
     /// The known apps; if empty, any key and secret are accepted.
@@ -142,6 +145,7 @@ impl Scenario {
         Self {
             title: format!("{people} people"),
             options: AnswerOptions::default(),
+            push: PushOptions::default(),
             limits: Limits { per_second: 0, ..Limits::default() },
             apps: Vec::new(),
             faults: Vec::new(),

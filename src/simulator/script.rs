@@ -107,6 +107,7 @@ pub(super) struct Playback<'a> {
     ongoing: BTreeMap<usize, (Occurrence, BTreeMap<usize, ScriptEntry>)>,
     pub(super) timelines: Vec<Vec<(i64, Vec<ScriptEntry>)>>,
     pub(super) script_changes: Vec<ScriptChange>,
+    pub(super) invitations: Vec<(i64, usize, Occurrence)>,
     /// The runs that have ended.
     over: Vec<MeetingRun>,
 }
@@ -120,6 +121,7 @@ impl<'a> Playback<'a> {
             ongoing: BTreeMap::new(),
             timelines: vec![Vec::new(); people.len()],
             script_changes: Vec::new(),
+            invitations: Vec::new(),
             over: Vec::new(),
         }
     }
@@ -203,7 +205,12 @@ impl<'a> Playback<'a> {
     }
 
     fn pend(&mut self, meeting: usize, person: usize, status: i64, at_ms: i64) {
-        self.entry_for(meeting, person, at_ms).status = status;
+        let entry = self.entry_for(meeting, person, at_ms);
+        entry.status = status;
+        if status == INVITED {
+            let occurrence = entry.occurrence;
+            self.invitations.push((at_ms, person, occurrence));
+        }
     }
 
     fn set_role(&mut self, meeting: usize, person: usize, role: Role) {

@@ -6,12 +6,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::counters::{CallCounters, Limits};
 use super::faults::Faults;
 use super::options::AnswerOptions;
+use super::push::queue::{Accepted, PushQueue};
 use super::scenario::{App, Scenario};
 use super::tokens::Tokens;
 use super::world::World;
@@ -28,6 +29,11 @@ pub(super) struct Shared {
     tokens: Mutex<Tokens>,
     counters: Mutex<CallCounters>,
     faults: Mutex<Faults>,
+    push: Mutex<PushQueue>,
+    /// Wakes the driver of the push gateway.
+    pub(super) push_changed: Notify,
+    /// Connections for that driver.
+    pub(super) sockets: mpsc::UnboundedSender<Accepted>,
     counted: watch::Sender<()>,
     requests: AtomicU64,
     pub(super) stop: CancellationToken,
@@ -40,7 +46,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     /// The state before the first call.
-    pub(super) fn new(world: World, scenario: Scenario, clock: SharedClock, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        world: World,
+        scenario: Scenario,
+        sockets: mpsc::UnboundedSender<Accepted>,
+        clock: SharedClock,
+        stop: CancellationToken,
+    ) -> Self {
+        let mut push = PushQueue::default();
+        push.set_options(scenario.push);
         let mut faults = Faults::default();
         for fault in scenario.faults {
             faults.add(fault);
@@ -54,6 +68,9 @@ impl Shared {
             tokens: Mutex::default(),
             counters: Mutex::default(),
             faults: Mutex::new(faults),
+            push: Mutex::new(push),
+            push_changed: Notify::new(),
+            sockets,
             counted: watch::Sender::new(()),
             requests: AtomicU64::new(0),
             stop,
@@ -88,6 +105,10 @@ impl Shared {
 
     pub(super) fn tokens(&self) -> MutexGuard<'_, Tokens> {
         lock(&self.tokens)
+    }
+
+    pub(super) fn push(&self) -> MutexGuard<'_, PushQueue> {
+        lock(&self.push)
     }
 
     pub(super) fn set_options(&self, options: AnswerOptions) {

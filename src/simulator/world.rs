@@ -23,7 +23,9 @@ pub struct World {
     by_union_id: HashMap<String, usize>,
     /// For each person: the participations from each offset on, ascending.
     timelines: Vec<Vec<(i64, Vec<ScriptEntry>)>>,
-    script_changes: Vec<ScriptChange>,
+    pub(super) script_changes: Vec<ScriptChange>,
+    /// Who was invited when, within a round.
+    pub(super) invitations: Vec<(i64, usize, Occurrence)>,
     /// The runs of all meetings within a round, in order of opening.
     pub(super) runs: Vec<MeetingRun>,
 }
@@ -64,10 +66,20 @@ impl World {
             play.close_round(period_ms);
         }
         let runs = play.runs();
-        let Playback { timelines, script_changes, .. } = play;
+        let Playback { timelines, script_changes, invitations, .. } = play;
         let by_union_id =
             people.iter().enumerate().map(|(index, person)| (person.union_id.clone(), index)).collect();
-        Ok(Self { origin, period_ms, people, meetings, by_union_id, timelines, script_changes, runs })
+        Ok(Self {
+            origin,
+            period_ms,
+            people,
+            meetings,
+            by_union_id,
+            timelines,
+            script_changes,
+            invitations,
+            runs,
+        })
     }
 
     /// All people, in the order given.
@@ -83,6 +95,10 @@ impl World {
     /// When the script starts.
     pub fn origin(&self) -> Timestamp {
         self.origin
+    }
+
+    pub(super) fn repeats(&self) -> bool {
+        self.period_ms.is_some()
     }
 
     /// The offset of `t` from the start of its round, in milliseconds; negative before the origin.

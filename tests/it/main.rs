@@ -66,6 +66,7 @@ mod schemas;
 mod simulator_api;
 mod simulator_cli;
 mod simulator_faults;
+mod simulator_push;
 mod simulator_receiver;
 mod standard_webhooks;
 mod store_damage;

@@ -54,7 +54,10 @@ impl Request<'_> {
 
     fn of_third_party_app(&self) -> Answer {
         let (key, ticket) = (self.field("suiteKey"), self.field("suiteTicket"));
-        let wanted = self.shared.app(key).and_then(|app| app.suite_ticket.as_deref());
+        // The newest one that was pushed voids the scenario's.
+        let pushed = self.shared.push().suite_ticket(key).map(str::to_owned);
+        let of_scenario = || self.shared.app(key).and_then(|app| app.suite_ticket.clone());
+        let wanted = pushed.or_else(of_scenario);
         if !self.accepts(key, self.field("suiteSecret")) {
             return self.refuse(400, "invalidSuiteKey", "the suite key is not valid");
         }

@@ -10,6 +10,7 @@ use toml::Spanned;
 use crate::simulator::counters::Limits;
 use crate::simulator::faults::{FaultKind, FaultTarget};
 use crate::simulator::options::AnswerOptions;
+use crate::simulator::push::options::PushOptions;
 use crate::simulator::scenario::App;
 
 #[derive(Debug, Deserialize)]
@@ -25,6 +26,8 @@ pub(super) struct File {
     pub(super) limits: Limits,
     #[serde(default, rename = "knobs")]
     pub(super) options: AnswerOptions,
+    #[serde(default)]
+    pub(super) push: PushOptions,
     #[serde(default)]
     pub(super) app: Vec<App>,
     pub(super) people: BTreeMap<String, Spanned<PersonText>>,
@@ -102,8 +105,7 @@ pub(super) enum Action {
 #[serde(deny_unknown_fields)]
 pub(super) struct FaultText {
     pub(super) kind: FaultKind,
-    #[serde(default)]
-    pub(super) on: FaultTarget,
+    pub(super) on: Option<FaultTarget>,
     #[serde(default)]
     pub(super) who: Vec<String>,
     pub(super) from: Option<String>,
