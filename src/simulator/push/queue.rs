@@ -90,6 +90,8 @@ pub(in crate::simulator) struct PushQueue {
     connections: BTreeMap<u64, Connection>,
     /// Apps that ever opened a connection; events of others go nowhere.
     apps: BTreeSet<String>,
+    /// When the first of them did.
+    first: Option<Timestamp>,
     pushes: Vec<Push>,
     suite_tickets: HashMap<String, String>,
     messages: HashMap<String, ((i32, u32), u64)>,
@@ -138,14 +140,25 @@ impl PushQueue {
     }
 
     /// Adds a connection, and returns its number and its orders.
-    pub(super) fn attach(&mut self, app: &str, conduct: Conduct) -> (u64, mpsc::UnboundedReceiver<Order>) {
+    pub(super) fn attach(
+        &mut self,
+        app: &str,
+        conduct: Conduct,
+        now: Timestamp,
+    ) -> (u64, mpsc::UnboundedReceiver<Order>) {
         self.counts.push("connected");
         let (orders, taken) = mpsc::unbounded_channel();
         let number = self.number();
         let is_zombie = conduct != Conduct::Sound;
         self.connections.insert(number, Connection { app: app.to_owned(), orders, is_zombie });
         self.apps.insert(app.to_owned());
+        self.first.get_or_insert(now);
         (number, taken)
+    }
+
+    /// When the first connection was made. Events from before go nowhere.
+    pub(super) fn first_connection(&self) -> Option<Timestamp> {
+        self.first
     }
 
     /// From now on no event goes to this connection.
@@ -363,7 +376,7 @@ mod tests {
     #[test]
     fn a_push_is_repeated_after_10_and_30_seconds_until_it_is_acked() {
         let mut queue = PushQueue::default();
-        let (_, mut orders) = queue.attach("a", Conduct::Sound);
+        let (_, mut orders) = queue.attach("a", Conduct::Sound, at(0));
         queue.announce(&event("e"), at(0));
         for (seconds, frames) in [(0, 1), (9, 0), (10, 1), (39, 0), (40, 1), (1000, 0)] {
             queue.send_due(at(seconds), |_| None, || None);
@@ -380,7 +393,7 @@ mod tests {
     fn each_fault_does_what_its_name_says() {
         let played = |kind: FaultKind| {
             let mut queue = PushQueue::default();
-            let (_, mut orders) = queue.attach("a", Conduct::Sound);
+            let (_, mut orders) = queue.attach("a", Conduct::Sound, at(0));
             let mut fault = Some(Fault::new(kind));
             for (id, seconds) in [("e", 0), ("f", 5)] {
                 queue.announce(&event(id), at(seconds));
@@ -402,13 +415,13 @@ mod tests {
     fn a_spent_quota_is_silence_until_the_next_month_and_a_zombie_swallows_all() {
         let mut queue = PushQueue::default();
         queue.set_options(PushOptions { messages_per_month: 2, ..PushOptions::default() });
-        let (_, mut orders) = queue.attach("a", Conduct::Sound);
+        let (_, mut orders) = queue.attach("a", Conduct::Sound, at(0));
         for id in ["e", "f", "g"] {
             queue.announce(&event(id), at(0));
         }
         queue.send_due(at(0), |_| None, || None);
         assert_eq!(ids(&sent(&mut orders)), ["e", "f"]);
-        let (_, mut of_zombie) = queue.attach("z", Conduct::Zombie);
+        let (_, mut of_zombie) = queue.attach("z", Conduct::Zombie, at(0));
         queue.announce(&event("h"), at(40 * 86_400));
         queue.send_due(at(40 * 86_400), |_| None, || None);
         assert!(ids(&sent(&mut orders)).ends_with(&["h"]));
@@ -418,7 +431,7 @@ mod tests {
     #[test]
     fn a_thief_takes_about_half() {
         let mut queue = PushQueue::default();
-        let (_, mut orders) = queue.attach("a", Conduct::Sound);
+        let (_, mut orders) = queue.attach("a", Conduct::Sound, at(0));
         for number in 0..200 {
             queue.announce(&event(&number.to_string()), at(0));
         }

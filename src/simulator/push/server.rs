@@ -141,38 +141,60 @@ pub(in crate::simulator) fn renew_suite_tickets(shared: &Shared) {
 pub(in crate::simulator) async fn run(shared: Arc<Shared>, mut accepted: mpsc::UnboundedReceiver<Accepted>) {
     let announcements = Announcements::of(&shared.world);
     let mut connections = FuturesUnordered::new();
-    let mut announced = shared.clock.now().minus(Duration::from_millis(1));
-    let mut tickets_renewed = shared.clock.now();
+    let mut announced: Option<Timestamp> = None;
+    let mut renewed: Option<Timestamp> = None;
     loop {
         let now = shared.clock.now();
-        let options = Arc::clone(&shared.push().options);
-        if now > announced {
-            for event in announcements.between(&shared.world, (announced, now), &options) {
-                with_queue_quietly(&shared, |queue| queue.announce(&event, now));
-            }
-            announced = now;
-        }
-        let every = options.suite_ticket_every.0;
-        if !every.is_zero() && now.since(tickets_renewed) >= every {
-            tickets_renewed = now;
-            renew_suite_tickets(&shared);
-        }
-        with_queue_quietly(&shared, |queue| {
-            let corp_of = |app: &str| shared.app(app).and_then(|app| app.corp_id.clone());
-            let offset_ms = shared.world.offset_ms(now);
-            queue.send_due(now, corp_of, || shared.faults().take_due(FaultTarget::Push, None, offset_ms));
+        // Without a connection there is nothing to do, and no timer that a test of other things would see.
+        let first = shared.push().first_connection();
+        let next = first.map(|first| {
+            let after = announced.unwrap_or(first);
+            announced = Some(after.max(now));
+            let renewed = renewed.get_or_insert(first);
+            announce(&shared, &announcements, after, renewed, now);
+            let every = shared.push().options.suite_ticket_every.0;
+            let renewal = (!every.is_zero()).then(|| renewed.plus(every));
+            let due = [announcements.next_after(&shared.world, now), shared.push().next_due(), renewal];
+            due.into_iter().flatten().fold(now.plus(LONGEST_WAIT), Timestamp::min)
         });
-        let renewal = (!every.is_zero()).then(|| tickets_renewed.plus(every));
-        let due = [announcements.next_after(&shared.world, now), shared.push().next_due(), renewal];
-        let next = due.into_iter().flatten().fold(now.plus(LONGEST_WAIT), Timestamp::min);
+        let timer = async {
+            match next {
+                Some(next) => shared.clock.sleep_until(next).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = shared.stop.cancelled() => return,
             Some(one) = accepted.recv() => connections.push(serve(&shared, one)),
             Some(()) = connections.next() => {}
             () = shared.push_changed.notified() => {}
-            () = shared.clock.sleep_until(next) => {}
+            () = timer => {}
         }
     }
+}
+
+/// Announces what has happened since `after`, renews the suite tickets that are due, and sends what is due.
+fn announce(
+    shared: &Shared,
+    announcements: &Announcements,
+    after: Timestamp,
+    renewed: &mut Timestamp,
+    now: Timestamp,
+) {
+    let options = Arc::clone(&shared.push().options);
+    for event in announcements.between(&shared.world, (after, now), &options) {
+        with_queue_quietly(shared, |queue| queue.announce(&event, now));
+    }
+    let every = options.suite_ticket_every.0;
+    if !every.is_zero() && now.since(*renewed) >= every {
+        *renewed = now;
+        renew_suite_tickets(shared);
+    }
+    with_queue_quietly(shared, |queue| {
+        let corp_of = |app: &str| shared.app(app).and_then(|app| app.corp_id.clone());
+        let offset_ms = shared.world.offset_ms(now);
+        queue.send_due(now, corp_of, || shared.faults().take_due(FaultTarget::Push, None, offset_ms));
+    });
 }
 
 /// As [`with_queue`], for the driver, which need not be woken.
@@ -193,7 +215,8 @@ async fn serve(shared: &Shared, accepted: Accepted) {
     let limits =
         WebSocketConfig::default().max_message_size(Some(LARGEST_FRAME)).max_frame_size(Some(LARGEST_FRAME));
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(limits)).await;
-    let (number, orders) = with_queue(shared, |queue| queue.attach(&accepted.app, accepted.conduct));
+    let now = shared.clock.now();
+    let (number, orders) = with_queue(shared, |queue| queue.attach(&accepted.app, accepted.conduct, now));
     talk(shared, socket, orders, accepted.conduct == Conduct::Frozen, number).await;
     with_queue(shared, |queue| queue.detach(number));
     shared.count(|counters| counters.pushed(&["closed"]));
@@ -230,14 +253,12 @@ async fn talk(
                 }
                 true
             }
-            Heard::Frame(Some(Ok(Message::Close(_)) | Err(_)) | None) => false,
-            Heard::Frame(_) => true,
+            Heard::Frame(Some(Ok(Message::Close(_)) | Err(_)) | None) | Heard::Order(Order::Abort) => false,
             Heard::Order(Order::Send(frame)) => is_frozen || socket.send(Message::text(frame)).await.is_ok(),
             Heard::Order(Order::Disconnect) => {
                 wait.close_at = Some(now.plus(CLOSED_AFTER));
                 disconnect(shared, &mut socket, number, now).await
             }
-            Heard::Order(Order::Abort) => false,
             Heard::Nothing if wait.close_at.is_some_and(|at| at <= now) => {
                 let _ = socket.close(None).await;
                 false
@@ -253,7 +274,7 @@ async fn talk(
                     frames::system("ping", &format!("system-ping-{number}-{}", now.as_ms()), &opaque, now);
                 is_frozen || socket.send(Message::text(frame)).await.is_ok()
             }
-            Heard::Nothing => true,
+            Heard::Frame(_) | Heard::Nothing => true,
         };
         if !is_up {
             return;
