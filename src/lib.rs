@@ -7,7 +7,7 @@
 //! 6  cli                                             one file a command
 //! 5  app                                             builds everything, supervises, stops
 //! 4  tasks | web | control                           the shell in motion
-//! 3  store | dingtalk | webhook | telemetry | simulator | server   adapters; none knows another
+//! 3  store | dingtalk | stream | webhook | telemetry | simulator | server   adapters; none knows another
 //! 2  clock | config | net                            ground of the shell
 //! 1  presence | policy | signature | message | confidential   decisions: pure
 //! 0  time | ids | secret | invisible                 words
@@ -35,6 +35,7 @@ pub mod server;
 pub mod signature;
 pub mod simulator;
 pub mod store;
+pub mod stream;
 pub mod tasks;
 pub mod telemetry;
 #[cfg(test)]

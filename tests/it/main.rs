@@ -77,6 +77,7 @@ mod store_recording;
 mod store_upgrade;
 mod store_views;
 mod store_writer;
+mod stream;
 mod sweep;
 mod sweep_cli;
 mod sweep_ids;

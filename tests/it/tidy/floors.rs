@@ -17,7 +17,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (0, &["time", "ids", "secret", "invisible", "testing"]),
     (1, &["confidential", "presence", "policy", "signature", "message"]),
     (2, &["clock", "config", "net"]),
-    (3, &["store", "dingtalk", "webhook", "telemetry", "simulator", "server"]),
+    (3, &["store", "dingtalk", "stream", "webhook", "telemetry", "simulator", "server"]),
     (4, &["tasks", "web", "control"]),
     (5, &["app"]),
     (6, &["cli"]),
