@@ -15,6 +15,7 @@ use super::health::DatabaseHealth;
 use super::history::History;
 use super::maintenance::Maintenance;
 use super::outbox::{Outbox, OutboxReader};
+use super::push_messages::PushMessages;
 use super::recorder::Recorder;
 use super::sweep_state::SweepStates;
 use super::watch_list::WatchList;
@@ -45,6 +46,11 @@ impl Store {
     /// Calls to DingTalk by organisation and month.
     pub fn call_usage(&self) -> CallUsage<'_> {
         CallUsage { database: &self.database }
+    }
+
+    /// Events that DingTalk pushed, by organisation and month.
+    pub fn push_messages(&self) -> PushMessages<'_> {
+        PushMessages { database: &self.database }
     }
 
     /// Erasing people, and the list of erasures.

@@ -11,6 +11,7 @@ use self::meetings::Meetings;
 use self::report::Report;
 use self::visit_history::PastVisit;
 use super::StoreError;
+use super::push_messages::{self, PushMonth};
 use super::stats::WebhookStats;
 use super::sweep_state::{self, SweepRow};
 use crate::presence::event::EventType;
@@ -121,6 +122,11 @@ impl History {
     /// What the poller learned of each organisation's sweeps.
     pub async fn sweep_states(&self) -> Result<Vec<SweepRow>, StoreError> {
         sweep_state::rows(&self.readers).await
+    }
+
+    /// The events that were pushed in the newest month of each organisation.
+    pub async fn push_months(&self) -> Result<Vec<PushMonth>, StoreError> {
+        push_messages::newest(&self.readers).await
     }
 
     /// All users who are or were watched, by name.

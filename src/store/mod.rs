@@ -71,6 +71,7 @@ mod maintenance;
 mod open;
 pub mod open_gaps;
 pub mod outbox;
+mod push_messages;
 mod read_options;
 mod readonly;
 mod recorder;
@@ -97,6 +98,7 @@ pub use self::handle::Store;
 pub use self::health::DatabaseHealth;
 pub use self::maintenance::Maintenance;
 pub use self::open::CheckedDatabase;
+pub use self::push_messages::{PushMessages, PushMonth};
 pub use self::readonly::ReadOnlyStore;
 pub use self::recorder::Recorder;
 pub use self::records::{

@@ -14,7 +14,7 @@ use sqlx::{SqlSafeStr, SqliteConnection};
 use super::StoreError;
 
 /// The newest schema this release knows: `PRAGMA user_version`, set by the last migration.
-pub const SCHEMA_VERSION: i64 = 17;
+pub const SCHEMA_VERSION: i64 = 30;
 
 /// `PRAGMA application_id`: "pncd" in ASCII, so that `file` and we can tell whose database it is.
 pub const APPLICATION_ID: i64 = 0x706e_6364;
@@ -88,6 +88,7 @@ fn migrations() -> Vec<Migration> {
         migration(15, "open gaps", include_str!("../../migrations/0015_open_gaps.sql")),
         migration(16, "event checksums", include_str!("../../migrations/0016_event_checksums.sql")),
         migration(17, "meetings", include_str!("../../migrations/0017_meetings.sql")),
+        migration(30, "push messages", include_str!("../../migrations/0030_push_messages.sql")),
     ]
 }
 

@@ -56,6 +56,8 @@ const FREE: &[&str] = &[
     "people.union_id",
     "poll_errors.class",
     "poll_errors.org",
+    "push_messages.month",
+    "push_messages.org",
     "snapshots.body",
     "snapshots.org",
     "sweeps.month",
