@@ -33,12 +33,15 @@ use super::maintenance;
 mod error;
 mod organisations;
 mod poller;
+mod push;
 mod resolve;
 mod webhooks;
 
 pub use error::BuildError;
 pub(super) use organisations::{ClientEntry, clients, confidential, upstreams};
 pub(super) use poller::{assignments, settings};
+pub use push::push_app;
+pub(super) use push::push_members;
 pub(super) use resolve::http_token;
 pub(super) use webhooks::{subscriptions, targets};
 
@@ -97,6 +100,7 @@ pub async fn daemon(
     let list = maintenance::without_erased(&store, assignments(&config)).await?;
     let poller = Poller::start(tools, settings(&config), upstreams, list, requests).await?;
     ask_for_snapshots(&config, &poller_handle);
+    let push_members = push_members(&config, &clients)?;
     let active_config = ActiveConfig::since(clock.now());
     let web = match listener {
         None => None,
@@ -115,6 +119,7 @@ pub async fn daemon(
         active_config,
         clients,
         confidential,
+        push_members,
         poller,
         poller_handle,
         dispatcher,

@@ -28,6 +28,7 @@ use crate::tasks::heartbeat::Heartbeat;
 use crate::tasks::operator::Operator;
 use crate::tasks::poller::Poller;
 use crate::tasks::poller::report::PollerHandle;
+use crate::tasks::push;
 use crate::tasks::watchdog::LoopMonitor;
 use crate::telemetry::health::Health;
 use crate::telemetry::settings::ActiveConfig;
@@ -45,6 +46,7 @@ pub struct Daemon {
     pub(super) active_config: Arc<ActiveConfig>,
     pub(super) clients: Vec<ClientEntry>,
     pub(super) confidential: SharedConfidential,
+    pub(super) push_members: Arc<[push::Member]>,
     pub(super) poller: Poller,
     pub(super) poller_handle: PollerHandle,
     pub(super) dispatcher: Dispatcher,
@@ -144,6 +146,15 @@ impl Daemon {
             store.health().limit_lock_wait();
             Ok::<(), Fault>(())
         });
+        let (push_members, members) = watch::channel(self.push_members);
+        let tools = push::Tools {
+            store: self.store.clone(),
+            clock: Arc::clone(&self.clock),
+            health: Arc::clone(&self.health),
+            outbox_wake: Arc::clone(&self.outbox_wake),
+            subscriptions: self.alerts.subscriptions.clone(),
+        };
+        tasks.spawn("the push connections", push::run(tools, members, stop.clone()));
         let reload = self.reloading.map(|reloading| {
             let deps = ReloadDeps {
                 store: self.store.clone(),
@@ -153,6 +164,7 @@ impl Daemon {
                 active_config: self.active_config,
                 clients: self.clients,
                 confidential: self.confidential,
+                push_members,
                 poller: self.poller.reload_handle(),
                 dispatcher: self.dispatcher.reload_handle(),
                 web: self.web.as_ref().map(|(_, state)| state.clone()),

@@ -16,8 +16,8 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::build::{
-    BuildError, ClientEntry, assignments, clients, confidential, http_token, settings, subscriptions,
-    targets, upstreams,
+    BuildError, ClientEntry, assignments, clients, confidential, http_token, push_members, settings,
+    subscriptions, targets, upstreams,
 };
 use super::maintenance;
 use crate::clock::{Clock, SharedClock, SystemClock};
@@ -30,6 +30,7 @@ use crate::control::{Advice, ReloadReport};
 use crate::presence::system::AlertName;
 use crate::store::Store;
 use crate::tasks::alerts::{self, AlertState, SystemEvent};
+use crate::tasks::push::Member;
 use crate::tasks::{dispatcher, poller};
 use crate::telemetry::health::Health;
 use crate::telemetry::log::{self, LogHandle};
@@ -106,6 +107,7 @@ pub(super) struct ReloadDeps {
     pub(super) active_config: Arc<ActiveConfig>,
     pub(super) clients: Vec<ClientEntry>,
     pub(super) confidential: SharedConfidential,
+    pub(super) push_members: watch::Sender<Arc<[Member]>>,
     pub(super) poller: poller::reload::ReloadHandle,
     pub(super) dispatcher: dispatcher::reload::ReloadHandle,
     pub(super) web: Option<web::State>,
@@ -131,6 +133,7 @@ struct Ready {
     changes: Vec<Change>,
     warnings: Vec<String>,
     clients: Vec<ClientEntry>,
+    push_members: Arc<[Member]>,
     poller: poller::reload::Reload,
     dispatcher: dispatcher::reload::Reload,
     token: Option<crate::secret::Secret>,
@@ -268,6 +271,7 @@ impl Reloader {
             clients(&config, &self.deps.clients, &self.deps.clock, &self.deps.confidential)
                 .await
                 .map_err(refused)?;
+        let push_members = push_members(&config, &clients).map_err(refused)?;
         let ReloadDeps { store, health, clock, .. } = &self.deps;
         let states = store.outbox().webhook_states().await.map_err(failed)?;
         let upstreams = upstreams(&config, &clients, store, health, clock).await.map_err(refused)?;
@@ -280,7 +284,7 @@ impl Reloader {
             states,
             changed: differing.map(|webhook| webhook.name.clone()).collect(),
         };
-        Ok(Ready { config, changes, warnings, clients, poller, dispatcher, token })
+        Ok(Ready { config, changes, warnings, clients, push_members, poller, dispatcher, token })
     }
 
     /// The token of the listener, if there is a listener.
@@ -292,13 +296,14 @@ impl Reloader {
     }
 
     async fn swap(&mut self, ready: Ready) -> Outcome {
-        let Ready { config, changes, warnings, clients, poller, dispatcher, token } = ready;
+        let Ready { config, changes, warnings, clients, push_members, poller, dispatcher, token } = ready;
         let stopping = || Refusal { advice: Advice::TryLater, message: "the daemon is stopping".to_owned() };
         let subscriptions = Arc::clone(&poller.subscriptions);
         // The only step that can still fail comes first, so that a failure changes nothing.
         self.deps.poller.reload(poller).await.ok_or_else(stopping)?.map_err(failed)?;
         self.deps.confidential.replace(confidential(&config, &clients));
         self.deps.clients = clients;
+        self.deps.push_members.send_replace(push_members);
         self.deps.subscriptions.send_replace(subscriptions);
         if !self.deps.dispatcher.reload(dispatcher).await {
             return Err(stopping());

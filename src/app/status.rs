@@ -5,9 +5,12 @@
 use std::sync::Arc;
 
 use crate::clock::SharedClock;
-use crate::control::{DegradedOrg, RefusedConfig, RefusedUsers, StatusReport, SweepReport, UnpolledUsers};
+use crate::control::{
+    DegradedOrg, PushReport, RefusedConfig, RefusedUsers, StatusReport, SweepReport, UnpolledUsers,
+};
 use crate::ids::OrgName;
 use crate::telemetry::health::{Health, Sweeps, UserReason};
+use crate::telemetry::push::PushHealth;
 use crate::telemetry::settings::ActiveConfig;
 use crate::time::Timestamp;
 
@@ -64,6 +67,7 @@ impl StatusSource {
                 .into_iter()
                 .map(|(org, sweeps)| sweep_report(&org, sweeps))
                 .collect(),
+            push: self.health.push().into_iter().map(|(org, push)| push_report(&org, push)).collect(),
         }
     }
 
@@ -78,6 +82,22 @@ impl StatusSource {
             }));
         }
         all
+    }
+}
+
+fn push_report(org: &OrgName, push: PushHealth) -> PushReport {
+    let PushHealth { down, why, since, next, connections, events, not_understood, ticket } = push;
+    PushReport {
+        org: org.to_string(),
+        connected: down.is_none(),
+        reason: down.map(str::to_owned),
+        why,
+        since_ms: since.as_ms(),
+        next_ms: next.map(Timestamp::as_ms),
+        connections,
+        events,
+        not_understood,
+        ticket_ms: ticket.map(Timestamp::as_ms),
     }
 }
 

@@ -10,7 +10,7 @@ use self::rows::{columns, left_out, row};
 use super::filter::FilterArgs;
 use super::open_readonly::{Session, open_readonly};
 use super::output::Row;
-use super::{Exit, Globals, number, when};
+use super::{Exit, Failure, Globals, number, when};
 use crate::clock::SystemClock;
 use crate::store::history::{EventQuery, EventRow, Filter, check_event_type};
 

@@ -58,7 +58,8 @@ pub(super) fn config(files: &Files<'_>, around: &Env, sources: &Sources, report:
     warnings::about_files(files, sources, report);
     warnings::about_what_is_not_built(report);
     let users = users.into_iter().filter(|at| at.enabled).map(|at| at.user).collect();
-    let orgs = orgs.into_iter().map(|at| at.org).collect();
+    let mut orgs: Vec<_> = orgs.into_iter().map(|at| at.org).collect();
+    dingtalk::keep_tickets(&mut orgs, &history.path);
     let file = files.path.clone();
     Config {
         file,

@@ -170,7 +170,7 @@ impl Context<'_> {
             }
             // Outside of the systemd unit its credentials are unknown.
             SecretSource::Credential(_) if self.around.credentials().is_none() => return,
-            SecretSource::Command(_) => return,
+            SecretSource::Command(_) | SecretSource::Pushed(_) => return,
             _ => {}
         }
         match read(&spot.value, self.around) {
@@ -221,6 +221,8 @@ impl Context<'_> {
                 };
                 self.report.warning("missing-secret", place, message, help);
             }
+            // It is not read here.
+            SecretError::NotPushed => {}
             other @ (SecretError::NotASecret { .. } | SecretError::Command { .. }) => {
                 self.report.error("bad-secret", place, other.to_string(), "");
             }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -57,6 +57,9 @@ struct Keys {
 /// Keys that some kind of app, or a host of one's own, cannot do without.
 const NEEDED: [&str; 6] =
     ["app_key", "app_secret", "corp_id", "access_token", "calls_per_month", "legacy_base"];
+
+/// The value of `suite_ticket` for tickets that DingTalk pushes.
+const PUSH: &str = "push";
 
 /// Where a site is: of the API, and of the older one.
 const INTERNATIONAL: (&str, &str) = ("https://api.dingtalk.io", "https://oapi.dingtalk.io");
@@ -138,7 +141,7 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
         app_key: section.take("app_key", value::id),
         app_secret: secret("app_secret"),
         corp_id: section.take("corp_id", value::id),
-        suite_ticket: secret("suite_ticket"),
+        suite_ticket: suite_ticket(section, context),
         access_token: secret("access_token"),
         calls_per_month: section.take("calls_per_month", value::number(0)),
         month_time_zone: value::take_zone(section, "month_time_zone"),
@@ -149,6 +152,25 @@ fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
         proxy: section.take("proxy", address::proxy),
         ca_file: ca_file(section, context),
         present: NEEDED.into_iter().filter(|key| section.has(key)).collect(),
+    }
+}
+
+/// A secret, or `"push"`. Which file keeps a pushed one is decided in [`keep_tickets`].
+fn suite_ticket(section: &Section<'_>, context: Context<'_>) -> Option<Located<SecretSource>> {
+    let spot = section.take("suite_ticket", |raw| context.source(raw))?;
+    let is_pushed = matches!(&spot.value, SecretSource::Plain(text) if text.reveal() == PUSH);
+    let value = if is_pushed { SecretSource::Pushed(PathBuf::new()) } else { spot.value };
+    let spot = Located { value, place: spot.place };
+    context.examine(&spot, Purpose::Copied);
+    Some(spot)
+}
+
+/// Names the file of each pushed suite ticket: beside the database, one for each organisation.
+pub(super) fn keep_tickets(orgs: &mut [Org], database: &Path) {
+    for org in orgs {
+        if let App::ThirdParty { suite_ticket: Some(SecretSource::Pushed(file)), .. } = &mut org.app {
+            *file = database.with_file_name(format!("suite-ticket.{}", org.name));
+        }
     }
 }
 
@@ -193,6 +215,7 @@ fn build(
     if calls.is_none() {
         missing("calls_per_month", "calls_per_month = 5000");
     }
+    refuse_push_without_suite(own, base, context);
     let app = app(own, base, missing)?;
     let hosts = match one(own.site.as_ref(), base.site.as_ref()).unwrap_or(Site::International) {
         Site::International => INTERNATIONAL,
@@ -237,6 +260,22 @@ fn warn_of_one_host(own: &Keys, base: &Keys, hosts: (&str, &str), context: Conte
         format!("write `legacy_base = \"{base}\"`, or DingTalk's own host if that is meant")
     };
     context.report.warning("one-host", &api.place, message, &help);
+}
+
+/// Only the suite of a third-party app has tickets. An organisation may inherit `suite_ticket` without using it.
+fn refuse_push_without_suite(own: &Keys, base: &Keys, context: Context<'_>) {
+    let kind = one(own.kind.as_ref(), base.kind.as_ref()).unwrap_or(Kind::Internal);
+    let inherits = own.suite_ticket.is_none() && own.kind.is_some();
+    let Some(ticket) = own.suite_ticket.as_ref().or(base.suite_ticket.as_ref()) else { return };
+    if kind == Kind::ThirdParty || inherits || !matches!(ticket.value, SecretSource::Pushed(_)) {
+        return;
+    }
+    let (message, help) = if kind == Kind::Token {
+        ("`app = \"token\"` has no push: the connection needs the app's secret", "remove `suite_ticket`")
+    } else {
+        ("an internal app has no suite ticket", "remove `suite_ticket`, or write `app = \"third_party\"`")
+    };
+    context.report.error("no-push", &ticket.place, message, help);
 }
 
 fn app(own: &Keys, base: &Keys, missing: impl Fn(&str, &str)) -> Option<App> {

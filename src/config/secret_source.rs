@@ -23,6 +23,8 @@ pub enum SecretSource {
     Command(Vec<String>),
     /// Written in the config: tests and demos.
     Plain(Secret),
+    /// Pushed by DingTalk and kept in this file by the daemon: `suite_ticket = "push"`.
+    Pushed(PathBuf),
 }
 
 /// A text that may be a secret.

@@ -85,6 +85,12 @@ pub fn read(source: &SecretSource, around: &Env) -> Result<Secret, SecretError> 
             })
         }
         SecretSource::File(path) => from_file(path),
+        SecretSource::Pushed(path) => from_file(path).map_err(|error| match error {
+            SecretError::File { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                SecretError::NotPushed
+            }
+            other => other,
+        }),
         SecretSource::Env(name) => {
             let value = around.var(name).ok_or_else(|| SecretError::Env(name.clone()))?;
             let what = format!("the {}", public::variable(name));

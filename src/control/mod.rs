@@ -125,6 +125,34 @@ pub struct StatusReport {
     /// State of sweeps by organisation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweeps: Vec<SweepReport>,
+    /// State of the push connection, of organisations that have one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub push: Vec<PushReport>,
+}
+
+/// State of the push connection of an organisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushReport {
+    /// The organisation's name.
+    pub org: String,
+    /// Whether it is up.
+    pub connected: bool,
+    /// Why it is down: `starting`, `auth`, `unreachable`, `closed`, `dead` or `clock`.
+    pub reason: Option<String>,
+    /// The last failure, as text.
+    pub why: Option<String>,
+    /// Since when it is up or down, in milliseconds since 1970.
+    pub since_ms: i64,
+    /// Time of the next attempt, in milliseconds since 1970.
+    pub next_ms: Option<i64>,
+    /// Connections that were made since the start.
+    pub connections: u64,
+    /// Events that came since the start, repeats included.
+    pub events: u64,
+    /// Frames and events that were not understood since the start.
+    pub not_understood: u64,
+    /// When the newest suite ticket came since the start, in milliseconds since 1970.
+    pub ticket_ms: Option<i64>,
 }
 
 /// An organisation that does not work.

@@ -22,6 +22,7 @@ use crate::config::{self, Org};
 use crate::ids::UnionId;
 use crate::net::{self, ClientError, ClientOptions};
 use crate::presence::observation::Observation;
+use crate::secret::Secret;
 use crate::time::Timestamp;
 
 pub use super::kind::Credentials;
@@ -122,6 +123,11 @@ impl Client {
     /// Replaces the secrets (a new suite ticket, a new ready-made token). Connections and a fetched token stay.
     pub fn set_credentials(&self, credentials: Credentials) {
         self.inner.tokens.set_credentials(credentials);
+    }
+
+    /// Replaces the suite ticket with a newer one.
+    pub fn set_suite_ticket(&self, ticket: Secret) {
+        self.inner.tokens.set_suite_ticket(ticket);
     }
 
     /// When the token in use expires; `None` if there is no token.

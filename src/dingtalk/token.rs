@@ -121,6 +121,15 @@ impl Tokens {
         self.use_ready_made();
     }
 
+    /// Replaces the suite ticket, and forgets refusals of the old one. A fetched token stays in use.
+    pub fn set_suite_ticket(&self, ticket: Secret) {
+        self.credentials.lock().unwrap_or_else(PoisonError::into_inner).suite_ticket = Some(ticket);
+        // A call that is under way finds the new ticket in its next attempt.
+        if let Ok(mut refresh) = self.refresh.try_lock() {
+            refresh.forget_failures();
+        }
+    }
+
     /// When the token in use expires.
     pub fn expiry(&self) -> Option<Timestamp> {
         self.in_use().map(|token| token.expires_at)
@@ -270,6 +279,12 @@ impl Tokens {
         due
     }
 
+    /// Whether DingTalk has not pushed the suite's ticket yet; without one it gives no token.
+    fn lacks_ticket(&self) -> bool {
+        matches!(self.kind, AppKind::Suite { .. })
+            && self.credentials.lock().unwrap_or_else(PoisonError::into_inner).suite_ticket.is_none()
+    }
+
     /// The hash key that spreads this organisation's waits.
     fn key(&self) -> u64 {
         backoff::key(&["token", self.url.as_str()])
@@ -296,6 +311,9 @@ impl Tokens {
     }
 
     async fn call(&self, generation: u64) -> Result<Token, CallError> {
+        if self.lacks_ticket() {
+            return Err(without_ticket());
+        }
         let mut request = Request::new(Method::POST, self.url.clone());
         let body = {
             let credentials = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
@@ -335,6 +353,11 @@ impl Tokens {
 
 fn refused_ready_made() -> CallError {
     let text = "the ready-made access token is refused, or is none".to_owned();
+    client_error(class::CREDENTIALS, text, Verdict::Unauthorised, false, None)
+}
+
+fn without_ticket() -> CallError {
+    let text = "no suite ticket was pushed yet; DingTalk pushes one about every 5 hours".to_owned();
     client_error(class::CREDENTIALS, text, Verdict::Unauthorised, false, None)
 }
 

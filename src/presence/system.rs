@@ -48,6 +48,8 @@ pub enum AlertName {
     Webhook,
     /// The database.
     Database,
+    /// The connection over which DingTalk pushes events.
+    Push,
 }
 
 impl AlertName {
@@ -60,6 +62,7 @@ impl AlertName {
             Self::Config => "config",
             Self::Webhook => "webhook",
             Self::Database => "database",
+            Self::Push => "push",
         }
     }
 }

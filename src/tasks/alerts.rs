@@ -53,13 +53,14 @@ pub struct AlertState {
 impl AlertState {
     /// Loads the alerts that fired when the daemon ended.
     pub async fn load(store: &Store) -> Result<Self, StoreError> {
-        const ALL: [AlertName; 6] = [
+        const ALL: [AlertName; 7] = [
             AlertName::Budget,
             AlertName::Auth,
             AlertName::Upstream,
             AlertName::Config,
             AlertName::Webhook,
             AlertName::Database,
+            AlertName::Push,
         ];
         let stored = store.alerts().firing().await?;
         let known = |(org, name): (Option<OrgName>, String)| {
@@ -86,6 +87,12 @@ impl AlertState {
             summary: firing.unwrap_or_else(|| resolved.to_owned()),
             at,
         })
+    }
+
+    /// The organisations of which this alert fires.
+    pub fn orgs(&self, name: AlertName) -> Vec<OrgName> {
+        let of = |(org, firing): &(Option<OrgName>, AlertName)| org.clone().filter(|_| *firing == name);
+        self.firing.iter().filter_map(of).collect()
     }
 
     /// Whether an alert fires.

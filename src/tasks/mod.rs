@@ -12,4 +12,5 @@ pub mod heartbeat;
 pub mod maintenance;
 pub mod operator;
 pub mod poller;
+pub mod push;
 pub mod watchdog;

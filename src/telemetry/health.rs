@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::ids::OrgName;
 use crate::policy::circuit::Cause;
 pub use crate::policy::liveness::UserReason;
+use crate::telemetry::push::PushHealth;
 use crate::time::Timestamp;
 
 /// No time.
@@ -46,6 +47,7 @@ pub struct OrgHealth {
     sweeps: Mutex<Option<Sweeps>>,
     blocked: Mutex<Option<Blocked>>,
     unpolled: Mutex<Vec<Unpolled>>,
+    push: Mutex<Option<PushHealth>>,
 }
 
 /// Why no user of an organisation is polled.
@@ -141,6 +143,7 @@ impl Default for OrgHealth {
             sweeps: Mutex::new(None),
             blocked: Mutex::new(None),
             unpolled: Mutex::default(),
+            push: Mutex::default(),
         }
     }
 }
@@ -254,6 +257,24 @@ impl Health {
             (name.clone(), org.unpolled.lock().unwrap_or_else(PoisonError::into_inner).clone())
         };
         state.orgs.iter().map(of).collect()
+    }
+
+    /// Records the state of an organisation's push connection; `None`: there is none. Does not create the organisation.
+    pub fn set_push(&self, name: &OrgName, push: Option<PushHealth>) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(org) = state.orgs.get(name) {
+            *org.push.lock().unwrap_or_else(PoisonError::into_inner) = push;
+        }
+    }
+
+    /// The push connection, of organisations that have one.
+    pub fn push(&self) -> Vec<(OrgName, PushHealth)> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |(name, org): (&OrgName, &Arc<OrgHealth>)| {
+            let push = org.push.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            push.map(|push| (name.clone(), push))
+        };
+        state.orgs.iter().filter_map(of).collect()
     }
 
     /// Why organisations are not polled.

@@ -6,4 +6,5 @@ pub mod health;
 mod limit;
 pub mod log;
 pub mod metrics;
+pub mod push;
 pub mod settings;

@@ -20,12 +20,13 @@ use crate::ids::{OrgName, WebhookName};
 use crate::policy::circuit::Cause;
 use crate::policy::liveness::DeliveryReason;
 use crate::server::Peer;
-use crate::store::StoreError;
 use crate::store::history::{BudgetRow, Counts, Filter, UserPresence as Standing};
 use crate::store::stats::{BlockedWebhook, Queue, file_sizes};
+use crate::store::{PushMonth, StoreError};
 use crate::telemetry::health::{Health, SweepState, Sweeps, Unpolled, UserReason};
 use crate::telemetry::log;
 use crate::telemetry::metrics::{CONTENT_TYPE, Page, seconds};
+use crate::telemetry::push::PushHealth;
 use crate::time::Timestamp;
 
 /// Timeout of reading the database; scrapers wait ten seconds.
@@ -41,6 +42,7 @@ struct DatabaseState {
     queues: Vec<Queue>,
     blocked: Vec<BlockedWebhook>,
     budget: Vec<BudgetRow>,
+    push: Vec<PushMonth>,
     people: Vec<Standing>,
     webhooks: Arc<[WebhookName]>,
 }
@@ -63,6 +65,7 @@ pub(super) async fn metrics(
     health(&mut page, &state, now);
     liveness(&mut page, &state.0.health);
     sweeps(&mut page, &state.0.health.sweeps());
+    push(&mut page, &state.0.health.push());
     settings(&mut page, measured);
     let help = "Log lines dropped because stderr was not read.";
     page.family("presenced_log_lines_dropped_total", "counter", help);
@@ -89,6 +92,7 @@ async fn read(state: &State, per_user: bool) -> Result<DatabaseState, StoreError
         blocked: state.blocked_webhooks().await?,
         webhooks: state.webhooks(),
         budget: history.budget(MAX_ROWS).await?,
+        push: history.push_months().await?,
         people,
     })
 }
@@ -133,6 +137,21 @@ fn liveness(page: &mut Page, health: &Health) {
             page.sample(&[("org", org.as_str()), ("reason", reason.name())], users(all, reason));
         }
     }
+}
+
+fn push(page: &mut Page, push: &[(OrgName, PushHealth)]) {
+    let mut family = |name, kind, help, value: fn(&PushHealth) -> u64| {
+        page.family(name, kind, help);
+        for (org, health) in push {
+            page.sample(&[("org", org.as_str())], value(health));
+        }
+    };
+    let up = "Whether the push connection is up.";
+    family("presenced_push_connected", "gauge", up, |health| u64::from(health.down.is_none()));
+    let made = "Push connections that were made.";
+    family("presenced_push_connections_total", "counter", made, |health| health.connections);
+    let odd = "Frames and events that were pushed and not understood.";
+    family("presenced_push_not_understood_total", "counter", odd, |health| health.not_understood);
 }
 
 fn sweeps(page: &mut Page, sweeps: &[(OrgName, Sweeps)]) {
@@ -180,7 +199,7 @@ fn settings(page: &mut Page, measured: &Measured) {
 }
 
 fn database(page: &mut Page, read: &DatabaseState, now: Timestamp) {
-    let DatabaseState { counts, queues, blocked, budget, people, webhooks } = read;
+    let DatabaseState { counts, queues, blocked, budget, push, people, webhooks } = read;
     page.family("presenced_people", "gauge", "Watched users, by presence.");
     let outside = counts.watched - counts.inside - counts.unknown;
     for (presence, n) in [("in", counts.inside), ("out", outside), ("unknown", counts.unknown)] {
@@ -197,6 +216,11 @@ fn database(page: &mut Page, read: &DatabaseState, now: Timestamp) {
     queue(page, queues, now);
     blocked_webhooks(page, webhooks, blocked);
     spending(page, budget);
+    let help = "Events that DingTalk pushed in the newest month, repeats included.";
+    page.family("presenced_push_messages", "gauge", help);
+    for month in push {
+        page.sample(&[("org", &month.org)], month.messages);
+    }
     if !people.is_empty() {
         page.family(
             "presenced_user_in_meeting",

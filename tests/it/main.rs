@@ -78,6 +78,7 @@ mod store_upgrade;
 mod store_views;
 mod store_writer;
 mod stream;
+mod suite_ticket_push;
 mod sweep;
 mod sweep_cli;
 mod sweep_ids;

@@ -9,10 +9,12 @@ use super::error::BuildError;
 use super::resolve::secret;
 use crate::clock::SharedClock;
 use crate::confidential::{Confidential, SharedConfidential};
+use crate::config::secrets::SecretSource;
 use crate::config::{App, Config, Org};
 use crate::dingtalk::client::{Client, Credentials};
 use crate::ids::OrgName;
 use crate::policy::quota::{Month, MonthBudget, RateLimiter};
+use crate::secret::Secret;
 use crate::store::Store;
 use crate::tasks::poller::upstream::{Upstream, UpstreamParts};
 use crate::telemetry::health::Health;
@@ -26,6 +28,16 @@ pub(in crate::app) struct ClientEntry {
 }
 
 impl ClientEntry {
+    /// The client.
+    pub(in crate::app) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The app's secret.
+    pub(in crate::app) fn secret(&self) -> &Secret {
+        &self.credentials.secret
+    }
+
     /// Whether the client can be used for `org`. Limits are ignored, because the client does not apply them.
     fn serves(&self, org: &Org) -> bool {
         let Org { calls_per_month, month_time_zone, rate, .. } = org.clone();
@@ -44,7 +56,9 @@ pub(in crate::app) async fn clients(
     let (mut clients, mut renewed) = (Vec::with_capacity(config.orgs.len()), Vec::new());
     for org in &config.orgs {
         let credentials = credentials(org).await?;
-        let kept = known.iter().find(|entry| entry.serves(org) && entry.credentials == credentials);
+        let kept = known
+            .iter()
+            .find(|entry| entry.serves(org) && same_secrets(org, &entry.credentials, &credentials));
         let client = if let Some(kept) = kept {
             kept.client.clone()
         } else {
@@ -73,6 +87,12 @@ pub(in crate::app) fn confidential(config: &Config, clients: &[ClientEntry]) -> 
     all
 }
 
+/// A pushed suite ticket is given to the client when it comes, so a newer one needs no new client.
+fn same_secrets(org: &Org, known: &Credentials, new: &Credentials) -> bool {
+    let is_pushed = matches!(&org.app, App::ThirdParty { suite_ticket: Some(SecretSource::Pushed(_)), .. });
+    known.secret == new.secret && (is_pushed || known.suite_ticket == new.suite_ticket)
+}
+
 async fn credentials(org: &Org) -> Result<Credentials, BuildError> {
     let label = |key: &'static str| move || format!("organisation `{}`: {key}", org.name);
     Ok(match &org.app {
@@ -82,6 +102,8 @@ async fn credentials(org: &Org) -> Result<Credentials, BuildError> {
         App::ThirdParty { secret: source, suite_ticket, .. } => {
             let suite_ticket = match suite_ticket {
                 None => None,
+                // The first ticket may still have to be pushed.
+                Some(SecretSource::Pushed(file)) if !file.exists() => None,
                 Some(ticket) => Some(secret(label("suite_ticket"), ticket).await?),
             };
             Credentials { secret: secret(label("app_secret"), source).await?, suite_ticket }

@@ -4,15 +4,22 @@
 //! Not here: the content of the answers (`poll`).
 #![expect(clippy::format_push_string, reason = "a line on a screen: the extra allocation is nothing")]
 
+use std::sync::Arc;
+
+use crate::app::build::push_app;
 use crate::cli::daemon::exit;
 use crate::cli::output::harmless;
 use crate::cli::poll::credentials;
 use crate::cli::{Exit, open_readonly};
 use crate::clock::SystemClock;
-use crate::config::{Config, Org};
+use crate::config::secrets::{self, SecretError, SecretSource};
+use crate::config::{App, Config, Org};
 use crate::control::Advice;
 use crate::dingtalk::client::Client;
 use crate::dingtalk::error::{CallError, class};
+use crate::secret::Secret;
+use crate::stream::dial;
+use crate::stream::machine::Reason;
 
 /// The result for one organisation.
 #[derive(Debug)]
@@ -67,8 +74,44 @@ impl Answer {
 }
 
 async fn one(config: &Config, org: &Org) -> Answer {
+    let App::ThirdParty { key, secret, suite_ticket: Some(ticket @ SecretSource::Pushed(_)), .. } = &org.app
+    else {
+        return calls(config, org).await;
+    };
+    let secret = match secrets::resolve(secret).await {
+        Ok(secret) => secret,
+        Err(error) => return Answer::config(error.to_string()),
+    };
+    if let Err(answer) = push(org, key, secret).await {
+        return answer;
+    }
+    if let Err(SecretError::NotPushed) = secrets::resolve(ticket).await {
+        return Answer::good(
+            "a push connection opens; no suite ticket was pushed yet: start the daemon, DingTalk pushes one about every 5 hours",
+        );
+    }
+    let answer = calls(config, org).await;
+    match answer.exit {
+        Exit::Done => Answer::good(format!("a push connection opens; {}", answer.what)),
+        _ => answer,
+    }
+}
+
+/// Opens a push connection and closes it again.
+async fn push(org: &Org, key: &str, secret: Secret) -> Result<(), Answer> {
+    let app = Arc::new(push_app(org, key, secret).map_err(|error| Answer::config(error.to_string()))?);
+    let Err(error) = dial::dial(&app).await else { return Ok(()) };
+    let (help, exit) = match error.reason {
+        Reason::Auth => (advice(class::CREDENTIALS), Exit::Refused),
+        _ => (advice(class::UNREACHABLE), Exit::Unreachable),
+    };
+    Err(Answer { what: format!("no push connection: {error}"), help, exit })
+}
+
+/// Gets a token, and polls one user.
+async fn calls(config: &Config, org: &Org) -> Answer {
     let client = match credentials(org).await {
-        Ok(credentials) => Client::new(org, credentials, std::sync::Arc::new(SystemClock)),
+        Ok(credentials) => Client::new(org, credentials, Arc::new(SystemClock)),
         Err(error) => return Answer::config(format!("{error:#}")),
     };
     let client = match client {

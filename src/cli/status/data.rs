@@ -16,9 +16,9 @@ use crate::control::{Request, Response, StatusReport};
 use crate::ids::WebhookName;
 use crate::policy;
 use crate::policy::window::OpenTime;
-use crate::store::beside;
 use crate::store::history::{BudgetRow, Counts, Filter};
 use crate::store::stats::{BlockedWebhook, Queue, file_sizes};
+use crate::store::{PushMonth, beside};
 use crate::time::Timestamp;
 use crate::web::token;
 
@@ -36,6 +36,8 @@ pub(super) struct StatusData {
     pub(super) people: UserCounts,
     pub(super) budget: Vec<MonthCalls>,
     pub(super) sweeps: Vec<SweepCalls>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) push_messages: Vec<PushMessages>,
     pub(super) webhooks: Vec<WebhookStatus>,
     pub(super) database: DatabaseFiles,
     #[serde(skip)]
@@ -77,6 +79,15 @@ pub(super) struct MonthCalls {
     pub(super) limit: Option<i64>,
     pub(super) projected: Option<i64>,
     pub(super) throttled: i64,
+}
+
+/// Events that DingTalk pushed in the newest month.
+#[derive(Debug, Serialize)]
+pub(super) struct PushMessages {
+    pub(super) org: String,
+    #[serde(rename = "month")]
+    pub(super) name: String,
+    pub(super) messages: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -124,6 +135,12 @@ pub(super) async fn collect(session: &Session) -> anyhow::Result<StatusData> {
     let stored = session.history.sweep_states().await?;
     let sweeps = sweep_status(config, &reports, &stored, now).into_iter();
     let sweeps = sweeps.map(|status| with_polls(config, status, &budget, now)).collect();
+    let pushed = session.history.push_months().await?.into_iter();
+    let push_messages = pushed.map(|PushMonth { org, month, messages }| PushMessages {
+        org,
+        name: month,
+        messages: usize::try_from(messages).unwrap_or(0),
+    });
     let names: Vec<WebhookName> = config.webhooks.iter().map(|webhook| webhook.name.clone()).collect();
     let blocked = session.history.webhooks().blocked(&names, now).await?;
     let listens = config.http.listen.is_some() && config.http.token.is_none();
@@ -139,6 +156,7 @@ pub(super) async fn collect(session: &Session) -> anyhow::Result<StatusData> {
         people: UserCounts { watched, inside, unknown, last_good_poll_ms: last_ok.map(Timestamp::as_ms) },
         budget,
         sweeps,
+        push_messages: push_messages.collect(),
         webhooks: hooks(config, session.history.webhooks().queues().await?, &blocked),
         database: DatabaseFiles {
             path: path.display().to_string(),

@@ -7,10 +7,10 @@
 use std::fmt::Write as _;
 
 use super::data::{
-    ConfigFile, DatabaseFiles, MonthCalls, OpenWindows, StatusData, UserCounts, WebhookStatus,
+    ConfigFile, DatabaseFiles, MonthCalls, OpenWindows, PushMessages, StatusData, UserCounts, WebhookStatus,
 };
 use crate::cli::output::{ERROR, GOOD, Printer, WARNING, ago, counted, folded, harmless};
-use crate::control::{StatusReport, UnpolledUsers};
+use crate::control::{PushReport, StatusReport, UnpolledUsers};
 use crate::time::Timestamp;
 
 /// Width of the first column.
@@ -39,6 +39,12 @@ pub(super) fn show(status_data: &StatusData, now: Timestamp, printer: &Printer) 
     }
     for sweeping in &status_data.sweeps {
         line("sweeps", sweeping.line(since));
+    }
+    for push in status_data.daemon.iter().flat_map(|daemon| &daemon.push) {
+        line("push", connection(push, since));
+    }
+    for PushMessages { org, name, messages } in &status_data.push_messages {
+        line("push", format!("{org} {name}: {}", counted(*messages, "message", "messages")));
     }
     for webhook in &status_data.webhooks {
         line("webhook", delivering(webhook, since));
@@ -131,6 +137,24 @@ fn unpolled_users(unpolled: &UnpolledUsers) -> String {
     }
 }
 
+fn connection(push: &PushReport, since: impl Fn(i64) -> String) -> String {
+    let PushReport { org, reason, why, since_ms, next_ms, ticket_ms, .. } = push;
+    let mut text = match reason {
+        None => format!("{org}: connected {}", since(*since_ms)),
+        Some(reason) => format!("{org}: down ({reason}) {}", since(*since_ms)),
+    };
+    if let Some(why) = why {
+        text += &format!(": {why}");
+    }
+    if let Some(next_ms) = next_ms {
+        text += &format!("; next attempt at {}", Timestamp::from_ms(*next_ms));
+    }
+    if let Some(ticket_ms) = ticket_ms {
+        text += &format!("; newest suite ticket came {}", since(*ticket_ms));
+    }
+    text
+}
+
 fn spending(month: &MonthCalls) -> String {
     let MonthCalls { org, name, used, limit, projected, throttled } = month;
     let mut calls = match limit {
@@ -216,6 +240,21 @@ mod tests {
         UnpolledUsers { org: "default".into(), reason: reason.into(), users: 2, next_ms: 160_000 }
     }
 
+    fn push(org: &str, reason: Option<&str>, why: Option<&str>) -> PushReport {
+        PushReport {
+            org: org.into(),
+            connected: reason.is_none(),
+            reason: reason.map(str::to_owned),
+            why: why.map(str::to_owned),
+            since_ms: 50_000,
+            next_ms: reason.map(|_| 160_000),
+            connections: 1,
+            events: 41,
+            not_understood: 0,
+            ticket_ms: reason.is_none().then_some(70_000),
+        }
+    }
+
     fn status_data(daemon: Option<StatusReport>) -> StatusData {
         StatusData {
             at_ms: 100_000,
@@ -239,6 +278,7 @@ mod tests {
                 SweepCalls::new(sweeps("default", "trusted", None), Some(120)),
                 SweepCalls::new(sweeps("beta", "learning", Some("the contacts may not be read")), None),
             ],
+            push_messages: vec![PushMessages { org: "default".into(), name: "2026-11".into(), messages: 41 }],
             webhooks: vec![WebhookStatus {
                 webhook: "crm".into(),
                 state: "down".into(),
@@ -269,6 +309,10 @@ mod tests {
             refused_users: Vec::new(),
             unpolled_users: ["refused", "failed", "late"].map(unpolled).into(),
             sweeps: Vec::new(),
+            push: vec![
+                push("default", None, None),
+                push("beta", Some("auth"), Some("DingTalk refuses the app's key")),
+            ],
         };
         let now = Timestamp::from_ms(100_000);
         let shown = show(&status_data(Some(status)), now, &printer(80));

@@ -47,7 +47,8 @@ pub(super) const DINGTALK: Table = Table {
             "Ticket of the suite, for \"third_party\" apps that get tokens with it.",
         )
         .unset("tokens are requested without a ticket")
-        .example("{ file = \"/var/lib/suite/ticket\" }"),
+        .example("{ file = \"/var/lib/suite/ticket\" }")
+        .more("\"push\": the daemon opens DingTalk's Stream connection, takes the newest ticket and keeps it beside the database."),
         Key::new("access_token", Kind::Secret, "REQUIRED for app = \"token\": the token, read again when it changes.")
             .needed("for `app = \"token\"`")
             .example("{ file = \"/run/dingtalk/token\" }"),

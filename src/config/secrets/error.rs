@@ -23,6 +23,9 @@ pub enum SecretError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The daemon has not been pushed it yet.
+    #[error("no suite ticket was pushed yet; DingTalk pushes one about every 5 hours to the running daemon")]
+    NotPushed,
     /// The variable is not set.
     #[error("the {} is not set", public::variable(.0))]
     Env(String),

@@ -29,6 +29,11 @@ impl RefreshBackoff {
         *self = Self { generation, ..Self::default() };
     }
 
+    /// Lets the next call go out at once: what was refused has been replaced.
+    pub(super) fn forget_failures(&mut self) {
+        *self = Self { generation: self.generation, ..Self::default() };
+    }
+
     /// Whether it is too early for the next call. Setting the clock back does not prolong the wait.
     pub(super) fn is_waiting(&self, now: Timestamp) -> bool {
         now < self.not_before && self.not_before.since(now) <= LONGEST_WAIT

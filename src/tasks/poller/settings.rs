@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use crate::clock::SharedClock;
 use crate::policy::sweep::SweepMode;
-use crate::presence::title::TitleRules;
 use crate::presence::diff::DiffRules;
+use crate::presence::title::TitleRules;
 use crate::store::{Store, StoreError};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
