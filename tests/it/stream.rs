@@ -279,3 +279,25 @@ async fn a_frame_that_is_too_large_ends_the_connection_and_nonsense_does_not() {
     let _ = socket.send(Message::text("x".repeat(2 * 1024 * 1024))).await;
     it.down(Reason::Closed).await;
 }
+
+#[tokio::test]
+async fn a_thousand_lost_connections_lose_and_double_no_event_and_leave_no_socket() {
+    const TIMES: u64 = 1000;
+    let mut it = Connected::start("suite_ticket_every = \"0s\"\nevents = \"none\"\n", &[]).await;
+    for time in 1..=TIMES {
+        it.up(time).await;
+        it.stage.simulator.renew_suite_tickets();
+        let newest = it.stage.simulator.suite_ticket("app").unwrap();
+        let event = it.event().await;
+        assert!(event.envelope.data.contains(&newest), "each comes, and each comes once");
+        event.answer(Ack::Success);
+        it.stage.simulator.until(|counts| counts.pushed("acked") == time).await;
+        // A connection that lived for a minute is replaced at once.
+        it.advance(65);
+        it.stage.simulator.end_push_connections(time % 2 == 0);
+    }
+    it.up(TIMES + 1).await;
+    it.advance(15);
+    it.stage.simulator.until(|counts| counts.pushed("closed") == TIMES).await;
+    assert_eq!(it.stage.simulator.counts().pushed("messages"), TIMES);
+}
