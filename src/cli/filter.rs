@@ -11,7 +11,7 @@ use crate::store::history::Filter;
 
 /// Options that narrow an answer to some users.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct FilterArgs {
+pub(super) struct FilterArgs {
     /// Show only users of this group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,

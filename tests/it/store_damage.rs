@@ -12,6 +12,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use presenced::store::history::VisitQuery;
 use presenced::store::{Store, StoreError, backup, check, restore};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -135,7 +136,12 @@ async fn a_flipped_bit_in_a_text_is_found_by_the_check_and_named_at_the_start() 
     assert!(found[0].starts_with("people, row 1: `last_error` is not UTF-8 at byte 1: "), "{found:?}");
     assert!(found[1].starts_with("visits, row 1: `conference_id` is not UTF-8 at byte 1: "), "{found:?}");
     let store = place.open().await;
-    let unread = store.history().visits(1, None, None, 9).await.unwrap_err().to_string();
+    let unread = store
+        .history()
+        .visits(&VisitQuery { limit: 9, ..VisitQuery::default() })
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(unread.contains("`presenced db check` names the row"), "{unread}");
     store.close().await.unwrap();
 }
