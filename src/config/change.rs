@@ -112,11 +112,12 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
     let path = differing!(History, history, new.history, [path => "path"],
         [snapshots, visits, events, backup_dir, backup_keep, before_migration]);
     section("[history]", path, Effect::Restart);
-    let live = differing!(Http, http, new.http, [token => "token", hosts => "hosts", metrics_per_user => "metrics_per_user"], [listen]);
+    let live = differing!(Http, http, new.http, [token => "token", hosts => "hosts", public_url => "public_url",
+        trusted_proxies => "trusted_proxies", access => "access", metrics_per_user => "metrics_per_user"], [listen]);
     section("[http]", live, Effect::Live);
     section(
         "[http]",
-        differing!(Http, http, new.http, [listen => "listen"], [token, hosts, metrics_per_user]),
+        differing!(Http, http, new.http, [listen => "listen"], [token, hosts, public_url, trusted_proxies, access, metrics_per_user]),
         Effect::Restart,
     );
     section("[log]", differing!(Log, log, new.log, [level => "level"], [format]), Effect::Live);

@@ -9,7 +9,7 @@ use super::recipients::Watched;
 use super::secrets::Env;
 use super::section::{Report, Section};
 use super::webhooks::webhooks;
-use super::{Config, dingtalk, plan, poll, retention, users, value};
+use super::{Config, dingtalk, http, plan, poll, retention, users, value};
 
 pub(super) mod warnings;
 
@@ -48,7 +48,7 @@ pub(super) fn config(files: &Files<'_>, around: &Env, sources: &Sources, report:
     let webhooks = webhooks(defaults.as_ref(), &root.tables("webhook"), &watched, zone, context);
     let history = retention::history(root.table("history", "history").as_ref(), &files.folder);
     let (store_nick, titles, title_hide) = retention::privacy(root.table("privacy", "privacy").as_ref());
-    let http = retention::http(root.table("http", "http").as_ref(), context);
+    let listener = http::http(root.table("http", "http").as_ref(), &watched, context);
     let log = retention::log(root.table("log", "log").as_ref());
 
     warnings::about_people(&watched, &windows, window_groups.iter().flatten(), report);
@@ -74,7 +74,7 @@ pub(super) fn config(files: &Files<'_>, around: &Env, sources: &Sources, report:
         store_nick,
         titles,
         title_hide,
-        http,
+        http: listener,
         log,
         auto_reload: files.auto_reload,
     }

@@ -12,6 +12,8 @@ mod dingtalk;
 mod document;
 mod file;
 pub mod file_set;
+mod http;
+mod ip_range;
 mod keys;
 mod model;
 mod plain_file;
@@ -33,9 +35,10 @@ mod webhooks;
 
 pub use check::warnings::NOT_BUILT_YET;
 pub use file::{DEFAULT_PATHS, Loaded, NotFound, Refused, canonical, empty, load, load_in, locate};
+pub use ip_range::IpRange;
 pub use model::{
-    App, Backoff, Blackout, Cadence, Config, Format, History, Http, Log, LogFormat, Org, Poll, Titles, User,
-    Webhook, Window,
+    Access, App, Backoff, Blackout, Cadence, Config, Format, History, Http, Log, LogFormat, Org, Poll, Scope,
+    Show, Titles, User, Webhook, Window,
 };
 pub use plain_file::read_ca_file;
 pub use public::header_shown;

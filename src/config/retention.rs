@@ -1,16 +1,13 @@
-//! Reads `[history]`, `[privacy]`, `[http]` and `[log]`.
+//! Reads `[history]`, `[privacy]` and `[log]`.
 //!
-//! Guards: data about users is served to other machines only with a configured token. Not here: the database, the listener
-//! and the log.
+//! Guards: durations have bounds, levels exist. Not here: the database and the log.
 
 use std::path::Path;
 use std::time::Duration;
 
-use super::credentials::{Context, Purpose};
 use super::keys::nearest;
-use super::problem::Problem;
 use super::section::{RawValue, Section, ValueError};
-use super::{History, Http, Log, LogFormat, Titles, address, value};
+use super::{History, Log, LogFormat, Titles, value};
 
 const FORMATS: &[(&str, LogFormat)] = &[
     ("auto", LogFormat::Auto),
@@ -62,34 +59,6 @@ pub(super) fn privacy(section: Option<&Section<'_>>) -> (bool, Titles, Vec<Strin
     let hide = section.take_list("title_hide", true, value::some_text);
     let hide = hide.map(|list| list.value.into_iter().map(|pattern| pattern.value).collect());
     (store_nick, titles, hide.unwrap_or_default())
-}
-
-/// `[http]`.
-pub(super) fn http(section: Option<&Section<'_>>, context: Context<'_>) -> Http {
-    let listen = Some(([127, 0, 0, 1], 8787).into());
-    let mut http = Http { listen, token: None, hosts: Vec::new(), metrics_per_user: false };
-    let Some(section) = section else { return http };
-    let listen = section.take_unless("listen", &http.listen, address::listen);
-    let token = section.take("token", |raw| context.source(raw));
-    if let Some(token) = &token {
-        context.examine(token, Purpose::General);
-    }
-    if let Some(listen) = listen {
-        http.listen = listen.value;
-        if let Some(address) = listen.value.filter(|address| !address.ip().is_loopback())
-            && !section.has("token")
-        {
-            let message = format!("`listen` in [http] is open to others at {address}, and no `token` is set");
-            let problem = Problem::error("open-listener", Some(listen.place), message);
-            context.report.push(problem.help("set `token`, or listen on `127.0.0.1`"));
-        }
-    }
-    http.token = token.map(|spot| spot.value);
-    let hosts = section.take_list("hosts", true, value::host_name);
-    http.hosts =
-        hosts.map(|list| list.value.into_iter().map(|host| host.value).collect()).unwrap_or_default();
-    http.metrics_per_user = section.take_or("metrics_per_user", false, value::flag);
-    http
 }
 
 /// `[log]`.

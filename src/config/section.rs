@@ -212,31 +212,36 @@ impl<'a> Section<'a> {
         Some(Section::new(path, label, raw, table, self.report))
     }
 
-    /// The tables of an array.
+    /// The tables of an array at the top of the file.
     pub(super) fn tables(&self, key: &'static str) -> Vec<Section<'a>> {
+        self.tables_at(key, key)
+    }
+
+    /// The tables of an array, by the path that the reference has for them.
+    pub(super) fn tables_at(&self, key: &'static str, path: &'static str) -> Vec<Section<'a>> {
         let Some(raw) = self.raw(key) else { return Vec::new() };
         let Some(items) = raw.items() else {
-            let message = format!("expected [[{key}]], found {}", kind(raw.value));
+            let message = format!("expected [[{path}]], found {}", kind(raw.value));
             self.report.error(
                 "bad-value",
                 &raw.place(),
                 message,
-                &format!("write `[[{key}]]`, one for each"),
+                &format!("write `[[{path}]]`, one for each"),
             );
             return Vec::new();
         };
         let mut sections = Vec::new();
         for item in items {
             if let DeValue::Table(table) = item.value {
-                self.report.mark_used(key, &item.place());
-                sections.push(Section::new(key, format!("[[{key}]]"), item, table, self.report));
+                self.report.mark_used(path, &item.place());
+                sections.push(Section::new(path, format!("[[{path}]]"), item, table, self.report));
             } else {
-                let message = format!("expected [[{key}]], found {}", kind(item.value));
+                let message = format!("expected [[{path}]], found {}", kind(item.value));
                 self.report.error(
                     "bad-value",
                     &item.place(),
                     message,
-                    &format!("write `[[{key}]]`, one for each"),
+                    &format!("write `[[{path}]]`, one for each"),
                 );
             }
         }

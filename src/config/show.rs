@@ -308,7 +308,10 @@ impl<'a> Files<'a> {
             self.block(path, &layer.into_iter().collect::<Vec<_>>())
         };
         let mut blocks: Vec<Block> =
-            ["history", "history.backup", "privacy", "http", "log"].into_iter().filter_map(of).collect();
+            ["history", "history.backup", "privacy", "http"].into_iter().filter_map(of).collect();
+        let access = self.root.table("http").map(|http| http.tables("access")).unwrap_or_default();
+        blocks.extend(access.into_iter().filter_map(|layer| self.block("http.access", &[layer])));
+        blocks.extend(of("log"));
         for block in &mut blocks {
             match block.table.path {
                 "history" => block.means("path", &config.history.path.display().to_string()),

@@ -1,4 +1,4 @@
-//! The reference of `[history]`, `[privacy]`, `[http]` and `[log]`.
+//! The reference of `[history]`, `[privacy]`, `[http]`, `[[http.access]]` and `[log]`.
 //!
 //! Guards: nothing; it is data. Not here: reading them (`config::retention`).
 
@@ -84,7 +84,7 @@ pub(super) const PRIVACY: Table = Table {
 pub(super) const HTTP: Table = Table {
     path: "http",
     many: false,
-    about: "The HTTP listener: API, health and metrics.",
+    about: "The HTTP listener: the page, API, health and metrics.",
     used_by: "the listener of `run`; `status` shows its token",
     see: "docs/operations.md",
     keys: &[
@@ -106,7 +106,55 @@ pub(super) const HTTP: Table = Table {
         )
         .or("[]")
         .example("[\"presenced.example.com\"]"),
+        Key::new(
+            "public_url",
+            Kind::Url,
+            "URL at which a proxy with TLS serves it; its path is the prefix of every link.",
+        )
+        .unset("links name the address of the listener")
+        .example("\"https://presenced.example.com\""),
+        Key::new(
+            "trusted_proxies",
+            Kind::Texts,
+            "Addresses and networks of proxies whose `X-Forwarded-*` headers count.",
+        )
+        .or("[]")
+        .example("[\"127.0.0.1\"]"),
         Key::new("metrics_per_user", Kind::Flag, "Add a label for each user to metrics.").or("false"),
+        Key::new("access", Kind::Tables("http.access"), "").unset("only the operator's token opens anything"),
+    ],
+    also: None,
+};
+
+pub(super) const HTTP_ACCESS: Table = Table {
+    path: "http.access",
+    many: true,
+    about: "A token that gives others less than the operator's `token`: a wall screen, a colleague, a dashboard.",
+    used_by: "the page and the API of the listener",
+    see: "docs/api.md",
+    keys: &[
+        Key::new("name", Kind::Text, "REQUIRED: its name, in logs.").needed("").example("\"wall\""),
+        Key::new("token", Kind::Secret, "REQUIRED: the token.")
+            .needed("")
+            .example("{ credential = \"wall-token\" }"),
+        Key::new(
+            "scope",
+            Kind::Choice(&["board", "viewer", "operator"]),
+            "\"board\" (who is in a meeting now), \"viewer\" (the history too), \"operator\" (everything).",
+        )
+        .or("\"board\""),
+        Key::new("orgs", Kind::Texts, "Only users of these organisations; [] = all.")
+            .or("[]")
+            .example("[\"acme\"]"),
+        Key::new("groups", Kind::Texts, "Only users in one of these groups; [] = all.")
+            .or("[]")
+            .example("[\"sales\"]"),
+        Key::new(
+            "show",
+            Kind::Choice(&["names", "initials", "counts"]),
+            "How users are shown: \"names\", \"initials\", or only \"counts\" of them.",
+        )
+        .or("\"names\""),
     ],
     also: None,
 };

@@ -66,6 +66,7 @@ pub const TABLES: &[Table] = &[
     keeping::BACKUP,
     keeping::PRIVACY,
     keeping::HTTP,
+    keeping::HTTP_ACCESS,
     keeping::LOG,
 ];
 
