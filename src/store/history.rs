@@ -12,6 +12,7 @@ use self::report::Report;
 use self::visit_history::PastVisit;
 use super::StoreError;
 use super::push_messages::{self, PushMonth};
+use super::outbox::OutboxReader;
 use super::stats::WebhookStats;
 use super::sweep_state::{self, SweepRow};
 use crate::presence::event::EventType;
@@ -19,6 +20,7 @@ use crate::time::Timestamp;
 
 pub mod at_instant;
 pub mod info;
+pub mod lists;
 pub mod meetings;
 mod query;
 pub mod report;
@@ -107,6 +109,11 @@ impl History {
     /// Visits, gaps and users over a span of time.
     pub fn report(&self) -> Report<'_> {
         Report { readers: &self.readers }
+    }
+
+    /// Deliveries to webhooks.
+    pub fn outbox(&self) -> OutboxReader {
+        OutboxReader::new(self.readers.clone())
     }
 
     /// Queues of webhooks, and why they are blocked.
