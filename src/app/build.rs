@@ -42,7 +42,7 @@ pub(super) use organisations::{ClientEntry, clients, confidential, upstreams};
 pub(super) use poller::{assignments, settings};
 pub use push::push_app;
 pub(super) use push::push_members;
-pub(super) use resolve::http_token;
+pub(super) use resolve::http_grants;
 pub(super) use webhooks::{subscriptions, targets};
 
 /// After this time without a poll, nothing expires for one hour, because the clock may be ahead.
@@ -211,12 +211,11 @@ async fn web_state(
     clock: &SharedClock,
     measured: Measured,
 ) -> Result<(TcpListener, web::State), BuildError> {
-    let token = http_token(config).await?;
+    let grants = http_grants(config).await?;
     let address = listener.local_addr().map_err(|error| BuildError::File { what: "the listener", error })?;
-    let state = web::State::new(store.history(), Arc::clone(health), token, Arc::clone(clock), address);
+    let state = web::State::new(store.history(), Arc::clone(health), grants, Arc::clone(clock), address);
     state.measure(measured);
-    state.set_hosts(&config.http.hosts);
-    state.set_webhooks(config.webhooks.iter().map(|webhook| webhook.name.clone()));
+    state.configure(config);
     Ok((listener, state))
 }
 

@@ -23,6 +23,7 @@ use crate::store::Store;
 use crate::store::outbox::replay::Selection;
 use crate::tasks::operator::{Operator, OperatorError, Tested};
 use crate::tasks::poller::report::{Explanation, Found, NoPoll, PollResult, PollerHandle};
+use crate::web;
 
 /// What requests are answered with.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(super) struct ControlHandler {
     pub(super) operator: Operator,
     pub(super) reload: Option<ReloadHandle>,
     pub(super) status: StatusSource,
+    /// The page, if there is a listener.
+    pub(super) web: Option<web::State>,
 }
 
 impl ControlHandler {
@@ -42,6 +45,7 @@ impl ControlHandler {
         match request {
             Request::Explain { org, union_id } => self.explain(Identity { org, union_id }).await,
             Request::Forget { who } => maintenance::forget(&self.store, &self.config(), &who).await,
+            Request::Page => self.page(),
             Request::Prune => maintenance::prune(&self.store, &self.config()).await,
             Request::Ping => Response::Pong {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -55,6 +59,15 @@ impl ControlHandler {
                 Ok(done) => Response::Webhook(done),
                 Err(refused) => refused,
             },
+        }
+    }
+
+    fn page(&self) -> Response {
+        let refused = |message: String| Response::Refused { advice: Advice::Failed, message };
+        match self.web.as_ref().map(web::State::page_link) {
+            Some(Ok(url)) => Response::Page { url },
+            Some(Err(error)) => refused(format!("cannot create a code: {error}")),
+            None => refused("there is no page: `listen` in [http] is off".to_owned()),
         }
     }
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::build::ClientEntry;
 use super::control_handler::ControlHandler;
 use super::maintenance;
+use super::page_actions::page_actions;
 use super::reload::{ReloadDeps, Reloader, Reloading};
 use super::status::StatusSource;
 use super::supervise::{Fault, Supervisor};
@@ -105,6 +106,11 @@ impl Daemon {
         &self.store
     }
 
+    /// A link that signs a browser in once, within a minute of the daemon's clock; `None` without a listener.
+    pub fn page_link(&self) -> Option<std::io::Result<String>> {
+        self.web.as_ref().map(|(_, state)| state.page_link())
+    }
+
     /// Enables reloads.
     #[must_use]
     pub fn reloading(mut self, reloading: Reloading) -> Self {
@@ -188,13 +194,21 @@ impl Daemon {
         );
         let (alerts, token) = (self.alerts, stop.clone());
         tasks.spawn("the alerts about webhooks", alerts.run(token));
+        let handler = Arc::new(ControlHandler {
+            config,
+            store: self.store.clone(),
+            poller: self.poller_handle.clone(),
+            operator: self.operator,
+            reload,
+            status,
+            web: self.web.as_ref().map(|(_, state)| state.clone()),
+        });
         if let Some((listener, state)) = self.web {
+            state.set_actions(page_actions(&handler));
             tasks.spawn("the listener", web::serve(listener, state, stop.clone()));
         }
         if let Some(endpoint) = self.control {
-            let (store, poller) = (self.store.clone(), self.poller_handle.clone());
-            let state = ControlHandler { config, store, poller, operator: self.operator, reload, status };
-            listen(&mut tasks, endpoint, state, &stop);
+            listen(&mut tasks, endpoint, Arc::clone(&handler), &stop);
         }
         ready();
         let ended = tasks.run(stop).await;
@@ -215,8 +229,7 @@ async fn ignore_lock_contention<E>(store: Store, task: impl Future<Output = Resu
 }
 
 /// Starts to answer commands on the control socket.
-fn listen(tasks: &mut Supervisor, endpoint: Endpoint, state: ControlHandler, stop: &CancellationToken) {
-    let state = Arc::new(state);
+fn listen(tasks: &mut Supervisor, endpoint: Endpoint, state: Arc<ControlHandler>, stop: &CancellationToken) {
     let handler = move |request| Arc::clone(&state).answer(request);
     tasks.spawn("the control socket", endpoint.serve(handler, stop.clone()));
 }

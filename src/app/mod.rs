@@ -7,6 +7,7 @@ pub mod build;
 mod control_handler;
 pub mod daemon;
 pub mod maintenance;
+mod page_actions;
 pub mod reload;
 pub mod signals;
 mod status;

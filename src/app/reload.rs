@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::build::{
-    BuildError, ClientEntry, assignments, clients, confidential, http_token, push_members, settings,
+    BuildError, ClientEntry, assignments, clients, confidential, http_grants, push_members, settings,
     subscriptions, targets, upstreams,
 };
 use super::maintenance;
@@ -36,6 +36,7 @@ use crate::telemetry::health::Health;
 use crate::telemetry::log::{self, LogHandle};
 use crate::telemetry::settings::ActiveConfig;
 use crate::web;
+use crate::web::Grant;
 use crate::webhook::routing::Subscription;
 
 /// Interval of checking the files of the config. A change is loaded when two checks agree, so within twice this time.
@@ -136,7 +137,7 @@ struct Ready {
     push_members: Arc<[Member]>,
     poller: poller::reload::Reload,
     dispatcher: dispatcher::reload::Reload,
-    token: Option<crate::secret::Secret>,
+    grants: Option<Arc<[Grant]>>,
 }
 
 impl Reloader {
@@ -266,7 +267,7 @@ impl Reloader {
         let webhook_targets =
             targets(&config, &self.deps.clock, &self.deps.confidential).await.map_err(refused)?;
         let subscriptions = subscriptions(&config.webhooks).map_err(refused)?;
-        let token = self.token(&config).await?;
+        let grants = self.grants(&config).await?;
         let (clients, renewed) =
             clients(&config, &self.deps.clients, &self.deps.clock, &self.deps.confidential)
                 .await
@@ -284,19 +285,19 @@ impl Reloader {
             states,
             changed: differing.map(|webhook| webhook.name.clone()).collect(),
         };
-        Ok(Ready { config, changes, warnings, clients, push_members, poller, dispatcher, token })
+        Ok(Ready { config, changes, warnings, clients, push_members, poller, dispatcher, grants })
     }
 
-    /// The token of the listener, if there is a listener.
-    async fn token(&self, new: &Config) -> Result<Option<crate::secret::Secret>, Refusal> {
+    /// The tokens of the listener, if there is a listener.
+    async fn grants(&self, new: &Config) -> Result<Option<Arc<[Grant]>>, Refusal> {
         if self.deps.web.is_none() {
             return Ok(None);
         }
-        http_token(new).await.map(Some).map_err(refused)
+        http_grants(new).await.map(Some).map_err(refused)
     }
 
     async fn swap(&mut self, ready: Ready) -> Outcome {
-        let Ready { config, changes, warnings, clients, push_members, poller, dispatcher, token } = ready;
+        let Ready { config, changes, warnings, clients, push_members, poller, dispatcher, grants } = ready;
         let stopping = || Refusal { advice: Advice::TryLater, message: "the daemon is stopping".to_owned() };
         let subscriptions = Arc::clone(&poller.subscriptions);
         // The only step that can still fail comes first, so that a failure changes nothing.
@@ -313,13 +314,9 @@ impl Reloader {
             // The level was parsed before, so this fails only while the process ends.
             tracing::error!(%error, "cannot change the log level");
         }
-        if let (Some(web), Some(token)) = (&self.deps.web, token) {
-            web.set_token(token);
-        }
-        if let Some(web) = &self.deps.web {
-            web.set_per_user(config.http.metrics_per_user);
-            web.set_hosts(&config.http.hosts);
-            web.set_webhooks(config.webhooks.iter().map(|webhook| webhook.name.clone()));
+        if let (Some(web), Some(grants)) = (&self.deps.web, grants) {
+            web.set_grants(grants);
+            web.configure(&config);
         }
         self.deps.store.recorder().put_titles_in_events(config.titles == Titles::Events);
         let people = config.users.len();

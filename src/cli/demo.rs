@@ -27,14 +27,17 @@ mod reporter;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Play at N times real time
-    #[arg(long, default_value_t = 60.0, value_name = "N", value_parser = speed)]
+    #[arg(long, default_value_t = 60.0, default_value_if("page", "true", "10"), value_name = "N", value_parser = speed)]
     speed: f64,
     /// End after S real seconds
-    #[arg(long, default_value_t = 30, value_name = "S", allow_negative_numbers = true, value_parser = number::whole(1_u64, Some(86_400)))]
+    #[arg(long, default_value_t = 30, default_value_if("page", "true", "180"), value_name = "S", allow_negative_numbers = true, value_parser = number::whole(1_u64, Some(86_400)))]
     seconds: u64,
     /// Keep the database
     #[arg(long)]
     keep: bool,
+    /// Open the page, and print its link; slower and longer, so that there is something to see
+    #[arg(long)]
+    page: bool,
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -80,11 +83,14 @@ async fn play(args: &Args, folder: &Path) -> anyhow::Result<(PathBuf, reporter::
     let dingtalk = Simulator::start(any_port(), scenario, Arc::clone(&clock), stop.child_token()).await?;
     let receiver =
         Receiver::start(any_port(), &[config::SECRET], Arc::clone(&clock), stop.child_token()).await?;
-    let file = config::write(folder, dingtalk.base_url(), &receiver.url(), &people)?;
+    let file = config::write(folder, dingtalk.base_url(), &receiver.url(), &people, args.page)?;
     let config = crate::config::load(&file)?.config;
     let mut reporter = reporter::DemoReporter::start(args.speed, config.time_zone, folder);
     let halt = CancellationToken::new();
     let daemon = build::daemon(config, clock, false, &halt).await?;
+    if let Some(link) = daemon.page_link() {
+        reporter.page(&link?);
+    }
     let end = SystemClock.sleep_until(SystemClock.now().plus(Duration::from_secs(args.seconds)));
     let running = daemon.run(halt.clone(), || {});
     let interrupted = CancellationToken::new();

@@ -26,6 +26,7 @@ pub mod now;
 mod number;
 mod open_readonly;
 pub mod output;
+pub mod page;
 pub mod plan;
 pub mod poll;
 mod readable;
@@ -77,6 +78,8 @@ enum Command {
     Events(events::Args),
     /// Show the state of the daemon, webhooks and budget on one screen
     Status(status::Args),
+    /// Print a link that opens the page in a browser, once, within a minute
+    Page(page::Args),
     /// Write the files to start with: config, credentials folder, systemd unit
     Init(init::Args),
     /// Reload the config of the running daemon and print what changed
@@ -138,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&globals, args),
         Command::Events(args) => events::run(&globals, args),
         Command::Status(args) => status::run(&globals, args),
+        Command::Page(args) => page::run(&globals, args),
         Command::Init(args) => init::run(&globals, args),
         Command::Reload(args) => reload::run(&globals, args),
         Command::Plan(args) => plan::run(&globals, args),

@@ -215,7 +215,7 @@ mod tests {
 
     async fn echo(request: Request) -> Response {
         match request {
-            Request::Ping | Request::Reload | Request::Status => pong(),
+            Request::Page | Request::Ping | Request::Reload | Request::Status => pong(),
             Request::Poll { who, .. } | Request::Forget { who } => {
                 Response::Refused { advice: Advice::Nothing, message: who }
             }

@@ -39,6 +39,8 @@ pub enum Request {
         /// A name or a unionId.
         who: String,
     },
+    /// Create a link that signs a browser in.
+    Page,
     /// Check that the daemon runs.
     Ping,
     /// Reload the config.
@@ -66,6 +68,11 @@ pub enum Response {
     Explained(Box<explain::ExplainReport>),
     /// A user was erased.
     Forgot(Box<Forgotten>),
+    /// A link to the page.
+    Page {
+        /// It works once, within a minute.
+        url: String,
+    },
     /// The daemon runs.
     Pong {
         /// Version of the daemon.

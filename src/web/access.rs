@@ -1,26 +1,33 @@
-//! Access control: the `Host` header and the token.
+//! The check of the `Host` header.
 //!
-//! Guards: a web page whose name resolves to this address (DNS rebinding) is refused, also from a browser on this machine;
-//! the token is compared in constant time and never shown. Not here: what is answered.
+//! Guards: a web page whose name resolves to this address (DNS rebinding) is refused, also from a browser on this machine.
+//! Not here: tokens (`visitor`), proxies (`proxy`).
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
+use super::proxy::Client;
 use super::response::problem;
 use super::state::State;
-use crate::secret::Secret;
 
 /// Answers 421 unless `Host` names this listener. Paths without data about users accept any name.
 pub(super) async fn known_host(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
-    if state.is_open(request.uri().path()) || is_known(&state, request.headers(), request.uri()) {
+    let by_proxy = request.extensions().get::<Client>().is_some_and(|client| client.is_trusted_proxy)
+        && forwarded_host(request.headers()).is_some_and(|host| state.has_host(host));
+    if by_proxy || state.is_open(request.uri().path()) || is_known(&state, request.headers(), request.uri()) {
         return next.run(request).await;
     }
     let text = "unknown host name: use the address or localhost, with the port, or add the name to `hosts` in [http]";
-    problem(StatusCode::MISDIRECTED_REQUEST, text)
+    problem(StatusCode::MISDIRECTED_REQUEST, "unknown_host", text).into_response()
+}
+
+/// The name that the client used, if a proxy changed `Host`.
+fn forwarded_host(headers: &HeaderMap) -> Option<&str> {
+    headers.get("x-forwarded-host").and_then(|value| value.to_str().ok()).map(str::trim)
 }
 
 /// Whether the `Host` of a request names this listener.
@@ -33,31 +40,6 @@ pub(super) fn is_known(state: &State, headers: &HeaderMap, uri: &Uri) -> bool {
     };
     // In the absolute form the request line names the host too, and outranks the header (RFC 9112, 3.2.2).
     named && uri.authority().is_none_or(|host| known(host.as_str()))
-}
-
-/// Answers 401 unless the request has the token.
-pub(super) async fn needs_token(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
-    if has_token(request.headers(), &state.token()) {
-        return next.run(request).await;
-    }
-    unauthorised()
-}
-
-/// 401 with a message.
-pub(super) fn unauthorised() -> Response {
-    let text = "the token is missing or wrong: send `Authorization: Bearer ...`";
-    let mut response = problem(StatusCode::UNAUTHORIZED, text);
-    let challenge = HeaderValue::from_static("Bearer realm=\"presenced\"");
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-    response
-}
-
-/// Whether the request has the token.
-pub(super) fn has_token(headers: &HeaderMap, token: &Secret) -> bool {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some((scheme, given)) = given.and_then(|value| value.split_once(' ')) else { return false };
-    // An empty token would match any request. There is none, but the check is cheap.
-    scheme.eq_ignore_ascii_case("bearer") && !token.reveal().is_empty() && token.matches(given.trim())
 }
 
 /// Whether `host` is localhost or the address of the listener. If it listens on every address, any literal address counts,
@@ -119,21 +101,5 @@ mod tests {
         let every: SocketAddr = "0.0.0.0:8787".parse().unwrap();
         assert!(is_ours("192.0.2.7:8787", every) && is_ours("[2001:db8::7]:8787", every));
         assert!(!is_ours("evil.example:8787", every));
-    }
-
-    #[test]
-    fn the_token_is_taken_as_a_whole_and_only_as_a_bearer() {
-        let token = Secret::new("abc123");
-        let with = |value: &'static str| {
-            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))])
-        };
-        for right in ["Bearer abc123", "bearer abc123", "Bearer  abc123"] {
-            assert!(has_token(&with(right), &token), "{right}");
-        }
-        for wrong in ["abc123", "Basic abc123", "Bearer abc12", "Bearer abc1234", "Bearer", "Bearer ", ""] {
-            assert!(!has_token(&with(wrong), &token), "{wrong}");
-        }
-        assert!(!has_token(&HeaderMap::new(), &token));
-        assert!(!has_token(&with("Bearer "), &Secret::new("")));
     }
 }

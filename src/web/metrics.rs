@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, State as Shared};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::Extension;
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
-use super::access;
-use super::response::problem;
+use super::proxy::Client;
+use super::response::not_found;
 use super::state::{Measured, State};
+use super::visitor::{is_operator, unauthorised};
 use crate::ids::{OrgName, WebhookName};
 use crate::policy::circuit::Cause;
 use crate::policy::liveness::DeliveryReason;
@@ -50,14 +52,15 @@ struct DatabaseState {
 /// The page.
 pub(super) async fn metrics(
     Shared(state): Shared<State>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Extension(client): Extension<Client>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    if !peer.is_local() && !access::has_token(&headers, &state.token()) {
-        return access::unauthorised();
+    if !client.is_local && !is_operator(&state, &headers, &uri) {
+        return unauthorised();
     }
     let Some(measured) = state.0.measured.get() else {
-        return problem(StatusCode::NOT_FOUND, "metrics are not enabled");
+        return not_found("metrics are not enabled").into_response();
     };
     let now = state.0.clock.now();
     let mut page = Page::default();

@@ -5,15 +5,17 @@
 
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, State as Shared};
+use axum::Extension;
+use axum::extract::State as Shared;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use tokio::time::timeout;
 
 use super::access;
+use super::proxy::Client;
 use super::response::json;
 use super::state::State;
-use crate::server::Peer;
+use super::visitor::is_operator;
 use crate::store::stats::BlockedWebhook;
 use crate::telemetry::health::{Check, Degraded, Readiness};
 
@@ -28,7 +30,7 @@ pub(super) async fn healthz() -> Response {
 /// 200 or 503, with the reasons.
 pub(super) async fn readyz(
     Shared(state): Shared<State>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    Extension(client): Extension<Client>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
@@ -42,8 +44,8 @@ pub(super) async fn readyz(
     let webhooks = read.unwrap_or_default();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // With DNS rebinding a request comes from this machine, but has another host name.
-    let local = peer.is_local() && access::is_known(&state, &headers, &uri);
-    let may_know = local || access::has_token(&headers, &state.token());
+    let local = client.is_local && access::is_known(&state, &headers, &uri);
+    let may_know = local || is_operator(&state, &headers, &uri);
     json(status, body(ready, &checks, &degraded, &webhooks, may_know))
 }
 

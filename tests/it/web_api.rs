@@ -56,7 +56,8 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let clock: SharedClock = Arc::new(place.clock.clone());
-        let state = web::State::new(store.history(), Arc::clone(&health), Secret::new(TOKEN), clock, address);
+        let grants = Arc::from([web::Grant::operator(Secret::new(TOKEN))]);
+        let state = web::State::new(store.history(), Arc::clone(&health), grants, clock, address);
         let stop = CancellationToken::new();
         let mut serving = JoinSet::new();
         serving.spawn(web::serve_at_most(connections, listener, state.clone(), stop.clone()));

@@ -37,7 +37,9 @@ pub(super) fn write(
     dingtalk: &str,
     receiver: &str,
     people: &[Person],
+    page: bool,
 ) -> anyhow::Result<PathBuf> {
+    let listen = if page { "127.0.0.1:0" } else { "" };
     let mut text = format!(
         r#"# The config of the demo: each user is polled every 10 seconds of the scripted time.
 [dingtalk]
@@ -58,7 +60,7 @@ rate = 1000
 [history]
 path = "presence.db"
 [http]
-listen = ""
+listen = "{listen}"
 "#
     );
     for person in people {
@@ -78,7 +80,7 @@ mod tests {
     fn both_of_dingtalks_hosts_are_the_demos_own() {
         let (folder, base) = (tempfile::tempdir().unwrap(), "http://127.0.0.1:9");
         let people = crate::simulator::Scenario::built_in("demo").unwrap().unwrap().people().to_vec();
-        let file = write(folder.path(), base, "http://127.0.0.1:9/hook", &people).unwrap();
+        let file = write(folder.path(), base, "http://127.0.0.1:9/hook", &people, false).unwrap();
         let config = crate::config::load(&file).unwrap_or_else(|refused| panic!("{refused}")).config;
         assert_eq!(config.users.len(), people.len());
         for org in &config.orgs {

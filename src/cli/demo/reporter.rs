@@ -46,6 +46,11 @@ impl DemoReporter {
         Self { time_zone, printed: 0, deliveries: 0, verified: 0, events: BTreeSet::new() }
     }
 
+    /// Prints the link to the page.
+    pub(super) fn page(&self, link: &str) {
+        anstream::println!("the page: {link}\n");
+    }
+
     /// Prints what has arrived since the last call.
     pub(super) fn print(&mut self, received: &[Received]) {
         for delivery in received.iter().skip(self.printed) {
