@@ -15,6 +15,7 @@ pub mod file_set;
 mod http;
 mod ip_range;
 mod keys;
+mod listener;
 mod model;
 mod plain_file;
 mod plan;
@@ -36,9 +37,10 @@ mod webhooks;
 pub use check::warnings::NOT_BUILT_YET;
 pub use file::{DEFAULT_PATHS, Loaded, NotFound, Refused, canonical, empty, load, load_in, locate};
 pub use ip_range::IpRange;
+pub use listener::{Access, Http, Scope, Show};
 pub use model::{
-    Access, App, Backoff, Blackout, Cadence, Config, Format, History, Http, Log, LogFormat, Org, Poll, Scope,
-    Show, Titles, User, Webhook, Window,
+    App, Backoff, Blackout, Cadence, Config, Format, History, Log, LogFormat, Org, Poll, Titles, User,
+    Webhook, Window,
 };
 pub use plain_file::read_ca_file;
 pub use public::header_shown;

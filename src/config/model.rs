@@ -4,13 +4,12 @@
 //! and the files that it uses).
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::ip_range::IpRange;
+use super::listener::Http;
 use super::secret_source::{SecretSource, Text};
 use crate::ids::{Identity, OrgName, WebhookName};
 use crate::message::style::Style;
@@ -337,64 +336,6 @@ pub struct History {
     pub backup_keep: u32,
     /// Whether a copy is made before the schema is brought up to date.
     pub before_migration: bool,
-}
-
-/// `[http]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Http {
-    /// `None` = off.
-    pub listen: Option<SocketAddr>,
-    /// `None` = made at the first start, beside the database.
-    pub token: Option<SecretSource>,
-    /// Accepted host names in addition to the address and `localhost`; without ports.
-    pub hosts: Vec<String>,
-    /// Where a proxy serves it to others; without a slash at the end.
-    pub public_url: Option<String>,
-    /// Proxies whose `X-Forwarded-*` headers count.
-    pub trusted_proxies: Vec<IpRange>,
-    /// `[[http.access]]`.
-    pub access: Vec<Access>,
-    /// A label for each user in metrics.
-    pub metrics_per_user: bool,
-}
-
-/// `[[http.access]]`: a token that gives others less than the operator's.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Access {
-    /// Unique.
-    pub name: String,
-    /// `token`.
-    pub token: SecretSource,
-    /// What it opens.
-    pub scope: Scope,
-    /// Only users of these organisations; empty: of all.
-    pub orgs: Vec<OrgName>,
-    /// Only users in one of these groups; empty: all.
-    pub groups: Vec<String>,
-    /// How users are shown.
-    pub show: Show,
-}
-
-/// What a token opens; each one opens what the ones before it open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// Who is in a meeting now.
-    Board,
-    /// The history too.
-    Viewer,
-    /// Webhooks, health and actions too.
-    Operator,
-}
-
-/// How users are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Show {
-    /// By name.
-    Names,
-    /// By initials, without ids, nicknames and titles.
-    Initials,
-    /// Not at all: only how many there are.
-    Counts,
 }
 
 /// Format of log lines.

@@ -172,7 +172,10 @@ fn another_host_for_the_api_alone_leaves_the_contacts_where_they_were() {
 fn a_listener_for_others_needs_a_token() {
     insta::assert_snapshot!(said_with("[http]\nlisten = \"0.0.0.0:8787\"\n"));
     let with_token = "[http]\nlisten = \"0.0.0.0:8787\"\ntoken = { credential = \"http-token\" }\n";
-    assert_eq!(said_with(with_token), "-- accepted\n");
+    let said = said_with(with_token);
+    assert!(said.contains("without TLS") && said.ends_with("-- accepted\n"), "{said}");
+    let behind_tls = format!("{with_token}public_url = \"https://presenced.example.com/\"\n");
+    assert_eq!(said_with(&behind_tls), "-- accepted\n");
     assert_eq!(said_with("[http]\nlisten = \"\"\n"), "-- accepted\n");
 }
 
