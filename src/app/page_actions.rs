@@ -21,9 +21,7 @@ pub(super) fn page_actions(handler: &Arc<ControlHandler>) -> ActionHandler {
 }
 
 async fn answer(handler: &Weak<ControlHandler>, request: Request) -> Option<Response> {
-    let handler = handler.upgrade()?;
-    // A browser that goes away does not end what was begun.
-    tokio::spawn(handler.answer(request)).await.ok()
+    Some(handler.upgrade()?.answer(request).await)
 }
 
 async fn act(handler: Weak<ControlHandler>, action: Action) -> Result<String, String> {

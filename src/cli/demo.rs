@@ -89,7 +89,7 @@ async fn play(args: &Args, folder: &Path) -> anyhow::Result<(PathBuf, reporter::
     let halt = CancellationToken::new();
     let daemon = build::daemon(config, clock, false, &halt).await?;
     if let Some(link) = daemon.page_link() {
-        reporter.page(&link?);
+        reporter::DemoReporter::page(&link?);
     }
     let end = SystemClock.sleep_until(SystemClock.now().plus(Duration::from_secs(args.seconds)));
     let running = daemon.run(halt.clone(), || {});

@@ -73,7 +73,7 @@ impl Feed {
 
     async fn next(&self, history: &History) -> Result<Option<Batch>, StoreError> {
         let known = self.newest.borrow().to;
-        let newest = history.newest_sequence().await?;
+        let newest = history.lists().newest_sequence().await?;
         if newest == known {
             return Ok(None);
         }

@@ -14,7 +14,7 @@ use super::session;
 use super::state::State;
 use super::visitor::{forbidden, set_cookie, unauthorised, visitor};
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Scope;
+use crate::config::{Scope, Show};
 
 /// Lets a request pass that may do what `scope` needs, and notes who sent it.
 pub(super) async fn needs(
@@ -26,7 +26,9 @@ pub(super) async fn needs(
     let Some(visitor) = visitor(&state, request.headers(), request.uri()) else {
         return if is_api { unauthorised() } else { login::page(&request, StatusCode::UNAUTHORIZED) };
     };
-    if visitor.grant.scope < scope {
+    // A token that shows only counts has no history: every row of one is about a user.
+    let counts_only = visitor.grant.show == Show::Counts && scope > Scope::Board;
+    if visitor.grant.scope < scope || counts_only {
         return if is_api { forbidden() } else { login::page(&request, StatusCode::FORBIDDEN) };
     }
     let secure = request.extensions().get::<Client>().is_some_and(|client| client.is_secure);
@@ -34,7 +36,7 @@ pub(super) async fn needs(
         visitor.cookie.as_deref().filter(|cookie| session::is_old(cookie, &visitor.grant, SystemClock.now()));
     // Whoever opens a page with a token in its address goes on with a cookie.
     let renewed = renewed.is_some() || (visitor.by_url && !is_api);
-    let renewed = renewed.then(|| set_cookie(&state, &visitor.grant, secure));
+    let renewed = renewed.then(|| set_cookie(&visitor.grant, secure));
     request.extensions_mut().insert(visitor);
     let mut response = next.run(request).await;
     if let Some(cookie) = renewed {

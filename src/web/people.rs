@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use super::rights::Grant;
 use super::state::{Settings, State};
 use crate::store::StoreError;
-use crate::store::history::{OpenVisit, Person, UserPresence};
+use crate::store::history::report::Gap;
+use crate::store::history::{self, OpenVisit, Person, UserPresence};
 use crate::time::Timestamp;
 
 /// A user as a visitor sees them.
@@ -135,16 +136,14 @@ const MAX_USERS: u32 = 20_000;
 
 /// All watched users that a visitor may see.
 pub(super) async fn present(state: &State, grant: &Grant) -> Result<Vec<Present>, StoreError> {
-    let (history, settings, now) = (&state.0.history, state.settings(), state.0.clock.now());
-    let next_polls: HashMap<i64, Timestamp> = history.next_polls().await?.into_iter().collect();
-    let gaps = history.open_gaps().await?;
+    let (reader, settings, now) = (&state.0.history, state.settings(), state.0.clock.now());
+    let gaps = reader.report().open_gaps(now, now).await?;
     let why = |row: &UserPresence| {
-        let of = |gap: &&crate::store::history::lists::OpenGapRow| {
-            gap.org == row.org && gap.person_id.is_none_or(|person| person == row.person_id)
-        };
+        let of =
+            |gap: &&Gap| gap.org == row.org && gap.person_id.is_none_or(|person| person == row.person_id);
         gaps.iter().filter(of).max_by_key(|gap| gap.person_id).map(|gap| gap.why.clone())
     };
-    let rows = history.now(None, true, MAX_USERS).await?;
+    let rows = reader.now(&history::Filter::default(), true, MAX_USERS).await?;
     let mut all = Vec::with_capacity(rows.len());
     for row in rows {
         let member = settings.member(&row.org, &row.union_id);
@@ -173,7 +172,7 @@ pub(super) async fn present(state: &State, grant: &Grant) -> Result<Vec<Present>
             why,
             visit: row.meeting,
             last_ok: row.last_ok,
-            next_poll: next_polls.get(&row.person_id).copied(),
+            next_poll: row.next_poll,
             opens: member.filter(|_| !is_open).and_then(|member| member.open.opens_at(now)),
             seen,
         });

@@ -44,7 +44,7 @@ pub(super) async fn stream(
     };
     let position = match position {
         Some(position) => Ok(position),
-        None => state.0.history.newest_sequence().await,
+        None => state.0.history.lists().newest_sequence().await,
     };
     let position = match position {
         Ok(position) => position,

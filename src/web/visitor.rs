@@ -60,7 +60,7 @@ pub(super) fn visitor(state: &State, headers: &HeaderMap, uri: &Uri) -> Option<V
 }
 
 /// The header that signs a browser in.
-pub(super) fn set_cookie(state: &State, grant: &Grant, secure: bool) -> HeaderValue {
+pub(super) fn set_cookie(grant: &Grant, secure: bool) -> HeaderValue {
     let value = session::cookie(grant, SystemClock.now());
     let (age, secure) = (session::lifetime(grant.scope).as_secs(), if secure { "; Secure" } else { "" });
     let text = format!("{COOKIE}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Strict{secure}");

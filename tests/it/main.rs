@@ -95,5 +95,6 @@ mod verdicts;
 mod virtual_month;
 mod virtual_trace;
 mod web_api;
+mod web_page;
 mod webhook_cli;
 mod webhook_operator;

@@ -20,32 +20,32 @@ use tokio_util::sync::CancellationToken;
 
 use super::store_fixture::{Place, START, enroll_one, joined, later, system};
 
-const TOKEN: &str = "a-token-for-tests-only";
+pub(super) const TOKEN: &str = "a-token-for-tests-only";
 
-struct Site {
+pub(super) struct Site {
     place: Place,
-    store: Store,
+    pub(super) store: Store,
     health: Arc<Health>,
-    address: SocketAddr,
-    state: web::State,
+    pub(super) address: SocketAddr,
+    pub(super) state: web::State,
     stop: CancellationToken,
     serving: JoinSet<std::io::Result<()>>,
 }
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
 }
 
 impl Answer {
-    fn json(&self) -> serde_json::Value {
+    pub(super) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap()
     }
 }
 
 impl Site {
-    async fn open() -> Self {
+    pub(super) async fn open() -> Self {
         Self::open_for(640).await
     }
 
@@ -65,7 +65,7 @@ impl Site {
     }
 
     /// Li joins, an alert, and Li joins again.
-    async fn with_events() -> Self {
+    pub(super) async fn with_events() -> Self {
         let site = Self::open().await;
         let li = enroll_one(&site.store).await;
         site.store.recorder().record(joined(li.person_id, "li", "one")).await.unwrap();
@@ -74,14 +74,14 @@ impl Site {
         site
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         let line =
             format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {TOKEN}\r\n", self.address);
         self.send(&line).await
     }
 
     /// The request line and its headers; the connection closes after it.
-    async fn send(&self, request: &str) -> Answer {
+    pub(super) async fn send(&self, request: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.write_all(format!("{request}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
         let mut text = String::new();
@@ -97,7 +97,7 @@ impl Site {
         sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
     }
 
-    async fn close(mut self) {
+    pub(super) async fn close(mut self) {
         self.stop.cancel();
         self.serving.join_next().await.unwrap().unwrap().unwrap();
         self.store.close().await.unwrap();

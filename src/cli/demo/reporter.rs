@@ -47,7 +47,7 @@ impl DemoReporter {
     }
 
     /// Prints the link to the page.
-    pub(super) fn page(&self, link: &str) {
+    pub(super) fn page(link: &str) {
         anstream::println!("the page: {link}\n");
     }
 

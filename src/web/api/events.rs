@@ -5,8 +5,8 @@
 
 use axum::http::StatusCode;
 
+use super::operation::{Answer, Context};
 use super::schema::{EventBody, records};
-use super::{Answer, Context};
 use crate::store::history::{EventQuery, EventRow};
 use crate::web::people::{Filter, People};
 use crate::web::response::problem;
@@ -14,7 +14,7 @@ use crate::web::stream::may_see;
 
 records! {
     /// A page of events.
-    Events {
+    EventPage {
         /// The events, oldest first.
         events: Vec<Body>,
         /// Where the next page begins: `after` of the next request.
@@ -47,8 +47,16 @@ pub(super) async fn events(context: Context) -> Answer {
         None => None,
     };
     let limit = query.limit();
-    let query =
-        EventQuery { after: Some(after), org: query.org, people, event_type: query.event_type, limit };
+    let query = EventQuery {
+        after: Some(after),
+        org: query.org,
+        people,
+        group: query.group,
+        event_type: query.event_type,
+        since: query.since,
+        until: query.until,
+        limit,
+    };
     let rows = state.0.history.events(&query).await?;
     let settings = state.settings();
     let shown: Vec<&EventRow> = rows.iter().filter(|row| may_see(&visitor, &settings, row)).collect();

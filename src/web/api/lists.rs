@@ -3,16 +3,25 @@
 //! Guards: a leave that is known only roughly has its bounds beside it; time without polls is part of a meeting's answer.
 //! Not here: who may see whom (`people`).
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::operation::{Answer, Context, written};
 use super::schema::{At, records};
-use super::{Answer, Context, written};
-use crate::store::history::lists::{MeetingRow, PersonVisit, VisitQuery};
+use crate::store::StoreError;
+use crate::store::history::Filter;
+use crate::store::history::VisitRow;
+use crate::store::history::lists::PlaceQuery;
+use crate::store::history::meetings::Attendance;
+use crate::store::history::meetings::MeetingRow;
 use crate::time::Timestamp;
-use crate::web::people::{Filter, People};
+use crate::web::State;
+use crate::web::people::{self, People};
 use crate::web::response::not_found;
 
 records! {
     /// A page of visits.
-    Visits {
+    VisitPage {
         /// The visits.
         visits: Vec<Visit>,
         /// `after` of the next page; null on the last one.
@@ -30,6 +39,8 @@ records! {
         union_id: Option<String>,
         /// DingTalk's id of the meeting.
         meeting: String,
+        /// Its title; null: not known, or not shown.
+        title: Option<String>,
         /// The n-th visit of the user to the meeting.
         ordinal: i64,
         /// When the user joined, as far as known.
@@ -60,18 +71,26 @@ records! {
         nick: Option<String>,
     }
     /// A page of meetings.
-    Meetings {
+    MeetingPage {
         /// The meetings.
-        meetings: Vec<Meeting>,
+        meetings: Vec<MeetingSummary>,
         /// `after` of the next page; null on the last one.
         next_after: Option<i64>,
     }
     /// A meeting, as far as watched users were in it.
-    Meeting {
+    MeetingSummary {
         /// DingTalk's id.
         meeting: String,
         /// The organisation.
         org: String,
+        /// The title; null: not known, or not shown.
+        title: Option<String>,
+        /// Who created it, if that user is watched.
+        creator: Option<String>,
+        /// When it began, as DingTalk reports it.
+        started_at: Option<At>,
+        /// When it ended, as DingTalk reports it.
+        ended_at: Option<At>,
         /// When a watched user first joined.
         first_join_at: At,
         /// When the last of them left; null: one is still in.
@@ -86,7 +105,7 @@ records! {
     /// A meeting with its visits.
     MeetingDetails {
         /// The meeting.
-        meeting: Meeting,
+        meeting: MeetingSummary,
         /// The visits in it.
         visits: Vec<Visit>,
         /// When the users in it, or all of the organisation, were not polled: what happened then is not known.
@@ -105,15 +124,15 @@ records! {
     }
 }
 
-fn visit(row: PersonVisit, people: &People, now: Timestamp) -> Option<Visit> {
-    let seen = people.get(row.person_id)?;
-    let visit = row.visit;
+fn visit(visit: VisitRow, people: &People, now: Timestamp) -> Option<Visit> {
+    let seen = people.get(visit.person_id)?;
     Some(Visit {
         id: visit.visit_id,
         who: seen.who.clone(),
-        org: row.org,
+        org: visit.org,
         union_id: seen.union_id.clone(),
         meeting: visit.conference_id,
+        title: visit.title.filter(|_| seen.union_id.is_some()),
         ordinal: visit.ordinal,
         minutes: minutes(visit.left.unwrap_or(now).since(visit.joined).as_secs_f64()),
         joined_at: At(visit.joined),
@@ -136,26 +155,30 @@ fn minutes(seconds: f64) -> f64 {
     (seconds / 6.0).round() / 10.0
 }
 
-fn meeting_of(row: MeetingRow) -> Meeting {
-    Meeting {
+fn meeting_of(row: MeetingRow, shows_names: bool) -> MeetingSummary {
+    MeetingSummary {
         meeting: row.conference_id,
         org: row.org,
-        first_join_at: At(row.first),
-        last_leave_at: row.last.map(At),
+        title: row.title.filter(|_| shows_names),
+        creator: row.creator.filter(|_| shows_names),
+        started_at: row.started.map(At),
+        ended_at: row.ended.map(At),
+        first_join_at: At(row.first_join),
+        last_leave_at: row.last_leave.map(At),
         watched_people: row.people,
-        still_in: row.still_in,
-        longest_minutes: minutes(row.longest_ms.max(0) as f64 / 1000.0),
+        still_in: row.inside,
+        longest_minutes: minutes(Duration::from_millis(row.longest_ms.try_into().unwrap_or(0)).as_secs_f64()),
     }
 }
 
-fn filter(context: &Context) -> Filter<'_> {
+fn filter(context: &Context) -> people::Filter<'_> {
     let query = &context.query;
-    Filter { org: query.org.as_deref(), user: query.user.as_deref(), group: query.group.as_deref() }
+    people::Filter { org: query.org.as_deref(), user: query.user.as_deref(), group: query.group.as_deref() }
 }
 
-fn visit_query(context: &Context, people: &People) -> VisitQuery {
+fn place_query(context: &Context, people: &People) -> PlaceQuery {
     let query = &context.query;
-    VisitQuery {
+    PlaceQuery {
         after: query.after.unwrap_or(0),
         since: query.since,
         until: query.until,
@@ -169,20 +192,23 @@ fn visit_query(context: &Context, people: &People) -> VisitQuery {
 /// The answer of `/api/v1/visits`.
 pub(super) async fn visits(context: Context) -> Answer {
     let people = People::read(&context.state, &context.visitor.grant, filter(&context)).await?;
-    let mut rows = context.state.0.history.visits_of(&visit_query(&context, &people)).await?;
+    let mut rows = context.state.0.history.lists().placed_visits(&place_query(&context, &people)).await?;
     let next_after = next_after(&mut rows, &context, |row| row.place);
     let now = context.state.0.clock.now();
-    let visits = rows.into_iter().filter_map(|row| visit(row, &people, now)).collect();
-    written(&Visits { visits, next_after })
+    let visits = rows.into_iter().filter_map(|placed| visit(placed.row, &people, now)).collect();
+    written(&VisitPage { visits, next_after })
 }
 
 /// The answer of `/api/v1/meetings`.
 pub(super) async fn meetings(context: Context) -> Answer {
     let people = People::read(&context.state, &context.visitor.grant, filter(&context)).await?;
     let now = context.state.0.clock.now();
-    let mut rows = context.state.0.history.meetings(&visit_query(&context, &people), now).await?;
+    let mut rows =
+        context.state.0.history.lists().placed_meetings(&place_query(&context, &people), now).await?;
     let next_after = next_after(&mut rows, &context, |row| row.place);
-    written(&Meetings { meetings: rows.into_iter().map(meeting_of).collect(), next_after })
+    let names = context.visitor.grant.shows_names();
+    let meetings = rows.into_iter().map(|placed| meeting_of(placed.row, names)).collect();
+    written(&MeetingPage { meetings, next_after })
 }
 
 /// Takes off the row that only shows that another page follows.
@@ -194,56 +220,47 @@ fn next_after<T>(rows: &mut Vec<T>, context: &Context, place: fn(&T) -> i64) -> 
 
 /// The answer of `/api/v1/meetings/{id}`.
 pub(super) async fn meeting(context: Context) -> Answer {
-    let (history, now) = (&context.state.0.history, context.state.0.clock.now());
+    let now = context.state.0.clock.now();
     let people = People::read(&context.state, &context.visitor.grant, filter(&context)).await?;
-    let limit = crate::store::history::MAX_ROWS;
-    let query = VisitQuery {
-        people: people.ids(),
-        meeting: Some(context.id.clone()),
-        limit,
-        ..VisitQuery::default()
-    };
-    let rows = history.visits_of(&query).await?;
-    let Some(first) = rows.first() else {
+    let Some(attendance) = attendance(&context.state, &context.id, &people).await? else {
         return Err(not_found("no watched user was in a meeting with this id"));
     };
-    let org = first.org.clone();
-    let rows: Vec<PersonVisit> = rows.into_iter().filter(|row| row.org == org).collect();
-    let summary = summary(&rows, now);
-    let (from, to) = (summary.first, summary.last.unwrap_or(now));
-    let in_it: Vec<i64> = rows.iter().map(|row| row.person_id).collect();
-    let gaps = history.report().gaps(from, to).await?;
-    let gaps = gaps
-        .into_iter()
-        .filter(|gap| gap.org == org && gap.person_id.is_none_or(|person| in_it.contains(&person)))
-        .map(|gap| Gap {
-            who: gap.person_id.and_then(|person| people.get(person)).map(|seen| seen.who.clone()),
-            from_at: At(gap.from),
-            to_at: At(gap.to),
-            why: gap.why,
-        })
-        .collect();
-    let visits = rows.into_iter().filter_map(|row| visit(row, &people, now)).collect();
-    written(&MeetingDetails { meeting: meeting_of(summary), visits, gaps })
+    let Attendance { meeting, visits, gaps } = attendance;
+    let gaps = gaps.into_iter().map(|gap| Gap {
+        who: gap.person_id.and_then(|person| people.get(person)).map(|seen| seen.who.clone()),
+        from_at: At(gap.from),
+        to_at: At(gap.to),
+        why: gap.why,
+    });
+    let names = context.visitor.grant.shows_names();
+    let details = MeetingDetails {
+        meeting: meeting_of(meeting, names),
+        gaps: gaps.collect(),
+        visits: visits.into_iter().filter_map(|row| visit(row, &people, now)).collect(),
+    };
+    written(&details)
 }
 
-/// The meeting that these visits are of; there is at least one.
-pub(in crate::web) fn summary(rows: &[PersonVisit], now: Timestamp) -> MeetingRow {
-    let people: std::collections::HashSet<i64> = rows.iter().map(|row| row.person_id).collect();
-    let inside: std::collections::HashSet<i64> =
-        rows.iter().filter(|row| row.visit.left.is_none()).map(|row| row.person_id).collect();
-    let first = rows.iter().map(|row| row.visit.joined).min().unwrap_or(now);
-    let last = rows.iter().map(|row| row.visit.left).collect::<Option<Vec<_>>>();
-    let longest =
-        rows.iter().map(|row| row.visit.left.unwrap_or(now).as_ms() - row.visit.joined.as_ms()).max();
-    MeetingRow {
-        place: rows.first().map_or(0, |row| row.place),
-        org: rows.first().map(|row| row.org.clone()).unwrap_or_default(),
-        conference_id: rows.first().map(|row| row.visit.conference_id.clone()).unwrap_or_default(),
-        first,
-        last: last.and_then(|all| all.into_iter().max()),
-        people: i64::try_from(people.len()).unwrap_or(i64::MAX),
-        still_in: i64::try_from(inside.len()).unwrap_or(i64::MAX),
-        longest_ms: longest.unwrap_or(0),
+/// A meeting with this id, as far as these users were in it; of several organisations with one, the first.
+pub(crate) async fn attendance(
+    state: &State,
+    id: &str,
+    people: &People,
+) -> Result<Option<Attendance>, StoreError> {
+    let (history, now, all) = (&state.0.history, state.0.clock.now(), Filter::default());
+    for meeting in history.meeting(id, &all, now).await? {
+        let mut attendance = history.attendance(meeting, &all, now).await?;
+        attendance.visits.retain(|visit| people.get(visit.person_id).is_some());
+        let Some(first) = attendance.visits.iter().map(|visit| visit.joined).min() else { continue };
+        // The numbers are those of the users who may be seen.
+        let (visits, meeting) = (&attendance.visits, &mut attendance.meeting);
+        let ids = |open: bool| visits.iter().filter(move |v| !open || v.left.is_none()).map(|v| v.person_id);
+        let count = |open: bool| i64::try_from(ids(open).collect::<BTreeSet<_>>().len()).unwrap_or(i64::MAX);
+        (meeting.people, meeting.inside, meeting.first_join) = (count(false), count(true), first);
+        let lefts: Option<Vec<Timestamp>> = visits.iter().map(|visit| visit.left).collect();
+        meeting.last_leave = lefts.and_then(|lefts| lefts.into_iter().max());
+        attendance.gaps.retain(|gap| gap.person_id.is_none_or(|person| people.get(person).is_some()));
+        return Ok(Some(attendance));
     }
+    Ok(None)
 }

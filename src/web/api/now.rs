@@ -2,15 +2,15 @@
 //!
 //! Guards: what is not known is `unknown` with its reason, never `outside`. Not here: who may see whom (`people`).
 
+use super::operation::{Answer, Context, written};
 use super::schema::{At, records};
-use super::{Answer, Context, written};
 use crate::config::{Scope, Show};
 use crate::store::history::HealthRow;
 use crate::web::people::{Filter, People, Present, Standing, present};
 
 records! {
     /// The watched users now.
-    Now {
+    NowAnswer {
         /// The time of the answer.
         at: At,
         /// How many users there are; with `org`, `user` or `group` of those.
@@ -49,6 +49,8 @@ records! {
         why: Option<String>,
         /// DingTalk's id of the meeting; unless the user is inside, of the one where they were last seen.
         meeting: Option<String>,
+        /// Its title; null: not known, or not shown.
+        title: Option<String>,
         /// When the user joined.
         joined_at: Option<At>,
         /// Minutes since then.
@@ -69,7 +71,7 @@ records! {
         next_poll_at: Option<At>,
     }
     /// The users.
-    Users {
+    UserPage {
         /// The users.
         users: Vec<UserRow>,
         /// `after` of the next page; null on the last one.
@@ -129,11 +131,11 @@ pub(super) async fn now(context: Context) -> Answer {
         page.push(now_row(row, at));
     }
     let next_after = rows.peek().map(|_| last);
-    written(&Now { at: At(at), counts, now: page, next_after })
+    written(&NowAnswer { at: At(at), counts, now: page, next_after })
 }
 
 /// How many users are where; one in two meetings counts once.
-pub(in crate::web) fn counts(all: &[Present]) -> Counts {
+pub(crate) fn counts(all: &[Present]) -> Counts {
     let mut seen = std::collections::HashSet::new();
     let mut meetings = std::collections::HashSet::new();
     let mut counts = Counts { inside: 0, outside: 0, unknown: 0, closed: 0, meetings: 0 };
@@ -162,11 +164,12 @@ fn now_row(row: &Present, at: crate::time::Timestamp) -> NowRow {
     NowRow {
         who: seen.who,
         org: seen.org,
-        union_id: seen.union_id,
+        union_id: seen.union_id.clone(),
         groups: seen.groups,
         presence: standing.name(),
         why,
         meeting: visit.as_ref().map(|visit| visit.conference_id.clone()),
+        title: visit.as_ref().and_then(|visit| visit.title.clone()).filter(|_| seen.union_id.is_some()),
         joined_at: visit.as_ref().map(|visit| At(visit.joined)),
         minutes: visit.as_ref().map(|visit| seconds(visit.joined) / 60),
         role: visit.as_ref().map(|visit| visit.role.clone()),
@@ -221,5 +224,5 @@ pub(super) async fn users(context: Context) -> Answer {
         });
     }
     let next_after = rest.peek().map(|_| last);
-    written(&Users { users: page, next_after })
+    written(&UserPage { users: page, next_after })
 }

@@ -1,4 +1,4 @@
-//! `/api/v1/openapi.json`: the API described as OpenAPI 3.1, from the table that makes its routes.
+//! `/api/v1/openapi.json`: the API described as `OpenAPI` 3.1, from the table that makes its routes.
 //!
 //! Guards: no operation, parameter or field is described twice or by hand. Not here: the operations (`api`).
 
@@ -6,12 +6,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::{OPERATIONS, Operation};
+use super::operation::Operation;
+use super::table::OPERATIONS;
 use crate::config::Scope;
 use crate::web::response;
 
 /// The document.
-pub(in crate::web) async fn openapi() -> Response {
+pub(crate) async fn openapi() -> Response {
     response::json(StatusCode::OK, document().to_string())
 }
 
@@ -103,9 +104,9 @@ fn stream() -> Value {
             the body of the event; a token that opens no history or shows no names gets `event: changed` and the sequence \
             alone. A comment every 15 s keeps the connection open.",
         "parameters": [
-            { "name": "after", "in": "query", "schema": { "type": "integer", "minimum": 0, "maximum": i64::MAX },
+            { "name": "after", "in": "query", "schema": { "type": "integer", "minimum": 0, "maximum": u64::MAX },
               "description": "Begin after this sequence; without it, with the next event." },
-            { "name": "Last-Event-ID", "in": "header", "schema": { "type": "integer", "minimum": 0, "maximum": i64::MAX },
+            { "name": "Last-Event-ID", "in": "header", "schema": { "type": "integer", "minimum": 0, "maximum": u64::MAX },
               "description": "The same, and outranks it." },
         ],
         "responses": {

@@ -2,19 +2,19 @@
 //!
 //! Guards: no URL and no secret of a webhook is answered. Not here: actions on webhooks (`page`).
 
+use super::operation::{Answer, Context, written};
 use super::schema::{At, records};
-use super::{Answer, Context, written};
-use crate::store::outbox::reader::{DeliveryQuery, DeliveryRow};
+use crate::store::outbox::reader::{AttemptRow, DeliveryQuery, DeliveryRow};
 use crate::web::response::not_found;
 
 records! {
     /// The webhooks.
-    Webhooks {
+    WebhookList {
         /// The webhooks of the config, and those that still have something to send.
-        webhooks: Vec<Webhook>,
+        webhooks: Vec<WebhookState>,
     }
     /// A webhook and its queue.
-    Webhook {
+    WebhookState {
         /// Its name in the config.
         webhook: String,
         /// Whether the config has it.
@@ -37,10 +37,10 @@ records! {
         dead: i64,
     }
     /// A page of deliveries.
-    Deliveries {
+    DeliveryPage {
         /// The deliveries.
         deliveries: Vec<Delivery>,
-        /// `after` of the next page; null without `after`, and on the last page.
+        /// `after` of the next page; null on the last one.
         next_after: Option<i64>,
     }
     /// What became of an event at a webhook.
@@ -71,6 +71,21 @@ records! {
         next_at: Option<At>,
         /// When it ended.
         finished_at: Option<At>,
+        /// Each request, oldest first.
+        requests: Vec<Attempt>,
+    }
+    /// A request to the webhook.
+    Attempt {
+        /// The n-th of the delivery.
+        nth: i64,
+        /// When it was sent.
+        sent_at: At,
+        /// Seconds until its result.
+        took_s: f64,
+        /// HTTP status; null: no answer.
+        status: Option<i64>,
+        /// Why it failed, with the beginning of the answer; null: accepted.
+        error: Option<String>,
     }
     /// Whether the daemon works.
     Health {
@@ -106,12 +121,12 @@ records! {
         next_at: Option<At>,
     }
     /// Calls to DingTalk.
-    Budget {
+    MonthList {
         /// The months, newest first.
-        budget: Vec<Month>,
+        budget: Vec<CallsOfMonth>,
     }
     /// Calls of an organisation in a month.
-    Month {
+    CallsOfMonth {
         /// The organisation.
         org: String,
         /// The calendar month, as `2026-11`.
@@ -128,9 +143,9 @@ records! {
 }
 
 /// The webhooks, by name.
-pub(in crate::web) async fn all_webhooks(
+pub(crate) async fn all_webhooks(
     state: &crate::web::State,
-) -> Result<Vec<Webhook>, crate::store::StoreError> {
+) -> Result<Vec<WebhookState>, crate::store::StoreError> {
     let reader = &state.0.outbox;
     let configured = state.webhooks();
     let mut names = reader.known().await?;
@@ -142,7 +157,7 @@ pub(in crate::web) async fn all_webhooks(
     for name in names {
         let row = reader.webhook(&name).await?;
         let blocked = blocked.iter().find(|blocked| blocked.webhook == name);
-        all.push(Webhook {
+        all.push(WebhookState {
             configured: configured.iter().any(|own| own.as_str() == name),
             state: row.state,
             blocked: blocked.map(|blocked| blocked.reason.to_owned()),
@@ -160,7 +175,7 @@ pub(in crate::web) async fn all_webhooks(
 
 /// The answer of `/api/v1/webhooks`.
 pub(super) async fn webhooks(context: Context) -> Answer {
-    written(&Webhooks { webhooks: all_webhooks(&context.state).await? })
+    written(&WebhookList { webhooks: all_webhooks(&context.state).await? })
 }
 
 /// The answer of `/api/v1/webhooks/{name}/deliveries`.
@@ -175,22 +190,31 @@ pub(super) async fn deliveries(context: Context) -> Answer {
         webhook: Some(context.id),
         state: query.state,
         event: query.event.clone(),
-        after: query.after,
+        before: query.after,
         limit: query.limit() + 1,
     };
     let mut rows = state.0.outbox.deliveries(&wanted).await?;
+    // Newest first; the one too many shows that another page follows.
+    rows.reverse();
     let more = rows.len() > query.places();
-    if query.after.is_some() {
-        rows.truncate(query.places());
-    } else if more {
-        // The oldest of the newest.
-        rows.remove(0);
+    rows.truncate(query.places());
+    let next_after = rows.last().map(|row| row.delivery_id).filter(|_| more);
+    let mut page = Vec::with_capacity(rows.len());
+    for row in rows {
+        let attempts = state.0.outbox.attempts(row.delivery_id).await?;
+        page.push(delivery(row, attempts));
     }
-    let next_after = rows.last().map(|row| row.delivery_id).filter(|_| more && query.after.is_some());
-    written(&Deliveries { deliveries: rows.into_iter().map(delivery).collect(), next_after })
+    written(&DeliveryPage { deliveries: page, next_after })
 }
 
-fn delivery(row: DeliveryRow) -> Delivery {
+fn delivery(row: DeliveryRow, attempts: Vec<AttemptRow>) -> Delivery {
+    let attempt = |row: AttemptRow| Attempt {
+        nth: row.nth,
+        sent_at: At(row.sent),
+        took_s: row.took_s,
+        status: row.status,
+        error: row.error,
+    };
     Delivery {
         id: row.event_id,
         sequence: row.sequence,
@@ -205,11 +229,12 @@ fn delivery(row: DeliveryRow) -> Delivery {
         recorded_at: At(row.recorded),
         next_at: row.next_at.map(At),
         finished_at: row.finished.map(At),
+        requests: attempts.into_iter().map(attempt).collect(),
     }
 }
 
 /// The answer of `/api/v1/health`.
-pub(super) async fn health(context: Context) -> Answer {
+pub(super) fn health(context: &Context) -> Answer {
     let readiness = context.state.0.health.readiness(context.state.0.clock.now());
     let checks = readiness.checks.into_iter().map(|check| Check {
         name: check.name,
@@ -235,7 +260,7 @@ pub(super) async fn health(context: Context) -> Answer {
 pub(super) async fn budget(context: Context) -> Answer {
     let rows = context.state.0.history.budget(context.query.limit()).await?;
     let wanted = |org: &str| context.query.org.as_deref().is_none_or(|own| own == org);
-    let months = rows.into_iter().filter(|row| wanted(&row.org)).map(|row| Month {
+    let months = rows.into_iter().filter(|row| wanted(&row.org)).map(|row| CallsOfMonth {
         org: row.org,
         month: row.month,
         used: row.used,
@@ -243,5 +268,5 @@ pub(super) async fn budget(context: Context) -> Answer {
         projected: row.projected,
         throttled: row.throttled,
     });
-    written(&Budget { budget: months.collect() })
+    written(&MonthList { budget: months.collect() })
 }

@@ -1,6 +1,6 @@
 //! The parameters of the API: `?org=&user=&group=&since=&until=&after=&limit=` and a few more.
 //!
-//! Guards: one list of parameters for reading and for the OpenAPI document; a parameter that an operation does not have, or
+//! Guards: one list of parameters for reading and for the `OpenAPI` document; a parameter that an operation does not have, or
 //! that stands twice, is an error. Not here: what they select.
 
 use axum::http::Uri;
@@ -49,12 +49,12 @@ impl Parameter {
         }
     }
 
-    /// As an OpenAPI parameter object.
+    /// As a parameter object of `OpenAPI`.
     pub(super) fn document(self) -> Value {
         let text = || json!({ "type": "string" });
         let (schema, about) = match self {
             Self::After => (
-                json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX }),
+                json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }),
                 "What follows this position: `next_after` of the page before.",
             ),
             Self::Event => (text(), "Only of the event with this id."),

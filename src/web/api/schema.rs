@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::time::Timestamp;
 
-/// A type that describes itself as JSON Schema (draft 2020-12, as OpenAPI 3.1 uses it).
-pub(in crate::web) trait Schema {
+/// A type that describes itself as JSON Schema (draft 2020-12, as `OpenAPI` 3.1 uses it).
+pub(crate) trait Schema {
     fn schema() -> Value;
 }
 
 /// An instant, as RFC 3339 in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::web) struct At(pub(in crate::web) Timestamp);
+pub(crate) struct At(pub(crate) Timestamp);
 
 impl Serialize for At {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -30,7 +30,7 @@ impl Schema for At {
 
 /// The body of an event, as it was signed and sent.
 #[derive(Debug)]
-pub(in crate::web) struct EventBody;
+pub(crate) struct EventBody;
 
 impl Schema for EventBody {
     fn schema() -> Value {
@@ -75,7 +75,7 @@ macro_rules! records {
         $(
             $(#[doc = $about])*
             #[derive(Debug, serde::Serialize)]
-            pub(in crate::web) struct $name { $($(#[doc = $doc])* pub(in crate::web) $field: $type,)* }
+            pub(crate) struct $name { $($(#[doc = $doc])* pub(crate) $field: $type,)* }
 
             impl $crate::web::api::schema::Schema for $name {
                 fn schema() -> serde_json::Value {

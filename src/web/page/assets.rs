@@ -28,9 +28,9 @@ impl Asset {
     }
 
     fn hashed_path(&self) -> String {
-        let hash: String =
-            Sha256::digest(self.text).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        format!("/assets/{hash}/{}", self.name)
+        let digest = Sha256::digest(self.text);
+        let hash = u64::from_be_bytes(std::array::from_fn(|at| digest[at]));
+        format!("/assets/{hash:016x}/{}", self.name)
     }
 
     fn response(&self) -> Response {

@@ -9,7 +9,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::parts::{avatar, meeting_name};
-use super::respond;
+use super::respond::respond;
 use super::view::View;
 use super::words;
 use crate::config::{Scope, Show};
@@ -98,14 +98,16 @@ fn meetings(view: &View, all: &[Present]) -> Markup {
 }
 
 fn meeting(view: &View, id: &str, first: Timestamp, rows: &[(&Present, &OpenVisit)]) -> Markup {
+    let title = rows.iter().find_map(|(_, visit)| visit.title.as_deref());
+    let name = meeting_name(view, title, id, first);
     let can_open = view.grant.scope >= Scope::Viewer && view.has_names();
     html! {
         article.meeting id=(format!("m-{id}")) {
             header {
                 h2 {
                     @if can_open {
-                        a href=(view.link(&format!("/meeting/{id}"))) { (meeting_name(view, id, first)) }
-                    } @else { (meeting_name(view, id, first)) }
+                        a href=(view.link(&format!("/meeting/{id}"))) { (name) }
+                    } @else { (name) }
                 }
                 p.when { (view.t("since", "始于")) " " (view.moment(first)) " · " (view.lasting(first)) }
                 span.count title=(view.t("watched people in it", "在会的关注人员")) { (rows.len()) }

@@ -11,7 +11,7 @@ use super::view::{Lang, head, mark};
 use crate::web::proxy::Client;
 
 /// The page, with this status.
-pub(in crate::web) fn page(request: &Request, status: StatusCode) -> Response {
+pub(crate) fn page(request: &Request, status: StatusCode) -> Response {
     draw(request.uri(), request.headers(), request.extensions().get(), status)
 }
 

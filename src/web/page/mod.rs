@@ -1,39 +1,45 @@
 //! The page: server-rendered HTML, a style and a small script.
 //!
-//! Guards: everything works without the script; each page is read within a time limit; a strict policy allows only the
-//! files of this listener. Not here: access control (`visitor`), reading (`people`, `store`).
-
-use std::time::Duration;
+//! Guards: everything works without the script; a strict policy allows only the files of this listener. Not here: access
+//! control (`gate`), reading (`people`, `store`).
 
 use axum::Router;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
-use maud::{Markup, html};
-use tokio::time::timeout;
 
-use super::response::Problem;
 use super::state::State;
 use crate::config::Scope;
-use view::View;
 
 mod assets;
 mod board;
+mod calls;
+mod chart;
+mod day;
+mod health;
+mod lane;
 pub(super) mod login;
+mod meeting;
 mod parts;
+mod person;
+mod respond;
 mod signin;
 mod view;
+mod webhooks;
 mod words;
-
-/// Timeout of reading a page.
-const READ_TIME: Duration = Duration::from_secs(10);
 
 /// The routes of a scope.
 pub(super) fn routes(scope: Scope) -> Router<State> {
     match scope {
         Scope::Board => Router::new().route("/", get(board::board)),
-        Scope::Viewer => Router::new(),
-        Scope::Operator => Router::new(),
+        Scope::Viewer => Router::new()
+            .route("/day", get(day::day))
+            .route("/meeting/{id}", get(meeting::meeting))
+            .route("/person/{id}", get(person::person)),
+        Scope::Operator => Router::new()
+            .route("/webhooks", get(webhooks::webhooks))
+            .route("/webhooks/{name}", get(webhooks::webhook))
+            .route("/webhooks/{name}/{action}", post(webhooks::act))
+            .route("/calls", get(calls::calls))
+            .route("/health", get(health::health)),
     }
 }
 
@@ -41,41 +47,4 @@ pub(super) fn routes(scope: Scope) -> Router<State> {
 pub(super) fn open_routes() -> Router<State> {
     let login = get(signin::with_code).post(signin::with_token);
     assets::routes().route("/login", login).route("/logout", post(signin::leave))
-}
-
-/// A page, or the page of an error.
-async fn respond(view: &View, title: &str, body: impl Future<Output = Result<Markup, Problem>>) -> Response {
-    if view.by_url {
-        return without_token(view);
-    }
-    let (status, body) = match timeout(READ_TIME, body).await {
-        Ok(Ok(body)) => (StatusCode::OK, body),
-        Ok(Err(problem)) => (problem.status, failure(view, problem.status)),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, failure(view, StatusCode::SERVICE_UNAVAILABLE)),
-    };
-    let mut response = (status, login::page_headers(), view.page(title, body).into_string()).into_response();
-    if view.parameter("lang").is_some() {
-        let kept = format!("lang={}; Path=/; Max-Age=31536000; SameSite=Lax", view.lang.tag());
-        if let Ok(kept) = HeaderValue::try_from(kept) {
-            response.headers_mut().append(header::SET_COOKIE, kept);
-        }
-    }
-    response
-}
-
-/// The same address without the token, which the cookie stands for from now on.
-fn without_token(view: &View) -> Response {
-    Redirect::to(&view.bare_address()).into_response()
-}
-
-fn failure(view: &View, status: StatusCode) -> Markup {
-    html! {
-        div.empty {
-            @match status {
-                StatusCode::NOT_FOUND => { (view.t("There is nothing here.", "这里没有内容。")) }
-                StatusCode::FORBIDDEN => { (view.t("Your token does not open this page.", "当前令牌无权打开此页。")) }
-                _ => { (view.t("The database did not answer. Reload to try again.", "数据库没有响应，请刷新重试。")) }
-            }
-        }
-    }
 }

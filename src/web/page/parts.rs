@@ -14,7 +14,7 @@ const COLOURS: u32 = 8;
 pub(super) fn colour(text: &str) -> String {
     let hash =
         text.bytes().fold(2_166_136_261_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619));
-    format!("c{}", (hash >> 8) % COLOURS)
+    format!("c{}", (hash ^ hash >> 15) % COLOURS)
 }
 
 /// A circle with up to two letters.
@@ -30,9 +30,16 @@ pub(super) fn avatar(name: &str) -> Markup {
 }
 
 /// What a meeting is called: its title, if one is known and may be shown, else when it began.
-pub(super) fn meeting_name(view: &View, id: &str, first: Timestamp) -> Markup {
-    let short: String = id.chars().rev().take(4).collect::<Vec<_>>().into_iter().rev().collect();
-    html! { (view.t("Meeting of", "会议")) " " (view.clock(first)) @if view.has_names() { " " small { "…" (short) } } }
+pub(super) fn meeting_name(view: &View, title: Option<&str>, id: &str, first: Timestamp) -> String {
+    match title.filter(|_| view.has_names()) {
+        Some("(hidden)") => view.t("(title hidden)", "（标题已隐藏）").to_owned(),
+        Some(title) => title.to_owned(),
+        None if view.has_names() => {
+            let short: String = id.chars().skip(id.chars().count().saturating_sub(4)).collect();
+            format!("{} {} …{short}", view.t("Meeting of", "会议"), view.clock(first))
+        }
+        None => format!("{} {}", view.t("Meeting of", "会议"), view.clock(first)),
+    }
 }
 
 /// A heading with a link back.

@@ -29,7 +29,7 @@ pub(super) async fn with_code(
         return login::draw(&uri, &headers, Some(&client), StatusCode::OK);
     };
     let operator = state.grants().first().cloned().filter(|_| state.0.codes.redeem(&code, SystemClock.now()));
-    enter(&state, &client, &uri, &headers, operator.as_ref())
+    enter(&client, &uri, &headers, operator.as_ref())
 }
 
 /// `POST /login`: the form.
@@ -45,12 +45,12 @@ pub(super) async fn with_token(
     let grant = token.and_then(|token| {
         grants.iter().find(|grant| !grant.token.reveal().is_empty() && grant.token.matches(token.trim()))
     });
-    enter(&state, &client, &uri, &headers, grant)
+    enter(&client, &uri, &headers, grant)
 }
 
 /// A page that goes on to the board: a redirect would still count as a request of the site that had the link, and not
 /// carry the cookie.
-fn enter(state: &State, client: &Client, uri: &Uri, headers: &HeaderMap, grant: Option<&Grant>) -> Response {
+fn enter(client: &Client, uri: &Uri, headers: &HeaderMap, grant: Option<&Grant>) -> Response {
     let Some(grant) = grant else {
         return login::draw(uri, headers, Some(client), StatusCode::UNPROCESSABLE_ENTITY);
     };
@@ -69,7 +69,7 @@ fn enter(state: &State, client: &Client, uri: &Uri, headers: &HeaderMap, grant: 
     };
     let mut response = (StatusCode::OK, login::page_headers(), page.into_string()).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::SET_COOKIE, set_cookie(state, grant, client.is_secure));
+    headers.insert(header::SET_COOKIE, set_cookie(grant, client.is_secure));
     // For browsers without scripts too.
     if let Ok(refresh) = HeaderValue::try_from(format!("0; url={home}")) {
         headers.insert(header::REFRESH, refresh);

@@ -23,7 +23,7 @@ use crate::web::visitor::{TOKEN, Visitor, cookie, pairs};
 
 /// A language of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::web) enum Lang {
+pub(crate) enum Lang {
     En,
     Zh,
 }
@@ -184,7 +184,7 @@ impl View {
     }
 
     /// A page with the frame around it.
-    pub(super) fn page(&self, title: &str, body: Markup) -> Markup {
+    pub(super) fn page(&self, title: &str, body: &Markup) -> Markup {
         let other = self.t("zh", "en");
         html! {
             (DOCTYPE)

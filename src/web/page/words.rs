@@ -18,6 +18,11 @@ pub(super) fn gap(lang: Lang, why: &str) -> String {
         "upstream" => lang.of("DingTalk does not answer", "钉钉无响应"),
         "failed" => lang.of("polls fail", "轮询失败"),
         "late" => lang.of("polls are late", "轮询延迟"),
+        "not watched yet" => lang.of("not watched yet", "尚未关注"),
+        "not watched any more" => lang.of("not watched any more", "不再关注"),
+        "not polled since" => lang.of("not polled since", "此后未轮询"),
+        "joined between two polls" => lang.of("joined between two polls", "在两次轮询之间加入"),
+        "left between two polls" => lang.of("left between two polls", "在两次轮询之间离开"),
         other => return other.to_owned(),
     }
     .to_owned()
