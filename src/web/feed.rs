@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::store::history::lists::Lists;
 use crate::clock::{Clock as _, SystemClock};
 use crate::store::StoreError;
 use crate::store::history::{EventQuery, EventRow, History};
@@ -73,7 +74,7 @@ impl Feed {
 
     async fn next(&self, history: &History) -> Result<Option<Batch>, StoreError> {
         let known = self.newest.borrow().to;
-        let newest = history.lists().newest_sequence().await?;
+        let newest = Lists::of(history).newest_sequence().await?;
         if newest == known {
             return Ok(None);
         }

@@ -21,6 +21,7 @@ use super::feed::{self, Batch, MAX_READERS};
 use super::response::{Problem, bad_request, problem};
 use super::state::{Settings, State};
 use super::visitor::{TOKEN, Visitor, pairs};
+use crate::store::history::lists::Lists;
 use crate::config::Scope;
 use crate::store::history::EventRow;
 
@@ -44,7 +45,7 @@ pub(super) async fn stream(
     };
     let position = match position {
         Some(position) => Ok(position),
-        None => state.0.history.lists().newest_sequence().await,
+        None => Lists::of(&state.0.history).newest_sequence().await,
     };
     let position = match position {
         Ok(position) => position,

@@ -6,8 +6,9 @@
 
 use sqlx::{FromRow, Row, SqlitePool};
 
-use super::MAX_ROWS;
+use super::History;
 use super::meetings::MeetingRow;
+use super::query::MAX_ROWS;
 use super::rows::VisitRow;
 use crate::store::StoreError;
 use crate::time::Timestamp;
@@ -81,10 +82,15 @@ fn list(people: Option<&[i64]>) -> Option<String> {
 /// Lists for the page and the API.
 #[derive(Clone, Copy, Debug)]
 pub struct Lists<'h> {
-    pub(super) readers: &'h SqlitePool,
+    readers: &'h SqlitePool,
 }
 
-impl Lists<'_> {
+impl<'h> Lists<'h> {
+    /// Over the connections of a history.
+    pub fn of(history: &'h History) -> Self {
+        Self { readers: &history.readers }
+    }
+
     /// Visits, in the order in which they were written. The bounds of their joins are not read.
     pub async fn placed_visits(self, query: &PlaceQuery) -> Result<Vec<Placed<VisitRow>>, StoreError> {
         let rows = sqlx::query_as(VISITS)

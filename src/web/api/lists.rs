@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::operation::{Answer, Context, written};
 use super::schema::{At, records};
+use crate::store::history::lists::Lists;
 use crate::store::StoreError;
 use crate::store::history::Filter;
 use crate::store::history::VisitRow;
@@ -192,7 +193,7 @@ fn place_query(context: &Context, people: &People) -> PlaceQuery {
 /// The answer of `/api/v1/visits`.
 pub(super) async fn visits(context: Context) -> Answer {
     let people = People::read(&context.state, &context.visitor.grant, filter(&context)).await?;
-    let mut rows = context.state.0.history.lists().placed_visits(&place_query(&context, &people)).await?;
+    let mut rows = Lists::of(&context.state.0.history).placed_visits(&place_query(&context, &people)).await?;
     let next_after = next_after(&mut rows, &context, |row| row.place);
     let now = context.state.0.clock.now();
     let visits = rows.into_iter().filter_map(|placed| visit(placed.row, &people, now)).collect();
@@ -204,7 +205,7 @@ pub(super) async fn meetings(context: Context) -> Answer {
     let people = People::read(&context.state, &context.visitor.grant, filter(&context)).await?;
     let now = context.state.0.clock.now();
     let mut rows =
-        context.state.0.history.lists().placed_meetings(&place_query(&context, &people), now).await?;
+        Lists::of(&context.state.0.history).placed_meetings(&place_query(&context, &people), now).await?;
     let next_after = next_after(&mut rows, &context, |row| row.place);
     let names = context.visitor.grant.shows_names();
     let meetings = rows.into_iter().map(|placed| meeting_of(placed.row, names)).collect();
@@ -248,8 +249,8 @@ pub(crate) async fn attendance(
     people: &People,
 ) -> Result<Option<Attendance>, StoreError> {
     let (history, now, all) = (&state.0.history, state.0.clock.now(), Filter::default());
-    for meeting in history.meeting(id, &all, now).await? {
-        let mut attendance = history.attendance(meeting, &all, now).await?;
+    for meeting in history.meetings().with_id(id, &all, now).await? {
+        let mut attendance = history.meetings().attendance(meeting, &all, now).await?;
         attendance.visits.retain(|visit| people.get(visit.person_id).is_some());
         let Some(first) = attendance.visits.iter().map(|visit| visit.joined).min() else { continue };
         // The numbers are those of the users who may be seen.

@@ -12,6 +12,7 @@ use super::chart::{Bar, bars};
 use super::parts::title;
 use super::respond::respond;
 use super::view::View;
+use crate::store::history::lists::Lists;
 use crate::ids::OrgName;
 use crate::store::history::BudgetRow;
 use crate::telemetry::health::Sweeps;
@@ -31,8 +32,8 @@ pub(super) async fn calls(Shared(state): Shared<State>, view: View) -> Response 
         // Whole hours, the one that goes on included.
         let until = Timestamp::from_ms((view.now.as_ms().div_euclid(HOUR_MS) + 1) * HOUR_MS);
         let since = until.minus(Duration::from_hours(HOURS));
-        let polls = state.0.history.lists().polls_by_hour(since, until, None).await?;
-        let errors = state.0.history.lists().errors_by_hour(since).await?;
+        let polls = Lists::of(&state.0.history).polls_by_hour(since, until, None).await?;
+        let errors = Lists::of(&state.0.history).errors_by_hour(since).await?;
         let sweeps = state.0.health.sweeps();
         Ok(body(&view, &budget, &columns(&view, since, &polls, &errors), &sweeps))
     })
@@ -71,7 +72,7 @@ fn body(view: &View, budget: &[BudgetRow], columns: &[Bar], sweeps: &[(OrgName, 
         @if !sweeps.is_empty() {
             section.card {
                 h2 { (view.t("Sweeps", "批量查询")) }
-                div.scroll { table {
+                div.scroll tabindex="0" { table {
                     thead { tr {
                         th { (view.t("Organisation", "组织")) } th { (view.t("State", "状态")) }
                         th.n { (view.t("Calls this month", "本月调用")) } th { (view.t("Last", "最近")) } th { (view.t("Why", "原因")) }
@@ -87,7 +88,7 @@ fn body(view: &View, budget: &[BudgetRow], columns: &[Bar], sweeps: &[(OrgName, 
         @if budget.iter().any(|row| row.month != newest) {
             section.card {
                 h2 { (view.t("Earlier months", "以前的月份")) }
-                div.scroll { table {
+                div.scroll tabindex="0" { table {
                     tbody { @for row in budget.iter().filter(|row| row.month != newest) { tr {
                         td { (row.month) } td { (row.org) } td.n { (row.used) }
                         td.n { @if let Some(limit) = row.call_limit { "/ " (limit) } }

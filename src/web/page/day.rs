@@ -51,7 +51,7 @@ pub(super) async fn day(Shared(state): Shared<State>, view: View) -> Response {
         let visits = state.0.history.visits(&query).await?;
         let mut then = Vec::new();
         if let Some(at) = at {
-            then = state.0.history.at(at, &Filter::default(), view.now).await?;
+            then = state.0.history.report().at(at, &Filter::default(), view.now).await?;
             then.retain(|one| may(&one.user));
         }
         let days = density(&state, &view, today, may).await?;
@@ -113,7 +113,7 @@ pub(super) async fn timelines(
 ) -> Result<Vec<(KnownUser, Timeline)>, StoreError> {
     let settings = state.settings();
     let shut = |user: &KnownUser| closed_since(&settings, user, now);
-    state.0.history.timelines(&Filter::default(), (period.from, period.to), now, shut).await
+    state.0.history.report().timelines(&Filter::default(), (period.from, period.to), now, shut).await
 }
 
 fn closed_since(settings: &Settings, user: &KnownUser, now: Timestamp) -> Vec<(i64, i64)> {
@@ -238,7 +238,7 @@ fn strip(view: &View, shown: NaiveDate, days: &[(NaiveDate, Duration)]) -> Marku
             @for (date, time) in days {
                 @let title = format!("{date}: {}", span(view.lang, *time));
                 a.(format!("d{}", level(time).min(4))) href=(view.link(&format!("/day?date={date}"))) title=(title)
-                    aria-label=(title) aria-current=[(*date == shown).then_some("date")] { i {} (date.format("%-d")) }
+                    aria-current=[(*date == shown).then_some("date")] { i {} (date.format("%-d")) }
             }
         }
     }

@@ -46,7 +46,7 @@ fn checks(view: &View, readiness: &Readiness) -> Markup {
                 @if readiness.ready { span.tag.ok { (view.t("Ready", "就绪")) } }
                 @else { span.tag.no { (view.t("Not ready", "未就绪")) } }
             }
-            div.scroll { table { tbody {
+            div.scroll tabindex="0" { table { tbody {
                 @for check in &readiness.checks {
                     tr {
                         td { @if check.ok { span.tag.ok { (check.name) } } @else { span.tag.no { (check.name) } } }
@@ -91,7 +91,7 @@ fn unpolled(view: &View, state: &State) -> Markup {
         @if all.iter().any(|(_, some)| !some.is_empty()) {
             section.card {
                 h2 { (view.t("Users who are not polled as planned", "未按计划轮询的人员")) }
-                div.scroll { table { tbody {
+                div.scroll tabindex="0" { table { tbody {
                     @for (org, some) in &all { @for one in some {
                         tr { td { (org) } td { span.tag.no { (one.reason.name()) } } td.n { (one.users) } td.now { (view.moment(one.next)) } }
                     } }
@@ -106,7 +106,7 @@ fn webhooks(view: &View, blocked: &[BlockedWebhook]) -> Markup {
         @if !blocked.is_empty() {
             section.card {
                 h2 { (view.t("Webhooks with deliveries that wait", "有待投递的 webhook")) }
-                div.scroll { table { tbody {
+                div.scroll tabindex="0" { table { tbody {
                     @for one in blocked {
                         tr {
                             td { a.name href=(view.link(&format!("/webhooks/{}", one.webhook))) { (one.webhook) } }
@@ -127,7 +127,7 @@ fn failing(view: &View, users: &[HealthRow]) -> Markup {
             h2 { (view.t("Failed polls in the last 24 hours", "最近 24 小时失败的轮询")) }
             @if users.is_empty() { p.soft { (view.t("None.", "没有。")) } }
             @else {
-                div.scroll { table {
+                div.scroll tabindex="0" { table {
                     thead { tr { th { (view.t("Who", "人员")) } th.n { (view.t("Failed", "失败")) } th { (view.t("Last good poll", "最近一次成功轮询")) } th { (view.t("Newest error", "最新错误")) } } }
                     tbody { @for user in users { tr {
                         td { (user.name) } td.n { (user.errors_24h) }

@@ -74,7 +74,7 @@ fn body(view: &View, id: &str, people: &People, attendance: &Attendance) -> Mark
         }
         div.card { (lanes(view, people, visits, Period { from: meeting.first_join, to: end.max(meeting.first_join.plus(std::time::Duration::from_mins(1))) }, attendance)) }
         div.card {
-            div.scroll { table {
+            div.scroll tabindex="0" { table {
                 thead { tr {
                     th { (view.t("Who", "人员")) } th { (view.t("Joined", "加入")) } th { (view.t("Left", "离开")) }
                     th.n { (view.t("Minutes", "分钟")) } th { (view.t("Known by", "依据")) } th { (view.t("Role", "角色")) }

@@ -108,7 +108,7 @@ fn body(view: &View, facts: &Facts) -> Markup {
             h2 { (view.t("Not known", "未知时段")) " " span.count { (gaps.len()) } }
             @if gaps.is_empty() { p.soft { (view.t("No gap is recorded in the last 28 days.", "最近 28 天没有记录到空白时段。")) } }
             @else {
-                div.scroll { table { tbody {
+                div.scroll tabindex="0" { table { tbody {
                     @for gap in gaps.iter().rev().take(ROWS as usize) {
                         tr {
                             td.now.num { (view.moment(gap.from)) "–" (view.moment(gap.to)) }
@@ -250,7 +250,7 @@ fn week(view: &View, timeline: &Timeline, visits: &[VisitRow]) -> Markup {
 
 fn table(view: &View, visits: &[VisitRow]) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll tabindex="0" { table {
             thead { tr {
                 th { (view.t("Meeting", "会议")) } th { (view.t("Joined", "加入")) } th { (view.t("Left", "离开")) }
                 th.n { (view.t("Time", "时长")) } th { (view.t("Ended by", "结束方式")) } th { (view.t("Role", "角色")) } th { (view.t("Device", "设备")) }

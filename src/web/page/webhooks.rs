@@ -55,7 +55,7 @@ async fn list(state: &State, view: &View) -> Result<Markup, Problem> {
         (title(view, view.t("Webhooks", "Webhook"), None))
         @if all.is_empty() { p.empty { (view.t("The config has no webhook.", "配置中没有 webhook。")) } }
         @else {
-            div.card { div.scroll { table {
+            div.card { div.scroll tabindex="0" { table {
                 thead { tr {
                     th { (view.t("Webhook", "Webhook")) } th { (view.t("State", "状态")) }
                     th.n { (view.t("Waiting", "等待")) } th.n { (view.t("Dead letters", "已放弃")) }
@@ -206,7 +206,7 @@ fn button(view: &View, webhook: &str, action: &str, name: &str, form: &str, even
 
 fn table(view: &View, webhook: &str, rows: &[(DeliveryRow, Vec<AttemptRow>)]) -> Markup {
     html! {
-        div.scroll { table {
+        div.scroll tabindex="0" { table {
             thead { tr {
                 th { (view.t("Recorded", "记录时间")) } th { (view.t("Event", "事件")) } th { (view.t("State", "状态")) }
                 th { (view.t("Attempts", "尝试")) } th { span.sr { (view.t("Resend", "重发")) } }
