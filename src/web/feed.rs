@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::history::lists::Lists;
 use crate::clock::{Clock as _, SystemClock};
 use crate::store::StoreError;
+use crate::store::history::lists::Lists;
 use crate::store::history::{EventQuery, EventRow, History};
 
 /// Maximum number of readers.

@@ -21,9 +21,9 @@ use super::feed::{self, Batch, MAX_READERS};
 use super::response::{Problem, bad_request, problem};
 use super::state::{Settings, State};
 use super::visitor::{TOKEN, Visitor, pairs};
-use crate::store::history::lists::Lists;
 use crate::config::Scope;
 use crate::store::history::EventRow;
+use crate::store::history::lists::Lists;
 
 /// How often a comment is sent while nothing happens.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

@@ -58,7 +58,9 @@ async fn a_token_opens_its_scope_and_no_more() {
 #[tokio::test]
 async fn who_is_not_of_the_tokens_group_is_in_no_list() {
     let site = site_with(Scope::Viewer, Show::Names, &["sales"]).await;
-    for path in ["/api/v1/now", "/api/v1/users", "/api/v1/visits", "/api/v1/events", "/api/v1/meetings", "/", "/day"] {
+    for path in
+        ["/api/v1/now", "/api/v1/users", "/api/v1/visits", "/api/v1/events", "/api/v1/meetings", "/", "/day"]
+    {
         let line =
             format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {OTHER}\r\n", site.address);
         let answer = site.send(&line).await;
@@ -83,7 +85,8 @@ async fn a_link_signs_in_once_and_a_form_needs_what_the_page_has() {
     let page = site.send(&format!("GET /?token={TOKEN} HTTP/1.1\r\n{host}")).await;
     assert_eq!(page.status, 303, "no token stays in an address");
     assert!(page.head.contains("location: /\r\n"), "{}", page.head);
-    let post = format!("POST /webhooks/x/pause HTTP/1.1\r\n{host}Cookie: presenced=~1~x\r\nContent-Length: 0\r\n");
+    let post =
+        format!("POST /webhooks/x/pause HTTP/1.1\r\n{host}Cookie: presenced=~1~x\r\nContent-Length: 0\r\n");
     assert_eq!(site.send(&post).await.status, 401);
     site.close().await;
 }
@@ -106,7 +109,8 @@ async fn the_document_names_every_route_and_every_error_has_a_code() {
     for path in document["paths"].as_object().unwrap().keys().filter(|path| !path.ends_with("/stream")) {
         let answer = site.get(&path.replace("{id}", "none").replace("{name}", "none")).await;
         assert!(answer.status == 200 || answer.json()["code"] == "not_found", "{path}: {}", answer.body);
-        let wrong = site.get(&format!("{}?wrong=1", path.replace("{id}", "none").replace("{name}", "none"))).await;
+        let wrong =
+            site.get(&format!("{}?wrong=1", path.replace("{id}", "none").replace("{name}", "none"))).await;
         assert_eq!(wrong.json()["code"], "bad_request", "{path}");
     }
     site.close().await;

@@ -11,8 +11,10 @@ import sys
 from playwright.sync_api import sync_playwright
 
 TARGET = pathlib.Path(__file__).parents[2] / "docs" / "board.png"
-# When the script of the demo has two meetings with people in them.
-WAIT_MS = 36_000
+# When the script of the demo has two meetings with most people in them.
+FULL = "document.querySelectorAll('.meeting .person').length >= 5"
+# Until the mark of the newest join has faded.
+CALM_MS = 1_700
 
 demo = subprocess.Popen([sys.argv[1], "demo", "--page", "--speed", "20", "--seconds", "90"], stdout=subprocess.PIPE, text=True)
 link = next(match.group() for line in demo.stdout if (match := re.search(r"http://\S+", line)))
@@ -21,7 +23,8 @@ with sync_playwright() as playwright:
     page = browser.new_page(viewport={"width": 1200, "height": 560}, device_scale_factor=1.5, locale="en")
     page.goto(link)
     page.wait_for_selector("#live.on")
-    page.wait_for_timeout(WAIT_MS)
+    page.wait_for_function(FULL, timeout=80_000)
+    page.wait_for_timeout(CALM_MS)
     page.screenshot(path=TARGET)
     browser.close()
 demo.kill()

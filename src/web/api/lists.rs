@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::operation::{Answer, Context, written};
 use super::schema::{At, records};
-use crate::store::history::lists::Lists;
 use crate::store::StoreError;
 use crate::store::history::Filter;
 use crate::store::history::VisitRow;
+use crate::store::history::lists::Lists;
 use crate::store::history::lists::PlaceQuery;
 use crate::store::history::meetings::Attendance;
 use crate::store::history::meetings::MeetingRow;
