@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 
 TARGET = pathlib.Path(__file__).parents[2] / "docs" / "board.png"
 # When the script of the demo has two meetings with most people in them.
-FULL = "document.querySelectorAll('.meeting .person').length >= 5"
+PEOPLE = 5
 # Until the mark of the newest join has faded.
 CALM_MS = 1_700
 
@@ -23,7 +23,7 @@ with sync_playwright() as playwright:
     page = browser.new_page(viewport={"width": 1200, "height": 560}, device_scale_factor=1.5, locale="en")
     page.goto(link)
     page.wait_for_selector("#live.on")
-    page.wait_for_function(FULL, timeout=80_000)
+    page.locator(".meeting .person").nth(PEOPLE - 1).wait_for(timeout=80_000)
     page.wait_for_timeout(CALM_MS)
     page.screenshot(path=TARGET)
     browser.close()
