@@ -3,8 +3,8 @@
 //! Guards: the link works once, within a minute, so one that lands in a log opens nothing. Not here: the page (`web`).
 
 use super::daemon::{ask_running, unexpected};
-use super::globals::config_path;
 use super::open_readonly::block_on;
+use super::readable::config_files;
 use super::{Exit, Failure, Globals, OutputFormat};
 use crate::control::{Request, Response};
 
@@ -17,8 +17,7 @@ pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
     if globals.output == Some(OutputFormat::Csv) {
         return Err(Failure::new(Exit::Usage, "`page` prints text, or JSON by `-o json`").into());
     }
-    let file = config_path(globals)?;
-    let Response::Page { url } = block_on(ask_running(&file, &Request::Page))?? else {
+    let Response::Page { url } = block_on(ask_running(&config_files(globals), &Request::Page))?? else {
         return Err(unexpected().into());
     };
     if matches!(globals.output, Some(OutputFormat::Json | OutputFormat::Jsonl)) {
