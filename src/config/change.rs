@@ -79,6 +79,7 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
     let Config {
         file: _,
         time_zone,
+        language,
         orgs: _,
         poll,
         windows: _,
@@ -100,6 +101,8 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
     };
     let zone = if *time_zone == new.time_zone { vec![] } else { vec!["time_zone"] };
     section("the file", zone, Effect::Restart);
+    let language = if *language == new.language { vec![] } else { vec!["language"] };
+    section("the file", language, Effect::Live);
     section("[poll]", poll_keys(poll, &new.poll), Effect::Live);
     let privacy = [
         ("store_nick", *store_nick == new.store_nick),

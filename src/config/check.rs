@@ -11,8 +11,13 @@ use super::section::{Report, Section};
 use super::webhooks::webhooks;
 use super::{Config, dingtalk, http, plan, poll, retention, users, value};
 
+use crate::message::style::{Language, Style};
+
 pub(super) mod warnings;
 
+/// Languages of messages; `None` follows the time zone.
+const LANGUAGES: &[(&str, Option<Language>)] =
+    &[("auto", None), ("zh-CN", Some(Language::Zh)), ("en", Some(Language::En))];
 /// What an included file may hold.
 const INCLUDED: [&str; 3] = ["user", "group", "org"];
 
@@ -29,6 +34,7 @@ pub(super) fn config(files: &Files<'_>, around: &Env, sources: &Sources, report:
     };
 
     let zone = time_zone(root, report).unwrap_or_default();
+    let language = root.take_or("language", None, value::choice(LANGUAGES));
     let (poll, poll_cadence) = poll::poll(root.table("poll", "poll").as_ref());
     let (windows, window_groups): (Vec<_>, Vec<_>) =
         poll::windows(&root.tables("window"), zone).into_iter().unzip();
@@ -45,7 +51,8 @@ pub(super) fn config(files: &Files<'_>, around: &Env, sources: &Sources, report:
     );
     let watched = Watched::new(&users, &groups, &org_names);
     let defaults = root.table("webhook_defaults", "webhook_defaults");
-    let webhooks = webhooks(defaults.as_ref(), &root.tables("webhook"), &watched, zone, context);
+    let webhooks =
+        webhooks(defaults.as_ref(), &root.tables("webhook"), &watched, Style::new(zone, language), context);
     let history = retention::history(root.table("history", "history").as_ref(), &files.folder);
     let (store_nick, titles, title_hide) = retention::privacy(root.table("privacy", "privacy").as_ref());
     let listener = http::http(root.table("http", "http").as_ref(), &watched, context);
@@ -64,6 +71,7 @@ pub(super) fn config(files: &Files<'_>, around: &Env, sources: &Sources, report:
     Config {
         file,
         time_zone: zone,
+        language,
         orgs,
         poll,
         windows,

@@ -99,7 +99,11 @@ pub(super) fn orgs(
             context.report.error("missing-key", &section.place, "`name` is missing in [[org]]", help);
         }
         let keys = read(section, context);
-        let Some(name) = name else { continue };
+        let Some(name) = name else {
+            // Only for its problems.
+            build(&OrgName::default_name(), &keys, &base, &section.place, "[[org]]", context);
+            continue;
+        };
         if let Some(first) = seen.get(&name.value) {
             let message = format!("two organisations are named `{}`", name.value);
             let problem =

@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use super::listener::Http;
 use super::secret_source::{SecretSource, Text};
 use crate::ids::{Identity, OrgName, WebhookName};
-use crate::message::style::Style;
+use crate::message::style::{Language, Style};
 use crate::message::template::Template;
 use crate::policy::cadence::Cron;
 use crate::policy::sweep::SweepMode;
@@ -25,6 +25,8 @@ pub struct Config {
     pub file: PathBuf,
     /// For `*_local` columns and for printing.
     pub time_zone: Tz,
+    /// Language of messages for people; `None` follows the time zone.
+    pub language: Option<Language>,
     /// At least one; the first is named `default` when the file has no `[[org]]`.
     pub orgs: Vec<Org>,
     /// `[poll]`.
@@ -58,6 +60,11 @@ impl Config {
     /// A file without any window is always open.
     pub fn open_time(&self, user: &User) -> OpenTime {
         open_time(&self.windows, &self.blackouts, user)
+    }
+
+    /// Language and time zone of messages for people.
+    pub fn style(&self) -> Style {
+        Style::new(self.time_zone, self.language)
     }
 
     /// An organisation by its name.

@@ -10,7 +10,6 @@ mod robots;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use reqwest::header::{HeaderName, HeaderValue};
 use toml::de::DeValue;
 
@@ -25,6 +24,7 @@ use super::recipients::{Filters, Watched, check_recipients};
 use super::section::{Located, RawValue, Section, ValueError, kind};
 use super::{Backoff, Format, Text, Webhook, poll, public, value};
 use crate::ids::{OrgName, WebhookName};
+use crate::message::style::Style;
 use crate::presence::event::EventType;
 
 const FORMATS: &[(&str, Format)] = &[
@@ -58,7 +58,7 @@ pub(super) fn webhooks(
     shared: Option<&Section<'_>>,
     sections: &[Section<'_>],
     watched: &Watched<'_>,
-    zone: Tz,
+    usual: Style,
     context: Context<'_>,
 ) -> Vec<Webhook> {
     let base = shared.map(|section| read(section, context)).unwrap_or_default();
@@ -86,22 +86,27 @@ pub(super) fn webhooks(
         let own = read(section, context);
         let own_backoff = section.table("backoff", "webhook.backoff");
         let backoff = poll::backoff(own_backoff.as_ref(), shared_backoff.as_ref(), BACKOFF);
-        let (Some(name), Some(url)) = (name, url) else { continue };
+        // A table without a name is left out in the end; until then its other problems are found.
+        let is_named = name.is_some();
+        let Some(name) = name.or_else(|| stand_in(section)) else { continue };
         if let Some(first) = seen.get(&name.value) {
             let message = format!("two webhooks are named `{}`", name.value);
             let problem =
                 Problem::error("duplicate-webhook", Some(name.place.clone()), message).help("the second");
             context.report.push(problem.also(first.clone(), "the first"));
-        } else {
+        } else if is_named {
             seen.insert(name.value.clone(), name.place.clone());
         }
         let merged = merge(own, &base);
         format::check_secrets(&merged, context);
         format::check_titles(&merged, context);
-        robots::check(&url.value, &merged, section, context);
+        if let Some(url) = &url {
+            robots::check(&url.value, &merged, section, context);
+        }
         check_proxy(&merged, context);
-        let message = format::message(&merged, section, zone, context);
+        let message = format::message(&merged, section, usual, context);
         check_recipients(&filters(&merged), &name, watched, context.report);
+        let Some(url) = url.filter(|_| is_named) else { continue };
         let mut webhook = build(name.value.clone(), url.value, merged, backoff, message);
         if webhook.format == Format::Template && webhook.success.is_none() {
             webhook.success = robot.and_then(robots::Robot::success);
@@ -109,6 +114,12 @@ pub(super) fn webhooks(
         webhooks.push(webhook);
     }
     webhooks
+}
+
+/// The name of a webhook in messages if it has none.
+fn stand_in(section: &Section<'_>) -> Option<Located<WebhookName>> {
+    let value = WebhookName::parse("without-a-name").ok()?;
+    Some(Located { value, place: section.place.clone() })
 }
 
 fn url(section: &Section<'_>, context: Context<'_>) -> Option<Located<Text>> {

@@ -11,3 +11,5 @@ pub mod style;
 pub mod template;
 mod text;
 pub mod title;
+
+pub use sentence::sentence_of;

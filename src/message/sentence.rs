@@ -120,6 +120,11 @@ pub(super) struct Changed {
     to: Option<String>,
 }
 
+/// A stored event as one sentence.
+pub fn sentence_of(body: &[u8], style: Style) -> String {
+    StoredEvent::read(body).sentence(style)
+}
+
 impl StoredEvent {
     /// Parses a stored body. A body that does not parse gives an empty event.
     pub(super) fn read(body: &[u8]) -> Self {
@@ -323,7 +328,7 @@ impl StoredEvent {
             "system.alert" => {
                 let alert = self.data.alert.clone().unwrap_or_default();
                 let state = if alert.state == "resolved" { "已恢复" } else { "告警" };
-                format!("{state}：{}（{}）", alert.summary, alert.name)
+                format!("{state}（{}）：{}", chinese_alert(&alert.name), alert.summary)
             }
             "webhook.test" => format!("presenced 测试消息，{at}"),
             other => format!("{other}（{at}）"),
@@ -336,6 +341,18 @@ fn english_role(role: &str) -> &str {
         "host" => "the host",
         "co_host" => "a co-host",
         "attendee" => "an attendee",
+        other => other,
+    }
+}
+
+fn chinese_alert(name: &str) -> &str {
+    match name {
+        "budget" => "调用额度",
+        "auth" => "凭据或权限",
+        "upstream" => "钉钉服务",
+        "config" => "配置",
+        "webhook" => "回调",
+        "database" => "数据库",
         other => other,
     }
 }

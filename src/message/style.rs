@@ -1,7 +1,7 @@
 //! The language of a message and the time zone of its times.
 //!
-//! Guards: one rule for all formats: the time zone determines the language, unless the template's name ends in a
-//! language. Deliberately not here: the sentences (`sentence`).
+//! Guards: one rule for all formats: the time zone determines the language, unless the config or the end of the template's
+//! name does. Deliberately not here: the sentences (`sentence`).
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -62,15 +62,20 @@ impl Style {
         Self { language: Language::of_zone(zone), zone }
     }
 
-    /// Splits `-en` or `-zh` off the end of a template's name, and uses that language.
-    pub fn of_name(name: &str, zone: Tz) -> (&str, Self) {
+    /// In this language, or else in that for the time zone.
+    pub fn new(zone: Tz, language: Option<Language>) -> Self {
+        Self { language: language.unwrap_or_else(|| Language::of_zone(zone)), zone }
+    }
+
+    /// Splits `-en` or `-zh` off the end of a template's name, and uses that language instead of the usual one.
+    pub fn of_name(name: &str, usual: Self) -> (&str, Self) {
         for language in [Language::En, Language::Zh] {
             let bare = name.strip_suffix(language.code()).and_then(|rest| rest.strip_suffix('-'));
             if let Some(bare) = bare {
-                return (bare, Self { language, zone });
+                return (bare, Self { language, ..usual });
             }
         }
-        (name, Self::of_zone(zone))
+        (name, usual)
     }
 
     /// Formats an RFC 3339 time in the time zone: the time of day, preceded by the date unless it is the date of
@@ -113,16 +118,16 @@ mod tests {
 
     #[test]
     fn the_zone_determines_the_language_unless_the_name_does() {
-        assert_eq!(Style::of_name("slack", Tz::Asia__Shanghai), ("slack", SHANGHAI));
-        assert_eq!(Style::of_name("slack", Tz::UTC).1.language, Language::En);
-        assert_eq!(Style::of_name("slack", Tz::Asia__Singapore).1.language, Language::En);
+        assert_eq!(Style::of_name("slack", Style::of_zone(Tz::Asia__Shanghai)), ("slack", SHANGHAI));
+        assert_eq!(Style::of_name("slack", Style::of_zone(Tz::UTC)).1.language, Language::En);
+        assert_eq!(Style::of_name("slack", Style::of_zone(Tz::Asia__Singapore)).1.language, Language::En);
         assert_eq!(
-            Style::of_name("slack-zh", Tz::UTC),
+            Style::of_name("slack-zh", Style::of_zone(Tz::UTC)),
             ("slack", Style { language: Language::Zh, zone: Tz::UTC })
         );
-        assert_eq!(Style::of_name("slack-en", Tz::PRC).1.language, Language::En);
-        assert_eq!(Style::of_name("-en", Tz::UTC).0, "");
-        assert_eq!(Style::of_name("zen", Tz::UTC).0, "zen");
+        assert_eq!(Style::of_name("slack-en", Style::of_zone(Tz::PRC)).1.language, Language::En);
+        assert_eq!(Style::of_name("-en", Style::of_zone(Tz::UTC)).0, "");
+        assert_eq!(Style::of_name("zen", Style::of_zone(Tz::UTC)).0, "zen");
     }
 
     #[test]

@@ -32,16 +32,42 @@ const FUEL: u64 = 200_000;
 /// Maximum depth of the engine's stack.
 const DEPTH: usize = 64;
 
-/// Name and source of each shipped template, and the member of the receiver's answer that is 0 on success.
-const SHIPPED: [(&str, &str, Option<&str>); 3] = [
-    ("slack", include_str!("templates/slack.json.j2"), None),
-    ("feishu", include_str!("templates/feishu.json.j2"), Some("/code")),
-    ("wecom", include_str!("templates/wecom.json.j2"), Some("/errcode")),
+/// A template that comes with the program.
+#[derive(Clone, Copy, Debug)]
+struct Shipped {
+    name: &'static str,
+    source: &'static str,
+    /// The member of the receiver's answer that is 0 on success.
+    zero_at: Option<&'static str>,
+    /// The output is the text of a message instead of JSON.
+    is_text: bool,
+    /// The receiver can require a signature inside the body.
+    is_signed: bool,
+}
+
+const fn shipped(name: &'static str, source: &'static str) -> Shipped {
+    Shipped { name, source, zero_at: None, is_text: false, is_signed: false }
+}
+
+const SHIPPED: [Shipped; 9] = [
+    shipped("slack", include_str!("templates/slack.json.j2")),
+    Shipped {
+        zero_at: Some("/code"),
+        is_signed: true,
+        ..shipped("feishu", include_str!("templates/feishu.json.j2"))
+    },
+    Shipped { zero_at: Some("/errcode"), ..shipped("wecom", include_str!("templates/wecom.json.j2")) },
+    shipped("discord", include_str!("templates/discord.json.j2")),
+    shipped("telegram", include_str!("templates/telegram.json.j2")),
+    Shipped { is_text: true, ..shipped("ntfy", include_str!("templates/ntfy.txt.j2")) },
+    shipped("gotify", include_str!("templates/gotify.json.j2")),
+    shipped("teams", include_str!("templates/teams.json.j2")),
+    shipped("google_chat", include_str!("templates/google_chat.json.j2")),
 ];
 
 /// The names of the shipped templates; each may be followed by `-en` or `-zh`.
 pub fn shipped_names() -> impl Iterator<Item = &'static str> {
-    SHIPPED.iter().map(|(name, ..)| *name)
+    SHIPPED.iter().map(|shipped| shipped.name)
 }
 
 /// A template that parses. Clones share it.
@@ -52,7 +78,8 @@ struct Inner {
     name: String,
     style: Style,
     source: String,
-    zero_at: Option<&'static str>,
+    /// Of a shipped one.
+    shipped: Option<Shipped>,
     engine: Environment<'static>,
 }
 
@@ -94,10 +121,10 @@ struct Context<'a> {
 
 impl Template {
     /// A shipped template by its name, which may end in `-en` or `-zh`.
-    pub fn shipped(name: &str, zone: chrono_tz::Tz) -> Option<Self> {
-        let (bare, style) = Style::of_name(name, zone);
-        let (_, source, zero_at) = SHIPPED.iter().find(|(shipped, ..)| *shipped == bare)?;
-        let template = Self::build(name, source, style, *zero_at);
+    pub fn shipped(name: &str, usual: Style) -> Option<Self> {
+        let (bare, style) = Style::of_name(name, usual);
+        let shipped = SHIPPED.iter().find(|shipped| shipped.name == bare)?;
+        let template = Self::build(name, shipped.source, style, Some(*shipped));
         // Cannot fail: a test compiles each shipped template.
         Some(template.expect("a shipped template parses"))
     }
@@ -111,7 +138,7 @@ impl Template {
         name: &str,
         source: &str,
         style: Style,
-        zero_at: Option<&'static str>,
+        shipped: Option<Shipped>,
     ) -> Result<Self, TemplateError> {
         let mut engine = Environment::new();
         engine.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -133,7 +160,7 @@ impl Template {
             .add_template_owned(name.to_owned(), source.to_owned())
             .map_err(|error| template_error(&error))?;
         let (name, source) = (name.to_owned(), source.to_owned());
-        Ok(Self(Arc::new(Inner { name, style, source, zero_at, engine })))
+        Ok(Self(Arc::new(Inner { name, style, source, shipped, engine })))
     }
 
     /// Name or file of the template.
@@ -143,7 +170,17 @@ impl Template {
 
     /// The member of the receiver's answer that is 0 on success, for a shipped template whose receiver has one.
     pub fn zero_at(&self) -> Option<&'static str> {
-        self.0.zero_at
+        self.0.shipped?.zero_at
+    }
+
+    /// Whether the output is plain text instead of JSON.
+    pub fn is_text(&self) -> bool {
+        self.0.shipped.is_some_and(|shipped| shipped.is_text)
+    }
+
+    /// Whether the receiver can require a signature inside the body, so that its secret has no `whsec_`.
+    pub fn is_signed(&self) -> bool {
+        self.0.shipped.is_some_and(|shipped| shipped.is_signed)
     }
 
     /// The body for `bodies`, which must not be empty.
@@ -165,6 +202,9 @@ impl Template {
             return Err(if output.is_full() { TemplateError::TooMuch } else { template_error(&error) });
         }
         let body = output.0.trim_ascii();
+        if self.is_text() {
+            return Ok(body.to_vec());
+        }
         match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
             Ok(_) => Ok(body.to_vec()),
             Err(error) => Err(TemplateError::NotJson(error.to_string())),
@@ -250,8 +290,9 @@ mod tests {
     #[test]
     fn shipped_templates_for_every_type() {
         let mut lines = Vec::new();
-        for name in ["slack", "slack-zh", "feishu-en", "feishu-zh", "wecom-en", "wecom-zh"] {
-            let template = Template::shipped(name, Tz::UTC).unwrap();
+        let names = shipped_names().flat_map(|name| [format!("{name}-en"), format!("{name}-zh")]);
+        for name in names {
+            let template = Template::shipped(&name, Style::of_zone(Tz::UTC)).unwrap();
             for body in sample::bodies() {
                 let made = template.render(&[body.as_bytes()]).unwrap();
                 lines.push(format!("{name} {}", String::from_utf8(made).unwrap()));
@@ -266,19 +307,19 @@ mod tests {
     fn shipped_templates_have_the_shape_their_receiver_documents() {
         let body = sample::body("meeting.participant_joined").unwrap();
         let made = |name| -> serde_json::Value {
-            let template = Template::shipped(name, Tz::Asia__Shanghai).unwrap();
+            let template = Template::shipped(name, Style::of_zone(Tz::Asia__Shanghai)).unwrap();
             serde_json::from_slice(&template.render(&[body.as_bytes()]).unwrap()).unwrap()
         };
         let text = "Li Wei 于 16:50:15 加入会议";
         assert_eq!(made("slack"), json!({"text": text}));
         assert_eq!(made("feishu"), json!({"msg_type": "text", "content": {"text": text}}));
         assert_eq!(made("wecom"), json!({"msgtype": "markdown", "markdown": {"content": text}}));
-        let zero_at = |name| Template::shipped(name, Tz::UTC).unwrap().zero_at();
+        let zero_at = |name| Template::shipped(name, Style::of_zone(Tz::UTC)).unwrap().zero_at();
         assert_eq!(
             [zero_at("slack"), zero_at("feishu"), zero_at("wecom-zh")],
             [None, Some("/code"), Some("/errcode")]
         );
-        assert!(Template::shipped("teams", Tz::UTC).is_none());
+        assert!(Template::shipped("matrix", Style::of_zone(Tz::UTC)).is_none());
     }
 
     #[test]
@@ -286,7 +327,7 @@ mod tests {
         let body = sample::body("meeting.participant_joined").unwrap().replace("Li Wei", &"[王".repeat(60));
         let batch = vec![body.as_bytes(); MAX_EVENTS];
         for name in ["wecom-en", "wecom-zh"] {
-            let made = Template::shipped(name, Tz::UTC).unwrap().render(&batch).unwrap();
+            let made = Template::shipped(name, Style::of_zone(Tz::UTC)).unwrap().render(&batch).unwrap();
             let made: serde_json::Value = serde_json::from_slice(&made).unwrap();
             let content = made["markdown"]["content"].as_str().unwrap();
             assert!(content.len() <= 4096);
@@ -299,7 +340,8 @@ mod tests {
         let evil = r#"\"}, <!channel> [x](http://x) <at user_id=\"all\">"#;
         let body = sample::body("meeting.participant_joined").unwrap().replace("Li Wei", evil);
         for name in shipped_names() {
-            let made = Template::shipped(name, Tz::UTC).unwrap().render(&[body.as_bytes()]).unwrap();
+            let made =
+                Template::shipped(name, Style::of_zone(Tz::UTC)).unwrap().render(&[body.as_bytes()]).unwrap();
             assert!(!String::from_utf8(made).unwrap().contains('<'), "{name}");
         }
     }
@@ -309,7 +351,7 @@ mod tests {
         let hidden = "Li\u{202e}\u{2066}\u{200b}\u{ad}Wei";
         let body = sample::body("meeting.participant_joined").unwrap().replace("Li Wei", hidden);
         let source = "[{{ text | json }}, {{ texts | join | json }}, {{ event.data.user.name | json }}]";
-        for template in [own(source).unwrap(), Template::shipped("slack", Tz::UTC).unwrap()] {
+        for template in [own(source).unwrap(), Template::shipped("slack", Style::of_zone(Tz::UTC)).unwrap()] {
             let made = String::from_utf8(template.render(&[body.as_bytes()]).unwrap()).unwrap();
             assert!(made.contains("Li����Wei"), "{made}");
             assert_eq!(made.matches(hidden).count(), usize::from(template.name() == "own.j2"), "{made}");

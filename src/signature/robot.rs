@@ -1,7 +1,8 @@
-//! The signature of a DingTalk custom robot: HMAC-SHA256 over timestamp and secret, with the secret as the key.
+//! The signatures of custom robots: of DingTalk, HMAC-SHA256 over timestamp and secret with the secret as the key; of
+//! Feishu, over nothing with both as the key.
 //!
-//! Guards: the secret is never printed; the signature is encoded for the URL. Deliberately not here: the URL
-//! (`webhook`), which is as secret as the key.
+//! Guards: the secret is never printed; DingTalk's signature is encoded for the URL. Deliberately not here: the URL
+//! (`webhook`), which is as secret as the key, and the body.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -25,9 +26,24 @@ pub fn sign(secret: &Secret, timestamp_ms: i64) -> String {
     STANDARD.encode(mac.finalize().into_bytes()).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")
 }
 
+/// The value of `sign` in the body for a Feishu or Lark bot, for a `timestamp` in seconds.
+pub fn sign_feishu(secret: &Secret, timestamp_s: i64) -> String {
+    let key = format!("{timestamp_s}\n{}", secret.reveal());
+    // HMAC accepts a key of any length; the error exists for other algorithms.
+    let mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC accepts any key");
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// By `openssl dgst -sha256 -mac HMAC -macopt key:...` over an empty input.
+    #[test]
+    fn feishu_signs_nothing_with_timestamp_and_secret() {
+        let signed = sign_feishu(&Secret::new("demo"), 1_599_360_473);
+        assert_eq!(signed, "l1N0gAcBjdwBvGm1xMjOF0XSyaLRpR7tuO5dHfhAYc8=");
+    }
 
     #[test]
     fn the_vector_of_the_documented_formula() {

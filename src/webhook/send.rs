@@ -186,7 +186,7 @@ impl Inner {
         let now = self.clock.now();
         let meta = RequestMeta::of(&messages);
         let bodies = messages.into_iter().map(|message| message.body).collect();
-        let body = self.format.compose(&meta.id, bodies).map_err(Answer::unsent)?;
+        let body = self.format.compose(&meta.id, bodies, now).map_err(Answer::unsent)?;
         let mut request = Request::new(Method::POST, self.signed_url(now));
         self.fill_headers(request.headers_mut(), meta, now, &body).ok_or_else(unsendable)?;
         *request.body_mut() = Some(body.into());
@@ -337,10 +337,7 @@ impl UnreadBody {
 
 /// The values of the operator's headers, and the robot's secret. The URL is redacted separately.
 fn secrets(destination: &Destination) -> Vec<Secret> {
-    let robot = match &destination.format {
-        BodyFormat::Robot { secret, .. } => secret.clone(),
-        _ => None,
-    };
+    let robot = destination.format.secret().cloned();
     destination.headers.iter().map(|(_, value)| value.clone()).chain(robot).collect()
 }
 

@@ -38,6 +38,7 @@ fn template_at(world: &World, receiver: &Receiver, source: &str, batch: Option<D
             success: Some(Success { pointer: "/code".to_owned(), equals: json!(0) }),
             batch,
             titles: true,
+            secret: None,
         };
     })
 }

@@ -58,7 +58,7 @@ async fn destination(webhook: &Webhook, confidential: SharedConfidential) -> Res
     for source in &webhook.secrets {
         secrets.push(secret(|| label("secret"), source).await?);
     }
-    let keys = Keys::sort(&secrets, webhook.format).map_err(|error| refused(webhook, &error))?;
+    let keys = Keys::sort(&secrets, webhook).map_err(|error| refused(webhook, &error))?;
     let format =
         BodyFormat::of(webhook, keys.robot).ok_or_else(|| refused(webhook, &"it has no template"))?;
     let mut headers = Vec::with_capacity(webhook.headers.len());

@@ -26,7 +26,12 @@ pub(super) const POLL: Table = Table {
         .unset("`interval` applies")
         .example("\"*/20 9-18 * * MON-FRI\"")
         .more("In the `time_zone` of the file."),
-        Key::new("min_interval", Kind::Duration(&[]), "Shortest interval that `auto` chooses.").or("\"30s\""),
+        Key::new(
+            "min_interval",
+            Kind::Duration(&[]),
+            "Shortest interval that `auto` chooses; the first after a start can be shorter.",
+        )
+        .or("\"30s\""),
         Key::new(
             "max_interval",
             Kind::Duration(&[]),

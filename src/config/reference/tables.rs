@@ -23,6 +23,13 @@ const TOP: Table = Table {
         .example("\"Asia/Shanghai\"")
         .more("\"local\" is the zone of `TZ`, else that of the machine.")
         .at_start(),
+        Key::new(
+            "language",
+            Kind::Choice(&["auto", "zh-CN", "en"]),
+            "Language of messages for people: \"auto\" (by the time zone), \"zh-CN\" or \"en\".",
+        )
+        .or("\"auto\"")
+        .more("A template whose name ends in `-en` or `-zh` has its own."),
         inner("dingtalk", Kind::Table("dingtalk")),
         inner("org", Kind::Tables("org")),
         inner("poll", Kind::Table("poll")),

@@ -81,7 +81,7 @@ pub(super) const DEFAULTS: Table = Table {
         Key::new(
             "template",
             Kind::Text,
-            "For format = \"template\": slack, feishu, wecom, or a file; the suffix \"-en\" or \"-zh\" sets the language.",
+            "For format = \"template\": a shipped template or a file; the suffix \"-en\" or \"-zh\" sets the language.",
         )
         .needed("for `format = \"template\"`")
         .example("\"slack\"")

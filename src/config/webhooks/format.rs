@@ -39,11 +39,11 @@ impl Message {
 }
 
 /// Reads and tests the template; problems are reported at the place of its name.
-pub(super) fn message(keys: &Keys, section: &Section<'_>, zone: Tz, context: Context<'_>) -> Message {
+pub(super) fn message(keys: &Keys, section: &Section<'_>, usual: Style, context: Context<'_>) -> Message {
     let plain = Message { style: None, template: None };
     let format = keys.format.as_ref().map_or(Format::Standard, |spot| spot.value);
     match (format, &keys.template) {
-        (Format::Template, Some(spot)) => match template(spot, keys, zone, context) {
+        (Format::Template, Some(spot)) => match template(spot, keys, usual, context) {
             Some(template) => Message { template: Some(template), ..plain },
             None => plain,
         },
@@ -60,7 +60,7 @@ pub(super) fn message(keys: &Keys, section: &Section<'_>, zone: Tz, context: Con
             plain
         }
         (Format::DingtalkRobot, Some(spot)) => {
-            let (bare, style) = Style::of_name(&spot.value, zone);
+            let (bare, style) = Style::of_name(&spot.value, usual);
             if bare != ROBOT {
                 let message = format!("a robot has no template `{}`", spot.value);
                 let help = "its messages are built in: `robot-en` or `robot-zh` names their language";
@@ -68,7 +68,7 @@ pub(super) fn message(keys: &Keys, section: &Section<'_>, zone: Tz, context: Con
             }
             Message { style: Some(style), ..plain }
         }
-        (Format::DingtalkRobot, None) => Message { style: Some(Style::of_zone(zone)), ..plain },
+        (Format::DingtalkRobot, None) => Message { style: Some(usual), ..plain },
         // One for all webhooks passes those by that have no use for it.
         (Format::Standard | Format::CloudEvents, Some(spot)) if section.has("template") => {
             let message = "`template` has no effect with this format";
@@ -92,10 +92,10 @@ pub(super) fn check_titles(keys: &Keys, context: Context<'_>) {
 }
 
 /// A shipped template, or a file of the config's folder.
-fn template(spot: &Located<String>, keys: &Keys, zone: Tz, context: Context<'_>) -> Option<Template> {
-    let template = match Template::shipped(&spot.value, zone) {
+fn template(spot: &Located<String>, keys: &Keys, usual: Style, context: Context<'_>) -> Option<Template> {
+    let template = match Template::shipped(&spot.value, usual) {
         Some(template) => template,
-        None => own(spot, zone, context)?,
+        None => own(spot, usual, context)?,
     };
     let patterns = patterns(keys);
     let types: Vec<&str> = EventType::ALL
@@ -125,7 +125,7 @@ pub(super) fn named(
     })
 }
 
-fn own(spot: &Located<String>, zone: Tz, context: Context<'_>) -> Option<Template> {
+fn own(spot: &Located<String>, usual: Style, context: Context<'_>) -> Option<Template> {
     let path = context.folder.join(&spot.value);
     context.report.reads(&path);
     let source = match read(&path) {
@@ -149,7 +149,7 @@ fn own(spot: &Located<String>, zone: Tz, context: Context<'_>) -> Option<Templat
     };
     // `alert-zh.json.j2` is Chinese, whatever the zone: the same rule as for the shipped names.
     let stem = Path::new(&spot.value).file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let (_, style) = Style::of_name(stem.split('.').next().unwrap_or_default(), zone);
+    let (_, style) = Style::of_name(stem.split('.').next().unwrap_or_default(), usual);
     match Template::compile(&spot.value, &source, style) {
         Ok(template) => Some(template),
         Err(error) => {
@@ -187,8 +187,16 @@ fn is_subscribed(name: &str, patterns: &[String]) -> bool {
 
 /// Signing keys have a form; a robot's has another, and there is one.
 pub(super) fn check_secrets(keys: &Keys, context: Context<'_>) {
-    let robot = keys.format.as_ref().is_some_and(|spot| spot.value == Format::DingtalkRobot);
-    let purpose = if robot { Purpose::Robot } else { Purpose::Signing };
+    let feishu = || {
+        let name = keys.template.as_ref().map_or("", |spot| spot.value.as_str());
+        Template::shipped(name, Style::of_zone(Tz::UTC)).is_some_and(|template| template.is_signed())
+    };
+    let purpose = match keys.format.as_ref().map(|spot| spot.value) {
+        Some(Format::DingtalkRobot) => Purpose::Robot,
+        // The secret of such a bot has no form of its own.
+        Some(Format::Template) if feishu() => Purpose::General,
+        _ => Purpose::Signing,
+    };
     for secret in keys.secrets.iter().flat_map(|list| &list.value) {
         context.examine(secret, purpose);
     }

@@ -4,7 +4,8 @@
 //! its answer is judged by its own code. Not here: sending (`webhook::format`).
 //!
 //! Sources: documentation of the robots: DingTalk `/robot/send` (`errcode`), Feishu and Lark `/open-apis/bot/v2/hook/`
-//! (`code`), WeCom `/cgi-bin/webhook/send` (`errcode`), Slack `/services/` (plain `ok`, errors by status).
+//! (`code`), WeCom `/cgi-bin/webhook/send` (`errcode`), Slack `/services/` (plain `ok`, errors by status), Discord
+//! `/api/webhooks/`, Telegram `/bot.../sendMessage`, Google Chat `/v1/spaces/`, ntfy.sh (errors by status).
 
 use super::super::credentials::Context;
 use super::super::section::Section;
@@ -18,6 +19,10 @@ pub(super) enum Robot {
     Feishu,
     WeCom,
     Slack,
+    Discord,
+    Telegram,
+    GoogleChat,
+    Ntfy,
 }
 
 impl Robot {
@@ -27,6 +32,10 @@ impl Robot {
             Self::Feishu => "Feishu",
             Self::WeCom => "WeCom",
             Self::Slack => "Slack",
+            Self::Discord => "Discord",
+            Self::Telegram => "Telegram",
+            Self::GoogleChat => "Google Chat",
+            Self::Ntfy => "ntfy",
         }
     }
 
@@ -36,6 +45,10 @@ impl Robot {
             Self::Feishu => "add `format = \"template\"` and `template = \"feishu\"`",
             Self::WeCom => "add `format = \"template\"` and `template = \"wecom\"`",
             Self::Slack => "add `format = \"template\"` and `template = \"slack\"`",
+            Self::Discord => "add `format = \"template\"` and `template = \"discord\"`",
+            Self::Telegram => "add `format = \"template\"` and `template = \"telegram\"`",
+            Self::GoogleChat => "add `format = \"template\"` and `template = \"google_chat\"`",
+            Self::Ntfy => "add `format = \"template\"` and `template = \"ntfy\"`",
         }
     }
 
@@ -44,7 +57,7 @@ impl Robot {
         match self {
             Self::DingTalk | Self::WeCom => Some(("/errcode".to_owned(), 0.into())),
             Self::Feishu => Some(("/code".to_owned(), 0.into())),
-            Self::Slack => None,
+            Self::Slack | Self::Discord | Self::Telegram | Self::GoogleChat | Self::Ntfy => None,
         }
     }
 }
@@ -60,6 +73,10 @@ pub(super) fn known(url: &Text) -> Option<Robot> {
         "open.feishu.cn" | "open.larksuite.com" if path.starts_with("/open-apis/bot/") => Some(Robot::Feishu),
         "qyapi.weixin.qq.com" if path.starts_with("/cgi-bin/webhook/send") => Some(Robot::WeCom),
         "hooks.slack.com" => Some(Robot::Slack),
+        "discord.com" | "discordapp.com" if path.starts_with("/api/webhooks/") => Some(Robot::Discord),
+        "api.telegram.org" => Some(Robot::Telegram),
+        "chat.googleapis.com" if path.starts_with("/v1/spaces/") => Some(Robot::GoogleChat),
+        "ntfy.sh" => Some(Robot::Ntfy),
         _ => None,
     }
 }

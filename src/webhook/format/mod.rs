@@ -14,8 +14,9 @@ use crate::message::template::{self, Template};
 use crate::message::{robot, title};
 use crate::policy::delivery::Outcome;
 use crate::secret::Secret;
-use crate::signature::robot::SECRET_PREFIX;
+use crate::signature::robot::{SECRET_PREFIX, sign_feishu};
 use crate::signature::{KeyError, SigningKey};
+use crate::time::Timestamp;
 
 pub use self::judgement::{Judgement, Success};
 
@@ -45,6 +46,8 @@ pub enum BodyFormat {
         batch: Option<Duration>,
         /// Whether messages say the titles of meetings.
         titles: bool,
+        /// The secret of a bot that requires a signature in the body (Feishu).
+        secret: Option<Secret>,
     },
 }
 
@@ -78,11 +81,18 @@ pub struct Keys {
 
 impl Keys {
     /// Splits resolved secrets by purpose. A robot may have its own secret and also keys for a proxy in front of it.
-    pub fn sort(secrets: &[Secret], format: config::Format) -> Result<Self, KeyError> {
+    pub fn sort(secrets: &[Secret], webhook: &config::Webhook) -> Result<Self, KeyError> {
+        let is_of_robot = |text: &str| match webhook.format {
+            config::Format::DingtalkRobot => text.starts_with(SECRET_PREFIX),
+            config::Format::Template => {
+                webhook.template.as_ref().is_some_and(Template::is_signed) && !text.starts_with("whsec_")
+            }
+            config::Format::Standard | config::Format::CloudEvents => false,
+        };
         let mut keys = Self::default();
         for secret in secrets {
             let text = secret.reveal().trim();
-            if format == config::Format::DingtalkRobot && text.starts_with(SECRET_PREFIX) {
+            if is_of_robot(text) {
                 keys.robot.get_or_insert_with(|| Secret::new(text));
             } else {
                 keys.signing.push(SigningKey::parse(text)?);
@@ -106,6 +116,7 @@ impl BodyFormat {
                 success: webhook.success.clone().map(|(pointer, equals)| Success { pointer, equals }),
                 batch: webhook.batch,
                 titles: webhook.titles,
+                secret: robot_secret,
             },
         })
     }
@@ -116,6 +127,7 @@ impl BodyFormat {
             // The media type marks a structured CloudEvent (CloudEvents HTTP binding, section 3.2).
             Self::CloudEvents => "application/cloudevents+json",
             Self::Standard => "application/json",
+            Self::Template { template, .. } if template.is_text() => "text/plain; charset=utf-8",
             // These receivers display Chinese text, and some require the charset.
             Self::Robot { .. } | Self::Template { .. } => "application/json; charset=utf-8",
         }
@@ -133,7 +145,7 @@ impl BodyFormat {
     }
 
     /// The body for stored events, at least one; `id` names the request. The error says why there is no body.
-    pub fn compose(&self, id: &str, mut bodies: Vec<Vec<u8>>) -> Result<Vec<u8>, String> {
+    pub fn compose(&self, id: &str, mut bodies: Vec<Vec<u8>>, now: Timestamp) -> Result<Vec<u8>, String> {
         if let Self::Robot { titles: false, .. } | Self::Template { titles: false, .. } = self {
             bodies.iter_mut().for_each(|body| title::remove(body));
         }
@@ -144,10 +156,23 @@ impl BodyFormat {
                 let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
                 Ok(robot::message(id, &bodies, *style))
             }
-            Self::Template { template, .. } => {
+            Self::Template { template, secret, .. } => {
                 let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
-                template.render(&bodies).map_err(|error| format!("template {}: {error}", template.name()))
+                let body = template.render(&bodies);
+                let body = body.map_err(|error| format!("template {}: {error}", template.name()))?;
+                Ok(match secret {
+                    Some(secret) => signed_for_feishu(&body, secret, now),
+                    None => body,
+                })
             }
+        }
+    }
+
+    /// The secret of a robot, which no text may hold.
+    pub(super) fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Robot { secret, .. } | Self::Template { secret, .. } => secret.as_ref(),
+            Self::Standard | Self::CloudEvents => None,
         }
     }
 
@@ -163,5 +188,33 @@ impl BodyFormat {
             Self::Template { success: Some(success), .. } => success.judge(body, whole),
             _ => Judgement { outcome: Outcome::Accepted, error: None, silence: None },
         }
+    }
+}
+
+/// The JSON object with `timestamp` and `sign` in front; a Feishu bot accepts them for an hour.
+fn signed_for_feishu(body: &[u8], secret: &Secret, now: Timestamp) -> Vec<u8> {
+    let seconds = now.as_ms().div_euclid(1000);
+    let sign = sign_feishu(secret, seconds);
+    let first = format!("{{\"timestamp\": \"{seconds}\", \"sign\": \"{sign}\", ");
+    // The template gives an object that is not empty.
+    [first.as_bytes(), body.trim_ascii_start().strip_prefix(b"{").unwrap_or(body)].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::sample;
+
+    #[test]
+    fn a_feishu_bot_gets_timestamp_and_signature_in_the_body() {
+        let template = Template::shipped("feishu-en", Style::of_zone(chrono_tz::Tz::UTC)).unwrap();
+        let secret = Secret::new("demo");
+        let format = BodyFormat::Template { template, success: None, batch: None, secret: Some(secret) };
+        let event = sample::body("meeting.participant_joined").unwrap().as_bytes().to_vec();
+        let body = format.compose("evt_1", vec![event], Timestamp::from_ms(1_599_360_473_999)).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["timestamp"], "1599360473");
+        assert_eq!(body["sign"], "l1N0gAcBjdwBvGm1xMjOF0XSyaLRpR7tuO5dHfhAYc8=");
+        assert_eq!(body["msg_type"], "text");
     }
 }
