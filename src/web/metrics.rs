@@ -21,7 +21,6 @@ use super::visitor::{is_operator, unauthorised};
 use crate::ids::{OrgName, WebhookName};
 use crate::policy::circuit::Cause;
 use crate::policy::liveness::DeliveryReason;
-use crate::server::Peer;
 use crate::store::history::{BudgetRow, Counts, Filter, UserPresence as Standing};
 use crate::store::stats::{BlockedWebhook, Queue, file_sizes};
 use crate::store::{PushMonth, StoreError};

@@ -209,7 +209,8 @@ mod tests {
     fn a_feishu_bot_gets_timestamp_and_signature_in_the_body() {
         let template = Template::shipped("feishu-en", Style::of_zone(chrono_tz::Tz::UTC)).unwrap();
         let secret = Secret::new("demo");
-        let format = BodyFormat::Template { template, success: None, batch: None, secret: Some(secret) };
+        let format =
+            BodyFormat::Template { template, success: None, batch: None, titles: true, secret: Some(secret) };
         let event = sample::body("meeting.participant_joined").unwrap().as_bytes().to_vec();
         let body = format.compose("evt_1", vec![event], Timestamp::from_ms(1_599_360_473_999)).unwrap();
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
