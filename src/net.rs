@@ -12,6 +12,7 @@ mod trust;
 pub use error::ClientError;
 pub use retry_after::retry_after;
 
+use std::io::ErrorKind;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ pub fn describe(error: reqwest::Error) -> String {
     if let Some(reason) = tls_error::tls_reason(&error) {
         return reason;
     }
+    if let Some(reason) = connect_reason(&error) {
+        return reason.to_owned();
+    }
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
@@ -71,6 +75,29 @@ pub fn describe(error: reqwest::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// Why no connection was opened, in plain words. `None`: not one of the usual reasons.
+fn connect_reason(error: &reqwest::Error) -> Option<&'static str> {
+    if !error.is_connect() {
+        return None;
+    }
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        // The text of the C library.
+        if cause.to_string().starts_with("failed to lookup address information") {
+            return Some("the host name cannot be resolved");
+        }
+        match cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+            Some(ErrorKind::ConnectionRefused) => return Some("connection refused"),
+            Some(ErrorKind::ConnectionReset) => return Some("connection reset"),
+            Some(ErrorKind::HostUnreachable) => return Some("the host cannot be reached"),
+            Some(ErrorKind::NetworkUnreachable) => return Some("the network cannot be reached"),
+            Some(ErrorKind::TimedOut) => return Some("connecting timed out"),
+            _ => source = cause.source(),
+        }
+    }
+    None
 }
 
 fn install_tls_provider() {

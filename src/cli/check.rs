@@ -7,12 +7,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::output::{ERROR, WARNING, counted};
+use super::output::{ERROR, WARNING};
 use super::{Exit, Failure, Globals, OutputFormat};
-use crate::config::problem::{Problem, Severity, Sources, foremost, render_one};
-use crate::config::{Config, load, locate};
+use crate::config::problem::{Problem, Severity, Sources, foremost, render_one, sort};
+use crate::config::{Config, Loaded, load, locate};
 
 mod online;
+mod setup;
+mod summary;
 
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
@@ -30,19 +32,19 @@ pub struct Args {
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     let path =
         locate(globals.config.as_deref()).map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
-    let (problems, sources, config) = match load(&path) {
-        Ok(loaded) => (loaded.warnings, loaded.sources, Some(loaded.config)),
-        Err(refused) => (refused.problems, refused.sources, None),
-    };
+    let Examined { problems, sources, config } = examine(&path);
     match globals.output {
         Some(OutputFormat::Json) => anstream::println!("{}", json(&problems, &sources)?),
         Some(OutputFormat::Jsonl | OutputFormat::Csv) => {
             return Err(Failure::new(Exit::Usage, "`check` prints text, or JSON with `-o json`").into());
         }
         None | Some(OutputFormat::Table) => {
-            show(globals, &problems, &sources);
-            if let Some(config) = config.as_ref().filter(|_| !globals.quiet) {
-                anstream::println!("{}", summary(&path, config, problems.len()));
+            show(globals.quiet, &problems, &sources);
+            if !globals.quiet {
+                // A path from the environment or from a usual place is found again without the option.
+                let is_named = globals.config.is_some() && std::env::var_os("PRESENCED_CONFIG").is_none();
+                let options = if is_named { format!(" -c {}", path.display()) } else { String::new() };
+                anstream::print!("{}", last_lines(&path, config.as_ref(), &problems, &options));
             }
         }
     }
@@ -53,15 +55,46 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     }
 }
 
-/// What is valid, and the next step.
-fn summary(path: &Path, config: &Config, warnings: usize) -> String {
-    let people = counted(config.users.len(), "person", "people");
-    let webhooks = counted(config.webhooks.len(), "webhook", "webhooks");
-    let state = match warnings {
-        0 => "is fine".to_owned(),
-        _ => format!("can be used, with {}", counted(warnings, "warning", "warnings")),
-    };
-    format!("{} {state}: {people}, {webhooks}; next: presenced run", path.display())
+/// A config with all its problems; without a config the text has errors.
+struct Examined {
+    problems: Vec<Problem>,
+    sources: Sources,
+    config: Option<Config>,
+}
+
+fn examine(path: &Path) -> Examined {
+    match load(path) {
+        Ok(Loaded { config, mut warnings, sources }) => {
+            warnings.extend(setup::problems(&config, &sources));
+            sort(&mut warnings);
+            Examined { problems: warnings, sources, config: Some(config) }
+        }
+        Err(refused) => Examined { problems: refused.problems, sources: refused.sources, config: None },
+    }
+}
+
+/// The last lines: what is valid, and the next command.
+fn last_lines(path: &Path, config: Option<&Config>, problems: &[Problem], options: &str) -> String {
+    match config {
+        Some(config) if ending(problems, false) == Exit::Done => {
+            summary::state(path, config, problems) + &summary::next(config, options)
+        }
+        _ => summary::refused(path, problems),
+    }
+}
+
+/// The problems of a config that `init` has just written, and the next command.
+pub(super) fn first_check(path: &Path) {
+    let examined = examine(path);
+    let is_here = path == Path::new("config.toml");
+    let options = if is_here { String::new() } else { format!(" -c {}", path.display()) };
+    show(false, &examined.problems, &examined.sources);
+    match &examined.config {
+        Some(config) if examined.problems.is_empty() => {
+            anstream::print!("{}", last_lines(path, Some(config), &[], &options));
+        }
+        _ => anstream::println!("next: edit {}, then: presenced check{options}", path.display()),
+    }
 }
 
 /// Prints the results of `--online`. With `-o json`, the JSON is about the file only, and these go to stderr.
@@ -97,8 +130,8 @@ fn ending(problems: &[Problem], strict: bool) -> Exit {
 }
 
 /// Prints to stdout, because the problems are the answer. `-q` omits warnings.
-fn show(globals: &Globals, problems: &[Problem], sources: &Sources) {
-    let is_wanted = |problem: &&Problem| problem.severity == Severity::Error || !globals.quiet;
+fn show(quiet: bool, problems: &[Problem], sources: &Sources) {
+    let is_wanted = |problem: &&Problem| problem.severity == Severity::Error || !quiet;
     let (shown, rest) = foremost(problems.iter().filter(is_wanted));
     for problem in shown {
         let style = match problem.severity {

@@ -9,6 +9,7 @@ use clap::Subcommand;
 
 use super::{Exit, Globals};
 
+mod forget;
 mod info;
 mod maintenance;
 mod sql;
@@ -52,6 +53,9 @@ enum What {
         /// Full name or unionId of the user
         #[arg(value_name = "WHO")]
         who: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
     },
     /// Print every visit as a JSON line: user, conference, `joined_ms`, `left_ms`
     ExportTrace,
@@ -66,7 +70,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         What::Backup { file } => maintenance::backup(globals, &file),
         What::Restore { file } => maintenance::restore(globals, &file),
         What::Prune => maintenance::prune(globals),
-        What::Forget { who } => maintenance::forget(globals, &who),
+        What::Forget { who, yes } => forget::run(globals, &who, yes),
         What::ExportTrace => trace::run(globals),
     }
 }

@@ -12,16 +12,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::{Arrivals, Summary};
 use super::{Exit, Failure, Globals, now, number};
 use crate::app::build;
 use crate::app::signals;
 use crate::clock::{Clock, ScaledClock, SharedClock, SystemClock};
 
-use crate::simulator::receiver::Receiver;
+use crate::simulator::receiver::{DEMO_SECRET, Receiver};
 use crate::simulator::{Running, Scenario, Simulator, api};
+use crate::time::Timestamp;
 
 mod config;
-mod reporter;
 
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
@@ -57,13 +58,16 @@ pub fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn show(globals: &Globals, args: &Args, folder: &Path) -> anyhow::Result<Exit> {
-    crate::telemetry::log::init("warn", crate::config::LogFormat::Text, super::log_level(globals))?;
+    let zone = crate::config::local_time_zone().unwrap_or_default();
+    crate::telemetry::log::init("warn", crate::config::LogFormat::Text, super::log_level(globals), zone)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let (file, summary) = runtime.block_on(play(args, folder))?;
+    let Played { file, summary, ended_at } = runtime.block_on(play(args, folder))?;
     let database = folder.join("presence.db");
     anstream::println!("\nthe output of `presenced now`:");
-    now::run(&Globals { config: Some(file), quiet: true, ..globals.clone() }, now::Args::default())?;
-    anstream::println!("\n{}", reporter::query_hint(&database, args.keep));
+    // On the demo's own clock, which is behind the real one if the demo was interrupted.
+    let globals = Globals { config: Some(file), quiet: true, now: Some(ended_at), ..globals.clone() };
+    now::run(&globals, now::Args::default())?;
+    anstream::println!("\n{}", query_hint(&database, args.keep));
     anstream::println!("\n{}", summary.line());
     if summary.is_good() {
         return Ok(Exit::Done);
@@ -71,8 +75,17 @@ fn show(globals: &Globals, args: &Args, folder: &Path) -> anyhow::Result<Exit> {
     Err(Failure::new(Exit::Failed, "no delivery arrived, or one had an invalid signature").into())
 }
 
-/// Runs simulator, daemon and receiver concurrently; returns the path of the config and the totals.
-async fn play(args: &Args, folder: &Path) -> anyhow::Result<(PathBuf, reporter::Summary)> {
+/// What is left of a demo.
+struct Played {
+    /// The config.
+    file: PathBuf,
+    summary: Summary,
+    /// Scripted time.
+    ended_at: Timestamp,
+}
+
+/// Runs simulator, daemon and receiver concurrently.
+async fn play(args: &Args, folder: &Path) -> anyhow::Result<Played> {
     // The scripted time ends now, so that the history is recent afterwards.
     let span = Duration::from_secs(args.seconds).mul_f64(args.speed);
     let from = SystemClock.now().minus(span);
@@ -82,14 +95,15 @@ async fn play(args: &Args, folder: &Path) -> anyhow::Result<(PathBuf, reporter::
     let people = scenario.people().to_vec();
     let dingtalk = Simulator::start(any_port(), scenario, Arc::clone(&clock), stop.child_token()).await?;
     let receiver =
-        Receiver::start(any_port(), &[config::SECRET], Arc::clone(&clock), stop.child_token()).await?;
+        Receiver::start(any_port(), &[DEMO_SECRET], Arc::clone(&clock), stop.child_token()).await?;
     let file = config::write(folder, dingtalk.base_url(), &receiver.url(), &people, args.page)?;
     let config = crate::config::load(&file)?.config;
-    let mut reporter = reporter::DemoReporter::start(args.speed, config.time_zone, folder);
+    explain(args.speed, folder);
+    let mut arrivals_printed = Arrivals::new(config.time_zone);
     let halt = CancellationToken::new();
-    let daemon = build::daemon(config, clock, false, &halt).await?;
+    let daemon = build::daemon(config, Arc::clone(&clock), false, &halt).await?;
     if let Some(link) = daemon.page_link() {
-        reporter::DemoReporter::page(&link?);
+        anstream::println!("the page: {}\n", link?);
     }
     let end = SystemClock.sleep_until(SystemClock.now().plus(Duration::from_secs(args.seconds)));
     let running = daemon.run(halt.clone(), || {});
@@ -104,16 +118,16 @@ async fn play(args: &Args, folder: &Path) -> anyhow::Result<(PathBuf, reporter::
             () = &mut end, if !halt.is_cancelled() => halt.cancel(),
             broken = &mut signals => broken?,
             () = interrupted.cancelled(), if !halt.is_cancelled() => halt.cancel(),
-            Ok(()) = arrivals.changed() => reporter.print(&receiver.received()),
+            Ok(()) = arrivals.changed() => arrivals_printed.print(&receiver.received()),
         }
     }
     if let Some(Err(error)) = ended {
         return Err(error.into());
     }
-    reporter.print(&receiver.received());
-    let polls = polls(&dingtalk);
+    arrivals_printed.print(&receiver.received());
+    let (polls, ended_at) = (polls(&dingtalk), clock.now());
     stop.cancel();
-    Ok((file, reporter.summary(polls)))
+    Ok(Played { file, summary: arrivals_printed.summary(polls), ended_at })
 }
 
 fn polls(dingtalk: &Running) -> u64 {
@@ -122,4 +136,27 @@ fn polls(dingtalk: &Running) -> u64 {
 
 fn any_port() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// What the demo consists of, and the heading of its lines.
+fn explain(speed: f64, folder: &Path) {
+    anstream::println!("A scripted half hour of meetings at {speed} times real time, on this machine only:");
+    anstream::println!(
+        "a simulated DingTalk, the daemon that polls it, and a receiver that verifies signatures."
+    );
+    anstream::println!("database: {}\n", folder.join("presence.db").display());
+    Arrivals::heading();
+}
+
+/// How to query the database of the demo.
+fn query_hint(database: &Path, kept: bool) -> String {
+    let query = "SELECT who, joined_local, left_local, minutes, left_reason FROM v_visits";
+    let command = format!("sqlite3 -readonly -box {} \\\n  \"{query}\"", database.display());
+    if kept {
+        format!("query the database:\n  {command}")
+    } else {
+        format!(
+            "query the database: run the demo again with --keep, then\n  {command}\n(with the path that it prints; this one is removed now)"
+        )
+    }
 }

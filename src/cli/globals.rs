@@ -9,19 +9,31 @@ use clap::ValueEnum;
 
 use super::exit::{Exit, Failure};
 use crate::config::{self, Config, Loaded};
+use crate::time::Timestamp;
 
 /// Options that every command has.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Globals {
-    /// Config file (default ./config.toml, then /etc/presenced/config.toml)
-    #[arg(short, long, global = true, value_name = "FILE", env = "PRESENCED_CONFIG")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "PRESENCED_CONFIG",
+        hide_env = true,
+        help = "Config file, else $PRESENCED_CONFIG or ./config.toml"
+    )]
     pub config: Option<PathBuf>,
-    /// Output format: table, json, jsonl or csv
-    #[arg(short, long, global = true, value_name = "FORMAT", value_enum)]
+    /// Format: table, json, jsonl or csv
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, hide_possible_values = true)]
     pub output: Option<OutputFormat>,
     /// Begin CSV with a byte order mark, so that Excel reads Chinese
     #[arg(long, global = true)]
     pub bom: bool,
+    /// Time zone of the times (default: that of the config)
+    #[arg(long, global = true, value_name = "ZONE", value_parser = crate::config::time_zone)]
+    pub tz: Option<chrono_tz::Tz>,
     /// Print without colours (same as `NO_COLOR`)
     #[arg(long, global = true)]
     pub no_color: bool,
@@ -31,9 +43,12 @@ pub struct Globals {
     /// Print more; repeat for debug output
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Show times in this time zone (default: that of the config)
-    #[arg(long, global = true, value_name = "ZONE", value_parser = crate::config::time_zone)]
-    pub tz: Option<chrono_tz::Tz>,
+    /// Print help
+    #[arg(short, long, global = true, action = clap::ArgAction::HelpShort)]
+    pub help: Option<bool>,
+    /// The time that reading commands take for now, if not the clock's: that of a demo.
+    #[arg(skip)]
+    pub now: Option<Timestamp>,
 }
 
 impl Globals {

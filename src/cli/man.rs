@@ -59,7 +59,7 @@ fn write(dir: &Path, pages: &[Page]) -> anyhow::Result<()> {
 /// The page of the program, then those of its commands, then that of the config file.
 fn pages(program: clap::Command) -> std::io::Result<Vec<Page>> {
     let mut pages = Vec::new();
-    let mut program = program.disable_help_flag(false);
+    let mut program = program;
     program.build();
     add(&mut pages, &program, "presenced")?;
     pages.push(Page { name: "presenced.toml.5".into(), text: config_page()? });

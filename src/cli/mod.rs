@@ -5,8 +5,9 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+mod arrivals;
 pub mod check;
 pub mod completions;
 pub mod configuration;
@@ -17,11 +18,13 @@ pub mod events;
 mod exit;
 mod filter;
 mod globals;
+mod help;
 pub mod history;
 pub mod init;
 pub mod man;
 pub mod meeting;
 pub mod meetings;
+mod new_secret;
 pub mod now;
 mod number;
 mod open_readonly;
@@ -46,7 +49,7 @@ pub use globals::{Globals, OutputFormat, load_checked, load_config, log_level};
 
 /// Watches who is in DingTalk meetings and notifies your systems, within a small monthly API budget
 #[derive(Debug, Parser)]
-#[command(name = "presenced", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "presenced", version, disable_help_subcommand = true, disable_help_flag = true)]
 pub struct Cli {
     #[command(flatten)]
     globals: Globals,
@@ -100,6 +103,9 @@ enum Command {
     Completions(completions::Args),
     /// Print or write the manual pages
     Man(man::Args),
+    /// Print names for completions
+    #[command(hide = true)]
+    Complete(completions::NamesArgs),
     /// Same as --help
     #[command(hide = true)]
     Help {
@@ -112,10 +118,15 @@ enum Command {
     Version,
 }
 
+/// The command line, with examples in the help.
+pub(crate) fn program() -> clap::Command {
+    help::with_examples(Cli::command())
+}
+
 /// Prints what `--help` or `--version` would print, and exits. An unknown command fails as it does without `help`.
 fn run_as_option(of: &[String], option: &str) -> ! {
     let words = ["presenced"].into_iter().chain(of.iter().map(String::as_str)).chain([option]);
-    if let Err(shown) = Cli::try_parse_from(words) {
+    if let Err(shown) = program().try_get_matches_from(words) {
         shown.exit();
     }
     // After `--`, clap takes the option for an argument of the command.
@@ -125,7 +136,8 @@ fn run_as_option(of: &[String], option: &str) -> ! {
 
 /// Parses the command line, runs the command, prints its failure and returns its exit code.
 pub fn main() -> ExitCode {
-    let Cli { globals, command } = Cli::parse();
+    let parsed = program().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let Cli { globals, command } = parsed.unwrap_or_else(|shown| shown.exit());
     if globals.no_color {
         anstream::ColorChoice::Never.write_global();
     }
@@ -150,8 +162,9 @@ pub fn main() -> ExitCode {
         Command::Webhook(args) => webhook::run(&globals, args),
         Command::User(args) => user::run(&globals, args),
         Command::Config(args) => configuration::run(&globals, args),
-        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
-        Command::Man(args) => man::run(&globals, &args, Cli::command()),
+        Command::Completions(args) => completions::run(&args, &mut program()),
+        Command::Complete(args) => completions::names(&globals, args),
+        Command::Man(args) => man::run(&globals, &args, program()),
         Command::Help { of } => run_as_option(&of, "--help"),
         Command::Version => run_as_option(&[], "--version"),
     };

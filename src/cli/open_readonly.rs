@@ -54,7 +54,7 @@ pub(super) fn open_readonly(
     block_on(async {
         let store = Store::open_readonly(&config.history.path).await?;
         let (history, ledger) = (store.history(), store.outbox_reader());
-        let now = SystemClock.now();
+        let now = globals.now.unwrap_or_else(|| SystemClock.now());
         let printer = Printer { today: Some(when::today(now, printer.time_zone)), ..printer };
         let session = Session { config, warnings, history, ledger, printer, now };
         let ended = command(&session).await;

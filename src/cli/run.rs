@@ -23,6 +23,7 @@ use crate::config::file_set::ConfigFileSet;
 use crate::config::{Config, Loaded, locate};
 use crate::telemetry::log::{self, LogHandle};
 
+mod narrate;
 mod notify;
 
 /// Interval of status messages during a long start. Service managers wait a minute and a half by default.
@@ -39,7 +40,7 @@ pub struct Args {}
 /// Runs the command.
 pub fn run(globals: &Globals, _args: Args) -> anyhow::Result<Exit> {
     let Loaded { config, warnings, sources } = load_checked(globals)?;
-    let log = log::init(&config.log.level, config.log.format, log_level(globals))?;
+    let log = log::init(&config.log.level, config.log.format, log_level(globals), config.time_zone)?;
     let log = (log, log_level(globals));
     for warning in &warnings {
         let place = warning.place.as_ref().and_then(|place| sources.position(place));
@@ -67,8 +68,10 @@ async fn serve(
     let signals = watch(stop.clone());
     tokio::pin!(signals);
     let clock = Arc::new(SteadyClock::start());
+    let (narrated, style) = (narrate::is_wanted(config.log.format), config.style());
     let mut config = config;
     loop {
+        let introduction = narrated.then(|| config.clone());
         let turn = stop.child_token();
         let daemon = tokio::select! {
             built = report_progress(build::daemon(config, Arc::<SteadyClock>::clone(&clock), true, &stop)) => match built {
@@ -83,15 +86,25 @@ async fn serve(
         let parts =
             Reloading { file: file.clone(), hangups, log: log.clone(), files: files.clone(), announce };
         let daemon = watched(daemon.reloading(parts));
+        let narrator = narrated.then(|| daemon.store().clone());
         let ready = || {
             tracing::info!(version = env!("CARGO_PKG_VERSION"), people, webhooks, database = %database.display(), "ready");
             notify_manager(&[
                 NotifyState::Ready,
                 NotifyState::Status(&format!("watching {}", counted(people, "person", "people"))),
             ]);
+            if let Some(introduction) = &introduction {
+                narrate::introduce(introduction);
+            }
         };
         let running = async {
-            let (ended, ()) = tokio::join!(daemon.run(turn.clone(), ready), jumps(&clock, &turn));
+            let narrate = async {
+                if let Some(store) = narrator {
+                    narrate::follow(store, style, turn.clone()).await;
+                }
+            };
+            let run = daemon.run(turn.clone(), ready);
+            let (ended, (), ()) = tokio::join!(run, jumps(&clock, &turn), narrate);
             ended
         };
         let ended = tokio::select! {

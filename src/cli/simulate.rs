@@ -1,7 +1,7 @@
-//! `presenced simulate`: runs the DingTalk simulator alone, for tests.
+//! `presenced simulate`: runs the DingTalk simulator alone, with a receiver of callbacks, for first steps and tests.
 //!
 //! Guards: the first line of the output is the URL and nothing else, so that a script can read it; an invalid scenario is
-//! refused with every problem and its line. Not here: the answers (`simulator`).
+//! refused with every problem and its line. Not here: the answers (`simulator`), the line of a callback (`arrivals`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,15 +10,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::Arrivals;
+use super::output::WARNING;
 use super::{Exit, Failure, Globals, number};
 use crate::clock::{Clock as _, ScaledClock, SharedClock, SystemClock};
+use crate::config;
+use crate::simulator::receiver::{DEMO_SECRET, Inbox};
 use crate::simulator::{Running, Scenario, Simulator, api};
 
-/// The simulated API, for the help.
-const API_HELP: &str = "\
-It answers GET users/lists, orgConferences, videoConferences/{id} and its members, POST videoConferences/query (all
-below /v1.0/conference/), the three token calls, and the contacts calls that find people. scenarios/README.md
-explains scenarios, with meetings of other organisations (`foreign = true`), options and faults.";
+/// For the help.
+const API_HELP: &str = "scenarios/README.md describes scenarios, faults and the simulated API.";
 
 /// Options of `simulate`.
 #[derive(Debug, clap::Args)]
@@ -77,14 +78,20 @@ async fn serve(globals: &Globals, args: &Args, scenario: Scenario) -> anyhow::Re
     // Before the first line is printed, so that a script that has read it can send a signal.
     let end = end_signal()?;
     let title = scenario.title.clone();
-    let running = Simulator::start(args.listen, scenario, clock, CancellationToken::new())
+    let stop = CancellationToken::new();
+    // Callbacks are signed by the real time, whatever the speed.
+    let inbox = Inbox::new(&[DEMO_SECRET], Arc::new(SystemClock), stop.clone())?;
+    let running = Simulator::start_with(args.listen, scenario, clock, stop, Some(&inbox))
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     anstream::println!("{}", running.base_url());
     if !globals.quiet {
         explain(&running, &title, args.speed);
     }
-    end.await;
+    tokio::select! {
+        () = end => {}
+        () = show_callbacks(&inbox, globals.tz.or_else(config::local_time_zone).unwrap_or_default()) => {}
+    }
     let stopped = running.stop();
     // An answer in progress gets two seconds.
     let clock = SystemClock;
@@ -95,38 +102,45 @@ async fn serve(globals: &Globals, args: &Args, scenario: Scenario) -> anyhow::Re
     Ok(Exit::Done)
 }
 
+/// Prints each callback as it arrives. Does not end.
+async fn show_callbacks(inbox: &Inbox, time_zone: chrono_tz::Tz) {
+    let (mut arrivals, mut printed) = (inbox.arrivals(), Arrivals::new(time_zone));
+    let mut is_first = true;
+    while arrivals.changed().await.is_ok() {
+        if std::mem::take(&mut is_first) {
+            anstream::println!();
+            Arrivals::heading();
+        }
+        printed.print(&inbox.received());
+    }
+}
+
 fn explain(running: &Running, title: &str, speed: f64) {
     let base = running.base_url();
     let union_id = running.world().people().first().map_or("u", |person| person.union_id.as_str());
-    anstream::println!(
-        "plays {title:?} at {speed} times real time; it accepts any app key and secret, unless the scenario names its apps"
-    );
-    if speed > 1.0 {
-        anstream::println!(
-            "its clock runs ahead of this machine's, so that a daemon at normal speed sees joins in the future"
-        );
-    }
+    anstream::println!("plays {title:?} at {speed} times real time; ctrl-c ends it");
     for person in running.world().people().iter().take(10) {
         anstream::println!("  {:<34} {}", person.union_id, person.nick);
     }
-    anstream::println!("in the [dingtalk] of a config:");
+    anstream::println!("`presenced init --try` writes a config for it; the keys in yours would be");
     for host in ["api_base", "legacy_base"] {
         anstream::println!("  {host} = \"{base}\"");
     }
-    anstream::println!("try:");
-    anstream::println!(
-        "  TOKEN=$(curl -s {base}{} -H 'content-type: application/json' -d '{{\"appKey\":\"k\",\"appSecret\":\"s\"}}' | cut -d'\"' -f4)",
-        api::ACCESS_TOKEN
-    );
-    anstream::println!(
-        "  curl -s '{base}{}?unionId={union_id}' -H \"x-acs-dingtalk-access-token: $TOKEN\"",
-        api::LISTS
-    );
-    anstream::println!(
-        "  curl -s '{base}{}' -H \"x-acs-dingtalk-access-token: $TOKEN\"    # the organisation's ongoing meetings",
-        api::ORG_MEETINGS
-    );
-    anstream::println!("  curl -s {base}/_simulator/inside    # who is in which meetings; ctrl-c ends it");
+    if (speed - 1.0).abs() > f64::EPSILON {
+        anstream::println!(
+            "{WARNING}warning:{WARNING:#} a daemon on the real time sees times that are hours off; without"
+        );
+        anstream::println!("  --speed they agree, and `presenced demo --speed N` runs both on one clock");
+    }
+    anstream::println!("callbacks to {base}{} are verified and shown here", api::CALLBACKS);
+    let token = "-H \"x-acs-dingtalk-access-token: $TOKEN\"";
+    anstream::println!("try:\n  BASE={base}");
+    anstream::println!("  TOKEN=$(curl -s $BASE{} \\", api::ACCESS_TOKEN);
+    anstream::println!("    -H 'content-type: application/json' \\");
+    anstream::println!("    -d '{{\"appKey\":\"k\",\"appSecret\":\"s\"}}' | cut -d'\"' -f4)");
+    anstream::println!("  curl -s \"$BASE{}?unionId={union_id}\" \\\n    {token}", api::LISTS);
+    anstream::println!("  curl -s $BASE{} {token}", api::ORG_MEETINGS);
+    anstream::println!("  curl -s $BASE/_simulator/inside   # who is in which meetings");
 }
 
 /// A future that ends at SIGINT or SIGTERM. The signals are caught from now on, not from the first poll of the future.

@@ -22,6 +22,9 @@ pub struct Args {
     /// Refresh every 2 seconds until interrupted
     #[arg(short, long)]
     watch: bool,
+    /// Also show the token of the page and the API
+    #[arg(long)]
+    token: bool,
 }
 
 /// Runs the command.
@@ -30,7 +33,10 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     open_readonly(globals, async |session: &Session| {
         loop {
             let now = SystemClock.now();
-            let status = data::collect(session).await?;
+            let mut status = data::collect(session).await?;
+            if !args.token {
+                status.token = None;
+            }
             let running = status.daemon.is_some();
             let text = match globals.output {
                 Some(OutputFormat::Json) => serde_json::to_string_pretty(&status)? + "\n",

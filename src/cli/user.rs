@@ -48,7 +48,7 @@ struct Sought {
     #[arg(long, value_name = "ID", allow_negative_numbers = true, value_parser = number::whole(1_u64, None))]
     department: Option<u64>,
     /// Find the user with this mobile number
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "PHONE")]
     mobile: Vec<String>,
 }
 

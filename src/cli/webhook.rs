@@ -11,6 +11,7 @@ mod change;
 mod client;
 mod deliveries;
 mod list;
+mod render;
 mod replay;
 mod route;
 mod secret;
@@ -27,8 +28,8 @@ pub struct Args {
 enum Command {
     /// Show the state of each webhook, its queue and its dead letters
     List,
-    /// Send a test event now; prints request, answer and verdict
-    Test(Name),
+    /// Send a test event now, or show what an event would look like
+    Test(render::Args),
     /// Show which webhooks get an event, and why others do not
     Route(route::Args),
     /// Show deliveries and their results, newest first
@@ -58,7 +59,8 @@ struct Name {
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     match args.command {
         Command::List => list::run(globals),
-        Command::Test(name) => test::run(globals, &name.name),
+        Command::Test(args) if args.dry_run => render::run(globals, &args),
+        Command::Test(args) => test::run(globals, &args.name),
         Command::Route(args) => route::run(globals, &args),
         Command::Deliveries(args) => deliveries::run(globals, args),
         Command::Replay(args) => replay::run(globals, args),

@@ -120,7 +120,11 @@ impl Context<'_> {
                 if name.contains('/') || name.starts_with('.') {
                     return Err(ValueError::new("is no name of a credential", "a name without `/`"));
                 }
-                Ok(SecretSource::Credential(name))
+                let beside = self.folder.join("credentials").join(&name);
+                if self.around.credentials().is_none() {
+                    self.report.reads(&beside);
+                }
+                Ok(SecretSource::Credential { name, beside })
             }
             "file" => {
                 let written = value::some_text(*from)?;
@@ -168,8 +172,12 @@ impl Context<'_> {
                 self.report
                     .push(problem.help("keep it in a file or a credential: `{ credential = \"NAME\" }`"));
             }
-            // Outside of the systemd unit its credentials are unknown.
-            SecretSource::Credential(_) if self.around.credentials().is_none() => return,
+            // Outside of the systemd unit its credentials are unknown; `check` looks for the files that stand for them.
+            SecretSource::Credential { beside, .. }
+                if self.around.credentials().is_none() && !beside.exists() =>
+            {
+                return;
+            }
             SecretSource::Command(_) | SecretSource::Pushed(_) => return,
             _ => {}
         }
@@ -233,7 +241,11 @@ impl Context<'_> {
     }
 
     fn examine_permissions(&self, source: &SecretSource, place: &Place) {
-        let SecretSource::File(path) = source else { return };
+        let path = match source {
+            SecretSource::File(path) => path,
+            SecretSource::Credential { beside, .. } if self.around.credentials().is_none() => beside,
+            _ => return,
+        };
         let Ok(metadata) = std::fs::metadata(path) else { return };
         if metadata.is_file() && plain_file::world_readable(&metadata) {
             let message = format!("every user of this machine can read {}", path.display());

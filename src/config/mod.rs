@@ -45,4 +45,4 @@ pub use model::{
 pub use plain_file::read_ca_file;
 pub use public::header_shown;
 pub use secret_source::Text;
-pub use value::time_zone;
+pub use value::{local_time_zone, time_zone};

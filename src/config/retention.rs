@@ -5,6 +5,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use super::keys::nearest;
 use super::section::{RawValue, Section, ValueError};
 use super::{History, Log, LogFormat, Titles, value};
@@ -38,10 +40,9 @@ pub(super) fn history(section: Option<&Section<'_>>, folder: &Path) -> History {
     if let Some(path) = section.take("path", value::some_text) {
         history.path = folder.join(path.value);
     }
-    let forever = || value::or_word("forever");
-    history.snapshots = section.take_or("snapshots", history.snapshots, forever());
-    history.visits = section.take_or("visits", history.visits, forever());
-    history.events = section.take_or("events", history.events, forever());
+    history.snapshots = section.take_or("snapshots", history.snapshots, kept);
+    history.visits = section.take_or("visits", history.visits, kept);
+    history.events = section.take_or("events", history.events, kept);
     if let Some(backup) = section.table("backup", "history.backup") {
         let dir = backup.take_or("dir", String::new(), value::text);
         history.backup_dir = (!dir.is_empty()).then(|| folder.join(dir));
@@ -49,6 +50,15 @@ pub(super) fn history(section: Option<&Section<'_>>, folder: &Path) -> History {
         history.before_migration = backup.take_or("before_migration", history.before_migration, value::flag);
     }
     history
+}
+
+/// How long something is kept. A bare number most likely means days.
+fn kept(raw: RawValue<'_>) -> Result<Option<Duration>, ValueError> {
+    if let DeValue::Integer(number) = raw.value {
+        let help = format!("write `\"{}d\"` for days", number.as_str());
+        return Err(ValueError::new("a duration is a text with its unit", help));
+    }
+    value::or_word("forever")(raw)
 }
 
 /// `[privacy]`: `store_nick`, `titles`, `title_hide`.

@@ -14,7 +14,12 @@ pub(super) const SOURCES: [&str; 4] = ["credential", "file", "env", "command"];
 #[derive(Clone, Debug, PartialEq)]
 pub enum SecretSource {
     /// A file of this name in `$CREDENTIALS_DIRECTORY` (systemd `LoadCredential=`).
-    Credential(String),
+    Credential {
+        /// Its name.
+        name: String,
+        /// The file that is read where systemd gives no credentials: `credentials/NAME` beside the config.
+        beside: PathBuf,
+    },
     /// A file, absolute.
     File(PathBuf),
     /// An environment variable.

@@ -75,11 +75,11 @@ pub async fn resolve_in(source: &SecretSource, around: &Env) -> Result<Secret, S
 pub fn read(source: &SecretSource, around: &Env) -> Result<Secret, SecretError> {
     match source {
         SecretSource::Plain(secret) => Ok(secret.clone()),
-        SecretSource::Credential(name) => {
-            let missing = || SecretError::Credential { name: name.clone() };
-            from_file(&around.credentials().ok_or_else(missing)?.join(name)).map_err(|error| match error {
+        SecretSource::Credential { name, beside } => {
+            let path = around.credentials().map_or_else(|| beside.clone(), |folder| folder.join(name));
+            from_file(&path).map_err(|error| match error {
                 SecretError::File { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                    missing()
+                    SecretError::Credential { name: name.clone() }
                 }
                 other => other,
             })
@@ -179,7 +179,7 @@ mod tests {
             SecretSource::Plain(Secret::new("hunter2")),
             SecretSource::File(path),
             SecretSource::Env("KEY".into()),
-            SecretSource::Credential("app-secret".into()),
+            SecretSource::Credential { name: "app-secret".into(), beside: "/nowhere/at/all".into() },
             SecretSource::Command(command(&["printf", "hunter2\\n"])),
         ] {
             let secret =
@@ -192,14 +192,27 @@ mod tests {
     async fn a_missing_credential_names_the_line_to_add() {
         let folder = tempfile::tempdir().expect("a folder");
         let here = around(&[("CREDENTIALS_DIRECTORY", &folder.path().display().to_string())]);
+        let source = SecretSource::Credential { name: "crm".into(), beside: "/nowhere/at/all".into() };
         for around in [around(&[]), here] {
-            let error =
-                resolve_in(&SecretSource::Credential("crm".into()), &around).await.expect_err("missing");
+            let error = resolve_in(&source, &around).await.expect_err("missing");
             assert!(
                 error.to_string().contains("`LoadCredential=crm:/etc/presenced/credentials/crm`"),
                 "{error}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn without_systemd_a_credential_is_a_file_beside_the_config() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let beside = folder.path().join("app-secret");
+        std::fs::write(&beside, "hunter2\n").expect("written");
+        let source = SecretSource::Credential { name: "app-secret".into(), beside };
+        assert_eq!(resolve_in(&source, &around(&[])).await.expect("the file").reveal(), "hunter2");
+        // systemd's folder alone counts where there is one.
+        let empty = tempfile::tempdir().expect("a folder");
+        let around = around(&[("CREDENTIALS_DIRECTORY", &empty.path().display().to_string())]);
+        assert!(resolve_in(&source, &around).await.is_err());
     }
 
     #[tokio::test]

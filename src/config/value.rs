@@ -215,8 +215,8 @@ pub(super) fn choice<T: Copy>(
 }
 
 /// Wrong names for the time zone of China.
-const IN_CHINA: [&str; 8] =
-    ["beijing", "asia/beijing", "asia/hangzhou", "asia/shenzhen", "cst", "cst-8", "utc+8", "gmt+8"];
+const IN_CHINA: [&str; 9] =
+    ["beijing", "china", "asia/beijing", "asia/hangzhou", "asia/shenzhen", "cst", "cst-8", "utc+8", "gmt+8"];
 
 /// A time zone by its IANA name; `local` is the machine's.
 pub(super) fn zone(raw: RawValue<'_>) -> Result<Tz, ValueError> {
@@ -265,6 +265,11 @@ fn zone_called(name: &str) -> Result<Tz, ValueError> {
 /// A time zone on a command line.
 pub fn time_zone(name: &str) -> Result<Tz, String> {
     zone_called(name).map_err(|ValueError { message, help }| format!("{message}; {help}"))
+}
+
+/// The time zone of this machine, if it can be determined.
+pub fn local_time_zone() -> Option<Tz> {
+    local_zone().ok()
 }
 
 /// The time zone of `TZ`; where it is not set, the machine's.

@@ -268,7 +268,7 @@ impl Tokens {
     /// Whether the file of a ready-made token is due to be read again. Another tool renews the file before the token expires.
     /// A command is only run after the token is refused.
     fn is_reread_due(&self, now: Timestamp) -> bool {
-        if !matches!(self.sources.secret, SecretSource::File(_) | SecretSource::Credential(_)) {
+        if !matches!(self.sources.secret, SecretSource::File(_) | SecretSource::Credential { .. }) {
             return false;
         }
         let read_at = Timestamp::from_ms(self.file_read_ms.load(Ordering::Relaxed));

@@ -24,6 +24,7 @@ use super::gateway::{lists, meetings, token};
 use super::http::RequestId;
 use super::options::AnswerOptions;
 use super::push::options::PushOptions;
+use super::receiver::Inbox;
 use super::scenario::Scenario;
 use super::state::Shared;
 use super::wire::{FaultHandle, Listener, ResponseFault};
@@ -36,6 +37,8 @@ pub use super::calls::{
     ORG_MEETINGS, OTHER, PUSH_OPEN, UNIFIED_TOKEN,
 };
 
+/// Where a simulator receives callbacks, if it does.
+pub const CALLBACKS: &str = "/callbacks";
 /// The largest body of a request, in bytes; real ones have a few hundred.
 const LARGEST_BODY: usize = 64 * 1024;
 
@@ -52,13 +55,27 @@ impl Simulator {
         clock: SharedClock,
         stop: CancellationToken,
     ) -> io::Result<Running> {
+        Self::start_with(listen, scenario, clock, stop, None).await
+    }
+
+    /// The same, with a receiver of callbacks at [`CALLBACKS`].
+    pub async fn start_with(
+        listen: SocketAddr,
+        scenario: Scenario,
+        clock: SharedClock,
+        stop: CancellationToken,
+        callbacks: Option<&Inbox>,
+    ) -> io::Result<Running> {
         let stop = stop.child_token();
         let world = scenario.world(clock.now()).map_err(io::Error::other)?;
         let (sockets, accepted) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(world, scenario, sockets, clock.clone(), stop.clone()));
         let listener = Listener::bind(listen, clock, stop.clone()).await?;
         let address = listener.address()?;
-        let app = Router::new().fallback(serve_one).with_state(Arc::clone(&shared));
+        let mut app = Router::new().fallback(serve_one).with_state(Arc::clone(&shared));
+        if let Some(inbox) = callbacks {
+            app = app.nest(CALLBACKS, inbox.routes());
+        }
         let mut tasks = JoinSet::new();
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async move {

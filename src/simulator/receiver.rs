@@ -136,18 +136,50 @@ impl Received {
     }
 }
 
+/// Signs the deliveries of the demo and of a config for the simulator, which stay on this machine.
+pub const DEMO_SECRET: &str = "whsec_cHJlc2VuY2VkLWRlbW8tc2VjcmV0LTIwMjYtb25seQ==";
+
+/// What a receiver keeps, for a listener that serves something else too.
+#[derive(Clone, Debug)]
+pub struct Inbox(Arc<Shared>);
+
+impl Inbox {
+    /// Verifies with `secrets` (`whsec_...`), any of which may fit. Without secrets it only keeps the requests.
+    pub fn new(secrets: &[&str], clock: SharedClock, stop: CancellationToken) -> io::Result<Self> {
+        let keys: Option<Vec<Vec<u8>>> = secrets.iter().map(|secret| key_of(secret)).collect();
+        let keys = keys.ok_or_else(|| io::Error::other("a secret is no `whsec_` and base64"))?;
+        let (count, _) = watch::channel(0);
+        Ok(Self(Arc::new(Shared { keys, clock, stop, memory: Mutex::default(), count })))
+    }
+
+    /// Takes every request.
+    pub(super) fn routes(&self) -> Router {
+        Router::new().fallback(receive).with_state(Arc::clone(&self.0))
+    }
+
+    /// All requests so far, in the order of arrival.
+    pub fn received(&self) -> Vec<Received> {
+        self.0.memory().received.clone()
+    }
+
+    /// The number of requests so far; the channel notifies about each one.
+    pub fn arrivals(&self) -> watch::Receiver<usize> {
+        self.0.count.subscribe()
+    }
+}
+
 /// A running receiver.
 #[derive(Debug)]
 pub struct Receiver {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    inbox: Inbox,
     stop: CancellationToken,
     tasks: JoinSet<io::Result<()>>,
 }
 
 impl Receiver {
-    /// Listens on `listen` (port 0 takes any free port) and verifies with `secrets` (`whsec_...`), any of which may fit. Without
-    /// secrets it only keeps the requests. Ends with `stop`, with [`Receiver::stop`], or when dropped.
+    /// Listens on `listen` (port 0 takes any free port) and verifies as [`Inbox::new`] does. Ends with `stop`, with
+    /// [`Receiver::stop`], or when dropped.
     pub async fn start(
         listen: SocketAddr,
         secrets: &[&str],
@@ -155,19 +187,10 @@ impl Receiver {
         stop: CancellationToken,
     ) -> io::Result<Self> {
         let stop = stop.child_token();
-        let keys: Option<Vec<Vec<u8>>> = secrets.iter().map(|secret| key_of(secret)).collect();
-        let keys = keys.ok_or_else(|| io::Error::other("a secret is no `whsec_` and base64"))?;
-        let (count, _) = watch::channel(0);
-        let shared = Arc::new(Shared {
-            keys,
-            clock: clock.clone(),
-            stop: stop.clone(),
-            memory: Mutex::default(),
-            count,
-        });
+        let inbox = Inbox::new(secrets, clock.clone(), stop.clone())?;
         let listener = Listener::bind(listen, clock, stop.clone()).await?;
         let address = listener.address()?;
-        let app = Router::new().fallback(receive).with_state(Arc::clone(&shared));
+        let app = inbox.routes();
         let mut tasks = JoinSet::new();
         let stopped = stop.clone().cancelled_owned();
         tasks.spawn(async move {
@@ -175,7 +198,7 @@ impl Receiver {
                 .with_graceful_shutdown(stopped)
                 .await
         });
-        Ok(Self { address, shared, stop, tasks })
+        Ok(Self { address, inbox, stop, tasks })
     }
 
     /// The URL to send to, such as `http://127.0.0.1:41234/hook`. Any path is accepted.
@@ -185,12 +208,12 @@ impl Receiver {
 
     /// All requests so far, in the order of arrival.
     pub fn received(&self) -> Vec<Received> {
-        self.shared.memory().received.clone()
+        self.inbox.received()
     }
 
     /// The number of requests so far; the channel notifies about each one.
     pub fn arrivals(&self) -> watch::Receiver<usize> {
-        self.shared.count.subscribe()
+        self.inbox.arrivals()
     }
 
     /// Waits for at least `count` requests and returns all, without a time-out of its own.
@@ -203,12 +226,12 @@ impl Receiver {
 
     /// The answers to the next requests, one each; then [`Receiver::always`] applies again.
     pub fn next(&self, replies: impl IntoIterator<Item = Reply>) {
-        self.shared.memory().next.extend(replies);
+        self.inbox.0.memory().next.extend(replies);
     }
 
     /// The answer to every request from now on. The default is 204.
     pub fn always(&self, reply: Reply) {
-        self.shared.memory().always = reply;
+        self.inbox.0.memory().always = reply;
     }
 
     /// Stops the receiver.

@@ -9,12 +9,14 @@ use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, OnceLock};
 
+use chrono_tz::Tz;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{self, DefaultFields, FormatEvent, FormatFields, JsonFields, Writer};
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -22,9 +24,10 @@ use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::limit::{self, Limit, Limited};
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::LogFormat;
 use crate::invisible::{REPLACEMENT, replaced};
+use crate::policy::civil;
 
 /// Libraries whose debug lines have URLs, headers or SQL.
 const CAPPED: [&str; 7] = ["hyper", "reqwest", "sqlx", "rustls", "tower", "axum", "h2"];
@@ -76,14 +79,15 @@ impl LogHandle {
 }
 
 /// Starts logging to stderr for the life of the process. `level`: a filter as in `[log] level`;
-/// `verbosity`: how often `-v` was given, or -1 for `-q`.
-pub fn init(level: &str, format: LogFormat, verbosity: i8) -> Result<LogHandle, LogError> {
+/// `verbosity`: how often `-v` was given, or -1 for `-q`; `zone`: of the times on a terminal.
+pub fn init(level: &str, format: LogFormat, verbosity: i8, zone: Tz) -> Result<LogHandle, LogError> {
     let (filter, handle) = reload::Layer::new(targets(level, verbosity)?);
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(QUEUED_LINES).finish(std::io::stderr());
     // Logging starts once.
     let _ = DROPPED.set(writer.error_counter());
-    let lines = lines(resolved(format), writer, Limit::new(Arc::new(SystemClock)));
+    let terminal = std::io::stderr().is_terminal().then_some(zone);
+    let lines = lines(resolved(format), writer, Limit::new(Arc::new(SystemClock)), terminal);
     tracing_subscriber::registry().with(lines.with_filter(filter)).try_init().map_err(|_| LogError::Begun)?;
     Ok(LogHandle { filter: handle, _writer: Arc::new(guard) })
 }
@@ -134,7 +138,13 @@ fn goes_to_journal() -> bool {
     }
 }
 
-fn lines<S, W>(format: LogFormat, writer: W, limit: Arc<Limit>) -> Box<dyn Layer<S> + Send + Sync>
+/// `terminal`: the zone of the times, if a person reads the lines on a terminal.
+fn lines<S, W>(
+    format: LogFormat,
+    writer: W,
+    limit: Arc<Limit>,
+    terminal: Option<Tz>,
+) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
@@ -152,9 +162,25 @@ where
         }
         LogFormat::Text | LogFormat::Auto => {
             let colours = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-            let limited = Limited { format: format::format(), limit, mark: limit::mark_text };
-            layer.with_ansi(colours).fmt_fields(VisibleFields).event_format(limited).boxed()
+            let layer = layer.with_ansi(colours).fmt_fields(VisibleFields);
+            let mark = limit::mark_text;
+            match terminal {
+                Some(zone) => {
+                    let format = format::format().with_target(false).with_timer(WallClock(zone));
+                    layer.event_format(Limited { format, limit, mark }).boxed()
+                }
+                None => layer.event_format(Limited { format: format::format(), limit, mark }).boxed(),
+            }
         }
+    }
+}
+
+/// Times on a terminal: the time of day where the user is.
+struct WallClock(Tz);
+
+impl FormatTime for WallClock {
+    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        write!(writer, "{}", civil::wall(SystemClock.now(), self.0).format("%H:%M:%S"))
     }
 }
 
@@ -222,7 +248,7 @@ mod tests {
         let sheet = Sheet::default();
         let writer = sheet.clone();
         let limit = Limit::new(Arc::new(ManualClock::default()));
-        let layer = lines(format, move || writer.clone(), limit);
+        let layer = lines(format, move || writer.clone(), limit, None);
         let filter = targets("info", 0).unwrap();
         let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
         tracing::subscriber::with_default(subscriber, log);

@@ -131,7 +131,7 @@ fn forgetting_and_pruning_go_through_the_daemon_while_it_runs() {
     let (fake, site, daemon) = running();
     let pruned = ok(&site, &["db", "prune", "-o", "csv"]);
     assert!(pruned.contains("visits,0"), "{pruned}");
-    let gone = ok(&site, &["db", "forget", ID, "-o", "csv"]);
+    let gone = ok(&site, &["db", "forget", ID, "--yes", "-o", "csv"]);
     assert!(gone.contains("people,1") && gone.contains("visits,1"), "{gone}");
     let bytes = |name: &str| std::fs::read(site.path(name)).unwrap_or_default();
     for name in ["presence.db", "presence.db-wal"] {
@@ -158,7 +158,10 @@ fn forgetting_and_restoring_work_without_the_daemon() {
     daemon.terminate();
     ends_with(&site, 2, &["db", "forget", &ID[..9]]);
     let source = sqlite3(&site.database(), "SELECT source FROM installation");
-    ok(&site, &["db", "forget", ID]);
+    let asked = text(&ends_with(&site, 2, &["db", "forget", ID]).stderr);
+    assert!(asked.contains("1 visit and") && asked.contains("add `--yes`"), "{asked}");
+    assert_eq!(sqlite3(&site.database(), "SELECT count(*) FROM visits"), "1");
+    ok(&site, &["db", "forget", ID, "--yes"]);
     assert_eq!(sqlite3(&site.database(), "SELECT count(*) FROM visits"), "0");
     let restored = site.command(&["db", "restore", copy]);
     assert!(text(&restored.stderr).contains("Removed 1 person erased since"), "{}", text(&restored.stderr));

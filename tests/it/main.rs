@@ -36,6 +36,7 @@ mod dingtalk_secrets;
 mod dingtalk_token;
 mod docs;
 mod errors_doc;
+mod first_steps;
 mod flow;
 mod generated_run;
 mod harness;

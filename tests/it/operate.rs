@@ -263,10 +263,8 @@ fn init_makes_what_check_reads_and_touches_nothing_twice() {
         let output = site.command(&["init", "--dir", there]);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    assert_eq!(
-        std::fs::read_to_string(site.path("new/config.toml")).expect("a config"),
-        read("config.example.toml")
-    );
+    let config = std::fs::read_to_string(site.path("new/config.toml")).expect("a config");
+    assert!(config.contains("app_key = \"dingxxxx\"") && config.lines().count() < 40, "{config}");
     std::fs::write(site.path("new/config.toml"), "mine").expect("a writable folder");
     site.command(&["init", "--dir", there]);
     assert_eq!(std::fs::read_to_string(site.path("new/config.toml")).expect("a config"), "mine");

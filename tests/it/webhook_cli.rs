@@ -132,7 +132,7 @@ fn a_fresh_secret_stands_alone_on_the_standard_output() {
     let ended = run(&site, &["webhook", "secret", "new"]);
     assert_eq!(ended.code, Some(0));
     assert!(ended.out.starts_with("whsec_") && ended.out.trim_end().len() == 50, "{}", ended.out);
-    assert!(ended.err.contains("FIRST"), "{}", ended.err);
+    assert!(ended.err.contains("first"), "{}", ended.err);
     assert_eq!(run(&site, &["-q", "webhook", "secret", "new"]).err, "");
 }
 

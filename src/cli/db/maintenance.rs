@@ -1,4 +1,4 @@
-//! `presenced db check`, `backup`, `restore`, `prune` and `forget`.
+//! `presenced db check`, `backup`, `restore` and `prune`.
 //!
 //! Guards: while the daemon runs, the daemon does everything that writes; each command prints what it did in numbers. Not
 //! here: how it is done (`store`).
@@ -8,21 +8,20 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::app::maintenance::{erase, limits};
+use crate::app::maintenance::limits;
 use crate::cli::daemon::{ask_daemon, unexpected};
-use crate::cli::open_readonly::{block_on, unfound};
+use crate::cli::open_readonly::block_on;
 use crate::cli::output::{Cell, Column, Printer, Row, counted};
 use crate::cli::readable::load_readable;
 use crate::cli::{Exit, Failure, Globals, load_config};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Loaded};
 use crate::control::{Request, Response};
-use crate::store::forget::Forgotten;
 use crate::store::retention::Pruned;
 use crate::store::{Store, backup as copies, check as integrity, restore as restoring};
 
 const PROBLEMS: &[Column] = &[Column::new("trouble", "PROBLEM")];
-const ROWS: &[Column] = &[Column::new("what", "WHAT"), Column::new("rows", "ROWS")];
+pub(super) const ROWS: &[Column] = &[Column::new("what", "WHAT"), Column::new("rows", "ROWS")];
 
 pub(super) fn check(globals: &Globals) -> anyhow::Result<Exit> {
     // The config is needed only for the path.
@@ -99,59 +98,13 @@ pub(super) fn prune(globals: &Globals) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-pub(super) fn forget(globals: &Globals, who: &str) -> anyhow::Result<Exit> {
-    let (Loaded { config, .. }, refused) = load_readable(globals)?;
-    let printer = Printer::new(globals, config.time_zone);
-    let forgotten = block_on(async {
-        match ask_daemon(&config.file, &Request::Forget { who: who.to_owned() }).await? {
-            Some(Response::Forgot(forgotten)) => anyhow::Ok(*forgotten),
-            Some(_) => Err(unexpected().into()),
-            None => {
-                if let Some(refused) = refused {
-                    return Err(refused.into());
-                }
-                // The user is looked up first, so that a mistyped name creates no database.
-                let store = Store::open_readonly(&config.history.path).await?;
-                let found = store.history().find_whole(who).await;
-                store.close().await;
-                let person = found?.map_err(|error| unfound(&error))?;
-                let store = open(&config).await?;
-                let forgotten = erase(&store, &config, &person).await;
-                store.close().await?;
-                Ok(forgotten?)
-            }
-        }
-    })??;
-    printer.print(ROWS, &counts(forgotten.rows.iter()))?;
-    printer.remark(&erased_text(who, &forgotten));
-    Ok(Exit::Done)
-}
-
-fn erased_text(who: &str, forgotten: &Forgotten) -> String {
-    let mut text = format!(
-        "{who} is erased and no longer watched, even while the config still has this user; remove the [[user]] from it."
-    );
-    // Writing to a `String` cannot fail.
-    if !forgotten.backups.is_empty() {
-        let _ =
-            write!(text, " {} erased from.", counted(forgotten.backups.len(), "backup was", "backups were"));
-    }
-    if !forgotten.removed_backups.is_empty() {
-        let backups = counted(forgotten.removed_backups.len(), "backup", "backups");
-        let _ = write!(text, " Deleted {backups} that could not be changed.");
-    }
-    if forgotten.wal_in_use {
-        text +=
-            " Another process is reading the database; its WAL still holds old pages until the daemon stops.";
-    }
-    text
-}
-
-async fn open(config: &Config) -> anyhow::Result<Store> {
+pub(super) async fn open(config: &Config) -> anyhow::Result<Store> {
     Ok(Store::open(&config.history.path, config.time_zone, Arc::new(SystemClock)).await?)
 }
 
-fn counts<'a, N: Copy + TryInto<i64> + 'a>(rows: impl Iterator<Item = (&'a String, &'a N)>) -> Vec<Row> {
+pub(super) fn counts<'a, N: Copy + TryInto<i64> + 'a>(
+    rows: impl Iterator<Item = (&'a String, &'a N)>,
+) -> Vec<Row> {
     rows.map(|(table, &count)| {
         let count = count.try_into().map_or(Cell::Nothing, Cell::Number);
         Row::new(vec![table.as_str().into(), count])

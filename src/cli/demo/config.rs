@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::simulator::receiver::DEMO_SECRET;
 use crate::simulator::types::Person;
-
-/// Signs the deliveries of the demo, which stay on loopback.
-pub(super) const SECRET: &str = "whsec_cHJlc2VuY2VkLWRlbW8tc2VjcmV0LTIwMjYtb25seQ==";
 
 /// A new folder in the temporary directory.
 pub(super) fn folder() -> anyhow::Result<PathBuf> {
@@ -54,7 +52,7 @@ min_interval = "5s"
 [[webhook]]
 name = "demo"
 url = "{receiver}"
-secret = "{SECRET}"
+secret = "{DEMO_SECRET}"
 events = ["meeting.*"]
 rate = 1000
 [history]

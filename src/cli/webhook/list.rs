@@ -15,10 +15,10 @@ const COLUMNS: &[Column] = &[
     Column::new("state", "STATE"),
     Column::new("down_since", "SINCE"),
     Column::new("waiting", "WAITING"),
-    Column::new("oldest_waiting_at", "OLDEST"),
+    Column::data_only("oldest_waiting_at"),
     Column::new("dead", "DEAD"),
     Column::data_only("failures"),
-    Column::data_only("next_probe_at"),
+    Column::new("next_probe_at", "NEXT PROBE"),
     Column::data_only("alert"),
     Column::data_only("configured"),
     Column::new("why", "WHY").shrinking(),
@@ -133,20 +133,7 @@ mod tests {
         let text = anstream::adapter::strip_str(&text).to_string();
         assert_eq!(
             text.lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>(),
-            [
-                "old",
-                "down",
-                "2023-11-07",
-                "08:55:12",
-                "1200",
-                "2023-11-07",
-                "08:55:12",
-                "3",
-                "removed",
-                "from",
-                "the",
-                "config"
-            ]
+            ["old", "down", "2023-11-07", "08:55:12", "1200", "3", "-", "removed", "from", "the", "config"]
         );
         let json = Printer { format: OutputFormat::Jsonl, ..printer }.render(COLUMNS, &[row(None, down)]);
         assert_eq!(

@@ -1,26 +1,21 @@
 //! `presenced webhook secret new`: prints a new signing secret.
 //!
-//! Guards: the secret comes from the random generator of the system; stdout has only the secret, so that it can be
-//! redirected to a file; stderr explains the rotation. Not here: storing it.
-
-use std::io::Read;
+//! Guards: stdout has only the secret, so that it can be redirected to a file; stderr explains the rotation. Not here: making
+//! it (`new_secret`), storing it.
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
 
+use crate::cli::new_secret::new_secret;
 use crate::cli::output::{FAINT, write_out};
 use crate::cli::{Exit, Globals, OutputFormat};
 
-/// Standard Webhooks allows 24 to 64 bytes.
-const BYTES: usize = 32;
-
 const HOW_TO_ROTATE: &str = "\
 To rotate without a lost or unverifiable delivery:
-1. Write the new secret to its own file (mode 0600), and put it FIRST in the list of the webhook:
+1. Write the new secret to its own file (mode 0600), and put it first:
    secret = [{ file = \"new.whsec\" }, { file = \"old.whsec\" }]
-2. Run `presenced reload`: each delivery now has two signatures, and either secret verifies it.
+2. Run `presenced reload`: each delivery now has two signatures, and either
+   secret verifies it.
 3. Give the receiver the new secret.
 4. Remove the old secret from the list, and run `presenced reload` again.";
 
@@ -40,7 +35,7 @@ enum Command {
 /// Runs the command.
 pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
     let Command::New = args.command;
-    let secret = fresh().context("cannot read /dev/urandom")?;
+    let secret = new_secret().context("cannot read /dev/urandom")?;
     let as_data = !matches!(globals.output, None | Some(OutputFormat::Table));
     let text = match globals.output {
         None | Some(OutputFormat::Table) => format!("{secret}\n"),
@@ -54,26 +49,4 @@ pub(super) fn run(globals: &Globals, args: &Args) -> anyhow::Result<Exit> {
         anstream::eprintln!("{}{HOW_TO_ROTATE}{}", FAINT.render(), FAINT.render_reset());
     }
     Ok(Exit::Done)
-}
-
-fn fresh() -> std::io::Result<String> {
-    let mut random = [0; BYTES];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-    Ok(format!("whsec_{}", STANDARD.encode(random)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::signature::{SigningKey, sign, verify};
-
-    #[test]
-    fn each_is_new_and_signs() {
-        let (one, other) = (fresh().unwrap(), fresh().unwrap());
-        assert_ne!(one, other);
-        let keys = [SigningKey::parse(&one).unwrap()];
-        let signed = sign(&keys, "evt_1", 1, b"{}");
-        assert!(verify(&keys, "evt_1", 1, b"{}", &signed));
-        assert!(!verify(&[SigningKey::parse(&other).unwrap()], "evt_1", 1, b"{}", &signed));
-    }
 }

@@ -1,9 +1,9 @@
-//! Prints a line for each event of the demo when it arrives, and the totals at the end.
+//! Prints a line for each callback that the built-in receiver gets, and the totals at the end.
 //!
-//! Guards: every line says what happened and whether the signature verified. Not here: events (`presence::event`).
+//! Guards: every line says what happened and whether the signature verified. Not here: events (`presence::event`), receiving
+//! (`simulator::receiver`).
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -14,7 +14,7 @@ use crate::simulator::receiver::{Received, Verdict};
 
 /// What has been printed so far.
 #[derive(Debug)]
-pub(super) struct DemoReporter {
+pub(super) struct Arrivals {
     time_zone: Tz,
     printed: usize,
     deliveries: usize,
@@ -31,19 +31,16 @@ pub(super) struct Summary {
     verified: usize,
 }
 
-impl DemoReporter {
-    /// Prints the heading.
-    pub(super) fn start(speed: f64, time_zone: Tz, folder: &Path) -> Self {
-        anstream::println!(
-            "A scripted half hour of meetings at {speed} times real time, on this machine only:"
-        );
-        anstream::println!(
-            "a simulated DingTalk, the daemon that polls it, and a receiver that verifies signatures."
-        );
-        anstream::println!("database: {}\n", folder.join("presence.db").display());
+impl Arrivals {
+    /// None yet.
+    pub(super) fn new(time_zone: Tz) -> Self {
+        Self { time_zone, printed: 0, deliveries: 0, verified: 0, events: BTreeSet::new() }
+    }
+
+    /// Prints the names of the columns.
+    pub(super) fn heading() {
         let head = line("TIME", "WHO", "WHAT HAPPENED", "MEETING", "NOTICED");
         anstream::println!("{FAINT}{head}  SIGNATURE{FAINT:#}");
-        Self { time_zone, printed: 0, deliveries: 0, verified: 0, events: BTreeSet::new() }
     }
 
     /// Prints the link to the page.
@@ -89,19 +86,6 @@ impl Summary {
     /// Whether a delivery arrived and all of them verified.
     pub(super) fn is_good(&self) -> bool {
         self.deliveries > 0 && self.verified == self.deliveries
-    }
-}
-
-/// How to query the database of the demo.
-pub(super) fn query_hint(database: &Path, kept: bool) -> String {
-    let query = "SELECT who, joined_local, left_local, minutes, left_reason FROM v_visits";
-    let command = format!("sqlite3 -readonly -box {} \\\n  \"{query}\"", database.display());
-    if kept {
-        format!("query the database:\n  {command}")
-    } else {
-        format!(
-            "query the database: run the demo again with --keep, then\n  {command}\n(with the path that it prints; this one is removed now)"
-        )
     }
 }
 
