@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::output::{ERROR, WARNING};
+use super::output::{self, Column, ERROR, Printer, WARNING};
 use super::{Exit, Failure, Globals, OutputFormat};
 use crate::config::problem::{Problem, Severity, Sources, foremost, render_one, sort};
 use crate::config::{Config, Loaded, load, locate};
@@ -36,7 +36,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
     match globals.output {
         Some(OutputFormat::Json) => anstream::println!("{}", json(&problems, &sources)?),
         Some(OutputFormat::Jsonl | OutputFormat::Csv) => {
-            return Err(Failure::new(Exit::Usage, "`check` prints text, or JSON with `-o json`").into());
+            Printer::new(globals, chrono_tz::UTC).print(COLUMNS, &data_rows(&problems, &sources))?;
         }
         None | Some(OutputFormat::Table) => {
             show(globals.quiet, &problems, &sources);
@@ -158,23 +158,43 @@ struct Row<'a> {
     help: Option<&'a str>,
 }
 
+/// The same for `-o jsonl` and `-o csv`.
+const COLUMNS: &[Column] = &[
+    Column::new("code", "CODE"),
+    Column::new("severity", "SEVERITY"),
+    Column::new("file", "FILE"),
+    Column::new("line", "LINE"),
+    Column::new("column", "COLUMN"),
+    Column::new("message", "MESSAGE"),
+    Column::new("help", "HELP"),
+];
+
 fn json(problems: &[Problem], sources: &Sources) -> serde_json::Result<String> {
-    let rows: Vec<Row<'_>> = problems
-        .iter()
-        .map(|problem| {
-            let position = problem.place.as_ref().and_then(|place| sources.position(place));
-            Row {
-                code: problem.code,
-                severity: problem.severity.name(),
-                file: position.as_ref().map(|at| at.file),
-                line: position.as_ref().map(|at| at.line),
-                column: position.as_ref().map(|at| at.column),
-                message: &problem.message,
-                help: problem.help.as_deref(),
-            }
-        })
-        .collect();
+    let rows: Vec<Row<'_>> = problems.iter().map(|problem| row(problem, sources)).collect();
     serde_json::to_string_pretty(&rows)
+}
+
+fn data_rows(problems: &[Problem], sources: &Sources) -> Vec<output::Row> {
+    let number = |number: Option<usize>| number.and_then(|number| i64::try_from(number).ok()).into();
+    let cells = |Row { code, severity, file, line, column, message, help }: Row<'_>| {
+        let place = [file.into(), number(line), number(column)];
+        let cells = [code.into(), severity.into()].into_iter().chain(place);
+        output::Row::new(cells.chain([message.into(), help.into()]).collect())
+    };
+    problems.iter().map(|problem| cells(row(problem, sources))).collect()
+}
+
+fn row<'a>(problem: &'a Problem, sources: &'a Sources) -> Row<'a> {
+    let position = problem.place.as_ref().and_then(|place| sources.position(place));
+    Row {
+        code: problem.code,
+        severity: problem.severity.name(),
+        file: position.as_ref().map(|at| at.file),
+        line: position.as_ref().map(|at| at.line),
+        column: position.as_ref().map(|at| at.column),
+        message: &problem.message,
+        help: problem.help.as_deref(),
+    }
 }
 
 #[cfg(test)]

@@ -15,15 +15,8 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Globals {
-    #[arg(
-        short,
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "PRESENCED_CONFIG",
-        hide_env = true,
-        help = "Config file, else $PRESENCED_CONFIG or ./config.toml"
-    )]
+    /// Config file, else `$PRESENCED_CONFIG` or ./config.toml
+    #[arg(short, long, global = true, value_name = "FILE", env = "PRESENCED_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
     /// Format: table, json, jsonl or csv
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, hide_possible_values = true)]

@@ -15,10 +15,12 @@ use crate::time::Timestamp;
 
 mod cell;
 mod data;
+mod flat;
 mod table;
 mod text;
 
 pub use cell::{Cell, Column, ERROR, FAINT, GOOD, Row, WARNING};
+pub use flat::{FLAT, flat};
 pub use text::{ago, counted, cut, cut_beginning, folded, harmless, harmless_lines, padded, write_out};
 
 /// Width of a table when the width of the terminal is not known.

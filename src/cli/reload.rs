@@ -5,9 +5,9 @@
 
 use super::daemon::{ask_running, unexpected};
 use super::open_readonly::block_on;
-use super::output::{WARNING, counted};
+use super::output::{FLAT, Printer, WARNING, counted, flat};
 use super::readable::config_files;
-use super::{Exit, Failure, Globals, OutputFormat};
+use super::{Exit, Globals, OutputFormat};
 use crate::control::{ReloadReport, Request, Response};
 
 /// Options of `reload`.
@@ -27,7 +27,7 @@ fn show(globals: &Globals, report: &ReloadReport) -> anyhow::Result<()> {
         Some(OutputFormat::Json) => anstream::println!("{}", serde_json::to_string_pretty(report)?),
         Some(OutputFormat::Jsonl) => anstream::println!("{}", serde_json::to_string(report)?),
         Some(OutputFormat::Csv) => {
-            return Err(Failure::new(Exit::Usage, "`reload` prints text, or JSON by `-o json`").into());
+            Printer::new(globals, chrono_tz::UTC).print(FLAT, &flat(&serde_json::to_value(report)?))?;
         }
         None | Some(OutputFormat::Table) => anstream::print!("{}", text(report, globals.quiet)),
     }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::open_readonly::{Session, open_readonly};
-use super::output::write_out;
-use super::{Exit, Failure, Globals, OutputFormat};
+use super::output::{FLAT, flat, write_out};
+use super::{Exit, Globals, OutputFormat};
 use crate::clock::{Clock, SystemClock};
 
 mod data;
@@ -42,8 +42,7 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
                 Some(OutputFormat::Json) => serde_json::to_string_pretty(&status)? + "\n",
                 Some(OutputFormat::Jsonl) => serde_json::to_string(&status)? + "\n",
                 Some(OutputFormat::Csv) => {
-                    let text = "`status` prints text, or JSON by `-o json`";
-                    return Err(Failure::new(Exit::Usage, text).into());
+                    session.printer.render(FLAT, &flat(&serde_json::to_value(&status)?))
                 }
                 None | Some(OutputFormat::Table) => {
                     let clear = if args.watch { "\x1b[H\x1b[2J" } else { "" };

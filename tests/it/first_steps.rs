@@ -188,3 +188,16 @@ fn the_language_of_messages_can_be_set_for_all_of_them() {
     assert!(said("zh-CN", "slack-en").contains("joined"), "the name of the template wins");
     assert!(said("french", "slack").contains("zh-CN"));
 }
+
+#[test]
+fn check_has_every_format() {
+    let config = "[dingtalk]\napp_key = \"k\"\napp_secret = \"s\"\ncalls_per_month = 1\n[history]\npath = \"presence.db\"\n";
+    let folder = Folder::new().with("config.toml", config);
+    let said = |arguments: &[&str]| text(&folder.presenced(arguments));
+    let csv = said(&["check", "-o", "csv"]);
+    assert!(csv.starts_with("code,severity,file,line,column,message,help\n"), "{csv}");
+    assert!(csv.contains("plain-secret,warning,config.toml,3,14,"), "{csv}");
+    let jsonl = said(&["check", "-o", "jsonl"]);
+    let first: serde_json::Value = serde_json::from_str(jsonl.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["code"], &first["line"]), (&"plain-secret".into(), &3.into()));
+}

@@ -30,7 +30,7 @@ pub(super) fn is_wanted(format: LogFormat) -> bool {
 /// The lines about what runs.
 pub(super) fn introduce(config: &Config) {
     if let Some(address) = config.http.listen {
-        tracing::info!("listening on http://{address}/ (`presenced status --token` shows the token)");
+        tracing::info!("listening on http://{address}/ (token: presenced status --token)");
     }
     for org in &config.orgs {
         let calls = org.calls_per_month.map_or("no limit".to_owned(), |calls| calls.to_string());
@@ -54,6 +54,10 @@ pub(super) async fn follow(store: Store, style: Style, stop: CancellationToken) 
         let query = EventQuery { after: Some(after), limit: PAGE, ..EventQuery::default() };
         for event in history.events(&query).await.unwrap_or_default() {
             after = event.sequence;
+            // The events about a user's presence say the same as those about their meetings.
+            if event.event_type.starts_with("user.") {
+                continue;
+            }
             tracing::info!("{}", sentence_of(event.body.as_bytes(), style));
         }
     }
