@@ -102,6 +102,10 @@ fn next_poll(
                 }
                 Effect::Start(Work::Poll { poll, .. }) => return (poll, now),
                 Effect::Start(Work::Emit(_)) => poller.handle(Input::Emitted(Ok(())), now),
+                Effect::Start(Work::Record { change, .. }) => {
+                    poller.handle(Input::Recorded { change, result: Ok(()) }, now);
+                }
+                Effect::Start(Work::NoteUserGap { .. }) => poller.handle(Input::Written(Ok(())), now),
                 Effect::Start(other) => panic!("{other:?}"),
                 _ => {}
             }
