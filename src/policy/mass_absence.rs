@@ -87,9 +87,8 @@ impl<K: Copy + Default + Ord> MassAbsence<K> {
     /// Checks the absence, where `others_inside` users are inside and did not vanish. Returns whether to request the
     /// ongoing meetings now; [`MassAbsence::answered`] must follow.
     pub fn asks(&mut self, others_inside: usize, now: Timestamp) -> bool {
-        let waits = self.episode.as_ref().is_some_and(|episode| episode.evidence == Evidence::Asked);
         let meetings = self.vanished.values().map(|(_, meetings)| meetings);
-        if waits || self.vanished.len() <= others_inside || !are_many(meetings) {
+        if self.awaits_answer() || self.vanished.len() <= others_inside || !are_many(meetings) {
             return false;
         }
         let earlier = self.episode.take().map(|episode| episode.users).unwrap_or_default();
@@ -97,6 +96,11 @@ impl<K: Copy + Default + Ord> MassAbsence<K> {
         let users = earlier.into_iter().chain(fresh.map(|(user, (_, meetings))| (user, meetings))).collect();
         self.episode = Some(Episode { since: now, users, evidence: Evidence::Asked });
         true
+    }
+
+    /// Whether the ongoing meetings are awaited.
+    pub fn awaits_answer(&self) -> bool {
+        self.episode.as_ref().is_some_and(|episode| episode.evidence == Evidence::Asked)
     }
 
     /// Records the ongoing meetings; `None`: no complete answer is available.

@@ -1,18 +1,19 @@
 //! Mass absence: many users vanish at once. One call lists the ongoing meetings as a second source, and a leave needs
 //! more missing answers until then.
 //!
-//! Guards: at most one call for each episode, charged to the month; without that call nothing waits for it. Not here:
-//! when an absence is one of many (`policy::mass_absence`).
+//! Guards: at most one call for each episode, charged to the month and made once it is reserved; where it is not permitted
+//! or not affordable nothing waits for it. Not here: when an absence is one of many (`policy::mass_absence`).
 
 use std::collections::BTreeSet;
 
 use super::effects::Work;
 use super::roster::UserKey;
+use super::spending;
 use super::state::OrgState;
 use crate::dingtalk::error::CallError;
 use crate::dingtalk::meetings::OngoingMeetings;
 use crate::ids::ConferenceId;
-use crate::policy::quota::Ticket;
+use crate::policy::quota::{Refusal, Ticket};
 use crate::presence::diff::DiffRules;
 use crate::presence::observation::{Evidence, Observation};
 
@@ -37,6 +38,7 @@ pub(super) fn rules_for(org: &mut OrgState, user: UserKey, seen: &Observation) -
             org = %org.name,
             "many users vanished from their meetings at once; leaves wait for a second answer"
         );
+        org.ongoing_wanted = true;
         ask_ongoing(org);
     }
     let absence = &org.absence;
@@ -45,14 +47,22 @@ pub(super) fn rules_for(org: &mut OrgState, user: UserKey, seen: &Observation) -
     DiffRules { leave_after_misses: misses, ..rules }
 }
 
-fn ask_ongoing(org: &mut OrgState) {
-    let now = org.now;
+/// Makes the call for a second answer, if one is wanted; it may have to wait for a reservation.
+pub(super) fn ask_ongoing(org: &mut OrgState) {
+    org.ongoing_wanted &= org.absence.awaits_answer();
+    if !org.ongoing_wanted {
+        return;
+    }
     let possible = org.sweeps.are_permitted() && !org.breaker.is_open();
-    let Some(ticket) = possible.then(|| org.limits.take(now).ok()).flatten() else {
-        return org.absence.answered(None);
-    };
-    org.limits.begin(1);
-    org.start_work(Work::ListOngoing { ticket });
+    match possible.then(|| org.limits.take(org.now)) {
+        Some(Ok(ticket)) => {
+            org.limits.begin(1);
+            org.start_work(Work::ListOngoing { ticket });
+        }
+        Some(Err(Refusal::ReserveFirst)) => return spending::reserve(org, org.now),
+        Some(Err(Refusal::SpentUntil(_))) | None => org.absence.answered(None),
+    }
+    org.ongoing_wanted = false;
 }
 
 pub(super) fn listed(org: &mut OrgState, ticket: Ticket, result: Result<OngoingMeetings, CallError>) {

@@ -54,6 +54,7 @@ impl OrgPoller {
         self.state.now = now;
         let org = &mut self.state;
         let mut wake = open_windows::update_windows(org, now);
+        mass_absence::ask_ongoing(org);
         wake = earliest(wake, confirm::ask_meetings(org, now));
         wake = earliest(wake, run::run_sweeps(org, now));
         if tick || org.limits.users_wait() {

@@ -79,6 +79,8 @@ pub(super) struct OrgState {
     pub(super) windows: OpenWindows,
     /// Users who vanished recently.
     pub(super) absence: MassAbsence<UserKey>,
+    /// The ongoing meetings are to be listed as a second answer.
+    pub(super) ongoing_wanted: bool,
     pub(super) confirmations: Confirmations,
     pub(super) sweeps: SweepEngine,
     pub(super) meetings: KnownMeetings,
@@ -121,6 +123,7 @@ impl OrgState {
             next_stale_check: now,
             windows: OpenWindows::default(),
             absence: MassAbsence::default(),
+            ongoing_wanted: false,
             confirmations: Confirmations::default(),
             sweeps: SweepEngine::default(),
             meetings: KnownMeetings::default(),
