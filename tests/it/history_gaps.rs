@@ -69,7 +69,7 @@ async fn to_the_second_an_outage_is_one_gap_for_all_and_so_is_down_time() {
     office.dingtalk.clear_faults();
     office.pass_until(&polling, at("2026-11-23T06:20:00Z"), STEP).await;
     polling.end().await;
-    let outage = "everybody|upstream|outage|06:01:59|06:13:00";
+    let outage = "everybody|upstream|outage|06:01:59|06:12:11";
     assert_eq!(gaps(&office), outage);
 
     office.clock.set(at("2026-11-23T07:00:00Z"));
