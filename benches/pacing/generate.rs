@@ -21,6 +21,10 @@ pub(crate) enum Kind {
     Shifts,
     /// A third of each.
     Mixed,
+    /// Weekly meetings of groups, most of them on two weekdays: half of the members come, late, and some rejoin.
+    Crowded,
+    /// Work rooms: people sit in them for hours, their lines drop, they take breaks.
+    Rooms,
 }
 
 /// One line of a trace.
@@ -106,6 +110,8 @@ pub(crate) fn generate(kind: Kind, people: u32, weeks: i64, start_ms: i64, seed:
             world.ad_hoc(&all[third..2 * third], weeks, 1.0);
             world.shifts(&all[2 * third..], weeks);
         }
+        Kind::Crowded => world.crowded(&all, weeks),
+        Kind::Rooms => world.rooms(&all, weeks),
     }
     world.tidy()
 }
@@ -261,6 +267,83 @@ impl World {
             }
         }
         self.calls(people, weeks, 0.4, true);
+    }
+
+    /// A stay of one person that 18 in 100 times is interrupted: 15 % of all leaves are followed by a rejoin, most of them
+    /// within two minutes.
+    fn stay(&mut self, user: u32, conference: &str, day: i64, (joined, left): (f64, f64)) {
+        if left - joined < 3.0 || !self.dice.chance(0.18) {
+            return self.visit(user, conference, day, joined, left);
+        }
+        let drops = self.dice.between(joined + 1.0, left - 1.0);
+        let gap = if self.dice.chance(0.7) { self.dice.between(0.2, 2.0) } else { 2.0 + self.dice.wait(8.0) };
+        self.visit(user, conference, day, joined, drops);
+        self.visit(user, conference, day, drops + gap, left);
+    }
+
+    /// Attendance 47 to 66 %; lateness with a median of five minutes, 22 for one in twenty.
+    fn crowded(&mut self, people: &[u32], weeks: i64) {
+        let attends = self.dice.between(0.47, 0.66);
+        let cancelled = self.dice.between(0.04, 0.15);
+        let crowded = [self.dice.below(5) as i64, self.dice.below(5) as i64];
+        for _ in 0..people.len().div_ceil(6).max(2) {
+            let weekday =
+                if self.dice.chance(0.8) { crowded[self.dice.below(2)] } else { self.dice.below(5) as i64 };
+            let start = 10.0 * 60.0 + 30.0 * self.dice.below(15) as f64;
+            let minutes = [60.0, 60.0, 60.0, 90.0, 30.0][self.dice.below(5)];
+            let size = (6 + self.dice.below(15)).min(people.len());
+            let first = self.dice.below(people.len());
+            let who: Vec<(u32, f64)> = (first..first + size)
+                .map(|n| (people[n % people.len()], (attends + self.dice.bell() * 0.15).clamp(0.1, 0.95)))
+                .collect();
+            for day in (0..weeks).map(|week| week * 7 + weekday) {
+                if self.dice.chance(cancelled) {
+                    continue;
+                }
+                self.meetings += 1;
+                let conference = format!("c{:06}", self.meetings);
+                let ends = start + minutes + self.dice.bell() * 4.0;
+                for (user, chance) in &who {
+                    if self.dice.chance(*chance) {
+                        let late = (5.0_f64.ln() + 0.9 * self.dice.bell()).exp() - 0.5;
+                        let early =
+                            if self.dice.chance(0.12) { self.dice.share() * 0.5 * minutes } else { 0.0 };
+                        let left = ends - early + self.dice.bell();
+                        self.stay(*user, &conference, day, (start + late, left));
+                    }
+                }
+            }
+        }
+        self.calls(people, weeks, 0.1, false);
+    }
+
+    /// A third of the leaves is followed by a rejoin within half an hour.
+    fn rooms(&mut self, people: &[u32], weeks: i64) {
+        let habits: Vec<(f64, f64, f64)> = people
+            .iter()
+            .map(|_| {
+                let comes = self.dice.between(500.0, 720.0);
+                (self.dice.between(0.5, 0.95), comes, comes + self.dice.between(180.0, 520.0))
+            })
+            .collect();
+        let (sits, drops) = (self.dice.between(60.0, 180.0), self.dice.between(0.4, 0.7));
+        for day in (0..weeks * 7).filter(|day| day % 7 < 5) {
+            self.meetings += 1;
+            let conference = format!("c{:06}", self.meetings);
+            for (user, (comes, from, to)) in people.iter().zip(&habits) {
+                if !self.dice.chance(*comes) {
+                    continue;
+                }
+                let mut at = from + self.dice.bell() * 25.0;
+                let ends = to + self.dice.bell() * 40.0;
+                while at < ends {
+                    let left = (at + self.dice.wait(sits)).min(ends);
+                    self.visit(*user, &conference, day, at, left);
+                    let short = self.dice.chance(drops);
+                    at = left + if short { 0.2 + self.dice.wait(4.0) } else { 10.0 + self.dice.wait(50.0) };
+                }
+            }
+        }
     }
 
     /// One person is in one place: of visits that overlap the later waits for the earlier to end.

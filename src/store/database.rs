@@ -14,6 +14,7 @@ use super::beside::FileId;
 use super::disk_space::DiskSpaceGuard;
 use super::lock::LockFile;
 use super::writer::WriteQueue;
+use crate::time::Timestamp;
 
 #[derive(Debug)]
 pub(super) struct Database {
@@ -22,6 +23,8 @@ pub(super) struct Database {
     pub(super) files: Vec<(PathBuf, FileId)>,
     /// `urn:presenced:...`, created with the database.
     pub(super) source: String,
+    /// When the database was created.
+    pub(super) created: Timestamp,
     pub(super) writer: WriteQueue,
     /// Connections that cannot write. Keep reads short: an open reader stops the WAL from shrinking.
     pub(super) readers: SqlitePool,

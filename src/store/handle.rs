@@ -19,6 +19,7 @@ use super::push_messages::PushMessages;
 use super::recorder::Recorder;
 use super::sweep_state::SweepStates;
 use super::watch_list::WatchList;
+use crate::time::Timestamp;
 
 /// An open database. Cloning shares it. Dropping the last clone without [`Store::close`] acts like a crash, on purpose:
 /// committed data is kept, uncommitted data is lost, the lock is free.
@@ -31,6 +32,11 @@ impl Store {
     /// `urn:presenced:...`, created with the database.
     pub fn source(&self) -> &str {
         &self.database.source
+    }
+
+    /// When the database was created.
+    pub fn created(&self) -> Timestamp {
+        self.database.created
     }
 
     /// The database file, with links resolved.

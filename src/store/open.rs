@@ -37,7 +37,7 @@ const USUAL_TIMEOUT: &str = "PRAGMA busy_timeout = 1000";
 
 const INSTALL: &str = "INSERT INTO installation (one, source, created_ms, time_zone) VALUES (1, ?1, ?2, ?3) \
     ON CONFLICT (one) DO UPDATE SET time_zone = excluded.time_zone";
-const SOURCE: &str = "SELECT source FROM installation WHERE one = 1";
+const SOURCE: &str = "SELECT source, created_ms FROM installation WHERE one = 1";
 
 impl Store {
     /// Opens or creates the database for writing: takes the lock file, refuses what [`CheckedDatabase::check`] refuses,
@@ -96,7 +96,7 @@ impl CheckedDatabase {
         connection::assert_settings(&mut connection).await?;
         sqlx::query(LONG_TIMEOUT).execute(&mut connection).await?;
         schema::migrate(&mut connection, &path).await?;
-        let source = install(&mut connection, time_zone, &clock).await?;
+        let (source, created_ms) = install(&mut connection, time_zone, &clock).await?;
         local_offsets::write(&mut connection, time_zone).await?;
         sqlx::query(USUAL_TIMEOUT).execute(&mut connection).await?;
         connection::checkpoint(&mut connection).await?;
@@ -113,6 +113,7 @@ impl CheckedDatabase {
                 path,
                 files,
                 source,
+                created: Timestamp::from_ms(created_ms),
                 writer: WriteQueue::start(writer),
                 readers,
                 disk_space,
@@ -214,7 +215,7 @@ async fn install(
     connection: &mut SqliteConnection,
     time_zone: Tz,
     clock: &SharedClock,
-) -> Result<String, StoreError> {
+) -> Result<(String, i64), StoreError> {
     let source = new_source(clock.now());
     sqlx::query(INSTALL)
         .bind(source)
@@ -222,5 +223,5 @@ async fn install(
         .bind(time_zone.name())
         .execute(&mut *connection)
         .await?;
-    Ok(sqlx::query_scalar(SOURCE).fetch_one(connection).await?)
+    Ok(sqlx::query_as(SOURCE).fetch_one(connection).await?)
 }

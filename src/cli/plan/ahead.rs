@@ -43,7 +43,9 @@ struct OrgRow {
     used: u64,
     calls_a_day: f64,
     calls_a_month: f64,
+    /// With the calls and days that are left in this month, and in a full month.
     even_interval_s: Option<u64>,
+    even_interval_full_month_s: Option<u64>,
     expected_wrong_minutes_a_day: f64,
     visits_learned: usize,
     sweeps: Option<SweepStatus>,
@@ -136,6 +138,7 @@ fn of_org(config: &Config, plan: &mut PlanInput<'_>, now: Timestamp, zone: Tz) -
         calls_a_day: tenth(month / 30.0),
         calls_a_month: tenth(month),
         even_interval_s: plan.group.is_some().then_some(plan.budget.even.as_secs()),
+        even_interval_full_month_s: plan.group.is_some().then_some(plan.even_full_month.as_secs()),
         expected_wrong_minutes_a_day: tenth(
             people.iter().filter_map(|row| row.expected_wrong_minutes_a_day).sum(),
         ),
@@ -169,8 +172,10 @@ fn paced(
     zone: Tz,
 ) -> PersonRow {
     let opens = hours.open_from(now.as_ms()).map(Timestamp::from_ms);
-    let first = opens.map(|opens| plan.next(number, opens));
-    let next = first.map(|(PollDecision::Poll(at, _) | PollDecision::Replan(at, _))| at);
+    // The same decision as that of `--explain`.
+    let decided = opens.map(|_| plan.next(number, now));
+    let decided = decided.map(|(PollDecision::Poll(at, _) | PollDecision::Replan(at, _))| at);
+    let next = plan.due.get(&user.identity).copied().or(decided);
     let day = match opens {
         None => Day::default(),
         Some(opens) if plan.group.is_none() => evenly(plan.budget.even, hours, opens, zone),
@@ -295,8 +300,13 @@ fn show_org(org: &OrgRow) {
         org.calls_a_month,
         org.used
     );
-    if let Some(even) = org.even_interval_s {
-        anstream::println!("  spread evenly, each user would be polled every {}", length(even));
+    if let Some((rest, full)) = org.even_interval_s.zip(org.even_interval_full_month_s) {
+        anstream::println!(
+            "  spread evenly, each user would be polled every {} in the rest of this month,\n\
+             \x20 every {} in a full month",
+            length(rest),
+            length(full)
+        );
     }
     anstream::println!(
         "  expected staleness: presence is out of date {:.0} min a day in total ({})",

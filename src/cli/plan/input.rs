@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::cli::daemon::ask_running;
+use crate::cli::daemon::{ask_daemon, ask_running};
 use crate::cli::open_readonly::block_on;
 use crate::cli::sweep_status::{SweepStatus, sweep_status};
 use crate::config::{Cadence, Config, Org, User};
 use crate::control::{Request, Response};
+use crate::ids::Identity;
 use crate::policy::pace::group::{Bounds, Budget, HISTORY_REACH, MAX_HISTORY_VISITS, Member, PacingGroup};
 use crate::policy::pace::pacer::Rule;
 use crate::policy::pace::{PacedUser, Phase, PollDecision, Seen, Settings, Visit, Why, conference_key};
@@ -35,6 +36,10 @@ pub(super) struct PlanInput<'a> {
     pub(super) group: Option<PacingGroup>,
     /// Calls of this month; without a limit only the interval is used.
     pub(super) budget: Budget,
+    /// Interval of even spreading in a full month: the next one.
+    pub(super) even_full_month: Duration,
+    /// The daemon's own next polls, if it runs.
+    pub(super) due: HashMap<Identity, Timestamp>,
     /// Number of visits in the history.
     pub(super) learned: usize,
     /// Phase and open time of paced users, by number.
@@ -118,6 +123,7 @@ fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> 
     let budget = MonthBudget::new(org.month_time_zone, org.calls_per_month, now, used);
     let even = budget.even_open_interval(paced_open, needed_by_others, now).unwrap_or_default();
     let even = even.max(config.poll.min_interval);
+    let even_full_month = even_next_month(config, org, month).max(config.poll.min_interval);
     let budget = Budget {
         limit: org.calls_per_month.unwrap_or(u64::MAX),
         used,
@@ -135,7 +141,8 @@ fn plan<'a>(config: &'a Config, org: &'a Org, known: &Known, now: Timestamp) -> 
     let limited = org.calls_per_month.is_some() && !members.is_empty();
     let group = limited.then(|| PacingGroup::new(bounds, &members, &visits, budget, now));
     let paced = members.into_iter().map(|member| (member.phase, member.open)).collect();
-    PlanInput { org, users, hours, group, budget, learned: visits.len(), paced }
+    let due = known.due.clone();
+    PlanInput { org, users, hours, group, budget, even_full_month, due, learned: visits.len(), paced }
 }
 
 /// Collects the users of one organisation.
@@ -161,14 +168,15 @@ impl<'a> Roll<'a> {
         (now, until): (Timestamp, Timestamp),
     ) {
         let open = config.open_time(user);
-        let left = open.open_between(now, until);
+        let (paced_open, fixed) = needs(user, config, &open, (now, until));
+        self.paced_open += paced_open;
+        self.fixed += fixed;
         let number = match &user.cadence {
             Cadence::Auto => {
                 let identity = (user.identity.org.to_string(), user.identity.union_id.to_string());
                 let stands = known.standing.get(&identity).cloned().unwrap_or_default();
                 let number = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
                 self.numbers.insert(stands.person_id, number);
-                self.paced_open += left;
                 self.members.push(Member {
                     phase: Phase::of(&user.identity),
                     open: open.clone(),
@@ -177,21 +185,46 @@ impl<'a> Roll<'a> {
                 });
                 Some(number)
             }
-            Cadence::Every(interval) => {
-                self.fixed += left.as_secs_f64() / interval.as_secs_f64().max(0.001);
-                None
-            }
-            Cadence::Cron(cron) => {
-                let a_second = poll_time::instants_a_second(cron, config.time_zone, &open, now);
-                self.fixed += left.as_secs_f64() * a_second;
-                None
-            }
+            Cadence::Every(_) | Cadence::Cron(_) => None,
         };
         if !self.hours.contains(&open) {
             self.hours.push(open);
         }
         self.users.push((user, number));
     }
+}
+
+/// Open time of a paced user, and calls of a user with a fixed cadence, in this period.
+fn needs(
+    user: &User,
+    config: &Config,
+    open: &OpenTime,
+    (from, until): (Timestamp, Timestamp),
+) -> (Duration, f64) {
+    let open_time = open.open_between(from, until);
+    let seconds = open_time.as_secs_f64();
+    match &user.cadence {
+        Cadence::Auto => (open_time, 0.0),
+        Cadence::Every(interval) => (Duration::ZERO, seconds / interval.as_secs_f64().max(0.001)),
+        Cadence::Cron(cron) => {
+            let a_second = poll_time::instants_a_second(cron, config.time_zone, open, from);
+            (Duration::ZERO, seconds * a_second)
+        }
+    }
+}
+
+/// The interval of even spreading over the month after this one, with all its calls.
+fn even_next_month(config: &Config, org: &Org, month: Month) -> Duration {
+    let zone = org.month_time_zone;
+    let period = (month.next().begins_at(zone), month.next().next().begins_at(zone));
+    let users = config.users.iter().filter(|user| user.identity.org == org.name);
+    let (open, fixed) = users.fold((Duration::ZERO, 0.0), |sum, user| {
+        let (open, fixed) = needs(user, config, &config.open_time(user), period);
+        (sum.0 + open, sum.1 + fixed)
+    });
+    let fixed = Duration::try_from_secs_f64(fixed).map_or(u64::MAX, |calls| calls.as_secs());
+    let budget = MonthBudget::new(zone, org.calls_per_month, period.0, 0);
+    budget.even_open_interval(open, fixed, period.0).unwrap_or_default()
 }
 
 /// The visits of paced users, in order.
@@ -212,6 +245,8 @@ struct Known {
     lessons: Vec<PastVisit>,
     /// By organisation and unionId.
     standing: HashMap<(String, String), Stands>,
+    /// The daemon's own next polls, if it runs.
+    due: HashMap<Identity, Timestamp>,
     /// Calls by organisation and month.
     spent: HashMap<(String, String), u64>,
 }
@@ -231,9 +266,26 @@ impl Default for Stands {
     }
 }
 
+/// When the running daemon polls each paced user next; without one it is empty.
+async fn due_by_daemon(config: &Config) -> HashMap<Identity, Timestamp> {
+    let mut due = HashMap::new();
+    for user in config.users.iter().filter(|user| user.cadence == Cadence::Auto) {
+        let Identity { org, union_id } = user.identity.clone();
+        match ask_daemon(&config.file, &Request::Explain { org, union_id }).await {
+            Ok(Some(Response::Explained(report))) => {
+                due.insert(user.identity.clone(), report.due);
+            }
+            // A user whom the daemon does not know yet.
+            Ok(Some(_)) | Err(_) => {}
+            Ok(None) => break,
+        }
+    }
+    due
+}
+
 /// Reads the history; without a database it is empty.
 async fn history(config: &Config, now: Timestamp) -> Known {
-    let mut known = Known::default();
+    let mut known = Known { due: due_by_daemon(config).await, ..Known::default() };
     let Ok(store) = Store::open_readonly(&config.history.path).await else { return known };
     let history = store.history();
     known.lessons =

@@ -281,11 +281,11 @@ fn show(report: &Report) {
         });
         let bar: String = bar.map(|_| '█').collect();
         let ratio = if even > 0.0 { policy.wrong_s / even } else { 1.0 };
-        anstream::println!("  {:<9} {bar:<BAR$} {:>9} {ratio:>5.2}", policy.name, hours(policy.wrong_s));
+        anstream::println!("  {:<11} {bar:<BAR$} {:>9} {ratio:>5.2}", policy.name, hours(policy.wrong_s));
     }
     anstream::println!();
     anstream::println!(
-        "  {:<9} {:>7} {:>14} {:>26} {:>26}",
+        "  {:<11} {:>7} {:>13} {:>21} {:>22}",
         "",
         "calls",
         "missed",
@@ -295,7 +295,7 @@ fn show(report: &Report) {
     for policy in &report.policies {
         let missed = format!("{} of {}", policy.missed_visits, policy.visits);
         let (joins, leaves) = (delays(&policy.joins), delays(&policy.leaves));
-        anstream::println!("  {:<9} {:>7} {missed:>14} {joins:>26} {leaves:>26}", policy.name, policy.calls);
+        anstream::println!("  {:<11} {:>7} {missed:>13} {joins:>21} {leaves:>22}", policy.name, policy.calls);
     }
 }
 

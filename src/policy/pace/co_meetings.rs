@@ -13,6 +13,17 @@ const SHARES: usize = 5;
 const TOGETHER_MS: i64 = 150_000;
 /// Larger meetings say little about other members, and the cost grows with their square.
 const LARGEST: usize = 40;
+/// Classes of the number of members.
+const SIZES: usize = 4;
+
+fn size_of(members: usize) -> usize {
+    match members {
+        0..=1 => 0,
+        2 => 1,
+        3..=5 => 2,
+        _ => 3,
+    }
+}
 
 /// Counts of the meetings that one user shared with others.
 #[derive(Clone, Debug, Default)]
@@ -23,19 +34,36 @@ pub struct CoMeetings {
     with: BTreeMap<u32, f64>,
 }
 
+/// A colleague was seen joining: how likely this user joined too.
+#[derive(Clone, Copy, Debug)]
+pub struct Hint {
+    size: usize,
+    share: usize,
+    met: bool,
+    polled: bool,
+    /// Share of such meetings that the user came to.
+    expected: f64,
+}
+
 /// Learned probabilities of joining and leaving together, for all users.
 #[derive(Clone, Debug)]
 pub struct CoMeetingGraph {
     /// By (share of this user's visits that the other attended, met at this time before): (hits, trials).
     joins: [[(f64, f64); 2]; SHARES],
+    /// Hints about others, by known members, share, met before and polled since: (found inside, expected to be).
+    hints: [[[[(f64, f64); 2]; 2]; SHARES]; SIZES],
     /// Leaving together: (together, pairs).
-    leaves: (f64, f64),
+    leaves: [(f64, f64); SIZES],
 }
 
 impl Default for CoMeetingGraph {
     fn default() -> Self {
         let row = |share: f64| [(share * 2.0, 2.0), ((share + 0.2) * 2.0, 2.0)];
-        Self { joins: [row(0.02), row(0.1), row(0.3), row(0.5), row(0.7)], leaves: (1.0, 2.0) }
+        Self {
+            joins: [row(0.02), row(0.1), row(0.3), row(0.5), row(0.7)],
+            hints: [[[[(2.0, 2.0), (0.2, 2.0)]; 2]; SHARES]; SIZES],
+            leaves: [(1.0, 2.0); SIZES],
+        }
     }
 }
 
@@ -72,15 +100,32 @@ fn was_at(history: &VisitHistory, day: i32, conference: u64) -> bool {
 }
 
 impl CoMeetingGraph {
-    /// Probability that `other` is in the meeting that the user with these counts was just seen joining.
-    pub fn chance(&self, co_meetings: &CoMeetings, other: u32, met: bool) -> f64 {
-        let (hits, of) = self.joins[co_meetings.share(other)][usize::from(met)];
-        (hits / of.max(1e-9)).clamp(0.0, 0.95)
+    /// What it says about `other` that the user with these counts was just seen joining. `polled`: `other` was seen
+    /// outside since.
+    pub fn hint(&self, co_meetings: &CoMeetings, other: u32, size: usize, met: bool, polled: bool) -> Hint {
+        let share = co_meetings.share(other);
+        let (hits, of) = self.joins[share][usize::from(met)];
+        Hint { size: size_of(size), share, met, polled, expected: (hits / of.max(1e-9)).clamp(0.0, 0.95) }
+    }
+
+    /// Probability that the hint is true now: as often as such hints were.
+    pub fn chance(&self, hint: &Hint) -> f64 {
+        let (found, expected) =
+            self.hints[hint.size][hint.share][usize::from(hint.met)][usize::from(hint.polled)];
+        (hint.expected * found / expected.max(1e-9)).clamp(0.0, 0.95)
+    }
+
+    /// Learns whether the poll after a hint found the user inside.
+    pub fn learn_hint(&mut self, hint: &Hint, inside: bool) {
+        let cell = &mut self.hints[hint.size][hint.share][usize::from(hint.met)][usize::from(hint.polled)];
+        cell.0 += f64::from(u8::from(inside));
+        cell.1 += hint.expected;
     }
 
     /// Probability that a member has left when another one has.
-    pub fn leaves_together(&self) -> f64 {
-        (self.leaves.0 / self.leaves.1.max(1e-9)).clamp(0.0, 0.95)
+    pub fn leaves_together(&self, members: usize) -> f64 {
+        let (together, pairs) = self.leaves[size_of(members)];
+        (together / pairs.max(1e-9)).clamp(0.0, 0.95)
     }
 
     /// Learns a finished day of all users.
@@ -103,7 +148,9 @@ impl CoMeetingGraph {
         for cell in self.joins.iter_mut().flatten() {
             *cell = (cell.0 * FADE, cell.1 * FADE);
         }
-        self.leaves = (self.leaves.0 * FADE, self.leaves.1 * FADE);
+        for cell in self.hints.iter_mut().flatten().flatten().flatten().chain(&mut self.leaves) {
+            *cell = (cell.0 * FADE, cell.1 * FADE);
+        }
         co_meetings.iter_mut().for_each(CoMeetings::fade);
         for members in meetings.values() {
             for (user, visit) in members {
@@ -121,8 +168,9 @@ impl CoMeetingGraph {
                 }
                 for (other, theirs) in members.iter().filter(|(other, _)| other != user) {
                     if let (Some(mine), Some(theirs)) = (visit.left_ms, theirs.left_ms) {
-                        self.leaves.0 += f64::from(u8::from((mine - theirs).abs() <= TOGETHER_MS));
-                        self.leaves.1 += 1.0;
+                        self.leaves[size_of(members.len())].0 +=
+                            f64::from(u8::from((mine - theirs).abs() <= TOGETHER_MS));
+                        self.leaves[size_of(members.len())].1 += 1.0;
                     }
                     *co_meetings[index].with.entry(*other).or_default() += 1.0;
                 }

@@ -88,7 +88,7 @@ impl DurationModel {
     /// Learns the finished visits of one user's day.
     pub fn learn(&mut self, history: &VisitHistory, before: &ComparableDays, day: i32) {
         let Some(known) = history.day(day) else { return };
-        for visit in &known.visits {
+        for visit in &known.stays {
             let Some(left) = visit.left_ms.filter(|left| *left > visit.joined_ms) else { continue };
             self.total.0 += (left - visit.joined_ms) as f64 / 60_000.0;
             self.total.1 += 1.0;

@@ -112,7 +112,7 @@ impl PacingGroup {
         let settings = Settings { time_zone, min_interval, max_interval, open: open.clone() };
         let persons: Vec<PacedUser> =
             users.iter().map(|&(phase, open)| PacedUser { key: phase.key(), open }).collect();
-        let mut pacer = Pacer::new(settings, &persons, now);
+        let mut pacer = Pacer::new(settings, &persons, now).with_even_interval(budget.even);
         pacer.learn_from(visits, now);
         let mut polls: Vec<(Timestamp, u32)> = (0..)
             .zip(members)

@@ -13,6 +13,8 @@ use super::visit_history::{ComparableDays, PATTERNS, SLOT_MINUTES, SLOTS, VisitH
 
 /// Prior of the join rate: one join in four open hours.
 const FIRST_GUESS: f64 = 1.0 / 240.0;
+/// Lowest probability of a join in a minute: about twice in a month of open time everyone does something unusual.
+const UNUSUAL: f64 = 2e-4;
 /// Weight of older days, applied once a day.
 const FADE: f64 = 0.985;
 
@@ -131,7 +133,7 @@ impl JoinModel {
         let evidence = history.evidence(before);
         let known = history.day(day);
         let joins = known.map_or(0, |day| day.joins);
-        let inside = known.map_or(0, |day| covered(&day.visits));
+        let inside = known.map_or(0, |day| covered(&day.stays));
         for slot in 0..SLOTS {
             let joined = joins >> slot & 1 == 1;
             if open >> slot & 1 == 0 || (!joined && inside >> slot & 1 == 1) {
@@ -152,7 +154,7 @@ impl JoinModel {
                 self.coarse[coarse_of(pattern)].add(hit, 1.0);
             }
         }
-        for visit in known.map_or(&[][..], |day| &day.visits) {
+        for visit in known.map_or(&[][..], |day| &day.stays) {
             let (slot, minute) = slot_of(visit.joined_ms);
             self.seen += 1.0;
             if evidence.pattern(slot.min(SLOTS - 1)) == 0 {
@@ -199,7 +201,7 @@ impl JoinModel {
             let end = (slot * SLOT_MINUTES + 8).min(1440);
             if pattern == 0 {
                 for minute in first..end {
-                    joins.chance[minute] = (rates[minute / 60] * shape[minute % 60]).min(0.5);
+                    joins.chance[minute] = (rates[minute / 60] * shape[minute % 60]).clamp(UNUSUAL, 0.5);
                 }
                 continue;
             }
@@ -208,7 +210,7 @@ impl JoinModel {
             let mut passed = 0.0;
             for minute in first..end {
                 let here = when[minute + 7 - slot * SLOT_MINUTES];
-                joins.chance[minute] = (chance * here / (1.0 - chance * passed)).min(0.9);
+                joins.chance[minute] = (chance * here / (1.0 - chance * passed)).clamp(UNUSUAL, 0.9);
                 passed += here;
             }
         }

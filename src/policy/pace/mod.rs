@@ -17,6 +17,7 @@ pub mod join_model;
 pub mod lookahead;
 pub mod open_spans;
 pub mod pacer;
+pub mod rejoin_model;
 pub mod shadow_price;
 #[cfg(test)]
 mod tests;

@@ -30,10 +30,12 @@ pub struct LocalVisit {
 pub struct Day {
     /// Local days since 1970-01-01.
     pub day: i32,
-    /// Bit n: a visit began in quarter n.
+    /// Bit n: a stay began in quarter n.
     pub joins: u128,
     /// Visits that began on it, in the order in which they were learned.
     pub visits: Vec<LocalVisit>,
+    /// The visits without short gaps, in order of time: a user who rejoins at once has not left.
+    pub stays: Vec<LocalVisit>,
 }
 
 /// The days of one user, oldest first.
@@ -55,9 +57,35 @@ pub fn weekday(day: i32) -> i32 {
     day.rem_euclid(7)
 }
 
+impl Day {
+    fn join_stays(&mut self, gap_ms: i64) {
+        let mut visits = self.visits.clone();
+        visits.sort_by_key(|visit| visit.joined_ms);
+        (self.stays, self.joins) = (Vec::with_capacity(visits.len()), 0);
+        for visit in visits {
+            match self.stays.last_mut() {
+                Some(stay) if stay.left_ms.is_none_or(|left| visit.joined_ms <= left + gap_ms) => {
+                    stay.left_ms = stay.left_ms.zip(visit.left_ms).map(|(one, other)| one.max(other));
+                }
+                _ => {
+                    self.joins |= 1_u128 << slot_of(visit.joined_ms).0.min(SLOTS - 1);
+                    self.stays.push(visit);
+                }
+            }
+        }
+    }
+}
+
 impl VisitHistory {
+    /// The stay that contains a visit of this day; the visit itself, if there is none.
+    pub fn stay(&self, day: i32, visit: &LocalVisit) -> LocalVisit {
+        let stays = self.day(day).map_or(&[][..], |day| &day.stays);
+        let stay = stays.iter().rev().find(|stay| stay.joined_ms <= visit.joined_ms);
+        stay.map_or(*visit, |stay| LocalVisit { joined_ms: stay.joined_ms, ..*visit })
+    }
+
     /// Adds a visit or updates a known one. Returns whether it is new.
-    pub fn note(&mut self, day: i32, visit: LocalVisit) -> bool {
+    pub fn note(&mut self, day: i32, visit: LocalVisit, gap_ms: i64) -> bool {
         let at = self.days.partition_point(|known| known.day < day);
         if self.days.get(at).is_none_or(|known| known.day != day) {
             self.days.insert(at, Day { day, ..Day::default() });
@@ -70,11 +98,12 @@ impl VisitHistory {
             |old: &&mut LocalVisit| old.conference == visit.conference && old.joined_ms == visit.joined_ms;
         if let Some(old) = known.visits.iter_mut().find(same) {
             old.left_ms = visit.left_ms.or(old.left_ms);
+            known.join_stays(gap_ms);
             return false;
         }
         if known.visits.len() < VISITS_A_DAY {
-            known.joins |= 1_u128 << slot_of(visit.joined_ms).0.min(SLOTS - 1);
             known.visits.push(visit);
+            known.join_stays(gap_ms);
         }
         true
     }
@@ -94,7 +123,7 @@ impl VisitHistory {
         let days = before.weeks.iter().chain(&before.others).filter_map(|day| self.day(*day));
         days.filter(move |day| day.joins >> slot.min(SLOTS - 1) & 1 == 1).flat_map(move |day| {
             let here = move |visit: &&LocalVisit| slot_of(visit.joined_ms).0.min(SLOTS - 1) == slot;
-            day.visits.iter().filter(here).map(move |visit| (day.day, visit))
+            day.stays.iter().filter(here).map(move |visit| (day.day, visit))
         })
     }
 

@@ -12,7 +12,9 @@
 //! Guards: a policy learns only from its own polls and the warm-up; `hindsight` never learns from the week it decides.
 //! Not here: reading traces and printing (`cli`).
 
+mod histogram;
 mod measure;
+mod references;
 mod run;
 mod state;
 mod sweeper;

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::references;
 use super::state::{Run, known_by};
 use super::types::{Policy, ReplayInput, RunResult};
 use crate::policy::civil;
@@ -23,6 +24,20 @@ const DAY_MS: i64 = 86_400_000;
 pub(super) fn run(input: &ReplayInput, policy: Policy, from: Timestamp, to: Timestamp) -> RunResult {
     // Policies are compared at the same number of calls: the others get as many as `even` spends.
     let given = (policy != Policy::Even).then(|| run(input, Policy::Even, from, to).months);
+    match (policy, given) {
+        (Policy::Never, _) => references::never(input),
+        (Policy::Clairvoyant, given) => references::clairvoyant(input, from, to, given.unwrap_or_default()),
+        (_, given) => run_rule(input, policy, from, to, given),
+    }
+}
+
+fn run_rule(
+    input: &ReplayInput,
+    policy: Policy,
+    from: Timestamp,
+    to: Timestamp,
+    given: Option<Vec<(u64, u64)>>,
+) -> RunResult {
     let mut run = Run::new(input, policy, from, to, given);
     run.run();
     RunResult { polls: run.polls, months: run.months, calls: run.spent }
@@ -113,7 +128,7 @@ impl Run<'_> {
             .iter()
             .any(|visit| visit.joined.as_ms() <= at && visit.left.is_none_or(|left| left.as_ms() > at));
         self.polls[user as usize].push((at, inside));
-        if self.policy == Policy::Even {
+        if matches!(self.policy, Policy::Even | Policy::Histogram) {
             return;
         }
         let mut seen = self.answer(user, at, last);
@@ -151,7 +166,8 @@ impl Run<'_> {
         let (due, is_poll) = match self.policy {
             _ if self.left() == 0 => (self.call_budget.until.as_ms(), false),
             Policy::Even => self.even(user, at),
-            Policy::Auto | Policy::Hindsight => {
+            Policy::Histogram => self.by_histogram(user, at),
+            Policy::Auto | Policy::Hindsight | Policy::Never | Policy::Clairvoyant => {
                 let call_budget = self.for_polls();
                 let next = self.pacer.next_poll_at(user, Timestamp::from_ms(at), &call_budget);
                 match next {
@@ -188,6 +204,19 @@ impl Run<'_> {
     /// Whether polls follow this conference: sweeps list the others.
     fn is_followed(&self, conference: u64) -> bool {
         self.sweeper.as_ref().is_none_or(|sweeper| !sweeper.listed.contains(&conference))
+    }
+
+    fn by_histogram(&self, user: u32, at: i64) -> (i64, bool) {
+        let watched = &self.input.users[user as usize];
+        let until = self.call_budget.until.as_ms();
+        let calls = self.left() as f64 / self.input.users.len().max(1) as f64;
+        let share = match self.polls[user as usize].last() {
+            Some(_) => 1.0,
+            None => Phase::from_key(watched.key).within(Duration::from_secs(1)).as_secs_f64(),
+        };
+        let hours = &self.hours[watched.open];
+        let next = self.histogram.next(self.input, hours, (at, until), calls, share);
+        next.map_or((until, false), |due| (due, true))
     }
 
     /// One interval of open time for all: users x open time left / calls left.

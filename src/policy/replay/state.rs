@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::histogram::Histogram;
 use super::sweeper::{self, Sweeper};
 use super::types::{Policy, Polls, ReplayInput};
 use crate::policy::pace;
@@ -25,6 +26,7 @@ pub(super) struct Run<'a> {
     pub(super) visits: Vec<Vec<Visit>>,
     pub(super) conference_ends: BTreeMap<u64, i64>,
     pub(super) pacer: Pacer,
+    pub(super) histogram: Histogram,
     /// When `hindsight` learns next.
     pub(super) next_learning: i64,
     pub(super) call_budget: CallBudget,
@@ -65,6 +67,7 @@ impl<'a> Run<'a> {
             visits: visits_by_user(input),
             conference_ends: conference_ends(input),
             pacer: Pacer::new(input.settings.clone(), &input.users, from).with_full_cache(),
+            histogram: Histogram::of(input, from),
             next_learning: i64::MAX,
             call_budget: CallBudget { from, until: from, calls: Some(0), used: 0, sweeps: None },
             polls: vec![Vec::new(); input.users.len()],
@@ -81,6 +84,8 @@ impl<'a> Run<'a> {
             to: to.as_ms(),
         };
         run.start_month(from.as_ms());
+        let even = run.open_ms(from.as_ms(), run.call_budget.until.as_ms()) / run.left().max(1) as f64;
+        run.pacer = run.pacer.clone().with_even_interval(Duration::from_secs_f64(even / 1000.0));
         run.start_policy(from);
         run
     }
@@ -88,7 +93,7 @@ impl<'a> Run<'a> {
     /// Gives the policy what it may know at the start.
     fn start_policy(&mut self, from: Timestamp) {
         match self.policy {
-            Policy::Even => {}
+            Policy::Even | Policy::Histogram | Policy::Never | Policy::Clairvoyant => {}
             Policy::Auto => {
                 self.sweeper = sweeper::sweeper(self.input, from);
                 let known: Vec<Visit> = self

@@ -13,10 +13,10 @@ use crate::policy::pace::Seen;
 use crate::policy::sweep::calls_of;
 use crate::policy::sweep::decision::{self, PresenceChange};
 use crate::policy::sweep::recheck::Recheck;
+use crate::policy::sweep::schedule::plan_ends;
 use crate::time::Timestamp;
 
 const MINUTE_MS: i64 = 60_000;
-const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 
 /// A user that a sweep shows elsewhere than the known state.
 struct SweptChange {
@@ -83,19 +83,16 @@ impl Run<'_> {
         if let Some(every_ms) = sweeper.every_ms {
             return at + every_ms;
         }
-        let closes = closes.min(at + DAY_MS).min(self.call_budget.until.as_ms());
-        if first || !sweeper.schedule.has_plan(now) {
-            self.replan(sweeper, at, closes);
+        let zone = self.input.settings.time_zone;
+        let ends = plan_ends(now, Some(Timestamp::from_ms(closes)), zone);
+        let ends = ends.min(self.call_budget.until);
+        let share =
+            self.open_ms(at, ends.as_ms()) / self.open_ms(at, self.call_budget.until.as_ms()).max(1.0);
+        let calls = sweeper.split.for_sweeps(self.left()) as f64 * share;
+        if first {
+            sweeper.schedule.discard_plan();
         }
-        sweeper.schedule.next_sweep(now).map_or(closes, Timestamp::as_ms)
-    }
-
-    fn replan(&self, sweeper: &mut Sweeper, at: i64, closes: i64) {
-        let until = self.call_budget.until.as_ms();
-        let share = self.open_ms(at, closes) / self.open_ms(at, until).max(1.0);
-        let all = sweeper.split.for_sweeps(self.left()) as f64;
-        let (now, closes) = (Timestamp::from_ms(at), Timestamp::from_ms(closes));
-        sweeper.schedule.replan(now, closes, all * share, self.input.settings.time_zone);
+        sweeper.schedule.next_due(now, ends, calls, zone).min(ends).as_ms()
     }
 
     fn make(&mut self, sweeper: &mut Sweeper, at: i64, cost: u64) {

@@ -59,11 +59,18 @@ pub enum Policy {
     Auto,
     /// The pacer with knowledge of all weeks but the one it decides.
     Hindsight,
+    /// One interval for all users, shorter where the week had more changes.
+    Histogram,
+    /// Nobody is polled.
+    Never,
+    /// The best polls of somebody who knows the trace.
+    Clairvoyant,
 }
 
 impl Policy {
     /// All policies, in the order they are shown.
-    pub const ALL: [Self; 3] = [Self::Even, Self::Auto, Self::Hindsight];
+    pub const ALL: [Self; 6] =
+        [Self::Even, Self::Auto, Self::Hindsight, Self::Histogram, Self::Never, Self::Clairvoyant];
 
     /// Name in output.
     pub fn name(self) -> &'static str {
@@ -71,6 +78,9 @@ impl Policy {
             Self::Even => "even",
             Self::Auto => "auto",
             Self::Hindsight => "hindsight",
+            Self::Histogram => "histogram",
+            Self::Never => "never",
+            Self::Clairvoyant => "clairvoyant",
         }
     }
 }

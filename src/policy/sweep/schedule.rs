@@ -17,8 +17,12 @@ use crate::time::Timestamp;
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
-/// Longest plan, where polling never closes.
-const LONGEST_DAY: Duration = Duration::from_hours(24);
+/// Open time that is longer than this is planned by local days.
+const LONGEST_OPEN: Duration = Duration::from_hours(30);
+/// Longest interval between sweeps in open time.
+pub const LONGEST: Duration = Duration::from_hours(2);
+/// Shortest interval between sweeps: changes are rechecked first.
+pub const SHORTEST: Duration = Duration::from_mins(1);
 /// Assumed calls of a sweep before the first one: a page, a batch and a recheck.
 const COST: f64 = 3.0;
 /// Weight of one sweep in the mean number of calls.
@@ -50,6 +54,17 @@ impl Default for SweepSchedule {
             until: None,
         }
     }
+}
+
+/// The end of a plan made at `now` in open time until `closes` (`None`: endless): closing, or the local midnight if that
+/// is far away.
+pub fn plan_ends(now: Timestamp, closes: Option<Timestamp>, zone: Tz) -> Timestamp {
+    if let Some(closes) = closes.filter(|closes| closes.since(now) <= LONGEST_OPEN) {
+        return closes;
+    }
+    let tomorrow = civil::wall(now, zone).date() + chrono::Days::new(1);
+    let midnight = civil::first_instant(tomorrow.and_time(chrono::NaiveTime::MIN), zone);
+    closes.map_or(midnight, |closes| closes.min(midnight))
 }
 
 /// Local day (since 1970-01-01) and minute of the day.
@@ -110,8 +125,8 @@ impl SweepSchedule {
         self.until.is_some_and(|until| until > at)
     }
 
-    /// Plans the sweeps from `now` to closing, at most for a day, with this many calls.
-    pub fn replan(&mut self, now: Timestamp, closes: Timestamp, calls: f64, zone: Tz) {
+    /// Plans the sweeps from `now` to `closes` with this many calls.
+    fn replan(&mut self, now: Timestamp, closes: Timestamp, calls: f64, zone: Tz) {
         let (day, minute) = local_minute(now, zone);
         self.profile.start_day(day);
         let expected = self.profile.expected(day);
@@ -121,7 +136,23 @@ impl SweepSchedule {
         surprise(&mut changes);
         self.plan = schedule_optimizer::plan(&changes, self.cost, AIM * calls.max(0.0));
         self.from = now;
-        self.until = Some(closes.min(now.plus(LONGEST_DAY)));
+        self.until = Some(closes);
+    }
+
+    /// When the next sweep after one at `now` is due, with this many calls until `ends`, the end of the plan; at that
+    /// time, a new plan is.
+    pub fn next_due(&mut self, now: Timestamp, ends: Timestamp, calls: f64, zone: Tz) -> Timestamp {
+        if !self.has_plan(now) {
+            self.replan(now, ends, calls, zone);
+        }
+        let planned = self.next_sweep(now).unwrap_or(ends);
+        if self.expects_nothing() {
+            let sweeps = (calls / self.cost).max(1e-6);
+            let steady =
+                Duration::try_from_secs_f64(ends.since(now).as_secs_f64() / sweeps).unwrap_or(LONGEST);
+            return now.plus(steady.clamp(SHORTEST, LONGEST));
+        }
+        planned.min(now.plus(LONGEST)).max(now.plus(SHORTEST))
     }
 
     /// Discards the plan after a change of the calls or windows; the rest of the day is planned again.
@@ -130,12 +161,12 @@ impl SweepSchedule {
     }
 
     /// Whether the plan expects no changes that a sweep could find.
-    pub fn expects_nothing(&self) -> bool {
+    fn expects_nothing(&self) -> bool {
         self.plan.wrong <= 0.0
     }
 
     /// Time of the next sweep after one at `now`; `None`: none before closing.
-    pub fn next_sweep(&mut self, now: Timestamp) -> Option<Timestamp> {
+    fn next_sweep(&mut self, now: Timestamp) -> Option<Timestamp> {
         let minute = usize::try_from(now_to(self.from, now) / MINUTE_MS).unwrap_or(0);
         let Some(next) = self.plan.after(minute) else {
             self.until = None;

@@ -95,13 +95,15 @@ impl Poller {
     /// Adds an organisation without users.
     pub(super) fn add(&mut self, upstream: Upstream, now: Timestamp) -> &mut OrgPoller {
         let store = self.tools.store.clone();
+        let store_created = store.created();
         let tools = OrgTools {
             subscriptions: Arc::clone(&self.tools.subscriptions),
             source: store.source().into(),
             erased: Erased(Arc::new(move |person| store.erasures().is_erased(person))),
             metrics: Arc::clone(&self.tools.metrics),
         };
-        let Upstream { client, set_up } = upstream;
+        let Upstream { client, mut set_up } = upstream;
+        set_up.limits.set_installed(store_created);
         let (settings, alerts) = (Arc::clone(&self.settings), self.alert_state.clone());
         let mut poller = OrgPoller::new(tools, settings, set_up, alerts, now);
         poller.set_disk_full(self.disk_full_since, now);

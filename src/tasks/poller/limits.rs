@@ -18,6 +18,8 @@ pub(super) struct CallLimits {
     rate: RateLimiter,
     budget: MonthBudget,
     month_time_zone: Tz,
+    /// When the database was created: no call was made before.
+    installed: Timestamp,
     concurrency: usize,
     in_flight: usize,
     failing_in_flight: usize,
@@ -54,6 +56,7 @@ impl CallLimits {
             rate,
             budget,
             month_time_zone,
+            installed: Timestamp::default(),
             concurrency: concurrency.max(1),
             in_flight: 0,
             failing_in_flight: 0,
@@ -63,6 +66,11 @@ impl CallLimits {
             refused,
             refused_changed: false,
         }
+    }
+
+    /// The projection counts from here, if this month began before.
+    pub(super) fn set_installed(&mut self, installed: Timestamp) {
+        self.installed = installed;
     }
 
     /// Takes over the config's limits. What was spent is kept; a pause ends.
@@ -231,7 +239,7 @@ impl CallLimits {
     fn count(&self, month: Month, used: u64, now: Timestamp) -> CallCount {
         let limit = self.budget.limit();
         let projected = limit.map(|_| {
-            let began = self.budget.month(now).begins_at(self.month_time_zone);
+            let began = self.budget.month(now).begins_at(self.month_time_zone).max(self.installed.min(now));
             pace::projection(self.budget.used(now), began, self.budget.month_ends_at(now), now)
         });
         CallCount { month, usage: Usage { used, throttled: self.refused }, limit, projected }

@@ -11,12 +11,14 @@
     reason = "counts, minutes and milliseconds here are far below 2^52"
 )]
 
-use super::super::visit_history::SLOTS;
+use super::super::visit_history::{SLOT_MINUTES, SLOTS};
 use super::calendar::Calendar;
 use super::learning::Learned;
 use super::user::{DAY_MS, PacerUser};
 
 const SLOT_MS: i64 = 900_000;
+/// Largest number of users whose demand is computed: it stands for that of all.
+const SAMPLE: usize = 48;
 
 /// The expected demand of the rest of a plan, as seen on one day.
 #[derive(Clone, Debug)]
@@ -35,6 +37,7 @@ pub(super) struct Demand {
 }
 
 impl Demand {
+    /// The demand from the day of `at` to `until`.
     pub(super) fn of(
         at: i64,
         until: i64,
@@ -71,6 +74,7 @@ impl Demand {
         Self { day, until, midnight, before, later, mean_day: sums.iter().sum::<f64>() / 7.0 }
     }
 
+    /// Whether it is the demand of the rest of this plan, as seen on this day.
     pub(super) fn holds(&self, day: i32, until: i64) -> bool {
         self.day == day && self.until == until
     }
@@ -88,33 +92,53 @@ impl Demand {
         self.later + self.passed(self.until) - self.passed(at)
     }
 
+    /// Demand of the day between two instants.
     pub(super) fn between(&self, from: i64, to: i64) -> f64 {
         (self.passed(to) - self.passed(from)).max(0.0)
     }
 
+    /// Demand of a mean day of the coming week.
     pub(super) fn mean_day(&self) -> f64 {
         self.mean_day
     }
 }
 
+/// The demand of all users on a day, from a sample of them.
 fn of_day(day: i32, users: &[PacerUser], learned: &Learned, calendar: &mut Calendar) -> [f64; SLOTS] {
+    let step = users.len().div_ceil(SAMPLE).max(1);
     let mut demand = [0.0; SLOTS];
+    for (index, user) in users.iter().enumerate().step_by(step) {
+        let of_user = of_user(day, index, user, learned, calendar);
+        for (sum, one) in demand.iter_mut().zip(of_user) {
+            *sum += one * step as f64;
+        }
+    }
+    demand
+}
+
+/// The demand of one user on a day, by quarter.
+pub(super) fn of_user(
+    day: i32,
+    index: usize,
+    user: &PacerUser,
+    learned: &Learned,
+    calendar: &mut Calendar,
+) -> [f64; SLOTS] {
+    let mut demand = [0.0; SLOTS];
+    let open = calendar.open_on(user.open, day);
+    if open == 0 {
+        return demand;
+    }
+    let days = calendar.comparable_days(user.open, day);
+    let joins = learned.joins.ahead(&learned.join_rates[index], &learned.histories[index], &days);
     let leaves = 1.0 / learned.durations.mean_minutes();
-    for (index, user) in users.iter().enumerate() {
-        let open = calendar.open_on(user.open, day);
-        if open == 0 {
-            continue;
+    let mut inside = 0.0;
+    for (minute, chance) in joins.chance.iter().enumerate() {
+        let slot = minute / SLOT_MINUTES;
+        if open >> slot & 1 == 1 {
+            demand[slot] += (1.0 - inside) * (chance / 2.0).sqrt() + inside * (leaves / 2.0).sqrt();
         }
-        let days = calendar.comparable_days(user.open, day);
-        let joins = learned.joins.ahead(&learned.join_rates[index], &learned.histories[index], &days);
-        let mut inside = 0.0;
-        for (minute, chance) in joins.chance.iter().enumerate() {
-            let slot = minute / 15;
-            if open >> slot & 1 == 1 {
-                demand[slot] += (1.0 - inside) * (chance / 2.0).sqrt() + inside * (leaves / 2.0).sqrt();
-            }
-            inside += (1.0 - inside) * chance - inside * leaves;
-        }
+        inside += (1.0 - inside) * chance - inside * leaves;
     }
     demand
 }

@@ -6,6 +6,7 @@
 use super::super::co_meetings::{CoMeetingGraph, CoMeetings};
 use super::super::duration_model::DurationModel;
 use super::super::join_model::{JoinModel, UserJoinRates};
+use super::super::rejoin_model::RejoinModel;
 use super::super::visit_history::{ComparableDays, VisitHistory};
 use super::calendar::Calendar;
 use super::user::PacerUser;
@@ -18,6 +19,7 @@ pub(super) struct Learned {
     pub(super) co_meetings: Vec<CoMeetings>,
     pub(super) joins: JoinModel,
     pub(super) durations: DurationModel,
+    pub(super) rejoins: RejoinModel,
     pub(super) co_meeting_graph: CoMeetingGraph,
     /// The last local day learned.
     pub(super) last_day: Option<i32>,
@@ -41,6 +43,7 @@ impl Learned {
             calendar.forget_before(day - 39);
             self.joins.fade();
             self.durations.fade();
+            self.rejoins.fade();
             let comparable: Vec<ComparableDays> =
                 (0..calendar.classes()).map(|class| calendar.comparable_days(class, day)).collect();
             for (index, user) in users.iter().enumerate() {
@@ -48,6 +51,7 @@ impl Learned {
                 let (history, days) = (&self.histories[index], &comparable[user.open]);
                 self.joins.learn(&mut self.join_rates[index], history, days, day, open);
                 self.durations.learn(history, days, day);
+                self.rejoins.learn(history, day);
             }
             let histories: Vec<&VisitHistory> = self.histories.iter().collect();
             let of = |index: usize| comparable[users[index].open].clone();

@@ -7,14 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::shadow_price::ShadowPrice;
 use super::visit_history::LocalVisit;
 use crate::time::{Timestamp, duration_ms};
 
-mod alongside_sweeps;
 mod calendar;
-mod choose;
-mod co_presence;
+mod decide;
 mod demand;
 mod forecast;
 mod learning;
@@ -25,8 +22,8 @@ mod user;
 
 use self::calendar::Calendar;
 use self::learning::Learned;
-use self::state::ENOUGH;
-use self::user::{DAY_MS, Inside, PacerUser, minute_of};
+use self::spending::Spending;
+use self::user::{Inside, PacerUser, minute_of};
 
 pub use self::spending::whole_calls;
 pub use self::state::Pacer;
@@ -34,8 +31,8 @@ pub use self::types::{
     CallBudget, PacedUser, PollDecision, Rule, Seen, Settings, SweepAllocation, Visit, Why,
 };
 
-/// Below this interval the rule's resolution of a minute is too coarse, and there is nothing to save.
-const FINE_MS: i64 = 120_000;
+/// A user who rejoins within this time has not left, if the even interval is not known.
+const SHORT_GAP_MS: i64 = 300_000;
 /// Forecasts of this many users are cached; one is up to 100 KB. Others are computed again when needed.
 const CACHED_FORECASTS: usize = 64;
 
@@ -58,12 +55,20 @@ impl Pacer {
             calendar,
             learned: Learned::new(users.len()),
             members: BTreeMap::new(),
-            price: ShadowPrice::default(),
-            demand: None,
+            spending: Spending::default(),
+            inside: 0,
             cached: VecDeque::new(),
             cache_size: CACHED_FORECASTS,
+            short_gap_ms: SHORT_GAP_MS,
             settings,
         }
+    }
+
+    /// Adapts to the interval that even spreading would have.
+    #[must_use]
+    pub fn with_even_interval(self, even: Duration) -> Self {
+        let gap = (even / 8).clamp(Duration::from_secs(30), Duration::from_mins(45));
+        Self { short_gap_ms: duration_ms(gap), ..self }
     }
 
     /// Caches the forecasts of all users: faster, with more memory, and the same decisions.
@@ -76,22 +81,19 @@ impl Pacer {
     pub fn learn_from(&mut self, visits: &[Visit], now: Timestamp) {
         self.learned = Learned::new(self.users.len());
         for watched in &mut self.users {
-            (watched.day_forecast, watched.made) = (None, None);
-            if let Some(inside) = &mut watched.inside {
-                inside.visit_forecast = None;
-            }
+            (watched.day_forecast, watched.made, watched.near) = (None, None, None);
         }
         let mut days: BTreeMap<i32, Vec<(u32, LocalVisit)>> = BTreeMap::new();
         for visit in visits {
             let (day, local) = self.calendar.local_visit(visit.conference, visit.joined, visit.left);
             days.entry(day).or_default().push((visit.user, local));
         }
-        let today = self.calendar.day_of(now.as_ms());
+        let (today, gap_ms) = (self.calendar.day_of(now.as_ms()), self.short_gap_ms);
         self.learned.last_day = days.keys().next().map(|first| first - 1);
         for (day, visits) in days {
             self.learned.learn_until(day.min(today) - 1, &mut self.calendar, &self.users);
             for (user, visit) in visits {
-                self.learned.histories[user as usize].note(day, visit);
+                self.learned.histories[user as usize].note(day, visit, gap_ms);
             }
         }
         self.learned.learn_until(today - 1, &mut self.calendar, &self.users);
@@ -107,7 +109,7 @@ impl Pacer {
         }
         if self.learned.last_day < Some(yesterday) {
             self.learned.learn_until(yesterday, &mut self.calendar, &self.users);
-            self.price.day_over();
+            self.spending.day_over();
             self.members.retain(|_, members| {
                 members.retain(|who| self.users[*who as usize].inside.is_some());
                 !members.is_empty()
@@ -119,12 +121,12 @@ impl Pacer {
     pub fn observed(&mut self, user: u32, now: Timestamp, seen: &[Seen]) -> Vec<u32> {
         self.advance_to(now);
         let mut moved = BTreeSet::new();
-        let now_ms = now.as_ms();
+        let (now_ms, gap_ms) = (now.as_ms(), self.short_gap_ms);
         let before = self.users[user as usize].inside.as_ref().map(|inside| inside.conference);
         let mut running: Option<(Seen, i32, LocalVisit)> = None;
         for record in seen {
             let (day, visit) = self.calendar.local_visit(record.conference, record.joined, record.left);
-            let new = self.learned.histories[user as usize].note(day, visit);
+            let new = self.learned.histories[user as usize].note(day, visit, gap_ms);
             if record.left.is_none() {
                 if running.as_ref().is_none_or(|(other, ..)| other.joined <= record.joined) {
                     running = Some((*record, day, visit));
@@ -144,62 +146,33 @@ impl Pacer {
             self.left(user, left, when.map_or(now_ms, Timestamp::as_ms), now_ms, &mut moved);
         }
         let watched = &mut self.users[user as usize];
+        if let Some(hint) = watched.hint.take() {
+            self.learned.co_meeting_graph.learn_hint(&hint, running.is_some());
+        }
+        self.inside = self.inside + usize::from(running.is_some()) - usize::from(watched.inside.is_some());
         watched.last_poll = Some(now_ms);
-        (watched.anchor, watched.wrong) = (now_ms, 0.0);
+        (watched.anchor, watched.wrong, watched.near) = (now_ms, 0.0, None);
+        let last = seen.iter().filter_map(|record| record.left).max().map(|left| left.as_ms().min(now_ms));
+        watched.left = last.or(before.map(|_| now_ms)).or(watched.left);
+        let history = &self.learned.histories[user as usize];
         watched.inside = running.map(|(record, day, visit)| Inside {
             conference: record.conference,
             day,
-            visit,
-            visit_forecast: None,
+            visit: history.stay(day, &visit),
         });
         moved.remove(&user);
         moved.into_iter().collect()
     }
 
-    /// The next poll of `user`. Strictly later than `now`.
-    pub fn next_poll_at(&mut self, user: u32, now: Timestamp, call_budget: &CallBudget) -> PollDecision {
-        self.advance_to(now);
-        let at = now.as_ms();
-        let index = user as usize;
-        let open = self.users[index].open;
-        let Some((_, end)) = self.calendar.hours[open].span_at(at) else {
-            let opens = self.calendar.hours[open].open_from(at).unwrap_or(at + DAY_MS);
-            let why = Why { rule: Rule::Closed, ..Why::default() };
-            return PollDecision::Replan(Timestamp::from_ms(opens.max(at + 1)), why);
-        };
-        let min_ms = duration_ms(self.settings.min_interval).max(1);
-        let even_ms = self.even_ms(at, call_budget);
-        let soonest = self.users[index].last_poll.map_or(at + 1, |last| (last + min_ms).max(at + 1));
-        if call_budget.calls.is_none() || even_ms <= FINE_MS {
-            let interval = Duration::from_millis(u64::try_from(even_ms.max(min_ms)).unwrap_or(1));
-            return self.evenly(index, at, interval, Rule::Plenty);
-        }
-        let lead = self.lead(at, call_budget);
-        if call_budget.calls.is_some_and(|calls| call_budget.used >= calls) {
-            let why = Why { rule: Rule::Spent, lead, ..Why::default() };
-            return self.after_closing(index, at, end, why);
-        }
-        if let Some(sweeps) = &call_budget.sweeps {
-            return self.beside_sweeps(index, at, soonest, sweeps, (call_budget, lead));
-        }
-        if self.learned.joins.seen() < ENOUGH {
-            let interval = Duration::from_millis(u64::try_from(even_ms.max(min_ms)).unwrap_or(1));
-            return self.evenly(index, at, interval, Rule::Even);
-        }
-        let price = self.price_now(index, at, call_budget);
-        self.prepare(index, at, price);
-        self.choose(index, at, soonest, price, lead)
-    }
-
     /// The price of a call now, in wrong minutes, if there is one.
     pub fn price(&self) -> Option<f64> {
-        self.price.last()
+        self.spending.last_price()
     }
 
     /// Expected wrong minutes and calls of `user` from `now` to closing.
     pub fn expected(&mut self, user: u32, now: Timestamp, call_budget: &CallBudget) -> (f64, f64) {
         self.advance_to(now);
-        let price = self.price_now(user as usize, now.as_ms(), call_budget);
+        let price = self.price_now(user as usize, now.as_ms(), call_budget, 0.0);
         if self.calendar.hours[self.users[user as usize].open].span_at(now.as_ms()).is_none() {
             return (0.0, 0.0);
         }

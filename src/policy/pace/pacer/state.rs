@@ -1,13 +1,12 @@
 //! The pacer's state: the users, what was learned of them, and the price of a call.
 //!
-//! Not here: the steps that use it (`forecast`, `choose`, `spending`), its public functions (`pacer`).
+//! Not here: the steps that use it (`forecast`, `decide`), its public functions (`pacer`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::super::shadow_price::ShadowPrice;
 use super::calendar::Calendar;
-use super::demand::Demand;
 use super::learning::Learned;
+use super::spending::Spending;
 use super::types::Settings;
 use super::user::PacerUser;
 
@@ -23,10 +22,13 @@ pub struct Pacer {
     pub(super) learned: Learned,
     /// Users seen inside, by conference.
     pub(super) members: BTreeMap<u64, BTreeSet<u32>>,
-    pub(super) price: ShadowPrice,
-    pub(super) demand: Option<Demand>,
+    pub(super) spending: Spending,
+    /// Number of users who were inside at their last poll.
+    pub(super) inside: usize,
     /// Users with a cached forecast, least recently used first.
     pub(super) cached: VecDeque<usize>,
+    /// A user who rejoins within this time has not left: finding out would take two calls.
+    pub(super) short_gap_ms: i64,
     /// Size of that cache.
     pub(super) cache_size: usize,
 }

@@ -2,6 +2,7 @@
 //!
 //! Not here: past visits (`visit_history`, `co_meetings`), how forecasts are made (`forecast`).
 
+use super::super::co_meetings::Hint;
 use super::super::lookahead::{Outlook, Trend};
 use super::super::visit_history::{LocalVisit, SLOTS};
 
@@ -13,12 +14,11 @@ pub(super) struct Inside {
     pub(super) conference: u64,
     pub(super) day: i32,
     pub(super) visit: LocalVisit,
-    pub(super) visit_forecast: Option<VisitForecast>,
 }
 
-/// Forecast of the current visit, from the last poll on.
+/// Forecast of the next hours from the last poll on: of the current visit, or of a rejoin soon after a leave.
 #[derive(Clone, Debug)]
-pub(super) struct VisitForecast {
+pub(super) struct NearForecast {
     /// Minute of the day forecast at which it begins.
     pub(super) from: usize,
     pub(super) trend: Trend,
@@ -51,9 +51,21 @@ pub(super) struct PacerUser {
     pub(super) anchor: i64,
     pub(super) wrong: f64,
     pub(super) inside: Option<Inside>,
+    /// When the last known visit ended, if the user was outside at the last poll.
+    pub(super) left: Option<i64>,
+    pub(super) near: Option<NearForecast>,
+    /// The last hint since the last poll that made the user more likely to be inside.
+    pub(super) hint: Option<Hint>,
     pub(super) day_forecast: Option<Box<DayForecast>>,
     /// The forecast, cached or evicted, is for `[opens, until)` and was made at this price.
     pub(super) made: Option<(i64, i64, f64)>,
+}
+
+impl NearForecast {
+    /// Its minute that is this minute of the day forecast.
+    pub(super) fn minute(&self, of_day: usize) -> usize {
+        of_day.saturating_sub(self.from).min(self.trend.end())
+    }
 }
 
 impl DayForecast {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::policy::pace::CallBudget;
 use crate::policy::pace::pacer::whole_calls;
-use crate::policy::sweep::schedule::local_minute;
+use crate::policy::sweep::schedule::{LONGEST, SHORTEST, local_minute, plan_ends};
 use crate::policy::sweep::{AUTO_MIN_USERS, SweepMode as Wish};
 use crate::tasks::poller::roster::WindowKey;
 use crate::tasks::poller::share;
@@ -20,10 +20,6 @@ const PROBES: f64 = 0.05;
 const PROBE_COST: f64 = 2.0;
 /// Where sweeps list little of what polls show, that part falls at most to this part of itself.
 const LEAST_COVERAGE: f64 = 0.2;
-/// Longest interval between sweeps in open time, once they are trusted.
-const LONGEST: Duration = Duration::from_hours(2);
-/// Shortest interval between sweeps: changes are rechecked first.
-const SHORTEST: Duration = Duration::from_mins(1);
 /// Delay after a failed sweep; doubled for each further failure, at most `LONGEST`.
 const AFTER_FAILURE: Duration = Duration::from_mins(5);
 /// Failures in a row after which the calls go to polls.
@@ -94,11 +90,11 @@ pub(super) fn plan_sweep(org: &mut OrgState, wish: Wish, now: Timestamp) -> Time
         org.users.values().filter(|watched| !watched.gone).map(|watched| watched.window).collect();
     windows.sort_unstable();
     windows.dedup();
-    let day = now.plus(Duration::from_hours(24));
     let open = windows.iter().filter(|of| org.windows.is_open(**of));
-    let closes = open.map(|of| org.windows.times(*of).next_change(now).unwrap_or(day)).max();
+    let zone = org.settings.time_zone;
+    let closes = open.map(|of| plan_ends(now, org.windows.times(*of).next_change(now), zone)).max();
     let month_ends = org.limits.budget().month_ends_at(now);
-    let closes = closes.map(|closes| closes.min(day).min(month_ends));
+    let closes = closes.map(|closes| closes.min(month_ends));
     let due = closes.map(|closes| due_in_open_time(org, wish, now, closes));
     if let Some(due) = due.filter(|due| closes.is_some_and(|closes| *due < closes)) {
         return due;
@@ -139,17 +135,8 @@ fn due_in_open_time(org: &mut OrgState, wish: Wish, now: Timestamp, closes: Time
 /// The next sweep of the day's schedule, for trusted sweeps.
 fn next_planned(org: &mut OrgState, now: Timestamp, closes: Timestamp) -> Timestamp {
     let zone = org.settings.time_zone;
-    let steady = every(org, now, closes);
     let calls = calls_until(org, now, closes);
-    let timetable = &mut org.sweeps.plan.timetable;
-    if !timetable.has_plan(now) {
-        timetable.replan(now, closes, calls, zone);
-    }
-    let planned = timetable.next_sweep(now);
-    if timetable.expects_nothing() {
-        return now.plus(steady.clamp(SHORTEST, LONGEST));
-    }
-    planned.unwrap_or(closes).min(now.plus(LONGEST)).max(now.plus(SHORTEST))
+    org.sweeps.plan.timetable.next_due(now, closes, calls, zone)
 }
 
 /// The interval at which sweeps use their calls evenly.
