@@ -102,7 +102,7 @@ fn main() {
             println!(
                 "{name:<10} {people:>6} {calls:>6} | {even_h:>8.0} {wrong:>9.2} {missed:>7.2} {histogram:>9.2} {never:>6.2} {clairvoyant:>11.2} {spent:>6.2}"
             );
-            bars.push((name, people, wrong, clairvoyant));
+            bars.push((name, people, wrong, histogram));
         }
     }
     if write {
@@ -181,7 +181,7 @@ fn svg(bars: &[(&str, u32, f64, f64)]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} 380\" font-family=\"sans-serif\" font-size=\"11\">\n\
          <rect width=\"{width}\" height=\"380\" fill=\"#fff\"/>\n\
-         <text x=\"{left}\" y=\"20\" font-size=\"13\">Wrong time against even spreading (1.0), same calls; grey: a schedule that knows the future</text>\n"
+         <text x=\"{left}\" y=\"20\" font-size=\"13\">Wrong time against even spreading (1.0), same calls; grey: the histogram rule</text>\n"
     );
     for tenth in 0..=5 {
         let ratio = f64::from(tenth) / 5.0;
@@ -194,7 +194,7 @@ fn svg(bars: &[(&str, u32, f64, f64)]) -> String {
             y(ratio) + 4.0
         );
     }
-    for (index, (name, people, auto, clairvoyant)) in bars.iter().enumerate() {
+    for (index, (name, people, auto, histogram)) in bars.iter().enumerate() {
         let x = left + step * count(index) + 8.0;
         let _ = writeln!(
             svg,
@@ -206,8 +206,8 @@ fn svg(bars: &[(&str, u32, f64, f64)]) -> String {
             svg,
             "<rect x=\"{}\" y=\"{}\" width=\"14\" height=\"{}\" fill=\"#bbb\"/>",
             x + 22.0,
-            y(*clairvoyant),
-            height * clairvoyant
+            y(*histogram),
+            height * histogram.min(1.0)
         );
         let _ = writeln!(
             svg,

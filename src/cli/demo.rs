@@ -103,7 +103,7 @@ async fn play(args: &Args, folder: &Path) -> anyhow::Result<Played> {
     let halt = CancellationToken::new();
     let daemon = build::daemon(config, Arc::clone(&clock), false, &halt).await?;
     if let Some(link) = daemon.page_link() {
-        anstream::println!("the page: {}\n", link?);
+        Arrivals::page(&link?);
     }
     let end = SystemClock.sleep_until(SystemClock.now().plus(Duration::from_secs(args.seconds)));
     let running = daemon.run(halt.clone(), || {});

@@ -13,8 +13,8 @@ use super::visit_history::{ComparableDays, PATTERNS, SLOT_MINUTES, SLOTS, VisitH
 
 /// Prior of the join rate: one join in four open hours.
 const FIRST_GUESS: f64 = 1.0 / 240.0;
-/// Lowest probability of a join in a minute: about twice in a month of open time everyone does something unusual.
-const UNUSUAL: f64 = 2e-4;
+/// Lowest probability of a join in a minute: about once a week everyone does something unusual.
+const UNUSUAL: f64 = 3e-4;
 /// Weight of older days, applied once a day.
 const FADE: f64 = 0.985;
 

@@ -47,6 +47,13 @@ impl RejoinModel {
         }
     }
 
+    /// Probability of a rejoin in a minute of the first hours after a leave.
+    pub fn mean(&self) -> f64 {
+        let (joins, minutes) =
+            self.0.iter().fold((0.0, 0.0), |sum, class| (sum.0 + class.0, sum.1 + class.1));
+        (joins + WEIGHT) / (minutes + WEIGHT / FIRST_GUESS)
+    }
+
     /// Probability of a rejoin in minute `since` after the leave, beyond that of a long absence.
     pub fn chance(&self, since: i64) -> f64 {
         let rate = |(joins, minutes): (f64, f64)| (joins + WEIGHT) / (minutes + WEIGHT / FIRST_GUESS);

@@ -211,13 +211,19 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_closes_a_plan_covers_one_day() {
+    fn where_nothing_closes_a_plan_ends_at_midnight() {
         let now = at("2026-11-23T09:00:00Z");
         let mut schedule = SweepSchedule::default();
         schedule.learn((1..=28).rev().map(|back| now.minus(Duration::from_hours(24 * back))), now, Tz::UTC);
-        schedule.replan(now, now.plus(Duration::from_hours(24 * 9)), 40.0, Tz::UTC);
-        assert!(schedule.has_plan(now.plus(Duration::from_hours(23))));
-        assert!(!schedule.has_plan(now.plus(Duration::from_hours(24))));
+        let midnight = at("2026-11-24T00:00:00Z");
+        for closes in [None, Some(now.plus(Duration::from_hours(24 * 9)))] {
+            assert_eq!(plan_ends(now, closes, Tz::UTC), midnight);
+        }
+        let closes = now.plus(Duration::from_hours(20));
+        assert_eq!(plan_ends(now, Some(closes), Tz::UTC), closes);
+        let due = schedule.next_due(now, midnight, 40.0, Tz::UTC);
+        assert!(due > now && due <= now.plus(LONGEST), "{due}");
+        assert!(schedule.has_plan(due) && !schedule.has_plan(midnight));
     }
 
     #[test]

@@ -23,8 +23,8 @@ const BEYOND_MS: i64 = 6 * 3_600_000;
 /// Length of a visit's forecast, in minutes.
 const VISIT_AHEAD: usize = 300;
 /// A rejoin is forecast this long after a leave, for so many minutes.
-const REJOIN_MS: i64 = 60 * MINUTE_MS;
-const REJOIN_AHEAD: usize = 90;
+const REJOIN_MS: i64 = 160 * MINUTE_MS;
+const REJOIN_AHEAD: usize = 120;
 /// Probability at opening that the state of a user who was inside at closing is wrong.
 const OVER_NIGHT: f64 = 0.9;
 /// A user found inside leaves this much faster than the mean visit, for the purpose of counting calls.
@@ -182,7 +182,11 @@ impl Pacer {
                 count,
             );
         }
-        let trend = Trend::new(&chance, &day_forecast.chance[from..from + count]);
+        // An absence ends by a usual join, or as absences do.
+        let again = self.learned.rejoins.mean();
+        let back: Vec<f64> =
+            day_forecast.chance[from..from + count].iter().map(|chance| chance.max(again)).collect();
+        let trend = Trend::new(&chance, &back);
         let at_end = (day_forecast.outlook.value[from + count], day_forecast.outlook.calls[from + count]);
         let found = |to: usize, _: &Outlook| {
             (day_forecast.outlook.value[from + to], day_forecast.outlook.calls[from + to])
