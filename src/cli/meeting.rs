@@ -89,7 +89,9 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         let mut rows = rows(&attendance, &unseen, start, session);
         if start.is_none() {
             columns.remove(LATE_BY);
-            rows.iter_mut().for_each(|row| drop(row.cells.remove(LATE_BY)));
+            for row in &mut rows {
+                row.cells.remove(LATE_BY);
+            }
         }
         let head = head(&attendance, titled, session.now, &session.printer);
         if session.printer.is_table() {

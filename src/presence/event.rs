@@ -144,7 +144,7 @@ impl NewEvent {
         if let Some(label) = envelope.meeting
             && let Some(meeting) = &mut data.to_mut().meeting
         {
-            meeting.title = label.title.clone();
+            meeting.title.clone_from(&label.title);
             meeting.started_at = label.started.map(Rfc3339);
         }
         Body {

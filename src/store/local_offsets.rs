@@ -44,7 +44,9 @@ fn offsets(zone: Tz) -> Vec<(i64, i64)> {
     let (mut from, mut known) = (0, offset(0));
     while from < END {
         let to = from + STEP;
-        if offset(to) != known {
+        if offset(to) == known {
+            from = to;
+        } else {
             // The first second with another offset.
             let (mut before, mut after) = (from, to);
             while after - before > 1 {
@@ -54,8 +56,6 @@ fn offsets(zone: Tz) -> Vec<(i64, i64)> {
             known = offset(after);
             found.push((after * 1000, known));
             from = after;
-        } else {
-            from = to;
         }
     }
     found

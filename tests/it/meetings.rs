@@ -227,7 +227,7 @@ async fn a_meeting_goes_with_its_last_visit() {
     let store = place.open().await;
     three_meetings(&store).await;
     let limits = presenced::store::retention::Limits {
-        visits: Some(std::time::Duration::from_secs(3600)),
+        visits: Some(std::time::Duration::from_hours(1)),
         ..presenced::store::retention::Limits::default()
     };
     let pruned = store.maintenance().prune(limits, at(91 + 60)).await.unwrap();

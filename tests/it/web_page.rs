@@ -138,7 +138,7 @@ async fn the_stream_goes_on_after_the_last_event_and_brings_new_ones() {
     let site = Site::with_events().await;
     assert_eq!(read_ids(&site, "Last-Event-ID: 1\r\n", 2).await, [2, 3]);
     let li = enroll_one(&site.store).await;
-    let (ids, _) = tokio::join!(read_ids(&site, "Last-Event-ID: 3\r\n", 1), async {
+    let (ids, ()) = tokio::join!(read_ids(&site, "Last-Event-ID: 3\r\n", 1), async {
         site.store.recorder().record(joined(li.person_id, "li", "four")).await.unwrap();
     });
     assert_eq!(ids, [4]);

@@ -121,6 +121,6 @@ mod tests {
         let seen = key(&[state(1, "outside")], at);
         assert_eq!(key(&[state(2, "outside")], at.plus(Duration::from_secs(59))), seen);
         assert_ne!(key(&[state(2, "inside")], at), seen);
-        assert_ne!(key(&[state(1, "outside")], at.plus(Duration::from_secs(60))), seen);
+        assert_ne!(key(&[state(1, "outside")], at.plus(Duration::from_mins(1))), seen);
     }
 }

@@ -131,7 +131,7 @@ fn make_room(shown: &mut Vec<Shown<'_>>, room: usize, time_zone: Tz, today: Opti
         if times && column.texts.iter().all(is_today) {
             for (cell, text) in column.cells.iter().zip(&mut column.texts) {
                 if let Some(Cell::At(at)) = cell {
-                    *text = local(*at, time_zone).split(' ').next_back().unwrap_or_default().to_owned();
+                    local(*at, time_zone).split(' ').next_back().unwrap_or_default().clone_into(text);
                 }
             }
         }

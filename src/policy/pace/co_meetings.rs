@@ -45,13 +45,16 @@ pub struct Hint {
     expected: f64,
 }
 
+/// (found inside, expected to be), by met before and polled since.
+type HintCounts = [[(f64, f64); 2]; 2];
+
 /// Learned probabilities of joining and leaving together, for all users.
 #[derive(Clone, Debug)]
 pub struct CoMeetingGraph {
     /// By (share of this user's visits that the other attended, met at this time before): (hits, trials).
     joins: [[(f64, f64); 2]; SHARES],
-    /// Hints about others, by known members, share, met before and polled since: (found inside, expected to be).
-    hints: [[[[(f64, f64); 2]; 2]; SHARES]; SIZES],
+    /// Hints about others, by known members and share.
+    hints: [[HintCounts; SHARES]; SIZES],
     /// Leaving together: (together, pairs).
     leaves: [(f64, f64); SIZES],
 }

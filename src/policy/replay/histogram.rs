@@ -11,7 +11,7 @@ use crate::policy::pace::open_spans::OpenSpans;
 use crate::time::Timestamp;
 
 const SLOT_MS: i64 = 1_800_000;
-const SLOTS: usize = 7 * 48;
+const SLOTS: i64 = 7 * 48;
 
 /// Weights by half hour of the week.
 pub(super) struct Histogram(Vec<f64>);
@@ -19,7 +19,7 @@ pub(super) struct Histogram(Vec<f64>);
 impl Histogram {
     /// Counts the changes before `from`.
     pub(super) fn of(input: &ReplayInput, from: Timestamp) -> Self {
-        let mut counts = vec![1.0; SLOTS];
+        let mut counts = vec![1.0; 7 * 48];
         for visit in &input.visits {
             for at in [Some(visit.joined), visit.left].into_iter().flatten().filter(|at| *at < from) {
                 counts[slot(input, at.as_ms())] += 1.0;
@@ -63,7 +63,7 @@ impl Histogram {
 
 fn slot(input: &ReplayInput, at: i64) -> usize {
     let local = at + civil::offset_ms(Timestamp::from_ms(at), input.settings.time_zone);
-    usize::try_from(local.div_euclid(SLOT_MS).rem_euclid(SLOTS as i64)).unwrap_or(0)
+    usize::try_from(local.div_euclid(SLOT_MS).rem_euclid(SLOTS)).unwrap_or(0)
 }
 
 fn milliseconds(ms: f64) -> i64 {

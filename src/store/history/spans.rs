@@ -23,6 +23,7 @@ impl Spans {
     }
 
     /// The part in `[from, to)`.
+    #[must_use]
     pub fn within(&self, from: i64, to: i64) -> Self {
         let begin = self.0.partition_point(|span| span.1 <= from);
         let cut = self.0[begin..].iter().take_while(|span| span.0 < to);
@@ -30,6 +31,7 @@ impl Spans {
     }
 
     /// The part that is not in `other`.
+    #[must_use]
     pub fn without(&self, other: &Self) -> Self {
         let mut left = Vec::new();
         for &(from, to) in &self.0 {
@@ -44,6 +46,7 @@ impl Spans {
     }
 
     /// The union of both.
+    #[must_use]
     pub fn with(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         Self::of(self.0)

@@ -147,7 +147,7 @@ impl BodyFormat {
     /// The body for stored events, at least one; `id` names the request. The error says why there is no body.
     pub fn compose(&self, id: &str, mut bodies: Vec<Vec<u8>>, now: Timestamp) -> Result<Vec<u8>, String> {
         if let Self::Robot { titles: false, .. } | Self::Template { titles: false, .. } = self {
-            bodies.iter_mut().for_each(|body| title::remove(body));
+            bodies.iter_mut().for_each(title::remove);
         }
         match self {
             // These formats never get more than one event.
