@@ -22,9 +22,10 @@ use super::build::{
 use super::maintenance;
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::confidential::SharedConfidential;
-use crate::config::change::{self, Change, Effect};
+use crate::config::change::{self, Change};
 use crate::config::file_set::{ConfigFileSet, FileWatcher};
 use crate::config::problem::render_one;
+use crate::config::reference::Effect;
 use crate::config::{self, Config, Loaded, Titles};
 use crate::control::{Advice, ReloadReport};
 use crate::presence::system::AlertName;

@@ -36,6 +36,9 @@ enum What {
         /// Print the whole reference as Markdown
         #[arg(long, conflicts_with = "key")]
         markdown: bool,
+        /// Print a config file with every key, its default and its meaning
+        #[arg(long, conflicts_with_all = ["key", "markdown"])]
+        example: bool,
     },
     /// Print the JSON Schema of the config file, for editors
     Schema,
@@ -48,6 +51,11 @@ pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {
         What::Explain { markdown: true, .. } => {
             globals.allow_formats(&[], "`config explain --markdown` prints Markdown")?;
             write_out(std::io::stdout().lock(), &reference_page::markdown())?;
+            Ok(Exit::Done)
+        }
+        What::Explain { example: true, .. } => {
+            globals.allow_formats(&[], "`config explain --example` prints TOML")?;
+            write_out(std::io::stdout().lock(), &reference::example())?;
             Ok(Exit::Done)
         }
         What::Explain { key, .. } => explain::run(globals, &key.join(" ")),

@@ -1,26 +1,18 @@
 //! The differences between two configs, and which of them need a restart.
 //!
-//! Guards: a new field of a table does not compile here until its effect is decided; only names of keys are shown, no
+//! Guards: a new field of a table does not compile here until it is compared; a change takes effect when the reference says
+//! so; only names of keys are shown, no
 //! values, so no secret. Not here: applying the changes (`app::reload`).
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::reference::{Effect, key_of};
 use super::{Blackout, Config, History, Http, Log, Org, Poll, User, Webhook, Window};
-
-/// When a change takes effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// At once.
-    Live,
-    /// At the next start.
-    Restart,
-}
 
 /// What happened to an entry of the config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// It is new.
     Added,
     /// It is gone.
     Removed,
@@ -56,36 +48,42 @@ impl fmt::Display for Change {
             write!(f, ": {}", keys.join(", "))?;
         }
         match self.effect {
-            Effect::Live => Ok(()),
+            Effect::Reload => Ok(()),
             Effect::Restart => f.write_str(" (needs a restart)"),
         }
     }
 }
 
-/// The keys whose values differ. Every field of the struct is named, so that a new one is decided on.
+/// The keys whose values differ. A key has the name of its field unless another one is given. Every field of the struct is
+/// named, so that a new one is decided on.
 macro_rules! differing {
-    ($Type:ident, $old:expr, $new:expr, [$($field:ident => $key:literal),* $(,)?], [$($other:ident),* $(,)?]) => {{
-        let $Type { $($field: _,)* $($other: _,)* } = $old;
-        let mut keys: Vec<&'static str> = Vec::new();
-        $(if $old.$field != $new.$field { keys.push($key); })*
-        keys
+    ($Type:ident, $old:expr, $new:expr, [$($field:ident $($key:literal)?),* $(,)?] $(, not $other:ident)?) => {{
+        let $Type { $($field: _,)* $($other: _,)? } = $old;
+        let keys: [Option<&'static str>; _] =
+            [$(($old.$field != $new.$field).then_some([$($key,)? stringify!($field)][0])),*];
+        keys.into_iter().flatten().collect::<Vec<_>>()
     }};
 }
 
 /// Everything in which `new` differs from `old`, in the order of the file's sections.
 pub fn between(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
-    // Every field is named, here or there, so that a new one is decided on.
+    let mut section = |name: &'static str, path: &str, keys: Vec<&'static str>| {
+        let at_start = |key: &&str| key_of(path, key).is_some_and(|key| key.effect == Effect::Restart);
+        let (restart, live): (Vec<_>, Vec<_>) = keys.into_iter().partition(at_start);
+        for (keys, effect) in [(live, Effect::Reload), (restart, Effect::Restart)] {
+            if !keys.is_empty() {
+                changes.push(Change { section: name, name: None, kind: Kind::Changed(keys), effect });
+            }
+        }
+    };
+    let single = |key, is_same: bool| if is_same { vec![] } else { vec![key] };
+    // Every field is named, here or in `entries_between`, so that a new one is decided on.
     let Config {
         file: _,
         time_zone,
         language,
-        orgs: _,
         poll,
-        windows: _,
-        blackouts: _,
-        users: _,
-        webhooks: _,
         history,
         store_nick,
         titles,
@@ -93,116 +91,93 @@ pub fn between(old: &Config, new: &Config) -> Vec<Change> {
         http,
         log,
         auto_reload,
+        ..
     } = old;
-    let mut section = |name, keys: Vec<&'static str>, effect| {
-        if !keys.is_empty() {
-            changes.push(Change { section: name, name: None, kind: Kind::Changed(keys), effect });
-        }
-    };
-    let zone = if *time_zone == new.time_zone { vec![] } else { vec!["time_zone"] };
-    section("the file", zone, Effect::Restart);
-    let language = if *language == new.language { vec![] } else { vec!["language"] };
-    section("the file", language, Effect::Live);
-    section("[poll]", poll_keys(poll, &new.poll), Effect::Live);
+    section("the file", "", single("time_zone", *time_zone == new.time_zone));
+    section("the file", "", single("language", *language == new.language));
+    section("[poll]", "poll", poll_keys(poll, &new.poll));
     let privacy = [
-        ("store_nick", *store_nick == new.store_nick),
-        ("titles", *titles == new.titles),
-        ("title_hide", *title_hide == new.title_hide),
+        single("store_nick", *store_nick == new.store_nick),
+        single("titles", *titles == new.titles),
+        single("title_hide", *title_hide == new.title_hide),
     ];
-    let privacy = privacy.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect();
-    section("[privacy]", privacy, Effect::Live);
-    section("[history]", history_keys(history, &new.history), Effect::Live);
-    let path = differing!(History, history, new.history, [path => "path"],
-        [snapshots, visits, events, backup_dir, backup_keep, before_migration]);
-    section("[history]", path, Effect::Restart);
-    let live = differing!(Http, http, new.http, [token => "token", hosts => "hosts", public_url => "public_url",
-        trusted_proxies => "trusted_proxies", access => "access", metrics_per_user => "metrics_per_user"], [listen]);
-    section("[http]", live, Effect::Live);
-    section(
-        "[http]",
-        differing!(Http, http, new.http, [listen => "listen"], [token, hosts, public_url, trusted_proxies, access, metrics_per_user]),
-        Effect::Restart,
+    section("[privacy]", "privacy", privacy.concat());
+    section("[history]", "history", history_keys(history, &new.history));
+    let http = differing!(
+        Http,
+        http,
+        new.http,
+        [token, hosts, public_url, trusted_proxies, access, metrics_per_user, listen,]
     );
-    section("[log]", differing!(Log, log, new.log, [level => "level"], [format]), Effect::Live);
-    section("[log]", differing!(Log, log, new.log, [format => "format"], [level]), Effect::Restart);
-    let watching = if *auto_reload == new.auto_reload { vec![] } else { vec!["auto_reload"] };
-    section("[watch]", watching, Effect::Live);
+    section("[http]", "http", http);
+    section("[log]", "log", differing!(Log, log, new.log, [level, format]));
+    section("[watch]", "watch", single("auto_reload", *auto_reload == new.auto_reload));
     entries_between(old, new, &mut changes);
     changes
 }
 
 /// Organisations, windows, days off, people and webhooks: what came, went or differs.
 fn entries_between(old: &Config, new: &Config, changes: &mut Vec<Change>) {
-    let Config { orgs, windows, blackouts, users, webhooks, .. } = old;
-    let (key, label) = (|org: &Org| org.name.to_string(), |org: &Org| org.name.to_string());
-    entries(changes, &Comparison { section: "org", old: orgs, new: &new.orgs, key, label, keys: org_keys });
-    let (key, label) = (|window: &Window| window.name.clone(), |window: &Window| window.name.clone());
-    entries(
-        changes,
-        &Comparison { section: "window", old: windows, new: &new.windows, key, label, keys: window_keys },
-    );
-    let (key, label) = (|days: &Blackout| days.name.clone(), |days: &Blackout| days.name.clone());
-    entries(
-        changes,
-        &Comparison {
-            section: "blackout",
-            old: blackouts,
-            new: &new.blackouts,
-            key,
-            label,
-            keys: blackout_keys,
-        },
-    );
-    let (key, label) = (|user: &User| user.identity.to_string(), user_label);
-    entries(
-        changes,
-        &Comparison { section: "user", old: users, new: &new.users, key, label, keys: user_keys },
-    );
-    let (key, label) =
-        (|webhook: &Webhook| webhook.name.to_string(), |webhook: &Webhook| webhook.name.to_string());
-    entries(
-        changes,
-        &Comparison { section: "webhook", old: webhooks, new: &new.webhooks, key, label, keys: webhook_keys },
-    );
+    let Config {
+        orgs,
+        windows,
+        blackouts,
+        users,
+        webhooks,
+        file: _,
+        time_zone: _,
+        language: _,
+        poll: _,
+        history: _,
+        store_nick: _,
+        titles: _,
+        title_hide: _,
+        http: _,
+        log: _,
+        auto_reload: _,
+    } = old;
+    entries(changes, "org", (orgs, &new.orgs), |org| org.name.to_string(), None, org_keys);
+    entries(changes, "window", (windows, &new.windows), |window| window.name.clone(), None, window_keys);
+    entries(changes, "blackout", (blackouts, &new.blackouts), |days| days.name.clone(), None, blackout_keys);
+    let user_key = |user: &User| user.identity.to_string();
+    entries(changes, "user", (users, &new.users), user_key, Some(user_label), user_keys);
+    let webhook_key = |webhook: &Webhook| webhook.name.to_string();
+    entries(changes, "webhook", (webhooks, &new.webhooks), webhook_key, None, webhook_keys);
 }
 
-/// How entries of one kind are compared.
-struct Comparison<'a, T> {
+/// Compares the entries of one kind: those with the same key are the same one, and `label` is its name for people. Of several
+/// entries with one key (windows may) the last counts.
+fn entries<T>(
+    changes: &mut Vec<Change>,
     section: &'static str,
-    old: &'a [T],
-    new: &'a [T],
-    /// By which two entries are the same one.
+    (old, new): (&[T], &[T]),
     key: fn(&T) -> String,
-    /// Its name for people.
-    label: fn(&T) -> String,
-    /// In what two of them differ.
+    label: Option<fn(&T) -> String>,
     keys: fn(&T, &T) -> Vec<&'static str>,
-}
-
-/// Of several entries with one key (windows may) the last counts.
-fn entries<T>(changes: &mut Vec<Change>, comparison: &Comparison<'_, T>) {
-    let index = |list: &'_ [T]| -> BTreeMap<String, usize> {
-        list.iter().enumerate().map(|(at, entry)| ((comparison.key)(entry), at)).collect()
+) {
+    let index = |list: &[T]| -> BTreeMap<String, usize> {
+        list.iter().enumerate().map(|(at, entry)| (key(entry), at)).collect()
     };
-    let (before, after) = (index(comparison.old), index(comparison.new));
+    let (before, after) = (index(old), index(new));
     let mut record = |entry: &T, kind| {
-        let name = Some((comparison.label)(entry));
-        changes.push(Change { section: comparison.section, name, kind, effect: Effect::Live });
+        let name = Some(label.unwrap_or(key)(entry));
+        changes.push(Change { section, name, kind, effect: Effect::Reload });
     };
     for (key, &at) in &after {
-        let entry = &comparison.new[at];
         match before.get(key) {
-            None => record(entry, Kind::Added),
+            None => record(&new[at], Kind::Added),
             Some(&known) => {
-                let keys = (comparison.keys)(&comparison.old[known], entry);
+                let mut keys = keys(&old[known], &new[at]);
+                // Two fields may have one key.
+                keys.dedup();
                 if !keys.is_empty() {
-                    record(entry, Kind::Changed(keys));
+                    record(&new[at], Kind::Changed(keys));
                 }
             }
         }
     }
     for (_, &at) in before.iter().filter(|(key, _)| !after.contains_key(*key)) {
-        record(&comparison.old[at], Kind::Removed);
+        record(&old[at], Kind::Removed);
     }
 }
 
@@ -217,116 +192,43 @@ fn user_label(user: &User) -> String {
 }
 
 fn user_keys(old: &User, new: &User) -> Vec<&'static str> {
-    differing!(User, old, new, [name => "name", groups => "groups", tags => "tags", cadence => "interval"], [identity])
+    differing!(User, old, new, [name, groups, tags, cadence "interval"], not identity)
 }
 
 fn poll_keys(old: &Poll, new: &Poll) -> Vec<&'static str> {
-    differing!(
-        Poll,
-        old,
-        new,
-        [
-            cadence => "interval",
-            min_interval => "min_interval",
-            max_interval => "max_interval",
-            first_poll_silent => "first_poll",
-            leave_after_misses => "leave_after_misses",
-            overtime => "overtime",
-            sweep => "sweep",
-            confirm_calls => "confirm_calls",
-            stale_after => "stale_after",
-            backoff => "backoff",
-        ],
-        []
-    )
+    differing!(Poll, old, new, [
+        cadence "interval", min_interval, max_interval, first_poll_silent "first_poll", leave_after_misses, overtime, sweep,
+        confirm_calls, stale_after, backoff,
+    ])
 }
 
 fn history_keys(old: &History, new: &History) -> Vec<&'static str> {
-    differing!(
-        History,
-        old,
-        new,
-        [
-            snapshots => "snapshots",
-            visits => "visits",
-            events => "events",
-            backup_dir => "backup.dir",
-            backup_keep => "backup.keep",
-            before_migration => "backup.before_migration",
-        ],
-        [path]
-    )
+    differing!(History, old, new, [
+        snapshots, visits, events, backup_dir "backup.dir", backup_keep "backup.keep",
+        before_migration "backup.before_migration", path,
+    ])
 }
 
 fn window_keys(old: &Window, new: &Window) -> Vec<&'static str> {
-    differing!(Window, old, new, [hours => "hours", groups => "groups"], [name])
+    differing!(Window, old, new, [hours, groups], not name)
 }
 
 fn blackout_keys(old: &Blackout, new: &Blackout) -> Vec<&'static str> {
-    differing!(Blackout, old, new, [dates => "dates"], [name])
+    differing!(Blackout, old, new, [dates], not name)
 }
 
 fn org_keys(old: &Org, new: &Org) -> Vec<&'static str> {
-    differing!(
-        Org,
-        old,
-        new,
-        [
-            api_base => "api_base",
-            legacy_base => "legacy_base",
-            app => "app",
-            calls_per_month => "calls_per_month",
-            month_time_zone => "month_time_zone",
-            rate => "rate",
-            concurrency => "concurrency",
-            timeout => "timeout",
-            connect_timeout => "connect_timeout",
-            proxy => "proxy",
-            ca_file => "ca_file",
-        ],
-        [name]
-    )
+    differing!(Org, old, new, [
+        api_base, legacy_base, app, calls_per_month, month_time_zone, rate, concurrency, timeout, connect_timeout, proxy, ca_file,
+    ], not name)
 }
 
 fn webhook_keys(old: &Webhook, new: &Webhook) -> Vec<&'static str> {
-    let mut keys = differing!(
-        Webhook,
-        old,
-        new,
-        [
-            url => "url",
-            format => "format",
-            secrets => "secret",
-            events => "events",
-            users => "users",
-            groups => "groups",
-            orgs => "orgs",
-            only_hosts => "only_hosts",
-            skip_late => "skip_late",
-            titles => "titles",
-            snapshot_on_start => "snapshot_on_start",
-            headers => "headers",
-            concurrency => "concurrency",
-            rate => "rate",
-            timeout => "timeout",
-            connect_timeout => "connect_timeout",
-            proxy => "proxy",
-            ca_file => "ca_file",
-            backoff => "backoff",
-            attempts => "attempts",
-            give_up_after => "give_up_after",
-            max_age => "max_age",
-            public_only => "network",
-            allow_link_local => "allow_link_local",
-            template => "template",
-            style => "template",
-            success => "success",
-            batch => "batch",
-        ],
-        [name]
-    );
-    keys.dedup();
-    keys
+    differing!(Webhook, old, new, [
+        url, format, secrets "secret", events, users, groups, orgs, only_hosts, skip_late, titles, snapshot_on_start, headers,
+        concurrency, rate, timeout, connect_timeout, proxy, ca_file, backoff, attempts, give_up_after, max_age,
+        public_only "network", allow_link_local, template, style "template", success, batch,
+    ], not name)
 }
 
 #[cfg(test)]

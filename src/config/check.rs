@@ -34,13 +34,12 @@ pub(super) fn config(files: &Files<'_>, around: &Env, sources: &Sources, report:
     };
 
     let zone = time_zone(root, report).unwrap_or_default();
-    let language = root.take_or("language", None, value::choice(LANGUAGES));
+    let language = root.get("language", value::choice(LANGUAGES));
     let (poll, poll_cadence) = poll::poll(root.table("poll", "poll").as_ref());
     let (windows, window_groups): (Vec<_>, Vec<_>) =
         poll::windows(&root.tables("window"), zone).into_iter().unzip();
     let blackouts = poll::blackouts(&root.tables("blackout"), zone);
-    let (orgs, org_names) =
-        dingtalk::orgs(root.table("dingtalk", "dingtalk").as_ref(), &everywhere("org"), context);
+    let (orgs, org_names) = dingtalk::orgs(root.table("dingtalk", "dingtalk"), everywhere("org"), context);
     let groups = users::groups(&everywhere("group"), report);
     let users = users::users(
         &everywhere("user"),
@@ -51,19 +50,17 @@ pub(super) fn config(files: &Files<'_>, around: &Env, sources: &Sources, report:
     );
     let watched = Watched::new(&users, &groups, &org_names);
     let defaults = root.table("webhook_defaults", "webhook_defaults");
-    let webhooks =
-        webhooks(defaults.as_ref(), &root.tables("webhook"), &watched, Style::new(zone, language), context);
-    let history = retention::history(root.table("history", "history").as_ref(), &files.folder);
-    let (store_nick, titles, title_hide) = retention::privacy(root.table("privacy", "privacy").as_ref());
-    let listener = http::http(root.table("http", "http").as_ref(), &watched, context);
-    let log = retention::log(root.table("log", "log").as_ref());
+    let webhooks = webhooks(defaults, root.tables("webhook"), &watched, Style::new(zone, language), context);
+    let history = retention::history(&root.table("history", "history"), &files.folder);
+    let (store_nick, titles, title_hide) = retention::privacy(&root.table("privacy", "privacy"));
+    let listener = http::http(&root.table("http", "http"), &watched, context);
+    let log = retention::log(&root.table("log", "log"));
 
     warnings::about_people(&watched, &windows, window_groups.iter().flatten(), report);
     warnings::about_least_interval(&users, &poll, report);
     let arithmetic = plan::Plan { windows: &windows, blackouts: &blackouts, poll: &poll, time_zone: zone };
     plan::check(arithmetic, &orgs, &users, sources, report);
     warnings::about_files(files, sources, report);
-    warnings::about_what_is_not_built(report);
     let users = users.into_iter().filter(|at| at.enabled).map(|at| at.user).collect();
     let mut orgs: Vec<_> = orgs.into_iter().map(|at| at.org).collect();
     dingtalk::keep_tickets(&mut orgs, &history.path);

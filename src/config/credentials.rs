@@ -43,7 +43,6 @@ pub(super) enum Purpose {
     Copied,
     /// An address.
     Url,
-    /// The value of a header.
     Header,
     /// Standard Webhooks signatures: it has a form.
     Signing,

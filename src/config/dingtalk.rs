@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::rc::Rc;
 
 use chrono_tz::Tz;
 
@@ -30,33 +30,9 @@ enum Kind {
     Token,
 }
 
-/// The keys of one table, as far as they are there and right.
-#[derive(Debug, Default)]
-struct Keys {
-    site: Option<Located<Site>>,
-    api_base: Option<Located<String>>,
-    legacy_base: Option<Located<String>>,
-    kind: Option<Located<Kind>>,
-    app_key: Option<Located<String>>,
-    app_secret: Option<Located<SecretSource>>,
-    corp_id: Option<Located<String>>,
-    suite_ticket: Option<Located<SecretSource>>,
-    access_token: Option<Located<SecretSource>>,
-    calls_per_month: Option<Located<u64>>,
-    month_time_zone: Option<Located<Tz>>,
-    rate: Option<Located<u32>>,
-    concurrency: Option<Located<usize>>,
-    timeout: Option<Located<Duration>>,
-    connect_timeout: Option<Located<Duration>>,
-    proxy: Option<Located<String>>,
-    ca_file: Option<Located<PathBuf>>,
-    /// Keys that stand there, right or wrong: a wrong one is not missing too.
-    present: Vec<&'static str>,
-}
-
-/// Keys that some kind of app, or a host of one's own, cannot do without.
-const NEEDED: [&str; 6] =
-    ["app_key", "app_secret", "corp_id", "access_token", "calls_per_month", "legacy_base"];
+const SITES: &[(&str, Site)] = &[("international", Site::International), ("mainland", Site::Mainland)];
+const KINDS: &[(&str, Kind)] =
+    &[("internal", Kind::Internal), ("third_party", Kind::ThirdParty), ("token", Kind::Token)];
 
 /// The value of `suite_ticket` for tickets that DingTalk pushes.
 const PUSH: &str = "push";
@@ -68,42 +44,39 @@ const MAINLAND: (&str, &str) = ("https://api.dingtalk.com", "https://oapi.dingta
 /// An organisation, and where its table is.
 #[derive(Debug)]
 pub(super) struct OrgAt {
-    /// The organisation.
     pub(super) org: Org,
-    /// Its table.
     pub(super) place: Place,
 }
 
 /// All organisations. Where something is missing, it is reported and the organisation left out.
 pub(super) fn orgs(
-    shared: Option<&Section<'_>>,
-    own: &[Section<'_>],
+    shared: Section<'_>,
+    own: Vec<Section<'_>>,
     context: Context<'_>,
 ) -> (Vec<OrgAt>, Vec<OrgName>) {
-    let base = shared.map(|section| read(section, context)).unwrap_or_default();
+    if own.is_empty() {
+        let name = OrgName::default_name();
+        let org = org(&name, &shared, "[dingtalk]", context);
+        return (org.map(|org| OrgAt { org, place: shared.place }).into_iter().collect(), vec![name]);
+    }
+    let shared = Rc::new(shared);
     let mut names: Vec<OrgName> = Vec::new();
     let mut seen: HashMap<OrgName, Place> = HashMap::new();
     let mut orgs = Vec::new();
-    if own.is_empty() {
-        let nowhere = Place { source: 0, span: 0..0 };
-        let place = shared.map_or(nowhere, |section| section.place.clone());
-        let name = OrgName::default_name();
-        let org = build(&name, &Keys::default(), &base, &place, "[dingtalk]", context);
-        orgs.extend(org.map(|org| OrgAt { org, place }));
-        return (orgs, vec![name]);
-    }
     for section in own {
+        let section = section.over(&shared);
         let name = section.take("name", |raw| super::users::name(raw, OrgName::parse));
         if name.is_none() && !section.has("name") {
             let help = "write `name = \"...\"`";
             context.report.error("missing-key", &section.place, "`name` is missing in [[org]]", help);
         }
-        let keys = read(section, context);
-        let Some(name) = name else {
-            // Only for its problems.
-            build(&OrgName::default_name(), &keys, &base, &section.place, "[[org]]", context);
-            continue;
+        let label = match &name {
+            Some(name) => format!("[[org]] `{}`", name.value),
+            None => "[[org]]".to_owned(),
         };
+        let known = name.as_ref().map_or_else(OrgName::default_name, |name| name.value.clone());
+        let org = org(&known, &section, &label, context);
+        let Some(name) = name else { continue };
         if let Some(first) = seen.get(&name.value) {
             let message = format!("two organisations are named `{}`", name.value);
             let problem =
@@ -112,51 +85,10 @@ pub(super) fn orgs(
         } else {
             seen.insert(name.value.clone(), name.place);
         }
-        let label = format!("[[org]] `{}`", name.value);
-        let org = build(&name.value, &keys, &base, &section.place, &label, context);
         orgs.extend(org.map(|org| OrgAt { org, place: section.place.clone() }));
         names.push(name.value);
     }
     (orgs, names)
-}
-
-fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
-    let secret = |key| {
-        let spot = section.take(key, |raw| context.source(raw))?;
-        context.examine(&spot, Purpose::Copied);
-        Some(spot)
-    };
-    Keys {
-        site: section.take(
-            "site",
-            value::choice(&[("international", Site::International), ("mainland", Site::Mainland)]),
-        ),
-        api_base: section.take("api_base", address::api_base),
-        legacy_base: section.take("legacy_base", address::api_base),
-        kind: section.take_unless(
-            "app",
-            &Kind::Internal,
-            value::choice(&[
-                ("internal", Kind::Internal),
-                ("third_party", Kind::ThirdParty),
-                ("token", Kind::Token),
-            ]),
-        ),
-        app_key: section.take("app_key", value::id),
-        app_secret: secret("app_secret"),
-        corp_id: section.take("corp_id", value::id),
-        suite_ticket: suite_ticket(section, context),
-        access_token: secret("access_token"),
-        calls_per_month: section.take("calls_per_month", value::number(0)),
-        month_time_zone: value::take_zone(section, "month_time_zone"),
-        rate: section.take("rate", value::number(1)),
-        concurrency: section.take("concurrency", value::number(1)),
-        timeout: section.take("timeout", value::wait),
-        connect_timeout: section.take("connect_timeout", value::wait),
-        proxy: section.take("proxy", address::proxy),
-        ca_file: ca_file(section, context),
-        present: NEEDED.into_iter().filter(|key| section.has(key)).collect(),
-    }
 }
 
 /// A secret, or `"push"`. Which file keeps a pushed one is decided in [`keep_tickets`].
@@ -198,61 +130,58 @@ pub(super) fn ca_file(section: &Section<'_>, context: Context<'_>) -> Option<Loc
     Some(spot)
 }
 
-/// Puts one organisation together, own keys before shared ones.
-fn build(
-    name: &OrgName,
-    own: &Keys,
-    base: &Keys,
-    place: &Place,
-    label: &str,
-    context: Context<'_>,
-) -> Option<Org> {
+fn org(name: &OrgName, section: &Section<'_>, label: &str, context: Context<'_>) -> Option<Org> {
+    let place = &section.place;
     let missing = |key: &str, what: &str| {
-        if !own.present.contains(&key) && !base.present.contains(&key) {
+        if !section.has(key) {
             let message = format!("`{key}` is missing in {label}");
             let problem =
                 Problem::error("missing-key", Some(place.clone()), message).help(format!("write `{what}`"));
             context.report.push(if place.span.is_empty() { problem.aside("") } else { problem });
         }
     };
-    let calls = own.calls_per_month.as_ref().or(base.calls_per_month.as_ref());
-    if calls.is_none() {
-        missing("calls_per_month", "calls_per_month = 5000");
-    }
-    refuse_push_without_suite(own, base, context);
-    let app = app(own, base, missing)?;
-    let hosts = match one(own.site.as_ref(), base.site.as_ref()).unwrap_or(Site::International) {
+    let text = |key| section.take(key, value::id).map(|spot| spot.value);
+    let api_base = section.take("api_base", address::api_base);
+    let legacy_base = section.take("legacy_base", address::api_base);
+    let hosts = match section.get("site", value::choice(SITES)) {
         Site::International => INTERNATIONAL,
         Site::Mainland => MAINLAND,
     };
-    warn_of_one_host(own, base, hosts, context);
-    let (api, legacy) = hosts;
-    Some(Org {
+    if let Some(api) = &api_base
+        && !section.has("legacy_base")
+    {
+        warn_of_one_host(api, hosts, context);
+    }
+    let calls = section.take("calls_per_month", value::number(0)).map(|spot| spot.value);
+    if calls.is_none() {
+        missing("calls_per_month", "calls_per_month = 5000");
+    }
+    let app = app(section, text("app_key"), text("corp_id"), missing, context);
+    let org = Org {
         name: name.clone(),
-        api_base: one(own.api_base.as_ref(), base.api_base.as_ref()).unwrap_or_else(|| api.to_owned()),
-        legacy_base: one(own.legacy_base.as_ref(), base.legacy_base.as_ref())
-            .unwrap_or_else(|| legacy.to_owned()),
-        app,
-        calls_per_month: Some(calls?.value).filter(|calls| *calls > 0),
-        month_time_zone: one(own.month_time_zone.as_ref(), base.month_time_zone.as_ref())
-            .unwrap_or(Tz::Asia__Shanghai),
-        rate: one(own.rate.as_ref(), base.rate.as_ref()).unwrap_or(5),
-        concurrency: one(own.concurrency.as_ref(), base.concurrency.as_ref()).unwrap_or(4),
-        timeout: one(own.timeout.as_ref(), base.timeout.as_ref()).unwrap_or(Duration::from_secs(10)),
-        connect_timeout: one(own.connect_timeout.as_ref(), base.connect_timeout.as_ref())
-            .unwrap_or(Duration::from_secs(5)),
-        proxy: one(own.proxy.as_ref(), base.proxy.as_ref()),
-        ca_file: one(own.ca_file.as_ref(), base.ca_file.as_ref()),
-    })
+        api_base: api_base.map_or_else(|| hosts.0.to_owned(), |spot| spot.value),
+        legacy_base: legacy_base.map_or_else(|| hosts.1.to_owned(), |spot| spot.value),
+        calls_per_month: calls.filter(|calls| *calls > 0),
+        month_time_zone: value::take_zone(section, "month_time_zone")
+            .map_or(Tz::Asia__Shanghai, |spot| spot.value),
+        rate: section.get("rate", value::number(1)),
+        concurrency: section.get("concurrency", value::number(1)),
+        timeout: section.get("timeout", value::wait),
+        connect_timeout: section.get("connect_timeout", value::wait),
+        proxy: section.take("proxy", address::proxy).map(|spot| spot.value),
+        ca_file: ca_file(section, context).map(|spot| spot.value),
+        // Last, so that the other keys are read even without an app.
+        app: app?,
+    };
+    calls.is_some().then_some(org)
 }
 
 /// The API goes elsewhere and the older one stays behind: every organisation may be asked for its contacts at any time,
 /// with a token that the other host gave.
-fn warn_of_one_host(own: &Keys, base: &Keys, hosts: (&str, &str), context: Context<'_>) {
-    let Some(api) = own.api_base.as_ref().or(base.api_base.as_ref()) else { return };
+fn warn_of_one_host(api: &Located<String>, hosts: (&str, &str), context: Context<'_>) {
     let host = |text: &str| reqwest::Url::parse(text).ok().and_then(|url| url.host_str().map(str::to_owned));
-    let (named, is_set) = (host(&api.value), |keys: &Keys| keys.present.contains(&"legacy_base"));
-    if named == host(hosts.0) || is_set(own) || is_set(base) {
+    let named = host(&api.value);
+    if named == host(hosts.0) {
         return;
     }
     let message = format!("`user find` still calls {}: set `legacy_base` beside `api_base`", hosts.1);
@@ -267,10 +196,13 @@ fn warn_of_one_host(own: &Keys, base: &Keys, hosts: (&str, &str), context: Conte
 }
 
 /// Only the suite of a third-party app has tickets. An organisation may inherit `suite_ticket` without using it.
-fn refuse_push_without_suite(own: &Keys, base: &Keys, context: Context<'_>) {
-    let kind = one(own.kind.as_ref(), base.kind.as_ref()).unwrap_or(Kind::Internal);
-    let inherits = own.suite_ticket.is_none() && own.kind.is_some();
-    let Some(ticket) = own.suite_ticket.as_ref().or(base.suite_ticket.as_ref()) else { return };
+fn refuse_push_without_suite(
+    section: &Section<'_>,
+    kind: Kind,
+    ticket: &Located<SecretSource>,
+    context: Context<'_>,
+) {
+    let inherits = !section.has_itself("suite_ticket") && section.has_itself("app");
     if kind == Kind::ThirdParty || inherits || !matches!(ticket.value, SecretSource::Pushed(_)) {
         return;
     }
@@ -282,15 +214,25 @@ fn refuse_push_without_suite(own: &Keys, base: &Keys, context: Context<'_>) {
     context.report.error("no-push", &ticket.place, message, help);
 }
 
-fn app(own: &Keys, base: &Keys, missing: impl Fn(&str, &str)) -> Option<App> {
-    let (key, secret) = (
-        one(own.app_key.as_ref(), base.app_key.as_ref()),
-        one(own.app_secret.as_ref(), base.app_secret.as_ref()),
-    );
-    let corp_id = one(own.corp_id.as_ref(), base.corp_id.as_ref());
-    let kind = one(own.kind.as_ref(), base.kind.as_ref()).unwrap_or(Kind::Internal);
+fn app(
+    section: &Section<'_>,
+    key: Option<String>,
+    corp_id: Option<String>,
+    missing: impl Fn(&str, &str),
+    context: Context<'_>,
+) -> Option<App> {
+    let secret = |key| {
+        let spot = section.take(key, |raw| context.source(raw))?;
+        context.examine(&spot, Purpose::Copied);
+        Some(spot.value)
+    };
+    let (app_secret, suite_ticket, access_token) =
+        (secret("app_secret"), suite_ticket(section, context), secret("access_token"));
+    let kind = section.get("app", value::choice(KINDS));
+    if let Some(ticket) = &suite_ticket {
+        refuse_push_without_suite(section, kind, ticket, context);
+    }
     if kind == Kind::Token {
-        let access_token = one(own.access_token.as_ref(), base.access_token.as_ref());
         if access_token.is_none() {
             missing("access_token", "access_token = { file = \"...\" }");
         }
@@ -299,19 +241,19 @@ fn app(own: &Keys, base: &Keys, missing: impl Fn(&str, &str)) -> Option<App> {
     if key.is_none() {
         missing("app_key", "app_key = \"...\"");
     }
-    if secret.is_none() {
+    if app_secret.is_none() {
         missing("app_secret", "app_secret = { credential = \"app-secret\" }");
     }
     if kind == Kind::Internal {
-        return Some(App::Internal { key: key?, secret: secret?, corp_id });
+        return Some(App::Internal { key: key?, secret: app_secret?, corp_id });
     }
     if corp_id.is_none() {
         missing("corp_id", "corp_id = \"...\"");
     }
-    let suite_ticket = one(own.suite_ticket.as_ref(), base.suite_ticket.as_ref());
-    Some(App::ThirdParty { key: key?, secret: secret?, corp_id: corp_id?, suite_ticket })
-}
-
-fn one<T: Clone>(own: Option<&Located<T>>, base: Option<&Located<T>>) -> Option<T> {
-    own.or(base).map(|spot| spot.value.clone())
+    Some(App::ThirdParty {
+        key: key?,
+        secret: app_secret?,
+        corp_id: corp_id?,
+        suite_ticket: suite_ticket.map(|spot| spot.value),
+    })
 }

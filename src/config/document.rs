@@ -19,12 +19,10 @@ pub(super) struct Document<'t> {
     pub(super) world_readable: bool,
 }
 
-/// All the files of one config.
 #[derive(Debug)]
 pub(super) struct Files<'a> {
     /// The main one, canonical.
     pub(super) path: PathBuf,
-    /// Its folder.
     pub(super) folder: PathBuf,
     /// The main one's text.
     pub(super) main: &'a Document<'a>,

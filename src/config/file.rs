@@ -14,13 +14,12 @@ use super::document::{Document, Files};
 use super::keys::keys_of;
 use super::problem::{Place, Problem, Severity, Source, Sources, render, sort, within};
 use super::secrets::Env;
-use super::section::{Report, Section};
+use super::section::{Located, Report, Section};
 use super::{Config, check, plain_file};
 use crate::invisible;
 
 pub(super) mod encoding;
 
-/// Paths of the config if none is given.
 /// Where the config is if none is named.
 pub const DEFAULT_PATHS: [&str; 2] = ["config.toml", "/etc/presenced/config.toml"];
 /// No config is larger: a hundred thousand users take a fifth of it.
@@ -159,9 +158,8 @@ fn of_text(
     let root = Section::root(&main.table, main.source, report, &everything);
     let mut texts = Vec::new();
     let watch = root.table("watch", "watch");
-    let auto_reload =
-        watch.as_ref().is_some_and(|watch| watch.take_or("auto_reload", false, super::value::flag));
-    for (path, name, place) in includes(watch.as_ref(), &root, &folder) {
+    let auto_reload = watch.get("auto_reload", super::value::flag);
+    for (path, name, place) in includes(&watch, &folder) {
         report.reads(&path);
         match read(&path, name.clone(), sources) {
             Ok(text) => texts.push(text),
@@ -261,25 +259,20 @@ fn syntax_advice(text: &str, at: &std::ops::Range<usize>, message: &str) -> Opti
 }
 
 /// The included files in the order of their names, each with how the operator would name it.
-fn includes(watch: Option<&Section<'_>>, root: &Section<'_>, folder: &Path) -> Vec<(PathBuf, String, Place)> {
-    let patterns = watch.and_then(|watch| watch.take_list("include", false, super::value::some_text));
-    let patterns: Vec<(String, Place)> = match patterns {
-        Some(spot) => spot.value.into_iter().map(|item| (item.value, item.place)).collect(),
-        None => vec![("watch.d/*.toml".to_owned(), root.place.clone())],
-    };
+fn includes(watch: &Section<'_>, folder: &Path) -> Vec<(PathBuf, String, Place)> {
     let mut found: Vec<(PathBuf, String, Place)> = Vec::new();
-    for (pattern, place) in patterns {
+    for Located { value: pattern, place } in watch.list("include", false, super::value::some_text) {
         let (parent, name) = pattern.rsplit_once('/').unwrap_or(("", &pattern));
         if parent.contains('*') {
             let help = "write `folder/*.toml`, one for each folder";
-            root.report.error("bad-value", &place, "only the last part of an include may hold `*`", help);
+            watch.report.error("bad-value", &place, "only the last part of an include may hold `*`", help);
             continue;
         }
         if !name.contains('*') {
             found.push((folder.join(&pattern), pattern.clone(), place));
             continue;
         }
-        root.report.reads(&folder.join(parent));
+        watch.report.reads(&folder.join(parent));
         let Ok(entries) = std::fs::read_dir(folder.join(parent)) else { continue };
         let mut names: Vec<String> =
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();

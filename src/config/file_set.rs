@@ -45,7 +45,6 @@ impl ConfigFileSet {
         Self(self.0.keys().map(|path| (path.clone(), FileStamp::of(path))).collect())
     }
 
-    /// The first path that differs.
     fn first_difference<'a>(&'a self, other: &Self) -> Option<&'a Path> {
         let differs = |(path, stamp): &(&PathBuf, &FileStamp)| other.0.get(*path) != Some(*stamp);
         self.0.iter().find(differs).map(|(path, _)| path.as_path())
@@ -83,7 +82,6 @@ impl FileStamp {
     }
 }
 
-/// Watches a set of files.
 #[derive(Clone, Debug)]
 pub struct FileWatcher {
     read: ConfigFileSet,

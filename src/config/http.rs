@@ -18,56 +18,44 @@ const SHOWS: &[(&str, Show)] =
     &[("names", Show::Names), ("initials", Show::Initials), ("counts", Show::Counts)];
 
 /// `[http]`.
-pub(super) fn http(section: Option<&Section<'_>>, watched: &Watched<'_>, context: Context<'_>) -> Http {
-    let mut http = Http {
-        listen: Some(([127, 0, 0, 1], 8787).into()),
-        token: None,
-        hosts: Vec::new(),
-        public_url: None,
-        trusted_proxies: Vec::new(),
-        access: Vec::new(),
-        metrics_per_user: false,
-    };
-    let Some(section) = section else { return http };
-    let listen = section.take_unless("listen", &http.listen, address::listen);
+pub(super) fn http(section: &Section<'_>, watched: &Watched<'_>, context: Context<'_>) -> Http {
     let token = section.take("token", |raw| context.source(raw));
     if let Some(token) = &token {
         context.examine(token, Purpose::General);
     }
-    http.token = token.map(|spot| spot.value);
-    http.hosts = list(section, "hosts", value::host_name);
-    http.public_url = section.take("public_url", public_url).map(|spot| spot.value);
-    http.trusted_proxies = list(section, "trusted_proxies", |raw| IpRange::read(&value::text(raw)?));
-    http.access = access(section, watched, context);
-    http.metrics_per_user = section.take_or("metrics_per_user", false, value::flag);
-    if let Some(listen) = listen {
-        http.listen = listen.value;
-        if let Some(address) = listen.value.filter(|address| !address.ip().is_loopback()) {
-            if !section.has("token") {
-                let message =
-                    format!("`listen` in [http] is open to others at {address}, and no `token` is set");
-                let problem = Problem::error("open-listener", Some(listen.place), message);
-                context.report.push(problem.help("set `token`, or listen on `127.0.0.1`"));
-            } else if !http.public_url.as_ref().is_some_and(|url| url.starts_with("https:")) {
-                let message = format!(
-                    "`listen` in [http] is open to others at {address} without TLS: tokens and names can be read on the way"
-                );
-                let problem = Problem::warning("open-listener", Some(listen.place), message);
-                let help = "put a proxy with TLS in front and set `public_url` to its https URL, or listen on `127.0.0.1`";
-                context.report.push(problem.help(help));
-            }
+    let listen = section.located("listen", address::listen);
+    let http = Http {
+        listen: listen.value,
+        token: token.map(|spot| spot.value),
+        hosts: list(section, "hosts", value::host_name),
+        public_url: section.take("public_url", public_url).map(|spot| spot.value),
+        trusted_proxies: list(section, "trusted_proxies", |raw| IpRange::read(&value::text(raw)?)),
+        access: access(section, watched, context),
+        metrics_per_user: section.get("metrics_per_user", value::flag),
+    };
+    if let Some(address) = http.listen.filter(|address| !address.ip().is_loopback()) {
+        if !section.has("token") {
+            let message = format!("`listen` in [http] is open to others at {address}, and no `token` is set");
+            let problem = Problem::error("open-listener", Some(listen.place), message);
+            context.report.push(problem.help("set `token`, or listen on `127.0.0.1`"));
+        } else if !http.public_url.as_ref().is_some_and(|url| url.starts_with("https:")) {
+            let message = format!(
+                "`listen` in [http] is open to others at {address} without TLS: tokens and names can be read on the way"
+            );
+            let problem = Problem::warning("open-listener", Some(listen.place), message);
+            let help = "put a proxy with TLS in front and set `public_url` to its https URL, or listen on `127.0.0.1`";
+            context.report.push(problem.help(help));
         }
     }
     http
 }
 
-fn list<'a, T>(
-    section: &Section<'a>,
+fn list<T>(
+    section: &Section<'_>,
     key: &'static str,
-    read: impl Fn(RawValue<'a>) -> Result<T, ValueError>,
+    read: impl Fn(RawValue<'_>) -> Result<T, ValueError>,
 ) -> Vec<T> {
-    let list = section.take_list(key, true, read);
-    list.map(|list| list.value.into_iter().map(|item| item.value).collect()).unwrap_or_default()
+    section.list(key, true, read).into_iter().map(|item| item.value).collect()
 }
 
 /// Without the slash at the end; its path is the prefix of every link.
@@ -92,8 +80,8 @@ fn access(http: &Section<'_>, watched: &Watched<'_>, context: Context<'_>) -> Ve
         if let Some(token) = &token {
             context.examine(token, Purpose::General);
         }
-        let scope = section.take_or("scope", Scope::Board, value::choice(SCOPES));
-        let show = section.take_or("show", Show::Names, value::choice(SHOWS));
+        let scope = section.get("scope", value::choice(SCOPES));
+        let show = section.get("show", value::choice(SHOWS));
         let orgs = list(&section, "orgs", |raw| name(raw, OrgName::parse));
         let groups = list(&section, "groups", value::some_text);
         for group in groups.iter().filter(|group| !watched.is_joined(group)) {

@@ -59,7 +59,6 @@ pub(super) fn is_known(word: &str) -> bool {
     keys().any(|key| key == word) || is_synonym() || (is_short_enough && nearest(word, keys()).is_some())
 }
 
-/// The keys of a table, by its path.
 pub(super) fn keys_of(path: &str) -> impl Iterator<Item = &'static str> {
     table(path).into_iter().flat_map(|table| table.all_keys().map(|key| key.name))
 }

@@ -34,7 +34,6 @@ mod users;
 mod value;
 mod webhooks;
 
-pub use check::warnings::NOT_BUILT_YET;
 pub use file::{DEFAULT_PATHS, Loaded, NotFound, Refused, canonical, empty, load, load_in, locate};
 pub use ip_range::IpRange;
 pub use listener::{Access, Http, Scope, Show};

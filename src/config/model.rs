@@ -101,7 +101,6 @@ pub struct Org {
     pub concurrency: usize,
     /// For a whole call.
     pub timeout: Duration,
-    /// For a connection.
     pub connect_timeout: Duration,
     /// A proxy URL.
     pub proxy: Option<String>,
@@ -255,9 +254,7 @@ pub enum Format {
 /// `[[webhook]]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Webhook {
-    /// Its name.
     pub name: WebhookName,
-    /// Where to.
     pub url: Text,
     /// The body format.
     pub format: Format,
@@ -287,7 +284,6 @@ pub struct Webhook {
     pub rate: u32,
     /// For a whole request.
     pub timeout: Duration,
-    /// For a connection.
     pub connect_timeout: Duration,
     /// A proxy URL.
     pub proxy: Option<String>,
@@ -315,7 +311,7 @@ pub struct Webhook {
     pub batch: Option<Duration>,
 }
 
-/// `[privacy] titles`: where titles of meetings are stored and told.
+/// `[privacy] titles`: where titles of meetings are stored and sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Titles {
     /// Dropped on arrival.
@@ -363,6 +359,5 @@ pub enum LogFormat {
 pub struct Log {
     /// `tracing_subscriber::filter::Targets` text.
     pub level: String,
-    /// The shape.
     pub format: LogFormat,
 }

@@ -31,7 +31,6 @@ const COUNTED_INSTANTS: u32 = 20_000;
 /// What the arithmetic needs to know.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan<'a> {
-    /// The windows.
     pub(super) windows: &'a [Window],
     /// Days off, which an ordinary month has none of.
     pub(super) blackouts: &'a [Blackout],

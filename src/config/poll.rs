@@ -3,8 +3,6 @@
 //! Guards: a table has an interval or a cron expression, not both; bounds are in order. Not here: the arithmetic of calls
 //! (`plan`), decisions (`policy`).
 
-use std::time::Duration;
-
 use chrono_tz::Tz;
 use toml::de::DeValue;
 
@@ -17,49 +15,30 @@ use crate::policy::window;
 const FIRST_POLL: &[(&str, bool)] = &[("emit", false), ("silent", true)];
 
 /// `[poll]`, and the place of its cadence.
-pub(super) fn poll(section: Option<&Section<'_>>) -> (Poll, Option<Located<Cadence>>) {
-    let mut poll = defaults();
-    let Some(section) = section else { return (poll, None) };
+pub(super) fn poll(section: &Section<'_>) -> (Poll, Option<Located<Cadence>>) {
     let cadence = cadence(section);
-    if let Some(cadence) = &cadence {
-        poll.cadence = cadence.value.clone();
-    }
-    poll.min_interval = section.take_or("min_interval", poll.min_interval, value::wait);
-    poll.max_interval = section.take_or("max_interval", poll.max_interval, value::wait);
+    let poll = Poll {
+        cadence: cadence.as_ref().map_or(Cadence::Auto, |cadence| cadence.value.clone()),
+        min_interval: section.get("min_interval", value::wait),
+        max_interval: section.get("max_interval", value::wait),
+        first_poll_silent: section.get("first_poll", value::choice(FIRST_POLL)),
+        leave_after_misses: section.get("leave_after_misses", value::number(1)),
+        overtime: section.get("overtime", value::duration),
+        sweep: section.get("sweep", sweep),
+        confirm_calls: section.get("confirm_calls", value::flag),
+        stale_after: section.get("stale_after", value::or_word("auto")),
+        backoff: backoff(&section.table("backoff", "poll.backoff")),
+    };
     if poll.min_interval > poll.max_interval {
         let message = "`min_interval` is longer than `max_interval` in [poll]";
         section.report.error("bad-value", &section.place, message, "exchange the two");
     }
-    poll.first_poll_silent = section.take_or("first_poll", false, value::choice(FIRST_POLL));
-    poll.leave_after_misses =
-        section.take_or("leave_after_misses", poll.leave_after_misses, value::number(1));
-    poll.overtime = section.take_or("overtime", poll.overtime, value::duration);
-    poll.sweep = section.take_or("sweep", poll.sweep, sweep);
-    poll.confirm_calls = section.take_or("confirm_calls", poll.confirm_calls, value::flag);
-    poll.stale_after = section.take_or("stale_after", poll.stale_after, value::or_word("auto"));
-    let own = section.table("backoff", "poll.backoff");
-    poll.backoff = backoff(own.as_ref(), None, poll.backoff);
     (poll, cadence)
-}
-
-fn defaults() -> Poll {
-    Poll {
-        cadence: Cadence::Auto,
-        min_interval: Duration::from_secs(30),
-        max_interval: Duration::from_hours(12),
-        first_poll_silent: false,
-        leave_after_misses: 2,
-        overtime: Duration::from_hours(2),
-        sweep: Some(Cadence::Auto),
-        confirm_calls: false,
-        stale_after: None,
-        backoff: Backoff { initial: Duration::from_secs(30), max: Duration::from_mins(15), factor: 2.0 },
-    }
 }
 
 /// `interval` or `cron` of a table that has both keys.
 pub(super) fn cadence(section: &Section<'_>) -> Option<Located<Cadence>> {
-    let interval = section.take_unless("interval", &Cadence::Auto, interval);
+    let interval = section.take("interval", interval);
     let cron = section.take("cron", cron);
     match (interval, cron) {
         (Some(interval), Some(cron)) => {
@@ -93,21 +72,18 @@ fn sweep(raw: RawValue<'_>) -> Result<Option<Cadence>, ValueError> {
     }
 }
 
-/// Growing waits: own keys, else the shared table's, else `default`.
-pub(super) fn backoff(own: Option<&Section<'_>>, shared: Option<&Section<'_>>, default: Backoff) -> Backoff {
-    let mut backoff = default;
-    for section in [shared, own].into_iter().flatten() {
-        backoff.initial = section.take_or("initial", backoff.initial, value::wait);
-        backoff.max = section.take_or("max", backoff.max, value::wait);
-        backoff.factor = section.take_or("factor", backoff.factor, value::factor);
-        if backoff.initial > backoff.max {
-            let (initial, max) = [backoff.initial, backoff.max]
-                .map(|wait| humantime::format_duration(wait).to_string())
-                .into();
-            let message =
-                format!("`initial` ({initial}) is longer than `max` ({max}) in {}", section.label());
-            section.report.error("bad-value", &section.place, message, "exchange the two");
-        }
+/// Growing waits.
+pub(super) fn backoff(section: &Section<'_>) -> Backoff {
+    let backoff = Backoff {
+        initial: section.get("initial", value::wait),
+        max: section.get("max", value::wait),
+        factor: section.get("factor", value::factor),
+    };
+    if backoff.initial > backoff.max {
+        let [initial, max] =
+            [backoff.initial, backoff.max].map(|wait| humantime::format_duration(wait).to_string());
+        let message = format!("`initial` ({initial}) is longer than `max` ({max}) in {}", section.label());
+        section.report.error("bad-value", &section.place, message, "exchange the two");
     }
     backoff
 }

@@ -32,7 +32,6 @@ impl Severity {
     }
 }
 
-/// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// A stable name for the kind of problem, for programs.
@@ -52,14 +51,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// An error.
     pub fn error(code: &'static str, place: Option<Place>, message: impl Into<String>) -> Self {
         let severity = Severity::Error;
         let message = excerpt::shortened(message.into());
         Self { code, severity, message, place, help: None, aside: None, also: Vec::new() }
     }
 
-    /// A warning.
     pub fn warning(code: &'static str, place: Option<Place>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, place, message) }
     }

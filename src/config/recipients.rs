@@ -13,11 +13,8 @@ use crate::ids::{OrgName, WebhookName};
 /// The users, groups and organisations that filters can name.
 #[derive(Debug)]
 pub(super) struct Watched<'a> {
-    /// All users.
     pub(super) users: &'a [UserAt],
-    /// All groups with a table of their own.
     groups: &'a [Group],
-    /// All organisations.
     orgs: &'a [OrgName],
     index: OnceCell<Index<'a>>,
 }
@@ -108,9 +105,7 @@ impl<'a> Watched<'a> {
 pub(super) struct Filters<'a> {
     /// Names or unionIds.
     pub(super) users: &'a [Located<String>],
-    /// Groups.
     pub(super) groups: &'a [Located<String>],
-    /// Organisations.
     pub(super) orgs: &'a [Located<OrgName>],
 }
 

@@ -29,14 +29,12 @@ pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// The environment that secrets are looked up in.
 #[derive(Clone, Debug)]
 pub enum Env {
-    /// That of this process.
     Process,
     /// A fixed one: the tests'.
     Fixed(BTreeMap<String, OsString>),
 }
 
 impl Env {
-    /// A variable of it.
     pub fn var(&self, name: &str) -> Option<OsString> {
         match self {
             Self::Process => std::env::var_os(name),
@@ -47,14 +45,6 @@ impl Env {
     /// Where systemd put the credentials, when it did.
     pub fn credentials(&self) -> Option<PathBuf> {
         self.var("CREDENTIALS_DIRECTORY").filter(|directory| !directory.is_empty()).map(PathBuf::from)
-    }
-}
-
-/// Gets a text that may be a secret, from the environment of this process.
-pub async fn resolve_text(text: &Text) -> Result<Secret, SecretError> {
-    match text {
-        Text::Plain(plain) => Ok(Secret::new(plain)),
-        Text::Secret(source) => resolve(source).await,
     }
 }
 

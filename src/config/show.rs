@@ -5,12 +5,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use toml::Value;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Place, Sources};
-use super::reference::{Absent, Key, Kind, Table, table};
+use super::keys::keys_of;
+use super::problem::Sources;
+use super::reference::{Absent, Key, Kind, TABLES, Table, table};
+use super::section::{RawValue, Report, Section};
 use super::{Config, Format, Loaded};
 use hidden::hidden;
 
@@ -19,7 +22,6 @@ mod hidden;
 /// One table of the effective config.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// Which.
     pub table: &'static Table,
     /// In the order of the reference.
     pub lines: Vec<Line>,
@@ -28,7 +30,6 @@ pub struct Block {
 /// One effective value.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Its key.
     pub key: &'static str,
     /// The value, secrets taken out.
     pub value: Value,
@@ -46,7 +47,6 @@ pub enum Origin {
         /// From 1.
         line: usize,
     },
-    /// The default.
     Default,
     /// The default, which follows from another value.
     From(&'static str),
@@ -60,10 +60,14 @@ pub fn show(loaded: &Loaded) -> Vec<Block> {
         .iter()
         .map(|source| DeTable::parse_recoverable(&source.text).0.into_inner())
         .collect();
-    let layers: Vec<Layer<'_>> =
-        documents.iter().enumerate().map(|(source, table)| Layer { table, source }).collect();
-    let Some(&root) = layers.first() else { return Vec::new() };
-    let files = Files { root, layers: &layers, sources: &loaded.sources, folder: folder(&loaded.sources) };
+    // The config is valid, so no problem is lost.
+    let report = Report::default();
+    let everything: Vec<&str> = keys_of("").collect();
+    let tops = documents.iter().enumerate();
+    let tops: Vec<Section<'_>> =
+        tops.map(|(source, table)| Section::root(table, source, &report, &everything)).collect();
+    let Some(root) = tops.first() else { return Vec::new() };
+    let files = Files { root, tops: &tops, sources: &loaded.sources, folder: folder(&loaded.sources) };
     let config = &loaded.config;
     let mut blocks = vec![files.top(config)];
     blocks.extend(files.orgs(config));
@@ -84,68 +88,35 @@ fn folder(sources: &Sources) -> PathBuf {
     main.and_then(|main| main.parent().map(Path::to_owned)).unwrap_or_default()
 }
 
-/// A table of one of the files.
-#[derive(Clone, Copy, Debug)]
-struct Layer<'a> {
-    table: &'a DeTable<'a>,
-    source: usize,
-}
-
-impl<'a> Layer<'a> {
-    fn get(self, key: &str) -> Option<(&'a DeValue<'a>, Place)> {
-        let value = self.table.get(key)?;
-        Some((value.get_ref(), Place { source: self.source, span: value.span() }))
-    }
-
-    fn table(self, key: &str) -> Option<Self> {
-        let table = self.table.get(key)?.get_ref().as_table()?;
-        Some(Self { table, source: self.source })
-    }
-
-    fn tables(self, key: &str) -> Vec<Self> {
-        let items = self.table.get(key).and_then(|value| value.get_ref().as_array());
-        let tables = items.into_iter().flat_map(|items| items.iter());
-        tables
-            .filter_map(|item| item.get_ref().as_table())
-            .map(|table| Self { table, source: self.source })
-            .collect()
-    }
-
-    fn text(self, key: &str) -> Option<&'a str> {
-        self.get(key)?.0.as_str()
-    }
-}
-
-/// All the files of one config.
 #[derive(Debug)]
 struct Files<'a> {
-    root: Layer<'a>,
-    layers: &'a [Layer<'a>],
+    root: &'a Section<'a>,
+    tops: &'a [Section<'a>],
     sources: &'a Sources,
     folder: PathBuf,
 }
 
 impl<'a> Files<'a> {
     /// The tables of that name in all files, the main one's first.
-    fn everywhere(&self, key: &str) -> Vec<Layer<'a>> {
-        self.layers.iter().flat_map(|layer| layer.tables(key)).collect()
+    fn everywhere(&self, key: &'static str) -> Vec<Section<'a>> {
+        self.tops.iter().flat_map(|top| top.tables(key)).collect()
     }
 
-    /// A table from those that may say what its keys are, the strongest first.
-    fn block(&self, path: &str, layers: &[Layer<'_>]) -> Option<Block> {
-        let table = table(path)?;
-        let lines = table.all_keys().filter_map(|key| self.line(key, layers)).collect();
-        Some(Block { table, lines })
+    /// The keys of one table, own or inherited.
+    fn block(&self, path: &str, section: &Section<'_>) -> Block {
+        // Every path has a table, which a test checks.
+        let table = table(path).unwrap_or(&TABLES[0]);
+        let lines = table.all_keys().filter_map(|key| self.line(key, section)).collect();
+        Block { table, lines }
     }
 
-    fn line(&self, key: &'static Key, layers: &[Layer<'_>]) -> Option<Line> {
+    fn line(&self, key: &'static Key, section: &Section<'_>) -> Option<Line> {
         // Tables have blocks of their own, but for the one that is inherited as a whole.
         if key.kind.inner().is_some_and(|path| path != "webhook.success") {
             return None;
         }
-        let set = layers.iter().find_map(|layer| layer.get(key.name));
-        match (set, key.absent) {
-            (Some((value, place)), _) => Some(self.at(key.name, key.kind, value, &place)),
+        match (section.raw(key.name), key.absent) {
+            (Some(raw), _) => Some(self.at(key.name, key.kind, raw)),
             (None, Absent::Default(default)) => {
                 Some(Line { key: key.name, value: parsed(default)?, origin: Origin::Default })
             }
@@ -153,59 +124,50 @@ impl<'a> Files<'a> {
         }
     }
 
-    fn at(&self, key: &'static str, kind: Kind, value: &DeValue<'_>, place: &Place) -> Line {
-        let value = hidden(kind, plain(value), &self.folder);
+    fn at(&self, key: &'static str, kind: Kind, raw: RawValue<'_>) -> Line {
+        let value = hidden(kind, plain(raw.value), &self.folder);
         let origin = self
             .sources
-            .position(place)
+            .position(&raw.place())
             .map_or(Origin::Default, |at| Origin::At { file: at.file.to_owned(), line: at.line });
         Line { key, value, origin }
     }
 
     fn top(&self, config: &Config) -> Block {
-        let mut block = self.block("", &[self.root]).unwrap_or_else(empty);
+        let mut block = self.block("", self.root);
         block.means("time_zone", config.time_zone.name());
         block
     }
 
     /// The organisations; keys inherited from [dingtalk] are shown in each.
     fn orgs(&self, config: &Config) -> Vec<Block> {
-        let shared = self.root.table("dingtalk");
+        let shared = Rc::new(self.root.table("dingtalk", "dingtalk"));
         let own = self.everywhere("org");
-        let several = !own.is_empty();
-        let tables: Vec<Vec<Layer<'_>>> = if several {
-            own.into_iter().map(|own| [own].into_iter().chain(shared).collect()).collect()
+        let mut blocks: Vec<Block> = if own.is_empty() {
+            vec![self.block("dingtalk", &shared)]
         } else {
-            vec![shared.into_iter().collect()]
+            own.into_iter().map(|own| self.block("org", &own.over(&shared))).collect()
         };
-        let mut blocks = Vec::new();
-        for (layers, org) in tables.iter().zip(&config.orgs) {
-            let Some(mut block) = self.block(if several { "org" } else { "dingtalk" }, layers) else {
-                continue;
-            };
+        for (block, org) in blocks.iter_mut().zip(&config.orgs) {
             block.follows("api_base", org.api_base.as_str(), "that of `site`");
             block.follows("legacy_base", org.legacy_base.as_str(), "that of `site`");
             block.means("month_time_zone", org.month_time_zone.name());
-            if let Some(file) = &org.ca_file {
-                block.means("ca_file", &file.display().to_string());
-            }
-            blocks.push(block);
+            block.means_path("ca_file", org.ca_file.as_deref());
         }
         blocks
     }
 
-    fn poll(&self) -> Vec<Block> {
-        let layers: Vec<Layer<'_>> = self.root.table("poll").into_iter().collect();
-        let backoff: Vec<Layer<'_>> = layers.iter().filter_map(|poll| poll.table("backoff")).collect();
-        let mut poll = self.block("poll", &layers).unwrap_or_else(empty);
-        poll.set(self.cadence(&layers));
-        [Some(poll), self.block("poll.backoff", &backoff)].into_iter().flatten().collect()
+    fn poll(&self) -> [Block; 2] {
+        let section = self.root.table("poll", "poll");
+        let mut poll = self.block("poll", &section);
+        poll.set(self.cadence([&section]));
+        [poll, self.block("poll.backoff", &section.table("backoff", "poll.backoff"))]
     }
 
     /// The first `interval` or `cron` that is set.
-    fn cadence(&self, layers: &[Layer<'_>]) -> Line {
-        let set = layers.iter().find_map(|layer| {
-            let of = |(key, kind)| layer.get(key).map(|(value, place)| self.at(key, kind, value, &place));
+    fn cadence<'s>(&self, sections: impl IntoIterator<Item = &'s Section<'s>>) -> Line {
+        let set = sections.into_iter().find_map(|section| {
+            let of = |(key, kind)| section.raw(key).map(|raw| self.at(key, kind, raw));
             [("interval", Kind::Text), ("cron", Kind::Cron)].into_iter().find_map(of)
         });
         set.unwrap_or(Line { key: "interval", value: "auto".into(), origin: Origin::Default })
@@ -213,8 +175,8 @@ impl<'a> Files<'a> {
 
     fn windows(&self, config: &Config) -> Vec<Block> {
         let mut blocks = Vec::new();
-        for (layer, window) in self.root.tables("window").into_iter().zip(&config.windows) {
-            let Some(mut block) = self.block("window", &[layer]) else { continue };
+        for (section, window) in self.root.tables("window").iter().zip(&config.windows) {
+            let mut block = self.block("window", section);
             block.follows("name", window.name.as_str(), "its place in the file");
             let zone = window.hours.time_zone.name();
             block.follows("time_zone", zone, "the file's `time_zone`");
@@ -226,8 +188,8 @@ impl<'a> Files<'a> {
 
     fn blackouts(&self, config: &Config) -> Vec<Block> {
         let mut blocks = Vec::new();
-        for (layer, blackout) in self.root.tables("blackout").into_iter().zip(&config.blackouts) {
-            let Some(mut block) = self.block("blackout", &[layer]) else { continue };
+        for (section, blackout) in self.root.tables("blackout").iter().zip(&config.blackouts) {
+            let mut block = self.block("blackout", section);
             block.follows("name", blackout.name.as_str(), "its place in the file");
             blocks.push(block);
         }
@@ -241,21 +203,18 @@ impl<'a> Files<'a> {
         for (at, group) in groups.iter().enumerate() {
             places.entry(group.text("name").unwrap_or_default()).or_default().push(at);
         }
-        let poll = self.root.table("poll");
+        let poll = self.root.table("poll", "poll");
         let only = config.orgs.first().map_or("default", |org| org.name.as_str());
         let mut blocks = Vec::new();
-        for layer in self.everywhere("user") {
-            let Some(mut block) = self.block("user", &[layer]) else { continue };
-            let named = layer.get("groups").and_then(|(groups, _)| groups.as_array()).into_iter().flatten();
+        for section in self.everywhere("user") {
+            let mut block = self.block("user", &section);
+            let items = section.raw("groups").and_then(|raw| raw.items()).unwrap_or_default();
+            let named = items.iter().filter_map(|item| places.get(item.value.as_str()?));
             // The last group of the file comes first.
-            let own: BTreeSet<usize> = named
-                .filter_map(|group| places.get(group.get_ref().as_str()?))
-                .flat_map(|places| places.iter().copied())
-                .collect();
-            let of_groups = own.iter().rev().map(|at| groups[*at]);
-            let cadences: Vec<Layer<'_>> = [layer].into_iter().chain(of_groups).chain(poll).collect();
-            block.set(self.cadence(&cadences));
-            block.follows("name", layer.text("union_id").unwrap_or_default(), "the unionId");
+            let own: BTreeSet<usize> = named.flatten().copied().collect();
+            let of_groups = own.iter().rev().map(|at| &groups[*at]);
+            block.set(self.cadence([&section].into_iter().chain(of_groups).chain([&poll])));
+            block.follows("name", section.text("union_id").unwrap_or_default(), "the unionId");
             block.follows("org", only, "the only organisation");
             blocks.push(block);
         }
@@ -264,8 +223,7 @@ impl<'a> Files<'a> {
 
     /// What was included is part of what is shown.
     fn watch(&self) -> Block {
-        let layers: Vec<Layer<'_>> = self.root.table("watch").into_iter().collect();
-        let mut block = self.block("watch", &layers).unwrap_or_else(empty);
+        let mut block = self.block("watch", &self.root.table("watch", "watch"));
         for line in block.lines.iter_mut().filter(|line| line.key == "include") {
             line.value = Value::Array(Vec::new());
             line.origin = Origin::From("included files are shown here");
@@ -275,17 +233,15 @@ impl<'a> Files<'a> {
 
     /// The webhooks; defaults are shown in each.
     fn webhooks(&self, config: &Config) -> Vec<Block> {
-        let defaults = self.root.table("webhook_defaults");
+        let defaults = Rc::new(self.root.table("webhook_defaults", "webhook_defaults"));
         let mut blocks = Vec::new();
-        for (layer, webhook) in self.root.tables("webhook").into_iter().zip(&config.webhooks) {
-            let layers: Vec<Layer<'_>> = [layer].into_iter().chain(defaults).collect();
-            let Some(mut block) = self.block("webhook", &layers) else { continue };
+        for (section, webhook) in self.root.tables("webhook").into_iter().zip(&config.webhooks) {
+            let section = section.over(&defaults);
+            let mut block = self.block("webhook", &section);
             if matches!(webhook.format, Format::Standard | Format::CloudEvents) {
                 block.lines.retain(|line| line.key != "template");
             }
-            if let Some(file) = &webhook.ca_file {
-                block.means("ca_file", &file.display().to_string());
-            }
+            block.means_path("ca_file", webhook.ca_file.as_deref());
             if let Some(Ok(value)) = webhook
                 .success
                 .as_ref()
@@ -293,36 +249,26 @@ impl<'a> Files<'a> {
             {
                 block.follows("success", value, "the template's own");
             }
-            let backoff: Vec<Layer<'_>> = layers.iter().filter_map(|layer| layer.table("backoff")).collect();
             blocks.push(block);
-            blocks.extend(self.block("webhook.backoff", &backoff));
+            blocks.push(self.block("webhook.backoff", &section.table("backoff", "webhook.backoff")));
         }
         blocks
     }
 
     fn rest(&self, config: &Config) -> Vec<Block> {
-        let of = |path: &'static str| {
-            let mut words = path.split('.');
-            let first = words.next().and_then(|word| self.root.table(word));
-            let layer = words.fold(first, |at, word| at.and_then(|at| at.table(word)));
-            self.block(path, &layer.into_iter().collect::<Vec<_>>())
-        };
-        let mut blocks: Vec<Block> =
-            ["history", "history.backup", "privacy", "http"].into_iter().filter_map(of).collect();
-        let access = self.root.table("http").map(|http| http.tables("access")).unwrap_or_default();
-        blocks.extend(access.into_iter().filter_map(|layer| self.block("http.access", &[layer])));
-        blocks.extend(of("log"));
-        for block in &mut blocks {
-            match block.table.path {
-                "history" => block.means("path", &config.history.path.display().to_string()),
-                "history.backup" => {
-                    if let Some(dir) = &config.history.backup_dir {
-                        block.means("dir", &dir.display().to_string());
-                    }
-                }
-                _ => {}
-            }
-        }
+        let history = self.root.table("history", "history");
+        let http = self.root.table("http", "http");
+        let mut blocks = vec![
+            self.block("history", &history),
+            self.block("history.backup", &history.table("backup", "history.backup")),
+            self.block("privacy", &self.root.table("privacy", "privacy")),
+            self.block("http", &http),
+        ];
+        let access = http.tables_at("access", "http.access");
+        blocks.extend(access.iter().map(|section| self.block("http.access", section)));
+        blocks.push(self.block("log", &self.root.table("log", "log")));
+        blocks[0].means_path("path", Some(&config.history.path));
+        blocks[1].means_path("dir", config.history.backup_dir.as_deref());
         blocks
     }
 }
@@ -332,6 +278,12 @@ impl Block {
     fn means(&mut self, key: &str, value: &str) {
         for line in self.lines.iter_mut().filter(|line| line.key == key) {
             line.value = value.into();
+        }
+    }
+
+    fn means_path(&mut self, key: &str, path: Option<&Path>) {
+        if let Some(path) = path {
+            self.means(key, &path.display().to_string());
         }
     }
 
@@ -353,11 +305,6 @@ impl Block {
         let place = |line: &Line| self.table.all_keys().position(|key| key.name == line.key);
         self.lines.sort_by_key(place);
     }
-}
-
-/// Only needed if a path has no description, which a test excludes.
-fn empty() -> Block {
-    Block { table: &super::reference::TABLES[0], lines: Vec::new() }
 }
 
 /// A default of the reference.

@@ -13,16 +13,13 @@ use crate::ids::{IdError, Identity, OrgName, UnionId};
 /// A group as far as the config knows it.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// Its name.
     pub(super) name: Located<String>,
-    /// Its own cadence.
     pub(super) cadence: Option<Located<Cadence>>,
 }
 
 /// A user, their place in the file, and the source of their cadence.
 #[derive(Debug)]
 pub(super) struct UserAt {
-    /// The user.
     pub(super) user: User,
     /// Place of the cadence; `None`: it is the default.
     pub(super) cadence_place: Option<Place>,
@@ -112,7 +109,7 @@ pub(super) fn users(
             own_groups.map_or_else(Vec::new, |list| list.value.into_iter().map(|spot| spot.value).collect());
         let tags = section.take("tags", tags).map_or_else(BTreeMap::new, |spot| spot.value);
         let cadence = poll::cadence(section);
-        let enabled = section.take_or("enabled", true, value::flag);
+        let enabled = section.take("enabled", value::flag).is_none_or(|spot| spot.value);
         let (Some(union_id), Some(org)) = (union_id, org) else { continue };
         let identity = Identity { org, union_id: union_id.value };
         if let Some(first) = seen.get(&identity) {

@@ -15,7 +15,6 @@ use super::section::{Located, RawValue, Report, Section, ValueError, kind};
 /// Longer durations would overflow.
 const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
 
-/// Any text.
 pub(super) fn text(raw: RawValue<'_>) -> Result<String, ValueError> {
     match raw.value {
         DeValue::String(text) => Ok(text.to_string()),
@@ -25,7 +24,6 @@ pub(super) fn text(raw: RawValue<'_>) -> Result<String, ValueError> {
     }
 }
 
-/// A text with something in it.
 pub(super) fn some_text(raw: RawValue<'_>) -> Result<String, ValueError> {
     let text = text(raw)?;
     if text.trim().is_empty() {
@@ -241,7 +239,6 @@ pub(super) fn warn_if_west(zone: Tz, place: Option<Place>, report: &Report) {
     }
 }
 
-/// A time zone by its name.
 fn zone_called(name: &str) -> Result<Tz, ValueError> {
     if name == "local" {
         return local_zone();

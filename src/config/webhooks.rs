@@ -8,23 +8,24 @@ mod keys;
 mod robots;
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::rc::Rc;
 
 use reqwest::header::{HeaderName, HeaderValue};
 use toml::de::DeValue;
 
 use self::format::Message;
-use self::keys::{Keys, patterns};
+use self::keys::Keys;
 use super::address;
 use super::credentials::{Context, Purpose};
 use super::dingtalk::ca_file;
 use super::keys::nearest;
 use super::problem::{Place, Problem};
-use super::recipients::{Filters, Watched, check_recipients};
+use super::recipients::{Watched, check_recipients};
 use super::section::{Located, RawValue, Section, ValueError, kind};
-use super::{Backoff, Format, Text, Webhook, poll, public, value};
+use super::{Format, Text, Webhook, poll, public, value};
 use crate::ids::{OrgName, WebhookName};
 use crate::message::style::Style;
+use crate::message::template::Template;
 use crate::presence::event::EventType;
 
 const FORMATS: &[(&str, Format)] = &[
@@ -50,45 +51,42 @@ const RESERVED_PREFIXES: [&str; 2] = ["webhook-", "presenced-"];
 const SECRET_HEADERS: [&str; 6] =
     ["authorization", "proxy-authorization", "cookie", "x-api-key", "x-auth-token", "x-token"];
 
-const BACKOFF: Backoff =
-    Backoff { initial: Duration::from_secs(5), max: Duration::from_hours(1), factor: 4.0 };
-
 /// All webhooks; one that lacks a name or a URL is reported and left out.
 pub(super) fn webhooks(
-    shared: Option<&Section<'_>>,
-    sections: &[Section<'_>],
+    defaults: Section<'_>,
+    sections: Vec<Section<'_>>,
     watched: &Watched<'_>,
     usual: Style,
     context: Context<'_>,
 ) -> Vec<Webhook> {
-    let base = shared.map(|section| read(section, context)).unwrap_or_default();
-    let shared_backoff = shared.and_then(|section| section.table("backoff", "webhook.backoff"));
-    if shared_backoff.is_some() && sections.is_empty() {
-        poll::backoff(None, shared_backoff.as_ref(), BACKOFF);
+    let unnamed = || WebhookName::parse("without-a-name").ok();
+    let unknown = || Text::Plain(String::new());
+    let defaults = Rc::new(defaults);
+    if let Some(name) = unnamed().filter(|_| sections.is_empty()) {
+        // Read for its problems.
+        read(&defaults, name, unknown(), context);
     }
     let mut seen: HashMap<WebhookName, Place> = HashMap::new();
     let mut webhooks = Vec::new();
     for section in sections {
+        let section = section.over(&defaults);
         let name = section.take("name", |raw| super::users::name(raw, WebhookName::parse));
-        let url = url(section, context);
-        let robot = url.as_ref().and_then(|url| robots::known(&url.value));
+        let url = url(&section, context);
         for (key, there) in [("name", name.is_some()), ("url", url.is_some())] {
             if !there && !section.has(key) {
                 let message = format!("`{key}` is missing in [[webhook]]");
-                context.report.error(
-                    "missing-key",
-                    &section.place,
-                    message,
-                    &format!("write `{key} = \"...\"`"),
-                );
+                let help = format!("write `{key} = \"...\"`");
+                context.report.error("missing-key", &section.place, message, &help);
             }
         }
-        let own = read(section, context);
-        let own_backoff = section.table("backoff", "webhook.backoff");
-        let backoff = poll::backoff(own_backoff.as_ref(), shared_backoff.as_ref(), BACKOFF);
-        // A table without a name is left out in the end; until then its other problems are found.
+        let Some(known) = name.as_ref().map(|name| name.value.clone()).or_else(unnamed) else { continue };
+        let address = url.as_ref().map_or_else(unknown, |url| url.value.clone());
+        let (webhook, keys) = read(&section, known, address, context);
+        // A table without a name or a URL is left out in the end; until then its other problems are found.
+        let is_complete = name.is_some() && url.is_some();
+        let stand_in = || Located { value: webhook.name.clone(), place: section.place.clone() };
         let is_named = name.is_some();
-        let Some(name) = name.or_else(|| stand_in(section)) else { continue };
+        let name = name.unwrap_or_else(stand_in);
         if let Some(first) = seen.get(&name.value) {
             let message = format!("two webhooks are named `{}`", name.value);
             let problem =
@@ -97,29 +95,31 @@ pub(super) fn webhooks(
         } else if is_named {
             seen.insert(name.value.clone(), name.place.clone());
         }
-        let merged = merge(own, &base);
-        format::check_secrets(&merged, context);
-        format::check_titles(&merged, context);
-        if let Some(url) = &url {
-            robots::check(&url.value, &merged, section, context);
-        }
-        check_proxy(&merged, context);
-        let message = format::message(&merged, section, usual, context);
-        check_recipients(&filters(&merged), &name, watched, context.report);
-        let Some(url) = url.filter(|_| is_named) else { continue };
-        let mut webhook = build(name.value.clone(), url.value, merged, backoff, message);
-        if webhook.format == Format::Template && webhook.success.is_none() {
-            webhook.success = robot.and_then(robots::Robot::success);
-        }
-        webhooks.push(webhook);
+        let webhook = checked(webhook, &keys, &section, usual, context);
+        check_recipients(&keys.filters(), &name, watched, context.report);
+        webhooks.extend(is_complete.then_some(webhook));
     }
     webhooks
 }
 
-/// The name of a webhook in messages if it has none.
-fn stand_in(section: &Section<'_>) -> Option<Located<WebhookName>> {
-    let value = WebhookName::parse("without-a-name").ok()?;
-    Some(Located { value, place: section.place.clone() })
+/// Checks the rules between keys, and adds what the message format needs.
+fn checked(
+    mut webhook: Webhook,
+    keys: &Keys,
+    section: &Section<'_>,
+    usual: Style,
+    context: Context<'_>,
+) -> Webhook {
+    format::check_secrets(keys, context);
+    format::check_titles(keys, context);
+    let robot = robots::known(&webhook.url);
+    robots::check(robot, webhook.format, section, context);
+    check_proxy(&webhook, keys, context);
+    let Message { style, template } = format::message(&webhook, keys, section, usual, context);
+    let zero_at = template.as_ref().and_then(Template::zero_at).map(|at| (at.to_owned(), 0.into()));
+    let of_robot = || robot.filter(|_| webhook.format == Format::Template).and_then(robots::Robot::success);
+    webhook.success = webhook.success.or(zero_at).or_else(of_robot);
+    Webhook { style, template, ..webhook }
 }
 
 fn url(section: &Section<'_>, context: Context<'_>) -> Option<Located<Text>> {
@@ -133,51 +133,62 @@ fn url(section: &Section<'_>, context: Context<'_>) -> Option<Located<Text>> {
     Some(spot)
 }
 
-fn read(section: &Section<'_>, context: Context<'_>) -> Keys {
-    let texts = |key| section.take_list(key, false, value::some_text).map(|spot| spot.value);
-    let flag = |key| section.take_unless(key, &false, value::flag).map(|spot| spot.value);
-    let waits = |key, default| section.take_unless(key, &default, value::wait).map(|spot| spot.value);
-    Keys {
-        format: section.take_unless("format", &Format::Standard, |raw| format::named(raw, FORMATS)),
-        secrets: section.take_list("secret", true, |raw| context.source(raw)),
+/// The values of one table. The rules between keys are not checked yet, and the message format is missing.
+fn read(section: &Section<'_>, name: WebhookName, url: Text, context: Context<'_>) -> (Webhook, Keys) {
+    fn values<T: Clone>(spots: &[Located<T>]) -> Vec<T> {
+        spots.iter().map(|spot| spot.value.clone()).collect()
+    }
+    let flag = |key| section.get(key, value::flag);
+    let keys = Keys {
+        format: section.located("format", |raw| format::named(raw, FORMATS)),
+        secrets: section.list("secret", true, |raw| context.source(raw)),
+        users: section.list("users", false, value::some_text),
+        groups: section.list("groups", false, value::some_text),
+        orgs: section.list("orgs", false, |raw| super::users::name(raw, OrgName::parse)),
+        proxy: section.take("proxy", address::proxy),
+        template: section.take("template", value::some_text),
+        titles: section.located("titles", value::flag),
+    };
+    let webhook = Webhook {
+        name,
+        url,
+        format: keys.format.value,
+        secrets: values(&keys.secrets),
         events: events(section),
-        users: texts("users"),
-        groups: texts("groups"),
-        orgs: section
-            .take_list("orgs", false, |raw| super::users::name(raw, OrgName::parse))
-            .map(|spot| spot.value),
+        users: values(&keys.users),
+        groups: values(&keys.groups),
+        orgs: values(&keys.orgs),
         only_hosts: flag("only_hosts"),
         skip_late: flag("skip_late"),
-        titles: section.take_unless("titles", &true, value::flag),
+        titles: keys.titles.value,
         snapshot_on_start: flag("snapshot_on_start"),
         headers: headers(section, context),
-        concurrency: section.take("concurrency", value::number(1)).map(|spot| spot.value),
-        rate: section.take("rate", value::number(1)).map(|spot| spot.value),
-        timeout: waits("timeout", Duration::from_secs(15)),
-        connect_timeout: waits("connect_timeout", Duration::from_secs(5)),
-        proxy: section.take("proxy", address::proxy),
-        ca_file: ca_file(section, context),
-        attempts: section.take("attempts", value::number(1)).map(|spot| spot.value),
-        give_up_after: waits("give_up_after", GIVE_UP_AFTER),
-        max_age: section.take_unless("max_age", &Some(MAX_AGE), value::or_word("forever")),
-        public_only: section.take_unless("network", &false, value::choice(NETWORKS)).map(|spot| spot.value),
+        concurrency: section.get("concurrency", value::number(1)),
+        rate: section.get("rate", value::number(1)),
+        timeout: section.get("timeout", value::wait),
+        connect_timeout: section.get("connect_timeout", value::wait),
+        proxy: keys.proxy.as_ref().map(|spot| spot.value.clone()),
+        ca_file: ca_file(section, context).map(|spot| spot.value),
+        backoff: poll::backoff(&section.table("backoff", "webhook.backoff")),
+        attempts: section.get("attempts", value::number(1)),
+        give_up_after: section.get("give_up_after", value::wait),
+        max_age: section.get("max_age", value::or_word("forever")),
+        public_only: section.get("network", value::choice(NETWORKS)),
         allow_link_local: flag("allow_link_local"),
-        template: section.take("template", value::some_text),
+        style: None,
+        template: None,
         success: format::success(section),
         batch: section.take("batch", value::wait).map(|spot| spot.value),
-    }
+    };
+    (webhook, keys)
 }
 
-const GIVE_UP_AFTER: Duration = Duration::from_hours(5 * 24);
-const MAX_AGE: Duration = Duration::from_hours(7 * 24);
-
-fn events(section: &Section<'_>) -> Option<Vec<String>> {
-    let list = section.take_list("events", false, pattern)?;
-    if list.value.is_empty() {
+fn events(section: &Section<'_>) -> Vec<String> {
+    if let Some(list) = section.take_list("events", false, pattern).filter(|list| list.value.is_empty()) {
         let help = "remove `events` for joins and leaves, or write `[\"*\"]` for all events";
         section.report.error("bad-value", &list.place, "the list of events is empty", help);
     }
-    Some(list.value.into_iter().map(|spot| spot.value).collect())
+    section.list("events", false, pattern).into_iter().map(|spot| spot.value).collect()
 }
 
 /// An event's name, `family.*`, or `*`.
@@ -199,17 +210,17 @@ fn pattern(raw: RawValue<'_>) -> Result<String, ValueError> {
     Err(ValueError::new(format!("there is no event `{text}`"), help))
 }
 
-fn headers(section: &Section<'_>, context: Context<'_>) -> Option<Vec<(String, Text)>> {
-    let spot = section.take("headers", |raw| {
+fn headers(section: &Section<'_>, context: Context<'_>) -> Vec<(String, Text)> {
+    let pairs = section.take("headers", |raw| {
         raw.pairs().ok_or_else(|| {
             ValueError::new(
                 format!("expected a table, found {}", kind(raw.value)),
                 "for example `{ \"X-Site\" = \"HZ\" }`",
             )
         })
-    })?;
+    });
     let mut headers = Vec::new();
-    for (name, raw) in spot.value {
+    for (name, raw) in pairs.map_or_else(Vec::new, |spot| spot.value) {
         if let Some((place, error)) = context.report.unseen_in_key(&name.value, &name.place) {
             let message = format!("the name of a header {}", error.message);
             context.report.error("bad-header", &place, message, &error.help);
@@ -242,7 +253,7 @@ fn headers(section: &Section<'_>, context: Context<'_>) -> Option<Vec<(String, T
             }
         }
     }
-    Some(headers)
+    headers
 }
 
 fn header_value(raw: RawValue<'_>, context: Context<'_>) -> Result<Text, ValueError> {
@@ -271,87 +282,10 @@ fn header_name_error(name: &str) -> Option<ValueError> {
 }
 
 /// A proxy resolves host names, so `network = "public"` cannot check the address.
-fn check_proxy(keys: &Keys, context: Context<'_>) {
-    if let (Some(proxy), Some(true)) = (&keys.proxy, keys.public_only) {
+fn check_proxy(webhook: &Webhook, keys: &Keys, context: Context<'_>) {
+    if let Some(proxy) = keys.proxy.as_ref().filter(|_| webhook.public_only) {
         let message = "`network = \"public\"` cannot be used with `proxy`, which resolves host names itself";
         let help = "remove one of them, and let the proxy refuse private addresses";
         context.report.error("bad-value", &proxy.place, message, help);
-    }
-}
-
-/// Own keys before the shared ones.
-fn merge(own: Keys, base: &Keys) -> Keys {
-    Keys {
-        format: own.format.or_else(|| base.format.clone()),
-        secrets: own.secrets.or_else(|| base.secrets.clone()),
-        events: own.events.or_else(|| base.events.clone()),
-        users: own.users.or_else(|| base.users.clone()),
-        groups: own.groups.or_else(|| base.groups.clone()),
-        orgs: own.orgs.or_else(|| base.orgs.clone()),
-        only_hosts: own.only_hosts.or(base.only_hosts),
-        skip_late: own.skip_late.or(base.skip_late),
-        titles: own.titles.or_else(|| base.titles.clone()),
-        snapshot_on_start: own.snapshot_on_start.or(base.snapshot_on_start),
-        headers: own.headers.or_else(|| base.headers.clone()),
-        concurrency: own.concurrency.or(base.concurrency),
-        rate: own.rate.or(base.rate),
-        timeout: own.timeout.or(base.timeout),
-        connect_timeout: own.connect_timeout.or(base.connect_timeout),
-        proxy: own.proxy.or_else(|| base.proxy.clone()),
-        ca_file: own.ca_file.or_else(|| base.ca_file.clone()),
-        attempts: own.attempts.or(base.attempts),
-        give_up_after: own.give_up_after.or(base.give_up_after),
-        max_age: own.max_age.or_else(|| base.max_age.clone()),
-        public_only: own.public_only.or(base.public_only),
-        allow_link_local: own.allow_link_local.or(base.allow_link_local),
-        template: own.template.or_else(|| base.template.clone()),
-        success: own.success.or_else(|| base.success.clone()),
-        batch: own.batch.or(base.batch),
-    }
-}
-
-fn build(name: WebhookName, url: Text, keys: Keys, backoff: Backoff, message: Message) -> Webhook {
-    fn values<T>(spots: Option<Vec<Located<T>>>) -> Vec<T> {
-        spots.unwrap_or_default().into_iter().map(|spot| spot.value).collect()
-    }
-    let events = patterns(&keys);
-    Webhook {
-        name,
-        url,
-        format: keys.format.map_or(Format::Standard, |spot| spot.value),
-        secrets: values(keys.secrets.map(|spot| spot.value)),
-        events,
-        users: values(keys.users),
-        groups: values(keys.groups),
-        orgs: values(keys.orgs),
-        only_hosts: keys.only_hosts.unwrap_or(false),
-        skip_late: keys.skip_late.unwrap_or(false),
-        titles: keys.titles.is_none_or(|spot| spot.value),
-        snapshot_on_start: keys.snapshot_on_start.unwrap_or(false),
-        headers: keys.headers.unwrap_or_default(),
-        concurrency: keys.concurrency.unwrap_or(8),
-        rate: keys.rate.unwrap_or(10),
-        timeout: keys.timeout.unwrap_or(Duration::from_secs(15)),
-        connect_timeout: keys.connect_timeout.unwrap_or(Duration::from_secs(5)),
-        proxy: keys.proxy.map(|spot| spot.value),
-        ca_file: keys.ca_file.map(|spot| spot.value),
-        backoff,
-        attempts: keys.attempts.unwrap_or(5),
-        give_up_after: keys.give_up_after.unwrap_or(GIVE_UP_AFTER),
-        max_age: keys.max_age.map_or(Some(MAX_AGE), |spot| spot.value),
-        public_only: keys.public_only.unwrap_or(false),
-        allow_link_local: keys.allow_link_local.unwrap_or(false),
-        style: message.style,
-        success: keys.success.or_else(|| message.success()),
-        template: message.template,
-        batch: keys.batch,
-    }
-}
-
-fn filters(keys: &Keys) -> Filters<'_> {
-    Filters {
-        users: keys.users.as_deref().unwrap_or_default(),
-        groups: keys.groups.as_deref().unwrap_or_default(),
-        orgs: keys.orgs.as_deref().unwrap_or_default(),
     }
 }

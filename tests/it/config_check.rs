@@ -313,7 +313,7 @@ attempts = 0
 }
 
 #[test]
-fn webhooks_that_match_nobody() {
+fn webhooks_that_match_no_user() {
     insta::assert_snapshot!(said(&format!(
         r#"{HEAD}[[user]]
 union_id = "u1"
@@ -408,31 +408,6 @@ fn a_plan_within_the_calls_or_without_a_limit_says_nothing_about_calls() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_said_where_it_is_set() {
-    insta::assert_snapshot!(said(&format!(
-        r#"{HEAD}corp_id = "dingcorp"
-[poll]
-sweep = "off"
-confirm_calls = true
-overtime = "3h"
-cron = "@hourly"
-[[blackout]]
-dates = ["2027-02-05"]
-{ONE_USER}[webhook_defaults]
-format = "cloudevents"
-max_age = "forever"
-give_up_after = "1d"
-[history]
-visits = "forever"
-[history.backup]
-dir = "backups"
-[http]
-metrics_per_user = true
-"#
-    )));
-}
-
-#[test]
 fn defaults_written_out_are_no_news() {
     let text = "[poll]\nsweep = \"auto\"\nconfirm_calls = false\novertime = \"2h\"\n[history]\nvisits = \"365d\"\n\
         [webhook_defaults]\nformat = \"standard\"\nmax_age = \"7d\"\n";
@@ -440,7 +415,7 @@ fn defaults_written_out_are_no_news() {
 }
 
 #[test]
-fn nobody_watched_and_nobody_in_the_window() {
+fn no_watched_user_and_no_user_in_the_window() {
     insta::assert_snapshot!(said(HEAD));
     insta::assert_snapshot!(said_with(
         "[[group]]\nname = \"ops\"\n[[user]]\nunion_id = \"u2\"\ngroups = [\"ops\"]\n[[window]]\ngroups = [\"ops\"]\n"

@@ -13,13 +13,10 @@ use toml::de::{DeTable, DeValue};
 use crate::config::document::Files;
 use crate::config::problem::{Place, Problem, Sources};
 use crate::config::recipients::Watched;
+use crate::config::reference::default;
 use crate::config::section::{Located, Report};
 use crate::config::users::UserAt;
-use crate::config::{Cadence, Poll, Window, public};
-
-/// Keys that are read and checked, but whose work is not built in this version: each warns when it is set to
-/// something else than its default. Later versions take rows away.
-pub const NOT_BUILT_YET: &[(&str, &str)] = &[];
+use crate::config::{Cadence, Poll, Window, public, value};
 
 /// Users without a window, windows without users, no users at all.
 pub(super) fn about_people<'a>(
@@ -36,7 +33,8 @@ pub(super) fn about_people<'a>(
 
 /// Fixed intervals below `min_interval`, which an operator may take for a minimum.
 pub(super) fn about_least_interval(users: &[UserAt], poll: &Poll, report: &Report) {
-    if report.first_use("poll.min_interval").is_none() {
+    let default = default("poll", "min_interval").map(|text| value::parse_duration(text.trim_matches('"')));
+    if default.is_some_and(|default| default.is_ok_and(|default| default == poll.min_interval)) {
         return;
     }
     for at in users.iter().filter(|at| at.enabled) {
@@ -55,18 +53,6 @@ pub(super) fn about_least_interval(users: &[UserAt], poll: &Poll, report: &Repor
 pub(super) fn about_files(files: &Files<'_>, sources: &Sources, report: &Report) {
     of_interpolation(files, report);
     of_open_files(files, sources, report);
-}
-
-/// Keys without effect in this version.
-pub(super) fn about_what_is_not_built(report: &Report) {
-    for (path, note) in NOT_BUILT_YET {
-        if let Some(place) = report.first_use(path) {
-            let key =
-                path.rsplit_once('.').map_or_else(|| format!("[[{path}]]"), |(_, key)| format!("`{key}`"));
-            let message = format!("{key} has no effect in this version: {note}");
-            report.push(Problem::warning("not-built-yet", Some(place), message));
-        }
-    }
 }
 
 fn of_window_groups<'a>(

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_encodings_are_told_from_utf8() {
+    fn other_encodings_are_distinguished_from_utf8() {
         let utf16 = |units: &[u16]| units.iter().flat_map(|unit| unit.to_le_bytes()).collect::<Vec<u8>>();
         let text: Vec<u16> = "a = 1\nb = 2\n".encode_utf16().collect();
         let marked = [&[0xfeff], &text[..]].concat();

@@ -112,7 +112,6 @@ pub(super) struct Excerpt {
 /// A place as people count: from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position<'a> {
-    /// The file.
     pub file: &'a str,
     /// From 1.
     pub line: usize,
@@ -142,7 +141,6 @@ impl Sources {
         &self.file_set
     }
 
-    /// The text at a place.
     pub fn text(&self, place: &Place) -> &str {
         self.files.get(place.source).and_then(|source| source.text.get(place.span.clone())).unwrap_or("")
     }

@@ -35,12 +35,9 @@ impl Table {
     }
 }
 
-/// One key.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// Its name.
     pub name: &'static str,
-    /// Kind of value.
     pub kind: Kind,
     /// What applies when it is left out.
     pub absent: Absent,
@@ -74,9 +71,23 @@ pub enum Effect {
     Restart,
 }
 
+/// Keys, each as `name: Kind, "meaning", or "default", more "further information", at_start;`. What follows the meaning are
+/// methods of [`Key`]; a value is TOML.
+macro_rules! keys {
+    ($($name:ident: $kind:ident $(($($argument:tt)*))? $({ $($field:tt)* })?, $about:expr
+        $(, $method:ident $($value:literal)?)*;)*) => {
+        &[$(Key::new(stringify!($name), Kind::$kind $(($($argument)*))? $({ $($field)* })?, $about)
+            $(.$method($($value)?))*),*]
+    };
+}
+pub(super) use keys;
+
 impl Key {
     pub(super) const fn new(name: &'static str, kind: Kind, about: &'static str) -> Self {
-        let absent = Absent::Refused("");
+        let absent = match kind {
+            Kind::Table(_) | Kind::Tables(_) => Absent::Means("its keys have their defaults"),
+            _ => Absent::Refused(""),
+        };
         Self { name, kind, absent, about, more: "", example: "", effect: Effect::Reload }
     }
 

@@ -2,7 +2,6 @@
 //!
 //! Guards: one name for one kind. Not here: kinds as JSON Schema (`schema`), reading values (`config::value`).
 
-/// Kind of the value of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `true` or `false`.
@@ -20,9 +19,7 @@ pub enum Kind {
     Duration(&'static [&'static str]),
     /// One of these words.
     Choice(&'static [&'static str]),
-    /// Any text.
     Text,
-    /// A list of texts.
     Texts,
     /// Pairs of texts.
     Pairs,
@@ -38,7 +35,6 @@ pub enum Kind {
     TimeOfDay,
     /// Days of the week.
     Days,
-    /// Dates.
     Dates,
     /// An `http` or `https` URL.
     Url,
@@ -46,7 +42,6 @@ pub enum Kind {
     UrlOrSecret,
     /// A reference to a secret, or the secret.
     Secret,
-    /// A secret, or a list of secrets.
     Secrets,
     /// Pairs whose values may be secrets.
     Headers,

@@ -7,12 +7,9 @@ use super::super::keys::nearest;
 use super::key::{Key, Table};
 use super::tables::{TABLES, table};
 
-/// A key and its table.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// The table.
     pub table: &'static Table,
-    /// The key.
     pub key: &'static Key,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Guards: a key that is read but not described here fails the tests. Not here: the descriptions of single tables.
 
-use super::key::{Key, Table};
+use super::key::{Absent, Key, Table, keys};
 use super::kind::Kind;
 use super::{dingtalk, keeping, people, webhooks};
 
@@ -13,45 +13,30 @@ const TOP: Table = Table {
     about: "Keys before the first table, and the tables.",
     used_by: "every printed or stored local time",
     see: "docs/operations.md",
-    keys: &[
-        Key::new(
-            "time_zone",
-            Kind::Zone,
-            "Time zone of cron, windows, days off and printed local times: an IANA name, or \"local\".",
-        )
-        .or("\"local\"")
-        .example("\"Asia/Shanghai\"")
-        .more("\"local\" is the zone of `TZ`, else that of the machine.")
-        .at_start(),
-        Key::new(
-            "language",
-            Kind::Choice(&["auto", "zh-CN", "en"]),
-            "Language of messages for people: \"auto\" (by the time zone), \"zh-CN\" or \"en\".",
-        )
-        .or("\"auto\"")
-        .more("A template whose name ends in `-en` or `-zh` has its own."),
-        inner("dingtalk", Kind::Table("dingtalk")),
-        inner("org", Kind::Tables("org")),
-        inner("poll", Kind::Table("poll")),
-        inner("window", Kind::Tables("window")),
-        inner("blackout", Kind::Tables("blackout")),
-        inner("group", Kind::Tables("group")),
-        inner("user", Kind::Tables("user")),
-        inner("watch", Kind::Table("watch")),
-        inner("webhook_defaults", Kind::Table("webhook_defaults")),
-        inner("webhook", Kind::Tables("webhook")),
-        inner("history", Kind::Table("history")),
-        inner("privacy", Kind::Table("privacy")),
-        inner("http", Kind::Table("http")),
-        inner("log", Kind::Table("log")),
-    ],
+    keys: keys! {
+        time_zone: Zone, r#"Time zone of cron, windows, days off and printed local times: an IANA name, or "local"."#,
+            or r#""local""#, example r#""Asia/Shanghai""#,
+            more r#""local" is the zone of `TZ`, else that of the machine."#, at_start;
+        language: Choice(&["auto", "zh-CN", "en"]),
+            r#"Language of messages for people: "auto" (by the time zone), "zh-CN" or "en"."#, or r#""auto""#,
+            more "A template whose name ends in `-en` or `-zh` has its own.";
+        dingtalk: Table("dingtalk"), "";
+        org: Tables("org"), "";
+        poll: Table("poll"), "";
+        window: Tables("window"), "";
+        blackout: Tables("blackout"), "";
+        group: Tables("group"), "";
+        user: Tables("user"), "";
+        watch: Table("watch"), "";
+        webhook_defaults: Table("webhook_defaults"), "";
+        webhook: Tables("webhook"), "";
+        history: Table("history"), "";
+        privacy: Table("privacy"), "";
+        http: Table("http"), "";
+        log: Table("log"), "";
+    },
     also: None,
 };
-
-/// A table inside another one; it has a description of its own.
-const fn inner(name: &'static str, kind: Kind) -> Key {
-    Key::new(name, kind, "").unset("its keys have their defaults")
-}
 
 /// All tables, in the order of the example.
 pub const TABLES: &[Table] = &[
@@ -66,9 +51,9 @@ pub const TABLES: &[Table] = &[
     people::USER,
     people::WATCH,
     webhooks::DEFAULTS,
-    webhooks::WEBHOOK,
     webhooks::BACKOFF,
     webhooks::SUCCESS,
+    webhooks::WEBHOOK,
     keeping::HISTORY,
     keeping::BACKUP,
     keeping::PRIVACY,
@@ -77,7 +62,18 @@ pub const TABLES: &[Table] = &[
     keeping::LOG,
 ];
 
-/// A table by its path.
 pub fn table(path: &str) -> Option<&'static Table> {
     TABLES.iter().find(|table| table.path == path)
+}
+
+pub fn key_of(path: &str, name: &str) -> Option<&'static Key> {
+    table(path)?.all_keys().find(|key| key.name == name)
+}
+
+/// The default of a key, as TOML.
+pub fn default(path: &str, name: &str) -> Option<&'static str> {
+    match key_of(path, name)?.absent {
+        Absent::Default(default) => Some(default),
+        Absent::Means(_) | Absent::Refused(_) => None,
+    }
 }

@@ -24,7 +24,6 @@ pub(super) fn of_bytes(bytes: Vec<u8>, what: String) -> Result<Secret, SecretErr
     }
 }
 
-/// The same in a text.
 pub(super) fn of_text(text: &str, what: String) -> Result<Secret, SecretError> {
     let bare = text.strip_prefix('\u{feff}').unwrap_or(text).trim_ascii();
     if bare.is_empty() {

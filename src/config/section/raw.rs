@@ -10,7 +10,6 @@ use crate::config::problem::Place;
 /// A value and its place.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct Located<T> {
-    /// The value.
     pub(in crate::config) value: T,
     /// Its place in the files.
     pub(in crate::config) place: Place,
@@ -35,7 +34,6 @@ impl ValueError {
 /// A value as parsed from the file.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::config) struct RawValue<'a> {
-    /// The value.
     pub(in crate::config) value: &'a DeValue<'a>,
     span: &'a Spanned<DeValue<'a>>,
     pub(super) source: usize,
@@ -46,7 +44,6 @@ impl<'a> RawValue<'a> {
         Self { value: value.get_ref(), span: value, source }
     }
 
-    /// Its place.
     pub(in crate::config) fn place(&self) -> Place {
         Place { source: self.source, span: self.span.span() }
     }

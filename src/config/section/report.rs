@@ -18,7 +18,6 @@ use super::raw::{RawValue, ValueError};
 #[derive(Debug, Default)]
 pub(in crate::config) struct Report {
     problems: RefCell<Vec<Problem>>,
-    used: RefCell<Vec<(String, Place)>>,
     file_set: RefCell<ConfigFileSet>,
     texts: RefCell<BTreeMap<usize, Arc<str>>>,
     compared: Cell<usize>,
@@ -55,16 +54,6 @@ impl Report {
     ) {
         let problem = Problem::warning(code, Some(place.clone()), message);
         self.push(if help.is_empty() { problem } else { problem.help(help) });
-    }
-
-    /// Notes that a key is set to something else than its default.
-    pub(in crate::config) fn mark_used(&self, path: &str, place: &Place) {
-        self.used.borrow_mut().push((path.to_owned(), place.clone()));
-    }
-
-    /// Where a key is first set to something else than its default.
-    pub(in crate::config) fn first_use(&self, path: &str) -> Option<Place> {
-        self.used.borrow().iter().find(|(used, _)| used == path).map(|(_, place)| place.clone())
     }
 
     /// Whether anything was wrong with a value so far.

@@ -12,8 +12,8 @@ use toml::de::DeValue;
 use super::super::credentials::{Context, Purpose};
 use super::super::keys::nearest;
 use super::super::section::{Located, RawValue, Section, ValueError, kind};
-use super::super::{Format, plain_file, value};
-use super::keys::{Keys, patterns};
+use super::super::{Format, Webhook, plain_file, value};
+use super::keys::Keys;
 use crate::message::style::Style;
 use crate::message::template::{self, MAX_SOURCE_BYTES, Template};
 use crate::presence::event::EventType;
@@ -30,33 +30,23 @@ pub(super) struct Message {
     pub(super) template: Option<Template>,
 }
 
-impl Message {
-    /// What a shipped template's receiver answers when it took a message.
-    pub(super) fn success(&self) -> Option<(String, serde_json::Value)> {
-        let pointer = self.template.as_ref()?.zero_at()?;
-        Some((pointer.to_owned(), 0.into()))
-    }
-}
-
 /// Reads and tests the template; problems are reported at the place of its name.
-pub(super) fn message(keys: &Keys, section: &Section<'_>, usual: Style, context: Context<'_>) -> Message {
+pub(super) fn message(
+    webhook: &Webhook,
+    keys: &Keys,
+    section: &Section<'_>,
+    usual: Style,
+    context: Context<'_>,
+) -> Message {
     let plain = Message { style: None, template: None };
-    let format = keys.format.as_ref().map_or(Format::Standard, |spot| spot.value);
-    match (format, &keys.template) {
-        (Format::Template, Some(spot)) => match template(spot, keys, usual, context) {
-            Some(template) => Message { template: Some(template), ..plain },
-            None => plain,
-        },
+    match (webhook.format, &keys.template) {
+        (Format::Template, Some(spot)) => {
+            Message { template: template(spot, webhook, usual, context), ..plain }
+        }
         (Format::Template, None) => {
-            if let Some(spot) = &keys.format {
-                let help = "write `template = \"slack\"`, or a file";
-                context.report.error(
-                    "missing-key",
-                    &spot.place,
-                    "`template` is missing for this format",
-                    help,
-                );
-            }
+            let (message, help) =
+                ("`template` is missing for this format", "write `template = \"slack\"`, or a file");
+            context.report.error("missing-key", &keys.format.place, message, help);
             plain
         }
         (Format::DingtalkRobot, Some(spot)) => {
@@ -70,7 +60,7 @@ pub(super) fn message(keys: &Keys, section: &Section<'_>, usual: Style, context:
         }
         (Format::DingtalkRobot, None) => Message { style: Some(usual), ..plain },
         // One for all webhooks passes those by that have no use for it.
-        (Format::Standard | Format::CloudEvents, Some(spot)) if section.has("template") => {
+        (Format::Standard | Format::CloudEvents, Some(spot)) if section.has_itself("template") => {
             let message = "`template` has no effect with this format";
             context.report.warning("no-effect", &spot.place, message, "write `format = \"template\"`");
             plain
@@ -81,29 +71,30 @@ pub(super) fn message(keys: &Keys, section: &Section<'_>, usual: Style, context:
 
 /// Events are the same bytes for every webhook, so only messages that are made of them can be without titles.
 pub(super) fn check_titles(keys: &Keys, context: Context<'_>) {
-    let format = keys.format.as_ref().map_or(Format::Standard, |spot| spot.value);
-    if let Some(spot) = keys.titles.as_ref().filter(|spot| !spot.value)
-        && matches!(format, Format::Standard | Format::CloudEvents)
-    {
+    if !keys.titles.value && matches!(keys.format.value, Format::Standard | Format::CloudEvents) {
         let message = "`titles = false` needs a robot or a template: events are the same for every webhook";
         let help = "write `titles = \"local\"` in [privacy] to keep titles out of all events";
-        context.report.error("bad-value", &spot.place, message, help);
+        context.report.error("bad-value", &keys.titles.place, message, help);
     }
 }
 
 /// A shipped template, or a file of the config's folder.
-fn template(spot: &Located<String>, keys: &Keys, usual: Style, context: Context<'_>) -> Option<Template> {
+fn template(
+    spot: &Located<String>,
+    webhook: &Webhook,
+    usual: Style,
+    context: Context<'_>,
+) -> Option<Template> {
     let template = match Template::shipped(&spot.value, usual) {
         Some(template) => template,
         None => own(spot, usual, context)?,
     };
-    let patterns = patterns(keys);
     let types: Vec<&str> = EventType::ALL
         .iter()
         .map(|event| event.name())
-        .filter(|name| is_subscribed(name, &patterns))
+        .filter(|name| is_subscribed(name, &webhook.events))
         .collect();
-    if let Err((event_type, error)) = template.check(&types, keys.batch.is_some()) {
+    if let Err((event_type, error)) = template.check(&types, webhook.batch.is_some()) {
         let message = format!("the template {} fails for {event_type}: {error}", spot.value);
         let help = "it must give JSON for every event of `events`: insert texts with `{{ text | json }}`";
         context.report.error("bad-template", &spot.place, message, help);
@@ -191,20 +182,20 @@ pub(super) fn check_secrets(keys: &Keys, context: Context<'_>) {
         let name = keys.template.as_ref().map_or("", |spot| spot.value.as_str());
         Template::shipped(name, Style::of_zone(Tz::UTC)).is_some_and(|template| template.is_signed())
     };
-    let purpose = match keys.format.as_ref().map(|spot| spot.value) {
-        Some(Format::DingtalkRobot) => Purpose::Robot,
+    let purpose = match keys.format.value {
+        Format::DingtalkRobot => Purpose::Robot,
         // The secret of such a bot has no form of its own.
-        Some(Format::Template) if feishu() => Purpose::General,
+        Format::Template if feishu() => Purpose::General,
         _ => Purpose::Signing,
     };
-    for secret in keys.secrets.iter().flat_map(|list| &list.value) {
+    for secret in &keys.secrets {
         context.examine(secret, purpose);
     }
 }
 
 /// `success`: what the answer must hold.
 pub(super) fn success(section: &Section<'_>) -> Option<(String, serde_json::Value)> {
-    let table = section.table("success", "webhook.success")?;
+    let table = section.table_if_set("success", "webhook.success")?;
     let pointer = table.take("json", |raw| {
         let pointer = value::text(raw)?;
         let is_pointer = pointer.is_empty() || pointer.starts_with('/');

@@ -10,9 +10,7 @@
 use super::super::credentials::Context;
 use super::super::section::Section;
 use super::super::{Format, Text};
-use super::keys::Keys;
 
-/// A robot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Robot {
     DingTalk,
@@ -82,9 +80,8 @@ pub(super) fn known(url: &Text) -> Option<Robot> {
 }
 
 /// Refuses formats that a robot does not understand.
-pub(super) fn check(url: &Text, keys: &Keys, section: &Section<'_>, context: Context<'_>) {
-    let Some(robot) = known(url) else { return };
-    let format = keys.format.as_ref().map_or(Format::Standard, |spot| spot.value);
+pub(super) fn check(robot: Option<Robot>, format: Format, section: &Section<'_>, context: Context<'_>) {
+    let Some(robot) = robot else { return };
     let fits = format == Format::Template || (format == Format::DingtalkRobot && robot == Robot::DingTalk);
     if !fits {
         // Not at the URL, whose line may hold the robot's token.
