@@ -61,7 +61,7 @@ def receive():
 
 @app.get("/now")
 def now():
-    """Everybody who was heard of: true, false, or null for unknown."""
+    """All known users: true, false, or null for unknown."""
     with database() as db:
         rows = db.execute("SELECT subject, in_meeting FROM people ORDER BY subject").fetchall()
     return jsonify({subject: None if inside is None else bool(inside) for subject, inside in rows})

@@ -91,7 +91,7 @@ fn every_refusal_of_a_token_is_explained() {
 }
 
 #[test]
-fn nobody_there_is_said_too() {
+fn a_user_that_dingtalk_does_not_know_is_reported() {
     let site = Site::new("http://127.0.0.1:1", "http://127.0.0.1:1/", &["u1"], "", "");
     assert_said(&site, &case(0, "", 69, "no token: unreachable:", "is the network up"));
 }

@@ -217,7 +217,7 @@ async fn a_time_without_seconds_and_with_a_zone_is_understood() {
 }
 
 #[tokio::test]
-async fn whoever_is_meant_is_found_or_the_way_on_is_said() {
+async fn a_user_is_found_by_a_part_of_the_name_or_the_next_step_is_shown() {
     let (shell, store) = Shell::with_history().await;
     store.close().await.unwrap();
     let outside = shell.run(&["now", "liu", "-o", "jsonl"]).await;

@@ -146,7 +146,7 @@ fn a_webhooks_own_proxy_and_ca_file_come_before_the_shared_ones() {
 }
 
 #[test]
-fn open_time_is_that_of_everybody_and_of_ones_groups_without_days_off() {
+fn open_time_is_that_of_all_users_and_of_the_own_groups_without_days_off() {
     use presenced::time::Timestamp;
     let text = format!(
         "{HEAD}[[user]]\nunion_id = \"u1\"\n[[user]]\nunion_id = \"u2\"\ngroups = [\"night\"]\n\

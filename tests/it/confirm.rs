@@ -94,7 +94,7 @@ fn row(database: &Path, who: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_vanished_is_told_as_left_removed_or_ended_at_the_true_time() {
+async fn a_vanished_user_is_reported_as_left_removed_or_ended_at_the_true_time() {
     for (step, reason, refuse_members) in [
         (LEAVE, "left", false),
         (KICK, "removed", false),

@@ -204,7 +204,7 @@ async fn a_refused_batch_is_taken_apart_and_only_the_bad_event_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_batch_nobody_answered_is_sent_again_as_it_was() {
+async fn a_batch_without_an_answer_is_sent_again_as_it_was() {
     let world = World::with_people(4).await;
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);

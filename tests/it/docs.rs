@@ -124,7 +124,7 @@ fn every_link_in_the_docs_leads_somewhere() {
 }
 
 #[test]
-fn the_convention_refuses_what_nobody_would_run() {
+fn the_convention_refuses_commands_without_a_runner() {
     for bad in [
         "```sh\nls\n```",
         "```bash\nls\n```",

@@ -365,7 +365,7 @@ fn a_second_signal_ends_at_once() {
 
 /// With two places, somebody whose looks never get an answer holds one of them at most.
 #[test]
-fn one_who_never_answers_delays_nobody() {
+fn a_receiver_that_never_answers_delays_no_other() {
     let fake = Fake::scripted(|union_id, _| {
         if union_id == "silent" {
             loop {

@@ -195,7 +195,7 @@ fn a_database_whose_index_does_not_fit_is_refused_at_the_start_untouched() {
 }
 
 #[test]
-fn a_start_that_takes_long_asks_for_patience_and_ends_at_once_when_told_to() {
+fn a_long_start_asks_for_more_time_and_ends_at_once_on_a_signal() {
     let (fake, receiver) = (Fake::start(), Receiver::start());
     let site = Site::new(&fake.base(), &receiver.url(), &["li"], "interval = \"1s\"", "");
     site.start().terminate();

@@ -118,7 +118,7 @@ async fn not_one_byte_is_left_in_the_database_its_wal_or_the_backups() {
 }
 
 #[tokio::test]
-async fn whoever_was_forgotten_is_not_watched_before_the_list_was_without_them() {
+async fn an_erased_user_is_not_watched_before_the_list_was_without_them() {
     let place = Place::new();
     let store = place.open().await;
     lived_in(&store).await;
@@ -151,7 +151,7 @@ async fn what_a_poll_still_brings_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_names_somebody_elsewhere_stops_the_erasing_whole() {
+async fn a_body_that_names_the_user_elsewhere_stops_the_whole_erasure() {
     let place = Place::new();
     let store = place.open().await;
     lived_in(&store).await;
@@ -275,7 +275,7 @@ async fn what_a_restore_set_aside_is_cleaned_as_well() {
 }
 
 #[tokio::test]
-async fn what_sweeps_taught_is_kept_and_nothing_of_whoever_was_erased_comes_back() {
+async fn what_sweeps_taught_is_kept_and_nothing_of_an_erased_user_comes_back() {
     let place = Place::new();
     let store = place.open().await;
     let person = lived_in(&store).await;

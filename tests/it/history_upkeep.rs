@@ -58,7 +58,7 @@ async fn a_shell_that_comes_and_goes_after_a_backup_takes_nothing_away() {
 }
 
 #[tokio::test]
-async fn a_copy_that_is_broken_off_leaves_nothing_and_holds_nobody_up() {
+async fn a_backup_that_is_aborted_leaves_nothing_and_delays_nothing() {
     let (place, store) = filled().await;
     let to = place.folder.path().join("copy.db");
     let database = place.file();
@@ -190,7 +190,7 @@ fn hold(place: &Place, lock: &str) -> std::process::Child {
 }
 
 #[tokio::test]
-async fn a_lock_that_somebody_holds_by_hand_delays_and_breaks_nothing() {
+async fn a_lock_that_a_shell_holds_delays_and_breaks_nothing() {
     let (place, store) = filled().await;
     let person = enroll_one(&store).await.person_id;
     let mut hand = hold(&place, "BEGIN IMMEDIATE");

@@ -162,7 +162,7 @@ fn a_writer_that_hangs_is_not_covered_up() {
 }
 
 #[test]
-fn the_service_manager_is_told_of_every_reload_and_of_the_end() {
+fn the_service_manager_is_notified_of_every_reload_and_of_the_end() {
     let fake = Fake::start();
     let site = Site::new(&fake.base(), "http://127.0.0.1:1/", &["u1"], QUICK, "");
     let daemon = site.start();

@@ -36,7 +36,7 @@ fn config(poll: &str, rest: &str, users: &[&str]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_day_off_nobody_is_looked_at_and_the_gap_says_why() {
+async fn on_a_day_off_no_user_is_polled_and_the_gap_says_why() {
     let days = "[[blackout]]\nname = \"holiday\"\ndates = [\"2026-11-24\"]\n";
     let config = config("interval = \"10m\"", days, &["u-ben", "u-cleo"]);
     // Two in the afternoon in Shanghai, the day before.

@@ -86,7 +86,7 @@ fn a_webhook_taken_out_keeps_what_waits_for_it_and_goes_on_when_it_is_back() {
 }
 
 #[test]
-fn a_broken_file_changes_nothing_and_is_told() {
+fn a_broken_file_changes_nothing_and_is_reported() {
     let (fake, receiver) = (Fake::start(), Receiver::start());
     let webhook = "events = [\"system.alert\"]";
     let site = Site::new(&fake.base(), &receiver.url(), &["u1"], QUICK, webhook);
@@ -229,7 +229,7 @@ fn no_config_however_broken_stops_the_daemon() {
 }
 
 #[test]
-fn without_a_daemon_nobody_answers() {
+fn without_a_daemon_there_is_no_answer() {
     let site = Site::new("http://127.0.0.1:1", "http://127.0.0.1:1/", &["u1"], QUICK, "");
     assert!(told(&site.command(&["reload"]), 69).contains("the daemon does not answer"));
 }

@@ -215,7 +215,7 @@ fn at_a_shell(place: &Place, statements: &str) -> Child {
 }
 
 #[tokio::test]
-async fn who_looks_by_hand_into_what_a_crash_left_keeps_nobody_out_and_lets_no_damage_in() {
+async fn a_shell_that_reads_after_a_crash_blocks_no_process_and_hides_no_damage() {
     for (damage, look) in [
         (&[][..], "BEGIN; SELECT count(*) FROM events;"),
         (&[], "UPDATE installation SET created_ms = created_ms + 1;"),
@@ -316,7 +316,7 @@ async fn who_has_the_file_is_said_before_anybody_looks_through_it() {
 }
 
 #[tokio::test]
-async fn a_look_that_nobody_waits_for_leaves_nothing() {
+async fn a_check_that_is_given_up_leaves_nothing() {
     let place = at_rest().await;
     let before = contents(place.folder.path());
     for turns in 0..20 {

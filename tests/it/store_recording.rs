@@ -167,7 +167,7 @@ async fn misses_are_counted_and_touch_no_belief() {
 }
 
 #[tokio::test]
-async fn flushing_somebody_who_was_erased_hurts_nobody() {
+async fn extending_a_snapshot_of_an_erased_user_changes_nothing() {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
@@ -207,7 +207,7 @@ async fn a_visit_ends_in_its_own_row() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_there_already_is_not_told_twice() {
+async fn an_event_that_is_stored_already_is_not_stored_twice() {
     let place = Place::new();
     let store = place.open().await;
     let person = enroll_one(&store).await.person_id;
@@ -249,7 +249,7 @@ async fn the_sequence_goes_on_over_a_reopening_and_after_retention() {
 }
 
 #[tokio::test]
-async fn a_look_at_nobody_is_refused_and_writes_nothing() {
+async fn a_poll_of_an_unknown_user_is_refused_and_writes_nothing() {
     let place = Place::new();
     let store = place.open().await;
     let error = store.recorder().record(joined(4711, "li", "a")).await.unwrap_err();

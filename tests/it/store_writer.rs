@@ -33,7 +33,7 @@ async fn many_callers_all_get_their_answer_and_the_sequence_has_no_hole() {
 }
 
 #[tokio::test]
-async fn a_refused_look_hurts_nobody_in_its_group() {
+async fn a_refused_poll_does_not_affect_others_in_its_group() {
     let place = Place::new();
     let store = place.open().await;
     let (people, _) = store.watch_list().enroll(vec![enrolment("li"), enrolment("wang")]).await.unwrap();

@@ -240,7 +240,7 @@ async fn trusted_sweeps_tell_joins_and_leaves_and_a_look_tells_their_times() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_trust_a_sweep_only_tells_whom_to_look_at() {
+async fn without_trust_a_sweep_only_schedules_polls() {
     let desk = Desk::open(r#"{ at = "+3m", do = "join", who = ["p8", "p9"], meeting = "m" },"#, "2m").await;
     desk.until(8).await;
     for person in [8, 9] {
@@ -340,7 +340,7 @@ async fn a_restart_keeps_a_contradiction() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_week_without_sweeps_trust_is_earned_anew() {
+async fn after_a_week_without_sweeps_trust_must_be_earned_again() {
     let day = Duration::from_hours(24);
     for (days, state) in [(6, SweepState::Trusted), (8, SweepState::Learning)] {
         let desk = Desk::open_at("", 15).await;

@@ -92,7 +92,7 @@ async fn a_refusal_is_seen_where_an_operator_looks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_stored_is_told_without_a_daemon() {
+async fn what_is_stored_is_shown_without_a_daemon() {
     // Little to plan: this is about sweeps.
     let window = "[[window]]\ndays = [\"mon-sun\"]\nfrom = \"09:00\"\nto = \"09:20\"\n[[user]]";
     let site = Site::with_config(&config("http://127.0.0.1:9", "", "auto").replacen("[[user]]", window, 1));

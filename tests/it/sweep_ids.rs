@@ -24,7 +24,7 @@ fn asked(desk: &Desk) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn userids_are_learned_from_a_look_and_then_everybodys() {
+async fn one_poll_shows_the_kind_of_ids_and_then_all_userids_are_fetched() {
     let desk = Desk::open_with(TWO_COME_AND_GO, "2m", by_userid).await;
     desk.until(19).await;
     let standing = desk.standing();
@@ -58,7 +58,7 @@ async fn unionids_need_no_contacts() {
 
 /// Whoever has the unionId `user3` is not whoever has the userid `user3`.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_of_the_other_kind_stands_for_nobody() {
+async fn an_id_of_the_other_kind_matches_no_user() {
     let scene = scene(TWO_COME_AND_GO).replace(&id(11), "user3");
     let config = config("2m", PEOPLE).replace(&id(11), "user3");
     let desk = Desk::open_on(&scene, &config, by_userid).await;
@@ -91,7 +91,7 @@ async fn without_permission_for_the_contacts_nothing_is_believed() {
 
 /// The contacts lack one of those who come and go, and one of those who sit.
 #[tokio::test(flavor = "multi_thread")]
-async fn whom_the_contacts_lack_stays_with_looks() {
+async fn users_missing_from_the_contacts_are_polled() {
     let three = TWO_COME_AND_GO.replace("\"p9\"", "\"p9\", \"p10\"");
     let desk = Desk::open_with(&three, "2m", |dingtalk| {
         by_userid(dingtalk);

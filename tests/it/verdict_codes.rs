@@ -93,7 +93,7 @@ fn each_code_has_its_reaction() {
 }
 
 #[test]
-fn a_ban_holds_everybody_whatever_its_status() {
+fn a_ban_stops_all_users_whatever_its_status() {
     let body = r#"{"status":1111,"wait":5,"source":"x5","punish":"deny","uuid":"u"}"#;
     for status in [200, 403, 503] {
         let (hold, wait, cause, _) = reaction(&failure(&reply(status, body)));

@@ -66,7 +66,7 @@ fn sequence(event: &Value) -> &str {
 
 /// On a clock that waits for everybody: on one that runs, a busy machine's looks are late too, and that is told as well.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_is_told_and_its_gap_comes_before_what_was_seen_afterwards() {
+async fn an_outage_is_reported_and_its_gap_precedes_later_events() {
     let config = polling("interval = \"30s\"\nstale_after = \"3m\"");
     let office = Office::open("2026-11-23T06:00:00Z", scene(), &config).await;
     let polling = office.start().await;
@@ -104,7 +104,7 @@ async fn an_outage_is_told_and_its_gap_comes_before_what_was_seen_afterwards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_slept_is_late_for_everybody_and_no_outage() {
+async fn a_machine_that_slept_is_late_for_all_users_and_no_outage() {
     let config = polling("interval = \"30s\"\nstale_after = \"3m\"");
     let office = Office::open("2026-11-23T06:00:00Z", scene(), &config).await;
     let polling = office.start().await;

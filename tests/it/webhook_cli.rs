@@ -37,7 +37,7 @@ fn left(joined: i64) -> String {
 }
 
 #[test]
-fn the_operator_tries_pauses_resumes_replays_and_tells_how_everybody_stands() {
+fn the_operator_tests_pauses_resumes_replays_and_sends_snapshots() {
     let (fake, receiver) = (Fake::start(), Receiver::start());
     let site = Site::new(&fake.base(), &receiver.url(), &[USER], QUICK, "");
     let daemon = site.start();
@@ -113,7 +113,7 @@ fn what_looks_needs_no_daemon_and_what_acts_says_that_there_is_none() {
 }
 
 #[test]
-fn a_test_that_nobody_answers_fails_and_says_why() {
+fn a_test_without_an_answer_fails_with_the_reason() {
     let fake = Fake::start();
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let url = format!("http://{}/hush", free.expect("a free port"));
@@ -137,7 +137,7 @@ fn a_fresh_secret_stands_alone_on_the_standard_output() {
 }
 
 #[test]
-fn at_the_start_everybody_is_told_of_once_known() {
+fn at_the_start_each_user_is_sent_once_known() {
     let (fake, receiver) = (Fake::start(), Receiver::start());
     fake.say(USER, &inside(USER, MEETING, 3, 1_699_347_295_876, ""));
     let hook = "events = [\"user.presence_changed\"]\nsnapshot_on_start = true";

@@ -77,7 +77,7 @@ async fn enable_brings_back_what_is_disabled_and_its_dead_letters_stay() {
 }
 
 #[tokio::test]
-async fn nobody_is_changed_who_is_not_there() {
+async fn an_unknown_webhook_is_not_changed() {
     let world = World::with_people(1).await;
     let mut dispatcher = world.dispatcher(Vec::new());
     let (handle, other) = (dispatcher.handle(), name("other"));
@@ -161,7 +161,7 @@ async fn a_test_goes_to_one_webhook_around_its_queue_and_is_written_down() {
 }
 
 #[tokio::test]
-async fn a_test_that_fails_is_told_so_and_is_no_dead_letter() {
+async fn a_failed_test_is_reported_and_is_no_dead_letter() {
     let world = World::with_people(1).await;
     let (receiver, status) = moody().await;
     status.store(302, Ordering::SeqCst);
@@ -209,7 +209,7 @@ async fn told(world: &World) -> Vec<(String, Vec<String>)> {
 }
 
 #[tokio::test]
-async fn ten_minutes_down_are_told_to_the_others_once_also_over_a_restart_and_so_is_the_recovery() {
+async fn ten_minutes_down_and_the_recovery_are_sent_to_other_webhooks_once_also_over_a_restart() {
     let mut world = World::with_people(1).await;
     let (receiver, status) = moody().await;
     let mut dispatcher = world.dispatcher(vec![world.target(&receiver)]);
@@ -246,7 +246,7 @@ async fn ten_minutes_down_are_told_to_the_others_once_also_over_a_restart_and_so
 }
 
 #[tokio::test]
-async fn what_was_down_for_long_when_the_daemon_stopped_is_told_by_the_next_one() {
+async fn a_long_outage_at_a_stop_is_reported_by_the_next_start() {
     let mut world = World::with_people(1).await;
     let (receiver, status) = moody().await;
     let mut dispatcher = world.dispatcher(vec![world.target(&receiver)]);
@@ -264,7 +264,7 @@ async fn what_was_down_for_long_when_the_daemon_stopped_is_told_by_the_next_one(
 }
 
 #[tokio::test]
-async fn what_is_disabled_by_410_is_told_at_once_and_enable_resolves_it() {
+async fn a_webhook_disabled_by_410_is_reported_at_once_and_enable_resolves_it() {
     let world = World::with_people(1).await;
     let (receiver, status) = moody().await;
     let mut dispatcher = world.dispatcher(vec![world.target(&receiver)]);

@@ -49,7 +49,7 @@ fn poll() -> String {
 }
 
 #[test]
-fn a_user_whom_dingtalk_refuses_is_named_everywhere_until_a_reload_polls_again() {
+fn a_user_that_dingtalk_refuses_is_named_everywhere_until_a_reload_polls_again() {
     let house = House::new(&poll());
     let daemon = house.started();
     house.say(|who| (who == "li").then(|| Some(json(400, r#"{"code":"param.error"}"#))));
