@@ -40,7 +40,6 @@ pub(super) struct ControlHandler {
 }
 
 impl ControlHandler {
-    /// Answers one request.
     pub(super) async fn answer(self: Arc<Self>, request: Request) -> Response {
         match request {
             Request::Explain { org, union_id } => self.explain(Identity { org, union_id }).await,

@@ -23,7 +23,6 @@ pub(super) struct StatusSource {
 }
 
 impl StatusSource {
-    /// The report.
     pub(super) fn report(&self) -> StatusReport {
         let now = self.clock.now();
         let (readiness, attempts) = (self.health.readiness(now), self.active_config.attempts());

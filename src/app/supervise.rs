@@ -19,12 +19,7 @@ pub const DRAIN: Duration = Duration::from_secs(8);
 pub enum Fault {
     /// A task returned an error.
     #[error("{task} failed: {reason}")]
-    Failed {
-        /// Name of the task.
-        task: &'static str,
-        /// Its error.
-        reason: String,
-    },
+    Failed { task: &'static str, reason: String },
     /// A task ended unexpectedly.
     #[error("{0} ended unexpectedly")]
     Ended(&'static str),

@@ -222,7 +222,7 @@ impl Minutes {
     }
 }
 
-/// What is said above the list: the meeting, its people, and when nobody was polled.
+/// What is said above the list: the meeting, its people, and when no user was polled.
 fn head(attendance: &Attendance, titled: usize, now: Timestamp, printer: &Printer) -> String {
     let Attendance { meeting, gaps, .. } = attendance;
     let end = meeting.ended.or(meeting.last_leave).filter(|_| meeting.inside == 0);

@@ -43,10 +43,7 @@ pub enum ControlError {
     },
     /// A daemon listens, but this user may not connect.
     #[error("this user may not use the socket {} of the daemon: run the command as the user of the daemon or as root", .path.display())]
-    Denied {
-        /// The socket.
-        path: PathBuf,
-    },
+    Denied { path: PathBuf },
     /// The daemon did not answer in time.
     #[error("the daemon did not answer within {} s", ANSWER_TIME.as_secs())]
     Slow,
@@ -185,7 +182,6 @@ fn bind_closed(at: &Path, then_move_to: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// The body of the answer.
 async fn answer<F: Future<Output = Response>>(handler: impl Fn(Request) -> F, body: Bytes) -> Vec<u8> {
     let response = match serde_json::from_slice(&body) {
         Ok(request) => timeout(ANSWER_TIME, handler(request)).await.unwrap_or_else(|_| Response::Refused {

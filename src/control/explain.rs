@@ -11,7 +11,6 @@ use crate::time::Timestamp;
 /// The next poll of a user, and the factors of the decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExplainReport {
-    /// Name from the config.
     pub who: String,
     /// The organisation of the user.
     pub org: String,
@@ -24,13 +23,11 @@ pub struct ExplainReport {
     pub instead: Option<String>,
     /// Time of the decision.
     pub decided: Timestamp,
-    /// The factors.
     pub factors: Factors,
 }
 
 /// The factors of one decision, as in [`Why`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names are those of `Why`")]
 pub struct Factors {
     pub rule: String,
     pub inside: bool,

@@ -43,7 +43,6 @@ pub enum Request {
     Page,
     /// Check that the daemon runs.
     Ping,
-    /// Reload the config.
     Reload,
     /// Status of the daemon.
     Status,
@@ -167,7 +166,6 @@ pub struct PushReport {
 pub struct DegradedOrg {
     /// The organisation's name.
     pub org: String,
-    /// The reason, as text.
     pub reason: String,
     /// Begin of the problem, in milliseconds since 1970.
     pub since_ms: Option<i64>,
@@ -180,7 +178,6 @@ pub struct DegradedOrg {
 pub struct RefusedUsers {
     /// The organisation's name.
     pub org: String,
-    /// Number of users.
     pub users: usize,
     /// When the first of them is polled again, in milliseconds since 1970.
     pub next_ms: i64,
@@ -193,7 +190,6 @@ pub struct UnpolledUsers {
     pub org: String,
     /// `refused`, `failed` or `late`.
     pub reason: String,
-    /// Number of users.
     pub users: usize,
     /// When the first of them is polled again, in milliseconds since 1970; where polls are late, since when it is due.
     pub next_ms: i64,
@@ -220,7 +216,6 @@ pub struct SweepReport {
     pub last_ms: Option<i64>,
 }
 
-/// A refused config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedConfig {
     /// When, in milliseconds since 1970.
@@ -247,9 +242,7 @@ pub struct ReloadReport {
 pub struct PollReport {
     /// The organisation's name.
     pub org: String,
-    /// The unionId.
     pub union_id: String,
-    /// Name from the config.
     pub name: String,
     /// Method and URL. The token is a header, so it is not included.
     pub request: String,
@@ -257,7 +250,6 @@ pub struct PollReport {
     pub took_ms: u64,
     /// Whether the result was stored: not with a dry run, not without the daemon.
     pub recorded: bool,
-    /// The answer.
     #[serde(flatten)]
     pub outcome: PollOutcome,
 }
@@ -268,7 +260,6 @@ pub struct PollReport {
 pub enum PollOutcome {
     /// A valid answer.
     Seen {
-        /// The observation.
         observation: Observation,
         /// The resulting events (with a dry run: that would result); `None` if there was no state to compare with.
         events: Option<Vec<EventType>>,

@@ -11,30 +11,15 @@ use crate::time::Timestamp;
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum WebhookRequest {
     /// Send a test event now.
-    Test {
-        /// Name of the webhook.
-        webhook: String,
-    },
+    Test { webhook: String },
     /// Pause deliveries.
-    Pause {
-        /// Name of the webhook.
-        webhook: String,
-    },
+    Pause { webhook: String },
     /// End a pause, or probe at once.
-    Resume {
-        /// Name of the webhook.
-        webhook: String,
-    },
+    Resume { webhook: String },
     /// Re-enable a webhook and send it a snapshot.
-    Enable {
-        /// Name of the webhook.
-        webhook: String,
-    },
+    Enable { webhook: String },
     /// Send a snapshot.
-    Snapshot {
-        /// Name of the webhook.
-        webhook: String,
-    },
+    Snapshot { webhook: String },
     /// Send deliveries again.
     Replay(ReplayRequest),
 }
@@ -64,7 +49,6 @@ pub enum WebhookResponse {
     Tested(Box<TestReport>),
     /// The state of a webhook, changed or not.
     Changed {
-        /// Name of the webhook.
         webhook: String,
         /// The state before: `up`, `down`, `disabled` or `paused`.
         was: String,
@@ -75,22 +59,17 @@ pub enum WebhookResponse {
     },
     /// Snapshots are being sent.
     Snapshots {
-        /// Name of the webhook.
         webhook: String,
         /// Number of users.
         people: usize,
     },
     /// Deliveries are queued again.
-    Replayed {
-        /// The counts by webhook.
-        counts: Vec<Replayed>,
-    },
+    Replayed { counts: Vec<Replayed> },
 }
 
 /// The result of a replay for one webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replayed {
-    /// Name of the webhook.
     pub webhook: String,
     /// Number of deliveries queued again.
     pub again: u64,
@@ -101,11 +80,9 @@ pub struct Replayed {
 /// The result of a test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestReport {
-    /// Name of the webhook.
     pub webhook: String,
     /// Its state: `up`, `down`, `disabled` or `paused`.
     pub state: String,
-    /// Id of the event.
     pub event_id: String,
     /// The headers that were sent; secret values are hidden. Empty: the request could not be sent.
     pub headers: Vec<(String, String)>,
@@ -115,7 +92,6 @@ pub struct TestReport {
     pub status: Option<u16>,
     /// The begin of the body of the answer, printable.
     pub answered: String,
-    /// The error.
     pub error: Option<String>,
     /// Duration in milliseconds.
     pub took_ms: u64,

@@ -33,7 +33,6 @@ const CHINESE_ZONES: [Tz; 13] = [
 ];
 
 impl Language {
-    /// The language for this time zone.
     pub fn of_zone(zone: Tz) -> Self {
         if CHINESE_ZONES.contains(&zone) { Self::Zh } else { Self::En }
     }

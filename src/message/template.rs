@@ -91,7 +91,6 @@ pub enum TemplateError {
     Template {
         /// Line in the template, from 1, if known.
         line: Option<usize>,
-        /// The reason.
         what: String,
     },
     /// The output is not JSON.

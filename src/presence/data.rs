@@ -154,10 +154,10 @@ impl User {
 pub struct Meeting {
     /// DingTalk's conferenceId.
     pub conference_id: ConferenceId,
-    /// The title; absent if not known or not to be told.
+    /// The title; absent if unknown or not to be sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// When the meeting began; absent if not known or not to be told.
+    /// When the meeting began; absent if unknown or not to be sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Rfc3339>,
 }

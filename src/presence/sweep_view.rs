@@ -60,7 +60,7 @@ pub struct SweepView<'a> {
 }
 
 impl<'a> SweepView<'a> {
-    /// For a user whom sweeps are known to report: a sweep can then miss the user in any of the listed meetings.
+    /// For a user that sweeps are known to report: a sweep can then miss the user in any of the listed meetings.
     #[must_use]
     pub fn listed_in(self, listed: &'a ListedMeetings) -> Self {
         Self { listed: Some(listed), ..self }

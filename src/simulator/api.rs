@@ -129,7 +129,6 @@ impl Running {
         let _ = self.shared.counted().wait_for(|()| enough(&self.shared.counters().counts)).await;
     }
 
-    /// Adds a fault.
     pub fn add_fault(&self, fault: Fault) {
         self.shared.faults().add(fault);
     }

@@ -14,9 +14,7 @@ const ROUNDS_REMEMBERED: i64 = 24;
 /// One run of a meeting at an instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MeetingView<'a> {
-    /// Its conference id.
     pub(super) conference_id: String,
-    /// Its title.
     pub(super) title: &'a str,
     /// Hosted by another organisation.
     pub(super) foreign: bool,

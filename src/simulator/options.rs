@@ -44,7 +44,6 @@ pub enum AttendStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeaveTime {
-    /// It is absent.
     #[default]
     Absent,
     /// `null`.
@@ -59,7 +58,6 @@ pub enum LeaveTime {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DurationInside {
-    /// It is absent.
     #[default]
     Absent,
     /// 0.
@@ -109,7 +107,6 @@ pub enum Numbers {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RejoinTime {
-    /// The time of the rejoin.
     #[default]
     New,
     /// The time of the first join.
@@ -179,7 +176,6 @@ pub enum BatchUser {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedInBatch {
-    /// It is left out.
     #[default]
     LeftOut,
     /// The whole call is refused: 400 `resourceClose`.

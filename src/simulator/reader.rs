@@ -39,13 +39,11 @@ impl Scenario {
         Reader::new(text, file).scenario()
     }
 
-    /// A built-in scenario.
     pub fn built_in(name: &str) -> Option<Result<Self, ScenarioError>> {
         let (name, text) = BUILT_IN.iter().find(|(built_in, _)| *built_in == name)?;
         Some(Self::parse(text, &format!("scenarios/{name}.toml")))
     }
 
-    /// The names of the built-in scenarios.
     pub fn built_in_names() -> impl Iterator<Item = &'static str> {
         BUILT_IN.iter().map(|(name, _)| *name)
     }

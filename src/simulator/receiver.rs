@@ -38,7 +38,6 @@ pub struct Reply {
     pub status: u16,
     /// Additional headers.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: String,
     /// The delay of the answer, by the receiver's clock.
     pub delay: Duration,
@@ -103,11 +102,9 @@ pub struct Received {
     pub at: Timestamp,
     /// Path and query.
     pub path: String,
-    /// Method.
     pub method: String,
     /// The headers; names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Vec<u8>,
     /// The result of the verification.
     pub verdict: Verdict,
@@ -234,7 +231,6 @@ impl Receiver {
         self.inbox.0.memory().always = reply;
     }
 
-    /// Stops the receiver.
     pub async fn stop(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}

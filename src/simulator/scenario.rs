@@ -45,7 +45,6 @@ pub struct Scenario {
     pub limits: Limits,
     /// The known apps; if empty, any key and secret are accepted.
     pub apps: Vec<App>,
-    /// The faults.
     pub faults: Vec<Fault>,
     /// When the scenario began, if not with the simulator. It continues the same world after a restart.
     pub began: Option<Timestamp>,
@@ -163,7 +162,6 @@ impl Scenario {
         format!("crowd{index:07}iEiE")
     }
 
-    /// All people.
     pub fn people(&self) -> &[Person] {
         &self.people
     }

@@ -30,7 +30,6 @@ pub enum Act {
     Attendee,
 }
 
-/// The kind of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepKind {
     /// The person with this index acts.
@@ -46,7 +45,6 @@ pub struct Step {
     pub at_ms: i64,
     /// The index of the meeting.
     pub meeting: usize,
-    /// What happens.
     pub what: StepKind,
 }
 
@@ -56,7 +54,6 @@ pub struct Step {
 pub struct InvalidStep {
     /// Its index in the script.
     pub step: usize,
-    /// The reason.
     pub why: String,
 }
 

@@ -54,7 +54,6 @@ pub enum Role {
 /// The state of one person in one meeting at an instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participation {
-    /// The conference id.
     pub conference_id: String,
     /// `attendStatus`, 1 to 6.
     pub status: i64,
@@ -82,9 +81,7 @@ impl Participation {
 /// The kind of a presence change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Change {
-    /// Joined.
     Joined,
-    /// Left.
     Left,
     /// Was removed by the host.
     Kicked,
@@ -101,6 +98,5 @@ pub struct TrueChange {
     pub union_id: String,
     /// The meeting's conference id.
     pub conference_id: String,
-    /// The kind.
     pub change: Change,
 }

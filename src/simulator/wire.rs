@@ -99,7 +99,6 @@ impl axum::serve::Listener for Listener {
     }
 }
 
-/// One connection.
 pub(super) struct Connection {
     stream: TcpStream,
     fault: FaultHandle,

@@ -41,11 +41,9 @@ const TABLES: &str =
 /// A copy that was made and verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copied {
-    /// Path of the copy.
     pub path: PathBuf,
     /// Size in bytes.
     pub bytes: u64,
-    /// Number of rows by table.
     pub rows: BTreeMap<String, i64>,
 }
 

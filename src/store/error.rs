@@ -15,49 +15,33 @@ pub enum StoreError {
         "{path} is in use by another presenced (it holds {lock}); stop that one, or give this one another history.path"
     )]
     Locked {
-        /// The database.
         path: PathBuf,
         /// Its lock file.
         lock: PathBuf,
     },
     /// The folder of the database does not exist.
     #[error("{folder} does not exist: create it, or change history.path")]
-    NoFolder {
-        /// The folder.
-        folder: PathBuf,
-    },
+    NoFolder { folder: PathBuf },
     /// The folder, or a file in it, is not accessible.
     #[error("cannot {doing} {path}: {error}")]
     File {
-        /// The operation.
         doing: &'static str,
-        /// The file.
         path: PathBuf,
         /// The error of the system.
         error: Arc<io::Error>,
     },
     /// There is no database.
     #[error("{path} does not exist: `presenced run` creates it")]
-    Missing {
-        /// The database.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// The file is not a database of this program.
     #[error("{path} is not a presenced database ({what}); it was not touched")]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// The evidence.
-        what: String,
-    },
+    Foreign { path: PathBuf, what: String },
     /// Written by a newer release.
     #[error(
         "{path} was written by a newer presenced (schema {found}, this one knows {known}); it was not touched. Use the newer release, or restore a backup made before the upgrade"
     )]
     Newer {
-        /// The database.
         path: PathBuf,
-        /// Its schema.
         found: i64,
         /// The newest schema known here.
         known: i64,
@@ -67,9 +51,7 @@ pub enum StoreError {
         "{path} has the older schema {found} (this presenced has {known}): start the daemon once, it brings the file up to date"
     )]
     Older {
-        /// The database.
         path: PathBuf,
-        /// Its schema.
         found: i64,
         /// The schema known here.
         known: i64,
@@ -79,7 +61,6 @@ pub enum StoreError {
         "{path} is damaged ({what}); it was not touched. Put a backup in its place (`presenced db restore FILE`), or save what can be read of it (`sqlite3 {path} .recover`)"
     )]
     Damaged {
-        /// The database.
         path: PathBuf,
         /// What SQLite found.
         what: String,
@@ -88,36 +69,20 @@ pub enum StoreError {
     #[error(
         "{path} was deleted or replaced while the daemon had it open: what is written now would be lost. Stop the daemon before a database is moved or restored"
     )]
-    Replaced {
-        /// The database.
-        path: PathBuf,
-    },
+    Replaced { path: PathBuf },
     /// The WAL of another database with the same name, left by a crash.
     #[error(
         "{wal} does not belong to {path}: it was left by a database that was there before and would undo what {path} holds. Neither was touched. To keep {path}, move {wal} and the -shm file beside it away; to put a backup in place use `presenced db restore FILE`, which takes care of it"
     )]
-    ForeignWal {
-        /// The database.
-        path: PathBuf,
-        /// The WAL.
-        wal: PathBuf,
-    },
+    ForeignWal { path: PathBuf, wal: PathBuf },
     /// Another program reads the database and keeps its WAL from being moved into it.
     #[error("another program reads {path}: close it and repeat the command; nothing was changed")]
-    InUse {
-        /// The database.
-        path: PathBuf,
-    },
+    InUse { path: PathBuf },
     /// A backup from which a person cannot be erased now.
     #[error(
         "the backup {path} cannot be cleaned: {error}. Nothing was erased from the database and no backup was removed; close the program that has the backup open, or move the backup away, and repeat the command"
     )]
-    Copy {
-        /// The backup.
-        path: PathBuf,
-        /// The reason.
-        error: Box<StoreError>,
-    },
+    Copy { path: PathBuf, error: Box<StoreError> },
     /// The list of erased people is damaged.
     #[error(
         "the list of erased people in {path} cannot be read ({error}); without it the copy could bring an erased person back. Nothing was changed. To restore all the same, move {path} away, repeat the command, and repeat `presenced db forget` for each erased person"
@@ -125,19 +90,13 @@ pub enum StoreError {
     Erasures {
         /// The database that was to be replaced.
         path: PathBuf,
-        /// Why not.
         error: Box<StoreError>,
     },
     /// The copy before a migration failed.
     #[error(
         "{path} has an older schema and is not brought up to date, because no copy of it could be made first: {error}. Free disk space, or set before_migration = false in [history.backup]; nothing was changed"
     )]
-    NoCopy {
-        /// The database.
-        path: PathBuf,
-        /// Why not.
-        error: Box<StoreError>,
-    },
+    NoCopy { path: PathBuf, error: Box<StoreError> },
     /// A copy would overwrite a file.
     #[error("{path} already exists: choose another name, or remove it")]
     Exists {
@@ -146,30 +105,19 @@ pub enum StoreError {
     },
     /// A copy is incomplete.
     #[error("the copy {path} is not complete: {what}; it was removed")]
-    BadCopy {
-        /// The copy.
-        path: PathBuf,
-        /// What differs.
-        what: String,
-    },
+    BadCopy { path: PathBuf, what: String },
     /// Left by a crash in a state that only a writer can recover.
     #[error(
         "{path} was not closed cleanly and cannot be recovered from here ({error}): start the daemon once, or repeat the command as the user it runs as"
     )]
     NeedsRecovery {
-        /// The database.
         path: PathBuf,
         /// The error of SQLite.
         error: Arc<sqlx::Error>,
     },
     /// The migration failed.
     #[error("{path}: the schema cannot be brought up to date: {error}")]
-    Migration {
-        /// The database.
-        path: PathBuf,
-        /// Why.
-        error: Arc<sqlx::migrate::MigrateError>,
-    },
+    Migration { path: PathBuf, error: Arc<sqlx::migrate::MigrateError> },
     /// SQLite does not apply a setting that durability needs.
     #[error("SQLite cannot be used: {0}")]
     Unsafe(String),
@@ -178,9 +126,7 @@ pub enum StoreError {
         "{table} row {row} cannot be read: {what}; restore a backup, or delete that row with the daemon stopped"
     )]
     Corrupt {
-        /// The table.
         table: &'static str,
-        /// The row.
         row: String,
         /// What is wrong with it.
         what: String,

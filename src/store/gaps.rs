@@ -115,7 +115,6 @@ impl Why {
 /// A reason, and the class of the error behind it, if any (`outage`, `ip_not_allowed`, ...).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Because {
-    /// The reason.
     pub why: Why,
     /// The class of the error.
     pub error: Option<&'static str>,
@@ -130,7 +129,6 @@ impl From<Why> for Because {
 /// A closed window or a day off: planned time without polls.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClosedTime {
-    /// The organisation.
     pub org: OrgName,
     /// `None`: all users of the organisation.
     pub person: Option<i64>,

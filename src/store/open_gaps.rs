@@ -25,7 +25,6 @@ pub type Whose = (OrgName, Option<i64>);
 pub struct OpenGap {
     /// The last good poll before it.
     pub from: Timestamp,
-    /// Its reason.
     pub because: Because,
 }
 
@@ -34,7 +33,6 @@ pub struct OpenGap {
 pub struct OpenGaps {
     /// Remove the rows of an earlier daemon first.
     pub reset: bool,
-    /// Gaps that ended.
     pub ended: Vec<Whose>,
     /// Gaps that began, or have another reason than before.
     pub begun: Vec<(Whose, OpenGap)>,

@@ -15,9 +15,7 @@ use crate::time::Timestamp;
 /// A user of the watch list, to be matched with the stored users.
 #[derive(Clone, Debug)]
 pub struct Enrolment {
-    /// The identity.
     pub identity: Identity,
-    /// The name in the config.
     pub name: String,
     /// The groups in the config.
     pub groups: Vec<String>,
@@ -28,9 +26,7 @@ pub struct Enrolment {
 pub struct Enrolled {
     /// Id of the row.
     pub person_id: i64,
-    /// The identity.
     pub identity: Identity,
-    /// The name.
     pub name: String,
     /// The user's last state.
     pub belief: UserState,
@@ -47,7 +43,6 @@ pub struct Enrolled {
 /// An event and its receivers.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
-    /// The event.
     pub draft: NewEvent,
     /// The webhooks whose filters accept it.
     pub webhooks: Arc<[WebhookName]>,
@@ -116,7 +111,6 @@ impl MeetingSource {
 pub struct Recording {
     /// Id of the row.
     pub person_id: i64,
-    /// The organisation.
     pub org: OrgName,
     /// `None` if the answer is unchanged: then the newest snapshot is extended to `polled_at`.
     pub snapshot: Option<NewSnapshot>,
@@ -143,20 +137,16 @@ pub struct UnchangedPolls {
     pub person_id: i64,
     /// Time of the newest of them.
     pub last_ok: Timestamp,
-    /// Number of polls.
     pub polls: u32,
     /// When the next poll is due.
     pub next_poll: Timestamp,
 }
 
-/// A failed poll.
 #[derive(Clone, Debug)]
 pub struct PollFailure {
     /// Id of the row.
     pub person_id: i64,
-    /// The organisation.
     pub org: OrgName,
-    /// When.
     pub at: Timestamp,
     /// `CallError::class`.
     pub class: &'static str,

@@ -31,7 +31,6 @@ const EMPTY_WAL: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 /// Result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// Rows, by table.
     pub rows: BTreeMap<String, i64>,
     /// The new `urn:presenced:...`.
     pub source: String,

@@ -95,15 +95,10 @@ pub struct Limits {
 /// Number of deleted rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pruned {
-    /// Snapshots.
     pub snapshots: u64,
-    /// Visits.
     pub visits: u64,
-    /// Meetings.
     pub meetings: u64,
-    /// Events.
     pub events: u64,
-    /// Gaps.
     pub gaps: u64,
     /// Counts of failed polls.
     pub poll_errors: u64,

@@ -39,7 +39,6 @@ LEFT JOIN (SELECT webhook, min(ready_ms) AS ready_ms, person_id, org FROM lanes 
 /// Why some or all pending deliveries of a webhook are not sent at this moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BlockedWebhook {
-    /// Name of the webhook.
     pub webhook: String,
     /// Name of a [`DeliveryReason`].
     pub reason: &'static str,
@@ -53,7 +52,6 @@ pub struct BlockedWebhook {
 /// The queue of one webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// Its name.
     pub webhook: String,
     /// `up`, `down`, `paused` or `disabled`.
     pub state: String,
@@ -81,7 +79,6 @@ pub struct FileSizes {
     pub wal_bytes: u64,
 }
 
-/// Statistics of webhooks.
 #[derive(Clone, Copy, Debug)]
 pub struct WebhookStats<'h> {
     pub(super) readers: &'h SqlitePool,

@@ -29,7 +29,6 @@ WHERE EXISTS (SELECT 1 FROM people WHERE person_id = value ->> 'person_id')";
 /// The stored sweep state of one organisation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweepRow {
-    /// The organisation.
     pub org: OrgName,
     /// Polls that agreed with sweeps since the newest contradiction.
     pub agreed: u32,
@@ -56,7 +55,6 @@ pub struct SweepRow {
 /// The stored sweep state of one user.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SweptPerson {
-    /// The user.
     pub person_id: i64,
     /// The userid in the contacts, if known.
     pub userid: Option<String>,

@@ -35,7 +35,6 @@ enum Work {
     Close(Answer),
 }
 
-/// The queue of the writer.
 #[derive(Debug)]
 pub(super) struct WriteQueue {
     sender: mpsc::Sender<Work>,

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_alert_is_told_when_it_turns_and_not_again() {
+    fn an_alert_is_sent_when_it_changes_and_not_again() {
         let mut alert_state = AlertState::default();
         let org = OrgName::default_name();
         let at = Timestamp::from_ms(1);

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_database_that_was_replaced_is_told_after_the_restart_and_over_in_a_minute() {
+    async fn a_replaced_database_is_reported_after_the_restart_and_resolved_in_a_minute() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("presence.db");
         let open = async || {

@@ -38,7 +38,6 @@ struct State {
     orgs: BTreeMap<OrgName, Arc<OrgHealth>>,
 }
 
-/// Health of one organisation.
 #[derive(Debug)]
 pub struct OrgHealth {
     last_ok_ms: AtomicI64,
@@ -53,7 +52,6 @@ pub struct OrgHealth {
 /// Why no user of an organisation is polled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
-    /// The reason.
     pub cause: Cause,
     /// The last failure, as text.
     pub text: String,
@@ -66,7 +64,6 @@ pub struct Blocked {
 /// Users who are not polled as planned while others of their organisation are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unpolled {
-    /// Why.
     pub reason: UserReason,
     /// How many.
     pub users: usize,
@@ -153,7 +150,6 @@ impl Default for OrgHealth {
 pub struct Readiness {
     /// The database takes writes and at least one organisation works.
     pub ready: bool,
-    /// The checks.
     pub checks: Vec<Check>,
     /// Organisations that do not work.
     pub degraded: Vec<Degraded>,
@@ -162,9 +158,7 @@ pub struct Readiness {
 /// An organisation that does not work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Degraded {
-    /// Its name.
     pub org: OrgName,
-    /// The reason, as text.
     pub reason: String,
     /// Begin of the problem; `None`: since the start.
     #[serde(serialize_with = "rfc3339")]
@@ -174,7 +168,6 @@ pub struct Degraded {
     pub next: Option<Timestamp>,
 }
 
-/// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// `database`, `token` or `poll`.
@@ -184,7 +177,6 @@ pub struct Check {
     pub org: Option<OrgName>,
     /// Whether it passes.
     pub ok: bool,
-    /// The reason, as text.
     pub reason: String,
 }
 

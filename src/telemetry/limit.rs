@@ -77,7 +77,6 @@ fn has_room(written: &mut VecDeque<Timestamp>, most: usize, now: Timestamp) -> b
 
 /// A format with a limit.
 pub(super) struct Limited<F> {
-    /// The format.
     pub(super) format: F,
     /// Shared by all lines.
     pub(super) limit: Arc<Limit>,

@@ -198,7 +198,6 @@ impl Page {
         self.part("", labels, value);
     }
 
-    /// The page.
     pub fn text(self) -> String {
         self.text
     }

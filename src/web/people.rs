@@ -100,7 +100,7 @@ pub(super) enum Standing {
     Inside,
     Outside,
     Unknown,
-    /// Nobody polls now: outside hours, or a day off.
+    /// No polls now: outside hours, or a day off.
     Closed,
 }
 

@@ -16,7 +16,6 @@ pub enum Pattern {
     All,
     /// `meeting.*`: all types that start with the part up to the dot, which the value includes.
     Family(&'static str),
-    /// One type by its name.
     Exact(EventType),
 }
 
@@ -75,7 +74,6 @@ pub fn recipients(
 /// The filters of one webhook.
 #[derive(Clone, Debug)]
 pub struct Subscription {
-    /// The webhook.
     pub webhook: WebhookName,
     /// The event types; empty means joined and left.
     pub patterns: Vec<Pattern>,

@@ -14,50 +14,25 @@ use crate::tasks::poller::PollerError;
 pub enum BuildError {
     /// A secret cannot be read.
     #[error("{what}: {error}")]
-    Secret {
-        /// The key of the config.
-        what: String,
-        /// The reason.
-        error: SecretError,
-    },
+    Secret { what: String, error: SecretError },
     /// The database cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An HTTP client cannot be built.
     #[error("organisation `{org}`: {error}")]
-    Client {
-        /// What failed.
-        org: String,
-        /// The reason.
-        error: ClientError,
-    },
+    Client { org: String, error: ClientError },
     /// A webhook cannot be built.
     #[error("webhook `{webhook}`: {reason}")]
-    Webhook {
-        /// What failed.
-        webhook: String,
-        /// The reason.
-        reason: String,
-    },
+    Webhook { webhook: String, reason: String },
     /// The poller cannot start.
     #[error(transparent)]
     Poller(#[from] PollerError),
     /// The address of the listener is not available.
     #[error("cannot listen on {address}: {error} (is another program using it?)")]
-    Listen {
-        /// The address from the config.
-        address: SocketAddr,
-        /// The reason.
-        error: std::io::Error,
-    },
+    Listen { address: SocketAddr, error: std::io::Error },
     /// The token file or the control socket cannot be created.
     #[error("{what}: {error}")]
-    File {
-        /// What failed.
-        what: &'static str,
-        /// The reason.
-        error: std::io::Error,
-    },
+    File { what: &'static str, error: std::io::Error },
     /// A signal stopped the daemon during the start.
     #[error("stopped before it was ready")]
     Stopped,

@@ -275,7 +275,7 @@ async fn due_by_daemon(config: &Config) -> HashMap<Identity, Timestamp> {
             Ok(Some(Response::Explained(report))) => {
                 due.insert(user.identity.clone(), report.due);
             }
-            // A user whom the daemon does not know yet.
+            // A user that the daemon does not know yet.
             Ok(Some(_)) | Err(_) => {}
             Ok(None) => break,
         }

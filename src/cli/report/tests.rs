@@ -43,7 +43,7 @@ fn today(known: &Known, stays: &[Stay], gaps: &[Gap], now: f64) -> Day {
 }
 
 #[test]
-fn time_nobody_looked_is_not_absence() {
+fn unobserved_time_is_not_absence() {
     let gaps = [
         gap(None, 0.0, 8.5, "window closed"),
         gap(None, 12.0, 14.0, "restart"),

@@ -1,4 +1,4 @@
-//! What a policy is compared with: nobody polled, and the best polls of somebody who knows the trace.
+//! What a policy is compared with: no polls, and the best polls with knowledge of the trace.
 //!
 //! `clairvoyant` polls only right after a change, and leaves out changes whose correction is not worth a call: per user
 //! the least wrong time plus price times calls, worked out backward over the changes, with one price for all users at
@@ -21,7 +21,7 @@ struct Constant {
     open_ms: f64,
 }
 
-/// Nobody is polled.
+/// No user is polled.
 pub(super) fn never(input: &ReplayInput) -> RunResult {
     RunResult { polls: vec![Polls::new(); input.users.len()], months: Vec::new(), calls: 0 }
 }

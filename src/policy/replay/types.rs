@@ -61,9 +61,9 @@ pub enum Policy {
     Hindsight,
     /// One interval for all users, shorter where the week had more changes.
     Histogram,
-    /// Nobody is polled.
+    /// No user is polled.
     Never,
-    /// The best polls of somebody who knows the trace.
+    /// The best polls with knowledge of the trace.
     Clairvoyant,
 }
 

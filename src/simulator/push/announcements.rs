@@ -1,7 +1,7 @@
 //! The events that a world announces: created and closed meetings, and what their members do.
 //!
 //! Guards: pure. The events of one meeting are numbered in order, both kinds together; between two instants none is missed
-//! and none comes twice. Not here: which of them are pushed, and to whom (`queue`).
+//! and none comes twice. Not here: which of them are pushed, and to which client (`queue`).
 
 use super::options::{PushOptions, TickedEvents};
 use crate::simulator::json::{Object, array};

@@ -38,13 +38,11 @@ pub struct DatabaseInfo {
     pub free_bytes: i64,
     /// Version of the built-in SQLite.
     pub sqlite: String,
-    /// Time of the oldest event.
     pub oldest_event: Option<Timestamp>,
     /// Start of the oldest visit.
     pub oldest_visit: Option<Timestamp>,
     /// Time of the newest poll of any user.
     pub newest_poll: Option<Timestamp>,
-    /// Number of rows by table.
     pub rows: Vec<(String, i64)>,
 }
 

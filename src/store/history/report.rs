@@ -32,9 +32,7 @@ const TRACE: &str = "SELECT v.rowid, p.union_id, v.conference_id, v.joined_ms, v
 /// A visit of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VisitSpan {
-    /// The user.
     pub person_id: i64,
-    /// The meeting.
     pub conference_id: String,
     /// When the user joined.
     pub joined: Timestamp,
@@ -45,7 +43,6 @@ pub struct VisitSpan {
 /// Time without polls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The organisation.
     pub org: String,
     /// The user; `None`: all users of the organisation.
     pub person_id: Option<i64>,
@@ -62,11 +59,8 @@ pub struct Gap {
 pub struct KnownUser {
     /// Id of the row.
     pub person_id: i64,
-    /// The organisation.
     pub org: String,
-    /// The unionId.
     pub union_id: String,
-    /// Name in the config.
     pub name: String,
     /// Whether the user is watched.
     pub watched: bool,
@@ -82,14 +76,11 @@ pub struct KnownUser {
     pub groups: Vec<String>,
 }
 
-/// A row of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceRow {
     /// The position: the last one of a page is `after` of the next page.
     pub place: i64,
-    /// The unionId.
     pub union_id: String,
-    /// The meeting.
     pub conference_id: String,
     /// Since when.
     pub joined: Timestamp,

@@ -12,11 +12,8 @@ use crate::time::Timestamp;
 pub struct UserPresence {
     /// Id of the row.
     pub person_id: i64,
-    /// The organisation.
     pub org: String,
-    /// The unionId.
     pub union_id: String,
-    /// Name in the config.
     pub name: String,
     /// `inside`, `outside`, `unknown`.
     pub presence: String,
@@ -37,7 +34,6 @@ pub struct UserPresence {
 pub struct OpenVisit {
     /// `vis_...`
     pub visit_id: String,
-    /// The meeting.
     pub conference_id: String,
     /// Its title, if known.
     pub title: Option<String>,
@@ -83,7 +79,6 @@ pub struct VisitRow {
     pub name: String,
     /// `vis_...`
     pub visit_id: String,
-    /// The meeting.
     pub conference_id: String,
     /// The title of the meeting, if known.
     pub title: Option<String>,
@@ -120,11 +115,9 @@ pub struct VisitRow {
 /// An event as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRow {
-    /// The sequence number.
     pub sequence: i64,
     /// `evt_...`
     pub id: String,
-    /// The event type.
     pub event_type: String,
     /// `None`: about the daemon itself.
     pub org: Option<String>,
@@ -132,7 +125,6 @@ pub struct EventRow {
     pub name: Option<String>,
     /// unionId of the user.
     pub union_id: Option<String>,
-    /// The meeting.
     pub conference_id: Option<String>,
     /// The title of the meeting, if known.
     pub title: Option<String>,
@@ -149,11 +141,8 @@ pub struct EventRow {
 /// When a user was polled, and with which errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthRow {
-    /// The organisation.
     pub org: String,
-    /// The unionId.
     pub union_id: String,
-    /// Name in the config.
     pub name: String,
     /// `inside`, `outside`, `unknown`.
     pub presence: String,
@@ -174,7 +163,6 @@ pub struct HealthRow {
 /// Calls of one month.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetRow {
-    /// The organisation.
     pub org: String,
     /// `2026-11`
     pub month: String,

@@ -21,9 +21,7 @@ pub enum Value {
     Null,
     /// A whole number.
     Integer(i64),
-    /// A number.
     Real(f64),
-    /// A text.
     Text(String),
     /// Bytes.
     Blob(Vec<u8>),

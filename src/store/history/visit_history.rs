@@ -16,7 +16,6 @@ const RECENT_VISITS: &str = "SELECT person_id, conference_id, joined_ms, left_ms
 /// A visit, as far as the pacing rule needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PastVisit {
-    /// The user.
     pub person_id: i64,
     /// [`conference_key`] of the meeting.
     pub conference: u64,

@@ -17,11 +17,8 @@ const LIKE_ENOUGH: f64 = 0.8;
 pub struct Person {
     /// Id of the row.
     pub person_id: i64,
-    /// The organisation.
     pub org: String,
-    /// The unionId.
     pub union_id: String,
-    /// Name in the config.
     pub name: String,
     /// Whether the user is watched.
     pub watched: bool,
@@ -59,7 +56,6 @@ pub enum WhoError {
     Partial {
         /// As the operator wrote it.
         who: String,
-        /// The match.
         fits: Person,
     },
 }

@@ -48,7 +48,6 @@ pub struct OutboxReader {
 /// The state of a webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookRow {
-    /// Name of the webhook.
     pub webhook: String,
     /// `up`, `down`, `disabled` or `paused`.
     pub state: String,
@@ -73,7 +72,6 @@ pub struct WebhookRow {
 /// Selects deliveries.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryQuery {
-    /// To this webhook.
     pub webhook: Option<String>,
     /// `pending`, `delivered`, `dead` or `expired`.
     pub state: Option<&'static str>,
@@ -88,9 +86,7 @@ pub struct DeliveryQuery {
 /// The delivery of one event to one webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRow {
-    /// Id of the row.
     pub delivery_id: i64,
-    /// The webhook.
     pub webhook: String,
     /// `pending`, `delivered`, `dead` or `expired`.
     pub state: String,

@@ -15,7 +15,6 @@ use crate::time::Timestamp;
 /// [`Finished`] consumes it.
 #[derive(Debug)]
 pub struct Ticket {
-    /// The webhook.
     pub webhook: WebhookName,
     /// Id of the delivery's row.
     pub delivery_id: i64,
@@ -84,11 +83,9 @@ pub struct Attempted {
 pub struct Finished {
     /// The delivery, or the webhook.
     pub ticket: Ticket,
-    /// The outcome.
     pub ending: Ending,
     /// `None`: no request was made.
     pub attempt: Option<Attempted>,
-    /// The new number of strikes.
     pub strikes: u32,
     /// When it was finished.
     pub at: Timestamp,
@@ -99,7 +96,6 @@ pub struct Finished {
 /// A request for deliveries of one webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// The webhook.
     pub webhook: WebhookName,
     /// The most lanes.
     pub max: u32,
@@ -143,7 +139,6 @@ impl Turn {
 /// The answer to an [`Ask`].
 #[derive(Debug)]
 pub struct Granted {
-    /// The webhook.
     pub webhook: WebhookName,
     /// The deliveries, longest waiting first.
     pub claimed: Vec<Claimed>,
@@ -168,7 +163,6 @@ pub struct Turned {
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct TurnFailed {
-    /// The reason.
     pub error: StoreError,
     /// The turn itself, unless it is still shared.
     pub turn: Option<Turn>,

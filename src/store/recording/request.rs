@@ -34,14 +34,7 @@ pub(in crate::store) enum WriteRequest {
         events: Vec<Outgoing>,
     },
     /// An alert about a webhook, and that it was sent.
-    Alert {
-        /// The webhook.
-        webhook: WebhookName,
-        /// The alert that is sent.
-        told: SentAlert,
-        /// The alert.
-        event: Box<Outgoing>,
-    },
+    Alert { webhook: WebhookName, told: SentAlert, event: Box<Outgoing> },
 }
 
 /// Writes all of them inside the caller's transaction.

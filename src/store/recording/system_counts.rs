@@ -19,7 +19,6 @@ INSERT INTO organisations (org, counts) VALUES (?1, ?2) ON CONFLICT (org) DO UPD
 /// The row of the daemon itself.
 const DAEMON: &str = "";
 
-/// Events by type.
 pub(in crate::store) type Counts = BTreeMap<EventType, u64>;
 
 /// Adds events that were just written to the counts; runs inside their transaction.

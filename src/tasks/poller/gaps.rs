@@ -1,4 +1,4 @@
-//! Time in which an organisation was not polled, and the answers that wait until it is told.
+//! Time in which an organisation was not polled, and the answers that wait until it is reported.
 //!
 //! Guards: after an outage the gap is emitted before anything that a later answer changes. Not here: emitting it
 //! (`alerting`), gaps of single users (`user_gaps`).

@@ -10,7 +10,7 @@ use crate::store::gaps::Because;
 use crate::telemetry::health::Unpolled;
 use crate::time::Timestamp;
 
-/// Since when somebody is not polled, where that is known, and why.
+/// Since when a user is not polled, where that is known, and why.
 pub(super) type OpenRow = (Option<Timestamp>, Because);
 
 /// What was reported.

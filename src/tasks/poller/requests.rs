@@ -55,7 +55,7 @@ pub(super) fn poll_now(
         }
         Err(NotNow::SpentUntil(until)) => {
             spending::month_is_spent(org, until, now);
-            // Whoever reads the refusal finds the reason in status and readiness.
+            // The reader of the refusal finds the reason in status and readiness.
             alerting::check_alerts(org, now);
             let text = format!("the month's calls are spent until {until}");
             let result = Box::new(Err(NoPoll::Later(text)));

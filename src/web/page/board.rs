@@ -1,4 +1,4 @@
-//! The board: who is in which meeting now, who is free, of whom it is not known, and who is outside hours.
+//! The board: who is in which meeting now, who is free, unknown, or outside hours.
 //!
 //! Guards: each user says how it is known; what is not known is never shown as free. Not here: reading (`people`).
 

@@ -1,6 +1,6 @@
 //! A meeting: who was in it, from when to when, how well that is known; as a page and as CSV.
 //!
-//! Guards: whoever is not in it is "not seen", never "absent"; a cell of the CSV that a spreadsheet would take for a formula
+//! Guards: a user who is not in it is "not seen", never "absent"; a cell of the CSV that a spreadsheet would take for a formula
 //! is text. Not here: reading (`api::lists`).
 
 use axum::extract::{Path, State as Shared};

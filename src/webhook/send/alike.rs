@@ -1,4 +1,4 @@
-//! Whether two senders are the same, for whoever replaces one by the other.
+//! Whether two senders are the same, for a reload that replaces one by the other.
 //!
 //! Guards: URLs, headers and keys are compared and never shown. Deliberately not here: what the config says about a webhook
 //! (`config::change`).

@@ -24,7 +24,6 @@ pub struct Message {
     pub body: Vec<u8>,
 }
 
-/// The metadata of one request.
 #[derive(Debug)]
 pub(super) struct RequestMeta {
     /// `webhook-id`.
