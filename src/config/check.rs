@@ -35,7 +35,7 @@ pub(super) fn config(files: &Files<'_>, around: &Env, sources: &Sources, report:
 
     let zone = time_zone(root, report).unwrap_or_default();
     let language = root.get("language", value::choice(LANGUAGES));
-    let (poll, poll_cadence) = poll::poll(root.table("poll", "poll").as_ref());
+    let (poll, poll_cadence) = poll::poll(&root.table("poll", "poll"));
     let (windows, window_groups): (Vec<_>, Vec<_>) =
         poll::windows(&root.tables("window"), zone).into_iter().unzip();
     let blackouts = poll::blackouts(&root.tables("blackout"), zone);

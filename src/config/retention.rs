@@ -3,6 +3,7 @@
 //! Guards: durations have bounds, levels exist. Not here: the database and the log.
 
 use std::path::Path;
+use std::time::Duration;
 
 use toml::de::DeValue;
 
