@@ -16,7 +16,7 @@ use crate::store::history::{EventQuery, EventRow, Filter, check_event_type};
 
 /// Options of `events`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = HELP)]
+#[command(after_help = when::help(EXAMPLES))]
 pub struct Args {
     /// Show events after this sequence, oldest first (default: the newest)
     #[arg(long, value_name = "SEQUENCE", allow_negative_numbers = true, value_parser = number::whole(0_u64, None))]
@@ -46,9 +46,7 @@ pub struct Args {
     follow: bool,
 }
 
-const HELP: &str = "\
-WHEN is a duration ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`) or a time (`yesterday 10:15`)
-
+const EXAMPLES: &str = "\
 Examples:
   presenced events --follow --type 'meeting.*' --group ops
   presenced events --since \"yesterday 09:00\" --until \"yesterday 12:00\" -o jsonl";

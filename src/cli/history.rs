@@ -13,7 +13,7 @@ use crate::time::{Timestamp, duration_ms};
 
 /// Options of `history`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = HELP)]
+#[command(after_help = when::help(EXAMPLES))]
 pub struct Args {
     /// Show one user: a name, a unionId, or a unique part of one (default: all users)
     #[arg(value_name = "WHO")]
@@ -31,9 +31,7 @@ pub struct Args {
     limit: u32,
 }
 
-const HELP: &str = "\
-WHEN is a duration ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`) or a time (`yesterday 10:15`)
-
+const EXAMPLES: &str = "\
 Examples:
   presenced history \"Li Wei\" --since 30d
   presenced history --since yesterday --until yesterday --group ops -o csv";

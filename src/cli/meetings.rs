@@ -10,7 +10,7 @@ use crate::store::history::meetings::{MeetingQuery, MeetingRow};
 
 /// Options of `meetings`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = HELP)]
+#[command(after_help = when::help(EXAMPLES))]
 pub struct Args {
     /// Show meetings since then (default: the last 7 days)
     #[arg(long, value_name = "WHEN")]
@@ -25,9 +25,7 @@ pub struct Args {
     limit: u32,
 }
 
-const HELP: &str = "\
-WHEN is a duration ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`) or a time (`yesterday 10:15`)
-
+const EXAMPLES: &str = "\
 Examples:
   presenced meetings --since today --group ops
   presenced meetings --since 2026-11-01 --until 2026-11-30 -o csv --bom > november.csv";

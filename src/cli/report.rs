@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 
 /// Options of `report`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = HELP)]
+#[command(after_help = when::help(EXAMPLES))]
 pub struct Args {
     /// Show one user: a name, a unionId, or a unique part of one
     #[arg(value_name = "WHO")]
@@ -44,9 +44,7 @@ pub struct Args {
     until: Option<String>,
 }
 
-const HELP: &str = "\
-WHEN is a duration ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`) or a time (`yesterday 10:15`)
-
+const EXAMPLES: &str = "\
 Examples:
   presenced report --month --total --group ops
   presenced report \"Li Wei\" --since 2026-11-01 --until 2026-11-30 -o csv";

@@ -98,7 +98,7 @@ impl Operator {
         let at = self.clock.now();
         let accepted = trial.answer.outcome == Outcome::Accepted;
         let took = at.since(began);
-        let attempt = Attempted { status: trial.answer.status, error: trial.answer.error.clone(), took };
+        let attempt = Attempted::new(trial.answer.status, trial.answer.error.as_deref(), took);
         self.store.outbox().record_test(webhook.clone(), event_id.clone(), accepted, attempt, at).await?;
         if accepted && health.state.is_down() {
             self.dispatcher.change(webhook, OperatorAction::Answered).await?;

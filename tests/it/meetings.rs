@@ -313,7 +313,7 @@ async fn commands_show_meetings_attendance_and_who_was_in_at_a_time() {
 
     let was = |when: &str| shell.json(&["now", "--at", when, "--all"]);
     let state = |states: &serde_json::Value, n: usize| states[n]["presence"].as_str().unwrap().to_owned();
-    let first = was("2023-11-07 16:54:55");
+    let first = was("2023-11-07 16:54:55.876");
     assert_eq!((state(&first, 0), first[0]["title"].clone()), ("inside".to_owned(), "Standup".into()));
     let doubtful = was("2023-11-07 17:00");
     assert_eq!(state(&doubtful, 0), "unknown", "left between two polls");

@@ -78,6 +78,13 @@ pub struct Attempted {
     pub took: Duration,
 }
 
+impl Attempted {
+    /// From the parts of an answer.
+    pub fn new(status: Option<u16>, error: Option<&str>, took: Duration) -> Self {
+        Self { status, error: error.map(str::to_owned), took }
+    }
+}
+
 /// A delivery to be written back.
 #[derive(Debug)]
 pub struct Finished {

@@ -261,8 +261,7 @@ impl WebhookQueue {
             let why = answer.error.as_deref().unwrap_or("accepted");
             tracing::warn!(webhook = %self.target.name, delivery = ticket.delivery_id, why, "delivery given up");
         }
-        let Answer { status, took, .. } = *answer;
-        let attempt = Some(Attempted { status, took, error: answer.error.clone() });
+        let attempt = Some(Attempted::new(answer.status, answer.error.as_deref(), answer.took));
         // After anything but a delivery the rest of the run stays in the database, for the next lease of the lane.
         let next = if ending == Ending::Delivered { Leased::next_of(behind) } else { None };
         let keeps_lane = next.is_some();
