@@ -34,7 +34,7 @@ pub(super) async fn needs(
     let secure = request.extensions().get::<Client>().is_some_and(|client| client.is_secure);
     let renewed =
         visitor.cookie.as_deref().filter(|cookie| session::is_old(cookie, &visitor.grant, SystemClock.now()));
-    // A user who opens a page with a token in its address goes on with a cookie.
+    // A page that is opened with a token in its address goes on with a cookie.
     let renewed = renewed.is_some() || (visitor.by_url && !is_api);
     let renewed = renewed.then(|| set_cookie(&visitor.grant, secure));
     request.extensions_mut().insert(visitor);

@@ -100,7 +100,7 @@ pub(super) enum Standing {
     Inside,
     Outside,
     Unknown,
-    /// No polls now: outside hours, or a day off.
+    /// Not polled now: outside hours, or a day off.
     Closed,
 }
 

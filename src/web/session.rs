@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 pub(super) const COOKIE: &str = "presenced";
 /// How long an operator stays signed in without a visit.
 const OPERATOR_TIME: Duration = Duration::from_hours(12);
-/// The same for others: a wall screen has no user to sign in.
+/// The same for others: no user signs in at a wall screen.
 const VIEWER_TIME: Duration = Duration::from_hours(24 * 90);
 /// How long a one-time code works.
 pub(super) const CODE_TIME: Duration = Duration::from_mins(1);

@@ -49,10 +49,10 @@ fn the_document_shows_every_receiver_as_it_is() {
 }
 
 #[test]
-fn the_webhooks_of_the_document_pass_the_check() {
+fn the_config_of_the_document_passes_the_check() {
     let document = read(&docs().join("recipes.md"));
     let webhooks = blocks(&document, "toml");
-    assert_eq!(webhooks.len(), 3);
+    assert_eq!(webhooks.len(), 4);
     let hosts = loopback::hosts("http://127.0.0.1:9");
     let site = Site::with_config(&format!(
         "[dingtalk]\n{hosts}app_key = \"key\"\ncalls_per_month = 5000\napp_secret = {{ credential = \"app-secret\" }}\n\

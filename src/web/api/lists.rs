@@ -1,7 +1,7 @@
 //! `/api/v1/visits`, `/api/v1/meetings` and `/api/v1/meetings/{id}`.
 //!
 //! Guards: a leave that is known only roughly has its bounds beside it; time without polls is part of a meeting's answer.
-//! Not here: who may see which users (`people`).
+//! Not here: who may see which user (`people`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;

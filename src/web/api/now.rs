@@ -1,6 +1,6 @@
 //! `/api/v1/now` and `/api/v1/users`.
 //!
-//! Guards: what is not known is `unknown` with its reason, never `outside`. Not here: who may see which users (`people`).
+//! Guards: what is not known is `unknown` with its reason, never `outside`. Not here: who may see which user (`people`).
 
 use super::operation::{Answer, Context, written};
 use super::schema::{At, records};

@@ -43,7 +43,7 @@ fn document() -> Value {
                     "error": { "type": "string", "description": "For people." },
                     "code": { "type": "string", "description": "For programs.", "enum": [
                         "bad_request", "unauthorized", "forbidden", "not_found", "unknown_host", "too_many_readers",
-                        "unavailable", "internal",
+                        "method_not_allowed", "unavailable", "internal",
                     ] },
                 },
             } },

@@ -20,7 +20,7 @@ pub(super) static OPERATIONS: [Operation; 10] = {
         Operation {
             path: "/api/v1/now",
             id: "now",
-            about: "Who is in a meeting now, who is free, and of whom it is not known.",
+            about: "Who is in a meeting now, who is free, and who is not known.",
             scope: Scope::Board,
             parameters: &[Org, User, Group, After, Limit],
             schema: schema_of::<now::NowAnswer>,
@@ -56,7 +56,7 @@ pub(super) static OPERATIONS: [Operation; 10] = {
         Operation {
             path: "/api/v1/meetings/{id}",
             id: "meeting",
-            about: "A meeting, the visits in it, and when nobody was polled meanwhile.",
+            about: "A meeting, the visits in it, and when its users were not polled meanwhile.",
             scope: Scope::Viewer,
             parameters: &[Org],
             schema: schema_of::<lists::MeetingDetails>,

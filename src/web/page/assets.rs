@@ -57,7 +57,7 @@ pub(super) static ICON: Asset =
 static PATHS: LazyLock<[(String, &Asset); 3]> =
     LazyLock::new(|| [&STYLE, &SCRIPT, &ICON].map(|asset| (asset.hashed_path(), asset)));
 
-/// Their routes, open to all.
+/// Their routes, open without a token.
 pub(super) fn routes() -> Router<State> {
     PATHS.iter().fold(Router::new(), |router, (path, asset)| {
         let asset: &'static Asset = asset;

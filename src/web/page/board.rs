@@ -1,4 +1,4 @@
-//! The board: who is in which meeting now, who is free, unknown, or outside hours.
+//! The board: who is in which meeting now, who is free, who is not known, and who is outside hours.
 //!
 //! Guards: each user says how it is known; what is not known is never shown as free. Not here: reading (`people`).
 
@@ -92,7 +92,7 @@ fn meetings(view: &View, all: &[Present]) -> Markup {
                 }
             }
         } @else if !all.is_empty() {
-            p.empty { (view.t("Nobody is in a meeting, as far as is known.", "目前所知，没有人在会议中。")) }
+            p.empty { (view.t("No user is in a meeting, as far as is known.", "目前所知，没有人在会议中。")) }
         }
     }
 }

@@ -87,7 +87,7 @@ fn body(view: &View, id: &str, people: &People, attendance: &Attendance) -> Mark
                 a.button href=(view.link(&format!("/meeting/{id}.csv"))) download { (view.t("Download CSV", "下载 CSV")) }
             }
         }
-        p.legend { (view.t("Whoever is not listed was not seen in it; that is no proof of absence.", "未列出者未被观察到，不等于缺席。")) }
+        p.legend { (view.t("Users who are not listed were not seen in it; that is no proof of absence.", "未列出者未被观察到，不等于缺席。")) }
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn routes(scope: Scope) -> Router<State> {
     }
 }
 
-/// The routes that are open to all.
+/// The routes that are open without a token.
 pub(super) fn open_routes() -> Router<State> {
     let login = get(signin::with_code).post(signin::with_token);
     assets::routes().route("/login", login).route("/logout", post(signin::leave))

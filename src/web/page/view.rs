@@ -82,7 +82,7 @@ impl FromRequestParts<State> for View {
         let (uri, headers) = (&parts.uri, &parts.headers);
         let client = parts.extensions.get::<Client>();
         let base = client.map(|client| client.prefix.clone()).unwrap_or_default();
-        // A page without a visitor is one without rights.
+        // A page without a visitor opens nothing.
         let visitor = parts.extensions.get::<Visitor>().cloned();
         let form = visitor.as_ref().and_then(|visitor| {
             let cookie = visitor.cookie.as_deref()?;
