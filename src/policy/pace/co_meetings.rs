@@ -34,6 +34,9 @@ pub struct CoMeetings {
     with: BTreeMap<u32, f64>,
 }
 
+/// Hits, and trials.
+type Share = (f64, f64);
+
 /// A colleague was seen joining: how likely this user joined too.
 #[derive(Clone, Copy, Debug)]
 pub struct Hint {
@@ -45,18 +48,15 @@ pub struct Hint {
     expected: f64,
 }
 
-/// (found inside, expected to be), by met before and polled since.
-type HintCounts = [[(f64, f64); 2]; 2];
-
 /// Learned probabilities of joining and leaving together, for all users.
 #[derive(Clone, Debug)]
 pub struct CoMeetingGraph {
     /// By (share of this user's visits that the other attended, met at this time before): (hits, trials).
-    joins: [[(f64, f64); 2]; SHARES],
-    /// Hints about others, by known members and share.
-    hints: [[HintCounts; SHARES]; SIZES],
+    joins: [[Share; 2]; SHARES],
+    /// Hints about others, by known members, share, met before and polled since: (found inside, expected to be).
+    hints: [[[[Share; 2]; 2]; SHARES]; SIZES],
     /// Leaving together: (together, pairs).
-    leaves: [(f64, f64); SIZES],
+    leaves: [Share; SIZES],
 }
 
 impl Default for CoMeetingGraph {

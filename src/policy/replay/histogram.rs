@@ -11,6 +11,7 @@ use crate::policy::pace::open_spans::OpenSpans;
 use crate::time::Timestamp;
 
 const SLOT_MS: i64 = 1_800_000;
+/// Half hours of a week.
 const SLOTS: i64 = 7 * 48;
 
 /// Weights by half hour of the week.
