@@ -10,7 +10,6 @@ use super::secrets::Env;
 use super::section::{Report, Section};
 use super::webhooks::webhooks;
 use super::{Config, dingtalk, http, plan, poll, retention, users, value};
-
 use crate::message::style::{Language, Style};
 
 pub(super) mod warnings;
