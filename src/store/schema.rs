@@ -88,7 +88,7 @@ fn migrations() -> Vec<Migration> {
         migration(15, "open gaps", include_str!("../../migrations/0015_open_gaps.sql")),
         migration(16, "event checksums", include_str!("../../migrations/0016_event_checksums.sql")),
         migration(17, "meetings", include_str!("../../migrations/0017_meetings.sql")),
-        migration(30, "push messages", include_str!("../../migrations/0030_push_messages.sql")),
+        migration(18, "push messages", include_str!("../../migrations/0018_push_messages.sql")),
     ]
 }
 
