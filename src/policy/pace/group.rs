@@ -114,6 +114,8 @@ impl PacingGroup {
             users.iter().map(|&(phase, open)| PacedUser { key: phase.key(), open }).collect();
         let mut pacer = Pacer::new(settings, &persons, now).with_even_interval(budget.even);
         pacer.learn_from(visits, now);
+        let mut plan = SpendingPlan { from: now, budget };
+        pacer.expect(now, &plan.call_budget(&budget, now));
         let mut polls: Vec<(Timestamp, u32)> = (0..)
             .zip(members)
             .filter_map(|(number, member)| Some((member.last_poll?, number)))
@@ -123,7 +125,7 @@ impl PacingGroup {
         for (last, number) in polls {
             pacer.observed(number, last, &members[number as usize].inside);
         }
-        Self { pacer, users, open, plan: SpendingPlan { from: now, budget } }
+        Self { pacer, users, open, plan }
     }
 
     /// Takes an answer about a user. Returns the users whose next poll may have moved.

@@ -88,8 +88,16 @@ impl Pacer {
         self.choose(index, at, soonest, price, lead)
     }
 
-    /// The price of a call for this user now, at least `least`.
-    pub(super) fn price_now(&mut self, index: usize, at: i64, call_budget: &CallBudget, least: f64) -> f64 {
+    /// Works out the demand and the first price, so that the first decision does not take longer than others.
+    pub fn expect(&mut self, now: Timestamp, call_budget: &CallBudget) {
+        self.advance_to(now);
+        if call_budget.calls.is_some() && self.learned.joins.seen() >= ENOUGH {
+            self.expect_demand(now.as_ms(), call_budget);
+        }
+    }
+
+    /// The calls that are left.
+    fn expect_demand(&mut self, at: i64, call_budget: &CallBudget) -> f64 {
         let until = call_budget.until.as_ms();
         self.spending.expect(at, until, &self.users, &self.learned, &mut self.calendar);
         let left = call_budget.calls.map_or(u64::MAX, |calls| calls.saturating_sub(call_budget.used)) as f64;
@@ -98,6 +106,12 @@ impl Pacer {
             spending.calibrate(at, left, |price| self.real_demand(at, price));
             self.spending = spending;
         }
+        left
+    }
+
+    /// The price of a call for this user now, at least `least`.
+    pub(super) fn price_now(&mut self, index: usize, at: i64, call_budget: &CallBudget, least: f64) -> f64 {
+        let left = self.expect_demand(at, call_budget);
         // The last calls see out the users who are inside.
         let kept = if self.users[index].inside.is_some() { 0.0 } else { self.inside as f64 };
         self.spending.price(at, call_budget.used, (left - kept).max(0.0), least)

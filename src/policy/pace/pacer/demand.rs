@@ -28,8 +28,10 @@ pub(super) struct Demand {
     until: i64,
     /// Local midnight of that day.
     midnight: i64,
+    /// Demand of each quarter of that day and the six after it.
+    week: Vec<[f64; SLOTS]>,
     /// Demand before each quarter of that day, and in total.
-    before: [f64; SLOTS + 1],
+    passed: [f64; SLOTS + 1],
     /// Demand of the later days.
     later: f64,
     /// Demand of a mean day of the coming week.
@@ -37,8 +39,10 @@ pub(super) struct Demand {
 }
 
 impl Demand {
-    /// The demand from the day of `at` to `until`.
+    /// The demand from the day of `at` to `until`. `before`: what was expected earlier; only the first day and days
+    /// that it lacks are computed.
     pub(super) fn of(
+        before: Option<&Self>,
         at: i64,
         until: i64,
         users: &[PacerUser],
@@ -47,11 +51,17 @@ impl Demand {
     ) -> Self {
         let day = calendar.day_of(at);
         let midnight = i64::from(day) * DAY_MS - (calendar.local(at) - at);
-        let week: Vec<[f64; SLOTS]> =
-            (0..7).map(|ahead| of_day(day + ahead, users, learned, calendar)).collect();
-        let mut before = [0.0; SLOTS + 1];
+        let known =
+            |of: i32| before.and_then(|before| before.week.get(usize::try_from(of - before.day).ok()?));
+        let week: Vec<[f64; SLOTS]> = (0..7)
+            .map(|ahead| match known(day + ahead).filter(|_| ahead > 0) {
+                Some(known) => *known,
+                None => of_day(day + ahead, users, learned, calendar),
+            })
+            .collect();
+        let mut passed = [0.0; SLOTS + 1];
         for slot in 0..SLOTS {
-            before[slot + 1] = before[slot] + week[0][slot];
+            passed[slot + 1] = passed[slot] + week[0][slot];
         }
         let sums: Vec<f64> = week.iter().map(|slots| slots.iter().sum()).collect();
         let from = midnight + DAY_MS;
@@ -71,7 +81,7 @@ impl Demand {
             };
             later += sums[like] * share;
         }
-        Self { day, until, midnight, before, later, mean_day: sums.iter().sum::<f64>() / 7.0 }
+        Self { day, until, midnight, week, passed, later, mean_day: sums.iter().sum::<f64>() / 7.0 }
     }
 
     /// Whether it is the demand of the rest of this plan, as seen on this day.
@@ -80,21 +90,21 @@ impl Demand {
     }
 
     /// Demand of the day before `at`.
-    fn passed(&self, at: i64) -> f64 {
+    fn passed_by(&self, at: i64) -> f64 {
         let ms = (at.min(self.until) - self.midnight).clamp(0, SLOTS as i64 * SLOT_MS);
         let slot = usize::try_from(ms / SLOT_MS).unwrap_or(0).min(SLOTS - 1);
         let part = (ms - slot as i64 * SLOT_MS) as f64 / SLOT_MS as f64;
-        self.before[slot] + part * (self.before[slot + 1] - self.before[slot])
+        self.passed[slot] + part * (self.passed[slot + 1] - self.passed[slot])
     }
 
     /// Demand from `at` on.
     pub(super) fn rest(&self, at: i64) -> f64 {
-        self.later + self.passed(self.until) - self.passed(at)
+        self.later + self.passed_by(self.until) - self.passed_by(at)
     }
 
     /// Demand of the day between two instants.
     pub(super) fn between(&self, from: i64, to: i64) -> f64 {
-        (self.passed(to) - self.passed(from)).max(0.0)
+        (self.passed_by(to) - self.passed_by(from)).max(0.0)
     }
 
     /// Demand of a mean day of the coming week.

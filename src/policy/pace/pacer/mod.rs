@@ -100,7 +100,7 @@ impl Pacer {
     }
 
     /// Advances to `now`: learns the days that have ended.
-    fn advance_to(&mut self, now: Timestamp) {
+    pub(super) fn advance_to(&mut self, now: Timestamp) {
         let at = now.as_ms();
         self.calendar.advance_to(at);
         let yesterday = self.calendar.day_of(at) - 1;

@@ -32,7 +32,8 @@ impl Spending {
     ) {
         let day = calendar.day_of(at);
         if self.demand.as_ref().is_none_or(|demand| !demand.holds(day, until)) {
-            self.demand = Some(Demand::of(at, until, users, learned, calendar));
+            let before = self.demand.take();
+            self.demand = Some(Demand::of(before.as_ref(), at, until, users, learned, calendar));
         }
     }
 
