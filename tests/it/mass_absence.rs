@@ -109,5 +109,7 @@ async fn after_a_true_mass_leave_users_leave_one_by_one_as_soon_as_two_polls_mis
         assert_eq!(left(&office).await, gone, "after {seconds} s");
     }
     polling.end().await;
-    assert_eq!(office.dingtalk.counts().calls_to(api::ORG_MEETINGS), 1, "one call for a second answer");
+    // Another one where the answer came before the last of them was missed.
+    let calls = office.dingtalk.counts().calls_to(api::ORG_MEETINGS);
+    assert!((1..=2).contains(&calls), "{calls} calls for a second answer");
 }
