@@ -208,6 +208,7 @@ impl Person {
             }),
             belief: outcome.state,
             visits: outcome.visits,
+            meetings: Vec::new(),
             events: events.collect(),
             watched: true,
             polled_at: Some(observation.observed_at),
