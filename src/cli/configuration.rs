@@ -30,13 +30,13 @@ enum What {
     },
     /// Explain a key: type, default, unit, example
     Explain {
-        /// A key (`poll.interval`), or a table (`history`); default: all keys in short
+        /// A key (`poll.interval`) or a table (`history`); default: all
         #[arg(value_name = "KEY")]
         key: Vec<String>,
         /// Print the whole reference as Markdown
         #[arg(long, conflicts_with = "key")]
         markdown: bool,
-        /// Print a config file with every key, its default and its meaning
+        /// Print a config file with every key and its default
         #[arg(long, conflicts_with_all = ["key", "markdown"])]
         example: bool,
     },

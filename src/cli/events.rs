@@ -16,7 +16,7 @@ use crate::store::history::{EventQuery, EventRow, Filter, check_event_type};
 
 /// Options of `events`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = when::help(EXAMPLES))]
+#[command(after_help = when::WHEN_HELP)]
 pub struct Args {
     /// Show events after this sequence, oldest first (default: the newest)
     #[arg(long, value_name = "SEQUENCE", allow_negative_numbers = true, value_parser = number::whole(0_u64, None))]
@@ -45,11 +45,6 @@ pub struct Args {
     #[arg(short, long)]
     follow: bool,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  presenced events --follow --type 'meeting.*' --group ops
-  presenced events --since \"yesterday 09:00\" --until \"yesterday 12:00\" -o jsonl";
 
 /// Default of `--limit`.
 const DEFAULT_LIMIT: u32 = 100;

@@ -21,7 +21,7 @@ pub struct Globals {
     /// Format: table, json, jsonl or csv
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, hide_possible_values = true)]
     pub output: Option<OutputFormat>,
-    /// Begin CSV with a byte order mark, so that Excel reads Chinese
+    /// Begin CSV with a byte order mark, for Excel
     #[arg(long, global = true)]
     pub bom: bool,
     /// Time zone of the times (default: that of the config)

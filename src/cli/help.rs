@@ -9,10 +9,31 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     ("demo", ["presenced demo", "presenced demo --seconds 10 --keep"]),
     ("simulate", ["presenced simulate", "presenced simulate --scenario chaos --listen 127.0.0.1:9000"]),
     ("check", ["presenced check", "presenced check --strict --online"]),
-    ("now", ["presenced now", "presenced now --all -o json"]),
-    ("history", ["presenced history \"Li Wei\"", "presenced history \"Li Wei\" --since 7d -o csv"]),
-    ("report", ["presenced report", "presenced report --month -o csv"]),
-    ("events", ["presenced events -f", "presenced events --type 'meeting.*' --limit 20"]),
+    ("now", ["presenced now --group ops --watch", "presenced now --at \"yesterday 10:15\""]),
+    (
+        "meetings",
+        ["presenced meetings --since today", "presenced meetings --since 30d -o csv --bom > month.csv"],
+    ),
+    (
+        "meeting",
+        [
+            "presenced meeting \"Weekly planning\" --start 10:00",
+            "presenced meeting 6b0b86b898eb3080 -o csv --bom > attendance.csv",
+        ],
+    ),
+    (
+        "history",
+        [
+            "presenced history \"Li Wei\" --since 30d",
+            "presenced history --since yesterday --group ops -o csv",
+        ],
+    ),
+    ("report", ["presenced report --month --total", "presenced report \"Li Wei\" --since 2026-11-01 -o csv"]),
+    (
+        "events",
+        ["presenced events -f --type 'meeting.*'", "presenced events --since \"yesterday 09:00\" -o jsonl"],
+    ),
+    ("page", ["presenced page", "presenced page -q"]),
     ("status", ["presenced status", "presenced status --watch"]),
     (
         "init",

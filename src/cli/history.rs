@@ -13,7 +13,7 @@ use crate::time::{Timestamp, duration_ms};
 
 /// Options of `history`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = when::help(EXAMPLES))]
+#[command(after_help = when::WHEN_HELP)]
 pub struct Args {
     /// Show one user: a name, a unionId, or a unique part of one (default: all users)
     #[arg(value_name = "WHO")]
@@ -30,11 +30,6 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = number::whole(1_u32, None))]
     limit: u32,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  presenced history \"Li Wei\" --since 30d
-  presenced history --since yesterday --until yesterday --group ops -o csv";
 
 const COLUMNS: &[Column] = &[
     Column::data_only("id"),

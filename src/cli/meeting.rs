@@ -31,11 +31,7 @@ pub struct Args {
 
 const HELP: &str = "\
 TIME is `10:00` on the day of the meeting, or a day and a time (`2026-11-23 10:00`). Without --start nobody is late: \
-that a meeting was opened early makes no user late. With --group users of the group who were not seen are listed too.
-
-Examples:
-  presenced meeting \"Weekly planning\" --start 10:00 --group ops
-  presenced meeting 6b0b86b898eb3080a2feaf6b -o csv --bom > attendance.csv";
+that a meeting was opened early makes no user late. With --group users of the group who were not seen are listed too.";
 
 const COLUMNS: &[Column] = &[
     Column::new("who", "WHO").shrinking_last(),

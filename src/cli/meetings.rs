@@ -10,7 +10,7 @@ use crate::store::history::meetings::{MeetingQuery, MeetingRow};
 
 /// Options of `meetings`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = when::help(EXAMPLES))]
+#[command(after_help = when::WHEN_HELP)]
 pub struct Args {
     /// Show meetings since then (default: the last 7 days)
     #[arg(long, value_name = "WHEN")]
@@ -24,11 +24,6 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = number::whole(1_u32, None))]
     limit: u32,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  presenced meetings --since today --group ops
-  presenced meetings --since 2026-11-01 --until 2026-11-30 -o csv --bom > november.csv";
 
 /// Used without `--since`.
 const LATELY: &str = "7d";

@@ -17,7 +17,6 @@ use rows::{COLUMNS, empty_text, row, summary};
 
 /// Options of `now`.
 #[derive(Debug, Default, clap::Args)]
-#[command(after_help = HELP)]
 pub struct Args {
     /// Show one user: a name, a unionId, or a unique part of one
     #[arg(value_name = "WHO", conflicts_with = "all")]
@@ -37,12 +36,6 @@ pub struct Args {
     #[arg(long, requires = "who")]
     check: bool,
 }
-
-const HELP: &str = "\
-Examples:
-  presenced now --group ops --watch
-  presenced now --at \"yesterday 10:15\"
-  if presenced now --check \"Li Wei\"; then echo \"in a meeting\"; fi";
 
 /// Runs the command.
 pub fn run(globals: &Globals, args: Args) -> anyhow::Result<Exit> {

@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 
 /// Options of `report`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = when::help(EXAMPLES))]
+#[command(after_help = when::WHEN_HELP)]
 pub struct Args {
     /// Show one user: a name, a unionId, or a unique part of one
     #[arg(value_name = "WHO")]
@@ -43,11 +43,6 @@ pub struct Args {
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  presenced report --month --total --group ops
-  presenced report \"Li Wei\" --since 2026-11-01 --until 2026-11-30 -o csv";
 
 /// Maximum number of days; for more, `db sql` is the tool.
 const MAX_DAYS: usize = 366;

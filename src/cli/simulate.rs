@@ -19,7 +19,7 @@ use crate::simulator::receiver::{DEMO_SECRET, Inbox};
 use crate::simulator::{Running, Scenario, Simulator, api};
 
 /// For the help.
-const API_HELP: &str = "scenarios/README.md describes scenarios, faults and the simulated API.";
+const API_HELP: &str = "Scenarios: working-day, demo, calls, two-devices, chaos (scenarios/README.md).";
 
 /// Options of `simulate`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct Args {
     /// Listen on this address (port 0: any free port)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788", value_parser = number::address)]
     listen: SocketAddr,
-    /// Play a file, or one of working-day, demo, calls, two-devices, chaos
+    /// Play a file or a scenario
     #[arg(long, value_name = "FILE", default_value = "working-day")]
     scenario: String,
     /// Play at N times real time

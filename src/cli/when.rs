@@ -17,11 +17,6 @@ WHEN is a duration ago (`90m`, `7d`), `today`, `yesterday`, a day (`2026-11-23`)
 `2026-11-23 09:05` in the time zone of the output (--tz, or that of the config), or with its own zone, \
 `2026-11-23 09:05+08:00` or `2026-11-23T01:05:00Z`";
 
-/// The help of a command that takes WHEN, with its examples.
-pub(super) fn help(examples: &str) -> String {
-    format!("{WHEN_HELP}\n\n{examples}")
-}
-
 /// Formats of a time. Seconds may have a fraction, as in the output.
 const CLOCKS: [&str; 4] =
     ["%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"];
