@@ -155,7 +155,7 @@ fn every_alert_has_a_line_that_says_what_to_do() {
     let page = crate::tidy::read(&crate::tidy::root().join("docs/operations.md"));
     let rules = crate::tidy::read(&crate::tidy::root().join("contrib/prometheus/alerts.yml"));
     let names = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
-    let own = ["budget", "auth", "upstream", "config", "webhook", "database"];
+    let own = ["budget", "auth", "upstream", "config", "webhook", "push", "database"];
     for name in names.chain(own) {
         assert!(page.contains(&format!("\n| `{name}` | ")), "{name} is not in the runbook");
     }
