@@ -100,7 +100,7 @@ async fn an_outage_is_reported_and_its_gap_precedes_later_events() {
     assert_eq!(of_ann, [Value::Bool(true), Value::Null, Value::Bool(true)]);
     polling.end().await;
     // From the last good look before it to the first one after it.
-    assert_eq!(sqlite3(office.store.path(), GAPS), "everybody|upstream|06:02:00|06:12:29");
+    assert_eq!(sqlite3(office.store.path(), GAPS), "everybody|upstream|06:02:00|06:12:34");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,8 +116,8 @@ async fn a_machine_that_slept_is_late_for_all_users_and_no_outage() {
     polling.end().await;
     assert!(office.told("system.gap").await.is_empty() && office.told("system.alert").await.is_empty());
     assert!(office.told("meeting.participant_left").await.is_empty(), "sleep is not absence");
-    let late = "u-ann|late|06:01:58|06:12:00\nu-ben|late|06:01:46|06:12:00\nu-cleo|late|06:02:00|06:12:00\n\
-        u-dan|late|06:01:41|06:12:00\nu-eve|late|06:01:41|06:12:00";
+    let late = "u-ann|late|06:01:58|06:12:00\nu-ben|late|06:01:49|06:12:00\nu-cleo|late|06:02:00|06:12:00\n\
+        u-dan|late|06:01:49|06:12:00\nu-eve|late|06:01:49|06:12:00";
     assert_eq!(sqlite3(office.store.path(), GAPS), late);
 }
 
