@@ -153,7 +153,7 @@ def recipes():
     """The `[[webhook]]`s of docs/recipes.md by name."""
     text = (RECIPES.parent / "recipes.md").read_text()
     blocks = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    webhooks = [webhook for block in blocks for webhook in tomllib.loads(block)["webhook"]]
+    webhooks = [webhook for block in blocks for webhook in tomllib.loads(block).get("webhook", [])]
     return {webhook["name"]: webhook for webhook in webhooks}
 
 
