@@ -50,7 +50,7 @@ pub struct Gap {
     pub from: Timestamp,
     /// The first poll after.
     pub to: Timestamp,
-    /// One of the reasons in [`Why`](crate::store::gaps::Why).
+    /// One of the reasons in [`Why`].
     pub why: String,
 }
 
